@@ -1,0 +1,64 @@
+#include "base/base.h"
+
+#include "check.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+TEST(error_says_what_where_and_why_in_lower_case)
+{
+    struct hone_error err = {0};
+    CHECK_EQ(hone_error_set(&err, -ENOENT, "cannot open '%s'", "x"), -ENOENT);
+    CHECK_STR(err.message, "cannot open 'x': no such file or directory");
+}
+
+TEST(error_without_a_taker_is_only_a_code)
+{
+    CHECK_EQ(hone_error_set(NULL, -EIO, "lost"), -EIO);
+}
+
+TEST(arena_keeps_every_piece_apart_and_aligned)
+{
+    struct hone_arena arena = {0};
+    char *pieces[200];
+    for (int i = 0; i < 200; i++) {
+        pieces[i] = hone_arena_alloc(&arena, (size_t)i * 37 + 1);
+        CHECK_EQ((uintptr_t)pieces[i] % 16, 0);
+        memset(pieces[i], i, (size_t)i * 37 + 1);
+    }
+    for (int i = 0; i < 200; i++)
+        CHECK_EQ((unsigned char)pieces[i][i * 37], i);
+    hone_arena_done(&arena);
+}
+
+TEST(arena_refuses_sizes_that_overflow)
+{
+    struct hone_arena arena = {0};
+    CHECK(hone_arena_zalloc(&arena, SIZE_MAX / 2, 4) == NULL);
+    CHECK(hone_arena_alloc(&arena, SIZE_MAX - 8) == NULL);
+    hone_arena_done(&arena);
+}
+
+TEST(buffer_grows_and_formats)
+{
+    struct hone_buffer out = {0};
+    for (int i = 0; i < 1000; i++)
+        hone_buffer_format(&out, "%d,", i);
+    CHECK(!out.failed);
+    CHECK_EQ(out.len, 10 * 2 + 90 * 3 + 900 * 4);
+    hone_buffer_done(&out);
+}
+
+TEST(file_written_is_read_back_and_limit_is_kept)
+{
+    char path[] = "/tmp/hone-base-test-XXXXXX";
+    CHECK_EQ(close(mkstemp(path)), 0);
+    CHECK_EQ(hone_file_write(path, "hello", 5, NULL), 0);
+    char *bytes = NULL;
+    size_t len = 0;
+    CHECK_EQ(hone_file_read(path, 100, &bytes, &len, NULL), 0);
+    CHECK_STR(bytes, "hello");
+    free(bytes);
+    CHECK_EQ(hone_file_read(path, 4, &bytes, &len, NULL), -EFBIG);
+    CHECK_EQ(unlink(path), 0);
+}

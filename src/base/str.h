@@ -1,0 +1,33 @@
+// Text as a place and a length, so that cutting costs no copy. Not NUL-terminated unless its maker
+// says so. Borrowed: somebody else (an arena, a mapping) owns the bytes.
+#ifndef HONE_BASE_STR_H
+#define HONE_BASE_STR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct hone_str {
+    const char *at;
+    size_t len;
+};
+
+#define HONE_STR(literal) ((struct hone_str){(literal), sizeof(literal) - 1})
+
+static inline struct hone_str hone_str_of(const char *text)
+{
+    return (struct hone_str){text, text ? strlen(text) : 0};
+}
+
+static inline bool hone_str_equal(struct hone_str a, struct hone_str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+static inline bool hone_str_starts(struct hone_str text, struct hone_str prefix)
+{
+    return text.len >= prefix.len &&
+           (prefix.len == 0 || memcmp(text.at, prefix.at, prefix.len) == 0);
+}
+
+#endif
