@@ -1,0 +1,125 @@
+// symbol: from addresses to functions, inlined calls and source lines.
+//
+//     HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = NULL;
+//     int r = hone_symbolizer_new(NULL, &symbolizer, err);
+//     …
+//     struct hone_symbol_module *module;
+//     r = hone_symbolizer_module(symbolizer, path, build_id, build_id_len, &module);
+//     …
+//     struct hone_symbol_frames frames;
+//     r = hone_symbol_lookup(module, pc - bias, &frames);
+//     if (r == HONE_SYMBOL_UNKNOWN)
+//         print "module+0xoffset"
+//     for (size_t i = 0; i < frames.count; i++)       // innermost first
+//         print frames.at[i].function->name
+//
+// It promises that a name is never a guess: an address beyond the end of the nearest symbol has no
+// name, and a file whose build id is not the recorded one (upgraded while it ran) is not read at
+// all; hone_symbol_facts() says why. The first lookup in a compilation unit reads that unit; every
+// later one is a search in sorted arrays, and an address seen before is one probe of a hash table.
+//
+// Left to others: which module an address belongs to, the load bias, and one byte less for return
+// addresses (the caller passes the address to look up).
+//
+// Owner    the symbolizer owns all that is returned: names, frames and modules live as long as it.
+// Threads  one at a time for each symbolizer.
+#ifndef HONE_SYMBOL_SYMBOL_H
+#define HONE_SYMBOL_SYMBOL_H
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct hone_elf;
+struct hone_symbolizer;
+struct hone_symbol_module;
+
+// Options begin with their size; zero means default.
+struct hone_symbolizer_options {
+    size_t size;
+    // Where separate debug files live, in the order of search (/usr/lib/debug). Borrowed during
+    // hone_symbolizer_new() only.
+    const char *const *debug_roots;
+    size_t debug_root_count;
+    const char *system_root; // before each module path: a container's root, a sysroot ("")
+    bool symbols_only;       // no DWARF: names alone, no lines and no inlined calls
+};
+
+int hone_symbolizer_new(const struct hone_symbolizer_options *options, struct hone_symbolizer **ret,
+                        struct hone_error *err);
+void hone_symbolizer_free(struct hone_symbolizer *symbolizer);
+
+static inline void hone_symbolizer_freep(struct hone_symbolizer **symbolizer)
+{
+    hone_symbolizer_free(*symbolizer);
+}
+
+// The module that ran as path ("[vdso]" for the kernel's) with this build id (NULL and 0 when it
+// has none). The same arguments give the same module. A module without any symbols is a module
+// too, so this fails only when memory is out.
+int hone_symbolizer_module(struct hone_symbolizer *symbolizer, const char *path,
+                           const unsigned char *build_id, size_t build_id_len,
+                           struct hone_symbol_module **ret);
+
+// Why a module has less than everything. Each has a sentence: hone_symbol_reason_text().
+enum hone_symbol_reason {
+    HONE_SYMBOL_COMPLETE,      // functions, inlined calls and lines
+    HONE_SYMBOL_NO_DEBUG_FILE, // functions from a symbol table only
+    HONE_SYMBOL_EXPORTED_ONLY, // stripped: exported functions only
+    HONE_SYMBOL_STRIPPED,      // no function at all
+    HONE_SYMBOL_CHANGED,       // the file on disk has another build id than the recorded one
+    HONE_SYMBOL_UNREADABLE,    // cannot be opened, or broken
+    HONE_SYMBOL_NO_FILE,       // not a file: anonymous memory, [vsyscall], …
+};
+
+struct hone_symbol_facts {
+    enum hone_symbol_reason reason;
+    bool has_functions; // these four as in a pprof mapping
+    bool has_filenames;
+    bool has_line_numbers;
+    bool has_inline_frames;
+    const char *debug_path; // the file that gave the DWARF, NULL when none did
+    const char *detail;    // what went wrong, in words ("cannot open 'x': no such file …"), or ""
+    uint64_t broken_units; // compilation units left out because their DWARF is damaged
+};
+
+// Opens the module's files if nobody did before; the pointer is stable.
+const struct hone_symbol_facts *hone_symbol_facts(struct hone_symbol_module *module);
+
+// "stripped: exported functions only", … lower case, for a report.
+const char *hone_symbol_reason_text(enum hone_symbol_reason reason);
+
+// The module's own file, for its segments and kind (elf/elf.h): NULL when it could not be opened
+// or has another build id than recorded.
+const struct hone_elf *hone_symbol_module_elf(struct hone_symbol_module *module);
+
+// A function. Equal ones within a symbolizer are the same pointer, so it serves as a key.
+struct hone_symbol_function {
+    const char *name;        // for people: "ns::Class::method<int>", no parameters, never NULL
+    const char *system_name; // as the linker knows it: "_ZN2ns…", "foo.part.0"; never NULL
+    const char *file;        // full path; "" when unknown
+    uint32_t start_line;     // of its declaration; 0 when unknown
+};
+
+struct hone_symbol_frame {
+    const struct hone_symbol_function *function;
+    uint32_t line;   // 0 when unknown; in callers of inlined functions: the line of the call
+    uint32_t column; // 0 when unknown
+};
+
+struct hone_symbol_frames {
+    const struct hone_symbol_frame *at; // innermost (most inlined) first
+    size_t count;                       // at least 1
+};
+
+enum { HONE_SYMBOL_UNKNOWN = 1 };
+
+// Looks up an address in the module's own terms (an ELF virtual address: pc minus load bias).
+//
+// Returns  0; HONE_SYMBOL_UNKNOWN when nothing covers it, and *ret is then untouched; -ENOMEM.
+int hone_symbol_lookup(struct hone_symbol_module *module, uint64_t vaddr,
+                       struct hone_symbol_frames *ret);
+
+#endif
