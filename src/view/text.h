@@ -1,0 +1,69 @@
+// Views of a profile as text: for terminals, pipes and eyes that know `go tool pprof`, whose
+// numbers, words and columns top, tree and traces keep.
+//
+// Each view appends to a buffer and knows no state beyond its arguments; the caller writes the
+// bytes where they belong. A profile without samples gives the reasons that it carries in its
+// comments and the next step instead of an empty table.
+//
+// Threads: safe for a profile that nobody changes.
+#ifndef HONE_VIEW_TEXT_H
+#define HONE_VIEW_TEXT_H
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct hone_profile;
+
+// What counts as one row.
+enum hone_text_group {
+    HONE_TEXT_FUNCTIONS, // each function, inlined ones too
+    HONE_TEXT_LINES,     // each source line of a function
+    HONE_TEXT_FILES,     // each source file
+    HONE_TEXT_ADDRESSES, // each address
+};
+
+// Zero means default.
+struct hone_text_options {
+    const char *type;           // sample type by name or place (the profile's default)
+    enum hone_text_group group; // (functions)
+    bool by_cum;                // order by cum instead of flat
+    uint32_t rows;              // at most so many (all that matter)
+    double node_fraction;       // leave out rows below this part of the total (0.005)
+    double edge_fraction;       // tree: the same for calls (0.001)
+    bool all;                   // leave out nothing: both fractions are 0
+    uint32_t width;             // columns of the terminal; names are cut to fit. 0: never cut
+};
+
+typedef int (*hone_text_view)(const struct hone_profile *profile,
+                              const struct hone_text_options *options, struct hone_buffer *out,
+                              struct hone_error *err);
+
+// Each returns 0; -EINVAL with the choices in err for an unknown type; -ENOMEM.
+// options may be NULL.
+
+// The rows with the largest values: flat, flat%, sum%, cum, cum%, name.
+int hone_text_top(const struct hone_profile *profile, const struct hone_text_options *options,
+                  struct hone_buffer *out, struct hone_error *err);
+
+// Each row between its callers and its callees.
+int hone_text_tree(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
+
+// Each stack with its labels and its value.
+int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
+                     struct hone_buffer *out, struct hone_error *err);
+
+// One line per stack, "root;…;leaf value": input of flame graph scripts. A ';' within a name
+// becomes ':', line ends become spaces. Ordered by text, so that two runs can be compared.
+int hone_text_collapsed(const struct hone_profile *profile, const struct hone_text_options *options,
+                        struct hone_buffer *out, struct hone_error *err);
+
+// What the profile is: types and totals, when and how it was taken, what was lost, which modules
+// have names, how many samples, stacks, functions and labels.
+int hone_text_info(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
+
+#endif
