@@ -1,0 +1,36 @@
+#include "core/clock.h"
+#include "core/hash.h"
+#include "core/syscall.h"
+
+#include "check.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+TEST(system_call_returns_the_kernels_answer)
+{
+    CHECK_EQ(hone_syscall0(SYS_getpid), getpid());
+}
+
+TEST(system_call_reports_failure_without_errno)
+{
+    errno = 0;
+    CHECK_EQ(hone_syscall1(SYS_close, -1), -EBADF);
+    CHECK_EQ(errno, 0);
+}
+
+TEST(thread_cpu_clock_advances_with_work)
+{
+    uint64_t before = hone_thread_cpu_ns();
+    while (hone_thread_cpu_ns() - before < 1000000)
+        ;
+    CHECK(hone_now_ns() > 0);
+}
+
+TEST(hash_tells_order_length_and_seed_apart)
+{
+    uint64_t a[3] = {1, 2, 0}, b[3] = {2, 1, 0};
+    CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(b, 2, 0));
+    CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(a, 3, 0));
+    CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(a, 2, 1));
+}

@@ -1,0 +1,245 @@
+// The session: memory shared by the profiled processes, who write, and one reader, who owns it. It
+// is one file, made by the reader, mapped by every process of the recording. What was written
+// survives the writer: after kill -9 the reader still has all of it.
+//
+//   ┌────────┬────────┬────────────┬────────────┬────────────┬─────┐
+//   │ header │ bitmap │ chunk 0    │ chunk 1    │ chunk 2    │ …   │   chunks of 64 KiB
+//   └────────┴────────┴────────────┴────────────┴────────────┴─────┘
+//                     process 41's              process 41's
+//                     first: who it is,         next: records
+//                     counters, records
+//
+// A process claims its first chunk, describes itself there (struct hone_process) and writes records
+// behind that; when a chunk is full it claims another one. Chunks of one process carry a rising
+// sequence, so its records form one stream. The reader reads along and gives chunks back when they
+// are read to the end, so memory is bounded by what the reader has not read yet.
+//
+// Only the reader makes the file larger: header->backed_chunks says how many chunks have memory
+// behind them. Beyond that a writer drops and counts, so a full disk cannot raise SIGBUS in a
+// profiled program.
+//
+// A record is a multiple of 8 bytes. It begins with a head word: 0 while the space is only claimed,
+// then HONE_RECORD_PENDING with its length while it is being written, then its kind with release
+// order. Space is zero when it is claimed; the reader clears a chunk before giving it back.
+//
+// Everything here is input to the reader: it believes no length and no index.
+//
+// Version 1. Any change to this file's structs or to the meaning of a record raises the version;
+// writer and reader of different versions refuse each other.
+#ifndef HONE_SESSION_LAYOUT_H
+#define HONE_SESSION_LAYOUT_H
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
+enum {
+    HONE_SESSION_VERSION = 1,
+    HONE_CHUNK_BYTES = 64 * 1024,
+    HONE_CHUNKS_MAX = 65536, // 4 GiB
+    HONE_HEADER_BYTES = 4096,
+    HONE_STACK_MAX = 1024,       // frames of one stack; deeper ones are cut and counted
+    HONE_RECORD_BYTES_MAX = 9216 // one stack of 1024 frames or one path, with its head
+};
+
+// What the recording asks of every process. Set by the reader before the first process starts.
+struct hone_session_config {
+    uint64_t cpu_period_ns; // CPU time between samples; 0: no CPU profile
+    uint32_t cpu_engine;    // enum hone_engine; 0: choose
+    uint32_t stack_max;     // frames kept of a stack, at most HONE_STACK_MAX
+};
+
+struct hone_session_header {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t header_bytes; // where the bitmap starts
+    uint32_t chunk_bytes;
+    uint32_t chunk_count; // of the whole file; constant
+    uint64_t chunks_at;   // where chunk 0 starts
+    uint64_t started_realtime_ns;
+    uint64_t started_monotonic_ns;
+    struct hone_session_config config;
+
+    alignas(64) _Atomic uint32_t backed_chunks; // reader: chunks that have memory behind them
+    _Atomic uint32_t stop;                      // reader: 1: nobody samples any more
+
+    alignas(64) _Atomic uint32_t chunks_used; // writers add, the reader subtracts
+    _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
+    _Atomic uint64_t chunks_refused;          // writers: no free chunk
+    _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
+};
+
+enum hone_engine {
+    HONE_ENGINE_NONE,
+    HONE_ENGINE_PERF_TRAP,      // one inherited perf event that raises SIGTRAP
+    HONE_ENGINE_PERF_TRAP_USER, // the same without samples in the kernel: not permitted
+    HONE_ENGINE_PERF_SIGNAL,    // a perf event for each thread that raises a signal
+    HONE_ENGINE_PERF_SIGNAL_USER,
+    HONE_ENGINE_THREAD_TIMER,  // a POSIX CPU timer for each thread
+    HONE_ENGINE_PROCESS_TIMER, // one POSIX CPU timer for the process
+    HONE_ENGINES
+};
+
+// A chunk starts with this; records follow.
+struct hone_chunk {
+    _Atomic uint32_t state; // enum hone_chunk_state
+    uint32_t owner;         // chunk index of the process
+    uint64_t sequence;      // 0 for the first chunk of a process
+    uint32_t process_start; // monotonic ms when the owner began: tells a reused owner apart
+    _Atomic uint32_t used;  // bytes claimed from the chunk's start; may pass HONE_CHUNK_BYTES
+};
+
+enum hone_chunk_state {
+    HONE_CHUNK_FREE,
+    HONE_CHUNK_PROCESS, // first chunk of a process: struct hone_process follows
+    HONE_CHUNK_RECORDS
+};
+
+enum hone_process_state {
+    HONE_PROCESS_STARTING,
+    HONE_PROCESS_RUNNING,
+    HONE_PROCESS_EXECED, // about to become another program; back to RUNNING if that fails
+    HONE_PROCESS_EXITED
+};
+
+// Counters of a process. Writers add, relaxed; the reader copies them.
+struct hone_process_counters {
+    _Atomic uint64_t samples;           // written
+    _Atomic uint64_t lost_memory;       // samples dropped: no free chunk
+    _Atomic uint64_t lost_busy;         // samples dropped: more handlers at once than work areas
+    _Atomic uint64_t lost_overrun;      // timer expirations that were merged into a later sample
+    _Atomic uint64_t records_lost;      // module, thread and stack records dropped: no free chunk
+    _Atomic uint64_t stacks;            // stack records written
+    _Atomic uint64_t stack_repeats;     // samples whose stack was known already
+    _Atomic uint64_t truncated;         // samples whose stack does not reach its start
+    _Atomic uint64_t frame_pointer;     // samples that needed the frame-pointer fallback
+    _Atomic uint64_t frames;            // frames walked
+    _Atomic uint64_t frame_misses;      // frames whose rule was not in the cache
+    _Atomic uint64_t threads;           // threads that were sampled
+    _Atomic uint64_t threads_uncovered; // threads that could not be armed
+    _Atomic uint64_t foreign_traps;     // SIGTRAPs passed on to the program
+};
+
+enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_REASON = 160 };
+
+struct hone_process {
+    uint32_t pid;
+    uint32_t parent_pid;
+    uint64_t started_ns; // monotonic
+    uint32_t engine;     // enum hone_engine
+    uint32_t forked;     // 1: by fork from a recorded process, 0: a program that was started
+    uint64_t period_ns;
+    char path[HONE_PROCESS_PATH];     // of the program, NUL-terminated, cut when longer
+    char reason[HONE_PROCESS_REASON]; // why not the best engine, or why none
+
+    alignas(64) _Atomic uint32_t state; // enum hone_process_state
+    _Atomic uint32_t current;           // chunk index to write into
+    _Atomic uint32_t writing;           // writers between claim and commit
+    _Atomic uint32_t next_thread;       // thread indices given out
+    _Atomic uint32_t next_stack;        // stack ids given out
+    _Atomic uint64_t ended_ns;          // monotonic; 0 while running
+    _Atomic uint64_t cpu_before_ns;     // CPU time used before the probe started
+    _Atomic uint64_t cpu_total_ns;      // CPU time of the process at its end; 0: unknown
+    struct hone_process_counters counters;
+};
+
+enum hone_record_kind {
+    HONE_RECORD_NONE,
+    HONE_RECORD_PENDING,
+    HONE_RECORD_PADDING,
+    HONE_RECORD_MODULE,
+    HONE_RECORD_MODULE_GONE,
+    HONE_RECORD_THREAD,
+    HONE_RECORD_STACK,
+    HONE_RECORD_CPU,
+    HONE_RECORD_EXEC,
+    HONE_RECORD_KINDS
+};
+
+// The head word: kind in the low 8 bits, length in 8-byte units above. Length 0 is a padding of 8
+// bytes that has no room for anything else.
+#define HONE_RECORD_HEAD(kind, bytes) ((uint32_t)(kind) | (uint32_t)((bytes) / 8) << 8)
+#define HONE_RECORD_KIND(head) ((head)&0xff)
+#define HONE_RECORD_LENGTH(head) (((head) >> 8) * 8)
+
+struct hone_record {
+    _Atomic uint32_t head;
+    uint32_t small; // the record's index or id, so that no space is wasted
+};
+
+// small: module index in the process. An executable mapping of a file.
+struct hone_record_module {
+    struct hone_record record;
+    uint64_t start, end;  // addresses in the process
+    uint64_t file_offset; // of start
+    uint64_t bias;        // address in the process minus address in the ELF file
+    uint64_t time_ns;
+    uint8_t build_id_bytes; // 0: none
+    uint8_t build_id[39];
+    char path[]; // NUL-terminated
+};
+
+// small: module index. Its addresses may now belong to another one.
+struct hone_record_module_gone {
+    struct hone_record record;
+    uint64_t time_ns;
+};
+
+// small: thread index. Written before the thread's first sample.
+struct hone_record_thread {
+    struct hone_record record;
+    uint64_t tid;
+    uint64_t time_ns;
+    char name[16];
+};
+
+// small: stack id. Leaf first. Addresses are for looking up: where the leaf was interrupted, and
+// the byte before each return address, so that both lie inside the instruction they stand for.
+// The same stack may be written again under another id.
+struct hone_record_stack {
+    struct hone_record record;
+    uint32_t count;
+    uint32_t end; // enum hone_stack_end
+    uint64_t addresses[];
+};
+
+enum hone_stack_end {
+    HONE_STACK_COMPLETE,      // reaches the start of the thread or program
+    HONE_STACK_TOO_DEEP,      // more than stack_max frames
+    HONE_STACK_NO_RULE,       // code without unwind rules and without frame pointers
+    HONE_STACK_UNREADABLE,    // the stack could not be read further
+    HONE_STACK_NOT_GROWING,   // rules and stack contradict each other
+    HONE_STACK_UNKNOWN_MODULE // the code belongs to no known module
+};
+
+// small: thread index. One CPU sample.
+struct hone_record_cpu {
+    struct hone_record record;
+    uint64_t time_ns; // monotonic
+    uint64_t cpu_ns;  // CPU time that it stands for: since the thread's last sample
+    uint32_t stack;   // id
+    uint32_t flags;   // enum hone_cpu_flag
+};
+
+enum hone_cpu_flag {
+    HONE_CPU_FIRST = 1,      // first sample of the thread: cpu_ns is one period
+    HONE_CPU_IN_SYSCALL = 2, // interrupted just behind a system call instruction
+};
+
+// small: 0. The process asked to become this program.
+struct hone_record_exec {
+    struct hone_record record;
+    uint64_t time_ns;
+    char path[];
+};
+
+_Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");
+_Static_assert(sizeof(struct hone_chunk) % 8 == 0, "records are aligned to 8");
+_Static_assert(sizeof(struct hone_process) % 8 == 0, "records are aligned to 8");
+_Static_assert(sizeof(struct hone_process) + sizeof(struct hone_chunk) < HONE_CHUNK_BYTES / 4,
+               "the first chunk has room for records");
+_Static_assert(sizeof(struct hone_record_stack) + 8 * HONE_STACK_MAX <= HONE_RECORD_BYTES_MAX,
+               "the deepest stack fits into a record");
+
+#endif

@@ -1,0 +1,105 @@
+#include "session/owner.h"
+
+#include "core/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static uint64_t chunks_at(uint32_t chunk_count)
+{
+    uint64_t bitmap_bytes = (chunk_count + 63) / 64 * 8;
+    return (HONE_HEADER_BYTES + bitmap_bytes + 4095) & ~(uint64_t)4095;
+}
+
+// Memory or disk space for the bytes [from, to), or an error: never a hole that faults later.
+// Where the file system cannot reserve, zeros are written, which does the same.
+static int reserve(int fd, uint64_t from, uint64_t to)
+{
+    int r;
+    do
+        r = posix_fallocate(fd, (off_t)from, (off_t)(to - from));
+    while (r == EINTR);
+    return -r;
+}
+
+static int back_up_to(struct hone_session *session, uint32_t want)
+{
+    struct hone_session_header *header = session->header;
+    uint32_t backed = atomic_load_explicit(&header->backed_chunks, memory_order_relaxed);
+    if (want <= backed)
+        return 0;
+    uint64_t from = chunks_at(header->chunk_count) + (uint64_t)backed * HONE_CHUNK_BYTES;
+    uint64_t to = from + (uint64_t)(want - backed) * HONE_CHUNK_BYTES;
+    int r = reserve(session->fd, from, to);
+    if (r) {
+        session->back_error = r;
+        return r;
+    }
+    // Release: the memory before the number. Pairs with the acquire in the writer's take.
+    atomic_store_explicit(&header->backed_chunks, want, memory_order_release);
+    return 0;
+}
+
+int hone_session_create(const char *path, uint32_t chunk_count,
+                        const struct hone_session_config *config, struct hone_session *ret)
+{
+    if (chunk_count == 0 || chunk_count > HONE_CHUNKS_MAX)
+        return -EINVAL;
+    struct hone_session session = {.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
+    if (session.fd < 0)
+        return -errno;
+    session.bytes = chunks_at(chunk_count) + (size_t)chunk_count * HONE_CHUNK_BYTES;
+    session.header = MAP_FAILED;
+    int r = reserve(session.fd, 0, chunks_at(chunk_count));
+    if (!r && (ftruncate(session.fd, (off_t)session.bytes) || fchmod(session.fd, 0666)))
+        r = -errno;
+    if (!r) {
+        session.header =
+            mmap(NULL, session.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, session.fd, 0);
+        if (session.header == MAP_FAILED)
+            r = -errno;
+    }
+    if (!r) {
+        struct timespec now = {0};
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        session.header->magic = HONE_SESSION_MAGIC;
+        session.header->version = HONE_SESSION_VERSION;
+        session.header->header_bytes = HONE_HEADER_BYTES;
+        session.header->chunk_bytes = HONE_CHUNK_BYTES;
+        session.header->chunk_count = chunk_count;
+        session.header->chunks_at = chunks_at(chunk_count);
+        session.header->started_realtime_ns = hone_timespec_ns(now);
+        session.header->started_monotonic_ns = hone_now_ns();
+        session.header->config = *config;
+        r = back_up_to(&session, chunk_count < 8 ? chunk_count : 8);
+    }
+    if (r) {
+        hone_session_close(&session);
+        (void)unlink(path);
+        return r;
+    }
+    (void)hone_session_back(&session, HONE_SESSION_AHEAD);
+    *ret = session;
+    return 0;
+}
+
+int hone_session_back(struct hone_session *session, uint32_t ahead)
+{
+    struct hone_session_header *header = session->header;
+    uint32_t used = atomic_load_explicit(&header->chunks_used, memory_order_relaxed);
+    uint32_t count = header->chunk_count;
+    uint32_t want = used > count || ahead > count - used ? count : used + ahead;
+    return back_up_to(session, want);
+}
+
+void hone_session_close(struct hone_session *session)
+{
+    if (session->header && session->header != MAP_FAILED)
+        (void)munmap(session->header, session->bytes);
+    if (session->fd >= 0)
+        (void)close(session->fd);
+    *session = (struct hone_session){.fd = -1};
+}

@@ -1,0 +1,180 @@
+#include "session/writer.h"
+
+#include <errno.h>
+#include <stdbool.h>
+
+// A claim that keeps losing races for a new chunk gives up; four is more than was ever seen.
+enum { CLAIM_TRIES = 8 };
+
+static _Atomic uint64_t *bitmap(const struct hone_writer *writer)
+{
+    return (_Atomic uint64_t *)((char *)writer->header + writer->header->header_bytes);
+}
+
+static struct hone_chunk *chunk_at(const struct hone_writer *writer, uint32_t index)
+{
+    return (struct hone_chunk *)(writer->chunks + (size_t)index * HONE_CHUNK_BYTES);
+}
+
+int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes)
+{
+    struct hone_session_header *header = memory;
+    if (bytes < HONE_HEADER_BYTES || header->magic != HONE_SESSION_MAGIC ||
+        header->version != HONE_SESSION_VERSION || header->chunk_bytes != HONE_CHUNK_BYTES)
+        return -EPROTO;
+    uint32_t count = header->chunk_count;
+    uint64_t bitmap_end = (uint64_t)header->header_bytes + (count + 63) / 64 * 8;
+    if (header->header_bytes < sizeof *header || count == 0 || count > HONE_CHUNKS_MAX ||
+        header->chunks_at < bitmap_end || header->chunks_at % 8 || header->chunks_at > bytes)
+        return -EINVAL;
+    uint64_t mapped = (bytes - header->chunks_at) / HONE_CHUNK_BYTES;
+    if (mapped == 0)
+        return -EINVAL;
+    *writer = (struct hone_writer){.header = header,
+                                   .chunks = (unsigned char *)memory + header->chunks_at,
+                                   .mapped_chunks = mapped < count ? (uint32_t)mapped : count};
+    return 0;
+}
+
+// Takes a free chunk: sets its bit. Chunks beyond what the reader has backed are not touched.
+static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
+{
+    struct hone_session_header *header = writer->header;
+    uint32_t limit = atomic_load_explicit(&header->backed_chunks, memory_order_acquire);
+    if (limit > writer->mapped_chunks)
+        limit = writer->mapped_chunks;
+    _Atomic uint64_t *bits = bitmap(writer);
+    uint32_t words = (limit + 63) / 64;
+    uint32_t first = atomic_load_explicit(&header->chunk_hint, memory_order_relaxed);
+    for (uint32_t i = 0; i < words; i++) {
+        uint32_t word = (first + i) % words;
+        uint64_t taken = atomic_load_explicit(&bits[word], memory_order_relaxed);
+        while (~taken) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(~taken);
+            if (word * 64 + bit >= limit)
+                break;
+            // Acquire: pairs with the release in the reader's give-back, so the zeros are seen.
+            if (atomic_compare_exchange_weak_explicit(&bits[word], &taken,
+                                                      taken | (uint64_t)1 << bit,
+                                                      memory_order_acquire, memory_order_relaxed)) {
+                atomic_store_explicit(&header->chunk_hint, word, memory_order_relaxed);
+                atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed);
+                *ret = word * 64 + bit;
+                return true;
+            }
+        }
+    }
+    atomic_fetch_add_explicit(&header->chunks_refused, 1, memory_order_relaxed);
+    return false;
+}
+
+// Gives back a chunk that was taken and never written to.
+static void chunk_untake(struct hone_writer *writer, uint32_t index)
+{
+    struct hone_chunk *chunk = chunk_at(writer, index);
+    atomic_store_explicit(&chunk->state, HONE_CHUNK_FREE, memory_order_relaxed);
+    chunk->owner = 0;
+    chunk->sequence = 0;
+    chunk->process_start = 0;
+    atomic_store_explicit(&chunk->used, 0, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&writer->header->chunks_used, 1, memory_order_relaxed);
+    // Release: the cleared head before the cleared bit. Pairs with the acquire in chunk_take().
+    atomic_fetch_and_explicit(&bitmap(writer)[index / 64], ~((uint64_t)1 << index % 64),
+                              memory_order_release);
+}
+
+int hone_writer_begin(struct hone_writer *writer, uint32_t pid, uint32_t parent_pid,
+                      uint64_t now_ns)
+{
+    uint32_t index;
+    writer->process = NULL;
+    if (!chunk_take(writer, &index)) {
+        atomic_fetch_add_explicit(&writer->header->processes_refused, 1, memory_order_relaxed);
+        return -ENOSPC;
+    }
+    struct hone_chunk *chunk = chunk_at(writer, index);
+    struct hone_process *process = (struct hone_process *)(chunk + 1);
+    chunk->owner = index;
+    chunk->sequence = 0;
+    chunk->process_start = (uint32_t)(now_ns / 1000000);
+    process->pid = pid;
+    process->parent_pid = parent_pid;
+    process->started_ns = now_ns;
+    atomic_store_explicit(&process->current, index, memory_order_relaxed);
+    atomic_store_explicit(&chunk->used, (uint32_t)(sizeof *chunk + sizeof *process),
+                          memory_order_relaxed);
+    // Release: the description before the state. Pairs with the reader's acquire.
+    atomic_store_explicit(&chunk->state, HONE_CHUNK_PROCESS, memory_order_release);
+    writer->process_chunk = index;
+    writer->process = process;
+    return 0;
+}
+
+// Makes a new chunk the current one unless somebody else was faster.
+static bool next_chunk(struct hone_writer *writer, uint32_t full)
+{
+    struct hone_process *process = writer->process;
+    uint32_t index;
+    if (!chunk_take(writer, &index))
+        return false;
+    struct hone_chunk *chunk = chunk_at(writer, index);
+    struct hone_chunk *before = chunk_at(writer, full);
+    chunk->owner = writer->process_chunk;
+    chunk->sequence = before->sequence + 1;
+    chunk->process_start = before->process_start;
+    atomic_store_explicit(&chunk->used, (uint32_t)sizeof *chunk, memory_order_relaxed);
+    atomic_store_explicit(&chunk->state, HONE_CHUNK_RECORDS, memory_order_release);
+    // Sequential: ordered against process->writing, which the reader looks at after this.
+    if (!atomic_compare_exchange_strong(&process->current, &full, index))
+        chunk_untake(writer, index);
+    return true;
+}
+
+static void pad(struct hone_chunk *chunk, uint32_t at)
+{
+    if (at >= HONE_CHUNK_BYTES)
+        return;
+    struct hone_record *rest = (struct hone_record *)((char *)chunk + at);
+    uint32_t head = HONE_RECORD_HEAD(HONE_RECORD_PADDING, HONE_CHUNK_BYTES - at);
+    atomic_store_explicit(&rest->head, head, memory_order_release);
+}
+
+void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
+{
+    struct hone_process *process = writer->process;
+    if (!process || bytes > HONE_RECORD_BYTES_MAX)
+        return NULL;
+    uint32_t len = (uint32_t)(bytes + 7) & ~7u;
+    // Sequential: before the load of current, so that the reader, who reads them in the other
+    // order, cannot give back a chunk that a late writer still holds.
+    atomic_fetch_add(&process->writing, 1);
+    for (int i = 0; i < CLAIM_TRIES; i++) {
+        uint32_t index = atomic_load(&process->current);
+        struct hone_chunk *chunk = chunk_at(writer, index);
+        // The look before the add keeps `used` from wrapping when memory has run out for long.
+        if (atomic_load_explicit(&chunk->used, memory_order_relaxed) < HONE_CHUNK_BYTES) {
+            uint32_t at = atomic_fetch_add_explicit(&chunk->used, len, memory_order_relaxed);
+            if (at + len <= HONE_CHUNK_BYTES) {
+                struct hone_record *record = (struct hone_record *)((char *)chunk + at);
+                atomic_store_explicit(&record->head, HONE_RECORD_HEAD(HONE_RECORD_PENDING, len),
+                                      memory_order_release);
+                return record;
+            }
+            pad(chunk, at); // only one claim crosses the end
+        }
+        if (!next_chunk(writer, index))
+            break;
+    }
+    atomic_fetch_sub(&process->writing, 1);
+    return NULL;
+}
+
+void hone_writer_commit(struct hone_writer *writer, void *record, enum hone_record_kind kind)
+{
+    struct hone_record *r = record;
+    uint32_t pending = atomic_load_explicit(&r->head, memory_order_relaxed);
+    // Release: the record before its kind. Pairs with the reader's acquire.
+    atomic_store_explicit(&r->head, HONE_RECORD_HEAD(kind, HONE_RECORD_LENGTH(pending)),
+                          memory_order_release);
+    atomic_fetch_sub(&writer->process->writing, 1);
+}
