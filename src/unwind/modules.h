@@ -1,0 +1,93 @@
+// Which module (program, library, vDSO) holds an address, and where its unwinding rules lie.
+//
+// Slots are only ever appended: a slot never changes its meaning and stays readable when its module
+// is gone (retired), so a reader needs no lock and may be a signal handler. The table is filled
+// outside signals, by hone_modules_refresh(); a module that no refresh has seen yet (loaded behind
+// our back by libc: name services, character sets) is adopted in the handler that meets it.
+//
+// Modules that were there at start are never unloaded, so their rules are read where the loader
+// put them. A later one may vanish while we read: of those we map the file ourselves (or, when the
+// file is not the same any more, copy the rules) and keep that for good.
+#ifndef HONE_UNWIND_MODULES_H
+#define HONE_UNWIND_MODULES_H
+
+#include "core/core.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    HONE_MODULES_MAX = 4096,              // slots over the life of the process
+    HONE_MODULES_NAMES_BYTES = 512 << 10, // their paths
+    HONE_BUILD_ID_MAX = 32,
+};
+
+// A part of a module's file as we can read it: file address (p_vaddr) `address` is at `at`.
+struct hone_view {
+    const uint8_t *at;
+    uint64_t address;
+    uint64_t size;
+};
+
+struct hone_module {
+    uint64_t start, end;           // from its first segment to the end of its last
+    uint64_t bias;                 // address in memory minus address in the file (p_vaddr)
+    uint64_t text_start, text_end; // its first executable segment in memory
+    uint64_t text_offset;          // and where in the file that segment begins
+    const char *path;              // "[vdso]" for the vDSO; "" when unknown
+    uint8_t build_id[HONE_BUILD_ID_MAX];
+    uint8_t build_id_size; // 0: it has none
+    bool from_start;       // there at the first refresh
+
+    // Private to unwind/.
+    _Atomic uint8_t state;
+    struct hone_view hdr;    // .eh_frame_hdr and what follows it; size 0: none
+    struct hone_view frames; // the segment that holds .eh_frame
+    uint64_t eh_frame;       // file address of .eh_frame, 0: no rules at all
+};
+
+struct hone_modules {
+    _Atomic uint32_t reserved;   // slots handed out
+    _Atomic uint32_t generation; // grows when a module was retired: cached rows are void
+    _Atomic uint32_t changes;    // grows with each new or retired module; for those who copy it out
+    _Atomic uint32_t overflows;  // modules without a slot, paths without room
+    _Atomic uint32_t adopted;    // modules first met by a handler
+    _Atomic uint32_t unmapped;   // late modules whose rules could be neither mapped nor copied
+    _Atomic uint32_t refreshing; // 0 idle, 1 somebody refreshes, 2 and must do so again
+    _Atomic uint32_t adopting;   // some handler is at it
+    _Atomic uint32_t names_used;
+    _Atomic uint32_t sorted_count; // of sorted[], a hint: a wrong answer is found and corrected
+    bool filled;                   // the first refresh has been
+    _Atomic uint16_t sorted[HONE_MODULES_MAX];
+    struct hone_module slots[HONE_MODULES_MAX];
+    char names[HONE_MODULES_NAMES_BYTES];
+};
+
+// Makes the table agree with the loader's list: new modules get slots, vanished ones are retired.
+// The first call takes what it finds as never unloaded. Call it after each dlopen and dlclose.
+// A table is zero bytes before its first refresh.
+//
+// Threads  any; whoever comes while another is at it leaves the work to that one.
+// Signals  no: it asks the loader.
+void hone_modules_refresh(struct hone_modules *modules);
+
+// For the child of a fork, before anything else here: work in progress elsewhere is forgotten.
+HONE_SIGSAFE void hone_modules_after_fork(struct hone_modules *modules);
+
+// The slots so far: indices 0 to count-1, never fewer than before.
+HONE_SIGSAFE size_t hone_modules_count(const struct hone_modules *modules);
+
+// What slot `index` describes; NULL while it is still being filled (ask again later).
+HONE_SIGSAFE const struct hone_module *hone_modules_at(const struct hone_modules *modules,
+                                                       size_t index);
+
+// The module is gone from memory; its addresses may mean another one now.
+HONE_SIGSAFE bool hone_module_retired(const struct hone_module *module);
+
+// The live module that holds `address`, adopting it when only the loader knows it; NULL: none.
+// *ret_stale is set when the loader knows it and we could not adopt it now.
+HONE_SIGSAFE const struct hone_module *hone_modules_find(struct hone_modules *modules,
+                                                         uint64_t address, bool *ret_stale);
+
+#endif

@@ -1,0 +1,122 @@
+// unwind: from registers to a stack of addresses, inside a signal handler of somebody else's
+// process, without frame pointers.
+//
+// Each frame is stepped by its module's .eh_frame rules, found on demand through .eh_frame_hdr and
+// kept as 8-byte rows in a wait-free cache by address. It promises no lock, no allocation, errno
+// kept, bounded time, and that no stack, register or rule, however corrupt, makes it crash: memory
+// outside the stacks that the caller names is probed before it is read. It leaves names to symbol/.
+#ifndef HONE_UNWIND_UNWIND_H
+#define HONE_UNWIND_UNWIND_H
+
+#include "core/core.h"
+#include "unwind/modules.h"
+
+#if defined(__x86_64__)
+#include "unwind/arch/x86_64.h"
+#else
+#error "no unwinder for this machine"
+#endif
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Registers by their DWARF numbers; r[HONE_REGISTER_IP] is the instruction pointer.
+struct hone_registers {
+    uint64_t r[HONE_REGISTER_COUNT];
+};
+
+// What a signal interrupted; `ucontext` is the handler's third argument.
+HONE_SIGSAFE void hone_registers_from_ucontext(struct hone_registers *ret, const void *ucontext);
+
+// The caller's own, just after this call: of use while the caller has not returned. The walk's
+// first address is then in the caller. Registers that calls may destroy read 0.
+HONE_SIGSAFE void hone_registers_here(struct hone_registers *ret);
+
+// Memory that is known to be a stack: bytes low to high-1 are readable.
+struct hone_stack {
+    uint64_t low, high;
+};
+
+enum {
+    HONE_UNWIND_CACHE_BYTES = 512 << 10, // 32768 rows, see unwind_bench
+    HONE_STACK_DEPTH_MAX = 1024,         // of a trail
+};
+
+struct hone_unwinder {
+    struct hone_modules *modules;
+    struct hone_row_slot *rows; // the cache, in sets of four
+    uint32_t shift;             // from a hash to a set
+};
+
+// Prepares a walker for any number of threads at a time. `memory` (zeroed, 64-byte aligned, a power
+// of two of at least 4096 bytes; more is not used) becomes the cache and stays the walker's; so do
+// `modules`, which the caller refreshes.
+void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, void *memory,
+                      size_t size_bytes);
+
+enum hone_walk_end {
+    HONE_WALK_COMPLETE,   // reached the start of the program or thread
+    HONE_WALK_TOO_DEEP,   // more than `max` frames
+    HONE_WALK_NO_RULE,    // code without rules, and no frame pointer to follow
+    HONE_WALK_UNREADABLE, // a frame points into memory that is not there
+    HONE_WALK_BAD_FRAME,  // the next frame would not lie above this one
+    HONE_WALK_BAD_RULE,   // rules that are broken or beyond our limits
+    HONE_WALK_STALE,      // code in a module that is not in our table yet
+    HONE_WALK_END_COUNT,
+};
+
+// A word for each, as `session.json` and reports print it: "complete", "too deep", …
+const char *hone_walk_end_name(enum hone_walk_end end);
+
+struct hone_walk {
+    uint32_t count; // addresses written
+    enum hone_walk_end end;
+    bool frame_pointers; // some frame had no rules: stepped by its frame pointer
+    bool guessed;        // the first frame is a call into the void; its caller was taken from *sp
+    bool slow;           // some frame needed the general rules (signal frames, odd CFA)
+    uint32_t misses;     // rows that were not in the cache
+    uint32_t reused;     // frames verified against the trail instead of walked
+};
+
+// Walks the stack that `registers` are the innermost frame of, at most `max` frames.
+//
+// Writes addresses to look up, innermost first: the exact one where a thread was interrupted (the
+// first, and each below a signal frame), and one less than the return address in each caller, which
+// is inside its call instruction. `stacks` (of this thread: its own, its alternate one; may be
+// none) are read plainly, anything else is probed at some 100 ns a page.
+//
+// Returns  ret->count, also on stacks cut short: ret->end says why.
+// Threads, Signals: safe.
+HONE_SIGSAFE size_t hone_unwind_walk(struct hone_unwinder *unwinder,
+                                     const struct hone_registers *registers,
+                                     const struct hone_stack *stacks, size_t stack_count,
+                                     uint64_t *ret_addresses, size_t max, struct hone_walk *ret);
+
+// The frames of one thread's last walk, outermost last: what lets the next walk stop early.
+struct hone_trail_frame {
+    uint64_t ip; // address looked up
+    uint64_t sp, fp;
+    int64_t
+        fp_at; // where the caller's fp was saved, from the caller's sp; 0: nowhere. 1: not reusable
+};
+
+struct hone_trail {
+    uint32_t first;      // frames[first] to frames[HONE_STACK_DEPTH_MAX - 1] are valid
+    uint32_t generation; // of the module table then
+    uint32_t end;        // how that walk ended
+    struct hone_trail_frame frames[HONE_STACK_DEPTH_MAX];
+};
+
+// As hone_unwind_walk(), and as exact, but where a frame equals one of this thread's last walk the
+// rest is not walked but verified: one compare for each return address and saved register that was
+// read then; the first difference resumes the walk there.
+//
+// Owner    `trail` is the caller's, zero before its first use, one for each thread (and for each
+//          depth of handlers that may interrupt one another).
+HONE_SIGSAFE size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
+                                       const struct hone_registers *registers,
+                                       const struct hone_stack *stacks, size_t stack_count,
+                                       uint64_t *ret_addresses, size_t max, struct hone_walk *ret);
+
+#endif
