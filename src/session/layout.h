@@ -83,9 +83,9 @@ enum hone_engine {
 
 // A chunk starts with this; records follow.
 struct hone_chunk {
-    _Atomic uint32_t state; // enum hone_chunk_state
-    uint32_t owner;         // chunk index of the process
-    uint64_t sequence;      // 0 for the first chunk of a process
+    alignas(64) _Atomic uint32_t state; // enum hone_chunk_state
+    uint32_t owner;                     // chunk index of the process
+    uint64_t sequence;                  // 0 for the first chunk of a process
     uint32_t process_start; // monotonic ms when the owner began: tells a reused owner apart
     _Atomic uint32_t used;  // bytes claimed from the chunk's start; may pass HONE_CHUNK_BYTES
 };
@@ -205,12 +205,14 @@ struct hone_record_stack {
 };
 
 enum hone_stack_end {
-    HONE_STACK_COMPLETE,      // reaches the start of the thread or program
-    HONE_STACK_TOO_DEEP,      // more than stack_max frames
-    HONE_STACK_NO_RULE,       // code without unwind rules and without frame pointers
-    HONE_STACK_UNREADABLE,    // the stack could not be read further
-    HONE_STACK_NOT_GROWING,   // rules and stack contradict each other
-    HONE_STACK_UNKNOWN_MODULE // the code belongs to no known module
+    HONE_STACK_COMPLETE,   // reaches the start of the thread or program
+    HONE_STACK_TOO_DEEP,   // more than stack_max frames
+    HONE_STACK_NO_RULE,    // code without unwind rules and without frame pointers
+    HONE_STACK_UNREADABLE, // the stack could not be read further
+    HONE_STACK_BAD_FRAME,  // the next frame would not lie above the last
+    HONE_STACK_BAD_RULE,   // unwind rules that are broken
+    HONE_STACK_STALE,      // the code belongs to a module that was not known yet
+    HONE_STACK_ENDS
 };
 
 // small: thread index. One CPU sample.
@@ -235,8 +237,8 @@ struct hone_record_exec {
 };
 
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");
-_Static_assert(sizeof(struct hone_chunk) % 8 == 0, "records are aligned to 8");
-_Static_assert(sizeof(struct hone_process) % 8 == 0, "records are aligned to 8");
+_Static_assert(sizeof(struct hone_chunk) == 64, "what follows is aligned to a cache line");
+_Static_assert(sizeof(struct hone_process) % 64 == 0, "records are aligned to 8");
 _Static_assert(sizeof(struct hone_process) + sizeof(struct hone_chunk) < HONE_CHUNK_BYTES / 4,
                "the first chunk has room for records");
 _Static_assert(sizeof(struct hone_record_stack) + 8 * HONE_STACK_MAX <= HONE_RECORD_BYTES_MAX,

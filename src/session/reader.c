@@ -66,7 +66,7 @@ int hone_reader_open(void *memory, size_t bytes, struct hone_reader **ret)
     uint64_t count = header.chunk_count;
     uint64_t bitmap_end = (uint64_t)header.header_bytes + (count + 63) / 64 * 8;
     if (count == 0 || count > HONE_CHUNKS_MAX || header.header_bytes < sizeof header ||
-        header.header_bytes % 8 || bitmap_end > header.chunks_at || header.chunks_at % 8 ||
+        header.header_bytes % 8 || bitmap_end > header.chunks_at || header.chunks_at % 64 ||
         header.chunks_at > bytes || (bytes - header.chunks_at) / HONE_CHUNK_BYTES < count)
         return -EINVAL;
 

@@ -340,7 +340,7 @@ TEST(nearly_full_file_system_drops_instead_of_faulting)
 
 TEST(foreign_memory_is_refused)
 {
-    static uint64_t memory[HONE_HEADER_BYTES / 8 + HONE_CHUNK_BYTES];
+    alignas(64) static uint64_t memory[HONE_HEADER_BYTES / 8 + HONE_CHUNK_BYTES];
     struct hone_reader *reader = NULL;
     struct hone_writer writer;
     CHECK_EQ(hone_reader_open(memory, sizeof memory, &reader), -EPROTO);

@@ -25,7 +25,7 @@ int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes)
     uint32_t count = header->chunk_count;
     uint64_t bitmap_end = (uint64_t)header->header_bytes + (count + 63) / 64 * 8;
     if (header->header_bytes < sizeof *header || count == 0 || count > HONE_CHUNKS_MAX ||
-        header->chunks_at < bitmap_end || header->chunks_at % 8 || header->chunks_at > bytes)
+        header->chunks_at < bitmap_end || header->chunks_at % 64 || header->chunks_at > bytes)
         return -EINVAL;
     uint64_t mapped = (bytes - header->chunks_at) / HONE_CHUNK_BYTES;
     if (mapped == 0)
