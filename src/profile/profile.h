@@ -78,7 +78,7 @@ struct hone_profile_line {
 };
 
 // One place in a program. Lines run from the innermost inlined function to the one that holds the
-// machine code; none means that the address has no name.
+// machine code; none means that the address has no name. Lines with function 0 are left out.
 struct hone_profile_location {
     uint32_t mapping;
     uint64_t address;
@@ -290,7 +290,7 @@ int hone_profile_write(const struct hone_profile *profile, const char *path,
 
 // Zero means default.
 struct hone_profile_limits {
-    size_t plain_bytes; // after unpacking (4 GiB)
+    size_t plain_bytes; // after unpacking (1 GiB)
 };
 
 // Decodes gzip or plain bytes. name is used in errors, such as the file's name. Fields that we do

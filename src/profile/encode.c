@@ -1,0 +1,354 @@
+// Encoding: lengths come before what they measure, so each message is measured, then written in
+// place; nothing is moved or copied. Field order, packing (three numbers or more) and the omission
+// of zeros are those of Go's encoder, so that files compare.
+#include "profile/index.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+
+enum wire { VARINT = 0, BYTES = 2 };
+
+static size_t varint_size(uint64_t value)
+{
+    return ((size_t)(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64; // ⌈bits / 7⌉
+}
+
+static unsigned char *put_varint(unsigned char *at, uint64_t value)
+{
+    for (; value >= 0x80; value >>= 7)
+        *at++ = (unsigned char)(value | 0x80);
+    *at++ = (unsigned char)value;
+    return at;
+}
+
+// All our field numbers are below 16, so a tag is one byte.
+static size_t field_size(uint64_t value)
+{
+    return value ? 1 + varint_size(value) : 0;
+}
+
+static unsigned char *put_field(unsigned char *at, unsigned field, uint64_t value)
+{
+    if (!value)
+        return at;
+    *at++ = (unsigned char)(field << 3 | VARINT);
+    return put_varint(at, value);
+}
+
+static size_t message_size(size_t body)
+{
+    return 1 + varint_size(body) + body;
+}
+
+static unsigned char *put_head(unsigned char *at, unsigned field, size_t body)
+{
+    *at++ = (unsigned char)(field << 3 | BYTES);
+    return put_varint(at, body);
+}
+
+struct encoder {
+    const struct hone_profile *profile;
+    struct hone_buffer *out;
+    uint32_t *string; // our number to the file's
+};
+
+// --- strings -------------------------------------------------------------------------------------
+
+static void mark_used(const struct hone_profile *p, uint32_t *used)
+{
+    for (uint32_t i = 0; i < p->type_count; i++)
+        used[p->types[i].type] = used[p->types[i].unit] = 1;
+    for (uint32_t i = 0; i < p->labels.count; i++)
+        used[p->labels.at[i].key] = used[p->labels.at[i].text] = used[p->labels.at[i].unit] = 1;
+    for (uint32_t i = 1; i < p->mappings.count; i++)
+        used[p->mappings.at[i].file] = used[p->mappings.at[i].build_id] = 1;
+    for (uint32_t i = 1; i < p->functions.count; i++)
+        used[p->functions.name[i]] = used[p->functions.system_name[i]] =
+            used[p->functions.file[i]] = 1;
+    for (uint32_t i = 0; i < p->comment_count; i++)
+        used[p->comments[i]] = 1;
+    used[p->period_type.type] = used[p->period_type.unit] = 1;
+    used[p->default_type] = used[p->drop_frames] = used[p->keep_frames] = used[p->doc_url] = 1;
+}
+
+static uint32_t *number_strings(const struct hone_profile *p)
+{
+    uint32_t *number = calloc(p->strings.count, sizeof *number);
+    if (!number)
+        return NULL;
+    mark_used(p, number);
+    number[0] = 0;
+    uint32_t next = 1;
+    for (uint32_t i = 1; i < p->strings.count; i++)
+        if (number[i])
+            number[i] = next++;
+    return number;
+}
+
+static void put_strings(struct encoder *e)
+{
+    const struct hone_profile *p = e->profile;
+    for (uint32_t i = 0; i < p->strings.count; i++) {
+        if (i && !e->string[i])
+            continue;
+        struct hone_str text = p->strings.text[i];
+        unsigned char *at = hone_buffer_grow(e->out, message_size(text.len));
+        if (!at)
+            return;
+        at = put_head(at, 6, text.len);
+        if (text.len)
+            memcpy(at, text.at, text.len);
+    }
+}
+
+// --- messages ------------------------------------------------------------------------------------
+
+static void put_value_type(struct encoder *e, unsigned field, struct hone_profile_type type)
+{
+    uint64_t name = e->string[type.type];
+    uint64_t unit = e->string[type.unit];
+    size_t body = field_size(name) + field_size(unit);
+    unsigned char *at = hone_buffer_grow(e->out, message_size(body));
+    if (at)
+        (void)put_field(put_field(put_head(at, field, body), 1, name), 2, unit);
+}
+
+// Numbers that repeat: three and more are packed.
+struct run {
+    size_t bytes; // of the numbers alone
+    uint32_t count;
+};
+
+static size_t run_size(struct run run)
+{
+    if (run.count > 2)
+        return message_size(run.bytes);
+    return run.count + run.bytes;
+}
+
+static unsigned char *put_run_head(unsigned char *at, unsigned field, struct run run)
+{
+    return run.count > 2 ? put_head(at, field, run.bytes) : at;
+}
+
+static unsigned char *put_run_number(unsigned char *at, unsigned field, struct run run,
+                                     uint64_t value)
+{
+    if (run.count <= 2)
+        *at++ = (unsigned char)(field << 3 | VARINT);
+    return put_varint(at, value);
+}
+
+static size_t label_size(const struct encoder *e, const struct hone_profile_label *label)
+{
+    return field_size(e->string[label->key]) + field_size(e->string[label->text]) +
+           field_size((uint64_t)label->number) + field_size(e->string[label->unit]);
+}
+
+static unsigned char *put_label(const struct encoder *e, unsigned char *at,
+                                const struct hone_profile_label *label)
+{
+    at = put_head(at, 3, label_size(e, label));
+    at = put_field(at, 1, e->string[label->key]);
+    at = put_field(at, 2, e->string[label->text]);
+    at = put_field(at, 3, (uint64_t)label->number);
+    return put_field(at, 4, e->string[label->unit]);
+}
+
+static void put_sample(struct encoder *e, uint32_t sample)
+{
+    const struct hone_profile *p = e->profile;
+    struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
+    struct hone_profile_label_span labels = hone_profile_labels_of(p, p->samples.label_set[sample]);
+
+    struct run locations = {.count = frames.count};
+    for (uint32_t i = 0; i < frames.count; i++)
+        locations.bytes += varint_size(frames.at[i]);
+    struct run values = {.count = p->type_count};
+    for (uint32_t i = 0; i < p->type_count; i++)
+        values.bytes += varint_size((uint64_t)p->samples.values[i][sample]);
+    size_t body = run_size(locations) + run_size(values);
+    for (uint32_t i = 0; i < labels.count; i++)
+        body += message_size(label_size(e, &labels.at[i]));
+
+    unsigned char *at = hone_buffer_grow(e->out, message_size(body));
+    if (!at)
+        return;
+    at = put_head(at, 2, body);
+    at = put_run_head(at, 1, locations);
+    for (uint32_t i = 0; i < frames.count; i++)
+        at = put_run_number(at, 1, locations, frames.at[i]);
+    at = put_run_head(at, 2, values);
+    for (uint32_t i = 0; i < p->type_count; i++)
+        at = put_run_number(at, 2, values, (uint64_t)p->samples.values[i][sample]);
+    for (uint32_t i = 0; i < labels.count; i++)
+        at = put_label(e, at, &labels.at[i]);
+}
+
+static void put_mapping(struct encoder *e, uint32_t number)
+{
+    const struct hone_profile_mapping *m = &e->profile->mappings.at[number];
+    const uint64_t fields[] = {number,
+                               m->start,
+                               m->limit,
+                               m->offset,
+                               e->string[m->file],
+                               e->string[m->build_id],
+                               !!(m->flags & HONE_PROFILE_HAS_FUNCTIONS),
+                               !!(m->flags & HONE_PROFILE_HAS_FILENAMES),
+                               !!(m->flags & HONE_PROFILE_HAS_LINE_NUMBERS),
+                               !!(m->flags & HONE_PROFILE_HAS_INLINE_FRAMES)};
+    size_t body = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        body += field_size(fields[i]);
+    unsigned char *at = hone_buffer_grow(e->out, message_size(body));
+    if (!at)
+        return;
+    at = put_head(at, 3, body);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        at = put_field(at, (unsigned)i + 1, fields[i]);
+}
+
+static size_t line_size(const struct hone_profile_line *line)
+{
+    return field_size(line->function) + field_size((uint64_t)line->number) +
+           field_size((uint64_t)line->column);
+}
+
+static void put_location(struct encoder *e, uint32_t number)
+{
+    const struct hone_profile_locations *all = &e->profile->locations;
+    struct hone_profile_line_span lines = hone_profile_lines_of(e->profile, number);
+    size_t body = field_size(number) + field_size(all->mapping[number]) +
+                  field_size(all->address[number]) + field_size(all->folded[number]);
+    for (uint32_t i = 0; i < lines.count; i++)
+        body += message_size(line_size(&lines.at[i]));
+    unsigned char *at = hone_buffer_grow(e->out, message_size(body));
+    if (!at)
+        return;
+    at = put_head(at, 4, body);
+    at = put_field(at, 1, number);
+    at = put_field(at, 2, all->mapping[number]);
+    at = put_field(at, 3, all->address[number]);
+    for (uint32_t i = 0; i < lines.count; i++) {
+        at = put_head(at, 4, line_size(&lines.at[i]));
+        at = put_field(at, 1, lines.at[i].function);
+        at = put_field(at, 2, (uint64_t)lines.at[i].number);
+        at = put_field(at, 3, (uint64_t)lines.at[i].column);
+    }
+    (void)put_field(at, 5, all->folded[number]);
+}
+
+static void put_function(struct encoder *e, uint32_t number)
+{
+    const struct hone_profile_functions *all = &e->profile->functions;
+    const uint64_t fields[] = {number, e->string[all->name[number]],
+                               e->string[all->system_name[number]], e->string[all->file[number]],
+                               (uint64_t)all->start_line[number]};
+    size_t body = 0;
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        body += field_size(fields[i]);
+    unsigned char *at = hone_buffer_grow(e->out, message_size(body));
+    if (!at)
+        return;
+    at = put_head(at, 5, body);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        at = put_field(at, (unsigned)i + 1, fields[i]);
+}
+
+static void put_number(struct encoder *e, unsigned field, uint64_t value)
+{
+    unsigned char *at = hone_buffer_grow(e->out, field_size(value));
+    if (at)
+        (void)put_field(at, field, value);
+}
+
+static void put_comments(struct encoder *e)
+{
+    const struct hone_profile *p = e->profile;
+    struct run run = {.count = p->comment_count};
+    for (uint32_t i = 0; i < p->comment_count; i++)
+        run.bytes += varint_size(e->string[p->comments[i]]);
+    unsigned char *at = hone_buffer_grow(e->out, run_size(run));
+    if (!at || !run.count)
+        return;
+    at = put_run_head(at, 13, run);
+    for (uint32_t i = 0; i < p->comment_count; i++)
+        at = put_run_number(at, 13, run, e->string[p->comments[i]]);
+}
+
+// --- whole profiles ------------------------------------------------------------------------------
+
+int hone_profile_encode(const struct hone_profile *p, struct hone_buffer *out,
+                        struct hone_error *err)
+{
+    int r = hone_profile_status(p);
+    if (r)
+        return hone_error_set(err, r, "cannot encode the profile, which is incomplete");
+    HONE_CLEANUP(hone_freep) uint32_t *string = number_strings(p);
+    if (!string)
+        return hone_error_set(err, -ENOMEM, "cannot encode the profile");
+
+    struct encoder e = {.profile = p, .out = out, .string = string};
+    for (uint32_t i = 0; i < p->type_count; i++)
+        put_value_type(&e, 1, p->types[i]);
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        put_sample(&e, i);
+    for (uint32_t i = 1; i < p->mappings.count; i++)
+        put_mapping(&e, i);
+    for (uint32_t i = 1; i < p->locations.count; i++)
+        put_location(&e, i);
+    for (uint32_t i = 1; i < p->functions.count; i++)
+        put_function(&e, i);
+    put_strings(&e);
+    put_number(&e, 7, string[p->drop_frames]);
+    put_number(&e, 8, string[p->keep_frames]);
+    put_number(&e, 9, (uint64_t)p->time_ns);
+    put_number(&e, 10, (uint64_t)p->duration_ns);
+    if (p->period_type.type || p->period_type.unit)
+        put_value_type(&e, 11, p->period_type);
+    put_number(&e, 12, (uint64_t)p->period);
+    put_comments(&e);
+    put_number(&e, 14, string[p->default_type]);
+    put_number(&e, 15, string[p->doc_url]);
+    return out->failed ? hone_error_set(err, -ENOMEM, "cannot encode the profile") : 0;
+}
+
+static void free_compressor(struct libdeflate_compressor **compressor)
+{
+    if (*compressor)
+        libdeflate_free_compressor(*compressor);
+}
+
+int hone_profile_encode_gzip(const struct hone_profile *profile, struct hone_buffer *out,
+                             struct hone_error *err)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer plain = {0};
+    int r = hone_profile_encode(profile, &plain, err);
+    if (r)
+        return r;
+    // 6 is gzip's own default.
+    HONE_CLEANUP(free_compressor)
+    struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(6);
+    if (!compressor)
+        return hone_error_set(err, -ENOMEM, "cannot compress the profile");
+    size_t before = out->len;
+    size_t bound = libdeflate_gzip_compress_bound(compressor, plain.len);
+    void *at = hone_buffer_grow(out, bound);
+    if (!at)
+        return hone_error_set(err, -ENOMEM, "cannot compress the profile");
+    size_t len = libdeflate_gzip_compress(compressor, plain.at, plain.len, at, bound);
+    out->len = before + len;
+    return len ? 0 : hone_error_set(err, -ENOMEM, "cannot compress the profile");
+}
+
+int hone_profile_write(const struct hone_profile *profile, const char *path, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer bytes = {0};
+    int r = hone_profile_encode_gzip(profile, &bytes, err);
+    return r ? r : hone_file_write(path, bytes.at, bytes.len, err);
+}
