@@ -1,0 +1,162 @@
+"""What the whole-program tests share: running `hone record`, the truth, and the judgement.
+
+    HONE_BUILD=build python3 -m unittest discover -s tests -p '*_test.py' -v
+"""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+from pprof import Profile
+from starts import completeness
+
+BUILD = os.path.abspath(os.environ.get('HONE_BUILD', 'build'))
+HONE = os.path.join(BUILD, 'hone')
+NS = 1_000_000_000
+
+
+def workload(name):
+    return os.path.join(BUILD, 'workloads', name)
+
+
+class Usage:
+    """CPU and wall time of a program, measured by the kernel and read by workloads/stopwatch."""
+
+    def __init__(self, path):
+        with open(path, encoding='utf-8') as file:
+            facts = dict(line.split() for line in file)
+        self.user_ns, self.system_ns = int(facts['user']), int(facts['system'])
+        self.wall_ns = int(facts['wall'])
+
+    @property
+    def cpu_ns(self):
+        return self.user_ns + self.system_ns
+
+
+class Recording:
+    """One run of `hone record` and what it left behind."""
+
+    def __init__(self, done, directory, usage):
+        self.status, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
+        self.directory, self.usage = directory, usage
+        self._profile = None
+
+    @property
+    def path(self):
+        return os.path.join(self.directory, 'cpu.prof')
+
+    @property
+    def profile(self):
+        if self._profile is None:
+            self._profile = Profile.read(self.path)
+        return self._profile
+
+    @property
+    def session(self):
+        with open(os.path.join(self.directory, 'session.json'), encoding='utf-8') as file:
+            return json.load(file)
+
+    @property
+    def truth(self):
+        """The lines `NAME NANOSECONDS` that workloads print, summed by name."""
+        sums = {}
+        for line in self.stdout.decode().splitlines():
+            words = line.split()
+            if len(words) == 2 and words[1].isdigit():
+                sums[words[0]] = sums.get(words[0], 0) + int(words[1])
+        return sums
+
+
+class TestCase(unittest.TestCase):
+    maxDiff = 4000
+
+    @classmethod
+    def setUpClass(cls):
+        if not os.access(HONE, os.X_OK):
+            raise FileNotFoundError(f'no {HONE}: build first, and set HONE_BUILD')
+
+    def setUp(self):
+        self.tmp = tempfile.mkdtemp(prefix='hone-test-')
+        os.chmod(self.tmp, 0o755)
+        self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
+        self._runs = 0
+
+    def run_plain(self, *program, **options):
+        options.setdefault('input', b'')
+        return subprocess.run(program, capture_output=True, timeout=120, check=False, **options)
+
+    def record(self, *program, rate=1000, options=(), stopwatch=False, timeout=120, **run):
+        """Records a program. With `stopwatch` the kernel's own figures come along."""
+        self._runs += 1
+        directory = os.path.join(self.tmp, f'session-{self._runs}')
+        times = os.path.join(self.tmp, f'times-{self._runs}')
+        if stopwatch:
+            program = (workload('stopwatch'), times, *program)
+        run.setdefault('input', b'')
+        done = subprocess.run([HONE, 'record', '-F', str(rate), '-o', directory, *options, '--',
+                               *program], capture_output=True, timeout=timeout, check=False, **run)
+        recording = Recording(done, directory, Usage(times) if os.path.exists(times) else None)
+        if recording.usage is None and stopwatch:
+            self.fail(f'the program did not run to its end: {done}')
+        return recording
+
+    def record_well(self, *program, **options):
+        """Records a program that must succeed and leave a correct file."""
+        recording = self.record(*program, **options)
+        self.assertEqual(recording.status, 0,
+                         f'{program}: {recording.stderr.decode(errors="replace")}')
+        self.assertEqual(recording.profile.problems(), [])
+        return recording
+
+    # ---- judgements -----------------------------------------------------------------------
+
+    def assert_complete(self, profile, least=0.995, where=lambda sample: True):
+        found = completeness(profile, where)
+        self.assertGreater(found.total, 0, 'nothing was sampled')
+        self.assertGreaterEqual(found.share, least,
+                                f'stacks end early: {found.broken.most_common(8)}')
+        return found.share
+
+    def assert_rate(self, profile, cpu_ns, rate=1000, least=0.97):
+        samples = profile.total('samples')
+        self.assertGreaterEqual(samples / (cpu_ns / NS), least * rate,
+                                f'{samples} samples in {cpu_ns / NS:.3f} s of CPU time')
+
+    def assert_total(self, profile, cpu_ns, within=0.02):
+        total = profile.total('cpu')
+        self.assertLessEqual(abs(total - cpu_ns), within * cpu_ns,
+                             f'profile {total / NS:.3f} s, kernel {cpu_ns / NS:.3f} s '
+                             f'({100 * (total / cpu_ns - 1):+.2f} %)')
+
+    def assert_shares(self, sums, samples, truth, errors=3.0):
+        """`sums` and `truth` map names to CPU time; shares agree within three standard errors.
+
+        A share p estimated from n samples has the standard error sqrt(p (1 - p) / n). Only the
+        names in `truth` count; what else was seen is another question.
+        """
+        total, true_total = sum(sums.get(name, 0) for name in truth), sum(truth.values())
+        self.assertGreater(total, 0, 'nothing was sampled')
+        for name, ns in truth.items():
+            true, seen = ns / true_total, sums.get(name, 0) / total
+            error = math.sqrt(true * (1 - true) / samples)
+            self.assertLessEqual(abs(seen - true), errors * error,
+                                 f'{name}: {100 * seen:.2f} % seen, {100 * true:.2f} % true, '
+                                 f'standard error {100 * error:.2f} %')
+
+    def assert_only(self, profile, names, most=0.01):
+        """All CPU but one per cent lies in stacks that hold one of the names."""
+        total = profile.total()
+        other = profile.total(where=lambda s: not any(s.has(name) for name in names))
+        self.assertLessEqual(other, most * total,
+                             f'{100 * other / total:.2f} % of the CPU time lies elsewhere')
+
+    def assert_one_clear_line(self, stderr, *words):
+        """Exactly one line begins an error, it is Hone's, and it names what matters."""
+        lines = [line for line in stderr.decode().splitlines() if line.startswith('hone: ')]
+        matching = [line for line in lines if all(w.lower() in line.lower() for w in words)]
+        self.assertEqual(len(matching), 1, f'wanted one line with {words} in {stderr.decode()!r}')
+        return matching[0]

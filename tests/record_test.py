@@ -1,0 +1,416 @@
+"""`hone record` is invisible to the program and honest to its user."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import time
+import unittest
+
+import harness
+from harness import HONE, NS, workload
+
+OURS = ('LD_PRELOAD=', 'HONE_')         # what a recording may add to the environment
+SIGTRAP_BIT = 1 << (signal.SIGTRAP - 1)
+
+
+def shell_status(*command, **options):
+    """The status as a shell shows it: $? after the command."""
+    done = subprocess.run(['sh', '-c', '"$@"; echo "status $?" >&2', 'sh', *command],
+                          capture_output=True, timeout=60, check=False, **options)
+    return int(re.findall(rb'status (\d+)', done.stderr)[-1]), done
+
+
+class Unchanged(harness.TestCase):
+    def test_output_arguments_and_surroundings(self):
+        arguments = ['a', '', 'with space', '-o', '--', 'ü']
+        data = bytes(range(256)) * 300
+        plain = self.run_plain(workload('mirror'), *arguments, input=data)
+        recorded = self.record(workload('mirror'), *arguments, input=data)
+        self.assertEqual(recorded.status, plain.returncode)
+
+        def sift(output):
+            kept, caught, added = [], 0, []
+            for line in output.splitlines(keepends=True):
+                if line.startswith(b'environment ') and line[12:].decode().startswith(OURS):
+                    added.append(line)
+                elif line.startswith(b'SigCgt:'):
+                    caught = int(line.split()[1], 16)
+                elif line.startswith(b'descriptor '):
+                    added.append(line)
+                else:
+                    kept.append(line)
+            return kept, caught, added
+
+        kept, caught, added = sift(recorded.stdout)
+        plain_kept, plain_caught, plain_added = sift(plain.stdout)
+        self.assertEqual(kept, plain_kept)
+        self.assertEqual(caught & ~SIGTRAP_BIT, plain_caught, 'signals caught')
+        # The control: this comparison sees the profiler at all.
+        self.assertTrue(any(b'LD_PRELOAD' in line for line in added))
+        low = [line for line in plain_added if line.startswith(b'descriptor')]
+        self.assertEqual([l for l in added if re.match(rb'descriptor \d$', l.strip())], low,
+                         'a program that opens a file must get the number it would have got')
+
+    def test_standard_error_of_the_program_comes_through_untouched(self):
+        recorded = self.record('sh', '-c', 'echo one >&2; printf "no newline" >&2')
+        self.assertTrue(recorded.stderr.startswith(b'one\nno newline'), recorded.stderr)
+
+    def test_program_output_is_not_mixed_with_ours(self):
+        recorded = self.record(workload('split'), 'functions', '300')
+        self.assertRegex(recorded.stdout, rb'\Ared \d+\ngreen \d+\nblue \d+\n\Z')
+
+    def test_a_pipeline_streams(self):
+        done = subprocess.run(
+            ['sh', '-c', 'seq 200000 | "$1" record -o "$2" -- cat | tail -1', 'sh', HONE,
+             os.path.join(self.tmp, 'session')], capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.stdout, b'200000\n')
+
+    def test_a_reader_that_leaves_ends_the_program(self):
+        start = time.monotonic()
+        done = subprocess.run(
+            ['bash', '-c', 'set -o pipefail; "$1" record -o "$2" -- yes | head -1; '
+             'echo ${PIPESTATUS[0]}', 'bash', HONE, os.path.join(self.tmp, 'session')],
+            capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.stdout, b'y\n141\n')
+        self.assertLess(time.monotonic() - start, 20)
+
+
+class ExitStatus(harness.TestCase):
+    def test_exit_codes(self):
+        for code in (0, 1, 3, 42, 126, 255):
+            with self.subTest(code=code):
+                self.assertEqual(self.record(workload('exits'), str(code), '5').status, code)
+
+    def test_signals_look_as_without_us(self):
+        for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGABRT, signal.SIGSEGV,
+                       signal.SIGHUP, signal.SIGTRAP, signal.SIGPROF):
+            with self.subTest(signal=number.name):
+                command = [workload('exits'), 'signal', str(int(number)), '20']
+                plain, _ = shell_status(*command, cwd=self.tmp)
+                recorded, _ = shell_status(HONE, 'record', '-o',
+                                           os.path.join(self.tmp, number.name), '--', *command,
+                                           cwd=self.tmp)
+                self.assertEqual(plain, 128 + number)
+                self.assertEqual(recorded, plain)
+
+    def test_the_profile_of_a_failing_program_is_kept(self):
+        for command in (['3', '300'], ['signal', '9', '300'], ['signal', '11', '300']):
+            with self.subTest(command=command):
+                recording = self.record(workload('exits'), *command)
+                self.assertEqual(recording.profile.problems(), [])
+                self.assertGreater(recording.profile.cumulative()['last_work'], 0.25 * NS)
+
+
+class CannotRun(harness.TestCase):
+    """One clear line, the status that a shell would give, and nothing left behind."""
+
+    def check(self, program, status, *words, **options):
+        recording = self.record(program, **options)
+        self.assertEqual(recording.status, status, recording.stderr)
+        self.assert_one_clear_line(recording.stderr, *words)
+        self.assertFalse(os.path.exists(recording.directory), 'a session of nothing')
+
+    def test_missing_program(self):
+        self.check('no-such-program-anywhere', 127, 'no-such-program-anywhere')
+        self.check('/no/such/program', 127, '/no/such/program')
+
+    def test_directory(self):
+        self.check('/usr', 126, '/usr')
+
+    def test_file_that_may_not_be_executed(self):
+        path = os.path.join(self.tmp, 'plain')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('#!/bin/sh\n')
+        os.chmod(path, 0o644)
+        self.check(path, 126, path)
+
+    def test_garbage_that_may_be_executed(self):
+        path = os.path.join(self.tmp, 'garbage')
+        with open(path, 'wb') as file:
+            file.write(b'\x7fELF' + bytes(200))
+        os.chmod(path, 0o755)
+        plain = self.run_plain('env', path)
+        recording = self.record(path)
+        self.assertNotEqual(plain.returncode, 0)
+        self.assertEqual(recording.status, plain.returncode)
+
+    def test_script_without_an_interpreter_line_runs_as_it_would_without_us(self):
+        path = os.path.join(self.tmp, 'script')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('echo from a script; exit 5\n')
+        os.chmod(path, 0o755)
+        plain = self.run_plain('env', path)
+        recording = self.record(path)
+        self.assertEqual((recording.status, recording.stdout), (plain.returncode, plain.stdout))
+        self.assertEqual(recording.status, 5)
+
+    def test_no_program_at_all_is_misuse(self):
+        done = self.run_plain(HONE, 'record')
+        self.assertEqual(done.returncode, 2)
+        self.assertTrue(done.stderr.startswith(b'hone: '), done.stderr)
+
+    def test_wrong_options_are_misuse_and_nothing_runs(self):
+        mark = os.path.join(self.tmp, 'mark')
+        for options in (['-F', '0'], ['-F', 'fast'], ['--no-such-option'], ['--types', 'nonsense'],
+                        ['-d', 'soon'], ['-F', '-5']):
+            with self.subTest(options=options):
+                done = self.run_plain(HONE, 'record', *options, '--', 'touch', mark, cwd=self.tmp)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertFalse(os.path.exists(mark))
+
+
+class Directory(harness.TestCase):
+    def test_an_existing_directory_is_refused_and_kept(self):
+        directory = os.path.join(self.tmp, 'there')
+        os.mkdir(directory)
+        with open(os.path.join(directory, 'cpu.prof'), 'w', encoding='utf-8') as file:
+            file.write('precious')
+        mark = os.path.join(self.tmp, 'mark')
+        done = self.run_plain(HONE, 'record', '-o', directory, '--', 'touch', mark)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, directory)
+        self.assertFalse(os.path.exists(mark), 'refused after the program ran')
+        self.assertEqual(os.listdir(directory), ['cpu.prof'])
+        with open(os.path.join(directory, 'cpu.prof'), encoding='utf-8') as file:
+            self.assertEqual(file.read(), 'precious')
+
+    def test_default_directory_names_program_and_time(self):
+        done = self.run_plain(HONE, 'record', workload('split'), 'functions', '100', cwd=self.tmp)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        names = os.listdir(os.path.join(self.tmp, 'profiles'))
+        self.assertEqual(len(names), 1)
+        self.assertRegex(names[0], r'^split_\d{8}_\d{6}$')
+
+    def test_two_recordings_in_one_second_do_not_meet(self):
+        for _ in range(3):
+            done = self.run_plain(HONE, 'record', '/bin/true', cwd=self.tmp)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(os.listdir(os.path.join(self.tmp, 'profiles'))), 3)
+
+    @unittest.skipUnless(os.getuid() == 0, 'needs root to become somebody else')
+    def test_a_directory_that_may_not_be_written(self):
+        os.chmod(self.tmp, 0o755)
+        mark = '/tmp/hone-test-mark-%d' % os.getpid()
+        done = self.run_plain(HONE, 'record', '-o', os.path.join(self.tmp, 'session'), '--',
+                              'touch', mark, user=65534, group=65534, extra_groups=[])
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_one_clear_line(done.stderr, 'session', 'permission denied')
+        self.assertFalse(os.path.exists(mark), 'refused after the program ran')
+
+    @unittest.skipUnless(os.getuid() == 0, 'needs root to mount')
+    def test_a_full_disk_spoils_neither_program_nor_truth(self):
+        small = os.path.join(self.tmp, 'small')
+        os.mkdir(small)
+        mounted = self.run_plain('mount', '-t', 'tmpfs', '-o', 'size=64k', 'hone-test', small)
+        if mounted.returncode:
+            self.skipTest('cannot mount here: ' + mounted.stderr.decode())
+        self.addCleanup(self.run_plain, 'umount', small)
+        for left in (0, 4096):
+            with self.subTest(bytes_left=left):
+                with open(os.path.join(small, 'filler'), 'wb', buffering=0) as file:
+                    file.write(bytes(65536 - left))
+                directory = os.path.join(small, f'session-{left}')
+                done = self.run_plain(HONE, 'record', '-o', directory, '--',
+                                      workload('split'), 'functions', '400')
+                self.assertRegex(done.stdout, rb'\Ared \d+\ngreen \d+\nblue \d+\n\Z',
+                                 'the program was disturbed')
+                self.assertNotEqual(done.returncode, 0, 'there is no profile, and it says success')
+                self.assert_one_clear_line(done.stderr, 'no space left')
+                path = os.path.join(directory, 'cpu.prof')
+                self.assertFalse(os.path.exists(path), 'half a profile')
+                os.unlink(os.path.join(small, 'filler'))
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+class NotCovered(harness.TestCase):
+    """Programs that no preloaded library can enter: said in one line, and no wrong profile."""
+
+    def check(self, recording, output, *words):
+        self.assertEqual((recording.status, recording.stdout), (7, output))
+        self.assert_one_clear_line(recording.stderr, *words)
+        if os.path.exists(recording.path):
+            self.assertEqual(recording.profile.problems(), [])
+            self.assertEqual(recording.profile.samples, [])
+            self.assertTrue(any(word.lower() in comment.lower() for word in words
+                                for comment in recording.profile.comments),
+                            recording.profile.comments)
+
+    def test_static_program(self):
+        self.check(self.record(workload('static'), '7'), b'static\n', 'static')
+
+    def test_static_child_of_a_covered_program(self):
+        recording = self.record('sh', '-c', f'{workload("split")} functions 200 >/dev/null; '
+                                f'{workload("static")} 7')
+        self.assertEqual((recording.status, recording.stdout), (7, b'static\n'))
+        self.assertGreater(recording.profile.cumulative()['by_functions'], 0.15 * NS)
+        self.assertEqual(recording.profile.cumulative()['unseen'], 0)
+
+    @unittest.skipUnless(os.getuid() == 0, 'needs root to make a setuid program')
+    def test_setuid_program(self):
+        path = os.path.join(self.tmp, 'setuid')
+        shutil.copy(workload('exits'), path)
+        os.chmod(path, 0o755 | stat.S_ISUID)
+        open_to_all = os.path.join(self.tmp, 'out')
+        os.mkdir(open_to_all)
+        os.chmod(open_to_all, 0o777)
+        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('the temporary directory ignores setuid')
+        directory = os.path.join(open_to_all, 'session')
+        done = self.run_plain(HONE, 'record', '-o', directory, '--', path, '7', '100',
+                              user=65534, group=65534, extra_groups=[])
+        self.check(harness.Recording(done, directory, None), b'', 'setuid')
+
+
+class Duration(harness.TestCase):
+    def test_d_ends_the_recording_and_not_the_program(self):
+        recording = self.record_well(workload('split'), 'functions', '2500', options=['-d', '1s'])
+        self.assertEqual(set(recording.truth), {'red', 'green', 'blue'}, 'the program did not end')
+        total = recording.profile.total()
+        self.assertGreater(total, 0.4 * NS)
+        self.assertLess(total, 1.3 * NS)
+        self.assertLess(recording.profile.duration_ns, 1.3 * NS)
+
+    def test_a_duration_that_is_longer_than_the_program_changes_nothing(self):
+        start = time.monotonic()
+        recording = self.record_well(workload('split'), 'functions', '300', options=['-d', '1h'])
+        self.assertLess(time.monotonic() - start, 30)
+        self.assertGreater(recording.profile.total(), 0.25 * NS)
+
+
+class Children(harness.TestCase):
+    def check(self, kind):
+        recording = self.record_well(workload('forks'), kind, '600')
+        cumulative = recording.profile.cumulative()
+        for name, ns in recording.truth.items():
+            self.assertLessEqual(abs(cumulative[name] - ns), 0.03 * ns + 2e6,
+                                 f'{kind}: {name} {cumulative[name] / NS:.3f} s, '
+                                 f'true {ns / NS:.3f} s')
+        self.assertEqual(set(recording.truth), {'child_work', 'parent_work'})
+        self.assert_complete(recording.profile)
+
+        # The label tells the two processes apart: each function belongs to one of them.
+        owners = {name: {tuple(s.labels['process']) for s in recording.profile.samples
+                         if s.has(name)} for name in recording.truth}
+        self.assertEqual([len(o) for o in owners.values()], [1, 1], owners)
+        self.assertNotEqual(*owners.values())
+
+    def test_fork(self):
+        self.check('fork')
+
+    def test_vfork_and_exec(self):
+        self.check('vfork')
+
+    def test_posix_spawn(self):
+        self.check('spawn')
+
+    def test_fork_from_a_second_thread(self):
+        self.check('thread')
+
+    def test_daemon_that_outlives_its_parent(self):
+        self.check('daemon')
+
+    def test_shell_pipelines(self):
+        recording = self.record_well('sh', '-c', f'{workload("split")} functions 400 | cat; '
+                                     f'{workload("recurse")} 50 400')
+        cumulative = recording.profile.cumulative()
+        self.assertGreater(cumulative['by_functions'], 0.38 * NS)
+        self.assertGreater(cumulative['bottom'], 0.38 * NS)
+
+
+class Contents(harness.TestCase):
+    """What a session holds."""
+
+    def test_session_json(self):
+        recording = self.record_well(workload('split'), 'functions', '500', rate=500)
+        session = recording.session
+        text = json.dumps(session)
+        for word in ('split', 'functions', 'engine', 'version', 'rate', 'lost'):
+            self.assertIn(word, text)
+        self.assertTrue(any(isinstance(v, (int, float)) and abs(v - 500) < 1e-9
+                            for v in walk(session)), 'the rate that was asked for')
+
+    def test_cpu_profile_head(self):
+        before = time.time_ns()
+        recording = self.record_well(workload('split'), 'functions', '500')
+        profile = recording.profile
+        self.assertEqual(profile.sample_types, [('samples', 'count'), ('cpu', 'nanoseconds')])
+        self.assertEqual(profile.period_type, ('cpu', 'nanoseconds'))
+        self.assertEqual(profile.period, 1_000_000)
+        self.assertLessEqual(before, profile.time_ns)
+        self.assertLess(profile.time_ns, time.time_ns())
+        self.assertLess(0.4 * NS, profile.duration_ns)
+        self.assertLess(profile.duration_ns, 60 * NS)
+
+    def test_comments_say_engine_rates_and_losses(self):
+        profile = self.record_well(workload('split'), 'functions', '500').profile
+        text = '\n'.join(profile.comments).lower()
+        for word in ('engine', 'rate', 'lost', 'truncated'):
+            self.assertIn(word, text)
+
+    def test_mappings_have_build_ids_and_names(self):
+        profile = self.record_well(workload('split'), 'functions', '500').profile
+        main = next(m for m in profile.mappings.values() if m.file == workload('split'))
+        notes = self.run_plain('readelf', '-n', workload('split')).stdout.decode()
+        found = re.search(r'Build ID: ([0-9a-f]+)', notes)
+        self.assertEqual(main.build_id, found[1] if found else '')
+        self.assertTrue(main.has_functions and main.has_filenames and main.has_lines)
+        frame = next(s.leaf for s in profile.samples if s.leaf.function == 'red')
+        self.assertTrue(frame.file.endswith('split.c') or frame.file.endswith('burn.h'))
+        with open(os.path.join(os.path.dirname(__file__), '../workloads/split.c'),
+                  encoding='utf-8') as file:
+            lines = file.read().splitlines()
+        caller = next(f for s in profile.samples for f in s.stack if f.function == 'by_functions')
+        self.assertRegex(lines[caller.line - 1], r'\b(red|green|blue)\(')
+
+    def test_inlined_calls_are_frames(self):
+        profile = self.record_well(workload('split'), 'functions', '500').profile
+        inlined = next(s for s in profile.samples if s.leaf.function == 'spin')
+        self.assertIn(inlined.stack[1].function, ('red', 'green', 'blue'))
+        self.assertEqual(inlined.stack[0].location, inlined.stack[1].location)
+
+    def test_every_sample_names_process_and_thread(self):
+        recording = self.record_well(workload('split'), 'threads', '900')
+        for sample in recording.profile.samples:
+            self.assertIn('process', sample.labels)
+            self.assertIn('thread', sample.labels)
+
+    def test_closing_table_names_the_hottest_function_and_the_next_command(self):
+        recording = self.record_well(workload('split'), 'functions', '800')
+        text = recording.stderr.decode()
+        self.assertRegex(text, r'(?m)^.*\b(red|spin)\b')
+        self.assertRegex(text, r'hone (top|flame|web|tree)')
+        self.assertNotIn('\x1b', text, 'escape sequences outside a terminal')
+
+    def test_a_program_without_cpu_says_why_the_profile_is_empty(self):
+        recording = self.record_well(workload('idle'), '400')
+        self.assertEqual(recording.stdout, b'slept\n')
+        self.assertLessEqual(recording.profile.total('samples'), 3)
+        if not recording.profile.samples:
+            text = '\n'.join(recording.profile.comments).lower()
+            self.assertRegex(text, r'no samples|empty')
+            self.assertRegex(text, r'cpu')
+            self.assertRegex(recording.stderr.decode().lower(), r'no samples|empty')
+
+    def test_types_cpu_is_accepted_and_others_are_named(self):
+        for option in (['--types', 'cpu'], ['--types=profile'], ['-types=cpu']):
+            recording = self.record(workload('exits'), '0', '100', options=option)
+            self.assertEqual(recording.status, 0, recording.stderr)
+
+
+def walk(value):
+    if isinstance(value, dict):
+        for one in value.values():
+            yield from walk(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from walk(one)
+    else:
+        yield value
+
+
+if __name__ == '__main__':
+    unittest.main()
