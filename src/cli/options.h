@@ -45,7 +45,7 @@ enum hone_option_kind {
     HONE_OPTION_SIZE,   // int64_t        bytes, written 4096 512KiB 10MB
     HONE_OPTION_TEXT,   // const char *   anything; NULL when not given and without an initial
     HONE_OPTION_CHOICE, // unsigned       one word of choices
-    HONE_OPTION_SET,    // unsigned       words of choices with commas between; their values or-ed
+    HONE_OPTION_SET, // unsigned       words of choices with commas between, or "all"; values or-ed
 };
 
 // A word that a CHOICE or SET accepts. A list ends with a row without word.

@@ -1,0 +1,22 @@
+#include "cli/commands.h"
+
+#include <string.h>
+
+const struct hone_command *const hone_commands[] = {
+    &hone_command_top,
+    &hone_command_tree,
+    &hone_command_traces,
+    &hone_command_flame,
+    &hone_command_collapsed,
+    &hone_command_info,
+    NULL,
+};
+
+const struct hone_command *hone_command_find(const char *name)
+{
+    for (const struct hone_command *const *at = hone_commands; *at; at++) {
+        if (strcmp((*at)->name, name) == 0)
+            return *at;
+    }
+    return NULL;
+}

@@ -1,0 +1,15 @@
+// cli commands: the rows of the command list, each defined in the file of its name.
+#ifndef HONE_CLI_COMMANDS_H
+#define HONE_CLI_COMMANDS_H
+
+#include "cli/options.h"
+
+extern const struct hone_command hone_command_record;
+extern const struct hone_command hone_command_top;
+extern const struct hone_command hone_command_tree;
+extern const struct hone_command hone_command_traces;
+extern const struct hone_command hone_command_flame;
+extern const struct hone_command hone_command_collapsed;
+extern const struct hone_command hone_command_info;
+
+#endif

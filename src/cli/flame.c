@@ -1,0 +1,136 @@
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "cli/input.h"
+#include "cli/output.h"
+#include "cli/view.h"
+#include "profile/profile.h"
+#include "view/flame.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct flame_options {
+    const char *type;
+    const char *output;
+    const char *title;
+    unsigned group; // enum hone_flame_group
+    bool inverted;
+    bool reversed;
+};
+
+static const struct hone_choice groups[] = {
+    {"functions", HONE_FLAME_FUNCTIONS, false},
+    {"lines", HONE_FLAME_LINES, false},
+    {"modules", HONE_FLAME_MODULES, false},
+    {0},
+};
+
+static const struct hone_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = HONE_OPTION_TEXT,
+     .value = "FILE",
+     .complete = "file",
+     .at = offsetof(struct flame_options, output),
+     .help =
+         "write there (standard output; when that is a terminal, flame.svg beside the profile)"},
+    {.name = "by",
+     .kind = HONE_OPTION_CHOICE,
+     .value = "WHAT",
+     .initial = "functions",
+     .choices = groups,
+     .at = offsetof(struct flame_options, group),
+     .help = "one frame for each of: functions, lines, modules"},
+    {.name = "inverted",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct flame_options, inverted),
+     .help = "root at the bottom, flames grow up"},
+    {.name = "reversed",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct flame_options, reversed),
+     .help = "begin with what ran and grow into its callers"},
+    {.name = "title",
+     .kind = HONE_OPTION_TEXT,
+     .value = "TEXT",
+     .at = offsetof(struct flame_options, title),
+     .help = "heading of the picture (the program and the sample type)"},
+    {.name = "type",
+     .kind = HONE_OPTION_TEXT,
+     .value = "TYPE",
+     .at = offsetof(struct flame_options, type),
+     .help = "which of the profile's sample types, by name or place; 'hone info' lists them (the "
+             "profile's default)"},
+    {0},
+};
+
+static const struct hone_example examples[] = {
+    {"hone flame", "the newest recording as flame.svg beside it"},
+    {"hone flame -o flame.svg cpu.prof", "a file of your choice"},
+    {"hone flame --reversed -o callers.svg", "who calls what is hot"},
+    {0},
+};
+
+// flame.svg in the directory of the profile.
+static int beside_profile(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
+                          struct hone_error *err)
+{
+    static const char name[] = "flame.svg";
+    int r = hone_input_path(operands, path, err);
+    if (r)
+        return r;
+    char *slash = strrchr(path, '/');
+    size_t directory = slash ? (size_t)(slash + 1 - path) : 0;
+    if (directory + sizeof name > HONE_INPUT_PATH_MAX)
+        return hone_error_set(err, -ENAMETOOLONG, "cannot write beside '%s'", path);
+    memcpy(path + directory, name, sizeof name);
+    return 0;
+}
+
+static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    const struct flame_options *given = parsed;
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
+    int r = hone_input_read(operands, &profile, err);
+    if (r)
+        return r;
+
+    struct hone_flame_options flame = {
+        .size = sizeof flame,
+        .type = given->type,
+        .group = (enum hone_flame_group)given->group,
+        .title = given->title,
+        .inverted = given->inverted,
+        .reversed = given->reversed,
+    };
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
+    r = hone_view_flame(profile, &flame, &out, err);
+    if (r)
+        return r;
+
+    char path[HONE_INPUT_PATH_MAX];
+    const char *output = given->output;
+    if (!output && isatty(STDOUT_FILENO)) {
+        r = beside_profile(operands, path, err);
+        if (r)
+            return r;
+        output = path;
+    }
+    r = hone_output_write(output, &out, err);
+    if (r == 0 && output && strcmp(output, "-") != 0)
+        (void)fprintf(stderr, "hone: wrote '%s'; open it in a browser\n", output);
+    return r;
+}
+
+const struct hone_command hone_command_flame = {
+    .name = "flame",
+    .summary = "a flame graph as SVG, to zoom and search in a browser",
+    .operands = "[FILE|DIR]…",
+    .manual = HONE_VIEW_FILES,
+    .examples = examples,
+    .options = options,
+    .options_size = sizeof(struct flame_options),
+    .complete = "profile",
+    .run = run,
+};

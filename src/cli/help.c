@@ -1,0 +1,108 @@
+#include "cli/help.h"
+
+#include <string.h>
+
+#define WIDTH 100
+
+// Prints text broken at spaces before column WIDTH; later lines begin at column indent, where the
+// first one is already.
+static void print_wrapped(FILE *out, const char *text, int indent)
+{
+    int column = indent;
+    while (*text) {
+        size_t word = strcspn(text, " \n");
+        if (column > indent && column + (int)word >= WIDTH) {
+            (void)fprintf(out, "\n%*s", indent, "");
+            column = indent;
+        }
+        (void)fprintf(out, "%.*s", (int)word, text);
+        column += (int)word;
+        text += word;
+        if (*text == '\n') {
+            (void)fprintf(out, "\n%*s", text[1] == '\n' ? 0 : indent, "");
+            column = indent;
+            text++;
+        } else if (*text == ' ') {
+            // The space is written only when another word follows on this line.
+            size_t next = strcspn(text + 1, " \n");
+            if (column + 1 + (int)next < WIDTH) {
+                (void)fputc(' ', out);
+                column++;
+            }
+            text++;
+        }
+    }
+    (void)fputc('\n', out);
+}
+
+static void print_examples(FILE *out, const struct hone_example *examples)
+{
+    int widest = 0;
+    for (const struct hone_example *example = examples; example->command; example++) {
+        int len = (int)strlen(example->command);
+        widest = len > widest ? len : widest;
+    }
+    for (const struct hone_example *example = examples; example->command; example++)
+        (void)fprintf(out, "  %-*s   %s\n", widest, example->command, example->purpose);
+}
+
+void hone_help_overview(FILE *out)
+{
+    static const struct hone_example examples[] = {
+        {"hone record ./server --port 80", "run a program and record where it spends its CPU time"},
+        {"hone top", "the functions that took most, of the newest recording"},
+        {"hone flame -o flame.svg", "the same as a flame graph to open in a browser"},
+        {0},
+    };
+    print_examples(out, examples);
+    (void)fputs("\nhone COMMAND [OPTION…] [FILE…]\n", out);
+    for (const struct hone_command *const *at = hone_commands; *at; at++)
+        (void)fprintf(out, "  %-10s  %s\n", (*at)->name, (*at)->summary);
+    (void)fputs("\n'hone help COMMAND' tells more about one of them\n", out);
+}
+
+// "-F, --frequency HZ", as wide as it is printed.
+static int option_label(const struct hone_option *option, char *buffer, size_t len)
+{
+    char letter[8] = "    ";
+    if (option->letter)
+        (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    return snprintf(buffer, len, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
+                    option->value ? option->value : "");
+}
+
+static void print_option_help(FILE *out, const struct hone_option *option, int indent)
+{
+    char text[512];
+    int used = snprintf(text, sizeof text, "%s", option->help);
+    if (option->initial && used > 0 && (size_t)used < sizeof text)
+        (void)snprintf(text + used, sizeof text - (size_t)used, " (%s)", option->initial);
+    print_wrapped(out, text, indent);
+}
+
+static void print_options(FILE *out, const struct hone_command *command)
+{
+    char label[64];
+    int widest = 0;
+    for (const struct hone_option *option = command->options; option->name; option++) {
+        int len = option_label(option, label, sizeof label);
+        widest = len > widest ? len : widest;
+    }
+    for (const struct hone_option *option = command->options; option->name; option++) {
+        (void)option_label(option, label, sizeof label);
+        (void)fprintf(out, "  %-*s   ", widest, label);
+        print_option_help(out, option, widest + 5);
+    }
+}
+
+void hone_help_command(FILE *out, const struct hone_command *command)
+{
+    print_examples(out, command->examples);
+    (void)fprintf(out, "\nhone %s%s %s\n", command->name,
+                  command->options->name ? " [OPTION…]" : "", command->operands);
+    print_options(out, command);
+    if (command->manual) {
+        (void)fputc('\n', out);
+        print_wrapped(out, command->manual, 0);
+    }
+}

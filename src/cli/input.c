@@ -1,0 +1,152 @@
+#include "cli/input.h"
+
+#include "base/cleanup.h"
+#include "profile/profile.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define SESSIONS "profiles"
+#define SESSION_FILE "cpu.prof"
+
+static void closedirp(DIR **directory)
+{
+    if (*directory)
+        (void)closedir(*directory);
+}
+
+static bool is_later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+static int path_of(char path[HONE_INPUT_PATH_MAX], const char *directory, const char *name,
+                   const char *file, struct hone_error *err)
+{
+    int len = name ? snprintf(path, HONE_INPUT_PATH_MAX, "%s/%s/%s", directory, name, file)
+                   : snprintf(path, HONE_INPUT_PATH_MAX, "%s/%s", directory, file);
+    if (len < 0 || len >= HONE_INPUT_PATH_MAX)
+        return hone_error_set(err, -ENAMETOOLONG, "cannot open '%s'", directory);
+    return 0;
+}
+
+// The profile written last among the sessions in a directory: by its own time, and where two are
+// equal by name, which holds the time of the start. path stays empty when there is none.
+static int find_newest(const char *directory, char path[HONE_INPUT_PATH_MAX],
+                       struct hone_error *err)
+{
+    path[0] = '\0';
+    HONE_CLEANUP(closedirp) DIR *sessions = opendir(directory);
+    if (!sessions)
+        return errno == ENOENT ? 0 : hone_error_set(err, -errno, "cannot open '%s'", directory);
+
+    struct timespec newest = {0};
+    for (const struct dirent *entry; (entry = readdir(sessions)) != NULL;) {
+        char candidate[HONE_INPUT_PATH_MAX];
+        struct stat status;
+        if (entry->d_name[0] == '.' ||
+            path_of(candidate, directory, entry->d_name, SESSION_FILE, NULL) != 0 ||
+            stat(candidate, &status) != 0 || !S_ISREG(status.st_mode))
+            continue;
+        bool equal =
+            status.st_mtim.tv_sec == newest.tv_sec && status.st_mtim.tv_nsec == newest.tv_nsec;
+        if (path[0] && !is_later(&status.st_mtim, &newest) &&
+            !(equal && strcmp(candidate, path) > 0))
+            continue;
+        newest = status.st_mtim;
+        memcpy(path, candidate, sizeof candidate);
+    }
+    return 0;
+}
+
+static int newest_session(char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
+{
+    int r = find_newest(SESSIONS, path, err);
+    if (r)
+        return r;
+    if (!path[0]) {
+        (void)hone_error_set(err, 0, "no FILE was given, and '" SESSIONS "' holds no recording");
+        hone_error_hint(err, "make one: hone record PROGRAM");
+        return -ENOENT;
+    }
+    return 0;
+}
+
+// A session, or a directory with sessions.
+static int directory_profile(const char *directory, char path[HONE_INPUT_PATH_MAX],
+                             struct hone_error *err)
+{
+    int r = path_of(path, directory, NULL, SESSION_FILE, err);
+    if (r)
+        return r;
+    if (access(path, F_OK) == 0)
+        return 0;
+    r = find_newest(directory, path, err);
+    if (r)
+        return r;
+    if (!path[0]) {
+        (void)hone_error_set(err, 0, "'%s' holds no " SESSION_FILE, directory);
+        return -ENOENT;
+    }
+    return 0;
+}
+
+static int operand_path(const char *operand, char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
+{
+    struct stat status;
+    if (stat(operand, &status) == 0 && S_ISDIR(status.st_mode))
+        return directory_profile(operand, path, err);
+    int len = snprintf(path, HONE_INPUT_PATH_MAX, "%s", operand);
+    if (len < 0 || len >= HONE_INPUT_PATH_MAX)
+        return hone_error_set(err, -ENAMETOOLONG, "cannot open '%s'", operand);
+    return 0;
+}
+
+int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
+                    struct hone_error *err)
+{
+    return operands->count > 0 ? operand_path(operands->at[0], path, err)
+                               : newest_session(path, err);
+}
+
+static int read_one(const char *operand, struct hone_profile **ret, struct hone_error *err)
+{
+    char path[HONE_INPUT_PATH_MAX];
+    int r = operand ? operand_path(operand, path, err) : newest_session(path, err);
+    if (r)
+        return r;
+    if (isatty(STDERR_FILENO) && (!operand || strcmp(path, operand) != 0))
+        (void)fprintf(stderr, "hone: showing '%s'\n", path);
+    return hone_profile_read(path, NULL, ret, err);
+}
+
+static int read_several(const struct hone_operands *operands, struct hone_profile **profiles,
+                        struct hone_profile **ret, struct hone_error *err)
+{
+    size_t count = (size_t)operands->count;
+    for (size_t i = 0; i < count; i++) {
+        int r = read_one(operands->at[i], &profiles[i], err);
+        if (r)
+            return r;
+    }
+    return hone_profile_merge((const struct hone_profile *const *)profiles, count, ret, err);
+}
+
+int hone_input_read(const struct hone_operands *operands, struct hone_profile **ret,
+                    struct hone_error *err)
+{
+    if (operands->count <= 1)
+        return read_one(operands->count ? operands->at[0] : NULL, ret, err);
+
+    size_t count = (size_t)operands->count;
+    HONE_CLEANUP(hone_freep) struct hone_profile **profiles = calloc(count, sizeof *profiles);
+    if (!profiles)
+        return hone_error_set(err, -ENOMEM, "cannot read the profiles");
+    int r = read_several(operands, profiles, ret, err);
+    for (size_t i = 0; i < count; i++)
+        hone_profile_free(profiles[i]);
+    return r;
+}

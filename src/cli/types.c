@@ -1,0 +1,8 @@
+#include "cli/options.h"
+
+// Only what can be recorded and shown is listed. Go's names are accepted for each.
+const struct hone_choice hone_type_choices[] = {
+    {"cpu", HONE_TYPE_CPU, false},
+    {"profile", HONE_TYPE_CPU, true},
+    {0},
+};

@@ -1,0 +1,66 @@
+// cli view: what the commands that print a profile as text share: their options and their way from
+// files to standard output.
+#ifndef HONE_CLI_VIEW_H
+#define HONE_CLI_VIEW_H
+
+#include "cli/options.h"
+#include "view/text.h"
+
+struct hone_view_options {
+    const char *type;
+    const char *output;
+    unsigned group; // enum hone_text_group
+    int64_t rows;
+    bool by_cum;
+    bool all;
+};
+
+extern const struct hone_choice hone_view_groups[];
+
+// For the manual of every view.
+#define HONE_VIEW_FILES                                                                            \
+    "Several files are merged. Without FILE the newest recording under profiles/ is taken; of a "  \
+    "directory, its CPU profile."
+
+// Rows that mean the same in every view.
+#define HONE_VIEW_ROW_TYPE                                                                         \
+    {                                                                                              \
+        .name = "type", .kind = HONE_OPTION_TEXT, .value = "TYPE",                                 \
+        .at = offsetof(struct hone_view_options, type),                                            \
+        .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
+                "(the profile's default)",                                                         \
+    }
+#define HONE_VIEW_ROW_OUTPUT                                                                       \
+    {                                                                                              \
+        .name = "output", .letter = 'o', .kind = HONE_OPTION_TEXT, .value = "FILE",                \
+        .complete = "file", .at = offsetof(struct hone_view_options, output),                      \
+        .help = "write there instead of to standard output",                                       \
+    }
+#define HONE_VIEW_ROW_GROUP                                                                        \
+    {                                                                                              \
+        .name = "by", .kind = HONE_OPTION_CHOICE, .value = "WHAT", .initial = "functions",         \
+        .choices = hone_view_groups, .at = offsetof(struct hone_view_options, group),              \
+        .help = "one row for each of: functions, lines, files, addresses",                         \
+    }
+#define HONE_VIEW_ROW_COUNT(initial_rows)                                                          \
+    {                                                                                              \
+        .name = "rows", .letter = 'n', .kind = HONE_OPTION_COUNT, .value = "N",                    \
+        .initial = (initial_rows), .maximum = INT32_MAX,                                           \
+        .at = offsetof(struct hone_view_options, rows), .help = "at most N rows; 0 is no limit",   \
+    }
+#define HONE_VIEW_ROW_CUM                                                                          \
+    {                                                                                              \
+        .name = "cum", .kind = HONE_OPTION_FLAG, .at = offsetof(struct hone_view_options, by_cum), \
+        .help = "order by cum: what a function took with all that it called",                      \
+    }
+#define HONE_VIEW_ROW_ALL                                                                          \
+    {                                                                                              \
+        .name = "all", .kind = HONE_OPTION_FLAG, .at = offsetof(struct hone_view_options, all),    \
+        .help = "leave out nothing, however small",                                                \
+    }
+
+// Reads the profiles, makes the view and writes it. Returns what a command's run returns.
+int hone_view_run(hone_text_view view, const struct hone_view_options *options,
+                  const struct hone_operands *operands, struct hone_error *err);
+
+#endif
