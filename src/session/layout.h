@@ -168,14 +168,15 @@ struct hone_record {
     uint32_t small; // the record's index or id, so that no space is wasted
 };
 
-// small: module index in the process. An executable mapping of a file.
+// small: module index in the process. A program, library or vDSO and where it is mapped.
 struct hone_record_module {
     struct hone_record record;
-    uint64_t start, end;  // addresses in the process
-    uint64_t file_offset; // of start
-    uint64_t bias;        // address in the process minus address in the ELF file
-    uint64_t time_ns;
-    uint8_t build_id_bytes; // 0: none
+    uint64_t start, end;           // all of its segments
+    uint64_t text_start, text_end; // the first executable one
+    uint64_t text_offset;          // and where that begins in the file
+    uint64_t bias;                 // address in the process minus address in the ELF file
+    uint64_t time_ns;              // when it was seen first; 0: before the process ran
+    uint8_t build_id_bytes;        // 0: none
     uint8_t build_id[39];
     char path[]; // NUL-terminated
 };
@@ -225,8 +226,7 @@ struct hone_record_cpu {
 };
 
 enum hone_cpu_flag {
-    HONE_CPU_FIRST = 1,      // first sample of the thread: cpu_ns is one period
-    HONE_CPU_IN_SYSCALL = 2, // interrupted just behind a system call instruction
+    HONE_CPU_FIRST = 1 // first sample of the thread: cpu_ns is one period
 };
 
 // small: 0. The process asked to become this program.

@@ -1,0 +1,307 @@
+// Perf events on the CPU clock of the process's own threads.
+//
+// perf_trap: one event, inherited by every thread that is started later, raises SIGTRAP in the
+// thread that spent the period, with no system call by anyone (Linux 5.13). When the period ends
+// inside the kernel, the signal comes at the return to user code, so system calls are seen. One
+// danger comes with that: a period that ends inside execve() raises SIGTRAP in the new program,
+// where nobody handles it and it kills; measured at 100 us: 12 % of execs. So exec is hooked
+// (hooks_exec.c), and where there are no hooks only user code is sampled, which is safe.
+//
+// perf_signal: an event for each thread that sends an ordinary signal to it.
+#include "probe/probe.h"
+
+#include "core/syscall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+
+#ifndef TRAP_PERF
+#define TRAP_PERF 6
+#endif
+
+enum {
+    THREADS_BEFORE = 256, // threads that were there before us and have an event of their own
+    // Descriptors are put out of the way: programs count on getting the lowest free ones, and
+    // some close all below a small bound.
+    HIGH_DESCRIPTOR = 1000,
+};
+
+static const uint64_t cookie = 0x686f6e6500747261; // "hone", "tra"
+
+static int event_fd = -1;
+static int before_fds[THREADS_BEFORE];
+static uint32_t before_count;
+
+static uint64_t random_word(void)
+{
+    uint64_t word = 0;
+    if (hone_syscall3(SYS_getrandom, &word, sizeof word, 1 /* GRND_NONBLOCK */) != sizeof word)
+        word = (uint64_t)(uintptr_t)&word * 0x9e3779b97f4a7c15u;
+    return word;
+}
+
+static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_t period_ns)
+{
+    bool trap = kind->id == HONE_ENGINE_PERF_TRAP || kind->id == HONE_ENGINE_PERF_TRAP_USER;
+    struct perf_event_attr attr = {
+        .size = sizeof attr,
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_TASK_CLOCK,
+        .sample_period = period_ns,
+        .disabled = 1,
+        .exclude_hv = 1,
+        .exclude_kernel =
+            kind->id == HONE_ENGINE_PERF_TRAP_USER || kind->id == HONE_ENGINE_PERF_SIGNAL_USER,
+    };
+    if (trap) {
+        attr.sigtrap = 1;
+        attr.remove_on_exec = 1; // the kernel asks for it
+        attr.inherit = 1;
+        attr.inherit_thread = 1; // threads only: a child process is armed by our fork handler
+        attr.sig_data = cookie;
+    } else {
+        attr.wakeup_events = 1;
+    }
+    long fd = hone_syscall5(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0)
+        return (int)fd;
+    long high = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
+    if (high >= 0) {
+        (void)hone_syscall1(SYS_close, fd);
+        fd = high;
+    }
+    return (int)fd;
+}
+
+static void enable(int fd)
+{
+    (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
+}
+
+static void close_all(void)
+{
+    if (event_fd >= 0)
+        (void)hone_syscall1(SYS_close, event_fd);
+    for (uint32_t i = 0; i < before_count; i++)
+        (void)hone_syscall1(SYS_close, before_fds[i]);
+    event_fd = -1;
+    before_count = 0;
+}
+
+// A stop from a handler keeps the descriptors: closing them is for threads that may wait.
+static void stop(void)
+{
+    if (event_fd >= 0)
+        (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_DISABLE, 0);
+    for (uint32_t i = 0; i < before_count; i++)
+        (void)hone_syscall3(SYS_ioctl, before_fds[i], PERF_EVENT_IOC_DISABLE, 0);
+    struct hone_thread *self = hone_thread_self();
+    if (self->armed)
+        (void)hone_syscall3(SYS_ioctl, self->engine_handle, PERF_EVENT_IOC_DISABLE, 0);
+}
+
+static void pause_events(bool paused)
+{
+    if (paused) {
+        stop();
+        return;
+    }
+    if (event_fd >= 0)
+        enable(event_fd);
+    for (uint32_t i = 0; i < before_count; i++)
+        enable(before_fds[i]);
+    if (hone_thread_self()->armed)
+        enable(hone_thread_self()->engine_handle);
+}
+
+static bool alive(void)
+{
+    return event_fd < 0 || hone_syscall2(SYS_fcntl, event_fd, F_GETFD) >= 0;
+}
+
+// The first period was a random part of a period, so that short programs that always do the same
+// are not always met at the same places, or never. From now on it is the whole one. Called at the
+// first sample, and before the first thread is begun: a thread keeps the period it inherits.
+static void settle(void)
+{
+    if (HONE_LIKELY(atomic_load_explicit(&hone_probe.settled, memory_order_relaxed)))
+        return;
+    if (atomic_exchange_explicit(&hone_probe.settled, 1, memory_order_relaxed))
+        return;
+    uint64_t period_ns = hone_probe.period_ns;
+    (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_PERIOD, &period_ns);
+}
+
+static void sample(void *ucontext)
+{
+    if (HONE_UNLIKELY(atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
+        hone_probe.engine->stop();
+    else
+        hone_sample_cpu(ucontext);
+}
+
+static void on_trap(int signal, siginfo_t *info, void *ucontext)
+{
+    int saved = errno;
+    // si_perf_data stands behind si_addr; its name is younger than the libc headers we build with.
+    uint64_t data;
+    memcpy(&data, (char *)&info->si_addr + sizeof(void *), sizeof data);
+    if (HONE_LIKELY(info->si_code == TRAP_PERF && data == cookie)) {
+        settle();
+        sample(ucontext);
+    } else {
+        hone_count(&hone_counters()->foreign_traps, 1);
+        hone_signal_pass_on(signal, info, ucontext);
+    }
+    errno = saved;
+}
+
+static int start_trap(const struct hone_engine_kind *kind)
+{
+    if (kind->id == HONE_ENGINE_PERF_TRAP && !hone_has_hooks)
+        return -ENODEV;
+    uint64_t period_ns = hone_probe.period_ns;
+    uint64_t first_ns = hone_has_hooks ? random_word() % period_ns + 1 : period_ns;
+    close_all();
+    atomic_store_explicit(&hone_probe.settled, !hone_has_hooks, memory_order_relaxed);
+    int fd = open_event(kind, 0, first_ns);
+    if (fd < 0)
+        return fd;
+    event_fd = fd;
+    int r = hone_signal_install(kind->signal, on_trap);
+    if (r) {
+        close_all();
+        return r;
+    }
+    uint32_t tids[THREADS_BEFORE];
+    size_t others = hone_other_threads(tids, THREADS_BEFORE);
+    if (others > THREADS_BEFORE)
+        hone_count(&hone_counters()->threads_uncovered, others - THREADS_BEFORE);
+    for (size_t i = 0; i < others && i < THREADS_BEFORE; i++) {
+        int other = open_event(kind, tids[i], period_ns);
+        if (other < 0) {
+            hone_count(&hone_counters()->threads_uncovered, 1);
+            continue;
+        }
+        before_fds[before_count++] = other;
+        enable(other);
+    }
+    enable(fd);
+    return 0;
+}
+
+static void on_signal(int signal, siginfo_t *info, void *ucontext)
+{
+    int saved = errno;
+    if (HONE_LIKELY(info->si_code == POLL_IN || info->si_code == POLL_HUP))
+        sample(ucontext);
+    else
+        hone_signal_pass_on(signal, info, ucontext);
+    errno = saved;
+}
+
+// An event for thread tid whose signal goes to that thread. Returns the descriptor.
+static int arm_signal(const struct hone_engine_kind *kind, uint32_t tid)
+{
+    int fd = open_event(kind, tid, hone_probe.period_ns);
+    if (fd < 0)
+        return fd;
+    struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = (pid_t)tid};
+    long r = hone_syscall3(SYS_fcntl, fd, F_SETOWN_EX, &owner);
+    if (r >= 0)
+        r = hone_syscall3(SYS_fcntl, fd, F_SETSIG, kind->signal);
+    if (r >= 0)
+        r = hone_syscall3(SYS_fcntl, fd, F_SETFL, O_ASYNC | O_NONBLOCK);
+    if (r < 0) {
+        (void)hone_syscall1(SYS_close, fd);
+        return (int)r;
+    }
+    enable(fd);
+    return fd;
+}
+
+static int arm_signal_here(const struct hone_engine_kind *kind)
+{
+    struct hone_thread *self = hone_thread_self();
+    int fd = arm_signal(kind, (uint32_t)hone_syscall0(SYS_gettid));
+    if (fd < 0)
+        return fd;
+    self->engine_handle = fd;
+    self->armed = true;
+    return 0;
+}
+
+static int start_signal(const struct hone_engine_kind *kind)
+{
+    if (!hone_has_hooks)
+        return -ENODEV; // threads begun later would not be armed
+    close_all();
+    atomic_store_explicit(&hone_probe.settled, 1, memory_order_relaxed);
+    int r = hone_signal_install(kind->signal, on_signal);
+    if (!r)
+        r = arm_signal_here(kind);
+    if (r)
+        return r;
+    uint32_t tids[THREADS_BEFORE];
+    size_t others = hone_other_threads(tids, THREADS_BEFORE);
+    for (size_t i = 0; i < others && i < THREADS_BEFORE; i++) {
+        int fd = arm_signal(kind, tids[i]);
+        if (fd >= 0)
+            before_fds[before_count++] = fd;
+        else
+            hone_count(&hone_counters()->threads_uncovered, 1);
+    }
+    return 0;
+}
+
+static void end_signal(struct hone_thread *thread)
+{
+    if (!thread->armed)
+        return;
+    thread->armed = false;
+    (void)hone_syscall1(SYS_close, thread->engine_handle);
+}
+
+const struct hone_engine_kind hone_engine_perf_trap = {
+    .id = HONE_ENGINE_PERF_TRAP,
+    .signal = SIGTRAP,
+    .start = start_trap,
+    .before_thread = settle,
+    .pause = pause_events,
+    .alive = alive,
+    .stop = stop,
+};
+
+const struct hone_engine_kind hone_engine_perf_trap_user = {
+    .id = HONE_ENGINE_PERF_TRAP_USER,
+    .signal = SIGTRAP,
+    .start = start_trap,
+    .before_thread = settle,
+    .pause = pause_events,
+    .alive = alive,
+    .stop = stop,
+};
+
+const struct hone_engine_kind hone_engine_perf_signal = {
+    .id = HONE_ENGINE_PERF_SIGNAL,
+    .signal = HONE_PROBE_SIGNAL,
+    .start = start_signal,
+    .thread_start = arm_signal_here,
+    .thread_end = end_signal,
+    .pause = pause_events,
+    .stop = stop,
+};
+
+const struct hone_engine_kind hone_engine_perf_signal_user = {
+    .id = HONE_ENGINE_PERF_SIGNAL_USER,
+    .signal = HONE_PROBE_SIGNAL,
+    .start = start_signal,
+    .thread_start = arm_signal_here,
+    .thread_end = end_signal,
+    .pause = pause_events,
+    .stop = stop,
+};

@@ -1,0 +1,45 @@
+// libhone.a: no hooks, so the program keeps libc's own functions.
+#include "probe/probe.h"
+
+#include <errno.h>
+
+const bool hone_has_hooks = false;
+
+static struct sigaction before;
+
+int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
+{
+    struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK}, found;
+    ours.sa_sigaction = handler;
+    (void)sigfillset(&ours.sa_mask);
+    if (sigaction(signal, &ours, &found))
+        return -errno;
+    if (!(found.sa_flags & SA_SIGINFO) || found.sa_sigaction != handler)
+        before = found;
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return 0;
+}
+
+void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
+{
+    if (before.sa_handler == SIG_IGN)
+        return;
+    if (before.sa_handler != SIG_DFL) {
+        if (before.sa_flags & SA_SIGINFO)
+            before.sa_sigaction(signal, info, ucontext);
+        else
+            before.sa_handler(signal);
+        return;
+    }
+    if (signal != SIGTRAP)
+        return;
+    (void)sigaction(signal, &before, NULL);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    (void)raise(signal);
+    (void)pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}

@@ -1,0 +1,142 @@
+// The program's view of the signal that we use. Its own handler, if it sets one, is remembered and
+// told of signals that are not ours; ours stays installed, for a perf event that meets the default
+// action would end the program. And it may not block that signal: a thread that does, as many
+// servers' threads do, would never be sampled.
+#include "probe/probe.h"
+#include "probe/real.h"
+
+#include <errno.h>
+#include <string.h>
+
+const bool hone_has_hooks = true;
+
+// What the program believes to be installed. `version` is odd while it is being changed; handlers
+// read it without waiting and take the old or the new one.
+static struct {
+    _Atomic int signal; // ours; 0: none yet
+    _Atomic uint32_t which;
+    struct sigaction actions[2];
+} program;
+
+static bool is_ours(int signal)
+{
+    return signal && signal == atomic_load_explicit(&program.signal, memory_order_relaxed);
+}
+
+int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
+{
+    struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+    ours.sa_sigaction = handler;
+    // Nothing interrupts the handler: it is short, and works in memory that it must not share with
+    // itself.
+    (void)sigfillset(&ours.sa_mask);
+    struct sigaction before;
+    bool again = is_ours(signal); // a forked child arms itself: ours is there already
+    if (hone_real()->sigaction(signal, &ours, &before))
+        return -errno;
+    if (!again) {
+        program.actions[0] = before;
+        atomic_store_explicit(&program.which, 0, memory_order_release);
+        atomic_store_explicit(&program.signal, signal, memory_order_release);
+    }
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    (void)hone_real()->pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    return 0;
+}
+
+// The default action, as if we were not there. For the trap: the program ends by it.
+static void take_default(int signal)
+{
+    if (signal != SIGTRAP)
+        return; // SIGURG is ignored
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    (void)hone_real()->sigaction(signal, &action, NULL);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    (void)raise(signal);
+    (void)hone_real()->pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
+{
+    uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
+    struct sigaction action = program.actions[which];
+    if (action.sa_handler == SIG_IGN && info->si_code <= 0)
+        return;
+    if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+        take_default(signal); // a breakpoint instruction cannot be ignored
+        return;
+    }
+    if (action.sa_flags & (int)SA_RESETHAND)
+        program.actions[which].sa_handler = SIG_DFL;
+    sigset_t mask = action.sa_mask, before;
+    if (!(action.sa_flags & SA_NODEFER))
+        (void)sigaddset(&mask, signal);
+    const ucontext_t *interrupted = ucontext;
+    sigset_t all = interrupted->uc_sigmask;
+    (void)sigorset(&mask, &mask, &all);
+    (void)hone_real()->pthread_sigmask(SIG_SETMASK, &mask, &before);
+    if (action.sa_flags & SA_SIGINFO)
+        action.sa_sigaction(signal, info, ucontext);
+    else
+        action.sa_handler(signal);
+    (void)hone_real()->pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static int swap_action(const struct sigaction *action, struct sigaction *before)
+{
+    uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
+    if (before)
+        *before = program.actions[which];
+    if (action) {
+        program.actions[1 - which] = *action;
+        atomic_store_explicit(&program.which, 1 - which, memory_order_release);
+    }
+    return 0;
+}
+
+HONE_EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before)
+{
+    if (HONE_UNLIKELY(is_ours(signal)))
+        return swap_action(action, before);
+    return hone_real()->sigaction(signal, action, before);
+}
+
+typedef void handler_function(int);
+
+HONE_EXPORT handler_function *signal(int signal, handler_function *handler)
+{
+    if (HONE_LIKELY(!is_ours(signal)))
+        return hone_real()->signal(signal, handler);
+    struct sigaction action = {.sa_flags = SA_RESTART}, before;
+    action.sa_handler = handler;
+    (void)sigaddset(&action.sa_mask, signal);
+    (void)swap_action(&action, &before);
+    return before.sa_handler;
+}
+
+// The mask without our signal, unless it is being taken out of the mask.
+static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!set || !ours || how == SIG_UNBLOCK || sigismember(set, ours) != 1)
+        return set;
+    *copy = *set;
+    (void)sigdelset(copy, ours);
+    return copy;
+}
+
+HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
+{
+    sigset_t copy;
+    return hone_real()->sigprocmask(how, without_ours(how, set, &copy), before);
+}
+
+HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
+{
+    sigset_t copy;
+    return hone_real()->pthread_sigmask(how, without_ours(how, set, &copy), before);
+}

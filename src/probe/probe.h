@@ -1,0 +1,136 @@
+// probe: guest code, libhone.so and libhone.a: what runs inside the profiled program. It starts
+// before main when HONE_SESSION names a session, samples every thread on its own CPU clock, and
+// writes stacks into the session.
+//
+// It promises: without HONE_SESSION it does nothing; it allocates nothing, prints nothing, ends
+// nothing; descriptors, signals and exit status of the program stay its own; where it cannot go on
+// it drops and counts. It leaves names, files and formats to the reader.
+//
+//   start.c     life cycle: session, fork, end          engine.c       choosing what interrupts
+//   state.c     what all files share                    engine_perf.c  … by perf events
+//   sample.c    the handler: stack, time, record        engine_timer.c … by POSIX timers
+//   stacks.c    stacks seen before                      hooks_*.c      calls of the program that
+//   module.c    which modules are mapped where                         we must know of
+#ifndef HONE_PROBE_PROBE_H
+#define HONE_PROBE_PROBE_H
+
+#include "core/core.h"
+#include "session/writer.h"
+#include "unwind/unwind.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// What we know of a thread: zero until its first sample.
+struct hone_thread {
+    uint32_t epoch; // of the process that `index` belongs to: a forked child starts anew
+    uint32_t index;
+    uint32_t tid;
+    bool armed;           // has a descriptor or timer of its own
+    int engine_handle;    // that descriptor or timer
+    uint64_t last_cpu_ns; // the thread's CPU clock at its last sample
+    uint64_t stack_low;   // memory from here up to its thread pointer was found readable
+};
+
+// One for the process, filled at start. Handlers read it; the fork child resets it.
+struct hone_probe {
+    struct hone_writer writer;
+    struct hone_unwinder unwinder;
+    const struct hone_engine_kind *engine; // NULL: not sampling
+    enum hone_engine engine_id;
+    uint64_t period_ns;
+    uint32_t stack_max;
+    uint32_t pid;
+    uint64_t main_stack_high; // end of the first thread's stack
+    _Atomic uint32_t epoch;   // grows with each fork in this line of processes; 0: not started
+    _Atomic uint32_t settled; // the first period, a random one, is over
+};
+
+extern struct hone_probe hone_probe;
+extern struct hone_modules hone_probe_modules;
+
+// The caller's thread. Initial-exec, so the first touch allocates nothing.
+struct hone_thread *hone_thread_self(void);
+
+// The session's counters; never NULL once the probe runs.
+HONE_SIGSAFE struct hone_process_counters *hone_counters(void);
+HONE_SIGSAFE void hone_count(_Atomic uint64_t *counter, uint64_t amount);
+
+// --- sample.c ------------------------------------------------------------------------------------
+
+// Records where the thread was interrupted. Called by the engines' handlers.
+HONE_SIGSAFE void hone_sample_cpu(const void *ucontext);
+// Forgets handlers of the parent's other threads that a forked child copied in mid-work.
+void hone_sample_after_fork(void);
+
+// --- stacks.c ------------------------------------------------------------------------------------
+
+// The id of a stack, writing it to the session when it was not seen lately. Returns 0 when there
+// was no room to write it.
+HONE_SIGSAFE uint32_t hone_stack_id(const uint64_t *addresses, uint32_t count,
+                                    enum hone_stack_end end);
+
+// --- module.c ------------------------------------------------------------------------------------
+
+// Writes records for modules that came or went since the last call.
+HONE_SIGSAFE void hone_modules_emit(void);
+// A forked child describes all of them again.
+void hone_modules_emit_anew(void);
+
+// --- engine.c ------------------------------------------------------------------------------------
+
+struct hone_engine_kind {
+    enum hone_engine id;
+    int signal; // that it raises
+    // Arms the calling process and its threads. Returns 0 or a negative errno.
+    int (*start)(const struct hone_engine_kind *kind);
+    // The calling thread is about to begin another one; may be NULL.
+    void (*before_thread)(void);
+    // Arms the calling thread, just begun; NULL when threads inherit what start() did.
+    int (*thread_start)(const struct hone_engine_kind *kind);
+    // The calling thread ends.
+    void (*thread_end)(struct hone_thread *thread);
+    // Before an exec, and back when it failed. In the process that was armed only.
+    void (*pause)(bool paused);
+    // The program may have closed our descriptor: is sampling still armed?
+    bool (*alive)(void);
+    // Ends sampling for good, also from a handler.
+    void (*stop)(void);
+};
+
+// Picks the best engine that works here, or the one that was asked for, and starts it. Fills
+// reason (of `size` bytes) with why it is not the best, or why there is none.
+int hone_engine_start(enum hone_engine wanted, char *reason, size_t size);
+
+extern const struct hone_engine_kind hone_engine_perf_trap;
+extern const struct hone_engine_kind hone_engine_perf_trap_user;
+extern const struct hone_engine_kind hone_engine_perf_signal;
+extern const struct hone_engine_kind hone_engine_perf_signal_user;
+extern const struct hone_engine_kind hone_engine_thread_timer;
+extern const struct hone_engine_kind hone_engine_process_timer;
+
+// The signal of the engines other than perf_trap: its default action is to be ignored, so one that
+// arrives after exec, or after the program reset it, cannot kill.
+#define HONE_PROBE_SIGNAL SIGURG
+
+// A thread id for each thread of the process but the caller's. Returns how many there are, at most
+// max of them written.
+size_t hone_other_threads(uint32_t *ret_tids, size_t max);
+
+// --- hooks_signal.c ------------------------------------------------------------------------------
+
+// Installs our handler for the engine's signal; the program's own stays what it sees.
+int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
+// Hands a signal that is not ours to the handler that the program believes to have.
+void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
+
+// --- start.c -------------------------------------------------------------------------------------
+
+// True for the process that was armed, false in a vfork child that borrows its memory.
+HONE_SIGSAFE bool hone_is_our_process(void);
+
+// libhone.a has no hooks: the linker gives the program libc's own functions.
+extern const bool hone_has_hooks;
+
+#endif

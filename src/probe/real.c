@@ -1,0 +1,38 @@
+#include "probe/real.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+
+static struct hone_real real;
+static _Atomic int resolved;
+
+// Several threads may do this at once: each writes the same addresses.
+static void resolve(void)
+{
+    static const struct {
+        const char *name;
+        void **at;
+    } functions[] = {
+        {"sigaction", (void **)&real.sigaction},
+        {"signal", (void **)&real.signal},
+        {"sigprocmask", (void **)&real.sigprocmask},
+        {"pthread_sigmask", (void **)&real.pthread_sigmask},
+        {"pthread_create", (void **)&real.pthread_create},
+        {"thrd_create", (void **)&real.thrd_create},
+        {"dlclose", (void **)&real.dlclose},
+        {"execve", (void **)&real.execve},
+        {"execvpe", (void **)&real.execvpe},
+        {"fexecve", (void **)&real.fexecve},
+        {"execveat", (void **)&real.execveat},
+    };
+    for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
+        *functions[i].at = dlsym(RTLD_NEXT, functions[i].name);
+    atomic_store_explicit(&resolved, 1, memory_order_release);
+}
+
+const struct hone_real *hone_real(void)
+{
+    if (!atomic_load_explicit(&resolved, memory_order_acquire))
+        resolve();
+    return &real;
+}

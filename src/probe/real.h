@@ -1,0 +1,27 @@
+// The functions that our hooks stand in front of. Found once, at the first call of any hook, which
+// may come before our own start: libraries' constructors call them too.
+#ifndef HONE_PROBE_REAL_H
+#define HONE_PROBE_REAL_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <threads.h>
+
+struct hone_real {
+    int (*sigaction)(int, const struct sigaction *, struct sigaction *);
+    void (*(*signal)(int, void (*)(int)))(int);
+    int (*sigprocmask)(int, const sigset_t *, sigset_t *);
+    int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
+    int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    int (*thrd_create)(thrd_t *, thrd_start_t, void *);
+    int (*dlclose)(void *);
+    int (*execve)(const char *, char *const[], char *const[]);
+    int (*execvpe)(const char *, char *const[], char *const[]);
+    int (*fexecve)(int, char *const[], char *const[]);
+    int (*execveat)(int, const char *, char *const[], char *const[], int);
+};
+
+// Never NULL; a function that libc does not have is NULL in it.
+const struct hone_real *hone_real(void);
+
+#endif

@@ -1,0 +1,161 @@
+// One CPU sample: in the handler, on whatever stack the program left us, in a few microseconds.
+//
+// The frames go into one of a few static work areas, for a handler's stack may be tiny. An area is
+// taken by setting its bit; when all are taken (more handlers at once than areas, so more than that
+// many threads stopped in the middle of a handler) the sample is dropped and counted.
+#include "probe/probe.h"
+
+#include "core/clock.h"
+#include "core/load.h"
+
+#include <errno.h>
+
+enum {
+    AREAS = 32,
+    PAGE = 4096,
+    // How far below its thread pointer a thread's stack is looked at page by page. Deeper stacks
+    // are read with a probe per page by the walker itself.
+    STACK_PAGES = 64,
+    // The first thread's stack grows on demand: what lies between the stack pointer and its end
+    // is there. A stack pointer further away than this is on another stack.
+    MAIN_STACK_BYTES = 64 << 20,
+};
+
+static uint64_t areas[AREAS][HONE_STACK_MAX];
+static _Atomic uint32_t areas_taken;
+
+static uint64_t *area_take(void)
+{
+    uint32_t taken = atomic_load_explicit(&areas_taken, memory_order_relaxed);
+    while (~taken) {
+        uint32_t bit = (uint32_t)__builtin_ctz(~taken);
+        if (atomic_compare_exchange_weak_explicit(&areas_taken, &taken, taken | 1u << bit,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return areas[bit];
+    }
+    return NULL;
+}
+
+static void area_give_back(const uint64_t *area)
+{
+    uint32_t bit = (uint32_t)((area - areas[0]) / HONE_STACK_MAX);
+    atomic_fetch_and_explicit(&areas_taken, ~(1u << bit), memory_order_release);
+}
+
+void hone_sample_after_fork(void)
+{
+    atomic_store_explicit(&areas_taken, 0, memory_order_relaxed);
+}
+
+// The part of the thread's own stack that can be read without asking: from sp to its end. False
+// when sp is on another stack (an alternate one, a fiber's), which the walker probes.
+static bool own_stack(struct hone_thread *self, uint64_t sp, struct hone_stack *ret)
+{
+    uint64_t main_high = hone_probe.main_stack_high;
+    if (sp < main_high && main_high - sp < MAIN_STACK_BYTES) {
+        *ret = (struct hone_stack){sp, main_high};
+        return true;
+    }
+    // Other threads have their control block at the upper end of their stack. When every page from
+    // sp up to it can be read, then so it stays while the thread lives: below a thread's stack lies
+    // a guard page that cannot.
+    uint64_t high = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    if (sp >= high || high - sp > (uint64_t)STACK_PAGES * PAGE)
+        return false;
+    uint64_t low = sp & ~(uint64_t)(PAGE - 1);
+    if (!self->stack_low)
+        self->stack_low = high & ~(uint64_t)(PAGE - 1);
+    for (uint64_t page = self->stack_low; page > low; page -= PAGE) {
+        if (!hone_safe_probe(page - PAGE))
+            return false;
+        self->stack_low = page - PAGE;
+    }
+    *ret = (struct hone_stack){sp, high};
+    return true;
+}
+
+static void begin_thread(struct hone_thread *self, uint32_t epoch)
+{
+    bool forked = self->epoch != 0; // the only thread of a child, its clock began at zero
+    self->epoch = epoch;
+    self->tid = (uint32_t)hone_syscall0(SYS_gettid);
+    self->index =
+        atomic_fetch_add_explicit(&hone_probe.writer.process->next_thread, 1, memory_order_relaxed);
+    if (forked)
+        self->last_cpu_ns = 0;
+    hone_count(&hone_counters()->threads, 1);
+    struct hone_record_thread *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->records_lost, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->tid = self->tid;
+    record->time_ns = hone_now_ns();
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
+}
+
+// What a sample stands for: the CPU time since the thread's last one. The first stands for a whole
+// period, for the first period is cut short at random: so the expected total is the true one.
+static uint64_t weigh(struct hone_thread *self, bool first)
+{
+    uint64_t cpu_ns = hone_thread_cpu_ns();
+    uint64_t since = cpu_ns - self->last_cpu_ns;
+    self->last_cpu_ns = cpu_ns;
+    if (first || (int64_t)since < 0)
+        return hone_probe.period_ns;
+    uint64_t periods = (since + hone_probe.period_ns / 2) / hone_probe.period_ns;
+    if (periods > 1)
+        hone_count(&hone_counters()->lost_overrun, periods - 1);
+    return since;
+}
+
+void hone_sample_cpu(const void *ucontext)
+{
+    struct hone_thread *self = hone_thread_self();
+    struct hone_process_counters *counters = hone_counters();
+    uint64_t *addresses = area_take();
+    if (!addresses) {
+        hone_count(&counters->lost_busy, 1);
+        return;
+    }
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    bool first = self->epoch != epoch;
+    if (first)
+        begin_thread(self, epoch);
+
+    struct hone_registers registers;
+    hone_registers_from_ucontext(&registers, ucontext);
+    struct hone_stack stack;
+    bool known = own_stack(self, registers.r[HONE_REGISTER_SP], &stack);
+    struct hone_walk walk;
+    (void)hone_unwind_walk(&hone_probe.unwinder, &registers, &stack, known, addresses,
+                           hone_probe.stack_max, &walk);
+    hone_modules_emit();
+    uint32_t id = hone_stack_id(addresses, walk.count, (enum hone_stack_end)walk.end);
+    area_give_back(addresses);
+
+    hone_count(&counters->frames, walk.count);
+    if (walk.misses)
+        hone_count(&counters->frame_misses, walk.misses);
+    if (walk.end != HONE_WALK_COMPLETE)
+        hone_count(&counters->truncated, 1);
+    if (walk.frame_pointers)
+        hone_count(&counters->frame_pointer, 1);
+
+    // Without room the time is not taken off the clock: the next sample that is written carries it.
+    struct hone_record_cpu *record =
+        id ? hone_writer_claim(&hone_probe.writer, sizeof *record) : NULL;
+    if (!record) {
+        hone_count(&counters->lost_memory, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->time_ns = hone_now_ns();
+    record->cpu_ns = weigh(self, first);
+    record->stack = id;
+    record->flags =
+        (first ? HONE_CPU_FIRST : 0) | (behind_system_call(&registers) ? HONE_CPU_IN_SYSCALL : 0);
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
+    hone_count(&counters->samples, 1);
+}

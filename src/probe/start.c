@@ -1,0 +1,200 @@
+// The probe's life: it starts in a constructor when HONE_SESSION names a session, starts again in
+// forked children, and says good-bye when the process ends in an orderly way (when it does not,
+// what was written stays).
+#include "probe/probe.h"
+
+#include "core/clock.h"
+#include "hone/hone.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+enum { PAGE = 4096, SMALLEST_MAPPING = 4 << 20 };
+
+alignas(64) static unsigned char row_cache[HONE_UNWIND_CACHE_BYTES];
+
+bool hone_is_our_process(void)
+{
+    return hone_probe.writer.process && hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
+}
+
+// Maps the session, or its beginning where address space is limited: writers use what they see.
+static int map_session(const char *path, struct hone_writer *ret)
+{
+    int fd = (int)hone_syscall4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
+    if (fd < 0)
+        return fd;
+    struct stat st;
+    int r = -EIO;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        r = -ENOMEM;
+        for (size_t bytes = (size_t)st.st_size; bytes >= SMALLEST_MAPPING; bytes /= 4) {
+            bytes &= ~(size_t)(PAGE - 1);
+            void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            if (memory == MAP_FAILED)
+                continue;
+            r = hone_writer_attach(ret, memory, bytes);
+            if (r)
+                (void)munmap(memory, bytes);
+            break;
+        }
+    }
+    (void)hone_syscall1(SYS_close, fd);
+    return r;
+}
+
+static void describe_program(struct hone_process *process)
+{
+    long len = hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", process->path,
+                             sizeof process->path - 1);
+    process->path[len > 0 ? len : 0] = '\0';
+}
+
+// A Go runtime takes every signal for itself by system calls that no hook sees, and ends the
+// program at one that it does not know. Its linker leaves a note of the name "Go".
+static bool has_go_note(const ElfW(Phdr) * note, uint64_t bias)
+{
+    const unsigned char *at = (const unsigned char *)(uintptr_t)(bias + note->p_vaddr);
+    const unsigned char *end = at + note->p_memsz;
+    while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
+        const ElfW(Nhdr) *header = (const void *)at;
+        size_t name = ((size_t)header->n_namesz + 3) & ~(size_t)3;
+        size_t rest = ((size_t)header->n_descsz + 3) & ~(size_t)3;
+        at += sizeof *header;
+        if (name > (size_t)(end - at) || rest > (size_t)(end - at) - name)
+            return false;
+        if (header->n_namesz == 4 && memcmp(at, "Go\0", 4) == 0)
+            return true;
+        at += name + rest;
+    }
+    return false;
+}
+
+static bool has_go_runtime(void)
+{
+    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
+    size_t count = getauxval(AT_PHNUM);
+    uint64_t bias = 0;
+    for (size_t i = 0; headers && i < count; i++)
+        if (headers[i].p_type == PT_PHDR)
+            bias = (uint64_t)(uintptr_t)headers - headers[i].p_vaddr;
+    for (size_t i = 0; headers && i < count; i++)
+        if (headers[i].p_type == PT_NOTE && has_go_note(&headers[i], bias))
+            return true;
+    return false;
+}
+
+static void begin_process(uint32_t parent_pid, bool forked)
+{
+    struct hone_writer *writer = &hone_probe.writer;
+    hone_probe.pid = (uint32_t)hone_syscall0(SYS_getpid);
+    hone_probe.engine = NULL;
+    if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns()))
+        return; // counted in the session's header
+    atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
+    struct hone_process *process = writer->process;
+    process->forked = forked;
+    process->period_ns = hone_probe.period_ns;
+    atomic_store_explicit(&process->cpu_before_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+                          memory_order_relaxed);
+    describe_program(process);
+    hone_modules_emit_anew();
+    if (has_go_runtime()) {
+        static const char reason[] = "a Go runtime handles every signal itself";
+        memcpy(process->reason, reason, sizeof reason);
+    } else {
+        (void)hone_engine_start(writer->header->config.cpu_engine, process->reason,
+                                sizeof process->reason);
+    }
+    process->engine = hone_probe.engine_id;
+    atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
+}
+
+// --- fork ----------------------------------------------------------------------------------------
+
+// The child shares the session's memory but not the perf event; what it finds in our state belongs
+// to its parent.
+static void after_fork_in_child(void)
+{
+    if (!hone_probe.writer.header)
+        return;
+    int saved = errno;
+    uint32_t parent_pid = hone_probe.pid;
+    struct hone_thread *self = hone_thread_self();
+    self->armed = false;
+    self->last_cpu_ns = 0;
+    hone_modules_after_fork(&hone_probe_modules);
+    hone_sample_after_fork();
+    if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
+        begin_process(parent_pid, true);
+    errno = saved;
+}
+
+// --- start and end -------------------------------------------------------------------------------
+
+static void start(const char *path)
+{
+    if (map_session(path, &hone_probe.writer))
+        return;
+    const struct hone_session_config *config = &hone_probe.writer.header->config;
+    hone_probe.period_ns = config->cpu_period_ns;
+    hone_probe.stack_max = config->stack_max;
+    if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
+        hone_probe.stack_max = HONE_STACK_MAX;
+    if (hone_probe.period_ns == 0) {
+        hone_probe.writer.header = NULL;
+        return;
+    }
+    // The program's name lies at the very end of the first thread's stack.
+    hone_probe.main_stack_high = getauxval(AT_EXECFN) & ~(uint64_t)7;
+    hone_modules_refresh(&hone_probe_modules);
+    hone_unwind_init(&hone_probe.unwinder, &hone_probe_modules, row_cache, sizeof row_cache);
+    // What this thread used before us was not sampled: its first sample does not stand for it.
+    hone_thread_self()->last_cpu_ns = hone_thread_cpu_ns();
+    begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
+    (void)pthread_atfork(NULL, NULL, after_fork_in_child);
+}
+
+__attribute__((constructor)) static void on_load(void)
+{
+    const char *path = secure_getenv("HONE_SESSION");
+    if (!path || path[0] != '/')
+        return;
+    int saved = errno;
+    start(path);
+    errno = saved;
+}
+
+// The process goes on a little: other destructors run, other threads too. Sampling ends with it.
+__attribute__((destructor)) static void on_end(void)
+{
+    if (!hone_is_our_process())
+        return;
+    struct hone_process *process = hone_probe.writer.process;
+    if (hone_probe.engine && hone_probe.engine->alive && !hone_probe.engine->alive()) {
+        static const char reason[] = "the program closed our descriptor, sampling ended there";
+        memcpy(process->reason, reason, sizeof reason);
+    }
+    atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+                          memory_order_relaxed);
+    atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
+    atomic_store_explicit(&process->state, HONE_PROCESS_EXITED, memory_order_release);
+}
+
+HONE_EXPORT const char *hone_version(void)
+{
+    return HONE_VERSION;
+}
+
+HONE_EXPORT int hone_recording(void)
+{
+    return hone_probe.engine != NULL &&
+           !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
+}
