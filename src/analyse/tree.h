@@ -71,6 +71,7 @@ struct hone_tree {
     uint64_t stacks_truncated; // whose walk broke off before the root
     int64_t truncated;         // their value
 
+    struct hone_arena names;           // of frames that have none of their own: "[libz.so.1]"
     struct hone_tree_builder *builder; // until hone_tree_finish()
 };
 

@@ -154,8 +154,7 @@ void hone_sample_cpu(const void *ucontext)
     record->time_ns = hone_now_ns();
     record->cpu_ns = weigh(self, first);
     record->stack = id;
-    record->flags =
-        (first ? HONE_CPU_FIRST : 0) | (behind_system_call(&registers) ? HONE_CPU_IN_SYSCALL : 0);
+    record->flags = first ? HONE_CPU_FIRST : 0;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
 }

@@ -210,7 +210,11 @@ uint32_t hone_profile_add_type(struct hone_profile *p, const char *type, const c
 
 void hone_profile_add_comment(struct hone_profile *p, const char *text)
 {
-    uint32_t string = hone_profile_intern(p, text);
+    hone_profile_add_comment_string(p, hone_profile_intern(p, text));
+}
+
+void hone_profile_add_comment_string(struct hone_profile *p, uint32_t string)
+{
     if (RESERVE(p, comment_room, p->comment_count, COLUMN(p->comments)))
         p->comments[p->comment_count++] = string;
 }
@@ -330,7 +334,7 @@ uint32_t hone_profile_add_location(struct hone_profile *p,
                                    const struct hone_profile_location *location)
 {
     assert(location->mapping < p->mappings.count);
-    uint32_t line_count;
+    uint32_t line_count = 0;
     if (!append_lines(p, location, &line_count))
         return 0;
     struct hone_profile_locations *all = &p->locations;

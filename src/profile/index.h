@@ -37,6 +37,8 @@ struct hone_profile_index {
 // Remembers the first failure; returns 0, so that add calls can return it as "none".
 uint32_t hone_profile_fail(struct hone_profile *profile, int status);
 
+void hone_profile_add_comment_string(struct hone_profile *profile, uint32_t string);
+
 // Room for the locations of one more stack, at most max of them, valid until the next call; NULL
 // when that fails. The caller fills it and says how many there are; the result is the number of
 // the equal stack that is there, or of a new one.
