@@ -26,7 +26,7 @@ static void print_reply(FILE *out, const char *complete)
     else if (strcmp(complete, "profile") == 0)
         words = "-f -X '!*.prof'"; // directories come by -o plusdirs
     else if (strcmp(complete, "program") == 0)
-        words = "-c";
+        words = "-c -f";
     if (*words)
         (void)fprintf(out, "COMPREPLY=($(compgen %s -- \"$word\"))", words);
     else

@@ -4,33 +4,25 @@
 
 #define WIDTH 100
 
-// Prints text broken at spaces before column WIDTH; later lines begin at column indent, where the
-// first one is already.
+// Prints text up to its line end in lines of at most WIDTH columns. The first begins at column
+// indent, where the cursor is already, the others are indented to it.
 static void print_wrapped(FILE *out, const char *text, int indent)
 {
     int column = indent;
-    while (*text) {
-        size_t word = strcspn(text, " \n");
-        if (column > indent && column + (int)word >= WIDTH) {
+    for (;;) {
+        text += strspn(text, " ");
+        int word = (int)strcspn(text, " \n");
+        if (word == 0)
+            break;
+        const char *gap = column > indent ? " " : "";
+        if (column > indent && column + 1 + word > WIDTH) {
             (void)fprintf(out, "\n%*s", indent, "");
             column = indent;
+            gap = "";
         }
-        (void)fprintf(out, "%.*s", (int)word, text);
-        column += (int)word;
+        (void)fprintf(out, "%s%.*s", gap, word, text);
+        column += (int)strlen(gap) + word;
         text += word;
-        if (*text == '\n') {
-            (void)fprintf(out, "\n%*s", text[1] == '\n' ? 0 : indent, "");
-            column = indent;
-            text++;
-        } else if (*text == ' ') {
-            // The space is written only when another word follows on this line.
-            size_t next = strcspn(text + 1, " \n");
-            if (column + 1 + (int)next < WIDTH) {
-                (void)fputc(' ', out);
-                column++;
-            }
-            text++;
-        }
     }
     (void)fputc('\n', out);
 }
@@ -101,8 +93,10 @@ void hone_help_command(FILE *out, const struct hone_command *command)
     (void)fprintf(out, "\nhone %s%s %s\n", command->name,
                   command->options->name ? " [OPTION…]" : "", command->operands);
     print_options(out, command);
-    if (command->manual) {
+    for (const char *paragraph = command->manual; paragraph && *paragraph;) {
         (void)fputc('\n', out);
-        print_wrapped(out, command->manual, 0);
+        print_wrapped(out, paragraph, 0);
+        paragraph += strcspn(paragraph, "\n");
+        paragraph += strspn(paragraph, "\n");
     }
 }

@@ -3,7 +3,7 @@
 #include <string.h>
 
 // Text as groff reads it: a backslash and a dash are escaped, a line never begins with a request,
-// and characters beyond ASCII get their groff names so that every device has them.
+// an empty line parts paragraphs, and every device has the three dots of an ellipsis.
 static void print_text(FILE *out, const char *text)
 {
     bool line_start = true;
@@ -19,7 +19,8 @@ static void print_text(FILE *out, const char *text)
         } else if (*text == '-') {
             (void)fputs("\\-", out);
         } else if (*text == '\n' && text[1] == '\n') {
-            (void)fputs("\n.PP", out);
+            (void)fputs("\n.PP\n", out);
+            text++;
         } else {
             (void)fputc(*text, out);
         }

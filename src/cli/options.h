@@ -87,7 +87,7 @@ struct hone_command {
     const char *name;
     const char *summary;  // one line for the list of commands: "record a program while it runs"
     const char *operands; // after the options: "[--] PROGRAM [ARG…]"
-    const char *manual;   // paragraphs for manual page and help, may be NULL
+    const char *manual;   // paragraphs with an empty line between, may be NULL
     const struct hone_example *examples; // ends with a row without command; shown first
     const struct hone_option *options;
     size_t options_size;  // of the struct that options fill
