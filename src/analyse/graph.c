@@ -1,0 +1,404 @@
+// Two passes over the distinct stacks. The first sums flat and cum of every node; it decides who
+// stays. The second, only if calls are asked for, sums the calls between those who stay. A stack
+// counts once for a node or a call: each remembers the last stack that it counted.
+#include "analyse/graph.h"
+
+#include "analyse/nodes.h"
+#include "base/cleanup.h"
+#include "base/table.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+// Values come from files, so sums may overflow; they wrap around, as in pprof.
+static int64_t sum(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static uint64_t magnitude(int64_t value)
+{
+    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+struct tally {
+    int64_t cum;
+    int64_t flat;
+    uint32_t last_stack; // that counted, + 1
+    uint32_t kept;       // place among the nodes kept, + 1
+};
+
+struct call {
+    uint64_t key; // caller + 1 and callee
+    int64_t weight;
+    uint32_t last_stack; // that counted, + 1
+    bool inlined;
+};
+
+struct builder {
+    const struct hone_profile *profile;
+    const struct hone_graph_options *options;
+    struct hone_graph *graph;
+    struct hone_nodes nodes;
+    int64_t *weights; // by stack
+    struct tally *tallies;
+    struct call *calls; // a hash table by key
+    uint64_t call_mask;
+    uint64_t call_count;
+};
+
+static void builder_done(struct builder *b)
+{
+    hone_nodes_done(&b->nodes);
+    free(b->weights);
+    free(b->tallies);
+    free(b->calls);
+}
+
+// --- first pass: nodes ---------------------------------------------------------------------------
+
+// Samples that a comparison took from its base are marked; percentages then refer to the base.
+static bool is_base(const struct hone_profile *p, uint32_t label_set)
+{
+    struct hone_profile_label_span labels = hone_profile_labels_of(p, label_set);
+    for (uint32_t i = 0; i < labels.count; i++)
+        if (hone_str_equal(hone_profile_str(p, labels.at[i].key), HONE_STR("pprof::base")) &&
+            hone_str_equal(hone_profile_str(p, labels.at[i].text), HONE_STR("true")))
+            return true;
+    return false;
+}
+
+static void weigh_stacks(struct builder *b)
+{
+    const struct hone_profile *p = b->profile;
+    const int64_t *values = p->samples.values[b->options->type];
+    uint64_t total = 0;
+    uint64_t base_total = 0;
+    uint32_t known_set = 0; // labels are looked at once per run of equal ones
+    bool known_base = false;
+    for (uint32_t i = 0; i < p->samples.count; i++) {
+        uint32_t stack = p->samples.stack[i];
+        b->weights[stack] = sum(b->weights[stack], values[i]);
+        total += magnitude(values[i]);
+        if (p->samples.label_set[i] != known_set) {
+            known_set = p->samples.label_set[i];
+            known_base = is_base(p, known_set);
+        }
+        if (known_base)
+            base_total += magnitude(values[i]);
+    }
+    b->graph->total = (int64_t)(base_total ? base_total : total);
+}
+
+static void tally_nodes(struct builder *b)
+{
+    const struct hone_profile *p = b->profile;
+    const struct hone_nodes *nodes = &b->nodes;
+    struct tally *tallies = b->tallies;
+    for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
+        int64_t weight = b->weights[stack];
+        if (!weight)
+            continue;
+        struct hone_profile_span frames = hone_profile_frames_of(p, stack);
+        for (uint32_t i = 0; i < frames.count; i++) {
+            uint32_t at = nodes->first[frames.at[i]];
+            uint32_t end = nodes->first[frames.at[i] + 1];
+            do { // a location has at least one node
+                struct tally *tally = &tallies[nodes->at[at]];
+                if (tally->last_stack != stack) {
+                    tally->last_stack = stack;
+                    tally->cum = sum(tally->cum, weight);
+                }
+            } while (++at < end);
+        }
+        uint32_t leaf = nodes->at[nodes->first[frames.at[0] + 1] - 1];
+        tallies[leaf].flat = sum(tallies[leaf].flat, weight);
+    }
+}
+
+// --- who stays -----------------------------------------------------------------------------------
+
+static int compare_names(struct hone_str a, struct hone_str b)
+{
+    int order = memcmp(a.at, b.at, a.len < b.len ? a.len : b.len);
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+struct candidate {
+    struct hone_str name;
+    uint64_t first;  // ordered by: magnitude of flat or cum
+    uint64_t second; // and of the other, after the name
+    uint32_t node;
+};
+
+static int compare_candidates(const void *left, const void *right)
+{
+    const struct candidate *a = left;
+    const struct candidate *b = right;
+    if (a->first != b->first)
+        return a->first > b->first ? -1 : 1;
+    int order = compare_names(a->name, b->name);
+    if (order)
+        return order;
+    if (a->second != b->second)
+        return a->second > b->second ? -1 : 1;
+    return (a->node > b->node) - (a->node < b->node);
+}
+
+static uint64_t cutoff(int64_t total, double fraction)
+{
+    double part = (double)total * fraction;
+    part = part < 0 ? -part : part;
+    return part < 9.2e18 ? (uint64_t)part : INT64_MAX;
+}
+
+static int64_t sum_of_flat(const struct builder *b)
+{
+    int64_t total = 0;
+    for (uint32_t i = 0; i < b->nodes.count; i++)
+        total = sum(total, b->tallies[i].flat);
+    return total;
+}
+
+static void keep_nodes(struct builder *b, struct candidate *candidates)
+{
+    struct hone_graph *graph = b->graph;
+    uint64_t least = cutoff(sum_of_flat(b), b->options->node_fraction);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < b->nodes.count; i++) {
+        const struct tally *tally = &b->tallies[i];
+        uint64_t cum = magnitude(tally->cum);
+        uint64_t flat = magnitude(tally->flat);
+        if (!cum && !flat)
+            continue;
+        if (cum < least) {
+            graph->dropped_nodes++;
+            continue;
+        }
+        bool by_cum = b->options->by_cum;
+        candidates[count++] = (struct candidate){.name = b->nodes.names[i],
+                                                 .first = by_cum ? cum : flat,
+                                                 .second = by_cum ? flat : cum,
+                                                 .node = i};
+    }
+    if (count)
+        qsort(candidates, count, sizeof *candidates, compare_candidates);
+    graph->untrimmed_count = count;
+    graph->node_count = b->options->rows && b->options->rows < count ? b->options->rows : count;
+}
+
+static int select_nodes(struct builder *b)
+{
+    struct hone_graph *graph = b->graph;
+    HONE_CLEANUP(hone_freep)
+    struct candidate *candidates = calloc((size_t)b->nodes.count + 1, sizeof *candidates);
+    if (!candidates)
+        return -ENOMEM;
+    keep_nodes(b, candidates);
+    graph->nodes = calloc((size_t)graph->node_count + 1, sizeof *graph->nodes);
+    if (!graph->nodes)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct tally *tally = &b->tallies[candidates[i].node];
+        tally->kept = i + 1;
+        graph->nodes[i] = (struct hone_graph_node){
+            .name = candidates[i].name, .flat = tally->flat, .cum = tally->cum};
+        graph->flat_sum = sum(graph->flat_sum, tally->flat);
+    }
+    return 0;
+}
+
+// --- second pass: calls --------------------------------------------------------------------------
+
+static int grow_calls(struct builder *b)
+{
+    uint64_t slots = b->calls ? (b->call_mask + 1) * 2 : 1024;
+    struct call *calls = calloc(slots, sizeof *calls);
+    if (!calls)
+        return -ENOMEM;
+    for (uint64_t i = 0; b->calls && i <= b->call_mask; i++) {
+        if (!b->calls[i].key)
+            continue;
+        uint64_t to = hone_hash_fold(b->calls[i].key, 0x9e3779b97f4a7c15u);
+        while (calls[to & (slots - 1)].key)
+            to++;
+        calls[to & (slots - 1)] = b->calls[i];
+    }
+    free(b->calls);
+    b->calls = calls;
+    b->call_mask = slots - 1;
+    return 0;
+}
+
+// caller and callee are kept nodes + 1.
+static int count_call(struct builder *b, uint32_t caller, uint32_t callee, uint32_t stack,
+                      int64_t weight, bool inlined)
+{
+    uint64_t key = (uint64_t)caller << 32 | callee;
+    uint64_t at = hone_hash_fold(key, 0x9e3779b97f4a7c15u);
+    struct call *call;
+    for (;; at++) {
+        call = &b->calls[at & b->call_mask];
+        if (call->key == key)
+            break;
+        if (!call->key) {
+            *call = (struct call){.key = key, .inlined = true};
+            b->call_count++;
+            break;
+        }
+    }
+    if (call->last_stack == stack) // a stack says once how it calls: as pprof has it
+        return 0;
+    call->last_stack = stack;
+    call->weight = sum(call->weight, weight);
+    call->inlined &= inlined;
+    return b->call_count * 4 > (b->call_mask + 1) * 3 ? grow_calls(b) : 0;
+}
+
+static int tally_calls(struct builder *b)
+{
+    const struct hone_profile *p = b->profile;
+    const struct hone_nodes *nodes = &b->nodes;
+    int r = grow_calls(b);
+    for (uint32_t stack = 1; !r && stack < p->stacks.count; stack++) {
+        int64_t weight = b->weights[stack];
+        if (!weight)
+            continue;
+        struct hone_profile_span frames = hone_profile_frames_of(p, stack);
+        uint32_t caller = 0;
+        for (uint32_t i = frames.count; !r && i-- > 0;) {
+            uint32_t first = nodes->first[frames.at[i]];
+            uint32_t end = nodes->first[frames.at[i] + 1];
+            for (uint32_t at = first; !r && at < end; at++) {
+                uint32_t callee = b->tallies[nodes->at[at]].kept;
+                if (!callee)
+                    continue;
+                if (caller && caller != callee)
+                    r = count_call(b, caller, callee, stack, weight, at != first);
+                caller = callee;
+            }
+        }
+    }
+    return r;
+}
+
+struct order {
+    const struct hone_graph *graph;
+    bool by_caller; // else by callee
+};
+
+static int compare_edges(const void *left, const void *right, void *context)
+{
+    const struct order *order = context;
+    const struct hone_graph_edge *a = &order->graph->edges[*(const uint32_t *)left];
+    const struct hone_graph_edge *b = &order->graph->edges[*(const uint32_t *)right];
+    uint32_t mine_a = order->by_caller ? a->from : a->to;
+    uint32_t mine_b = order->by_caller ? b->from : b->to;
+    if (mine_a != mine_b)
+        return mine_a < mine_b ? -1 : 1;
+    uint64_t weight_a = magnitude(a->weight);
+    uint64_t weight_b = magnitude(b->weight);
+    if (weight_a != weight_b)
+        return weight_a > weight_b ? -1 : 1;
+    uint32_t other_a = order->by_caller ? a->to : a->from;
+    uint32_t other_b = order->by_caller ? b->to : b->from;
+    int names = compare_names(order->graph->nodes[other_a].name, order->graph->nodes[other_b].name);
+    return names ? names : (other_a > other_b) - (other_a < other_b);
+}
+
+static int collect_edges(struct builder *b)
+{
+    struct hone_graph *graph = b->graph;
+    graph->edges = calloc(b->call_count + 1, sizeof *graph->edges);
+    graph->in = calloc(b->call_count + 1, sizeof *graph->in);
+    graph->out = calloc(b->call_count + 1, sizeof *graph->out);
+    if (!graph->edges || !graph->in || !graph->out)
+        return -ENOMEM;
+    uint64_t least = cutoff(sum_of_flat(b), b->options->edge_fraction);
+    for (uint64_t i = 0; i <= b->call_mask; i++) {
+        const struct call *call = &b->calls[i];
+        if (!call->key)
+            continue;
+        if (magnitude(call->weight) < least) {
+            graph->dropped_edges++;
+            continue;
+        }
+        graph->in[graph->edge_count] = graph->out[graph->edge_count] = graph->edge_count;
+        graph->edges[graph->edge_count++] =
+            (struct hone_graph_edge){.from = (uint32_t)(call->key >> 32) - 1,
+                                     .to = (uint32_t)call->key - 1,
+                                     .weight = call->weight,
+                                     .inlined = call->inlined};
+    }
+    return 0;
+}
+
+static void order_edges(struct hone_graph *graph)
+{
+    uint32_t count = graph->edge_count;
+    struct order in = {.graph = graph, .by_caller = false};
+    struct order out = {.graph = graph, .by_caller = true};
+    qsort_r(graph->in, count, sizeof *graph->in, compare_edges, &in);
+    qsort_r(graph->out, count, sizeof *graph->out, compare_edges, &out);
+    uint32_t at_in = 0;
+    uint32_t at_out = 0;
+    for (uint32_t i = 0; i <= graph->node_count; i++) {
+        while (at_in < count && graph->edges[graph->in[at_in]].to < i)
+            at_in++;
+        while (at_out < count && graph->edges[graph->out[at_out]].from < i)
+            at_out++;
+        graph->nodes[i].first_in = at_in;
+        graph->nodes[i].first_out = at_out;
+    }
+}
+
+static int build(struct builder *b)
+{
+    const struct hone_profile *p = b->profile;
+    b->weights = calloc(p->stacks.count, sizeof *b->weights);
+    int r = hone_nodes_init(&b->nodes, p, b->options->group, &b->graph->text);
+    b->tallies = r ? NULL : calloc((size_t)b->nodes.count + 1, sizeof *b->tallies);
+    if (!b->weights || !b->tallies)
+        return -ENOMEM;
+    weigh_stacks(b);
+    tally_nodes(b);
+    r = select_nodes(b);
+    if (r || !b->options->edges)
+        return r;
+    r = tally_calls(b);
+    if (!r)
+        r = collect_edges(b);
+    if (!r)
+        order_edges(b->graph);
+    return r;
+}
+
+int hone_graph_new(const struct hone_profile *profile, const struct hone_graph_options *options,
+                   struct hone_graph **ret, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = calloc(1, sizeof *graph);
+    HONE_CLEANUP(builder_done)
+    struct builder b = {.profile = profile, .options = options, .graph = graph};
+    int r = graph ? build(&b) : -ENOMEM;
+    if (r)
+        return hone_error_set(err, r, "cannot build the call graph");
+    *ret = hone_take(graph);
+    return 0;
+}
+
+void hone_graph_free(struct hone_graph *graph)
+{
+    if (!graph)
+        return;
+    free(graph->nodes);
+    free(graph->edges);
+    free(graph->in);
+    free(graph->out);
+    hone_arena_done(&graph->text);
+    free(graph);
+}
+
+void hone_graph_freep(struct hone_graph **graph)
+{
+    hone_graph_free(*graph);
+}

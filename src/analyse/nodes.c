@@ -1,0 +1,161 @@
+#include "analyse/nodes.h"
+
+#include "base/table.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// What tells nodes apart; what a grouping does not look at is 0.
+struct key {
+    uint64_t address;
+    int64_t line;
+    uint32_t name; // strings
+    uint32_t file;
+    uint32_t object; // the mapping's file, where there is no name
+    uint32_t padding;
+};
+
+struct builder {
+    const struct hone_profile *profile;
+    struct hone_nodes *nodes;
+    enum hone_graph_group group;
+    struct hone_arena *text;
+    struct hone_table table;
+    struct key *keys;
+    uint32_t room;
+};
+
+static struct key key_of(const struct builder *b, uint32_t location,
+                         const struct hone_profile_line *line)
+{
+    const struct hone_profile *p = b->profile;
+    struct key key = {0};
+    if (b->group == HONE_GRAPH_ADDRESS)
+        key.address = p->locations.address[location];
+    if (line) {
+        if (b->group != HONE_GRAPH_FILE)
+            key.name = p->functions.name[line->function];
+        if (b->group != HONE_GRAPH_FUNCTION)
+            key.file = p->functions.file[line->function];
+        if (b->group == HONE_GRAPH_LINE || b->group == HONE_GRAPH_ADDRESS)
+            key.line = line->number;
+    }
+    if (!key.name && !key.file)
+        key.object = p->mappings.at[p->locations.mapping[location]].file;
+    return key;
+}
+
+static struct hone_str base_name(struct hone_str path)
+{
+    size_t at = path.len;
+    while (at && path.at[at - 1] != '/')
+        at--;
+    return (struct hone_str){path.at + at, path.len - at};
+}
+
+static struct hone_str format_name(struct builder *b, const struct key *key)
+{
+    const struct hone_profile *p = b->profile;
+    const char *name = hone_profile_text(p, key->name);
+    const char *file = hone_profile_text(p, key->file);
+    char address[20] = "";
+    if (key->address)
+        (void)snprintf(address, sizeof address, "%016" PRIx64, key->address);
+    const char *space = key->address ? " " : "";
+    const char *gap = key->name ? " " : "";
+    char *text;
+    if (key->line)
+        text = hone_arena_format(b->text, "%s%s%s%s%s:%" PRId64, address, space, name, gap, file,
+                                 key->line);
+    else if (key->file)
+        text = hone_arena_format(b->text, "%s%s%s%s%s", address, space, name, gap, file);
+    else if (key->name)
+        text = hone_arena_format(b->text, "%s%s%s", address, space, name);
+    else if (key->object)
+        text = hone_arena_format(b->text, "%s%s[%s]", address, space,
+                                 base_name(hone_profile_str(p, key->object)).at);
+    else
+        text = hone_arena_format(b->text, "%s%s<unknown>", address, space);
+    return hone_str_of(text);
+}
+
+static int add_node(struct builder *b, const struct key *key, uint64_t hash)
+{
+    struct hone_nodes *nodes = b->nodes;
+    if (nodes->count == b->room) {
+        uint32_t room = b->room ? b->room * 2 : 256;
+        struct hone_str *names = reallocarray(nodes->names, room, sizeof *names);
+        if (names)
+            nodes->names = names;
+        struct key *keys = reallocarray(b->keys, room, sizeof *keys);
+        if (keys)
+            b->keys = keys;
+        if (!names || !keys)
+            return -ENOMEM;
+        b->room = room;
+    }
+    bool plain = key->name && !key->address && !key->line && !key->file;
+    struct hone_str name = plain ? hone_profile_str(b->profile, key->name) : format_name(b, key);
+    if (!name.at || hone_table_add(&b->table, hash, nodes->count))
+        return -ENOMEM;
+    nodes->names[nodes->count] = name;
+    b->keys[nodes->count++] = *key;
+    return 0;
+}
+
+static int find_node(struct builder *b, uint32_t location, const struct hone_profile_line *line,
+                     uint32_t *ret)
+{
+    struct key key = key_of(b, location, line);
+    uint64_t hash = hone_table_hash(&key, sizeof key, b->profile->strings.count);
+    struct hone_table_probe probe = hone_table_probe(&b->table, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&b->table, &probe)) != HONE_TABLE_END)
+        if (memcmp(&b->keys[at], &key, sizeof key) == 0) {
+            *ret = at;
+            return 0;
+        }
+    *ret = b->nodes->count;
+    return add_node(b, &key, hash);
+}
+
+static int find_all(struct builder *b)
+{
+    const struct hone_profile *p = b->profile;
+    uint32_t next = 0;
+    int r = 0;
+    for (uint32_t location = 0; !r && location < p->locations.count; location++) {
+        b->nodes->first[location] = next;
+        struct hone_profile_line_span lines = hone_profile_lines_of(p, location);
+        if (!lines.count)
+            r = find_node(b, location, NULL, &b->nodes->at[next++]);
+        for (uint32_t i = lines.count; !r && i-- > 0;)
+            r = find_node(b, location, &lines.at[i], &b->nodes->at[next++]);
+    }
+    b->nodes->first[p->locations.count] = next;
+    return r;
+}
+
+int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile,
+                    enum hone_graph_group group, struct hone_arena *text)
+{
+    *nodes = (struct hone_nodes){0};
+    nodes->first = calloc((size_t)profile->locations.count + 1, sizeof *nodes->first);
+    nodes->at = calloc((size_t)profile->locations.count + profile->lines.count, sizeof *nodes->at);
+    if (!nodes->first || !nodes->at)
+        return -ENOMEM;
+    struct builder b = {.profile = profile, .nodes = nodes, .group = group, .text = text};
+    int r = find_all(&b);
+    free(b.keys);
+    hone_table_done(&b.table);
+    return r;
+}
+
+void hone_nodes_done(struct hone_nodes *nodes)
+{
+    free(nodes->names);
+    free(nodes->first);
+    free(nodes->at);
+}

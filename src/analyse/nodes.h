@@ -1,0 +1,23 @@
+// Which node each frame of a profile belongs to: the first step towards a graph. Private to this
+// room.
+#ifndef HONE_ANALYSE_NODES_H
+#define HONE_ANALYSE_NODES_H
+
+#include "analyse/graph.h"
+#include "profile/profile.h"
+
+// The nodes of a location, outermost function first (the order in which a walk from the root
+// passes them), are at[first[location] … first[location + 1]); all but the first are inlined.
+struct hone_nodes {
+    uint32_t count;
+    struct hone_str *names; // of each node
+    uint32_t *first;
+    uint32_t *at;
+};
+
+// Names that are not the profile's go into text. Returns 0 or -ENOMEM.
+int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile,
+                    enum hone_graph_group group, struct hone_arena *text);
+void hone_nodes_done(struct hone_nodes *nodes);
+
+#endif

@@ -1,0 +1,249 @@
+#include "view/text_report.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+
+// Room for one line per thing, then for details, which are indented by this much.
+#define TITLE "%-10s"
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+// --- what it is ----------------------------------------------------------------------------------
+
+static struct hone_measure_label total_of(const struct hone_profile *p, uint32_t type)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        total += (uint64_t)p->samples.values[type][i];
+    return hone_measure_label((int64_t)total, hone_profile_text(p, p->types[type].unit), "auto");
+}
+
+static void put_types(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    uint32_t preferred = 0;
+    (void)hone_profile_select_type(p, NULL, &preferred, NULL);
+    for (uint32_t i = 0; i < p->type_count; i++)
+        hone_buffer_format(report->out, TITLE "%12s  %s/%s%s\n", i ? "" : "Types",
+                           total_of(p, i).text, hone_profile_text(p, p->types[i].type),
+                           hone_profile_text(p, p->types[i].unit),
+                           i == preferred ? "  (shown unless another is asked for)" : "");
+}
+
+static void put_period(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    if (!p->period)
+        return;
+    const char *type = hone_profile_text(p, p->period_type.type);
+    const char *unit = hone_profile_text(p, p->period_type.unit);
+    const char *in_ns;
+    double ns = hone_measure_scale(p->period, unit, "nanoseconds", &in_ns);
+    hone_buffer_format(report->out, TITLE "one sample per %s of %s", "Period",
+                       hone_measure_label(p->period, unit, "auto").text, type);
+    if (strcmp(in_ns, "ns") == 0 && ns >= 1)
+        hone_buffer_format(report->out, " (%.6g Hz)", 1e9 / ns);
+    hone_buffer_text(report->out, "\n");
+}
+
+static uint32_t deepest(const struct hone_profile *p)
+{
+    uint32_t depth = 0;
+    for (uint32_t i = 0; i < p->stacks.count; i++)
+        if (hone_profile_frames_of(p, i).count > depth)
+            depth = hone_profile_frames_of(p, i).count;
+    return depth;
+}
+
+static void put_contents(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    hone_buffer_format(report->out, TITLE "%u sample%s of %u stack%s, up to %u frames deep\n",
+                       "Contents", p->samples.count, plural(p->samples.count), p->stacks.count - 1,
+                       plural(p->stacks.count - 1), deepest(p));
+    hone_buffer_format(report->out, TITLE "%u function%s at %u address%s in %u module%s\n", "",
+                       p->functions.count - 1, plural(p->functions.count - 1),
+                       p->locations.count - 1, p->locations.count == 2 ? "" : "es",
+                       p->mappings.count - 1, plural(p->mappings.count - 1));
+    if (p->drop_frames)
+        hone_buffer_format(report->out, TITLE "frames to drop: %s\n", "",
+                           hone_profile_text(p, p->drop_frames));
+    if (p->keep_frames)
+        hone_buffer_format(report->out, TITLE "frames to keep: %s\n", "",
+                           hone_profile_text(p, p->keep_frames));
+    if (p->doc_url)
+        hone_buffer_format(report->out, TITLE "%s\n", "Manual", hone_profile_text(p, p->doc_url));
+}
+
+// --- modules -------------------------------------------------------------------------------------
+
+// By mapping: the part of the values whose innermost frame lies there, and whether it has a name.
+struct share {
+    uint64_t value;
+    uint64_t named;
+};
+
+static void add_shares(const struct hone_report *report, struct share *shares)
+{
+    const struct hone_profile *p = report->profile;
+    const int64_t *values = p->samples.values[report->type];
+    for (uint32_t i = 0; i < p->samples.count; i++) {
+        struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[i]);
+        uint32_t leaf = frames.count ? frames.at[0] : 0;
+        uint64_t value = values[i] < 0 ? 0 - (uint64_t)values[i] : (uint64_t)values[i];
+        struct share *share = &shares[p->locations.mapping[leaf]];
+        share->value += value;
+        if (hone_profile_lines_of(p, leaf).count)
+            share->named += value;
+    }
+}
+
+static const char *symbols_of(const struct hone_profile *p, uint32_t mapping)
+{
+    uint32_t flags = p->mappings.at[mapping].flags;
+    if (!(flags & HONE_PROFILE_HAS_FUNCTIONS))
+        return "none";
+    if (!(flags & HONE_PROFILE_HAS_LINE_NUMBERS))
+        return "functions";
+    return flags & HONE_PROFILE_HAS_INLINE_FRAMES ? "all" : "lines";
+}
+
+static void put_modules(const struct hone_report *report, const struct share *shares)
+{
+    const struct hone_profile *p = report->profile;
+    if (p->mappings.count < 2)
+        return;
+    hone_buffer_format(report->out, "\nModules    share  symbols    build id          file\n");
+    for (uint32_t i = 1; i < p->mappings.count; i++) {
+        const struct hone_profile_mapping *m = &p->mappings.at[i];
+        struct hone_str file = hone_profile_str(p, m->file);
+        hone_buffer_format(report->out, TITLE "%6s  %-9s  %-16.16s  ", "",
+                           hone_measure_percentage((int64_t)shares[i].value, report->total).text,
+                           symbols_of(p, i), m->build_id ? hone_profile_text(p, m->build_id) : "-");
+        hone_report_name(report, file.len ? file : HONE_STR("-"), 47, 0);
+        hone_buffer_text(report->out, "\n");
+    }
+}
+
+// --- labels --------------------------------------------------------------------------------------
+
+static int compare_labels(const void *left, const void *right)
+{
+    const struct hone_profile_label *a = left;
+    const struct hone_profile_label *b = right;
+    if (a->key != b->key)
+        return a->key < b->key ? -1 : 1;
+    if (a->text != b->text)
+        return a->text < b->text ? -1 : 1;
+    return (a->number > b->number) - (a->number < b->number);
+}
+
+static void put_label_key(const struct hone_report *report, const struct hone_profile_label *values,
+                          uint32_t count, bool first)
+{
+    enum { EXAMPLES = 4 };
+    const struct hone_profile *p = report->profile;
+    hone_buffer_format(report->out, TITLE "%6u value%s of %s:", first ? "Labels" : "", count,
+                       plural(count), hone_profile_text(p, values->key));
+    for (uint32_t i = 0; i < count && i < EXAMPLES; i++) {
+        if (values[i].text)
+            hone_buffer_format(report->out, "%s %s", i ? "," : "",
+                               hone_profile_text(p, values[i].text));
+        else
+            hone_buffer_format(report->out, "%s %lld", i ? "," : "", (long long)values[i].number);
+    }
+    hone_buffer_text(report->out, count > EXAMPLES ? ", …\n" : "\n");
+}
+
+static int put_labels(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    if (!p->labels.count)
+        return 0;
+    HONE_CLEANUP(hone_freep)
+    struct hone_profile_label *all = calloc(p->labels.count, sizeof *all);
+    if (!all)
+        return -ENOMEM;
+    memcpy(all, p->labels.at, p->labels.count * sizeof *all);
+    qsort(all, p->labels.count, sizeof *all, compare_labels);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->labels.count; i++)
+        if (!i || compare_labels(&all[count - 1], &all[i]) != 0)
+            all[count++] = all[i];
+    hone_buffer_text(report->out, "\n");
+    for (uint32_t i = 0; i < count;) {
+        uint32_t end = i;
+        while (end < count && all[end].key == all[i].key)
+            end++;
+        put_label_key(report, all + i, end - i, i == 0);
+        i = end;
+    }
+    return 0;
+}
+
+// --- how much to believe -------------------------------------------------------------------------
+
+// How often the profiler looked: the type that counts samples, or the values by the period.
+static double observations(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    for (uint32_t type = 0; type < p->type_count; type++)
+        if (hone_str_equal(hone_profile_str(p, p->types[type].type), HONE_STR("samples"))) {
+            double count = 0;
+            for (uint32_t i = 0; i < p->samples.count; i++)
+                count += (double)p->samples.values[type][i];
+            return count;
+        }
+    return 0;
+}
+
+static void put_belief(const struct hone_report *report, const struct share *shares)
+{
+    const struct hone_profile *p = report->profile;
+    if (!report->total)
+        return;
+    uint64_t named = 0;
+    for (uint32_t i = 0; i < p->mappings.count; i++)
+        named += shares[i].named;
+    hone_buffer_format(report->out, "\n" TITLE "%s of %s is in functions with a name\n", "Belief",
+                       hone_measure_percentage((int64_t)named, report->total).text,
+                       report->type_name);
+    double count = observations(report);
+    if (count >= 1) // binomial: standard error of a share of 10 %, twice
+        hone_buffer_format(report->out,
+                           TITLE " %5.2g%% either way is chance for a function at 10%% (95 of 100 "
+                                 "times), from %.0f sample%s\n",
+                           "", 200 * sqrt(0.1 * 0.9 / count), count, count >= 2 ? "s" : "");
+}
+
+int hone_text_info(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err)
+{
+    struct hone_report report;
+    int r = hone_report_init(&report, profile, options, out, err);
+    if (r)
+        return r;
+    HONE_CLEANUP(hone_freep)
+    struct share *shares = calloc(profile->mappings.count, sizeof *shares);
+    if (!shares)
+        return hone_error_set(err, -ENOMEM, "cannot describe the profile");
+    add_shares(&report, shares);
+    hone_report_head(&report);
+    hone_buffer_text(out, "\n");
+    put_types(&report);
+    put_period(&report);
+    put_contents(&report);
+    put_modules(&report, shares);
+    if (put_labels(&report))
+        return hone_error_set(err, -ENOMEM, "cannot describe the profile");
+    put_belief(&report, shares);
+    if (hone_report_is_empty(&report))
+        hone_report_empty(&report);
+    return hone_report_finish(&report, err);
+}

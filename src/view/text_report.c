@@ -1,0 +1,280 @@
+#include "view/text_report.h"
+
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+int hone_report_init(struct hone_report *report, const struct hone_profile *profile,
+                     const struct hone_text_options *options, struct hone_buffer *out,
+                     struct hone_error *err)
+{
+    static const struct hone_text_options defaults;
+    *report = (struct hone_report){.profile = profile,
+                                   .options = options ? options : &defaults,
+                                   .out = out,
+                                   .shown_unit = "auto"};
+    int r = hone_profile_select_type(profile, report->options->type, &report->type, err);
+    if (r)
+        return r;
+    report->type_name = hone_profile_text(profile, profile->types[report->type].type);
+    report->unit = hone_profile_text(profile, profile->types[report->type].unit);
+    uint64_t total = 0;
+    const int64_t *values = profile->samples.values[report->type];
+    for (uint32_t i = 0; i < profile->samples.count; i++)
+        total += values[i] < 0 ? 0 - (uint64_t)values[i] : (uint64_t)values[i];
+    report->total = (int64_t)total;
+    return 0;
+}
+
+static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
+{
+    uint64_t smallest = 0;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        int64_t value = graph->nodes[i].flat ? graph->nodes[i].flat : graph->nodes[i].cum;
+        uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+        if (size && (!smallest || size < smallest))
+            smallest = size;
+    }
+    if (graph->node_count)
+        report->shown_unit =
+            hone_measure_common_unit((int64_t)smallest, report->total, report->unit);
+}
+
+enum hone_graph_group hone_report_group(const struct hone_report *report)
+{
+    static const enum hone_graph_group groups[] = {
+        [HONE_TEXT_FUNCTIONS] = HONE_GRAPH_FUNCTION,
+        [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
+        [HONE_TEXT_FILES] = HONE_GRAPH_FILE,
+        [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
+    };
+    return groups[report->options->group];
+}
+
+int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
+                      struct hone_graph **ret, struct hone_error *err)
+{
+    const struct hone_text_options *o = report->options;
+    double node_fraction = o->node_fraction > 0 ? o->node_fraction : 0.005;
+    double edge_fraction = o->edge_fraction > 0 ? o->edge_fraction : 0.001;
+    const struct hone_graph_options options = {
+        .type = report->type,
+        .group = hone_report_group(report),
+        .by_cum = o->by_cum,
+        .edges = edges,
+        .rows = rows,
+        .node_fraction = o->all ? 0 : node_fraction,
+        .edge_fraction = o->all ? 0 : edge_fraction,
+    };
+    int r = hone_graph_new(report->profile, &options, ret, err);
+    if (r)
+        return r;
+    report->total = (*ret)->total;
+    choose_unit(report, *ret);
+    return 0;
+}
+
+struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value)
+{
+    return hone_measure_label(value, report->unit, report->shown_unit);
+}
+
+// --- the lines above a report --------------------------------------------------------------------
+
+struct hone_str hone_report_base_name(struct hone_str path)
+{
+    while (path.len > 1 && path.at[path.len - 1] == '/')
+        path.len--;
+    size_t at = path.len;
+    while (at && path.at[at - 1] != '/')
+        at--;
+    return (struct hone_str){path.at + at, path.len - at};
+}
+
+// "libz.so", "libz.so.1" and "libz.so_1", but not "also".
+static bool is_library(struct hone_str file)
+{
+    for (size_t i = 0; i + 3 <= file.len; i++) {
+        if (memcmp(file.at + i, ".so", 3) != 0)
+            continue;
+        if (i + 3 == file.len)
+            return true;
+        if (i + 4 < file.len && (file.at[i + 3] == '.' || file.at[i + 3] == '_') &&
+            file.at[i + 4] >= '0' && file.at[i + 4] <= '9')
+            return true;
+    }
+    return false;
+}
+
+uint32_t hone_report_main_mapping(const struct hone_profile *profile)
+{
+    for (uint32_t i = 1; i < profile->mappings.count; i++) {
+        struct hone_str file = hone_profile_str(profile, profile->mappings.at[i].file);
+        if (file.len && file.at[0] != '[' && !is_library(file))
+            return i;
+    }
+    return profile->mappings.count > 1 ? 1 : 0;
+}
+
+// Comments are sentences: on a terminal they continue on the next line, indented.
+static void put_wrapped(const struct hone_report *report, const char *text)
+{
+    uint32_t width = report->options->width;
+    uint32_t column = 0;
+    for (const char *word = text; *word;) {
+        size_t len = strcspn(word, " ");
+        if (width && column && column + 1 + len > width) {
+            hone_buffer_text(report->out, "\n  ");
+            column = 2;
+        } else if (word != text) {
+            hone_buffer_add(report->out, " ", 1);
+            column++;
+        }
+        hone_buffer_add(report->out, word, len);
+        column += (uint32_t)len;
+        word += len;
+        if (*word)
+            word++;
+    }
+    hone_buffer_text(report->out, "\n");
+}
+
+static void put_time(const struct hone_report *report)
+{
+    time_t seconds = (time_t)(report->profile->time_ns / 1000000000);
+    if (report->profile->time_ns % 1000000000 < 0)
+        seconds--;
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    struct tm at;
+    if (!localtime_r(&seconds, &at))
+        return;
+    hone_buffer_format(report->out, "Time: %s %d, %d at %d:%02d%s (%s)\n", months[at.tm_mon],
+                       at.tm_mday, at.tm_year + 1900, at.tm_hour % 12 ? at.tm_hour % 12 : 12,
+                       at.tm_min, at.tm_hour < 12 ? "am" : "pm", at.tm_zone);
+}
+
+static void put_duration(const struct hone_report *report)
+{
+    int64_t duration = report->profile->duration_ns;
+    const char *unit;
+    double nanoseconds = hone_measure_scale(report->total, report->unit, "nanoseconds", &unit);
+    hone_buffer_format(report->out, "Duration: %s, Total samples = %s ",
+                       hone_measure_label(duration, "nanoseconds", "auto").text,
+                       hone_report_value(report, report->total).text);
+    if (strcmp(unit, "ns") == 0 && nanoseconds != 0)
+        hone_buffer_format(report->out, "(%s)",
+                           hone_measure_percentage((int64_t)nanoseconds, duration).text);
+    hone_buffer_text(report->out, "\n");
+}
+
+void hone_report_head(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    const struct hone_profile_mapping *program = &p->mappings.at[hone_report_main_mapping(p)];
+    struct hone_str file = hone_report_base_name(hone_profile_str(p, program->file));
+    if (file.len)
+        hone_buffer_format(report->out, "File: %.*s\n", (int)file.len, file.at);
+    if (program->build_id)
+        hone_buffer_format(report->out, "Build ID: %s\n", hone_profile_text(p, program->build_id));
+    for (uint32_t i = 0; i < p->comment_count; i++) {
+        const char *comment = hone_profile_text(p, p->comments[i]);
+        if (comment[0] != '#')
+            put_wrapped(report, comment);
+    }
+    if (*report->type_name)
+        hone_buffer_format(report->out, "Type: %s\n", report->type_name);
+    if (p->time_ns)
+        put_time(report);
+    if (p->duration_ns)
+        put_duration(report);
+}
+
+static void put_dropped(const struct hone_report *report, uint32_t count, const char *what,
+                        double fraction)
+{
+    double part = fabs((double)report->total * fraction);
+    hone_buffer_format(report->out, "Dropped %u %s%s (cum <= %s)\n", count, what,
+                       count > 1 ? "s" : "", hone_report_value(report, (int64_t)part).text);
+}
+
+void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph)
+{
+    const char *part = hone_measure_percentage(graph->flat_sum, report->total).text;
+    while (*part == ' ')
+        part++;
+    hone_buffer_format(report->out, "Showing nodes accounting for %s, %s of %s total\n",
+                       hone_report_value(report, graph->flat_sum).text, part,
+                       hone_report_value(report, report->total).text);
+    if (!report->total)
+        return;
+    double fraction = report->options->node_fraction > 0 ? report->options->node_fraction : 0.005;
+    if (graph->dropped_nodes)
+        put_dropped(report, graph->dropped_nodes, "node", fraction);
+    if (graph->node_count && graph->node_count < graph->untrimmed_count)
+        hone_buffer_format(report->out, "Showing top %u nodes out of %u\n", graph->node_count,
+                           graph->untrimmed_count);
+}
+
+bool hone_report_is_empty(const struct hone_report *report)
+{
+    return report->total == 0;
+}
+
+void hone_report_empty(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    bool of_time =
+        strcmp(report->type_name, "cpu") == 0 || strcmp(report->type_name, "samples") == 0;
+    hone_buffer_format(report->out, "\nNo samples of type '%s'.\n", report->type_name);
+    if (p->comment_count)
+        put_wrapped(report, "Why, as far as the recorder knows, is in the lines above.");
+    if (of_time)
+        put_wrapped(report, "CPU time is sampled while a program computes: one that waits gives "
+                            "none, and one that ends within a few milliseconds may give none. Run "
+                            "it for longer, or raise the rate: hone record -F 10000 …");
+    else if (p->type_count > 1)
+        put_wrapped(report, "Another sample type may have values; 'hone info' lists them all.");
+}
+
+// --- names ---------------------------------------------------------------------------------------
+
+static bool starts_character(char byte)
+{
+    return ((unsigned char)byte & 0xc0) != 0x80;
+}
+
+void hone_report_name(const struct hone_report *report, struct hone_str name, uint32_t used,
+                      uint32_t reserved)
+{
+    uint32_t width = report->options->width;
+    uint32_t columns = 0;
+    for (size_t i = 0; i < name.len; i++)
+        columns += starts_character(name.at[i]);
+    uint32_t taken = used + reserved;
+    if (!width || columns <= (width > taken ? width - taken : 0)) {
+        hone_buffer_add(report->out, name.at, name.len);
+        return;
+    }
+    // Both ends say most: the namespace and the method. At least 8 columns are left to them.
+    uint32_t room = (width > taken + 9 ? width - taken : 9) - 1;
+    uint32_t head = room / 2;
+    uint32_t tail = room - head;
+    size_t head_end = 0;
+    for (uint32_t seen = 0; head_end < name.len; head_end++)
+        if (starts_character(name.at[head_end]) && seen++ == head)
+            break;
+    size_t tail_start = name.len;
+    for (uint32_t seen = 0; tail_start > head_end && seen < tail;
+         seen += starts_character(name.at[tail_start]))
+        tail_start--;
+    hone_buffer_add(report->out, name.at, head_end);
+    hone_buffer_text(report->out, "…");
+    hone_buffer_add(report->out, name.at + tail_start, name.len - tail_start);
+}
+
+int hone_report_finish(const struct hone_report *report, struct hone_error *err)
+{
+    return report->out->failed ? hone_error_set(err, -ENOMEM, "cannot write the report") : 0;
+}

@@ -1,0 +1,59 @@
+// What the text views share: the sample type chosen, how its values print, the lines above a
+// report, and names that fit the terminal. Private to this room.
+#ifndef HONE_VIEW_TEXT_REPORT_H
+#define HONE_VIEW_TEXT_REPORT_H
+
+#include "analyse/graph.h"
+#include "base/buffer.h"
+#include "profile/profile.h"
+#include "view/measure.h"
+#include "view/text.h"
+
+struct hone_report {
+    const struct hone_profile *profile;
+    const struct hone_text_options *options;
+    struct hone_buffer *out;
+    uint32_t type;
+    const char *type_name;
+    const char *unit;       // of the values
+    const char *shown_unit; // in which they are printed
+    int64_t total;          // of absolute values
+};
+
+// Chooses the sample type. options may be NULL.
+int hone_report_init(struct hone_report *report, const struct hone_profile *profile,
+                     const struct hone_text_options *options, struct hone_buffer *out,
+                     struct hone_error *err);
+
+enum hone_graph_group hone_report_group(const struct hone_report *report);
+
+// The graph that the options ask for; sets total and shown_unit by it.
+int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
+                      struct hone_graph **ret, struct hone_error *err);
+
+struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value);
+
+// File, build id, comments, type, time, duration.
+void hone_report_head(const struct hone_report *report);
+
+// "Showing nodes accounting for …" and what was left out.
+void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph);
+
+// Why there is nothing to see and what to do.
+bool hone_report_is_empty(const struct hone_report *report);
+void hone_report_empty(const struct hone_report *report);
+
+// Appends text; on a terminal, cut in its middle so that the line ends in time: used columns are
+// taken already, and reserved ones follow.
+void hone_report_name(const struct hone_report *report, struct hone_str name, uint32_t used,
+                      uint32_t reserved);
+
+// The mapping that is likely the program itself; 0 when there is none.
+uint32_t hone_report_main_mapping(const struct hone_profile *profile);
+
+struct hone_str hone_report_base_name(struct hone_str path);
+
+// 0 or -ENOMEM when the buffer failed.
+int hone_report_finish(const struct hone_report *report, struct hone_error *err);
+
+#endif

@@ -1,0 +1,72 @@
+#include "view/text_report.h"
+
+#include "base/cleanup.h"
+
+enum { ROWS_DEFAULT = 80 };
+
+static const char separator[] =
+    "----------------------------------------------------------+-------------\n";
+
+static void put_call(const struct hone_report *report, const struct hone_graph *graph,
+                     const struct hone_graph_edge *edge, uint32_t other, int64_t cum)
+{
+    hone_buffer_format(report->out, "%50s %s |   ", hone_report_value(report, edge->weight).text,
+                       hone_measure_percentage(edge->weight, cum).text);
+    hone_report_name(report, graph->nodes[other].name, 62, edge->inlined ? 9 : 0);
+    hone_buffer_text(report->out, edge->inlined ? " (inline)\n" : "\n");
+}
+
+static void put_node(const struct hone_report *report, const struct hone_graph *graph,
+                     uint32_t node, int64_t flat_sum)
+{
+    const struct hone_graph_node *at = &graph->nodes[node];
+    hone_buffer_text(report->out, separator);
+    for (uint32_t i = at[0].first_in; i < at[1].first_in; i++) {
+        const struct hone_graph_edge *edge = &graph->edges[graph->in[i]];
+        put_call(report, graph, edge, edge->from, at->cum);
+    }
+    hone_buffer_format(report->out, "%10s %s %s %10s %s                | ",
+                       hone_report_value(report, at->flat).text,
+                       hone_measure_percentage(at->flat, report->total).text,
+                       hone_measure_percentage(flat_sum, report->total).text,
+                       hone_report_value(report, at->cum).text,
+                       hone_measure_percentage(at->cum, report->total).text);
+    hone_report_name(report, at->name, 60, 0);
+    hone_buffer_text(report->out, "\n");
+    for (uint32_t i = at[0].first_out; i < at[1].first_out; i++) {
+        const struct hone_graph_edge *edge = &graph->edges[graph->out[i]];
+        put_call(report, graph, edge, edge->to, at->cum);
+    }
+}
+
+int hone_text_tree(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err)
+{
+    struct hone_report report;
+    int r = hone_report_init(&report, profile, options, out, err);
+    if (r)
+        return r;
+    HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
+    uint32_t rows = report.options->rows ? report.options->rows : ROWS_DEFAULT;
+    r = hone_report_graph(&report, report.options->all ? report.options->rows : rows, true, &graph,
+                          err);
+    if (r)
+        return r;
+    hone_report_head(&report);
+    if (hone_report_is_empty(&report)) {
+        hone_report_empty(&report);
+        return hone_report_finish(&report, err);
+    }
+    hone_report_graph_head(&report, graph);
+    hone_buffer_text(out, separator);
+    hone_buffer_text(out, "      flat  flat%   sum%        cum   cum%   calls calls% + context "
+                          "\t \t \n"); // pprof's, with its blanks
+    uint64_t flat_sum = 0;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        flat_sum += (uint64_t)graph->nodes[i].flat;
+        put_node(&report, graph, i, (int64_t)flat_sum);
+    }
+    if (graph->node_count)
+        hone_buffer_text(out, separator);
+    return hone_report_finish(&report, err);
+}
