@@ -1,0 +1,98 @@
+// Sections and their compression: SHF_COMPRESSED, and GNU's older .zdebug_* with its own header.
+#include "elf/cursor.h"
+#include "elf/file.h"
+
+#include <endian.h>
+#include <libdeflate.h>
+#include <stdlib.h>
+#include <string.h>
+
+// zlib cannot expand further than this, so a larger promised size is a lie (zlib's documentation:
+// "1032:1 maximum compression factor"), and we do not allocate for lies.
+enum { ZLIB_MAX_RATIO = 1032 };
+
+static void inflate(struct hone_elf_section *section, const unsigned char *at, size_t len,
+                    uint64_t promised)
+{
+    section->unusable = true;
+    if (promised == 0 || promised / ZLIB_MAX_RATIO > len + 64)
+        return;
+    HONE_CLEANUP(hone_freep) unsigned char *bytes = malloc(promised);
+    struct libdeflate_decompressor *decompressor = libdeflate_alloc_decompressor();
+    if (bytes && decompressor &&
+        libdeflate_zlib_decompress(decompressor, at, len, bytes, promised, NULL) ==
+            LIBDEFLATE_SUCCESS) {
+        section->decompressed = hone_take(bytes);
+        section->decompressed_len = promised;
+        section->unusable = false;
+    }
+    libdeflate_free_decompressor(decompressor);
+}
+
+static void decompress(struct hone_elf_section *section, const unsigned char *at, size_t len)
+{
+    struct hone_cursor cursor = hone_cursor(at, len);
+    uint64_t promised = 0;
+    if (section->header.sh_flags & SHF_COMPRESSED) {
+        uint32_t type = hone_read_u32(&cursor);
+        (void)hone_read_u32(&cursor);
+        promised = hone_read_u64(&cursor);
+        (void)hone_read_u64(&cursor);
+        cursor.failed |= type != ELFCOMPRESS_ZLIB;
+    } else {
+        cursor.failed = len < 12 || memcmp(at, "ZLIB", 4) != 0;
+        (void)hone_read_u32(&cursor);
+        promised = be64toh(hone_read_u64(&cursor));
+    }
+    if (cursor.failed)
+        section->unusable = true;
+    else
+        inflate(section, cursor.at, hone_cursor_left(&cursor), promised);
+}
+
+struct hone_elf_bytes hone_elf_section_bytes(struct hone_elf *elf, size_t index)
+{
+    struct hone_elf_bytes none = {0};
+    if (index >= elf->section_count)
+        return none;
+    struct hone_elf_section *section = &elf->sections[index];
+    uint64_t offset = section->header.sh_offset, len = section->header.sh_size;
+    if (section->header.sh_type == SHT_NOBITS || section->header.sh_type == SHT_NULL ||
+        offset > elf->len || len > elf->len - offset || section->unusable)
+        return none;
+    struct hone_elf_bytes bytes = {elf->bytes + offset, len, section->header.sh_addr};
+    bool packed =
+        section->header.sh_flags & SHF_COMPRESSED || strncmp(section->name, ".zdebug", 7) == 0;
+    if (!packed)
+        return bytes;
+    if (!section->decompressed)
+        decompress(section, bytes.at, bytes.len);
+    if (!section->decompressed)
+        return none;
+    return (struct hone_elf_bytes){section->decompressed, section->decompressed_len, bytes.vaddr};
+}
+
+struct hone_elf_section *hone_elf_section_named(struct hone_elf *elf, const char *name)
+{
+    for (size_t i = 0; i < elf->section_count; i++) {
+        if (strcmp(elf->sections[i].name, name) == 0)
+            return &elf->sections[i];
+    }
+    // ".debug_info" may be there as ".zdebug_info".
+    if (strncmp(name, ".debug", 6) != 0)
+        return NULL;
+    for (size_t i = 0; i < elf->section_count; i++) {
+        if (strncmp(elf->sections[i].name, ".zdebug", 7) == 0 &&
+            strcmp(elf->sections[i].name + 2, name + 1) == 0)
+            return &elf->sections[i];
+    }
+    return NULL;
+}
+
+struct hone_elf_bytes hone_elf_section(struct hone_elf *elf, const char *name)
+{
+    struct hone_elf_section *section = hone_elf_section_named(elf, name);
+    if (!section)
+        return (struct hone_elf_bytes){0};
+    return hone_elf_section_bytes(elf, (size_t)(section - elf->sections));
+}

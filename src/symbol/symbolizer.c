@@ -1,0 +1,105 @@
+#include "symbol/module.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int copy_roots(struct hone_symbolizer *symbolizer, const char *const *roots, size_t count)
+{
+    static const char *const usual[] = {"/usr/lib/debug"};
+    if (!count) {
+        roots = usual;
+        count = 1;
+    }
+    const char **kept = hone_arena_zalloc(&symbolizer->arena, count, sizeof *kept);
+    if (!kept)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        kept[i] = hone_arena_copy(&symbolizer->arena, roots[i], strlen(roots[i]) + 1);
+        if (!kept[i])
+            return -ENOMEM;
+    }
+    symbolizer->places = (struct hone_elf_debug_places){kept, count};
+    return 0;
+}
+
+int hone_symbolizer_new(const struct hone_symbolizer_options *options, struct hone_symbolizer **ret,
+                        struct hone_error *err)
+{
+    struct hone_symbolizer_options given = {0};
+    if (options) {
+        if (options->size < sizeof options->size)
+            return hone_error_set(err, -EINVAL, "symbolizer options have no size");
+        memcpy(&given, options, options->size < sizeof given ? options->size : sizeof given);
+    }
+    HONE_CLEANUP(hone_symbolizer_freep)
+    struct hone_symbolizer *symbolizer = calloc(1, sizeof *symbolizer);
+    if (!symbolizer || copy_roots(symbolizer, given.debug_roots, given.debug_root_count))
+        return hone_error_set(err, -ENOMEM, "cannot look up symbols");
+    const char *root = given.system_root ? given.system_root : "";
+    symbolizer->system_root = hone_arena_copy(&symbolizer->arena, root, strlen(root) + 1);
+    symbolizer->symbols_only = given.symbols_only;
+    if (!symbolizer->system_root)
+        return hone_error_set(err, -ENOMEM, "cannot look up symbols");
+    *ret = hone_take(symbolizer);
+    return 0;
+}
+
+void hone_symbolizer_free(struct hone_symbolizer *symbolizer)
+{
+    if (!symbolizer)
+        return;
+    for (struct hone_symbol_module *module = symbolizer->modules; module; module = module->next)
+        hone_symbol_module_done(module);
+    hone_symbol_pool_done(&symbolizer->texts);
+    hone_symbol_pool_done(&symbolizer->functions);
+    hone_arena_done(&symbolizer->scratch);
+    hone_arena_done(&symbolizer->arena);
+    free(symbolizer);
+}
+
+// Modules of a process are few hundreds, and callers keep what they got: a list will do.
+int hone_symbolizer_module(struct hone_symbolizer *symbolizer, const char *path,
+                           const unsigned char *build_id, size_t build_id_len,
+                           struct hone_symbol_module **ret)
+{
+    if (!build_id || build_id_len > HONE_ELF_BUILD_ID_MAX)
+        build_id_len = 0;
+    for (struct hone_symbol_module *module = symbolizer->modules; module; module = module->next) {
+        if (strcmp(module->path, path) == 0 && module->build_id_len == build_id_len &&
+            (!build_id_len || memcmp(module->build_id, build_id, build_id_len) == 0)) {
+            *ret = module;
+            return 0;
+        }
+    }
+    struct hone_symbol_module *module =
+        hone_arena_new(&symbolizer->arena, struct hone_symbol_module);
+    if (!module)
+        return -ENOMEM;
+    module->symbolizer = symbolizer;
+    module->path = hone_arena_copy(&symbolizer->arena, path, strlen(path) + 1);
+    if (!module->path)
+        return -ENOMEM;
+    if (build_id_len)
+        memcpy(module->build_id, build_id, build_id_len);
+    module->build_id_len = build_id_len;
+    module->next = symbolizer->modules;
+    symbolizer->modules = module;
+    *ret = module;
+    return 0;
+}
+
+const struct hone_symbol_facts *hone_symbol_facts(struct hone_symbol_module *module)
+{
+    if (hone_symbol_module_open(module) && !module->facts.detail)
+        module->facts = (struct hone_symbol_facts){HONE_SYMBOL_UNREADABLE, .detail = ""};
+    if (module->dwarf)
+        module->facts.broken_units = hone_dwarf_stats(module->dwarf).units_broken;
+    return &module->facts;
+}
+
+const struct hone_elf *hone_symbol_module_elf(struct hone_symbol_module *module)
+{
+    (void)hone_symbol_facts(module);
+    return module->elf;
+}

@@ -1,0 +1,128 @@
+#include "symbol/table.h"
+
+#include "base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t mix(uint64_t value)
+{
+    value *= 0x9e3779b97f4a7c15U;
+    return value ^ value >> 29;
+}
+
+// ---- Addresses
+
+static bool cache_grow(struct hone_symbol_cache *cache)
+{
+    size_t capacity = cache->capacity ? cache->capacity * 2 : 256;
+    struct hone_symbol_cached *grown = calloc(capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    for (size_t i = 0; i < cache->capacity; i++) {
+        if (!cache->at[i].used)
+            continue;
+        size_t to = mix(cache->at[i].vaddr) & (capacity - 1);
+        while (grown[to].used)
+            to = (to + 1) & (capacity - 1);
+        grown[to] = cache->at[i];
+    }
+    free(cache->at);
+    cache->at = grown;
+    cache->capacity = capacity;
+    return true;
+}
+
+struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr)
+{
+    if (cache->count * 2 >= cache->capacity && !cache_grow(cache))
+        return NULL;
+    size_t i = mix(vaddr) & (cache->capacity - 1);
+    while (cache->at[i].used && cache->at[i].vaddr != vaddr)
+        i = (i + 1) & (cache->capacity - 1);
+    return &cache->at[i];
+}
+
+void hone_symbol_cache_done(struct hone_symbol_cache *cache)
+{
+    free(cache->at);
+}
+
+// ---- Text and functions
+
+static bool pool_room(struct hone_symbol_pool *pool)
+{
+    if (pool->count * 2 < pool->capacity)
+        return true;
+    size_t capacity = pool->capacity ? pool->capacity * 2 : 256;
+    struct hone_symbol_interned *grown = calloc(capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    for (size_t i = 0; i < pool->capacity; i++) {
+        if (!pool->at[i].item)
+            continue;
+        size_t to = pool->at[i].hash & (capacity - 1);
+        while (grown[to].item)
+            to = (to + 1) & (capacity - 1);
+        grown[to] = pool->at[i];
+    }
+    free(pool->at);
+    pool->at = grown;
+    pool->capacity = capacity;
+    return true;
+}
+
+const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
+                                    const char *text)
+{
+    if (!pool_room(pool))
+        return NULL;
+    uint64_t hash = 1469598103934665603U;
+    size_t len = 0;
+    for (; text[len]; len++)
+        hash = (hash ^ (unsigned char)text[len]) * 1099511628211U;
+    hash = mix(hash);
+    size_t i = hash & (pool->capacity - 1);
+    for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
+        if (pool->at[i].hash == hash && strcmp(pool->at[i].item, text) == 0)
+            return pool->at[i].item;
+    }
+    const char *kept = hone_arena_copy(arena, text, len + 1);
+    if (!kept)
+        return NULL;
+    pool->at[i] = (struct hone_symbol_interned){hash, kept};
+    pool->count++;
+    return kept;
+}
+
+const struct hone_symbol_function *
+hone_symbol_intern_function(struct hone_symbol_pool *pool, struct hone_arena *arena,
+                            const struct hone_symbol_function *function)
+{
+    if (!pool_room(pool))
+        return NULL;
+    uint64_t hash = mix((uintptr_t)function->name);
+    hash = mix(hash ^ (uintptr_t)function->system_name);
+    hash = mix(hash ^ (uintptr_t)function->file);
+    hash = mix(hash ^ function->start_line);
+    size_t i = hash & (pool->capacity - 1);
+    for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
+        const struct hone_symbol_function *known = pool->at[i].item;
+        if (pool->at[i].hash == hash && known->name == function->name &&
+            known->system_name == function->system_name && known->file == function->file &&
+            known->start_line == function->start_line)
+            return known;
+    }
+    struct hone_symbol_function *kept = hone_arena_new(arena, struct hone_symbol_function);
+    if (!kept)
+        return NULL;
+    *kept = *function;
+    pool->at[i] = (struct hone_symbol_interned){hash, kept};
+    pool->count++;
+    return kept;
+}
+
+void hone_symbol_pool_done(struct hone_symbol_pool *pool)
+{
+    free(pool->at);
+}

@@ -1,0 +1,49 @@
+// Two small hash tables of this room, keyed by numbers and by text; both only grow.
+#ifndef HONE_SYMBOL_TABLE_H
+#define HONE_SYMBOL_TABLE_H
+
+#include "symbol/symbol.h"
+
+// address → frames
+struct hone_symbol_cached {
+    uint64_t vaddr;
+    const struct hone_symbol_frame *frames; // NULL: known to be unknown
+    uint32_t count;
+    bool used;
+};
+
+struct hone_symbol_cache {
+    struct hone_symbol_cached *at; // heap
+    size_t count;
+    size_t capacity; // a power of two
+};
+
+// The entry of vaddr or a free one (used is false), NULL when memory is out. A caller that fills a
+// free one sets vaddr and used and adds 1 to count.
+struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr);
+void hone_symbol_cache_done(struct hone_symbol_cache *cache);
+
+// Things that are kept once: text and functions.
+struct hone_symbol_interned {
+    uint64_t hash;
+    const void *item; // NULL: free
+};
+
+struct hone_symbol_pool {
+    struct hone_symbol_interned *at; // heap
+    size_t count;
+    size_t capacity;
+};
+
+struct hone_arena;
+
+// The one copy of text, or of function (whose texts are such copies themselves). NULL when memory
+// is out.
+const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
+                                    const char *text);
+const struct hone_symbol_function *
+hone_symbol_intern_function(struct hone_symbol_pool *pool, struct hone_arena *arena,
+                            const struct hone_symbol_function *function);
+void hone_symbol_pool_done(struct hone_symbol_pool *pool);
+
+#endif
