@@ -12,6 +12,7 @@
 #define HONE_UNWIND_MODULES_H
 
 #include "core/core.h"
+#include "unwind/cfi.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,13 +22,6 @@ enum {
     HONE_MODULES_MAX = 4096,              // slots over the life of the process
     HONE_MODULES_NAMES_BYTES = 512 << 10, // their paths
     HONE_BUILD_ID_MAX = 32,
-};
-
-// A part of a module's file as we can read it: file address (p_vaddr) `address` is at `at`.
-struct hone_view {
-    const uint8_t *at;
-    uint64_t address;
-    uint64_t size;
 };
 
 struct hone_module {
@@ -42,9 +36,7 @@ struct hone_module {
 
     // Private to unwind/.
     _Atomic uint8_t state;
-    struct hone_view hdr;    // .eh_frame_hdr and what follows it; size 0: none
-    struct hone_view frames; // the segment that holds .eh_frame
-    uint64_t eh_frame;       // file address of .eh_frame, 0: no rules at all
+    struct hone_cfi cfi;
 };
 
 struct hone_modules {
@@ -54,10 +46,11 @@ struct hone_modules {
     _Atomic uint32_t overflows;  // modules without a slot, paths without room
     _Atomic uint32_t adopted;    // modules first met by a handler
     _Atomic uint32_t unmapped;   // late modules whose rules could be neither mapped nor copied
-    _Atomic uint32_t refreshing; // 0 idle, 1 somebody refreshes, 2 and must do so again
+    _Atomic uint32_t refreshing; // how many asked for a refresh since it was last idle
     _Atomic uint32_t adopting;   // some handler is at it
     _Atomic uint32_t names_used;
     _Atomic uint32_t sorted_count; // of sorted[], a hint: a wrong answer is found and corrected
+    _Atomic uint32_t sorted_slots; // slots that the order takes into account
     bool filled;                   // the first refresh has been
     _Atomic uint16_t sorted[HONE_MODULES_MAX];
     struct hone_module slots[HONE_MODULES_MAX];

@@ -11,12 +11,6 @@
 #include "core/core.h"
 #include "unwind/modules.h"
 
-#if defined(__x86_64__)
-#include "unwind/arch/x86_64.h"
-#else
-#error "no unwinder for this machine"
-#endif
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -46,7 +40,7 @@ enum {
 struct hone_unwinder {
     struct hone_modules *modules;
     struct hone_row_slot *rows; // the cache, in sets of four
-    uint32_t shift;             // from a hash to a set
+    uint64_t set_mask;
 };
 
 // Prepares a walker for any number of threads at a time. `memory` (zeroed, 64-byte aligned, a power
@@ -102,9 +96,8 @@ struct hone_trail_frame {
 };
 
 struct hone_trail {
-    uint32_t first;      // frames[first] to frames[HONE_STACK_DEPTH_MAX - 1] are valid
+    uint32_t first;      // frames[first] to frames[HONE_STACK_DEPTH_MAX - 1] are valid; 0: none
     uint32_t generation; // of the module table then
-    uint32_t end;        // how that walk ended
     struct hone_trail_frame frames[HONE_STACK_DEPTH_MAX];
 };
 

@@ -1,0 +1,90 @@
+#include "unwind/frame.h"
+
+#include "unwind/expression.h"
+
+static enum hone_step block(const struct hone_cfi *cfi, int64_t at, const struct hone_frame *frame,
+                            const uint64_t *first, struct hone_memory *memory, uint64_t *ret)
+{
+    const uint8_t *end = cfi->frames.at + cfi->frames.size;
+    return hone_expression(cfi->frames.at + at, end, frame, first, memory, ret);
+}
+
+static enum hone_step find_cfa(const struct hone_frame *frame, const struct hone_cfi *cfi,
+                               const struct hone_rules *rules, struct hone_memory *memory,
+                               uint64_t *ret)
+{
+    if (rules->cfa_is_expression)
+        return block(cfi, rules->cfa_offset, frame, NULL, memory, ret);
+    if (!(frame->known & 1u << rules->cfa_register))
+        return HONE_STEP_UNKNOWN;
+    *ret = frame->r[rules->cfa_register] + (uint64_t)rules->cfa_offset;
+    return HONE_STEP_ON;
+}
+
+static enum hone_step recover(const struct hone_frame *frame, const struct hone_cfi *cfi,
+                              hone_rule rule, uint64_t cfa, struct hone_memory *memory,
+                              uint64_t *ret)
+{
+    int64_t value = hone_rule_value(rule);
+    uint64_t at = cfa + (uint64_t)value;
+    enum hone_step step;
+    switch (hone_rule_kind(rule)) {
+    case HONE_RULE_VAL_OFFSET:
+        *ret = at;
+        return HONE_STEP_ON;
+    case HONE_RULE_REGISTER:
+        if (!(frame->known & 1u << value))
+            return HONE_STEP_UNKNOWN;
+        *ret = frame->r[value];
+        return HONE_STEP_ON;
+    case HONE_RULE_VAL_EXPRESSION:
+        return block(cfi, value, frame, &cfa, memory, ret);
+    case HONE_RULE_EXPRESSION:
+        step = block(cfi, value, frame, &cfa, memory, &at);
+        if (step != HONE_STEP_ON)
+            return step;
+        __attribute__((fallthrough));
+    case HONE_RULE_OFFSET:
+        return hone_memory_load(memory, at, ret) ? HONE_STEP_ON : HONE_STEP_UNREADABLE;
+    case HONE_RULE_SAME:
+    case HONE_RULE_UNDEFINED:
+        break;
+    }
+    return HONE_STEP_BAD_RULE;
+}
+
+enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *cfi,
+                               const struct hone_rules *rules, bool signal_frame,
+                               struct hone_memory *memory)
+{
+    enum hone_rule_kind return_kind = hone_rule_kind(rules->registers[HONE_REGISTER_IP]);
+    if (return_kind == HONE_RULE_UNDEFINED)
+        return HONE_STEP_OUTERMOST;
+    if (return_kind == HONE_RULE_SAME)
+        return HONE_STEP_BAD_RULE;
+    uint64_t cfa;
+    enum hone_step step = find_cfa(frame, cfi, rules, memory, &cfa);
+    if (step != HONE_STEP_ON)
+        return step;
+
+    struct hone_frame caller = *frame;
+    caller.r[HONE_REGISTER_SP] = cfa; // unless a rule says otherwise
+    for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++) {
+        enum hone_rule_kind kind = hone_rule_kind(rules->registers[i]);
+        // A lost register keeps its bits: whoever declares it lost does not need it.
+        if (kind == HONE_RULE_SAME || kind == HONE_RULE_UNDEFINED)
+            continue;
+        step = recover(frame, cfi, rules->registers[i], cfa, memory, &caller.r[i]);
+        if (step == HONE_STEP_ON) {
+            caller.known |= 1u << i;
+        } else if (step == HONE_STEP_UNKNOWN && i != HONE_REGISTER_IP && i != HONE_REGISTER_SP &&
+                   i != HONE_REGISTER_FP) {
+            caller.known &= ~(1u << i);
+        } else {
+            return step;
+        }
+    }
+    caller.exact = signal_frame;
+    *frame = caller;
+    return HONE_STEP_ON;
+}

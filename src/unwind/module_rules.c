@@ -1,0 +1,287 @@
+#include "unwind/module_rules.h"
+
+#include "core/load.h"
+#include "core/syscall.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+enum {
+    NOTES_BYTES_MAX = 512, // of one segment: build ids come first or second
+    SECTIONS_MAX = 256,
+    COPY_BYTES_MAX = 64 << 20,
+};
+
+static bool same_bytes(const void *a, const void *b, size_t size)
+{
+    const uint8_t *x = a, *y = b;
+    for (size_t i = 0; i < size; i++)
+        if (x[i] != y[i])
+            return false;
+    return true;
+}
+
+static uint64_t page_floor(uint64_t address)
+{
+    return address & ~(uint64_t)(HONE_PAGE_BYTES - 1);
+}
+
+// The loaded segment whose bytes in the file include `address`.
+static const Elf64_Phdr *segment_of(const struct hone_module_headers *headers, uint64_t address)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        const Elf64_Phdr *header = &headers->at[i];
+        if (header->p_type == PT_LOAD && address - header->p_vaddr < header->p_filesz)
+            return header;
+    }
+    return NULL;
+}
+
+static const Elf64_Phdr *first_of_type(const struct hone_module_headers *headers, uint32_t type)
+{
+    for (size_t i = 0; i < headers->count; i++)
+        if (headers->at[i].p_type == type)
+            return &headers->at[i];
+    return NULL;
+}
+
+// A GNU build id among the notes; its size, 0: none.
+static uint8_t find_build_id(const uint8_t *notes, size_t size, uint64_t align,
+                             uint8_t ret[HONE_BUILD_ID_MAX])
+{
+    uint64_t mask = align == 8 ? 7 : 3;
+    size_t at = 0;
+    while (size - at >= sizeof(Elf64_Nhdr)) {
+        Elf64_Nhdr note;
+        __builtin_memcpy(&note, notes + at, sizeof note);
+        uint64_t name = at + sizeof note;
+        uint64_t description = name + ((note.n_namesz + mask) & ~mask);
+        uint64_t end = description + note.n_descsz;
+        if (description > size || end > size)
+            return 0;
+        if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
+            same_bytes(notes + name, "GNU", 4) && note.n_descsz <= HONE_BUILD_ID_MAX) {
+            __builtin_memcpy(ret, notes + description, note.n_descsz);
+            return (uint8_t)note.n_descsz;
+        }
+        at = (end + mask) & ~mask;
+        if (at > size)
+            return 0;
+    }
+    return 0;
+}
+
+int hone_module_describe(struct hone_module *module, const struct hone_module_headers *headers)
+{
+    module->bias = headers->bias;
+    module->start = UINT64_MAX;
+    for (size_t i = 0; i < headers->count; i++) {
+        const Elf64_Phdr *header = &headers->at[i];
+        uint64_t start = headers->bias + header->p_vaddr;
+        if (header->p_type == PT_NOTE && !module->build_id_size) {
+            uint8_t notes[NOTES_BYTES_MAX];
+            size_t size = header->p_filesz < sizeof notes ? header->p_filesz : sizeof notes;
+            if (hone_safe_copy(notes, start, size))
+                module->build_id_size =
+                    find_build_id(notes, size, header->p_align, module->build_id);
+        }
+        if (header->p_type != PT_LOAD)
+            continue;
+        if (page_floor(start) < module->start)
+            module->start = page_floor(start);
+        if (start + header->p_memsz > module->end)
+            module->end = start + header->p_memsz;
+        if ((header->p_flags & PF_X) && !module->text_end) {
+            module->text_start = start;
+            module->text_end = start + header->p_memsz;
+            module->text_offset = header->p_offset;
+        }
+    }
+    return module->start < module->end ? 0 : -ENOEXEC;
+}
+
+void hone_module_rules_in_place(struct hone_module *module,
+                                const struct hone_module_headers *headers)
+{
+    const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
+    const Elf64_Phdr *segment = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
+    if (!segment)
+        return;
+    struct hone_cfi cfi = {.relocated_by = headers->bias};
+    cfi.hdr.at = (const uint8_t *)(uintptr_t)(headers->bias + hdr->p_vaddr);
+    cfi.hdr.address = hdr->p_vaddr;
+    cfi.hdr.size = segment->p_vaddr + segment->p_filesz - hdr->p_vaddr;
+    cfi.eh_frame = hone_cfi_eh_frame(&cfi.hdr);
+    const Elf64_Phdr *holder = segment_of(headers, cfi.eh_frame);
+    if (!holder || !(holder->p_flags & PF_R))
+        return;
+    cfi.frames.at = (const uint8_t *)(uintptr_t)(headers->bias + holder->p_vaddr);
+    cfi.frames.address = holder->p_vaddr;
+    cfi.frames.size = holder->p_filesz;
+    module->cfi = cfi;
+}
+
+static bool read_at(int fd, void *to, size_t size, uint64_t offset)
+{
+    return hone_syscall4(SYS_pread64, fd, to, size, offset) == (long)size;
+}
+
+// Whether the file has these very program headers and this build id.
+static bool same_file(const struct hone_module *module, int fd,
+                      const struct hone_module_headers *headers)
+{
+    Elf64_Ehdr elf;
+    if (!read_at(fd, &elf, sizeof elf, 0) || !same_bytes(elf.e_ident, ELFMAG, SELFMAG) ||
+        elf.e_phnum != headers->count || elf.e_phentsize != sizeof(Elf64_Phdr))
+        return false;
+    for (size_t i = 0; i < headers->count; i++) {
+        Elf64_Phdr header;
+        if (!read_at(fd, &header, sizeof header, elf.e_phoff + i * sizeof header) ||
+            !same_bytes(&header, &headers->at[i], sizeof header))
+            return false;
+        if (header.p_type == PT_NOTE && module->build_id_size) {
+            uint8_t notes[NOTES_BYTES_MAX], id[HONE_BUILD_ID_MAX];
+            size_t size = header.p_filesz < sizeof notes ? header.p_filesz : sizeof notes;
+            uint8_t id_size = read_at(fd, notes, size, header.p_offset)
+                                  ? find_build_id(notes, size, header.p_align, id)
+                                  : 0;
+            if (id_size &&
+                (id_size != module->build_id_size || !same_bytes(id, module->build_id, id_size)))
+                return false;
+        }
+    }
+    return true;
+}
+
+// Maps part of a file, for good.
+static int map_view(int fd, uint64_t address, uint64_t offset, uint64_t size, struct hone_view *ret)
+{
+    uint64_t from = page_floor(offset);
+    long at = hone_syscall6(SYS_mmap, 0, offset + size - from, PROT_READ, MAP_PRIVATE, fd, from);
+    if (at < 0 && at > -HONE_PAGE_BYTES)
+        return (int)at;
+    ret->at = (const uint8_t *)at + (offset - from);
+    ret->address = address;
+    ret->size = size;
+    return 0;
+}
+
+// For modules without an index: .eh_frame by its section header, which is not loaded.
+static int map_section(struct hone_module *module, int fd)
+{
+    Elf64_Ehdr elf;
+    if (!read_at(fd, &elf, sizeof elf, 0) || elf.e_shentsize != sizeof(Elf64_Shdr) ||
+        elf.e_shnum > SECTIONS_MAX || elf.e_shstrndx >= elf.e_shnum)
+        return -ENOEXEC;
+    Elf64_Shdr names, section;
+    if (!read_at(fd, &names, sizeof names, elf.e_shoff + elf.e_shstrndx * sizeof names))
+        return -ENOEXEC;
+    for (size_t i = 0; i < elf.e_shnum; i++) {
+        static const char wanted[] = ".eh_frame";
+        char name[sizeof wanted];
+        if (!read_at(fd, &section, sizeof section, elf.e_shoff + i * sizeof section) ||
+            !(section.sh_flags & SHF_ALLOC) || section.sh_type == SHT_NOBITS ||
+            !read_at(fd, name, sizeof name, names.sh_offset + section.sh_name) ||
+            !same_bytes(name, wanted, sizeof wanted))
+            continue;
+        struct hone_cfi cfi = {.eh_frame = section.sh_addr};
+        int r = map_view(fd, section.sh_addr, section.sh_offset, section.sh_size, &cfi.frames);
+        if (!r)
+            module->cfi = cfi;
+        return r;
+    }
+    return -ENOENT;
+}
+
+static int map_rules(struct hone_module *module, int fd, const struct hone_module_headers *headers)
+{
+    if (!same_file(module, fd, headers))
+        return -ESTALE;
+    const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
+    const Elf64_Phdr *segment = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
+    if (!segment)
+        return map_section(module, fd);
+
+    // Usually one segment holds both.
+    struct hone_cfi cfi = {0};
+    int r = map_view(fd, segment->p_vaddr, segment->p_offset, segment->p_filesz, &cfi.frames);
+    if (r)
+        return r;
+    uint64_t skip = hdr->p_vaddr - segment->p_vaddr;
+    cfi.hdr = (struct hone_view){cfi.frames.at + skip, hdr->p_vaddr, cfi.frames.size - skip};
+    cfi.eh_frame = hone_cfi_eh_frame(&cfi.hdr);
+    const Elf64_Phdr *holder = segment_of(headers, cfi.eh_frame);
+    if (!holder)
+        return -ENOEXEC;
+    if (holder != segment)
+        r = map_view(fd, holder->p_vaddr, holder->p_offset, holder->p_filesz, &cfi.frames);
+    if (!r)
+        module->cfi = cfi;
+    return r;
+}
+
+int hone_module_rules_map(struct hone_module *module, const struct hone_module_headers *headers)
+{
+    // NONBLOCK: whatever has the module's name now, opening it does not wait.
+    long fd = hone_syscall4(SYS_openat, AT_FDCWD, module->path,
+                            O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd < 0)
+        return (int)fd;
+    int r = map_rules(module, (int)fd, headers);
+    (void)hone_syscall1(SYS_close, fd);
+    return r;
+}
+
+static int copy_view(struct hone_view *view)
+{
+    if (view->size > COPY_BYTES_MAX)
+        return -EFBIG;
+    long at = hone_syscall6(SYS_mmap, 0, view->size, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at < 0 && at > -HONE_PAGE_BYTES)
+        return (int)at;
+    if (!hone_safe_copy((void *)at, (uintptr_t)view->at, view->size)) {
+        (void)hone_syscall2(SYS_munmap, at, view->size);
+        return -EFAULT;
+    }
+    view->at = (const uint8_t *)at;
+    return 0;
+}
+
+// Only what begins with the entries: a linker may put all constants of the module before them.
+int hone_module_rules_copy(struct hone_module *module, const struct hone_module_headers *headers)
+{
+    const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
+    const Elf64_Phdr *segment = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
+    if (!segment)
+        return -ENOENT;
+    // Eight bytes tell where the entries are; they too may vanish while we look.
+    uint8_t begin[16];
+    uint64_t at = headers->bias + hdr->p_vaddr;
+    if (hdr->p_memsz < sizeof begin || !hone_safe_copy(begin, at, sizeof begin))
+        return -EFAULT;
+    struct hone_view head = {begin, hdr->p_vaddr, sizeof begin};
+    uint64_t eh_frame = hone_cfi_eh_frame(&head);
+    const Elf64_Phdr *holder = segment_of(headers, eh_frame);
+    if (!holder)
+        return -ENOEXEC;
+
+    struct hone_cfi cfi = {.eh_frame = eh_frame, .relocated_by = headers->bias};
+    cfi.hdr.at = (const uint8_t *)(uintptr_t)at;
+    cfi.hdr.address = hdr->p_vaddr;
+    cfi.hdr.size = hdr->p_memsz;
+    cfi.frames.at = (const uint8_t *)(uintptr_t)(headers->bias + eh_frame);
+    cfi.frames.address = eh_frame;
+    cfi.frames.size = holder->p_vaddr + holder->p_filesz - eh_frame;
+    int r = copy_view(&cfi.hdr);
+    if (r)
+        return r;
+    r = copy_view(&cfi.frames);
+    if (r) {
+        (void)hone_syscall2(SYS_munmap, cfi.hdr.at, cfi.hdr.size);
+        return r;
+    }
+    module->cfi = cfi;
+    return 0;
+}

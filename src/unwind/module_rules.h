@@ -1,0 +1,37 @@
+// What a module's program headers say about it, and a way to read its rules that cannot fault.
+#ifndef HONE_UNWIND_MODULE_RULES_H
+#define HONE_UNWIND_MODULE_RULES_H
+
+#include "unwind/modules.h"
+
+#include <elf.h>
+
+struct hone_module_headers {
+    uint64_t bias;
+    const Elf64_Phdr *at;
+    size_t count;
+};
+
+// Fills in the module's ranges and build id. Reads its notes in memory, guarded.
+//
+// Returns  0 or -ENOEXEC: it has no segment.
+HONE_SIGSAFE int hone_module_describe(struct hone_module *module,
+                                      const struct hone_module_headers *headers);
+
+// Rules where the loader put them: for modules that are never unloaded.
+HONE_SIGSAFE void hone_module_rules_in_place(struct hone_module *module,
+                                             const struct hone_module_headers *headers);
+
+// Rules in a mapping of our own of the module's file, if that is still the file that was loaded.
+//
+// Returns  0 or -errno.
+HONE_SIGSAFE int hone_module_rules_map(struct hone_module *module,
+                                       const struct hone_module_headers *headers);
+
+// Rules copied out of the module: it must not be unloaded meanwhile, or the copy fails.
+//
+// Returns  0 or -errno.
+HONE_SIGSAFE int hone_module_rules_copy(struct hone_module *module,
+                                        const struct hone_module_headers *headers);
+
+#endif

@@ -1,0 +1,436 @@
+#include "unwind/modules.h"
+
+#include "core/load.h"
+#include "core/syscall.h"
+#include "unwind/module_rules.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdatomic.h>
+#include <sys/auxv.h>
+
+enum {
+    SLOT_FILLING = 0,
+    SLOT_LIVE,
+    SLOT_RETIRED,
+
+    HEADERS_MAX = 32, // of a module that a handler adopts; programs have some 13
+    PATH_BYTES_MAX = 4096,
+};
+
+// glibc 2.35 and later: lock-free, safe in a handler. Elsewhere it is NULL.
+#ifdef DLFO_EH_SEGMENT_TYPE
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+#endif
+
+static bool loader_knows(uint64_t address, uint64_t *ret_start, uint64_t *ret_link_map)
+{
+#ifdef DLFO_EH_SEGMENT_TYPE
+    struct dl_find_object found;
+    if (_dl_find_object && _dl_find_object((void *)(uintptr_t)address, &found) == 0) {
+        *ret_start = (uintptr_t)found.dlfo_map_start;
+        *ret_link_map = (uintptr_t)found.dlfo_link_map;
+        return true;
+    }
+#endif
+    (void)address;
+    (void)ret_start;
+    (void)ret_link_map;
+    return false;
+}
+
+static uint32_t load(const _Atomic uint32_t *counter)
+{
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void count_one(_Atomic uint32_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+// Acquire: what was written before the slot was published. Pairs with the release in publish().
+static uint8_t state_of(const struct hone_module *module)
+{
+    return atomic_load_explicit(&module->state, memory_order_acquire);
+}
+
+static bool holds(const struct hone_module *module, uint64_t address)
+{
+    return state_of(module) == SLOT_LIVE && address - module->start < module->end - module->start;
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+static size_t text_length(const char *text)
+{
+    size_t length = 0;
+    while (text[length])
+        length++;
+    return length;
+}
+
+size_t hone_modules_count(const struct hone_modules *modules)
+{
+    uint32_t count = load(&modules->reserved);
+    return count < HONE_MODULES_MAX ? count : HONE_MODULES_MAX;
+}
+
+const struct hone_module *hone_modules_at(const struct hone_modules *modules, size_t index)
+{
+    const struct hone_module *module = &modules->slots[index];
+    return state_of(module) == SLOT_FILLING ? NULL : module;
+}
+
+bool hone_module_retired(const struct hone_module *module)
+{
+    return state_of(module) == SLOT_RETIRED;
+}
+
+// Room for `size` bytes of names that live on; NULL: none left.
+static char *names_claim(struct hone_modules *modules, size_t size)
+{
+    uint32_t used = load(&modules->names_used);
+    do {
+        if (size > HONE_MODULES_NAMES_BYTES - used) {
+            count_one(&modules->overflows);
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&modules->names_used, &used,
+                                                    used + (uint32_t)size, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return modules->names + used;
+}
+
+static const char *names_add(struct hone_modules *modules, const char *first, const char *second)
+{
+    size_t first_length = text_length(first), second_length = text_length(second);
+    char *name = names_claim(modules, first_length + second_length + 1);
+    if (!name)
+        return "";
+    __builtin_memcpy(name, first, first_length);
+    __builtin_memcpy(name + first_length, second, second_length + 1);
+    return name;
+}
+
+static struct hone_module *slot_claim(struct hone_modules *modules)
+{
+    uint32_t index = load(&modules->reserved);
+    do {
+        if (index >= HONE_MODULES_MAX) {
+            count_one(&modules->overflows);
+            return NULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&modules->reserved, &index, index + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    return &modules->slots[index];
+}
+
+static void publish(struct hone_modules *modules, struct hone_module *module, uint8_t state)
+{
+    // Release: readers see the whole slot. Pairs with state_of().
+    atomic_store_explicit(&module->state, state, memory_order_release);
+    count_one(&modules->changes);
+}
+
+// An earlier life of the same module, whose mapping of the file serves again.
+static bool reuse_rules(const struct hone_modules *modules, struct hone_module *module)
+{
+    if (!module->build_id_size)
+        return false;
+    for (size_t i = 0; i < hone_modules_count(modules); i++) {
+        const struct hone_module *old = &modules->slots[i];
+        if (state_of(old) != SLOT_RETIRED || old->from_start || old->cfi.relocated_by ||
+            !old->cfi.eh_frame || old->build_id_size != module->build_id_size ||
+            old->end - old->start != module->end - module->start ||
+            __builtin_memcmp(old->build_id, module->build_id, module->build_id_size) != 0 ||
+            !same_text(old->path, module->path))
+            continue;
+        module->cfi = old->cfi;
+        return true;
+    }
+    return false;
+}
+
+static struct hone_module *append(struct hone_modules *modules,
+                                  const struct hone_module_headers *headers, const char *path,
+                                  bool from_start)
+{
+    struct hone_module *module = slot_claim(modules);
+    if (!module)
+        return NULL;
+    module->path = path;
+    module->from_start = from_start;
+    if (hone_module_describe(module, headers) != 0) {
+        publish(modules, module, SLOT_RETIRED);
+        return NULL;
+    }
+    if (from_start) {
+        hone_module_rules_in_place(module, headers);
+        if (!module->cfi.eh_frame) // no index; the file's sections may tell
+            (void)hone_module_rules_map(module, headers);
+    } else if (!reuse_rules(modules, module) && hone_module_rules_map(module, headers) != 0 &&
+               hone_module_rules_copy(module, headers) != 0) {
+        count_one(&modules->unmapped);
+    }
+    publish(modules, module, SLOT_LIVE);
+    return module;
+}
+
+// The loader's name for it, made absolute; the program and the vDSO have names of our own.
+static const char *name_of(struct hone_modules *modules, const struct dl_phdr_info *info,
+                           bool is_first, bool is_vdso)
+{
+    char buffer[PATH_BYTES_MAX];
+    if (is_vdso)
+        return "[vdso]";
+    if (!info->dlpi_name || !info->dlpi_name[0]) {
+        if (!is_first)
+            return "";
+        long size =
+            hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", buffer, sizeof buffer - 1);
+        if (size < 0)
+            return "";
+        buffer[size] = 0;
+        return names_add(modules, buffer, "");
+    }
+    if (info->dlpi_name[0] == '/')
+        return names_add(modules, info->dlpi_name, "");
+    long size = hone_syscall2(SYS_getcwd, buffer, sizeof buffer - 1); // counts the zero
+    if (size <= 0)
+        return names_add(modules, info->dlpi_name, "");
+    buffer[size - 1] = '/';
+    buffer[size] = 0;
+    return names_add(modules, buffer, info->dlpi_name);
+}
+
+struct refresh {
+    struct hone_modules *modules;
+    bool from_start;
+    bool first;
+    uint64_t vdso;
+    uint8_t seen[HONE_MODULES_MAX / 8];
+};
+
+static void mark(struct refresh *refresh, const struct hone_module *module)
+{
+    size_t index = (size_t)(module - refresh->modules->slots);
+    refresh->seen[index / 8] |= (uint8_t)(1u << index % 8);
+}
+
+static bool is_marked(const struct refresh *refresh, size_t index)
+{
+    return refresh->seen[index / 8] >> index % 8 & 1;
+}
+
+// The live slot that describes this very module; another may have lain at its place before.
+static struct hone_module *known(struct hone_modules *modules, const struct hone_module *like)
+{
+    for (size_t i = hone_modules_count(modules); i-- > 0;) {
+        struct hone_module *module = &modules->slots[i];
+        if (state_of(module) == SLOT_LIVE && module->start == like->start &&
+            module->end == like->end && module->bias == like->bias &&
+            module->text_start == like->text_start && module->text_end == like->text_end &&
+            module->build_id_size == like->build_id_size &&
+            __builtin_memcmp(module->build_id, like->build_id, like->build_id_size) == 0)
+            return module;
+    }
+    return NULL;
+}
+
+static int on_module(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    struct refresh *refresh = context;
+    bool is_first = refresh->first;
+    refresh->first = false;
+    struct hone_module_headers headers = {info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum};
+    struct hone_module like = {0};
+    if (hone_module_describe(&like, &headers) != 0)
+        return 0;
+    struct hone_module *module = known(refresh->modules, &like);
+    if (!module) {
+        bool is_vdso = refresh->vdso && like.start == refresh->vdso;
+        const char *path = name_of(refresh->modules, info, is_first, is_vdso);
+        module = append(refresh->modules, &headers, path, refresh->from_start);
+    }
+    if (module)
+        mark(refresh, module);
+    return 0;
+}
+
+// dl_iterate_phdr() lists one of the loader's name spaces; dlmopen() makes others.
+static bool in_other_name_space(const struct refresh *refresh, const struct hone_module *module)
+{
+    uint64_t start, link_map;
+    if (!loader_knows(module->text_start, &start, &link_map) || start != module->start)
+        return false;
+    // Or has another module taken its place?
+    for (size_t i = 0; i < hone_modules_count(refresh->modules); i++)
+        if (is_marked(refresh, i) && holds(&refresh->modules->slots[i], module->text_start))
+            return false;
+    return true;
+}
+
+// Retires what the loader no longer knows.
+static void retire_unseen(struct refresh *refresh, size_t count)
+{
+    struct hone_modules *modules = refresh->modules;
+    bool any = false;
+    for (size_t i = 0; i < count; i++) {
+        struct hone_module *module = &modules->slots[i];
+        if (state_of(module) != SLOT_LIVE || is_marked(refresh, i) ||
+            in_other_name_space(refresh, module))
+            continue;
+        publish(modules, module, SLOT_RETIRED);
+        any = true;
+    }
+    if (any)
+        count_one(&modules->generation);
+}
+
+static void sort(struct hone_modules *modules)
+{
+    uint16_t order[HONE_MODULES_MAX];
+    uint32_t live = 0;
+    size_t count = hone_modules_count(modules);
+    for (size_t i = 0; i < count; i++) {
+        if (state_of(&modules->slots[i]) != SLOT_LIVE)
+            continue;
+        uint32_t at = live++;
+        for (; at > 0 && modules->slots[order[at - 1]].start > modules->slots[i].start; at--)
+            order[at] = order[at - 1];
+        order[at] = (uint16_t)i;
+    }
+    // Relaxed: a handler that meets half of the old order and half of the new notices.
+    for (uint32_t i = 0; i < live; i++)
+        atomic_store_explicit(&modules->sorted[i], order[i], memory_order_relaxed);
+    atomic_store_explicit(&modules->sorted_count, live, memory_order_relaxed);
+    atomic_store_explicit(&modules->sorted_slots, (uint32_t)count, memory_order_relaxed);
+}
+
+static void refresh_once(struct hone_modules *modules)
+{
+    struct refresh refresh = {
+        .modules = modules,
+        .from_start = !modules->filled,
+        .first = true,
+        .vdso = getauxval(AT_SYSINFO_EHDR),
+    };
+    size_t count = hone_modules_count(modules);
+    (void)dl_iterate_phdr(on_module, &refresh);
+    retire_unseen(&refresh, count);
+    sort(modules);
+    modules->filled = true;
+}
+
+void hone_modules_refresh(struct hone_modules *modules)
+{
+    // Acquire and release: whoever works sees what the one before has written.
+    if (atomic_fetch_add_explicit(&modules->refreshing, 1, memory_order_acq_rel) != 0)
+        return;
+    uint32_t asked;
+    do {
+        asked = load(&modules->refreshing);
+        refresh_once(modules);
+    } while (!atomic_compare_exchange_strong_explicit(&modules->refreshing, &asked, 0,
+                                                      memory_order_acq_rel, memory_order_relaxed));
+}
+
+void hone_modules_after_fork(struct hone_modules *modules)
+{
+    atomic_store_explicit(&modules->refreshing, 0, memory_order_relaxed);
+    atomic_store_explicit(&modules->adopting, 0, memory_order_relaxed);
+    for (size_t i = 0; i < hone_modules_count(modules); i++) {
+        struct hone_module *module = &modules->slots[i];
+        if (state_of(module) != SLOT_FILLING)
+            continue;
+        module->start = module->end = module->text_start = module->text_end = 0;
+        module->path = "";
+        publish(modules, module, SLOT_RETIRED);
+    }
+}
+
+// Adds a module that only the loader knows, from its headers in memory. It is on somebody's stack,
+// but may go at any moment: everything is read guarded.
+static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, uint64_t link_map)
+{
+    Elf64_Ehdr elf;
+    Elf64_Phdr at[HEADERS_MAX];
+    if (!hone_safe_copy(&elf, start, sizeof elf) ||
+        __builtin_memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0 || elf.e_phnum > HEADERS_MAX ||
+        elf.e_phentsize != sizeof at[0] ||
+        !hone_safe_copy(at, start + elf.e_phoff, elf.e_phnum * sizeof at[0]))
+        return NULL;
+    struct link_map map;
+    if (!hone_safe_copy(&map, link_map, sizeof map))
+        return NULL;
+
+    uint64_t name = (uintptr_t)map.l_name;
+    size_t length = 0;
+    char letter = 0;
+    while (length < PATH_BYTES_MAX && hone_safe_copy(&letter, name + length, 1) && letter)
+        length++;
+    char *path = letter ? NULL : names_claim(modules, length + 1);
+    if (path && !hone_safe_copy(path, name, length))
+        path[0] = 0;
+    struct hone_module_headers headers = {map.l_addr, at, elf.e_phnum};
+    struct hone_module *module = append(modules, &headers, path ? path : "", false);
+    if (module)
+        count_one(&modules->adopted);
+    return module;
+}
+
+static const struct hone_module *find_unlisted(struct hone_modules *modules, uint64_t address,
+                                               bool *ret_stale)
+{
+    uint64_t start, link_map;
+    bool known_to_loader = loader_knows(address, &start, &link_map);
+    // Perhaps the order was just being rewritten.
+    if (known_to_loader || load(&modules->refreshing))
+        for (size_t i = hone_modules_count(modules); i-- > 0;)
+            if (holds(&modules->slots[i], address))
+                return &modules->slots[i];
+    if (!known_to_loader)
+        return NULL;
+    const struct hone_module *module = NULL;
+    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) == 0) {
+        module = adopt(modules, start, link_map);
+        atomic_store_explicit(&modules->adopting, 0, memory_order_release);
+    }
+    if (module && holds(module, address))
+        return module;
+    *ret_stale = true;
+    return NULL;
+}
+
+const struct hone_module *hone_modules_find(struct hone_modules *modules, uint64_t address,
+                                            bool *ret_stale)
+{
+    uint32_t low = 0, high = load(&modules->sorted_count);
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        uint16_t slot = atomic_load_explicit(&modules->sorted[middle], memory_order_relaxed);
+        if (modules->slots[slot].start <= address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low > 0) {
+        uint16_t slot = atomic_load_explicit(&modules->sorted[low - 1], memory_order_relaxed);
+        if (holds(&modules->slots[slot], address))
+            return &modules->slots[slot];
+    }
+    // Those adopted since the last refresh.
+    for (size_t i = hone_modules_count(modules); i-- > load(&modules->sorted_slots);)
+        if (holds(&modules->slots[i], address))
+            return &modules->slots[i];
+    return find_unlisted(modules, address, ret_stale);
+}

@@ -1,0 +1,516 @@
+// The walk proper. The fast path follows three registers by packed rows; whatever a row cannot say
+// goes through step_odd(), and what needs more registers through step_general(), which follows all
+// of them from the last frame where they were known.
+#include "unwind/arch/arch.h"
+#include "unwind/cache.h"
+#include "unwind/frame.h"
+#include "unwind/row.h"
+#include "unwind/unwind.h"
+
+enum {
+    WORD_BYTES = 8,
+    STACK_SWITCHES_MAX = 4,    // towards lower addresses, in one walk
+    FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
+    ALL_KNOWN = (1 << HONE_REGISTER_COUNT) - 1,
+    NOT_REUSABLE = 1, // a trail frame's fp_at
+};
+
+// What the fast path knows of a frame.
+struct position {
+    uint64_t address; // to look up
+    uint64_t sp, fp;
+    bool exact;
+};
+
+struct walker {
+    struct hone_memory memory; // first: outside() finds us by it
+    bool probed;               // the window is of pages that we probed
+    const struct hone_stack *stacks;
+    size_t stack_count;
+
+    struct hone_unwinder *unwinder;
+    uint32_t generation;
+    uint64_t *addresses;
+    size_t max;
+    struct hone_walk *result;
+
+    unsigned stack_switches;
+    bool stale;
+    struct hone_frame full; // all registers of frame number full_index
+    size_t full_index;
+};
+
+static const struct hone_stack *stack_of(const struct walker *walker, uint64_t address)
+{
+    for (size_t i = 0; i < walker->stack_count; i++) {
+        const struct hone_stack *stack = &walker->stacks[i];
+        if (address >= stack->low && address < stack->high && stack->high - address >= WORD_BYTES)
+            return stack;
+    }
+    return NULL;
+}
+
+// A load outside the window: moves the window to another stack, or to pages that prove readable.
+static bool outside(struct hone_memory *memory, uint64_t address, uint64_t *ret)
+{
+    struct walker *walker = (struct walker *)memory;
+    const struct hone_stack *stack = stack_of(walker, address);
+    uint64_t page = address & ~(uint64_t)(HONE_PAGE_BYTES - 1);
+    if (stack) {
+        walker->probed = false;
+        memory->low = stack->low;
+        memory->words_end = stack->high - (WORD_BYTES - 1);
+    } else if (!hone_safe_probe(address)) {
+        return false;
+    } else if (address - page > HONE_PAGE_BYTES - WORD_BYTES) {
+        return hone_safe_load(address, ret); // on two pages
+    } else {
+        uint64_t window_end = memory->words_end + (WORD_BYTES - 1);
+        if (!walker->probed || window_end != page)
+            memory->low = page;
+        walker->probed = true;
+        memory->words_end = page + HONE_PAGE_BYTES - (WORD_BYTES - 1);
+    }
+    return hone_memory_load(memory, address, ret);
+}
+
+// A caller lies above its callee, unless the code between them changed stacks.
+static bool rises(struct walker *walker, uint64_t sp, uint64_t caller_sp)
+{
+    if (caller_sp % WORD_BYTES)
+        return false;
+    if (caller_sp > sp)
+        return true;
+    const struct hone_stack *stack = stack_of(walker, sp);
+    if (stack && stack == stack_of(walker, caller_sp))
+        return false;
+    return walker->stack_switches++ < STACK_SWITCHES_MAX;
+}
+
+// Looks the rules of an address up, and keeps them.
+__attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64_t address)
+{
+    walker->result->misses++;
+    bool stale = false;
+    const struct hone_module *module =
+        hone_modules_find(walker->unwinder->modules, address, &stale);
+    walker->stale |= stale;
+    if (!module)
+        return HONE_ROW_NONE; // not kept: a module may come to lie here
+    uint64_t row = HONE_ROW_BAD;
+    struct hone_fde fde;
+    struct hone_rules rules;
+    uint64_t until;
+    int r = hone_cfi_find(&module->cfi, address - module->bias, &fde);
+    if (r == HONE_CFI_NONE)
+        row = HONE_ROW_NO_RULES;
+    else if (!r && !hone_cfi_rules(&module->cfi, &fde, address - module->bias, &rules, &until))
+        row = hone_row_pack(&module->cfi, &rules, fde.signal_frame);
+    hone_cache_put(hone_cache_set(walker->unwinder, address),
+                   hone_cache_key(address, walker->generation), row);
+    return row;
+}
+
+// Code without rules: the frame pointer, when what it points to looks like a frame.
+static enum hone_step step_without_rules(struct walker *walker, struct position *at, bool innermost,
+                                         bool in_module)
+{
+    uint64_t return_address, fp;
+    enum hone_step nothing = walker->stale ? HONE_STEP_STALE : HONE_STEP_NO_RULE;
+    if (innermost && !in_module && !hone_safe_probe(at->address)) {
+        // A call into the void: nothing has run there, so the stack is as the call left it.
+        if (!hone_memory_load(&walker->memory, at->sp, &return_address) ||
+            !hone_arch_follows_call(return_address))
+            return nothing;
+        walker->result->guessed = true;
+        *at = (struct position){return_address - 1, at->sp + WORD_BYTES, at->fp, false};
+        return HONE_STEP_ON;
+    }
+    // The start of a thread or program in libraries without rules there clears it.
+    if (at->fp == 0)
+        return in_module ? HONE_STEP_OUTERMOST : nothing;
+    if (at->fp % WORD_BYTES || at->fp - at->sp > FRAME_BYTES_MAX ||
+        !hone_memory_load(&walker->memory, at->fp, &fp) ||
+        !hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address))
+        return nothing;
+    if (return_address == 0)
+        return HONE_STEP_OUTERMOST;
+    if (!hone_arch_follows_call(return_address))
+        return nothing;
+    walker->result->frame_pointers = true;
+    *at = (struct position){return_address - 1, at->fp + 2 * WORD_BYTES, fp, false};
+    return HONE_STEP_ON;
+}
+
+// One step with whatever registers are known, by the rules themselves.
+static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame, bool innermost)
+{
+    uint64_t address = hone_frame_address(frame);
+    const struct hone_module *module =
+        hone_modules_find(walker->unwinder->modules, address, &walker->stale);
+    struct hone_fde fde;
+    int r = HONE_CFI_NONE;
+    if (module)
+        r = hone_cfi_find(&module->cfi, address - module->bias, &fde);
+    if (r == HONE_CFI_NONE) {
+        struct position at = {address, frame->r[HONE_REGISTER_SP], frame->r[HONE_REGISTER_FP],
+                              frame->exact};
+        enum hone_step step = step_without_rules(walker, &at, innermost, module != NULL);
+        frame->r[HONE_REGISTER_IP] = at.address + !at.exact;
+        frame->r[HONE_REGISTER_SP] = at.sp;
+        frame->r[HONE_REGISTER_FP] = at.fp;
+        frame->exact = at.exact;
+        return step;
+    }
+    struct hone_rules rules;
+    uint64_t until;
+    if (r || hone_cfi_rules(&module->cfi, &fde, address - module->bias, &rules, &until))
+        return HONE_STEP_BAD_RULE;
+    uint64_t sp = frame->r[HONE_REGISTER_SP];
+    enum hone_step step =
+        hone_frame_step(frame, &module->cfi, &rules, fde.signal_frame, &walker->memory);
+    if (step == HONE_STEP_ON && !rises(walker, sp, frame->r[HONE_REGISTER_SP]))
+        return HONE_STEP_BAD_FRAME;
+    return step;
+}
+
+// A step by rules that no row can hold. What the fast path knows often suffices (a signal frame
+// holds every register, and is found by sp); else all registers are followed up to here.
+static enum hone_step step_general(struct walker *walker, struct position *at, size_t index)
+{
+    walker->result->slow = true;
+    struct hone_frame frame = {
+        .known = 1 << HONE_REGISTER_IP | 1 << HONE_REGISTER_SP | 1 << HONE_REGISTER_FP,
+        .exact = at->exact,
+    };
+    frame.r[HONE_REGISTER_IP] = at->address + !at->exact;
+    frame.r[HONE_REGISTER_SP] = at->sp;
+    frame.r[HONE_REGISTER_FP] = at->fp;
+    enum hone_step step = step_frame(walker, &frame, index == 0);
+    if (step == HONE_STEP_UNKNOWN) {
+        while (walker->full_index < index) {
+            step = step_frame(walker, &walker->full, walker->full_index == 0);
+            if (step != HONE_STEP_ON)
+                return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
+            walker->full_index++;
+        }
+        frame = walker->full;
+        if (frame.r[HONE_REGISTER_SP] != at->sp || hone_frame_address(&frame) != at->address)
+            return HONE_STEP_BAD_RULE;
+        step = step_frame(walker, &frame, index == 0);
+    }
+    if (step != HONE_STEP_ON)
+        return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
+    if (frame.known == ALL_KNOWN) {
+        walker->full = frame;
+        walker->full_index = index + 1;
+    }
+    if (frame.r[HONE_REGISTER_IP] == 0)
+        return HONE_STEP_OUTERMOST;
+    *at = (struct position){hone_frame_address(&frame), frame.r[HONE_REGISTER_SP],
+                            frame.r[HONE_REGISTER_FP], frame.exact};
+    return HONE_STEP_ON;
+}
+
+// The step to a caller whose return address is just below its sp.
+static enum hone_step step_to(struct walker *walker, struct position *at, uint64_t row,
+                              uint64_t cfa)
+{
+    if (!rises(walker, at->sp, cfa))
+        return HONE_STEP_BAD_FRAME;
+    uint64_t return_address, fp = at->fp;
+    int64_t fp_at = hone_row_fp_at(row);
+    if (!hone_memory_load(&walker->memory, cfa - WORD_BYTES, &return_address) ||
+        (fp_at && !hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp)))
+        return HONE_STEP_UNREADABLE;
+    if (return_address == 0)
+        return HONE_STEP_OUTERMOST;
+    *at = (struct position){return_address - 1, cfa, fp, false};
+    return HONE_STEP_ON;
+}
+
+// Any step but the two common ones, and those when they leave the window.
+__attribute__((noinline)) static enum hone_step step_odd(struct walker *walker, struct position *at,
+                                                         uint64_t row, size_t index)
+{
+    uint64_t offset = (uint64_t)hone_row_offset(row);
+    enum hone_row_kind kind = hone_row_kind(row);
+    uint64_t cfa;
+    switch (kind) {
+    case HONE_ROW_SP:
+        return step_to(walker, at, row, at->sp + offset);
+    case HONE_ROW_FP:
+        return step_to(walker, at, row, at->fp + offset);
+    case HONE_ROW_FP_DEREF:
+    case HONE_ROW_SP_DEREF:
+        offset += kind == HONE_ROW_FP_DEREF ? at->fp : at->sp;
+        if (!hone_memory_load(&walker->memory, offset, &cfa))
+            return HONE_STEP_UNREADABLE;
+        return step_to(walker, at, row, cfa + WORD_BYTES * hone_row_extra(row));
+    case HONE_ROW_PLT:
+        cfa = at->sp + offset;
+        if (((at->address + !at->exact) & 15) >= hone_row_extra(row))
+            cfa += WORD_BYTES;
+        return step_to(walker, at, row, cfa);
+    case HONE_ROW_OUTERMOST:
+        return HONE_STEP_OUTERMOST;
+    case HONE_ROW_GENERAL:
+        return step_general(walker, at, index);
+    case HONE_ROW_NO_RULES:
+    case HONE_ROW_NONE:
+        return step_without_rules(walker, at, index == 0, kind == HONE_ROW_NO_RULES);
+    case HONE_ROW_BAD:
+        break;
+    }
+    return HONE_STEP_BAD_RULE;
+}
+
+static enum hone_walk_end end_of(enum hone_step step)
+{
+    switch (step) {
+    case HONE_STEP_ON:
+        return HONE_WALK_TOO_DEEP;
+    case HONE_STEP_OUTERMOST:
+        return HONE_WALK_COMPLETE;
+    case HONE_STEP_UNREADABLE:
+        return HONE_WALK_UNREADABLE;
+    case HONE_STEP_BAD_FRAME:
+        return HONE_WALK_BAD_FRAME;
+    case HONE_STEP_NO_RULE:
+        return HONE_WALK_NO_RULE;
+    case HONE_STEP_STALE:
+        return HONE_WALK_STALE;
+    case HONE_STEP_UNKNOWN:
+    case HONE_STEP_BAD_RULE:
+        break;
+    }
+    return HONE_WALK_BAD_RULE;
+}
+
+// A trail being replaced by that of this walk. Frames of the last walk are passed one by one; new
+// ones collect at the front, in the room that passing makes, and move to their place at the end.
+struct tracker {
+    struct hone_trail *trail;
+    uint32_t old;   // first frame of the last walk not passed yet
+    uint32_t fresh; // frames of this walk
+    uint32_t run;   // a run of verified frames, to the last, begins here; or the end: none
+    bool overflow;
+};
+
+static void track(struct tracker *tracker, struct hone_trail_frame frame)
+{
+    if (tracker->fresh < tracker->old && tracker->fresh < tracker->run)
+        tracker->trail->frames[tracker->fresh++] = frame;
+    else
+        tracker->overflow = true;
+}
+
+// Frames verified one after another from tracker->old on. Their addresses are written, but for the
+// last one's, which becomes the position to go on from.
+__attribute__((no_sanitize("address"))) static size_t
+verify(struct walker *walker, struct tracker *tracker, struct position *at, size_t count)
+{
+    const struct hone_trail_frame *frame = &tracker->trail->frames[tracker->old];
+    const struct hone_trail_frame *last = &tracker->trail->frames[HONE_STACK_DEPTH_MAX - 1];
+    const uint64_t low = walker->memory.low;
+    const uint64_t size = walker->memory.words_end - low;
+    size_t begin = count;
+    for (; frame < last && frame->fp_at != NOT_REUSABLE && count + 1 < walker->max; frame++) {
+        uint64_t sp = frame[1].sp;
+        uint64_t return_at = sp - WORD_BYTES;
+        uint64_t fp_at = sp + (uint64_t)frame->fp_at;
+        if (return_at - low >= size || HONE_LOAD(return_at) != frame[1].ip + 1)
+            break;
+        if (frame->fp_at && (fp_at - low >= size || HONE_LOAD(fp_at) != frame[1].fp))
+            break;
+        walker->addresses[count++] = frame->ip;
+    }
+    if (count == begin)
+        return count;
+    walker->result->reused += (uint32_t)(count - begin);
+    uint32_t run = tracker->old;
+    tracker->old = (uint32_t)(frame - tracker->trail->frames);
+    *at = (struct position){frame->ip, frame->sp, frame->fp, false};
+    if (frame == last)
+        tracker->run = run; // stays where it is, we hope
+    else
+        for (; run < tracker->old; run++)
+            track(tracker, tracker->trail->frames[run]);
+    return count;
+}
+
+// Before each frame: whether the last walk came by here.
+static inline size_t pass(struct walker *walker, struct tracker *tracker, struct position *at,
+                          size_t count)
+{
+    const struct hone_trail_frame *frames = tracker->trail->frames;
+    while (tracker->old < HONE_STACK_DEPTH_MAX && frames[tracker->old].sp < at->sp)
+        tracker->old++;
+    if (tracker->old == HONE_STACK_DEPTH_MAX)
+        return count;
+    const struct hone_trail_frame *frame = &frames[tracker->old];
+    if (frame->sp == at->sp && frame->ip == at->address && frame->fp == at->fp)
+        return verify(walker, tracker, at, count);
+    return count;
+}
+
+// After each step, from a frame at `from`.
+static inline void follow(struct tracker *tracker, const struct position *from, int64_t fp_at,
+                          bool stepped)
+{
+    if (tracker->run < HONE_STACK_DEPTH_MAX) {
+        if (!stepped)
+            return; // the run's last frame is the walk's, as it was
+        uint32_t run = tracker->run;
+        tracker->run = HONE_STACK_DEPTH_MAX;
+        for (; run < tracker->old; run++)
+            track(tracker, tracker->trail->frames[run]);
+    }
+    track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, fp_at});
+}
+
+static void settle(struct tracker *tracker)
+{
+    struct hone_trail *trail = tracker->trail;
+    trail->first = HONE_STACK_DEPTH_MAX;
+    if (tracker->overflow)
+        return;
+    trail->first = tracker->run - tracker->fresh;
+    __builtin_memmove(&trail->frames[trail->first], trail->frames,
+                      tracker->fresh * sizeof trail->frames[0]);
+}
+
+// One body for both walks; `tracker` is a constant NULL in the plain one.
+__attribute__((always_inline, no_sanitize("address"))) static inline void
+walk(struct walker *walker, struct position at, struct tracker *tracker)
+{
+    struct hone_unwinder *unwinder = walker->unwinder;
+    enum hone_step step = HONE_STEP_ON;
+    size_t count = 0;
+    while (count < walker->max) {
+        if (tracker)
+            count = pass(walker, tracker, &at, count);
+        walker->addresses[count++] = at.address;
+        uint64_t row = hone_cache_get(hone_cache_set(unwinder, at.address),
+                                      hone_cache_key(at.address, walker->generation));
+        if (HONE_UNLIKELY(row == HONE_ROW_NONE))
+            row = find_row(walker, at.address);
+
+        if (HONE_LIKELY(hone_row_kind(row) - HONE_ROW_SP <= HONE_ROW_FP - HONE_ROW_SP)) {
+            uint64_t base = hone_row_kind(row) == HONE_ROW_SP ? at.sp : at.fp;
+            uint64_t cfa = base + (uint64_t)hone_row_offset(row);
+            int64_t fp_at = hone_row_fp_at(row);
+            uint64_t return_at = cfa - WORD_BYTES;
+            uint64_t saved_at = fp_at ? cfa + (uint64_t)fp_at : return_at;
+            // Bitwise: one branch that is never taken.
+            if (HONE_LIKELY((cfa > at.sp) & (cfa % WORD_BYTES == 0) &
+                            hone_memory_inside(&walker->memory, return_at) &
+                            hone_memory_inside(&walker->memory, saved_at))) {
+                uint64_t return_address = HONE_LOAD(return_at);
+                uint64_t saved = HONE_LOAD(saved_at);
+                if (tracker)
+                    follow(tracker, &at, fp_at, true);
+                if (HONE_UNLIKELY(return_address == 0)) {
+                    step = HONE_STEP_OUTERMOST;
+                    break;
+                }
+                at.address = return_address - 1;
+                at.sp = cfa;
+                at.fp = fp_at ? saved : at.fp;
+                at.exact = false;
+                continue;
+            }
+        }
+        struct position from = at;
+        step = step_odd(walker, &at, row, count - 1);
+        if (tracker)
+            follow(tracker, &from, NOT_REUSABLE, step == HONE_STEP_ON);
+        if (step != HONE_STEP_ON)
+            break;
+    }
+    walker->result->count = (uint32_t)count;
+    walker->result->end = end_of(step);
+}
+
+static struct position start(struct walker *walker, struct hone_unwinder *unwinder,
+                             const struct hone_registers *registers,
+                             const struct hone_stack *stacks, size_t stack_count)
+{
+    walker->memory = (struct hone_memory){.outside = outside};
+    walker->probed = false;
+    walker->stacks = stacks;
+    walker->stack_count = stack_count;
+    walker->unwinder = unwinder;
+    // Relaxed: a row of a module that goes away just now is as right as one a moment ago.
+    walker->generation = atomic_load_explicit(&unwinder->modules->generation, memory_order_relaxed);
+    walker->stack_switches = 0;
+    walker->stale = false;
+    __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);
+    walker->full.known = ALL_KNOWN;
+    walker->full.exact = true;
+    walker->full_index = 0;
+
+    uint64_t sp = registers->r[HONE_REGISTER_SP];
+    const struct hone_stack *stack = stack_of(walker, sp);
+    if (stack) {
+        walker->memory.low = stack->low;
+        walker->memory.words_end = stack->high - (WORD_BYTES - 1);
+    }
+    return (struct position){registers->r[HONE_REGISTER_IP], sp, registers->r[HONE_REGISTER_FP],
+                             true};
+}
+
+size_t hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *registers,
+                        const struct hone_stack *stacks, size_t stack_count,
+                        uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
+{
+    *ret = (struct hone_walk){0};
+    struct walker walker;
+    walker.addresses = ret_addresses;
+    walker.max = max;
+    walker.result = ret;
+    walk(&walker, start(&walker, unwinder, registers, stacks, stack_count), NULL);
+    return ret->count;
+}
+
+size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
+                          const struct hone_registers *registers, const struct hone_stack *stacks,
+                          size_t stack_count, uint64_t *ret_addresses, size_t max,
+                          struct hone_walk *ret)
+{
+    *ret = (struct hone_walk){0};
+    struct walker walker;
+    walker.addresses = ret_addresses;
+    walker.max = max;
+    walker.result = ret;
+    struct position at = start(&walker, unwinder, registers, stacks, stack_count);
+    // A trail of zeros is an empty one.
+    bool valid = trail->first && trail->generation == walker.generation;
+    struct tracker tracker = {
+        .trail = trail,
+        .old = valid ? trail->first : HONE_STACK_DEPTH_MAX,
+        .run = HONE_STACK_DEPTH_MAX,
+    };
+    trail->first = 0; // of no use to a handler that interrupts us
+    trail->generation = walker.generation;
+    walk(&walker, at, &tracker);
+    settle(&tracker);
+    return ret->count;
+}
+
+void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, void *memory,
+                      size_t size_bytes)
+{
+    uint64_t sets = size_bytes / (HONE_ROW_WAYS * sizeof(struct hone_row_slot));
+    while (sets & (sets - 1))
+        sets &= sets - 1; // down to a power of two
+    *ret = (struct hone_unwinder){modules, memory, sets - 1};
+}
+
+const char *hone_walk_end_name(enum hone_walk_end end)
+{
+    static const char *const names[HONE_WALK_END_COUNT] = {
+        "complete", "too deep", "no rule", "unreadable", "bad frame", "bad rule", "stale modules",
+    };
+    return end < HONE_WALK_END_COUNT ? names[end] : "unknown";
+}
