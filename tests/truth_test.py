@@ -93,6 +93,13 @@ class Stacks(harness.TestCase):
             self.assertTrue(sample.has('main'), 'the walk ends at the signal frame')
 
 
+    def test_coroutines_on_stacks_of_their_own(self):
+        recording = self.record_well(workload('fibers'), '1500')
+        profile = recording.profile
+        self.assert_shares(profile.cumulative(), profile.total('samples'), recording.truth)
+        self.assert_only(profile, ['warp', 'weft', 'main'])
+
+
 class Threads(harness.TestCase):
     def assert_near(self, recording, name, within=0.03):
         true, seen = recording.truth[name], recording.profile.cumulative()[name]
