@@ -3,6 +3,7 @@
 #include <string.h>
 
 const struct hone_command *const hone_commands[] = {
+    &hone_command_record,
     &hone_command_top,
     &hone_command_tree,
     &hone_command_traces,

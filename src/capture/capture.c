@@ -1,0 +1,406 @@
+// The course of a recording: start the program, read along, notice who comes and goes, pass on
+// signals, and write the profiles when it ends or its time is over.
+#include "capture/capture.h"
+
+#include "base/cleanup.h"
+#include "capture/collect.h"
+#include "capture/launch.h"
+#include "capture/output.h"
+#include "capture/target.h"
+#include "core/clock.h"
+#include "profile/profile.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    // Often enough that 4 MiB of free chunks last at 10 000 Hz on many cores, rare enough to cost
+    // nothing.
+    POLL_MS = 50,
+    PROGRESS_MS = 500,
+    CHUNKS_SMALLEST = 64,
+};
+
+struct recorder {
+    struct hone_capture_options options;
+    char *const *argv;
+    char directory[PATH_MAX];
+    struct hone_launch launch;
+    struct hone_reader *reader;
+    struct hone_collected collected;
+    int epoll_fd;
+    int signal_fd;
+    uint32_t watched; // processes of collected that have a pidfd in epoll
+    int *pidfds;      // by process of collected; -1: dead
+    uint32_t pidfd_room;
+    bool program_ended;
+    int status;
+    uint64_t cpu_kernel_ns;
+    bool written;
+};
+
+static void recorder_done(struct recorder *recorder)
+{
+    for (uint32_t i = 0; i < recorder->watched; i++)
+        if (recorder->pidfds[i] >= 0)
+            (void)close(recorder->pidfds[i]);
+    free(recorder->pidfds);
+    hone_reader_close(recorder->reader);
+    hone_collect_done(&recorder->collected);
+    hone_launch_done(&recorder->launch);
+    if (recorder->epoll_fd >= 0)
+        (void)close(recorder->epoll_fd);
+    if (recorder->signal_fd >= 0)
+        (void)close(recorder->signal_fd);
+}
+
+// --- who lives -----------------------------------------------------------------------------------
+
+enum { WATCH_PROGRAM = UINT32_MAX, WATCH_SIGNALS = UINT32_MAX - 1 };
+
+static int watch(struct recorder *recorder, int fd, uint32_t what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u32 = what};
+    return epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+// Processes that the last poll found get a descriptor that tells of their death. One that is dead
+// already, or that cannot be watched, is read to its end at once.
+static int watch_new(struct recorder *recorder)
+{
+    uint32_t count = recorder->collected.process_count;
+    if (count > recorder->pidfd_room) {
+        uint32_t room = count * 2;
+        int *pidfds = realloc(recorder->pidfds, room * sizeof *pidfds);
+        if (!pidfds)
+            return -ENOMEM;
+        recorder->pidfds = pidfds;
+        recorder->pidfd_room = room;
+    }
+    for (; recorder->watched < count; recorder->watched++) {
+        uint32_t i = recorder->watched;
+        const struct hone_collected_process *process = &recorder->collected.processes[i];
+        recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
+        if (recorder->pidfds[i] < 0 || watch(recorder, recorder->pidfds[i], i)) {
+            if (recorder->pidfds[i] >= 0)
+                (void)close(hone_fd_take(&recorder->pidfds[i]));
+            hone_reader_dead(recorder->reader, process->number);
+        }
+        // A process that became another program: what it was before is over.
+        for (uint32_t before = i; before-- > 0;) {
+            struct hone_collected_process *other = &recorder->collected.processes[before];
+            if (other->pid != process->pid || other->ended)
+                continue;
+            other->became[0] = '\0'; // and the new program reports, so nothing is missing
+            hone_reader_dead(recorder->reader, other->number);
+            break;
+        }
+    }
+    return 0;
+}
+
+static void process_died(struct recorder *recorder, uint32_t i)
+{
+    if (i >= recorder->watched || recorder->pidfds[i] < 0)
+        return;
+    (void)close(hone_fd_take(&recorder->pidfds[i]));
+    hone_reader_dead(recorder->reader, recorder->collected.processes[i].number);
+}
+
+static void program_died(struct recorder *recorder)
+{
+    struct rusage usage = {0};
+    int status;
+    if (wait4(recorder->launch.pid, &status, WNOHANG, &usage) != recorder->launch.pid)
+        return;
+    recorder->program_ended = true;
+    recorder->status = status;
+    recorder->cpu_kernel_ns =
+        ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000000u +
+        ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;
+    (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, recorder->launch.pidfd, NULL);
+}
+
+// --- signals -------------------------------------------------------------------------------------
+
+// Those that ask a program to end or to do something reach us in its place.
+static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
+
+static void fill_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
+        (void)sigaddset(set, passed_on[i]);
+}
+
+static void pass_on_signals(struct recorder *recorder)
+{
+    struct signalfd_siginfo info;
+    while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
+        // What the terminal sends goes to the whole group: the program has it already.
+        if (info.ssi_code == SI_KERNEL)
+            continue;
+        if (!recorder->program_ended)
+            (void)kill(recorder->launch.pid, (int)info.ssi_signo);
+    }
+}
+
+// --- reading along -------------------------------------------------------------------------------
+
+static int read_along(struct recorder *recorder)
+{
+    (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
+    int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    return r ? r : watch_new(recorder);
+}
+
+static void show_progress(struct recorder *recorder, uint64_t started_ns, bool working)
+{
+    if (!recorder->options.progress)
+        return;
+    struct hone_capture_progress progress = {.elapsed_ns = hone_now_ns() - started_ns,
+                                             .working = working};
+    for (uint32_t i = 0; i < recorder->collected.process_count; i++) {
+        const struct hone_collected_process *process = &recorder->collected.processes[i];
+        struct hone_process_facts facts;
+        if (process->ended) {
+            progress.samples += process->facts.samples;
+        } else if (hone_reader_facts(recorder->reader, process->number, &facts)) {
+            progress.samples += facts.samples;
+            progress.processes++;
+        }
+    }
+    recorder->options.progress(recorder->options.context, &progress);
+}
+
+// Until the program ends, or the time of the recording.
+static int record(struct recorder *recorder)
+{
+    uint64_t started_ns = recorder->launch.session.header->started_monotonic_ns;
+    uint64_t end_ns =
+        recorder->options.duration_ns ? started_ns + recorder->options.duration_ns : UINT64_MAX;
+    uint64_t progress_ns = started_ns + PROGRESS_MS * 1000000ull;
+    while (!recorder->program_ended) {
+        uint64_t now_ns = hone_now_ns();
+        if (now_ns >= end_ns)
+            break;
+        uint64_t wait_ms = (end_ns - now_ns) / 1000000 + 1;
+        struct epoll_event events[64];
+        int count =
+            epoll_wait(recorder->epoll_fd, events, 64, wait_ms < POLL_MS ? (int)wait_ms : POLL_MS);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u32 == WATCH_PROGRAM)
+                program_died(recorder);
+            else if (events[i].data.u32 == WATCH_SIGNALS)
+                pass_on_signals(recorder);
+            else
+                process_died(recorder, events[i].data.u32);
+        }
+        int r = read_along(recorder);
+        if (r)
+            return r;
+        if (hone_now_ns() >= progress_ns) {
+            show_progress(recorder, started_ns, false);
+            progress_ns = hone_now_ns() + PROGRESS_MS * 1000000ull;
+        }
+    }
+    return 0;
+}
+
+// The rest of what was written. Processes that still run are told to stop sampling.
+static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
+{
+    atomic_store(&recorder->launch.session.header->stop, 1);
+    int r = read_along(recorder);
+    if (r)
+        return r;
+    *ret_left_running = 0;
+    for (uint32_t i = 0; i < recorder->watched; i++) {
+        struct pollfd alive = {.fd = recorder->pidfds[i], .events = POLLIN};
+        if (alive.fd >= 0 && !recorder->collected.processes[i].ended && poll(&alive, 1, 0) == 0)
+            ++*ret_left_running;
+    }
+    hone_reader_all_dead(recorder->reader);
+    r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    return r ? r : hone_collect_status(&recorder->collected);
+}
+
+static int write_recording(struct recorder *recorder, struct hone_error *err)
+{
+    const struct hone_session_header *header = recorder->launch.session.header;
+    struct hone_recording recording = {
+        .options = &recorder->options,
+        .argv = recorder->argv,
+        .collected = &recorder->collected,
+        .started_realtime_ns = header->started_realtime_ns,
+        .started_monotonic_ns = header->started_monotonic_ns,
+        .duration_ns = hone_now_ns() - header->started_monotonic_ns,
+        .stopped_early = !recorder->program_ended,
+        .cpu_kernel_ns = recorder->cpu_kernel_ns,
+        .status = recorder->program_ended ? recorder->status : -1,
+    };
+    int r = finish_reading(recorder, &recording.left_running);
+    if (r)
+        return hone_error_set(err, r, "cannot read the session");
+    show_progress(recorder, header->started_monotonic_ns, true);
+    recording.losses = hone_reader_losses(recorder->reader);
+    recording.chunks_refused = atomic_load(&header->chunks_refused);
+    recording.processes_refused = atomic_load(&header->processes_refused);
+    recording.back_error = recorder->launch.session.back_error;
+
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
+    r = hone_recording_profile(&recording, &profile, err);
+    if (r)
+        return r;
+    char path[PATH_MAX + 16];
+    (void)snprintf(path, sizeof path, "%s/cpu.prof", recorder->directory);
+    r = hone_profile_write(profile, path, err);
+    if (!r)
+        r = hone_recording_session(&recording, recorder->directory, err);
+    if (r)
+        return r;
+    recorder->written = true;
+    if (recorder->options.finished)
+        recorder->options.finished(recorder->options.context, recorder->directory, profile);
+    return 0;
+}
+
+// After the recording's time: the program goes on, and we stand in its place until it ends.
+static void wait_for_program(struct recorder *recorder)
+{
+    while (!recorder->program_ended) {
+        struct epoll_event events[8];
+        int count = epoll_wait(recorder->epoll_fd, events, 8, -1);
+        for (int i = 0; i < count; i++) {
+            if (events[i].data.u32 == WATCH_PROGRAM)
+                program_died(recorder);
+            else if (events[i].data.u32 == WATCH_SIGNALS)
+                pass_on_signals(recorder);
+            else
+                process_died(recorder, events[i].data.u32);
+        }
+    }
+}
+
+// --- the whole -----------------------------------------------------------------------------------
+
+static void set_defaults(struct hone_capture_options *to, const struct hone_capture_options *from)
+{
+    size_t size = from->size < sizeof *to ? from->size : sizeof *to;
+    memset(to, 0, sizeof *to);
+    memcpy(to, from, size);
+    if (!to->cpu_hz)
+        to->cpu_hz = 1000;
+    if (!to->memory_bytes)
+        to->memory_bytes = 256 << 20;
+    if (!to->stack_max)
+        to->stack_max = 512;
+}
+
+static int prepare(struct recorder *recorder, const sigset_t *signals, struct hone_error *err)
+{
+    const struct hone_session_config config = {
+        .cpu_period_ns = 1000000000 / recorder->options.cpu_hz,
+        .cpu_engine = recorder->options.engine,
+        .stack_max = recorder->options.stack_max,
+    };
+    uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
+    if (chunks < CHUNKS_SMALLEST)
+        chunks = CHUNKS_SMALLEST;
+    if (chunks > HONE_CHUNKS_MAX)
+        chunks = HONE_CHUNKS_MAX;
+    int r = hone_launch_session(&recorder->launch, (uint32_t)chunks, &config, err);
+    if (r)
+        return r;
+    r = hone_reader_open(recorder->launch.session.header, recorder->launch.session.bytes,
+                         &recorder->reader);
+    if (!r)
+        r = hone_collect_init(&recorder->collected);
+    if (!r) {
+        recorder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+        recorder->signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (recorder->epoll_fd < 0 || recorder->signal_fd < 0)
+            r = -errno;
+    }
+    if (!r)
+        r = watch(recorder, recorder->signal_fd, WATCH_SIGNALS);
+    return r ? hone_error_set(err, r, "cannot prepare the recording") : 0;
+}
+
+// Positive outcomes of target.h as the shell's statuses; the rest is a failure of ours.
+static int as_outcome(int r)
+{
+    switch (r) {
+    case HONE_TARGET_MISSING:
+        return HONE_CAPTURE_NOT_FOUND;
+    case HONE_TARGET_UNRUNNABLE:
+        return HONE_CAPTURE_NOT_RUNNABLE;
+    case HONE_TARGET_UNPRELOADABLE:
+        return -EPERM;
+    default:
+        return r;
+    }
+}
+
+static int run(struct recorder *recorder, struct hone_capture_result *ret, struct hone_error *err)
+{
+    sigset_t signals, mask;
+    fill_signals(&signals);
+    if (sigprocmask(SIG_BLOCK, &signals, &mask))
+        return hone_error_set(err, -errno, "cannot prepare the recording");
+    int r = prepare(recorder, &signals, err);
+    if (!r)
+        r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
+    if (r)
+        return as_outcome(r);
+    ret->started = true;
+    err->code = 0;
+    r = watch(recorder, recorder->launch.pidfd, WATCH_PROGRAM);
+    if (!r)
+        r = record(recorder);
+    if (r)
+        (void)hone_error_set(err, r, "recording stopped");
+    else
+        (void)write_recording(recorder, err);
+    // Whatever became of the recording, the program is waited for.
+    wait_for_program(recorder);
+    ret->status = recorder->status;
+    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
+    return 0;
+}
+
+int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
+                     struct hone_capture_result *ret, struct hone_error *err)
+{
+    HONE_CLEANUP(recorder_done)
+    struct recorder recorder = {
+        .argv = argv,
+        .launch = {.session = {.fd = -1}, .pidfd = -1},
+        .epoll_fd = -1,
+        .signal_fd = -1,
+    };
+    *ret = (struct hone_capture_result){0};
+    set_defaults(&recorder.options, options);
+    char path[PATH_MAX];
+    int r = hone_target_check(argv[0], path, sizeof path, err);
+    if (r)
+        return as_outcome(r);
+    r = hone_recording_directory(&recorder.options, argv[0], recorder.directory,
+                                 sizeof recorder.directory, err);
+    if (r)
+        return r;
+    r = run(&recorder, ret, err);
+    if (!recorder.written)
+        (void)rmdir(recorder.directory); // empty: nothing was recorded
+    return r;
+}

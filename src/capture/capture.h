@@ -1,0 +1,65 @@
+// capture: records programs. Starts one with libhone.so inside, follows it and its children while
+// they write into the session, and leaves a folder with one profile per type and session.json.
+//
+//     struct hone_capture_options options = {.size = sizeof options, .cpu_hz = 1000};
+//     struct hone_capture_result result;
+//     int r = hone_capture_run(&options, argv, &result, &err);
+//
+// It promises that the program keeps its streams, signals and exit status, that no profile is
+// written that is wrong, and that each says what it lost. It leaves showing profiles to view/.
+#ifndef HONE_CAPTURE_CAPTURE_H
+#define HONE_CAPTURE_CAPTURE_H
+
+#include "base/error.h"
+#include "session/layout.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hone_profile;
+
+// What is going on, for a progress line.
+struct hone_capture_progress {
+    uint64_t elapsed_ns;
+    uint64_t samples;
+    uint32_t processes; // that are being recorded
+    bool working;       // the program has ended, names are being looked up
+};
+
+// Zero means default.
+struct hone_capture_options {
+    size_t size;
+    uint64_t cpu_hz;         // samples per second of CPU time (1000)
+    uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
+    enum hone_engine engine; // (the best that works)
+    const char *directory;   // to create (profiles/<program>_<date>_<time>)
+    uint64_t memory_bytes;   // of the session, at most (256 MiB)
+    uint32_t stack_max;      // frames kept of a stack (512)
+    const char *version;     // of hone, for session.json
+    void (*progress)(void *context, const struct hone_capture_progress *progress); // (none)
+    // The profiles are written. Called before the program has ended when duration_ns was reached.
+    void (*finished)(void *context, const char *directory, const struct hone_profile *cpu);
+    void *context;
+};
+
+struct hone_capture_result {
+    int status; // of the program, as wait() gives it
+    bool started;
+};
+
+// A positive outcome: the program was not run; these are a shell's exit statuses for it.
+enum { HONE_CAPTURE_NOT_RUNNABLE = 126, HONE_CAPTURE_NOT_FOUND = 127 };
+
+// Runs argv and records it. Returns 0 when it ran: result->status says how it ended, also when
+// something went wrong with the profile later and err is filled (err->code is then not 0).
+// Otherwise one of the outcomes above, or a negative errno, with err filled.
+int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
+                     struct hone_capture_result *ret, struct hone_error *err);
+
+// "perf-trap", …, as session.json and options spell it.
+const char *hone_capture_engine_name(enum hone_engine engine);
+
+#endif

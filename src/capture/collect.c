@@ -1,0 +1,407 @@
+#include "capture/collect.h"
+
+#include "base/file.h"
+#include "core/hash.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What is known of a process only while it lives.
+struct live {
+    bool used;
+    uint32_t process; // in collected->processes
+    struct live_module {
+        uint32_t module;
+        uint32_t index; // the process's number for it
+        uint64_t start, end, bias;
+        bool gone;
+    } * modules;
+    uint32_t module_count, module_room;
+    uint32_t *threads; // by the process's index: in collected->threads, plus one
+    uint32_t thread_room;
+    uint32_t *stacks; // by the process's id: in collected->stacks, plus one
+    uint32_t stack_room;
+    uint32_t last_module; // a hint: neighbouring frames are of one module
+};
+
+struct hone_collect_state {
+    int status;
+    struct live *live; // by the reader's number
+    uint32_t live_room;
+    struct hone_table modules, places, stacks, samples;
+    uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
+        sample_room;
+    uint32_t *scratch; // places of one stack
+};
+
+// Room for `need` items in an array, doubling.
+static bool reserve(struct hone_collect_state *state, void *array, uint32_t *room, uint64_t need,
+                    size_t size)
+{
+    void **at = array;
+    if (need <= *room)
+        return true;
+    uint64_t larger = *room ? *room * 2ull : 64;
+    while (larger < need)
+        larger *= 2;
+    void *memory = larger > UINT32_MAX ? NULL : realloc(*at, larger * size);
+    if (!memory) {
+        state->status = -ENOMEM;
+        return false;
+    }
+    memset((char *)memory + *room * size, 0, (larger - *room) * size);
+    *at = memory;
+    *room = (uint32_t)larger;
+    return true;
+}
+
+int hone_collect_init(struct hone_collected *collected)
+{
+    *collected = (struct hone_collected){.state = calloc(1, sizeof *collected->state)};
+    if (!collected->state)
+        return -ENOMEM;
+    collected->state->scratch = calloc(HONE_STACK_MAX, sizeof *collected->state->scratch);
+    if (!collected->state->scratch ||
+        !reserve(collected->state, &collected->modules, &collected->state->module_room, 1,
+                 sizeof *collected->modules)) {
+        hone_collect_done(collected);
+        return -ENOMEM;
+    }
+    collected->modules[HONE_NO_MODULE].path = "";
+    collected->module_count = 1;
+    return 0;
+}
+
+static void live_done(struct live *live)
+{
+    free(live->modules);
+    free(live->threads);
+    free(live->stacks);
+    *live = (struct live){0};
+}
+
+void hone_collect_done(struct hone_collected *collected)
+{
+    struct hone_collect_state *state = collected->state;
+    if (state) {
+        for (uint32_t i = 0; i < state->live_room; i++)
+            live_done(&state->live[i]);
+        free(state->live);
+        free(state->scratch);
+        hone_table_done(&state->modules);
+        hone_table_done(&state->places);
+        hone_table_done(&state->stacks);
+        hone_table_done(&state->samples);
+        free(state);
+    }
+    free(collected->modules);
+    free(collected->places);
+    free(collected->frames);
+    free(collected->stacks);
+    free(collected->threads);
+    free(collected->processes);
+    free(collected->samples);
+    hone_arena_done(&collected->arena);
+    *collected = (struct hone_collected){0};
+}
+
+int hone_collect_status(const struct hone_collected *collected)
+{
+    return collected->state->status;
+}
+
+static struct live *live_of(struct hone_collected *collected, uint32_t process)
+{
+    struct hone_collect_state *state = collected->state;
+    return process < state->live_room && state->live[process].used ? &state->live[process] : NULL;
+}
+
+// --- processes and threads -----------------------------------------------------------------------
+
+static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    if (!reserve(state, &state->live, &state->live_room, (uint64_t)number + 1,
+                 sizeof *state->live) ||
+        !reserve(state, &collected->processes, &state->process_room,
+                 (uint64_t)collected->process_count + 1, sizeof *collected->processes))
+        return;
+    struct hone_collected_process *process = &collected->processes[collected->process_count];
+    *process =
+        (struct hone_collected_process){.number = number, .pid = facts->pid, .facts = *facts};
+    const char *slash = strrchr(facts->path, '/');
+    (void)snprintf(process->name, sizeof process->name, "%.*s", (int)sizeof process->name - 1,
+                   slash ? slash + 1 : facts->path);
+    state->live[number] = (struct live){.used = true, .process = collected->process_count++};
+}
+
+static void on_process_end(void *context, uint32_t number, const struct hone_process_facts *facts)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    if (!live)
+        return;
+    collected->processes[live->process].facts = *facts;
+    collected->processes[live->process].ended = true;
+    live_done(live);
+}
+
+static void on_exec(void *context, uint32_t number, const struct hone_record_exec *exec)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    if (!live)
+        return;
+    struct hone_collected_process *process = &collected->processes[live->process];
+    (void)snprintf(process->became, sizeof process->became, "%s", exec->path);
+}
+
+// The name that the thread has now: the kernel keeps it, so the thread itself need not be asked.
+static void read_thread_name(uint32_t pid, uint32_t tid, char name[16])
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
+    char *text = NULL;
+    size_t len = 0;
+    if (hone_file_read(path, 64, &text, &len, NULL) == 0 && len > 0) {
+        if (text[len - 1] == '\n')
+            text[len - 1] = '\0';
+        (void)snprintf(name, 16, "%s", text);
+    }
+    free(text);
+}
+
+static void on_thread(void *context, uint32_t number, const struct hone_record_thread *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct live *live = live_of(collected, number);
+    uint32_t index = record->record.small;
+    // Indices are given out one by one: one far beyond the others is not one of ours.
+    if (!live || index > live->thread_room * 2 + 65536 ||
+        !reserve(state, &live->threads, &live->thread_room, (uint64_t)index + 1,
+                 sizeof *live->threads) ||
+        !reserve(state, &collected->threads, &state->thread_room,
+                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
+        return;
+    struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
+    *thread =
+        (struct hone_collected_thread){.process = live->process, .tid = (uint32_t)record->tid};
+    memcpy(thread->name, record->name, sizeof thread->name);
+    thread->name[sizeof thread->name - 1] = '\0';
+    if (!thread->name[0])
+        read_thread_name(collected->processes[live->process].pid, thread->tid, thread->name);
+    live->threads[index] = collected->thread_count;
+}
+
+// --- modules -------------------------------------------------------------------------------------
+
+static uint32_t intern_module(struct hone_collected *collected,
+                              const struct hone_record_module *record)
+{
+    struct hone_collect_state *state = collected->state;
+    size_t path_len = strlen(record->path);
+    uint64_t hash = hone_table_hash(record->path, path_len, record->build_id_bytes);
+    hash = hone_table_hash(record->build_id, record->build_id_bytes, hash);
+    struct hone_table_probe probe = hone_table_probe(&state->modules, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->modules, &probe)) != HONE_TABLE_END) {
+        const struct hone_collected_module *module = &collected->modules[at];
+        if (strcmp(module->path, record->path) == 0 &&
+            module->build_id_bytes == record->build_id_bytes &&
+            memcmp(module->build_id, record->build_id, module->build_id_bytes) == 0)
+            return at;
+    }
+    const char *path = hone_arena_copy(&collected->arena, record->path, path_len + 1);
+    if (!path ||
+        !reserve(state, &collected->modules, &state->module_room,
+                 (uint64_t)collected->module_count + 1, sizeof *collected->modules) ||
+        hone_table_add(&state->modules, hash, collected->module_count)) {
+        state->status = -ENOMEM;
+        return HONE_NO_MODULE;
+    }
+    struct hone_collected_module *module = &collected->modules[collected->module_count];
+    *module = (struct hone_collected_module){.path = path,
+                                             .build_id_bytes = record->build_id_bytes,
+                                             .start = record->start,
+                                             .end = record->end,
+                                             .text_start = record->text_start,
+                                             .text_end = record->text_end,
+                                             .text_offset = record->text_offset,
+                                             .bias = record->bias};
+    memcpy(module->build_id, record->build_id, sizeof module->build_id);
+    return collected->module_count++;
+}
+
+static void on_module(void *context, uint32_t number, const struct hone_record_module *record)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    if (!live || !reserve(collected->state, &live->modules, &live->module_room,
+                          (uint64_t)live->module_count + 1, sizeof *live->modules))
+        return;
+    live->modules[live->module_count++] =
+        (struct live_module){.module = intern_module(collected, record),
+                             .index = record->record.small,
+                             .start = record->start,
+                             .end = record->end,
+                             .bias = record->bias};
+}
+
+static void on_module_gone(void *context, uint32_t number,
+                           const struct hone_record_module_gone *record)
+{
+    struct live *live = live_of(context, number);
+    for (uint32_t i = 0; live && i < live->module_count; i++)
+        if (live->modules[i].index == record->record.small)
+            live->modules[i].gone = true;
+}
+
+// The module that holds an address; a live one before one that is gone, the newest first.
+static const struct live_module *find_module(struct live *live, uint64_t address)
+{
+    if (live->last_module < live->module_count) {
+        const struct live_module *hint = &live->modules[live->last_module];
+        if (!hint->gone && address >= hint->start && address < hint->end)
+            return hint;
+    }
+    const struct live_module *gone = NULL;
+    for (uint32_t i = live->module_count; i-- > 0;) {
+        const struct live_module *module = &live->modules[i];
+        if (address < module->start || address >= module->end)
+            continue;
+        if (!module->gone) {
+            live->last_module = i;
+            return module;
+        }
+        if (!gone)
+            gone = module;
+    }
+    return gone;
+}
+
+// --- stacks and samples --------------------------------------------------------------------------
+
+static uint32_t intern_place(struct hone_collected *collected, struct live *live, uint64_t address)
+{
+    struct hone_collect_state *state = collected->state;
+    const struct live_module *module = find_module(live, address);
+    struct hone_collected_place place = {.address = address};
+    if (module)
+        place = (struct hone_collected_place){module->module, address - module->bias};
+    uint64_t hash =
+        hone_hash_fold(place.address ^ 0x9e3779b97f4a7c15u, 0xa0761d6478bd642fu + place.module);
+    struct hone_table_probe probe = hone_table_probe(&state->places, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->places, &probe)) != HONE_TABLE_END)
+        if (collected->places[at].address == place.address &&
+            collected->places[at].module == place.module)
+            return at;
+    if (!reserve(state, &collected->places, &state->place_room,
+                 (uint64_t)collected->place_count + 1, sizeof *collected->places) ||
+        hone_table_add(&state->places, hash, collected->place_count)) {
+        state->status = -ENOMEM;
+        return 0;
+    }
+    collected->places[collected->place_count] = place;
+    return collected->place_count++;
+}
+
+static uint32_t intern_stack(struct hone_collected *collected, const uint32_t *frames,
+                             uint32_t count, enum hone_stack_end end)
+{
+    struct hone_collect_state *state = collected->state;
+    uint64_t hash = hone_table_hash(frames, count * sizeof *frames, end);
+    struct hone_table_probe probe = hone_table_probe(&state->stacks, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->stacks, &probe)) != HONE_TABLE_END) {
+        const struct hone_collected_stack *stack = &collected->stacks[at];
+        if (stack->count == count && stack->end == end &&
+            memcmp(collected->frames + stack->first, frames, count * sizeof *frames) == 0)
+            return at;
+    }
+    if (!reserve(state, &collected->stacks, &state->stack_room,
+                 (uint64_t)collected->stack_count + 1, sizeof *collected->stacks) ||
+        !reserve(state, &collected->frames, &state->frame_room,
+                 (uint64_t)collected->frame_count + count, sizeof *collected->frames) ||
+        hone_table_add(&state->stacks, hash, collected->stack_count)) {
+        state->status = -ENOMEM;
+        return 0;
+    }
+    memcpy(collected->frames + collected->frame_count, frames, count * sizeof *frames);
+    collected->stacks[collected->stack_count] =
+        (struct hone_collected_stack){collected->frame_count, count, end};
+    collected->frame_count += count;
+    return collected->stack_count++;
+}
+
+static void on_stack(void *context, uint32_t number, const struct hone_record_stack *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct live *live = live_of(collected, number);
+    uint32_t id = record->record.small;
+    if (!live || id > live->stack_room * 2ull + 65536 ||
+        !reserve(state, &live->stacks, &live->stack_room, (uint64_t)id + 1, sizeof *live->stacks))
+        return;
+    for (uint32_t i = 0; i < record->count; i++)
+        state->scratch[i] = intern_place(collected, live, record->addresses[i]);
+    enum hone_stack_end end = record->end < HONE_STACK_ENDS ? record->end : HONE_STACK_BAD_RULE;
+    live->stacks[id] = intern_stack(collected, state->scratch, record->count, end) + 1;
+}
+
+static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct live *live = live_of(collected, number);
+    if (!live)
+        return;
+    uint32_t thread_index = record->record.small;
+    if (record->stack >= live->stack_room || !live->stacks[record->stack] ||
+        thread_index >= live->thread_room || !live->threads[thread_index]) {
+        collected->unknown_stacks++;
+        return;
+    }
+    uint32_t stack = live->stacks[record->stack] - 1;
+    uint32_t thread = live->threads[thread_index] - 1;
+    if (!collected->first_ns || record->time_ns < collected->first_ns)
+        collected->first_ns = record->time_ns;
+    if (record->time_ns > collected->last_ns)
+        collected->last_ns = record->time_ns;
+
+    uint64_t hash =
+        hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u, 0xe7037ed1a0b428dbu);
+    struct hone_table_probe probe = hone_table_probe(&state->samples, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->samples, &probe)) != HONE_TABLE_END) {
+        struct hone_collected_sample *sample = &collected->samples[at];
+        if (sample->thread == thread && sample->stack == stack) {
+            sample->samples++;
+            sample->cpu_ns += record->cpu_ns;
+            return;
+        }
+    }
+    if (!reserve(state, &collected->samples, &state->sample_room,
+                 (uint64_t)collected->sample_count + 1, sizeof *collected->samples) ||
+        hone_table_add(&state->samples, hash, collected->sample_count)) {
+        state->status = -ENOMEM;
+        return;
+    }
+    collected->samples[collected->sample_count++] =
+        (struct hone_collected_sample){thread, stack, 1, record->cpu_ns};
+}
+
+const struct hone_reader_events hone_collect_events = {
+    .process = on_process,
+    .process_end = on_process_end,
+    .module = on_module,
+    .module_gone = on_module_gone,
+    .thread = on_thread,
+    .stack = on_stack,
+    .cpu = on_cpu,
+    .exec = on_exec,
+};

@@ -1,0 +1,90 @@
+// Gathers what the processes of a session wrote into one table of samples, in the terms of files
+// instead of processes: an address becomes a place in a module's file, so the same stack in two
+// processes is one. A process that ended leaves only its share of the tables, so a recording of
+// ten thousand short processes stays small.
+#ifndef HONE_CAPTURE_COLLECT_H
+#define HONE_CAPTURE_COLLECT_H
+
+#include "base/arena.h"
+#include "base/table.h"
+#include "session/reader.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// A file that was mapped as code, in whatever processes.
+struct hone_collected_module {
+    const char *path;
+    unsigned char build_id[39];
+    uint8_t build_id_bytes;
+    uint64_t start, end;           // in the first process that had it
+    uint64_t text_start, text_end; // the same
+    uint64_t text_offset;
+    uint64_t bias;
+};
+
+enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
+
+// A place in a module: an address as the module's file counts. Without module: as in the process.
+struct hone_collected_place {
+    uint32_t module;
+    uint64_t address;
+};
+
+struct hone_collected_stack {
+    uint32_t first; // in frames[]
+    uint32_t count;
+    enum hone_stack_end end;
+};
+
+struct hone_collected_thread {
+    uint32_t process;
+    uint32_t tid;
+    char name[16]; // empty when nobody could say
+};
+
+struct hone_collected_process {
+    uint32_t number; // of the reader
+    uint32_t pid;
+    char name[32];
+    char became[HONE_PROCESS_PATH];  // program that it exec'ed and that did not report; or empty
+    struct hone_process_facts facts; // at its end, or the latest
+    bool ended;
+};
+
+struct hone_collected_sample {
+    uint32_t thread;
+    uint32_t stack;
+    uint64_t samples;
+    uint64_t cpu_ns;
+};
+
+struct hone_collected {
+    struct hone_arena arena; // paths
+
+    struct hone_collected_module *modules;
+    struct hone_collected_place *places;
+    uint32_t *frames; // of stacks, leaf first: places
+    struct hone_collected_stack *stacks;
+    struct hone_collected_thread *threads;
+    struct hone_collected_process *processes;
+    struct hone_collected_sample *samples;
+    uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
+        sample_count;
+    uint64_t first_ns, last_ns; // of samples, monotonic
+    uint64_t unknown_stacks;    // samples whose stack never arrived
+
+    struct hone_collect_state *state; // private
+};
+
+// Returns 0 or -ENOMEM.
+int hone_collect_init(struct hone_collected *collected);
+void hone_collect_done(struct hone_collected *collected);
+
+// For hone_reader_poll(), with the struct hone_collected as context.
+extern const struct hone_reader_events hone_collect_events;
+
+// 0, or -ENOMEM when something could not be kept: then the recording is incomplete.
+int hone_collect_status(const struct hone_collected *collected);
+
+#endif

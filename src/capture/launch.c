@@ -1,0 +1,224 @@
+#include "capture/launch.h"
+
+#include "base/cleanup.h"
+#include "capture/target.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Removes a session's folder with what lies in it.
+static void remove_folder(const char *path)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        if (entry->d_name[0] != '.')
+            (void)unlinkat(dirfd(folder), entry->d_name, 0);
+    (void)closedir(folder);
+    (void)rmdir(path);
+}
+
+// A hone that was killed leaves its session behind; memory is too dear for that.
+static void sweep(const char *root)
+{
+    DIR *folder = opendir(root);
+    if (!folder)
+        return;
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        int pid;
+        char after;
+        if (sscanf(entry->d_name, "hone.%d%c", &pid, &after) != 2 || after != '.')
+            continue;
+        char path[PATH_MAX];
+        struct stat st;
+        if (kill(pid, 0) == 0 || errno != ESRCH ||
+            (size_t)snprintf(path, sizeof path, "%s/%s", root, entry->d_name) >= sizeof path ||
+            lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+            continue;
+        remove_folder(path);
+    }
+    (void)closedir(folder);
+}
+
+static int make_in(const char *root, struct hone_launch *launch, uint32_t chunk_count,
+                   const struct hone_session_config *config)
+{
+    sweep(root);
+    int n =
+        snprintf(launch->folder, sizeof launch->folder, "%s/hone.%d.XXXXXX", root, (int)getpid());
+    if (n < 0 || (size_t)n >= sizeof launch->folder - 32)
+        return -ENAMETOOLONG;
+    if (!mkdtemp(launch->folder)) {
+        launch->folder[0] = '\0';
+        return -errno;
+    }
+    // Others may pass through but not list: a program that changes its user still finds the file,
+    // for it knows the name, which nobody can guess.
+    uint64_t name;
+    int r = chmod(launch->folder, 0711) ? -errno : 0;
+    if (!r && getrandom(&name, sizeof name, 0) != sizeof name)
+        r = -EIO;
+    if (!r) {
+        (void)snprintf(launch->file, sizeof launch->file, "%.*s/%016" PRIx64,
+                       (int)sizeof launch->file - 32, launch->folder, name);
+        r = hone_session_create(launch->file, chunk_count, config, &launch->session);
+    }
+    if (r) {
+        (void)rmdir(launch->folder);
+        launch->folder[0] = '\0';
+    }
+    return r;
+}
+
+// Where libhone.so lies: beside the program when that was built and not installed, else where it
+// was installed to, also when the whole tree was moved.
+static int find_library(char *ret, size_t size, struct hone_error *err)
+{
+    char self[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (len < 0)
+        return hone_error_set(err, -errno, "cannot find libhone.so");
+    self[len] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    static const char *const places[] = {"libhone.so", "../" HONE_LIBDIR "/libhone.so",
+                                         "../lib/libhone.so"};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        char path[2 * PATH_MAX];
+        (void)snprintf(path, sizeof path, "%s/%s", self, places[i]);
+        char *real = realpath(path, NULL);
+        if (!real)
+            continue;
+        bool fits = strlen(real) < size;
+        if (fits)
+            (void)snprintf(ret, size, "%s", real);
+        free(real);
+        if (fits)
+            return 0;
+    }
+    (void)hone_error_set(err, -ENOENT, "cannot find libhone.so beside '%s'", self);
+    hone_error_hint(err, "build it with 'make build', or install hone again");
+    return -ENOENT;
+}
+
+int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
+                        const struct hone_session_config *config, struct hone_error *err)
+{
+    *launch = (struct hone_launch){.session = {.fd = -1}, .pidfd = -1};
+    int r = find_library(launch->library, sizeof launch->library, err);
+    if (r)
+        return r;
+    const char *temporary = getenv("TMPDIR");
+    const char *const roots[] = {"/dev/shm", temporary && temporary[0] == '/' ? temporary : "/tmp",
+                                 "/var/tmp"};
+    for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
+        r = make_in(roots[i], launch, chunk_count, config);
+        if (!r)
+            break;
+    }
+    if (r) {
+        (void)hone_error_set(err, r, "cannot make the session's memory in /dev/shm, %s or /var/tmp",
+                             roots[1]);
+        hone_error_hint(err, "free some 5 MB there, or name another place in $TMPDIR");
+        return r;
+    }
+    // The loader splits its list at spaces and colons; a link has none.
+    if (strpbrk(launch->library, " :\t\n")) {
+        char link[PATH_MAX];
+        (void)snprintf(link, sizeof link, "%.*s/libhone.so", (int)sizeof link - 16, launch->folder);
+        if (symlink(launch->library, link)) {
+            r = hone_error_set(err, -errno, "cannot preload '%s'", launch->library);
+            hone_launch_done(launch);
+            return r;
+        }
+        memcpy(launch->library, link, sizeof link);
+    }
+    return 0;
+}
+
+// Both variables, keeping what the user preloads himself behind ours.
+static int set_environment(const struct hone_launch *launch)
+{
+    const char *before = getenv("LD_PRELOAD");
+    char *preload = NULL;
+    int n = before && before[0] ? asprintf(&preload, "%s:%s", launch->library, before)
+                                : asprintf(&preload, "%s", launch->library);
+    if (n < 0)
+        return -ENOMEM;
+    int r =
+        setenv("LD_PRELOAD", preload, 1) || setenv("HONE_SESSION", launch->file, 1) ? -errno : 0;
+    free(preload);
+    return r;
+}
+
+// The child's part: becomes the program, or tells its parent through `told` why it could not.
+__attribute__((noreturn)) static void become(const struct hone_launch *launch, char *const argv[],
+                                             const sigset_t *mask, int told)
+{
+    int r = set_environment(launch);
+    if (!r) {
+        (void)sigprocmask(SIG_SETMASK, mask, NULL);
+        (void)execvp(argv[0], argv);
+        r = -errno;
+    }
+    (void)!write(told, &r, sizeof r);
+    _exit(127);
+}
+
+int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigset_t *mask,
+                      struct hone_error *err)
+{
+    int pair[2];
+    if (pipe2(pair, O_CLOEXEC))
+        return hone_error_set(err, -errno, "cannot start '%s'", argv[0]);
+    HONE_CLEANUP(hone_fd_closep) int hear = pair[0];
+    HONE_CLEANUP(hone_fd_closep) int tell = pair[1];
+    pid_t pid = fork();
+    if (pid < 0)
+        return hone_error_set(err, -errno, "cannot start '%s'", argv[0]);
+    if (pid == 0)
+        become(launch, argv, mask, tell);
+    (void)close(hone_fd_take(&tell));
+    int told = 0;
+    ssize_t got;
+    do
+        got = read(hear, &told, sizeof told);
+    while (got < 0 && errno == EINTR);
+    if (got == sizeof told) {
+        (void)waitpid(pid, NULL, 0);
+        (void)hone_error_set(err, told, "cannot run '%s'", argv[0]);
+        return told == -ENOENT ? HONE_TARGET_MISSING : HONE_TARGET_UNRUNNABLE;
+    }
+    launch->pid = pid;
+    launch->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (launch->pidfd < 0) {
+        int r = hone_error_set(err, -errno, "cannot watch '%s'", argv[0]);
+        hone_error_hint(err, "Linux 5.3 or later is needed");
+        return r;
+    }
+    return 0;
+}
+
+void hone_launch_done(struct hone_launch *launch)
+{
+    hone_session_close(&launch->session);
+    if (launch->pidfd >= 0)
+        (void)close(hone_fd_take(&launch->pidfd));
+    if (!launch->folder[0])
+        return;
+    remove_folder(launch->folder);
+    launch->folder[0] = '\0';
+}

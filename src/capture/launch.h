@@ -1,0 +1,35 @@
+// Starting a program with libhone.so inside: the session's file, the environment, the exec.
+#ifndef HONE_CAPTURE_LAUNCH_H
+#define HONE_CAPTURE_LAUNCH_H
+
+#include "base/error.h"
+#include "session/owner.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <sys/types.h>
+
+// The session's file, in a folder that only its owner can list.
+struct hone_launch {
+    struct hone_session session;
+    char folder[PATH_MAX];
+    char file[PATH_MAX];
+    char library[PATH_MAX];
+    pid_t pid;
+    int pidfd;
+};
+
+// Makes the session where there is room: in memory (/dev/shm), else under $TMPDIR or /tmp.
+int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
+                        const struct hone_session_config *config, struct hone_error *err);
+
+// Starts argv, its signals as they were in `mask`. Returns 0; a positive outcome of target.h when
+// the kernel would not run it; or a negative errno.
+int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigset_t *mask,
+                      struct hone_error *err);
+
+// Removes the session's file and folder. Processes that still run keep writing into memory that
+// nobody reads.
+void hone_launch_done(struct hone_launch *launch);
+
+#endif

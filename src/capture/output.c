@@ -1,0 +1,98 @@
+#include "capture/output.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+const char *hone_capture_engine_name(enum hone_engine engine)
+{
+    static const char *const names[HONE_ENGINES] = {
+        [HONE_ENGINE_NONE] = "none",
+        [HONE_ENGINE_PERF_TRAP] = "perf-trap",
+        [HONE_ENGINE_PERF_TRAP_USER] = "perf-trap-user",
+        [HONE_ENGINE_PERF_SIGNAL] = "perf-signal",
+        [HONE_ENGINE_PERF_SIGNAL_USER] = "perf-signal-user",
+        [HONE_ENGINE_THREAD_TIMER] = "thread-timer",
+        [HONE_ENGINE_PROCESS_TIMER] = "process-timer",
+    };
+    return engine < HONE_ENGINES ? names[engine] : "unknown";
+}
+
+void hone_recording_total(const struct hone_recording *recording, struct hone_recording_totals *ret)
+{
+    const struct hone_collected *collected = recording->collected;
+    *ret = (struct hone_recording_totals){0};
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        ret->engines[facts->engine]++;
+        ret->uncovered += facts->engine == HONE_ENGINE_NONE;
+        ret->lost_memory += facts->lost_memory;
+        ret->lost_busy += facts->lost_busy;
+        ret->lost_overrun += facts->lost_overrun;
+        ret->records_lost += facts->records_lost;
+        ret->stacks += facts->stacks;
+        ret->stack_repeats += facts->stack_repeats;
+        ret->frames += facts->frames;
+        ret->frame_misses += facts->frame_misses;
+        ret->frame_pointer += facts->frame_pointer;
+        ret->foreign_traps += facts->foreign_traps;
+        ret->threads += facts->threads;
+        ret->threads_uncovered += facts->threads_uncovered;
+    }
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[i];
+        enum hone_stack_end end = collected->stacks[sample->stack].end;
+        ret->samples += sample->samples;
+        ret->cpu_ns += sample->cpu_ns;
+        ret->truncated[end] += sample->samples;
+        if (end != HONE_STACK_COMPLETE)
+            ret->truncated_cpu_ns += sample->cpu_ns;
+    }
+}
+
+static int make_directory(const char *path, struct hone_error *err)
+{
+    if (mkdir(path, 0777) == 0)
+        return 0;
+    int r = -errno;
+    (void)hone_error_set(err, r, "cannot create '%s'", path);
+    if (r == -EEXIST)
+        hone_error_hint(err, "a recording never overwrites another; give a new name to -o");
+    else
+        hone_error_hint(err, "give a place that you can write to: -o DIR");
+    return r;
+}
+
+int hone_recording_directory(const struct hone_capture_options *options, const char *program,
+                             char *ret, size_t size, struct hone_error *err)
+{
+    if (options->directory) {
+        if ((size_t)snprintf(ret, size, "%s", options->directory) >= size)
+            return hone_error_set(err, -ENAMETOOLONG, "cannot create '%.80s…'", options->directory);
+        return make_directory(ret, err);
+    }
+    if (mkdir("profiles", 0777) && errno != EEXIST) {
+        int r = hone_error_set(err, -errno, "cannot create 'profiles' in this folder");
+        hone_error_hint(err, "give a place that you can write to: -o DIR");
+        return r;
+    }
+    const char *slash = strrchr(program, '/');
+    time_t now = time(NULL);
+    struct tm local;
+    char when[32];
+    (void)strftime(when, sizeof when, "%Y%m%d_%H%M%S", localtime_r(&now, &local));
+    // Two recordings of the same second get names of their own.
+    int r = -EEXIST;
+    for (int attempt = 1; r == -EEXIST && attempt <= 1000; attempt++) {
+        char suffix[16] = "";
+        if (attempt > 1)
+            (void)snprintf(suffix, sizeof suffix, "_%d", attempt);
+        if ((size_t)snprintf(ret, size, "profiles/%.200s_%s%s", slash ? slash + 1 : program, when,
+                             suffix) >= size)
+            return hone_error_set(err, -ENAMETOOLONG, "cannot create '%.80s…'", ret);
+        r = make_directory(ret, err);
+    }
+    return r;
+}

@@ -1,0 +1,56 @@
+// The folder of a recording: cpu.prof and session.json.
+#ifndef HONE_CAPTURE_OUTPUT_H
+#define HONE_CAPTURE_OUTPUT_H
+
+#include "capture/capture.h"
+#include "capture/collect.h"
+
+// All that is known when the recording is over.
+struct hone_recording {
+    const struct hone_capture_options *options; // with the defaults filled in
+    char *const *argv;
+    const struct hone_collected *collected;
+    uint64_t started_realtime_ns;
+    uint64_t started_monotonic_ns;
+    uint64_t duration_ns;
+    bool stopped_early;    // duration_ns was reached
+    uint32_t left_running; // processes that went on without us
+    struct hone_reader_losses losses;
+    uint64_t chunks_refused, processes_refused;
+    int back_error;         // why the session could not grow, or 0
+    uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
+    int status;             // of the program; -1 while it runs
+};
+
+// Sums over all processes.
+struct hone_recording_totals {
+    uint64_t samples, cpu_ns, periods;
+    uint64_t lost_memory, lost_busy, lost_overrun, records_lost;
+    uint64_t stacks, stack_repeats, frames, frame_misses, frame_pointer, foreign_traps;
+    uint64_t threads, threads_uncovered;
+    uint64_t truncated[HONE_STACK_ENDS]; // samples by how their stack ended
+    uint64_t truncated_cpu_ns;
+    uint32_t engines[HONE_ENGINES]; // processes by engine
+    uint32_t uncovered;             // processes that were not sampled
+};
+
+void hone_recording_total(const struct hone_recording *recording,
+                          struct hone_recording_totals *ret);
+
+// The CPU profile with names. The caller frees it.
+int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
+                           struct hone_error *err);
+
+// Adds the comments that the profile carries: engine, rates, losses, what was not covered.
+void hone_recording_comment(const struct hone_recording *recording, struct hone_profile *profile);
+
+// Creates options->directory, or profiles/<program>_<date>_<time>; never one that exists. Writes
+// its path (of size bytes).
+int hone_recording_directory(const struct hone_capture_options *options, const char *program,
+                             char *ret, size_t size, struct hone_error *err);
+
+// Writes session.json into the directory.
+int hone_recording_session(const struct hone_recording *recording, const char *directory,
+                           struct hone_error *err);
+
+#endif

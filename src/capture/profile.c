@@ -1,0 +1,318 @@
+// From the collected samples to a pprof profile: places get names.
+#include "capture/output.h"
+
+#include "base/cleanup.h"
+#include "core/core.h"
+#include "profile/profile.h"
+#include "symbol/symbol.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// What each collected thing has become in the profile.
+struct builder {
+    const struct hone_recording *recording;
+    struct hone_profile *profile;
+    struct hone_symbolizer *symbolizer;
+    struct hone_symbol_module **symbols; // by module
+    uint32_t *mappings;                  // by module
+    uint64_t *starts;                    // by module: where the mapping starts in the profile
+    uint32_t *locations;                 // by place
+    uint32_t *label_sets;                // by thread
+    uint32_t truncated;                  // location that stands for missing callers
+    uint32_t unknown_code;               // the function of addresses in no file
+};
+
+static void builder_done(struct builder *builder)
+{
+    hone_profile_free(builder->profile);
+    hone_symbolizer_free(builder->symbolizer);
+    free(builder->symbols);
+    free(builder->mappings);
+    free(builder->starts);
+    free(builder->locations);
+    free(builder->label_sets);
+}
+
+static uint32_t add_function(struct builder *builder, const char *name, const char *system_name,
+                             const char *file, uint32_t start_line)
+{
+    struct hone_profile *profile = builder->profile;
+    return hone_profile_add_function(profile,
+                                     &(struct hone_profile_function){
+                                         .name = hone_profile_intern(profile, name),
+                                         .system_name = hone_profile_intern(profile, system_name),
+                                         .file = hone_profile_intern(profile, file),
+                                         .start_line = start_line,
+                                     });
+}
+
+static const char *base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+// --- mappings ------------------------------------------------------------------------------------
+
+struct range {
+    uint64_t start, end;
+};
+
+// Where the module's addresses go in the profile. Processes load the same file at different places;
+// the profile has one: the first process's, or, where another module has taken that, the next free
+// one above.
+static uint64_t place_module(const struct hone_collected_module *module, struct range *taken,
+                             uint32_t *taken_count)
+{
+    uint64_t bytes = module->text_end - module->text_start;
+    uint64_t start = module->text_start;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (uint32_t i = 0; i < *taken_count; i++) {
+            if (start < taken[i].end && taken[i].start < start + bytes) {
+                start = (taken[i].end + 4095) & ~(uint64_t)4095;
+                moved = true;
+            }
+        }
+    }
+    taken[(*taken_count)++] = (struct range){start, start + bytes};
+    return start;
+}
+
+static int add_mapping(struct builder *builder, uint32_t index, uint64_t start)
+{
+    const struct hone_collected_module *module = &builder->recording->collected->modules[index];
+    struct hone_profile *profile = builder->profile;
+    char build_id[2 * sizeof module->build_id + 1] = "";
+    for (size_t i = 0; i < module->build_id_bytes; i++)
+        (void)snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
+    int r = hone_symbolizer_module(builder->symbolizer, module->path,
+                                   module->build_id_bytes ? module->build_id : NULL,
+                                   module->build_id_bytes, &builder->symbols[index]);
+    if (r)
+        return r;
+    const struct hone_symbol_facts *facts = hone_symbol_facts(builder->symbols[index]);
+    uint32_t flags = (facts->has_functions ? HONE_PROFILE_HAS_FUNCTIONS : 0) |
+                     (facts->has_filenames ? HONE_PROFILE_HAS_FILENAMES : 0) |
+                     (facts->has_line_numbers ? HONE_PROFILE_HAS_LINE_NUMBERS : 0) |
+                     (facts->has_inline_frames ? HONE_PROFILE_HAS_INLINE_FRAMES : 0);
+    builder->starts[index] = start;
+    builder->mappings[index] = hone_profile_add_mapping(
+        profile, &(struct hone_profile_mapping){
+                     .start = start,
+                     .limit = start + (module->text_end - module->text_start),
+                     .offset = module->text_offset,
+                     .file = hone_profile_intern(profile, module->path),
+                     .build_id = hone_profile_intern(profile, build_id),
+                     .flags = flags,
+                 });
+    return hone_profile_status(profile);
+}
+
+// Only modules that samples fell into; the program itself first, as pprof expects.
+static int add_mappings(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    HONE_CLEANUP(hone_freep) uint8_t *used = calloc(collected->module_count, 1);
+    HONE_CLEANUP(hone_freep)
+    struct range *taken = calloc(collected->module_count, sizeof *taken);
+    if (!used || !taken)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->place_count; i++)
+        used[collected->places[i].module] = 1;
+    if (collected->module_count > 1)
+        used[1] = 1;
+    uint32_t taken_count = 0;
+    for (uint32_t i = 1; i < collected->module_count; i++) {
+        if (!used[i])
+            continue;
+        uint64_t start = place_module(&collected->modules[i], taken, &taken_count);
+        int r = add_mapping(builder, i, start);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+// --- locations -----------------------------------------------------------------------------------
+
+static int add_named(struct builder *builder, struct hone_profile_location *location,
+                     const struct hone_symbol_frames *frames, uint32_t *ret)
+{
+    struct hone_profile_line few[16], *lines = few;
+    HONE_CLEANUP(hone_freep) struct hone_profile_line *many = NULL;
+    if (frames->count > HONE_ARRAY_LENGTH(few)) {
+        lines = many = calloc(frames->count, sizeof *many);
+        if (!many)
+            return -ENOMEM;
+    }
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct hone_symbol_function *function = frames->at[i].function;
+        lines[i] = (struct hone_profile_line){
+            .function = add_function(builder, function->name, function->system_name, function->file,
+                                     function->start_line),
+            .number = frames->at[i].line,
+            .column = frames->at[i].column,
+        };
+    }
+    location->lines = lines;
+    location->line_count = (uint32_t)frames->count;
+    *ret = hone_profile_add_location(builder->profile, location);
+    return hone_profile_status(builder->profile);
+}
+
+// A place that no symbol covers is named after its file, so that a view can show it and a reader
+// sees which file lacks symbols. The address stays in the location.
+static int add_nameless(struct builder *builder, struct hone_profile_location *location,
+                        const char *path, uint32_t *ret)
+{
+    char name[NAME_MAX + 16];
+    (void)snprintf(name, sizeof name, "[%s]", base_name(path));
+    // A file whose name is already in brackets, such as [vdso].
+    struct hone_profile_line line = {
+        .function =
+            add_function(builder, base_name(path)[0] == '[' ? base_name(path) : name, "", "", 0)};
+    if (!path[0])
+        line.function = builder->unknown_code;
+    location->lines = &line;
+    location->line_count = 1;
+    *ret = hone_profile_add_location(builder->profile, location);
+    return hone_profile_status(builder->profile);
+}
+
+static int add_location(struct builder *builder, const struct hone_collected_place *place,
+                        uint32_t *ret)
+{
+    const struct hone_collected_module *module =
+        &builder->recording->collected->modules[place->module];
+    struct hone_profile_location location = {.address = place->address};
+    if (place->module == HONE_NO_MODULE)
+        return add_nameless(builder, &location, "", ret);
+    location.mapping = builder->mappings[place->module];
+    // From the file's addresses to the process's, and from there to the profile's.
+    location.address =
+        place->address + module->bias - module->text_start + builder->starts[place->module];
+    struct hone_symbol_frames frames;
+    int r = hone_symbol_lookup(builder->symbols[place->module], place->address, &frames);
+    if (r < 0)
+        return r;
+    return r == 0 ? add_named(builder, &location, &frames, ret)
+                  : add_nameless(builder, &location, module->path, ret);
+}
+
+static int add_locations(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    for (uint32_t i = 0; i < collected->place_count; i++) {
+        int r = add_location(builder, &collected->places[i], &builder->locations[i]);
+        if (r)
+            return r;
+    }
+    struct hone_profile_line line = {.function = add_function(builder, "[truncated]", "", "", 0)};
+    builder->truncated = hone_profile_add_location(
+        builder->profile, &(struct hone_profile_location){.lines = &line, .line_count = 1});
+    return hone_profile_status(builder->profile);
+}
+
+// --- samples -------------------------------------------------------------------------------------
+
+static void add_labels(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    struct hone_profile *profile = builder->profile;
+    uint32_t process_key = hone_profile_intern(profile, "process");
+    uint32_t thread_key = hone_profile_intern(profile, "thread");
+    uint32_t pid_key = hone_profile_intern(profile, "pid");
+    uint32_t tid_key = hone_profile_intern(profile, "tid");
+    for (uint32_t i = 0; i < collected->thread_count; i++) {
+        const struct hone_collected_thread *thread = &collected->threads[i];
+        const struct hone_collected_process *process = &collected->processes[thread->process];
+        const char *thread_name = thread->name[0] ? thread->name : process->name;
+        const struct hone_profile_label labels[] = {
+            {.key = process_key, .text = hone_profile_intern(profile, process->name)},
+            {.key = thread_key, .text = hone_profile_intern(profile, thread_name)},
+            {.key = pid_key, .number = process->pid},
+            {.key = tid_key, .number = thread->tid},
+        };
+        builder->label_sets[i] =
+            hone_profile_add_label_set(profile, labels, HONE_ARRAY_LENGTH(labels));
+    }
+}
+
+static int add_samples(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    struct hone_profile *profile = builder->profile;
+    HONE_CLEANUP(hone_freep)
+    uint32_t *locations = calloc(HONE_STACK_MAX + 1, sizeof *locations);
+    HONE_CLEANUP(hone_freep)
+    uint32_t *stacks = calloc((size_t)collected->stack_count + 1, sizeof *stacks);
+    if (!locations || !stacks)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->stack_count; i++) {
+        const struct hone_collected_stack *stack = &collected->stacks[i];
+        uint32_t count = stack->count;
+        for (uint32_t frame = 0; frame < count; frame++)
+            locations[frame] = builder->locations[collected->frames[stack->first + frame]];
+        if (stack->end != HONE_STACK_COMPLETE)
+            locations[count++] = builder->truncated;
+        stacks[i] = hone_profile_add_stack(profile, locations, count);
+    }
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[i];
+        int64_t values[] = {(int64_t)sample->samples, (int64_t)sample->cpu_ns};
+        (void)hone_profile_add_sample_in_set(profile, stacks[sample->stack], values,
+                                             builder->label_sets[sample->thread]);
+    }
+    return hone_profile_status(profile);
+}
+
+int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
+                           struct hone_error *err)
+{
+    const struct hone_collected *collected = recording->collected;
+    HONE_CLEANUP(builder_done)
+    struct builder builder = {
+        .recording = recording,
+        .profile = hone_profile_new(),
+        .symbols = calloc(collected->module_count, sizeof(struct hone_symbol_module *)),
+        .mappings = calloc(collected->module_count, sizeof(uint32_t)),
+        .starts = calloc(collected->module_count, sizeof(uint64_t)),
+        .locations = calloc((size_t)collected->place_count + 1, sizeof(uint32_t)),
+        .label_sets = calloc((size_t)collected->thread_count + 1, sizeof(uint32_t)),
+    };
+    if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
+        !builder.locations || !builder.label_sets)
+        return hone_error_set(err, -ENOMEM, "cannot make the profile");
+    int r = hone_symbolizer_new(NULL, &builder.symbolizer, err);
+    if (r)
+        return r;
+    struct hone_profile *profile = builder.profile;
+    (void)hone_profile_add_type(profile, "samples", "count");
+    (void)hone_profile_add_type(profile, "cpu", "nanoseconds");
+    hone_profile_set_default_type(profile, "cpu");
+    hone_profile_set_period(profile, "cpu", "nanoseconds",
+                            (int64_t)(1000000000 / recording->options->cpu_hz));
+    profile->time_ns = (int64_t)recording->started_realtime_ns;
+    profile->duration_ns = (int64_t)recording->duration_ns;
+    builder.unknown_code = add_function(&builder, "[unknown code]", "", "", 0);
+    r = add_mappings(&builder);
+    if (!r)
+        r = add_locations(&builder);
+    if (!r) {
+        add_labels(&builder);
+        r = add_samples(&builder);
+    }
+    if (!r) {
+        hone_recording_comment(recording, profile);
+        r = hone_profile_status(profile);
+    }
+    if (r)
+        return hone_error_set(err, r, "cannot make the profile");
+    *ret = hone_take(builder.profile);
+    return 0;
+}

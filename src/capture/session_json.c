@@ -1,0 +1,161 @@
+// session.json: what ran, how it was recorded, what was lost. For people who wonder later and for
+// programs; all times in nanoseconds, unknown is null.
+#include "capture/output.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static void decrefp(json_t **value)
+{
+    json_decref(*value);
+}
+
+// Text of any bytes: what is no UTF-8 is shown as '?', for JSON knows nothing else.
+static json_t *text(const char *bytes)
+{
+    json_t *string = json_string(bytes);
+    if (string)
+        return string;
+    char clean[HONE_PROCESS_PATH * 2];
+    size_t len = 0;
+    for (; bytes[len] && len < sizeof clean - 1; len++)
+        clean[len] = (char)((unsigned char)bytes[len] < 0x80 ? bytes[len] : '?');
+    clean[len] = '\0';
+    return json_string(clean);
+}
+
+static json_t *number(uint64_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *number_or_null(uint64_t value)
+{
+    return value ? number(value) : json_null();
+}
+
+static json_t *process_json(const struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    uint64_t cpu_ns =
+        facts->cpu_total_ns > facts->cpu_before_ns ? facts->cpu_total_ns - facts->cpu_before_ns : 0;
+    return json_pack("{s:i, s:i, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",      //
+                     "pid", (int)process->pid, "parent_pid", (int)facts->parent_pid, //
+                     "program", text(facts->path), "forked", (int)facts->forked,     //
+                     "engine", hone_capture_engine_name(facts->engine),              //
+                     "engine_reason", facts->reason[0] ? text(facts->reason) : json_null(),
+                     "became", process->became[0] ? text(process->became) : json_null(), //
+                     "threads", number(facts->threads), "samples", number(facts->samples), "cpu_ns",
+                     number_or_null(cpu_ns), //
+                     "cpu_before_probe_ns", number(facts->cpu_before_ns));
+}
+
+static json_t *losses_json(const struct hone_recording *recording,
+                           const struct hone_recording_totals *totals)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+                     "samples_without_memory", number(totals->lost_memory), "samples_while_busy",
+                     number(totals->lost_busy), "samples_without_stack",
+                     number(recording->collected->unknown_stacks), "records_unfinished",
+                     number(recording->losses.unfinished), "records_broken",
+                     number(recording->losses.broken), "periods_merged",
+                     number(totals->lost_overrun), "threads_not_covered",
+                     number(totals->threads_uncovered), "processes_not_covered",
+                     number(recording->processes_refused + totals->uncovered));
+}
+
+static json_t *stacks_json(const struct hone_recording_totals *totals)
+{
+    static const char *const ends[HONE_STACK_ENDS] = {
+        "complete", "too_deep", "no_rule", "unreadable", "bad_frame", "bad_rule", "unknown_module",
+    };
+    json_t *stacks = json_object();
+    for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
+        (void)json_object_set_new(stacks, ends[end], number(totals->truncated[end]));
+    return stacks;
+}
+
+static json_t *machine_json(void)
+{
+    struct utsname name;
+    if (uname(&name))
+        return json_null();
+    return json_pack("{s:s, s:s, s:s, s:s}", "system", name.sysname, "kernel", name.release,
+                     "machine", name.machine, "host", name.nodename);
+}
+
+static json_t *command_json(char *const *argv)
+{
+    json_t *command = json_array();
+    for (; command && *argv; argv++)
+        (void)json_array_append_new(command, text(*argv));
+    return command;
+}
+
+static json_t *status_json(const struct hone_recording *recording)
+{
+    int status = recording->status;
+    if (status == -1)
+        return json_null();
+    if (WIFSIGNALED(status))
+        return json_pack("{s:i}", "signal", WTERMSIG(status));
+    return json_pack("{s:i}", "status", WEXITSTATUS(status));
+}
+
+static json_t *time_json(uint64_t realtime_ns)
+{
+    time_t seconds = (time_t)(realtime_ns / 1000000000);
+    struct tm utc;
+    char when[32];
+    (void)strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &utc));
+    return json_string(when);
+}
+
+int hone_recording_session(const struct hone_recording *recording, const char *directory,
+                           struct hone_error *err)
+{
+    const struct hone_collected *collected = recording->collected;
+    struct hone_recording_totals totals;
+    hone_recording_total(recording, &totals);
+    json_t *processes = json_array();
+    for (uint32_t i = 0; i < collected->process_count; i++)
+        (void)json_array_append_new(processes, process_json(&collected->processes[i]));
+    HONE_CLEANUP(decrefp)
+    json_t *session = json_pack(
+        "{s:s, s:i, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, s:o, s:o}, "
+        "s:o, s:o, s:o}", //
+        "hone", recording->options->version ? recording->options->version : "", "format", 1,
+        "command", command_json(recording->argv), "machine", machine_json(), "started",
+        time_json(recording->started_realtime_ns), "duration_ns", number(recording->duration_ns),
+        "stopped_before_the_program", (int)recording->stopped_early, "program_ended",
+        status_json(recording), "processes_left_running", number(recording->left_running),
+        "program_cpu_ns", number_or_null(recording->cpu_kernel_ns), //
+        "cpu",                                                      //
+        "file", "cpu.prof", "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
+        totals.cpu_ns ? (double)totals.samples * 1e9 / (double)totals.cpu_ns : 0.0, "samples",
+        number(totals.samples), "cpu_ns", number(totals.cpu_ns), "stacks", stacks_json(&totals),
+        "losses", losses_json(recording, &totals), //
+        "unwinder",
+        json_pack("{s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
+                  number(totals.frame_misses), "stacks_written", number(totals.stacks),
+                  "stacks_repeated", number(totals.stack_repeats), "samples_by_frame_pointer",
+                  number(totals.frame_pointer)),
+        "processes", processes);
+    char *bytes = session ? json_dumps(session, JSON_INDENT(2)) : NULL;
+    if (!bytes)
+        return hone_error_set(err, -ENOMEM, "cannot write '%s/session.json'", directory);
+    char path[PATH_MAX];
+    int r = -ENAMETOOLONG;
+    if ((size_t)snprintf(path, sizeof path, "%s/session.json", directory) < sizeof path)
+        r = hone_file_write(path, bytes, strlen(bytes), err);
+    free(bytes);
+    return r;
+}

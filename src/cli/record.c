@@ -1,0 +1,238 @@
+// hone record: runs a program and records it. What the program prints and how it ends stay its own;
+// ours is a progress line on a terminal and a short table at the end, both on stderr.
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "capture/capture.h"
+#include "profile/profile.h"
+#include "view/text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct record_options {
+    const char *directory;
+    int64_t rate_hz;
+    int64_t duration_ns;
+    int64_t memory_bytes;
+    int64_t depth;
+    unsigned types;
+    unsigned engine;
+    bool quiet;
+};
+
+static const struct hone_choice engines[] = {
+    {"auto", HONE_ENGINE_NONE, false},
+    {"perf-trap", HONE_ENGINE_PERF_TRAP, false},
+    {"perf-trap-user", HONE_ENGINE_PERF_TRAP_USER, false},
+    {"perf-signal", HONE_ENGINE_PERF_SIGNAL, false},
+    {"perf-signal-user", HONE_ENGINE_PERF_SIGNAL_USER, false},
+    {"thread-timer", HONE_ENGINE_THREAD_TIMER, false},
+    {"process-timer", HONE_ENGINE_PROCESS_TIMER, false},
+    {0},
+};
+
+static const struct hone_option options[] = {
+    {.name = "output",
+     .letter = 'o',
+     .kind = HONE_OPTION_TEXT,
+     .value = "DIR",
+     .complete = "directory",
+     .at = offsetof(struct record_options, directory),
+     .help = "folder to create for the recording (profiles/PROGRAM_DATE_TIME)"},
+    {.name = "types",
+     .letter = 't',
+     .kind = HONE_OPTION_SET,
+     .value = "LIST",
+     .initial = "cpu",
+     .choices = hone_type_choices,
+     .at = offsetof(struct record_options, types),
+     .help = "what to record: cpu"},
+    {.name = "frequency",
+     .letter = 'F',
+     .kind = HONE_OPTION_COUNT,
+     .value = "HZ",
+     .initial = "1000",
+     .minimum = 1,
+     .maximum = 20000,
+     .at = offsetof(struct record_options, rate_hz),
+     .help = "samples per second of CPU time"},
+    {.name = "duration",
+     .letter = 'd',
+     .kind = HONE_OPTION_TIME,
+     .value = "TIME",
+     .at = offsetof(struct record_options, duration_ns),
+     .help = "stop recording after this time (30s, 5m, 1h) and let the program go on; 0 is until "
+             "it ends"},
+    {.name = "depth",
+     .kind = HONE_OPTION_COUNT,
+     .value = "FRAMES",
+     .initial = "512",
+     .minimum = 1,
+     .maximum = HONE_STACK_MAX,
+     .at = offsetof(struct record_options, depth),
+     .help = "frames kept of a stack; what is cut is marked"},
+    {.name = "memory",
+     .kind = HONE_OPTION_SIZE,
+     .value = "SIZE",
+     .initial = "256MiB",
+     .minimum = 4 << 20,
+     .maximum = (int64_t)4 << 30,
+     .at = offsetof(struct record_options, memory_bytes),
+     .help = "memory shared with the program, at most; 4 MiB are used unless the machine is slow "
+             "to read"},
+    {.name = "engine",
+     .kind = HONE_OPTION_CHOICE,
+     .value = "NAME",
+     .initial = "auto",
+     .choices = engines,
+     .at = offsetof(struct record_options, engine),
+     .help = "what interrupts the threads: auto, perf-trap, perf-trap-user, perf-signal, "
+             "perf-signal-user, thread-timer, process-timer"},
+    {.name = "quiet",
+     .letter = 'q',
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, quiet),
+     .help = "no progress and no table at the end"},
+    {0},
+};
+
+static const struct hone_example examples[] = {
+    {"hone record ./server --port 80", "record a program until it ends"},
+    {"hone record -d 30s -o before ./server", "its first 30 seconds, into the folder before"},
+    {"hone record -F 100 make -j8", "a whole build, with little cost"},
+    {0},
+};
+
+// --- progress ------------------------------------------------------------------------------------
+
+// A program that has put the terminal into a mode of its own (an editor) draws on it itself.
+static bool terminal_is_free(void)
+{
+    struct termios modes;
+    return tcgetattr(STDERR_FILENO, &modes) == 0 && (modes.c_lflag & ICANON);
+}
+
+static void erase_line(void)
+{
+    (void)fputs("\r\033[K", stderr);
+    (void)fflush(stderr);
+}
+
+// The cursor goes back to the left, so that what the program prints takes the line over.
+static void on_progress(void *context, const struct hone_capture_progress *progress)
+{
+    (void)context;
+    if (!terminal_is_free())
+        return;
+    erase_line();
+    if (progress->working)
+        (void)fputs("hone: looking up names …", stderr);
+    else
+        (void)fprintf(stderr,
+                      "hone: recording %" PRIu64 " s, %" PRIu64 " samples, %" PRIu32 " process%s\r",
+                      progress->elapsed_ns / 1000000000, progress->samples, progress->processes,
+                      progress->processes == 1 ? "" : "es");
+    (void)fflush(stderr);
+}
+
+// --- the end -------------------------------------------------------------------------------------
+
+static unsigned terminal_width(void)
+{
+    struct winsize size;
+    if (!isatty(STDERR_FILENO) || ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 40)
+        return 80;
+    return size.ws_col;
+}
+
+static void on_finished(void *context, const char *directory, const struct hone_profile *profile)
+{
+    const struct record_options *record = context;
+    if (isatty(STDERR_FILENO) && terminal_is_free())
+        erase_line();
+    if (record->quiet)
+        return;
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
+    struct hone_text_options top = {.rows = 8, .width = terminal_width()};
+    struct hone_error ignored = {0};
+    if (hone_text_top(profile, &top, &text, &ignored) == 0 && text.len)
+        (void)fwrite(text.at, 1, text.len, stderr);
+    (void)fprintf(stderr, "hone: recorded to %s; see 'hone top' or 'hone flame'\n", directory);
+}
+
+// Ends as the program ended, so that whoever waits for us sees what it would have seen of it.
+static int end_as_program(int status)
+{
+    if (!WIFSIGNALED(status))
+        return WEXITSTATUS(status);
+    // The program's core, if it left one, is the interesting one.
+    struct rlimit none = {0, 0};
+    (void)setrlimit(RLIMIT_CORE, &none);
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, WTERMSIG(status));
+    (void)signal(WTERMSIG(status), SIG_DFL);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    (void)raise(WTERMSIG(status));
+    return 128 + WTERMSIG(status);
+}
+
+static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    struct record_options record = *(const struct record_options *)parsed;
+    bool terminal = isatty(STDERR_FILENO) && !record.quiet;
+    const struct hone_capture_options capture = {
+        .size = sizeof capture,
+        .cpu_hz = (uint64_t)record.rate_hz,
+        .duration_ns = (uint64_t)record.duration_ns,
+        .engine = (enum hone_engine)record.engine,
+        .directory = record.directory,
+        .memory_bytes = (uint64_t)record.memory_bytes,
+        .stack_max = (uint32_t)record.depth,
+        .version = HONE_VERSION,
+        .progress = terminal ? on_progress : NULL,
+        .finished = on_finished,
+        .context = &record,
+    };
+    struct hone_capture_result result;
+    int r = hone_capture_run(&capture, operands->at, &result, err);
+    if (r > 0)
+        hone_error_print(err);
+    if (r)
+        return r;
+    if (err->code) {
+        hone_error_print(err);
+        if (result.status == 0)
+            return 1;
+    }
+    return end_as_program(result.status);
+}
+
+const struct hone_command hone_command_record = {
+    .name = "record",
+    .summary = "run a program and record where its time goes",
+    .operands = "[--] PROGRAM [ARG…]",
+    .manual =
+        "The program and every process and thread that it starts are sampled on their CPU clocks. "
+        "Nothing has to be rebuilt: libhone.so is preloaded. Standard streams, signals and the "
+        "exit status are the program's own; 126 and 127 mean, as in a shell, that it could not be "
+        "run or was not found.\n\n"
+        "The folder holds cpu.prof, in pprof's format, with the labels process and thread, and "
+        "session.json: what ran, how it was recorded, what was lost. An existing folder is never "
+        "overwritten.",
+    .examples = examples,
+    .options = options,
+    .options_size = sizeof(struct record_options),
+    .program = true,
+    .complete = "program",
+    .operands_minimum = 1,
+    .run = run,
+};
