@@ -95,12 +95,13 @@ static int watch_new(struct recorder *recorder)
                 (void)close(hone_fd_take(&recorder->pidfds[i]));
             hone_reader_dead(recorder->reader, process->number);
         }
-        // A process that became another program: what it was before is over.
+        // A process that became another program: what it was before is over, and since the new
+        // program reports, nothing is missing.
         for (uint32_t before = i; before-- > 0;) {
             struct hone_collected_process *other = &recorder->collected.processes[before];
-            if (other->pid != process->pid || other->ended)
+            if (other->pid != process->pid)
                 continue;
-            other->became[0] = '\0'; // and the new program reports, so nothing is missing
+            other->became[0] = '\0';
             hone_reader_dead(recorder->reader, other->number);
             break;
         }

@@ -1,4 +1,6 @@
 // What a profile says of itself: engine and rate, losses, what was not covered, why it is empty.
+// Comments that begin with '#' are facts for those who ask (hone info, pprof -comments); the others
+// are warnings, which every report of pprof and of ours shows.
 #include "capture/output.h"
 
 #include "base/buffer.h"
@@ -43,7 +45,7 @@ static void comment_on_stacks(struct hone_profile *profile,
     uint64_t cut = 0;
     for (int end = 1; end < HONE_STACK_ENDS; end++)
         cut += totals->truncated[end];
-    comment(profile, "stacks: %.2f%% of CPU time in complete ones",
+    comment(profile, "# stacks: %.2f%% of CPU time in complete ones",
             100 - percent(totals->truncated_cpu_ns, totals->cpu_ns));
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
@@ -56,7 +58,7 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
 {
     uint64_t lost = totals->lost_memory + totals->lost_busy + recording->collected->unknown_stacks +
                     recording->losses.unfinished + recording->losses.broken;
-    comment(profile, "samples lost: %" PRIu64 "%s", lost,
+    comment(profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
             lost ? " (their time is carried by the next sample of the thread)" : "");
     if (totals->lost_memory)
         comment(profile, "lost: %" PRIu64 " samples, no session memory%s%s", totals->lost_memory,
@@ -71,7 +73,7 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
         comment(profile, "lost: %" PRIu64 " records, overwritten by the program",
                 recording->losses.broken);
     if (totals->lost_overrun)
-        comment(profile, "merged: %" PRIu64 " periods into later samples, which carry their time",
+        comment(profile, "# merged: %" PRIu64 " periods into later samples, which carry their time",
                 totals->lost_overrun);
     if (totals->threads_uncovered)
         comment(profile, "not covered: %" PRIu64 " threads that could not be armed",
@@ -108,16 +110,16 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
 {
     for (int engine = 1; engine < HONE_ENGINES; engine++)
         if (totals->engines[engine])
-            comment(profile, "engine: %s, %u processes%s", hone_capture_engine_name(engine),
+            comment(profile, "# engine: %s, %u processes%s", hone_capture_engine_name(engine),
                     totals->engines[engine],
                     engine == HONE_ENGINE_PERF_TRAP_USER || engine == HONE_ENGINE_PERF_SIGNAL_USER
                         ? "; time in the kernel is charged to the next sample in user code"
                         : "");
     double seconds = (double)totals->cpu_ns / 1e9;
-    comment(profile, "rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
+    comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
             recording->options->cpu_hz, seconds > 0 ? (double)totals->samples / seconds : 0);
     if (recording->cpu_kernel_ns)
-        comment(profile, "cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
+        comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
                 (double)recording->cpu_kernel_ns / 1e9,
                 percent(totals->cpu_ns, recording->cpu_kernel_ns));
 }
@@ -147,7 +149,7 @@ void hone_recording_comment(const struct hone_recording *recording, struct hone_
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer command = {0};
     for (char *const *argument = recording->argv; *argument; argument++)
         hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
-    comment(profile, "command: %.400s", command.at ? command.at : "");
+    comment(profile, "# command: %.400s", command.at ? command.at : "");
     comment_on_emptiness(profile, recording, &totals);
     comment_on_rates(profile, recording, &totals);
     comment_on_stacks(profile, &totals);

@@ -113,6 +113,24 @@ static int add_mapping(struct builder *builder, uint32_t index, uint64_t start)
     return hone_profile_status(profile);
 }
 
+// The program of the process that used most: a shell that starts a compiler is not what was meant.
+static uint32_t find_main_program(const struct hone_collected *collected)
+{
+    uint64_t most = 0;
+    const char *path = collected->process_count ? collected->processes[0].facts.path : "";
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        if (facts->samples > most) {
+            most = facts->samples;
+            path = facts->path;
+        }
+    }
+    for (uint32_t i = 1; i < collected->module_count; i++)
+        if (strcmp(collected->modules[i].path, path) == 0)
+            return i;
+    return HONE_NO_MODULE;
+}
+
 // Only modules that samples fell into; the program itself first, as pprof expects.
 static int add_mappings(struct builder *builder)
 {
@@ -124,11 +142,12 @@ static int add_mappings(struct builder *builder)
         return -ENOMEM;
     for (uint32_t i = 0; i < collected->place_count; i++)
         used[collected->places[i].module] = 1;
-    if (collected->module_count > 1)
-        used[1] = 1;
+    uint32_t main_program = find_main_program(collected);
+    used[main_program] = 1;
     uint32_t taken_count = 0;
-    for (uint32_t i = 1; i < collected->module_count; i++) {
-        if (!used[i])
+    for (uint32_t turn = 0; turn < collected->module_count; turn++) {
+        uint32_t i = turn == 0 ? main_program : turn;
+        if (i == HONE_NO_MODULE || !used[i] || (turn && turn == main_program))
             continue;
         uint64_t start = place_module(&collected->modules[i], taken, &taken_count);
         int r = add_mapping(builder, i, start);
