@@ -51,7 +51,7 @@ struct hone_dwarf_frame {
 struct hone_dwarf_frames {
     const struct hone_dwarf_frame *at; // innermost first; valid until the next lookup
     size_t count;
-    uint64_t entry; // lowest address of the outermost function, 0 when there is none
+    uint64_t entry; // where the outermost function begins, 0 when there is none
 };
 
 enum { HONE_DWARF_UNKNOWN = 1 };

@@ -92,7 +92,7 @@ struct hone_dwarf_lines {
 };
 
 struct hone_dwarf_scope {
-    uint64_t entry; // lowest address
+    uint64_t entry; // where its first range begins; cold parts come later
     uint64_t die;   // whose attributes name it: its own, or an inlined call's origin
     bool alternate; // die is in the alternate file
     bool inlined;
@@ -232,8 +232,8 @@ struct hone_dwarf_unit *hone_dwarf_unit_at(struct hone_dwarf_file *file, uint64_
 
 // ---- Code ranges of an entry (dwarf_ranges.c)
 
-// Adds them to ranges, with value; those that the linker discarded are left out. Returns the lowest
-// address, or 0 when there is none. limit bounds how many ranges may be there.
+// Adds them to ranges, with value; those that the linker discarded are left out. Returns where
+// the first one begins, or 0. limit bounds how many ranges may be there.
 uint64_t hone_dwarf_ranges_add(const struct hone_dwarf_unit *unit, struct hone_dwarf_value low,
                                struct hone_dwarf_value high, struct hone_dwarf_value list,
                                size_t limit, uint32_t value, struct hone_ranges *ranges);

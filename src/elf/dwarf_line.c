@@ -350,23 +350,27 @@ const struct hone_dwarf_row *hone_dwarf_line_find(const struct hone_dwarf_lines 
 
 // ---- Paths
 
-// Removes "." and "dir/.." so that one file has one name. In place; absolute paths only.
+// Removes "." and "dir/.." in place, so that one file has one name.
 static void clean(char *path)
 {
-    char *out = path;
-    for (const char *at = path; *at;) {
-        const char *end = strchrnul(at + 1, '/');
-        size_t len = (size_t)(end - at); // with its leading slash
-        if (len == 1 || (len == 2 && at[1] == '.')) {
-            ;
-        } else if (len == 3 && at[1] == '.' && at[2] == '.') {
-            while (out > path && *--out != '/')
+    bool absolute = path[0] == '/', last = false;
+    char *begin = path + absolute, *out = begin, *floor = begin; // ".." climbs no higher than floor
+    for (const char *at = begin, *end; !last; at = end + 1) {
+        end = strchrnul(at, '/');
+        last = !*end;
+        size_t len = (size_t)(end - at);
+        bool up = len == 2 && at[0] == '.' && at[1] == '.';
+        if (up && (absolute || out > floor)) {
+            while (out > floor && *--out != '/')
                 ;
-        } else {
+        } else if (len && !(len == 1 && at[0] == '.')) {
+            if (out > begin)
+                *out++ = '/';
             memmove(out, at, len);
             out += len;
+            if (up)
+                floor = out;
         }
-        at = end;
     }
     *out = '\0';
 }
@@ -392,7 +396,7 @@ const char *hone_dwarf_line_path(struct hone_dwarf_unit *unit, uint64_t file)
         root = "";
     char *path = hone_arena_format(&unit->file->dwarf->arena, "%s%s%s%s%s", root,
                                    root[0] ? "/" : "", directory, directory[0] ? "/" : "", name);
-    if (path && path[0] == '/')
+    if (path)
         clean(path);
     return lines->full_paths[file] = path;
 }

@@ -5,7 +5,7 @@ struct adding {
     struct hone_ranges *ranges;
     size_t limit;
     uint32_t value;
-    uint64_t lowest;
+    uint64_t first;
 };
 
 static void add(struct adding *adding, uint64_t low, uint64_t high)
@@ -16,8 +16,8 @@ static void add(struct adding *adding, uint64_t low, uint64_t high)
         return;
     if (adding->ranges->count >= adding->limit)
         return;
-    if (!adding->lowest || low < adding->lowest)
-        adding->lowest = low;
+    if (!adding->first)
+        adding->first = low;
     hone_ranges_add(adding->ranges, low, high, adding->value);
 }
 
@@ -132,5 +132,5 @@ uint64_t hone_dwarf_ranges_add(const struct hone_dwarf_unit *unit, struct hone_d
             to = from + high.number; // a constant: the length
         add(&adding, from, to);
     }
-    return adding.lowest;
+    return adding.first;
 }

@@ -34,7 +34,10 @@ static bool is_code(uint8_t type)
 static uint8_t rank_of(const Elf64_Sym *symbol, const char *name)
 {
     unsigned underscores = (unsigned)strspn(name, "_");
-    if (underscores > 3)
+    if (underscores > 2)
+        underscores = 2;
+    // glibc's hidden aliases for its own calls.
+    if (strncmp(name, "__GI_", 5) == 0)
         underscores = 3;
     // A mangled name's underscore is no hint at a private alias.
     if (underscores == 1 && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D'))

@@ -17,11 +17,6 @@ static const char *display_name(struct hone_symbolizer *symbolizer, const char *
     return name ? hone_symbol_intern_text(&symbolizer->texts, &symbolizer->arena, name) : NULL;
 }
 
-static bool is_mangled(const char *name)
-{
-    return name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
-}
-
 // The symbol is the same function as DWARF's: equal, or a copy of it (".part.0").
 static bool is_same(const char *symbol, const char *linkage_name)
 {
@@ -30,22 +25,33 @@ static bool is_same(const char *symbol, const char *linkage_name)
            hone_symbol_base_len(symbol) <= len;
 }
 
-// System name of a function from DWARF. symbol covers its code when it is the outermost one, else
-// it is NULL.
+// The system name of a function. begins is the symbol at its entry when it is the outermost one,
+// else NULL.
+//
+// C functions of libraries often have a private name in the source and a public alias
+// ("__libc_malloc", "malloc"). The symbol table decides, so that a name does not change when debug
+// information is installed.
 static const char *system_name_of(const struct hone_dwarf_function *function,
-                                  const struct hone_elf_function *symbol)
+                                  const struct hone_elf_function *begins)
 {
-    const char *dwarf_name = function && function->linkage_name
-                                 ? function->linkage_name
-                                 : (function ? function->name : NULL);
-    if (!symbol)
-        return dwarf_name;
-    if (!dwarf_name || is_same(symbol->name, dwarf_name))
-        return symbol->name;
-    // A mangled symbol says more than a bare source name.
-    if (!function->linkage_name && is_mangled(symbol->name))
-        return symbol->name;
-    return dwarf_name;
+    if (!function)
+        return begins ? begins->name : NULL;
+    if (begins && (!function->linkage_name || is_same(begins->name, function->linkage_name)))
+        return begins->name;
+    return function->linkage_name ? function->linkage_name : function->name;
+}
+
+// The symbol that begins where the outermost function does, or covers its code when nobody knows
+// where that is.
+static const struct hone_elf_function *beginning(const struct hone_symbol_module *module,
+                                                 const struct hone_dwarf_frames *frames,
+                                                 uint64_t vaddr)
+{
+    if (!frames->entry)
+        return hone_elf_function_at(&module->functions, vaddr);
+    const struct hone_elf_function *symbol =
+        hone_elf_function_at(&module->functions, frames->entry);
+    return symbol && symbol->entry == frames->entry ? symbol : NULL;
 }
 
 static int make_frame(struct hone_symbol_module *module, const char *system_name, const char *file,
@@ -71,7 +77,7 @@ static int make_frame(struct hone_symbol_module *module, const char *system_name
 }
 
 static int from_dwarf(struct hone_symbol_module *module, const struct hone_dwarf_frames *frames,
-                      const struct hone_elf_function *symbol, struct hone_symbol_frames *ret)
+                      const struct hone_elf_function *begins, struct hone_symbol_frames *ret)
 {
     struct hone_symbol_frame *kept =
         hone_arena_zalloc(&module->symbolizer->arena, frames->count, sizeof *kept);
@@ -79,9 +85,10 @@ static int from_dwarf(struct hone_symbol_module *module, const struct hone_dwarf
         return -ENOMEM;
     for (size_t i = 0; i < frames->count; i++) {
         const struct hone_dwarf_frame *frame = &frames->at[i];
-        const char *name = system_name_of(frame->function, i + 1 == frames->count ? symbol : NULL);
-        if (!name && i + 1 == frames->count && frames->count == 1)
-            return HONE_SYMBOL_UNKNOWN; // a line, but no function: nothing to call it
+        bool outermost = i + 1 == frames->count;
+        const char *name = system_name_of(frame->function, outermost ? begins : NULL);
+        if (!name && frames->count == 1)
+            return HONE_SYMBOL_UNKNOWN; // a line without a function: nothing to call it
         int r = make_frame(module, name ? name : "[unnamed]", frame->file,
                            frame->function ? frame->function->line : 0, frame, &kept[i]);
         if (r)
@@ -107,13 +114,13 @@ static int from_symbol(struct hone_symbol_module *module, const struct hone_elf_
 static int look_up(struct hone_symbol_module *module, uint64_t vaddr,
                    struct hone_symbol_frames *ret)
 {
-    const struct hone_elf_function *symbol = hone_elf_function_at(&module->functions, vaddr);
     struct hone_dwarf_frames frames;
     int r = module->dwarf ? hone_dwarf_lookup(module->dwarf, vaddr, &frames) : HONE_DWARF_UNKNOWN;
     if (r < 0)
         return r;
     if (r == 0)
-        return from_dwarf(module, &frames, symbol, ret);
+        return from_dwarf(module, &frames, beginning(module, &frames, vaddr), ret);
+    const struct hone_elf_function *symbol = hone_elf_function_at(&module->functions, vaddr);
     return symbol ? from_symbol(module, symbol, ret) : HONE_SYMBOL_UNKNOWN;
 }
 
