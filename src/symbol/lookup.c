@@ -25,6 +25,12 @@ static bool is_same(const char *symbol, const char *linkage_name)
            hone_symbol_base_len(symbol) <= len;
 }
 
+// Mangled names are sure; among the symbols of merged equal functions there may be strangers.
+static bool is_mangled(const char *name)
+{
+    return name && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
+}
+
 // The system name of a function. begins is the symbol at its entry when it is the outermost one,
 // else NULL.
 //
@@ -36,7 +42,8 @@ static const char *system_name_of(const struct hone_dwarf_function *function,
 {
     if (!function)
         return begins ? begins->name : NULL;
-    if (begins && (!function->linkage_name || is_same(begins->name, function->linkage_name)))
+    if (begins &&
+        (!is_mangled(function->linkage_name) || is_same(begins->name, function->linkage_name)))
         return begins->name;
     return function->linkage_name ? function->linkage_name : function->name;
 }
