@@ -2,6 +2,7 @@
 #include "capture/output.h"
 
 #include "base/cleanup.h"
+#include "capture/nameless.h"
 #include "core/core.h"
 #include "profile/profile.h"
 #include "symbol/symbol.h"
@@ -184,19 +185,24 @@ static int add_named(struct builder *builder, struct hone_profile_location *loca
     return hone_profile_status(builder->profile);
 }
 
-// A place that no symbol covers is named after its file, so that a view can show it and a reader
-// sees which file lacks symbols. The address stays in the location.
+// A place that no symbol covers is named after its file and, where the file's unwind table knows,
+// the start of its function: so a view can show it, and a reader sees which file lacks symbols.
 static int add_nameless(struct builder *builder, struct hone_profile_location *location,
-                        const char *path, uint32_t *ret)
+                        const struct hone_collected_place *place, uint32_t *ret)
 {
-    char name[NAME_MAX + 16];
-    (void)snprintf(name, sizeof name, "[%s]", base_name(path));
-    // A file whose name is already in brackets, such as [vdso].
-    struct hone_profile_line line = {
-        .function =
-            add_function(builder, base_name(path)[0] == '[' ? base_name(path) : name, "", "", 0)};
-    if (!path[0])
-        line.function = builder->unknown_code;
+    const char *path = builder->recording->collected->modules[place->module].path;
+    const char *file = base_name(path);
+    struct hone_profile_line line = {.function = builder->unknown_code};
+    if (path[0]) {
+        const struct hone_elf *elf = hone_symbol_module_elf(builder->symbols[place->module]);
+        char name[NAME_MAX + 32];
+        uint64_t start;
+        if (elf && hone_nameless_function((struct hone_elf *)elf, place->address, &start))
+            (void)snprintf(name, sizeof name, "%s+%#" PRIx64, file, start);
+        else // [vdso] has its brackets already
+            (void)snprintf(name, sizeof name, file[0] == '[' ? "%s" : "[%s]", file);
+        line.function = add_function(builder, name, "", "", 0);
+    }
     location->lines = &line;
     location->line_count = 1;
     *ret = hone_profile_add_location(builder->profile, location);
@@ -210,7 +216,7 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
         &builder->recording->collected->modules[place->module];
     struct hone_profile_location location = {.address = place->address};
     if (place->module == HONE_NO_MODULE)
-        return add_nameless(builder, &location, "", ret);
+        return add_nameless(builder, &location, place, ret);
     location.mapping = builder->mappings[place->module];
     // From the file's addresses to the process's, and from there to the profile's.
     location.address =
@@ -220,7 +226,7 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
     if (r < 0)
         return r;
     return r == 0 ? add_named(builder, &location, &frames, ret)
-                  : add_nameless(builder, &location, module->path, ret);
+                  : add_nameless(builder, &location, place, ret);
 }
 
 static int add_locations(struct builder *builder)

@@ -1,0 +1,15 @@
+// Functions without a name: where a stripped file's unwind table says that a function begins. So
+// samples of one function stay together, as "python3.11+0x1c5f40", though nobody knows what it is.
+#ifndef HONE_CAPTURE_NAMELESS_H
+#define HONE_CAPTURE_NAMELESS_H
+
+#include "elf/elf.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// The start of the function that holds an address of the file. False when the file does not say,
+// or the address lies in none.
+bool hone_nameless_function(struct hone_elf *elf, uint64_t vaddr, uint64_t *ret_start);
+
+#endif
