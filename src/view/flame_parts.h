@@ -1,0 +1,126 @@
+// The parts of the flame graph, for each other: text, colours, the packed tree, the picture.
+// Not for other rooms: flame.h is.
+#ifndef HONE_VIEW_FLAME_PARTS_H
+#define HONE_VIEW_FLAME_PARTS_H
+
+#include "analyse/tree.h"
+#include "base/base.h"
+
+#include <stdint.h>
+
+// --- text (flame_text.c) -------------------------------------------------------------------------
+
+// What every reader of XML and JSON accepts: UTF-8 without control characters and without marks
+// that turn the writing direction around (a name could pose as another one). What is not allowed
+// becomes a visible sign in its place. More than limit bytes are cut, with "…" at the end.
+//
+// Returns  a copy in the arena, or an empty text when memory is out, with *failed set.
+struct hone_str hone_flame_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
+                                 bool *failed);
+
+// Cleaned text inside an element or a quoted attribute; inside a JSON string that itself stands
+// in XML (quotes included).
+void hone_flame_xml(struct hone_buffer *out, struct hone_str text);
+void hone_flame_json(struct hone_buffer *out, struct hone_str text);
+
+// Numbers for people: "12.4 s", "1.50 MiB", "12 345"; "4.25 %".
+void hone_flame_amount(char *text, size_t size, int64_t value, struct hone_str unit);
+void hone_flame_percent(char *text, size_t size, int64_t part, int64_t whole);
+
+// As much of a cleaned name as surely fits into room px of a 12 px sans-serif font, "…" included.
+void hone_flame_label(struct hone_buffer *out, struct hone_str name, double room);
+
+// --- colours (flame_color.c) ---------------------------------------------------------------------
+
+// Kinds of code, each with a hue of its own. Libraries share four, by a hash of their name.
+enum hone_flame_family {
+    HONE_FLAME_PROGRAM,
+    HONE_FLAME_LIBRARY,
+    HONE_FLAME_LIBRARY_END = HONE_FLAME_LIBRARY + 4,
+    HONE_FLAME_LIBC = HONE_FLAME_LIBRARY_END,
+    HONE_FLAME_CXX,
+    HONE_FLAME_RUST,
+    HONE_FLAME_RUNTIME,
+    HONE_FLAME_KERNEL,
+    HONE_FLAME_UNKNOWN,
+    HONE_FLAME_TRUNCATED,
+    HONE_FLAME_FAMILIES,
+};
+
+enum { HONE_FLAME_SHADES = 4 };
+
+// family * HONE_FLAME_SHADES + shade; the same for the same function in every profile of a program.
+unsigned hone_flame_color(const struct hone_tree_frame *frame, struct hone_str program);
+
+// "ca0": letter for the family, digit for the shade. flame.js builds the same names.
+void hone_flame_class(char text[8], unsigned color);
+
+// Style rules for all of them, light and dark.
+void hone_flame_palette(struct hone_buffer *out);
+
+// What the legend calls a family; NULL for libraries, which are called by their files.
+const char *hone_flame_family_name(unsigned family);
+
+// --- the graph, ready to be written (flame.c) ----------------------------------------------------
+
+struct hone_flame_note {
+    struct hone_str text; // cleaned
+    bool warn;            // something is missing from the picture
+};
+
+struct hone_flame_key {
+    struct hone_str label; // cleaned
+    unsigned family;
+    int64_t self;
+};
+
+enum { HONE_FLAME_NOTES_MAX = 40 };
+
+struct hone_flame {
+    struct hone_arena arena; // of all text
+    bool failed;             // memory ran out while copying text
+    const struct hone_tree *tree;
+    struct hone_str title; // cleaned, like all text here
+    struct hone_str facts;
+    struct hone_str unit;
+    struct hone_str program; // path of the main program
+    bool inverted;
+    uint32_t width;
+
+    struct hone_flame_note notes[HONE_FLAME_NOTES_MAX];
+    size_t note_count;
+    struct hone_flame_key keys[HONE_FLAME_FAMILIES]; // largest first
+    size_t key_count;
+
+    uint8_t *kept; // by node: part of the packed tree
+    size_t kept_count;
+    struct hone_str *names; // by frame: cleaned; empty for frames of no kept node
+    uint16_t *colors;       // by frame
+};
+
+// What follows the last slash.
+struct hone_str hone_flame_file_of(struct hone_str path);
+
+void hone_flame_note(struct hone_flame *flame, bool warn, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+// --- keeping and packing (flame_pack.c) ----------------------------------------------------------
+
+// Chooses the nodes to keep: the largest, at most max_nodes, and few enough for the size that the
+// file may have. A kept node's parent is kept. Fills kept, kept_count and the names of their
+// frames.
+int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest);
+
+// Sums up what each family took of its own, into keys. Needs the colours.
+int hone_flame_legend(struct hone_flame *flame);
+
+// Writes what flame.js reads, as one JSON object.
+int hone_flame_pack(const struct hone_flame *flame, struct hone_buffer *out);
+
+// --- the picture (flame_picture.c) ---------------------------------------------------------------
+
+// The height of the picture in px, for the file's first line, and the picture itself: its widest
+// frames with their facts.
+int hone_flame_picture(const struct hone_flame *flame, struct hone_buffer *out, double *ret_height);
+
+#endif
