@@ -25,27 +25,33 @@ static bool is_same(const char *symbol, const char *linkage_name)
            hone_symbol_base_len(symbol) <= len;
 }
 
-// Mangled names are sure; among the symbols of merged equal functions there may be strangers.
-static bool is_mangled(const char *name)
+// The symbol is a public alias: what remains of a private name ("__libc_malloc") without its
+// prefix. Other symbols at one address are strangers, equal functions that were merged.
+static bool is_public_alias(const char *symbol, const char *private_name)
 {
-    return name && name[0] == '_' && (name[1] == 'Z' || name[1] == 'R' || name[1] == 'D');
+    size_t len = strlen(symbol), private_len = strlen(private_name);
+    return len < private_len && private_name[0] == '_' &&
+           strcmp(private_name + private_len - len, symbol) == 0;
 }
 
 // The system name of a function. begins is the symbol at its entry when it is the outermost one,
 // else NULL.
 //
-// C functions of libraries often have a private name in the source and a public alias
-// ("__libc_malloc", "malloc"). The symbol table decides, so that a name does not change when debug
-// information is installed.
+// C functions of libraries often have a private name in the source and a public alias. The alias
+// is taken, as it is without debug information, so that installing that changes no name.
 static const char *system_name_of(const struct hone_dwarf_function *function,
                                   const struct hone_elf_function *begins)
 {
-    if (!function)
-        return begins ? begins->name : NULL;
-    if (begins &&
-        (!is_mangled(function->linkage_name) || is_same(begins->name, function->linkage_name)))
+    const char *name = function ? function->linkage_name : NULL;
+    if (function && !name)
+        name = function->name;
+    if (!begins || !begins->name)
+        return name;
+    if (!name || is_same(begins->name, name) || is_public_alias(begins->name, name))
         return begins->name;
-    return function->linkage_name ? function->linkage_name : function->name;
+    // A C++ function whose entry tells no more than "operator()".
+    bool mangled = begins->name[0] == '_' && strchr("ZRD", begins->name[1]);
+    return mangled && !function->linkage_name ? begins->name : name;
 }
 
 // The symbol that begins where the outermost function does, or covers its code when nobody knows
