@@ -54,7 +54,9 @@ TEST(copy_stops_at_the_first_page_that_is_not_there)
 
 TEST(probe_changes_neither_mask_nor_errno)
 {
-    sigset_t before, after;
+    sigset_t before, after; // the kernel fills in the first 8 bytes
+    memset(&before, 0, sizeof before);
+    memset(&after, 0, sizeof after);
     sigprocmask(SIG_SETMASK, NULL, &before);
     errno = 0;
     CHECK(hone_safe_probe((uintptr_t)&before));

@@ -179,13 +179,14 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
 static enum hone_step step_general(struct walker *walker, struct position *at, size_t index)
 {
     walker->result->slow = true;
-    struct hone_frame frame = {
-        .known = 1 << HONE_REGISTER_IP | 1 << HONE_REGISTER_SP | 1 << HONE_REGISTER_FP,
-        .exact = at->exact,
-    };
-    frame.r[HONE_REGISTER_IP] = at->address + !at->exact;
-    frame.r[HONE_REGISTER_SP] = at->sp;
-    frame.r[HONE_REGISTER_FP] = at->fp;
+    struct hone_frame frame = walker->full;
+    if (walker->full_index != index) {
+        frame.known = 1 << HONE_REGISTER_IP | 1 << HONE_REGISTER_SP | 1 << HONE_REGISTER_FP;
+        frame.exact = at->exact;
+        frame.r[HONE_REGISTER_IP] = at->address + !at->exact;
+        frame.r[HONE_REGISTER_SP] = at->sp;
+        frame.r[HONE_REGISTER_FP] = at->fp;
+    }
     enum hone_step step = step_frame(walker, &frame, index == 0);
     if (step == HONE_STEP_UNKNOWN) {
         while (walker->full_index < index) {
