@@ -15,7 +15,7 @@ def listed(script):
     text = re.sub(r'/\*.*?\*/|#[^\n]*', '', pathlib.Path(script).read_text(encoding='utf-8'),
                   flags=re.DOTALL)
     symbols = {}
-    for version, body in re.findall(r'([\w.]+)\s*\{(.*?)\}', text, flags=re.DOTALL):
+    for version, body in re.findall(r'([\w.]*)\s*\{(.*?)\}', text, flags=re.DOTALL):
         section = 'global'
         for word in re.findall(r'[\w*?]+:?', body):
             if word.endswith(':'):
