@@ -1,0 +1,40 @@
+// Reads all there is in a file of unknown health, for the fuzzer and the test that damages files.
+#ifndef HONE_ELF_ELF_READ_ALL_H
+#define HONE_ELF_ELF_READ_ALL_H
+
+#include "base/base.h"
+#include "elf/dwarf.h"
+#include "elf/elf.h"
+#include "elf/function.h"
+
+// Asks for every step-th address of the executable segments, up to a few thousand, and at the ends
+// of all functions. Returns how many had a name, so that nothing is optimised away.
+static inline size_t hone_elf_read_all(const void *bytes, size_t len)
+{
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    HONE_CLEANUP(hone_dwarf_closep) struct hone_dwarf *dwarf = NULL;
+    if (hone_elf_open_memory(bytes, len, "damaged", &elf, NULL))
+        return 0;
+    size_t named = 0;
+    struct hone_elf_functions functions;
+    if (hone_elf_functions(&arena, elf, NULL, &functions) < 0)
+        return 0;
+    bool dwarfs = hone_dwarf_open(elf, elf, &dwarf) == 0; // its own alternate, to follow more paths
+    const struct hone_elf_facts *facts = hone_elf_facts(elf);
+    for (size_t i = 0; i < facts->segment_count && i < 16; i++) {
+        const struct hone_elf_segment *segment = &facts->segments[i];
+        uint64_t step = segment->memory_size / 1000 + 1;
+        for (uint64_t at = 0; at < segment->memory_size && at / step < 1000; at += step) {
+            struct hone_dwarf_frames frames;
+            named += hone_elf_function_at(&functions, segment->vaddr + at) != NULL;
+            if (dwarfs && hone_dwarf_lookup(dwarf, segment->vaddr + at, &frames) == 0)
+                named += frames.count;
+        }
+    }
+    for (size_t i = 0; i < functions.count; i++)
+        named += strlen(functions.at[i].name) > 0;
+    return named;
+}
+
+#endif

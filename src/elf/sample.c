@@ -1,0 +1,37 @@
+// A small program with something of everything that the reader knows: inlined calls, aliases, a
+// function of size 0, calls through the linkage table.
+#include <stdio.h>
+#include <stdlib.h>
+
+int sample_alias(int x) __attribute__((alias("sample_work")));
+int sample_work(int x);
+
+static inline int square(int x)
+{
+    return x * x + rand();
+}
+
+static inline int cube(int x)
+{
+    if (x > 7)
+        return square(x) * x;
+    return square(x + 1);
+}
+
+__attribute__((noinline)) int sample_work(int x)
+{
+    int sum = 0;
+    for (int i = 0; i < x; i++)
+        sum += cube(i) ^ square(sum);
+    if (__builtin_expect(sum == 12345, 0))
+        abort();
+    return sum;
+}
+
+__asm__(".text\n.globl sample_sizeless\n.type sample_sizeless, @function\nsample_sizeless: nop\n");
+
+int main(int argc, char **argv)
+{
+    (void)argv;
+    return printf("%d\n", sample_work(argc) + sample_alias(argc)) < 0;
+}
