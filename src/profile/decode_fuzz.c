@@ -1,0 +1,11 @@
+#include <stdio.h>
+
+#include "profile/decode_fuzz.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    (void)hone_decode_check(data, size, false);
+    return 0;
+}
