@@ -154,11 +154,14 @@ static void note_smaller(struct hone_flame *flame)
                     total, amount, share);
 }
 
-// What the recorder wrote into the profile: engine, rates, losses.
+// What the recorder wrote into the profile: facts begin with '#', the others are warnings.
 static void note_comments(struct hone_flame *flame, const struct hone_profile *profile)
 {
-    for (uint32_t i = 0; i < profile->comment_count; i++)
-        hone_flame_note(flame, false, "%s", hone_profile_text(profile, profile->comments[i]));
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *text = hone_profile_text(profile, profile->comments[i]);
+        bool warn = text[0] != '#';
+        hone_flame_note(flame, warn, "%s", warn ? text : text + 1 + strspn(text + 1, " "));
+    }
 }
 
 // --- the file ------------------------------------------------------------------------------------

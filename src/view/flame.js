@@ -273,8 +273,8 @@
     /** Ever shorter ways to say a name, the full one first. */
     function shorter(name) {
         const plain = withoutTemplates(name);
-        const parts = plain.split(/::|(?<=\/)(?=[^/]*$)/);
-        return [name, plain, parts.length > 2 ? '…' + parts.slice(-2).join('::') : plain, parts.at(-1)];
+        const parts = plain.split(/::|(?<=\/)(?=[^/]*$)|(?=\+0x[0-9a-f]+$)/);
+        return [name, plain, plain.includes('::') && parts.length > 2 ? '…' + parts.slice(-2).join('::') : plain, parts.at(-1)];
     }
 
     const measured = new Map(); // frame -> [[text, width], …]
@@ -289,6 +289,7 @@
         return cut(candidates.at(-1)[0], room);
     }
     function cut(text, room) {
+        if (widthOf(text) <= room) return text;
         let width = widthOf('…'), kept = '';
         for (const glyph of text) {
             width += widthOf(glyph);
@@ -372,7 +373,9 @@
         }
         ui.frames.classList.toggle('searching', state.matched !== null);
         drawOutline(ui.hover, state.hover);
-        drawOutline(ui.cursor, document.activeElement === ui.stage || state.cursor !== state.zoom ? state.cursor : TREE_NOTHING);
+        // The zoomed frame shows itself by its width; keyboard users still need to see where they are.
+        const shown = state.cursor !== state.zoom || ui.stage.matches(':focus-visible');
+        drawOutline(ui.cursor, shown ? state.cursor : TREE_NOTHING);
     }
 
     function drawWide(index, node, left, wide, matched) {
@@ -452,7 +455,8 @@
         ui.place.textContent = ui.place.title = placeOf(node);
         ui.sums.textContent = `${amount(total)} total · ${amount(tree.self[node])} self`;
         ui.share.textContent = `${percent(total, tree.total[0])} of everything`
-            + (state.zoom ? ` · ${percent(total, tree.total[state.zoom])} of ${cut(shorter(nameOf(state.zoom)).at(-1), 160) || 'zoomed'}` : '')
+            + (state.zoom && node > state.zoom && node < tree.end[state.zoom]
+                ? ` · ${percent(total, tree.total[state.zoom])} of ${cut(shorter(nameOf(state.zoom)).at(-1), 160)}` : '')
             + (tree.self[node] && total > tree.self[node] ? ` · ${percent(tree.self[node], tree.total[0])} self` : '');
     }
 
@@ -798,7 +802,7 @@
         });
         addEventListener('beforeprint', () => showWhole(true));
         addEventListener('afterprint', () => showWhole(false));
-        new ResizeObserver(draw).observe(ui.stage);
+        new ResizeObserver(draw).observe(ui.stage); // and its frames, when a scroll bar comes or goes
     }
 
     buildPage();
@@ -809,5 +813,4 @@
     draw();
     if (state.upright) ui.stage.scrollTop = rowTop(0);
     loadState();
-    ui.stage.focus({preventScroll: true});
 })();

@@ -15,16 +15,16 @@ struct family {
 
 static const struct family families[HONE_FLAME_FAMILIES] = {
     [HONE_FLAME_PROGRAM] = {"program", 62, 34, 0.098},
-    [HONE_FLAME_LIBRARY] = {NULL, 150, 12, 0.085},
-    [HONE_FLAME_LIBRARY + 1] = {NULL, 192, 12, 0.075},
-    [HONE_FLAME_LIBRARY + 2] = {NULL, 122, 12, 0.09},
-    [HONE_FLAME_LIBRARY + 3] = {NULL, 222, 12, 0.075},
+    [HONE_FLAME_LIBRARY] = {NULL, 150, 26, 0.085},
+    [HONE_FLAME_LIBRARY + 1] = {NULL, 192, 26, 0.075},
+    [HONE_FLAME_LIBRARY + 2] = {NULL, 122, 26, 0.09},
+    [HONE_FLAME_LIBRARY + 3] = {NULL, 222, 26, 0.075},
     [HONE_FLAME_LIBC] = {"libc", 256, 12, 0.07},
     [HONE_FLAME_CXX] = {"C++ standard library", 300, 14, 0.075},
     [HONE_FLAME_RUST] = {"Rust standard library", 335, 12, 0.075},
     [HONE_FLAME_RUNTIME] = {"language runtime", 278, 10, 0.075},
     [HONE_FLAME_KERNEL] = {"kernel", 18, 12, 0.085},
-    [HONE_FLAME_UNKNOWN] = {"without names", 100, 0, 0.006},
+    [HONE_FLAME_UNKNOWN] = {"no symbols", 100, 0, 0.006},
     [HONE_FLAME_TRUNCATED] = {"cut short", 60, 0, 0.0},
 };
 

@@ -107,14 +107,19 @@ int hone_flame_legend(struct hone_flame *flame)
         sums[tree->nodes[i].frame].self += tree->nodes[i].self;
 
     int64_t selves[HONE_FLAME_FAMILIES] = {0};
-    bool seen[HONE_FLAME_FAMILIES] = {0};
-    for (size_t i = 0; i < tree->frame_count; i++) {
-        selves[sums[i].family] += sums[i].self;
-        seen[sums[i].family] = true;
+    int64_t widest[HONE_FLAME_FAMILIES] = {0};
+    for (size_t i = 1; i < tree->node_count; i++) {
+        const struct hone_tree_node *node = &tree->nodes[i];
+        unsigned family = flame->colors[node->frame] / HONE_FLAME_SHADES;
+        selves[family] += node->self;
+        if (node->total > widest[family])
+            widest[family] = node->total;
     }
+    selves[HONE_FLAME_TRUNCATED] = tree->truncated; // such a frame has nothing of its own
     size_t count = join(sums, tree->frame_count);
     for (unsigned family = 0; family < HONE_FLAME_FAMILIES; family++) {
-        if (!seen[family])
+        // What neither takes time nor can be seen in the whole picture needs no explanation.
+        if (selves[family] == 0 && widest[family] <= tree->nodes[0].total / 200)
             continue;
         flame->keys[flame->key_count++] = (struct hone_flame_key){
             .label = family_label(flame, family, sums, count),

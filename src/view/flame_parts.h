@@ -27,8 +27,10 @@ void hone_flame_json(struct hone_buffer *out, struct hone_str text);
 void hone_flame_amount(char *text, size_t size, int64_t value, struct hone_str unit);
 void hone_flame_percent(char *text, size_t size, int64_t part, int64_t whole);
 
-// As much of a cleaned name as surely fits into room px of a 12 px sans-serif font, "…" included.
+// What surely fits into room px of a 12 px sans-serif font: a cleaned name, its last part, or the
+// beginning of that with "…". The width is that of a wide font.
 void hone_flame_label(struct hone_buffer *out, struct hone_str name, double room);
+double hone_flame_text_width(struct hone_str text);
 
 // --- colours (flame_color.c) ---------------------------------------------------------------------
 

@@ -12,7 +12,8 @@ enum {
     FRAMES_MAX = 1200, // widest first: some 300 kB
     LABELLED = 24,     // px: room for text
     SWATCH = 10,
-    KEY_GAP = 18,
+    SHARE = 44, // px of ' 12.3 %'
+    KEY_GAP = 14,
     LINE = 18,
 };
 
@@ -50,12 +51,6 @@ static void put_heading(struct picture *picture)
             put_line(picture, "note note-warn", picture->flame->notes[i].text);
 }
 
-// A guess at the width of a 12 px text, so that keys stand in a row without touching.
-static double text_width(struct hone_str text)
-{
-    return (double)text.len * 7.2;
-}
-
 static void put_legend(struct picture *picture)
 {
     const struct hone_flame *flame = picture->flame;
@@ -64,7 +59,7 @@ static void put_legend(struct picture *picture)
         char share[24], class[8];
         hone_flame_percent(share, sizeof share, flame->keys[i].self, flame->tree->nodes[0].total);
         hone_flame_class(class, flame->keys[i].family * HONE_FLAME_SHADES);
-        double wide = SWATCH + 6 + text_width(flame->keys[i].label) + 56 + KEY_GAP;
+        double wide = SWATCH + 6 + hone_flame_text_width(flame->keys[i].label) + SHARE + KEY_GAP;
         if (x > MARGIN && x + wide > picture->width) {
             x = MARGIN;
             picture->y += LINE;

@@ -194,21 +194,53 @@ static double glyph_width(uint32_t point)
     return 12 * 0.65;
 }
 
+double hone_flame_text_width(struct hone_str text)
+{
+    double width = 0;
+    for (size_t at = 0, step; at < text.len; at += step)
+        width += glyph_width(decode((const unsigned char *)text.at + at, text.len - at, &step));
+    return width;
+}
+
+// The last part of a qualified name: 'push_back' of 'std::vector<a::b>::push_back', '+0x81a0' of
+// 'libz.so.1+0x81a0'. Colons within brackets do not part a name.
+static struct hone_str last_part(struct hone_str name)
+{
+    int depth = 0;
+    size_t from = 0;
+    for (size_t i = 0; i + 2 < name.len; i++) {
+        if (name.at[i] == '<' || name.at[i] == '(' || name.at[i] == '{')
+            depth++;
+        else if (name.at[i] == '>' || name.at[i] == ')' || name.at[i] == '}')
+            depth -= depth > 0;
+        else if (depth == 0 && name.at[i] == ':' && name.at[i + 1] == ':')
+            from = i + 2;
+        else if (depth == 0 && memcmp(name.at + i, "+0x", 3) == 0)
+            from = i;
+    }
+    return (struct hone_str){name.at + from, name.len - from};
+}
+
 void hone_flame_label(struct hone_buffer *out, struct hone_str name, double room)
 {
-    double used = 0;
-    size_t fits = 0; // bytes that fit together with an ellipsis
-    size_t at = 0;
-    for (size_t step; at < name.len; at += step) {
+    if (hone_flame_text_width(name) <= room) {
+        hone_flame_xml(out, name);
+        return;
+    }
+    name = last_part(name);
+    if (hone_flame_text_width(name) <= room) {
+        hone_flame_xml(out, name);
+        return;
+    }
+    double used = glyph_width(0x2026);
+    size_t fits = 0;
+    for (size_t at = 0, step; at < name.len; at += step) {
         used += glyph_width(decode((const unsigned char *)name.at + at, name.len - at, &step));
-        if (used + 12 <= room)
-            fits = at + step;
         if (used > room)
             break;
+        fits = at + step;
     }
-    if (at >= name.len) {
-        hone_flame_xml(out, name);
-    } else if (fits > 1) {
+    if (fits > 1) {
         hone_flame_xml(out, (struct hone_str){name.at, fits});
         hone_buffer_text(out, "…");
     }
