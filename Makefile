@@ -43,7 +43,7 @@ fuzz: deps deps-fuzz
 	@tools/fuzz $(FUZZ_SECONDS)
 
 install: build
-	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@meson configure $(BUILD) --prefix=$(PREFIX) >/dev/null
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --quiet
 
 clean:

@@ -1,5 +1,6 @@
 #include "cli/help.h"
 
+#include <ctype.h>
 #include <string.h>
 
 // Text as groff reads it: a backslash and a dash are escaped, a line never begins with a request,
@@ -67,8 +68,8 @@ static void print_command(FILE *out, const struct hone_command *command)
     (void)fprintf(out, "\\fBhone %s\\fR %s", command->name,
                   command->options->name ? "[\\fIOPTION\\fR...] " : "");
     print_text(out, command->operands);
-    (void)fputs("\n.PP\n", out);
-    print_text(out, command->summary);
+    (void)fprintf(out, "\n.PP\n%c", toupper((unsigned char)command->summary[0]));
+    print_text(out, command->summary + 1);
     (void)fputs(".\n", out);
     if (command->manual) {
         (void)fputs(".PP\n", out);

@@ -3,8 +3,8 @@
 
     documentation.py SOURCE_ROOT HONE
 
-The ```sh blocks of one file run in order, in one scratch directory, with hone in PATH; each must end
-with status 0. A line "make TARGET" is looked up with make -n instead of being run, for most of them
+The ```sh blocks of one file run in order, in one scratch directory with hone in PATH, our build as
+build/ and a ./program of the reader; each must end with status 0. A line "make TARGET" is looked up with make -n instead of being run, for most of them
 build or test all of this again. ```c blocks that include a header of ours must compile. Links to
 files of the project must lead somewhere.
 """
@@ -18,6 +18,15 @@ import tempfile
 
 BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\((?!https?:|#)([^)#]+)[^)]*\)')
+
+
+PROGRAM = 'int main(void) { for (volatile long i = 0; i < 100000000; i++) { } return 0; }\n'
+
+
+def prepare(scratch, hone):
+    os.symlink(hone.parent, os.path.join(scratch, 'build'))
+    subprocess.run(['cc', '-O1', '-x', 'c', '-', '-o', os.path.join(scratch, 'program')],
+                   input=PROGRAM, text=True, check=True)
 
 
 def run_shell(text, scratch, root, environment):
@@ -45,6 +54,7 @@ def check(document, root, hone):
             failed.append(f'{name}: the link to {link} leads nowhere')
     environment = {**os.environ, 'PATH': f'{hone.parent}:{os.environ["PATH"]}'}
     with tempfile.TemporaryDirectory(prefix='hone-docs-') as scratch:
+        prepare(scratch, hone)
         for language, block in BLOCK.findall(text):
             if language == 'sh':
                 done = run_shell(block, scratch, root, environment)

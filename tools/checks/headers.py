@@ -22,7 +22,8 @@ def compile_alone(header, root, language):
     done = subprocess.run([compiler, *WARNINGS, *standard, *include, '-x', language, '-'],
                           input=text, text=True, stderr=subprocess.PIPE, check=False)
     if done.returncode != 0:
-        print(f'{header.relative_to(root)} does not compile alone in {language}:\n{done.stderr}')
+        why = '\n'.join(done.stderr.splitlines()[:5])
+        print(f'{header.relative_to(root)} does not compile alone in {language}:\n{why}')
     return done.returncode == 0
 
 
