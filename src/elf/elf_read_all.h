@@ -25,10 +25,11 @@ static inline size_t hone_elf_read_all(const void *bytes, size_t len)
     for (size_t i = 0; i < facts->segment_count && i < 16; i++) {
         const struct hone_elf_segment *segment = &facts->segments[i];
         uint64_t step = segment->memory_size / 1000 + 1;
-        for (uint64_t at = 0; at < segment->memory_size && at / step < 1000; at += step) {
+        for (uint64_t n = 0; n < 1000 && n * step < segment->memory_size; n++) {
             struct hone_dwarf_frames frames;
-            named += hone_elf_function_at(&functions, segment->vaddr + at) != NULL;
-            if (dwarfs && hone_dwarf_lookup(dwarf, segment->vaddr + at, &frames) == 0)
+            uint64_t vaddr = segment->vaddr + n * step;
+            named += hone_elf_function_at(&functions, vaddr) != NULL;
+            if (dwarfs && hone_dwarf_lookup(dwarf, vaddr, &frames) == 0)
                 named += frames.count;
         }
     }

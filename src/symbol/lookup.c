@@ -9,20 +9,19 @@
 // Demangling leaves more behind than the name it was asked for.
 enum { SCRATCH_MAX = 1 << 20 };
 
-static const char *display_name(struct hone_symbolizer *symbolizer, const char *system_name)
+static const char *display_name(struct hone_symbolizer *symbolizer, const char *linker_name)
 {
     if (symbolizer->scratch.total_bytes > SCRATCH_MAX)
         hone_arena_done(&symbolizer->scratch);
-    const char *name = hone_demangle(&symbolizer->scratch, system_name);
+    const char *name = hone_demangle(&symbolizer->scratch, linker_name);
     return name ? hone_symbol_intern_text(&symbolizer->texts, &symbolizer->arena, name) : NULL;
 }
 
-// The symbol is the same function as DWARF's: equal, or a copy of it (".part.0").
-static bool is_same(const char *symbol, const char *linkage_name)
+// The symbol is the same function as DWARF's: equal, or a copy or a nested one ("f.part.0", "f.0").
+static bool is_same(const char *symbol, const char *name)
 {
-    size_t len = strlen(linkage_name);
-    return strncmp(symbol, linkage_name, len) == 0 && (!symbol[len] || symbol[len] == '.') &&
-           hone_symbol_base_len(symbol) <= len;
+    size_t len = strlen(name);
+    return strncmp(symbol, name, len) == 0 && (!symbol[len] || symbol[len] == '.');
 }
 
 // The symbol is a public alias: what remains of a private name ("__libc_malloc") without its
@@ -34,59 +33,80 @@ static bool is_public_alias(const char *symbol, const char *private_name)
            strcmp(private_name + private_len - len, symbol) == 0;
 }
 
-// The system name of a function. begins is the symbol at its entry when it is the outermost one,
-// else NULL.
+struct naming {
+    const char *system_name;
+    const char *label; // what is demangled for display
+};
+
+// The names of a function. begins is the symbol at its entry when it is the outermost one, else
+// NULL.
 //
 // C functions of libraries often have a private name in the source and a public alias. The alias
 // is taken, as it is without debug information, so that installing that changes no name.
-static const char *system_name_of(const struct hone_dwarf_function *function,
-                                  const struct hone_elf_function *begins)
+static struct naming naming_of(const struct hone_dwarf_function *function,
+                               const struct hone_elf_function *begins)
 {
     const char *name = function ? function->linkage_name : NULL;
     if (function && !name)
         name = function->name;
-    if (!begins || !begins->name)
-        return name;
-    if (!name || is_same(begins->name, name) || is_public_alias(begins->name, name))
-        return begins->name;
+    if (!begins)
+        return (struct naming){name, name};
+    if (!name || is_public_alias(begins->name, name))
+        return (struct naming){begins->name, begins->name};
+    if (is_same(begins->name, name))
+        return (struct naming){begins->name, name};
     // A C++ function whose entry tells no more than "operator()".
     bool mangled = begins->name[0] == '_' && strchr("ZRD", begins->name[1]);
-    return mangled && !function->linkage_name ? begins->name : name;
+    if (mangled && !function->linkage_name)
+        return (struct naming){begins->name, begins->name};
+    return (struct naming){name, name};
 }
 
-// The symbol that begins where the outermost function does, or covers its code when nobody knows
-// where that is.
+// The symbol that begins where the outermost function does.
 static const struct hone_elf_function *beginning(const struct hone_symbol_module *module,
-                                                 const struct hone_dwarf_frames *frames,
-                                                 uint64_t vaddr)
+                                                 const struct hone_dwarf_frames *frames)
 {
-    if (!frames->entry)
-        return hone_elf_function_at(&module->functions, vaddr);
     const struct hone_elf_function *symbol =
         hone_elf_function_at(&module->functions, frames->entry);
     return symbol && symbol->entry == frames->entry ? symbol : NULL;
 }
 
-static int make_frame(struct hone_symbol_module *module, const char *system_name, const char *file,
-                      uint32_t start_line, const struct hone_dwarf_frame *place,
-                      struct hone_symbol_frame *ret)
+static const struct hone_symbol_function *make_function(struct hone_symbol_module *module,
+                                                        struct naming naming, const char *file,
+                                                        uint32_t start_line)
 {
     struct hone_symbolizer *symbolizer = module->symbolizer;
+    struct hone_arena *arena = &symbolizer->arena;
     struct hone_symbol_function function = {
-        .system_name = hone_symbol_intern_text(&symbolizer->texts, &symbolizer->arena, system_name),
-        .file = hone_symbol_intern_text(&symbolizer->texts, &symbolizer->arena, file ? file : ""),
+        .name = display_name(symbolizer, naming.label),
+        .system_name = hone_symbol_intern_text(&symbolizer->texts, arena, naming.system_name),
+        .file = hone_symbol_intern_text(&symbolizer->texts, arena, file ? file : ""),
         .start_line = start_line,
     };
-    if (!function.system_name || !function.file)
-        return -ENOMEM;
-    function.name = display_name(symbolizer, function.system_name);
-    if (!function.name)
-        return -ENOMEM;
-    ret->function =
-        hone_symbol_intern_function(&symbolizer->functions, &symbolizer->arena, &function);
-    ret->line = place ? place->line : 0;
-    ret->column = place ? place->column : 0;
-    return ret->function ? 0 : -ENOMEM;
+    if (!function.name || !function.system_name || !function.file)
+        return NULL;
+    return hone_symbol_intern_function(&symbolizer->functions, arena, &function);
+}
+
+// Functions recur from address to address; then their names need no second look.
+static const struct hone_symbol_function *function_of(struct hone_symbol_module *module,
+                                                      const struct hone_dwarf_frame *frame,
+                                                      const struct hone_elf_function *begins)
+{
+    struct hone_symbol_known *known =
+        hone_symbol_known_slot(&module->known, frame->function, frame->file);
+    if (!known || known->made)
+        return known ? known->made : NULL;
+    struct naming naming = naming_of(frame->function, begins);
+    if (!naming.system_name)
+        naming = (struct naming){"[unnamed]", "[unnamed]"};
+    const struct hone_symbol_function *made =
+        make_function(module, naming, frame->file, frame->function ? frame->function->line : 0);
+    if (made) {
+        *known = (struct hone_symbol_known){frame->function, frame->file, made};
+        module->known.count++;
+    }
+    return made;
 }
 
 static int from_dwarf(struct hone_symbol_module *module, const struct hone_dwarf_frames *frames,
@@ -99,29 +119,29 @@ static int from_dwarf(struct hone_symbol_module *module, const struct hone_dwarf
     for (size_t i = 0; i < frames->count; i++) {
         const struct hone_dwarf_frame *frame = &frames->at[i];
         bool outermost = i + 1 == frames->count;
-        const char *name = system_name_of(frame->function, outermost ? begins : NULL);
-        if (!name && frames->count == 1)
-            return HONE_SYMBOL_UNKNOWN; // a line without a function: nothing to call it
-        int r = make_frame(module, name ? name : "[unnamed]", frame->file,
-                           frame->function ? frame->function->line : 0, frame, &kept[i]);
-        if (r)
-            return r;
+        kept[i].function = function_of(module, frame, outermost ? begins : NULL);
+        kept[i].line = frame->line;
+        kept[i].column = frame->column;
+        if (!kept[i].function)
+            return -ENOMEM;
     }
     *ret = (struct hone_symbol_frames){kept, frames->count};
     return 0;
 }
 
 static int from_symbol(struct hone_symbol_module *module, const struct hone_elf_function *symbol,
-                       struct hone_symbol_frames *ret)
+                       const struct hone_dwarf_frame *place, struct hone_symbol_frames *ret)
 {
     struct hone_symbol_frame *kept =
         hone_arena_new(&module->symbolizer->arena, struct hone_symbol_frame);
     if (!kept)
         return -ENOMEM;
-    int r = make_frame(module, symbol->name, NULL, 0, NULL, kept);
-    if (!r)
-        *ret = (struct hone_symbol_frames){kept, 1};
-    return r;
+    kept->function = make_function(module, (struct naming){symbol->name, symbol->name},
+                                   place ? place->file : NULL, 0);
+    kept->line = place ? place->line : 0;
+    kept->column = place ? place->column : 0;
+    *ret = (struct hone_symbol_frames){kept, 1};
+    return kept->function ? 0 : -ENOMEM;
 }
 
 static int look_up(struct hone_symbol_module *module, uint64_t vaddr,
@@ -131,10 +151,13 @@ static int look_up(struct hone_symbol_module *module, uint64_t vaddr,
     int r = module->dwarf ? hone_dwarf_lookup(module->dwarf, vaddr, &frames) : HONE_DWARF_UNKNOWN;
     if (r < 0)
         return r;
-    if (r == 0)
-        return from_dwarf(module, &frames, beginning(module, &frames, vaddr), ret);
+    if (r == 0 && frames.at->function)
+        return from_dwarf(module, &frames, beginning(module, &frames), ret);
+    // No function in DWARF, but assembly may have a symbol and a line.
     const struct hone_elf_function *symbol = hone_elf_function_at(&module->functions, vaddr);
-    return symbol ? from_symbol(module, symbol, ret) : HONE_SYMBOL_UNKNOWN;
+    if (!symbol)
+        return HONE_SYMBOL_UNKNOWN;
+    return from_symbol(module, symbol, r == 0 ? frames.at : NULL, ret);
 }
 
 int hone_symbol_lookup(struct hone_symbol_module *module, uint64_t vaddr,

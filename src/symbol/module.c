@@ -144,4 +144,5 @@ void hone_symbol_module_done(struct hone_symbol_module *module)
     hone_elf_close(module->debug);
     hone_elf_close(module->elf);
     hone_symbol_cache_done(&module->cache);
+    hone_symbol_knowns_done(&module->known);
 }

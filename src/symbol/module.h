@@ -25,6 +25,7 @@ struct hone_symbol_module {
     struct hone_dwarf *dwarf;
     struct hone_elf_functions functions;
     struct hone_symbol_cache cache;
+    struct hone_symbol_knowns known;
 };
 
 struct hone_symbolizer {

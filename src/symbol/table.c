@@ -48,6 +48,50 @@ void hone_symbol_cache_done(struct hone_symbol_cache *cache)
     free(cache->at);
 }
 
+// ---- Functions by what DWARF calls them
+
+static size_t known_hash(const void *function, const void *file)
+{
+    return mix(mix((uintptr_t)function) ^ (uintptr_t)file);
+}
+
+static bool knowns_grow(struct hone_symbol_knowns *knowns)
+{
+    size_t capacity = knowns->capacity ? knowns->capacity * 2 : 256;
+    struct hone_symbol_known *grown = calloc(capacity, sizeof *grown);
+    if (!grown)
+        return false;
+    for (size_t i = 0; i < knowns->capacity; i++) {
+        const struct hone_symbol_known *known = &knowns->at[i];
+        if (!known->made)
+            continue;
+        size_t to = known_hash(known->function, known->file) & (capacity - 1);
+        while (grown[to].made)
+            to = (to + 1) & (capacity - 1);
+        grown[to] = *known;
+    }
+    free(knowns->at);
+    knowns->at = grown;
+    knowns->capacity = capacity;
+    return true;
+}
+
+struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
+                                                 const void *function, const void *file)
+{
+    if (knowns->count * 2 >= knowns->capacity && !knowns_grow(knowns))
+        return NULL;
+    size_t i = known_hash(function, file) & (knowns->capacity - 1);
+    while (knowns->at[i].made && (knowns->at[i].function != function || knowns->at[i].file != file))
+        i = (i + 1) & (knowns->capacity - 1);
+    return &knowns->at[i];
+}
+
+void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns)
+{
+    free(knowns->at);
+}
+
 // ---- Text and functions
 
 static bool pool_room(struct hone_symbol_pool *pool)

@@ -1,4 +1,4 @@
-// Two small hash tables of this room, keyed by numbers and by text; both only grow.
+// Three small hash tables of this room, keyed by address, by text and by pointers; they only grow.
 #ifndef HONE_SYMBOL_TABLE_H
 #define HONE_SYMBOL_TABLE_H
 
@@ -22,6 +22,24 @@ struct hone_symbol_cache {
 // free one sets vaddr and used and adds 1 to count.
 struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr);
 void hone_symbol_cache_done(struct hone_symbol_cache *cache);
+
+// what DWARF calls a function, and its file → our function
+struct hone_symbol_known {
+    const void *function;
+    const void *file;
+    const struct hone_symbol_function *made; // NULL: free
+};
+
+struct hone_symbol_knowns {
+    struct hone_symbol_known *at; // heap
+    size_t count;
+    size_t capacity;
+};
+
+// As hone_symbol_cache_slot().
+struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
+                                                 const void *function, const void *file);
+void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns);
 
 // Things that are kept once: text and functions.
 struct hone_symbol_interned {
