@@ -1,5 +1,3 @@
-#include <stdio.h>
-
 #include "profile/decode_fuzz.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -40,7 +40,7 @@
 
 enum {
     HONE_PROFILE_TYPES_MAX = 64,         // sample types of one profile
-    HONE_PROFILE_LABELS_MAX = 1 << 16,   // labels of one sample
+    HONE_PROFILE_LABELS_MAX = 1 << 10,   // labels of one sample
     HONE_PROFILE_DEPTH_MAX = 1 << 20,    // frames of one stack
     HONE_PROFILE_LINES_MAX = 1 << 16,    // functions at one location
     HONE_PROFILE_HAS_FUNCTIONS = 1 << 0, // flags of a mapping: its symbols were looked up

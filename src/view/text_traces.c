@@ -9,6 +9,22 @@
 static const char separator[] =
     "-----------+-------------------------------------------------------\n";
 
+struct traces {
+    struct hone_report report;
+    struct hone_nodes nodes;
+    struct hone_arena names;
+    const char **units;                // by string: of the numbers of this key
+    struct hone_profile_label *labels; // of the sample at hand
+};
+
+static void traces_done(struct traces *traces)
+{
+    hone_nodes_done(&traces->nodes);
+    hone_arena_done(&traces->names);
+    free(traces->units);
+    free(traces->labels);
+}
+
 // --- labels --------------------------------------------------------------------------------------
 
 // The unit of a number: the first that any sample gives for this key. Without one the name says
@@ -33,32 +49,66 @@ static const char **find_units(const struct hone_profile *p)
     return units;
 }
 
-// Labels are ordered by key, texts first: one line per key, "  key:  value value".
-static void put_labels(const struct hone_report *report, uint32_t sample, const char *const *units)
+enum { KEY_WIDTH = 10 };
+
+// The character of a key that is printed right-aligned.
+static int printed_at(struct hone_str key, size_t column)
 {
-    const struct hone_profile *p = report->profile;
+    size_t blank = key.len < KEY_WIDTH ? KEY_WIDTH - key.len : 0;
+    if (column < blank)
+        return ' ';
+    return column - blank < key.len ? (unsigned char)key.at[column - blank] : 0;
+}
+
+// As pprof orders the lines: texts before numbers, then by what is printed, blanks and all.
+static int compare_labels(const struct hone_profile *p, const struct hone_profile_label *a,
+                          const struct hone_profile_label *b)
+{
+    if ((a->text != 0) != (b->text != 0))
+        return a->text ? -1 : 1;
+    struct hone_str key_a = hone_profile_str(p, a->key);
+    struct hone_str key_b = hone_profile_str(p, b->key);
+    size_t width = (key_a.len > key_b.len ? key_a.len : key_b.len) + KEY_WIDTH;
+    int order = 0;
+    for (size_t column = 0; !order && column < width; column++)
+        order = printed_at(key_a, column) - printed_at(key_b, column);
+    return order;
+}
+
+// One line per key: "  key:  value value".
+static void put_labels(const struct traces *traces, uint32_t sample)
+{
+    const struct hone_profile *p = traces->report.profile;
+    struct hone_buffer *out = traces->report.out;
     struct hone_profile_label_span labels = hone_profile_labels_of(p, p->samples.label_set[sample]);
+    for (uint32_t i = 0; i < labels.count; i++) { // insertion sort: few, and equals stay in order
+        uint32_t to = i;
+        for (; to && compare_labels(p, &traces->labels[to - 1], &labels.at[i]) > 0; to--)
+            traces->labels[to] = traces->labels[to - 1];
+        traces->labels[to] = labels.at[i];
+    }
     for (uint32_t i = 0; i < labels.count; i++) {
-        const struct hone_profile_label *label = &labels.at[i];
-        const struct hone_profile_label *before = i ? &labels.at[i - 1] : NULL;
-        bool more = before && before->key == label->key && !before->text == !label->text;
-        if (!more)
-            hone_buffer_format(report->out, "%s%10s: ", i ? "\n" : "",
+        const struct hone_profile_label *label = &traces->labels[i];
+        bool same_line = i && label[-1].key == label->key && !label[-1].text == !label->text;
+        if (!same_line)
+            hone_buffer_format(out, "%s%*s: ", i ? "\n" : "", KEY_WIDTH,
                                hone_profile_text(p, label->key));
-        hone_buffer_format(report->out, " %s",
-                           label->text
-                               ? hone_profile_text(p, label->text)
-                               : hone_measure_label(label->number, units[label->key], "auto").text);
+        hone_buffer_format(
+            out, " %s",
+            label->text
+                ? hone_profile_text(p, label->text)
+                : hone_measure_label(label->number, traces->units[label->key], "auto").text);
     }
     if (labels.count)
-        hone_buffer_text(report->out, "\n");
+        hone_buffer_text(out, "\n");
 }
 
 // --- stacks --------------------------------------------------------------------------------------
 
-static void put_stack(const struct hone_report *report, const struct hone_nodes *nodes,
-                      uint32_t sample)
+static void put_stack(const struct traces *traces, uint32_t sample)
 {
+    const struct hone_report *report = &traces->report;
+    const struct hone_nodes *nodes = &traces->nodes;
     const struct hone_profile *p = report->profile;
     struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
     struct hone_measure_label value =
@@ -84,31 +134,47 @@ static bool is_zero(const struct hone_profile *p, uint32_t sample)
     return true;
 }
 
+static uint32_t most_labels(const struct hone_profile *p)
+{
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < p->label_sets.count; i++)
+        if (hone_profile_labels_of(p, i).count > most)
+            most = hone_profile_labels_of(p, i).count;
+    return most;
+}
+
+static int prepare(struct traces *traces)
+{
+    const struct hone_profile *p = traces->report.profile;
+    traces->units = find_units(p);
+    traces->labels = calloc((size_t)most_labels(p) + 1, sizeof *traces->labels);
+    if (!traces->units || !traces->labels)
+        return -ENOMEM;
+    return hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report), &traces->names);
+}
+
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
                      struct hone_buffer *out, struct hone_error *err)
 {
-    struct hone_report report;
-    int r = hone_report_init(&report, profile, options, out, err);
+    HONE_CLEANUP(traces_done) struct traces traces = {0};
+    int r = hone_report_init(&traces.report, profile, options, out, err);
     if (r)
         return r;
-    HONE_CLEANUP(hone_freep) const char **units = find_units(profile);
-    HONE_CLEANUP(hone_arena_done) struct hone_arena names = {0};
-    HONE_CLEANUP(hone_nodes_done) struct hone_nodes nodes = {0};
-    if (!units || hone_nodes_init(&nodes, profile, hone_report_group(&report), &names))
+    if (prepare(&traces))
         return hone_error_set(err, -ENOMEM, "cannot list the stacks");
 
-    hone_report_head(&report);
-    if (hone_report_is_empty(&report)) {
-        hone_report_empty(&report);
-        return hone_report_finish(&report, err);
+    hone_report_head(&traces.report);
+    if (hone_report_is_empty(&traces.report)) {
+        hone_report_empty(&traces.report);
+        return hone_report_finish(&traces.report, err);
     }
     for (uint32_t i = 0; i < profile->samples.count && !out->failed; i++) {
         if (is_zero(profile, i) || !profile->samples.stack[i])
             continue;
         hone_buffer_text(out, separator);
-        put_labels(&report, i, units);
-        put_stack(&report, &nodes, i);
+        put_labels(&traces, i);
+        put_stack(&traces, i);
     }
     hone_buffer_text(out, separator);
-    return hone_report_finish(&report, err);
+    return hone_report_finish(&traces.report, err);
 }

@@ -1,0 +1,201 @@
+// Reports compare with the files under golden/; run with HONE_BLESS=1 to write them anew, then
+// review the difference.
+#include "view/text.h"
+
+#include "base/base.h"
+#include "check.h"
+#include "profile/fixture.h"
+#include "profile/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+static struct hone_buffer shown(hone_text_view view, const struct hone_profile *p,
+                                const struct hone_text_options *options)
+{
+    (void)setenv("TZ", "UTC", 1);
+    struct hone_buffer out = {0};
+    struct hone_error err = {0};
+    int r = view(p, options, &out, &err);
+    CHECK_STR(err.message, "");
+    CHECK_EQ(r, 0);
+    hone_buffer_add(&out, "", 1); // so that it is a C string
+    return out;
+}
+
+static void check_golden(const char *name, hone_text_view view,
+                         const struct hone_text_options *options)
+{
+    struct hone_profile *p = hone_fixture_small();
+    struct hone_buffer out = shown(view, p, options);
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/%s.txt", GOLDEN, name);
+    if (getenv("HONE_BLESS"))
+        CHECK_EQ(hone_file_write(path, out.at, out.len - 1, NULL), 0);
+    char *expected = NULL;
+    size_t len;
+    CHECK_EQ(hone_file_read(path, 1 << 20, &expected, &len, NULL), 0);
+    CHECK_STR(out.at, expected);
+    free(expected);
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
+
+TEST(top_shows_flat_and_cum_by_function)
+{
+    check_golden("top", hone_text_top, NULL);
+}
+
+TEST(top_orders_by_cum_and_limits_rows)
+{
+    check_golden("top_cum", hone_text_top, &(struct hone_text_options){.by_cum = true, .rows = 2});
+}
+
+TEST(top_shows_another_type_by_line)
+{
+    check_golden("top_lines", hone_text_top,
+                 &(struct hone_text_options){.type = "samples", .group = HONE_TEXT_LINES});
+}
+
+TEST(tree_shows_callers_and_callees)
+{
+    check_golden("tree", hone_text_tree, NULL);
+}
+
+TEST(traces_show_stacks_with_labels)
+{
+    check_golden("traces", hone_text_traces, NULL);
+}
+
+TEST(collapsed_has_one_line_per_stack)
+{
+    check_golden("collapsed", hone_text_collapsed, NULL);
+}
+
+TEST(info_tells_what_the_profile_is)
+{
+    check_golden("info", hone_text_info, NULL);
+}
+
+// --- terminals -----------------------------------------------------------------------------------
+
+static uint32_t columns(const char *line, size_t len)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += ((unsigned char)line[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static struct hone_profile *with_long_names(void)
+{
+    struct hone_profile *p = hone_fixture_small();
+    hone_profile_add_comment(p, "997 of 1000 samples per second were reached; 3 were lost because "
+                                "the handler interrupted itself; 0 stacks were cut short");
+    struct hone_profile_line line = {
+        .function = hone_profile_add_function(
+            p, &(struct hone_profile_function){
+                   .name = hone_profile_intern(
+                       p, "std::__detail::größte_Übersicht<std::map<std::string, std::vector<int>"
+                          ">>::operator()(std::string const&) const")})};
+    uint32_t location = hone_profile_add_location(
+        p, &(struct hone_profile_location){.lines = &line, .line_count = 1});
+    uint32_t frames[] = {location, 2, location};
+    (void)hone_profile_add_sample(p, hone_profile_add_stack(p, frames, 3), (int64_t[]){9, 90000000},
+                                  NULL, 0);
+    return p;
+}
+
+static void check_width(hone_text_view view, uint32_t width)
+{
+    struct hone_profile *p = with_long_names();
+    struct hone_buffer out = shown(view, p, &(struct hone_text_options){.width = width});
+    bool cut = false;
+    for (const char *line = out.at; *line;) {
+        size_t len = strcspn(line, "\n");
+        cr_assert(columns(line, len) <= width, "%u columns: %.*s", columns(line, len), (int)len,
+                  line);
+        cut |= memmem(line, len, "…", 3) != NULL;
+        line += len + (line[len] == '\n');
+    }
+    CHECK(cut);
+    CHECK(strstr(out.at, "std::")); // both ends of a name stay
+    CHECK(strstr(out.at, "const"));
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
+
+TEST(reports_fit_the_terminal)
+{
+    check_width(hone_text_top, 80);
+    check_width(hone_text_top, 100);
+    check_width(hone_text_tree, 100);
+    check_width(hone_text_traces, 80);
+}
+
+TEST(names_are_never_cut_in_pipes)
+{
+    struct hone_profile *p = with_long_names();
+    struct hone_buffer out = shown(hone_text_top, p, NULL);
+    CHECK(!strstr(out.at, "…"));
+    CHECK(strstr(out.at, "std::vector<int>>>::operator()(std::string const&) const\n"));
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
+
+// --- corners -------------------------------------------------------------------------------------
+
+TEST(empty_profile_says_why_and_what_to_do)
+{
+    struct hone_profile *p = hone_profile_new();
+    (void)hone_profile_add_type(p, "samples", "count");
+    (void)hone_profile_add_type(p, "cpu", "nanoseconds");
+    hone_profile_add_comment(p, "0 samples: the program used 0.4 ms of CPU time");
+    static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
+                                           hone_text_info};
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        struct hone_buffer out = shown(views[i], p, NULL);
+        CHECK(strstr(out.at, "the program used 0.4 ms of CPU time"));
+        CHECK(strstr(out.at, "No samples of type 'cpu'."));
+        CHECK(strstr(out.at, "hone record -F 10000"));
+        hone_buffer_done(&out);
+    }
+    struct hone_buffer out = shown(hone_text_collapsed, p, NULL);
+    CHECK_STR(out.at, "");
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
+
+TEST(profile_without_types_is_an_error)
+{
+    struct hone_profile *p = hone_profile_new();
+    struct hone_buffer out = {0};
+    struct hone_error err = {0};
+    CHECK_EQ(hone_text_top(p, NULL, &out, &err), -EINVAL);
+    CHECK_STR(err.message, "the profile has no sample types");
+    hone_profile_free(p);
+}
+
+TEST(collapsed_escapes_its_separators_and_sums_what_prints_alike)
+{
+    struct hone_profile *p = hone_profile_new();
+    (void)hone_profile_add_type(p, "samples", "count");
+    static const char *const names[] = {"a;b", "a:b", "two\nlines"};
+    uint32_t locations[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        struct hone_profile_line line = {
+            .function = hone_profile_add_function(
+                p, &(struct hone_profile_function){.name = hone_profile_intern(p, names[i])})};
+        locations[i] = hone_profile_add_location(
+            p, &(struct hone_profile_location){.lines = &line, .line_count = 1});
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t frames[] = {locations[2], locations[i]};
+        (void)hone_profile_add_sample(p, hone_profile_add_stack(p, frames, 2), (int64_t[]){20 + i},
+                                      NULL, 0);
+    }
+    struct hone_buffer out = shown(hone_text_collapsed, p, NULL);
+    CHECK_STR(out.at, "a:b;two lines 41\n");
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
