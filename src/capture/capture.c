@@ -233,7 +233,7 @@ static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
     }
     hone_reader_all_dead(recorder->reader);
     r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
-    return r ? r : hone_collect_status(&recorder->collected);
+    return r ? r : hone_collect_finish(&recorder->collected);
 }
 
 static int write_recording(struct recorder *recorder, struct hone_error *err)

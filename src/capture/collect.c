@@ -118,7 +118,7 @@ static struct live *live_of(struct hone_collected *collected, uint32_t process)
     return process < state->live_room && state->live[process].used ? &state->live[process] : NULL;
 }
 
-// --- processes and threads -----------------------------------------------------------------------
+// --- processes -----------------------------------------------------------------------------------
 
 static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)
 {
@@ -157,44 +157,6 @@ static void on_exec(void *context, uint32_t number, const struct hone_record_exe
         return;
     struct hone_collected_process *process = &collected->processes[live->process];
     (void)snprintf(process->became, sizeof process->became, "%s", exec->path);
-}
-
-// The name that the thread has now: the kernel keeps it, so the thread itself need not be asked.
-static void read_thread_name(uint32_t pid, uint32_t tid, char name[16])
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
-    char *text = NULL;
-    size_t len = 0;
-    if (hone_file_read(path, 64, &text, &len, NULL) == 0 && len > 0) {
-        if (text[len - 1] == '\n')
-            text[len - 1] = '\0';
-        (void)snprintf(name, 16, "%s", text);
-    }
-    free(text);
-}
-
-static void on_thread(void *context, uint32_t number, const struct hone_record_thread *record)
-{
-    struct hone_collected *collected = context;
-    struct hone_collect_state *state = collected->state;
-    struct live *live = live_of(collected, number);
-    uint32_t index = record->record.small;
-    // Indices are given out one by one: one far beyond the others is not one of ours.
-    if (!live || index > live->thread_room * 2 + 65536 ||
-        !reserve(state, &live->threads, &live->thread_room, (uint64_t)index + 1,
-                 sizeof *live->threads) ||
-        !reserve(state, &collected->threads, &state->thread_room,
-                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
-        return;
-    struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
-    *thread =
-        (struct hone_collected_thread){.process = live->process, .tid = (uint32_t)record->tid};
-    memcpy(thread->name, record->name, sizeof thread->name);
-    thread->name[sizeof thread->name - 1] = '\0';
-    if (!thread->name[0])
-        read_thread_name(collected->processes[live->process].pid, thread->tid, thread->name);
-    live->threads[index] = collected->thread_count;
 }
 
 // --- modules -------------------------------------------------------------------------------------
@@ -285,13 +247,9 @@ static const struct live_module *find_module(struct live *live, uint64_t address
 
 // --- stacks and samples --------------------------------------------------------------------------
 
-static uint32_t intern_place(struct hone_collected *collected, struct live *live, uint64_t address)
+static uint32_t add_place(struct hone_collected *collected, struct hone_collected_place place)
 {
     struct hone_collect_state *state = collected->state;
-    const struct live_module *module = find_module(live, address);
-    struct hone_collected_place place = {.address = address};
-    if (module)
-        place = (struct hone_collected_place){module->module, address - module->bias};
     uint64_t hash =
         hone_hash_fold(place.address ^ 0x9e3779b97f4a7c15u, 0xa0761d6478bd642fu + place.module);
     struct hone_table_probe probe = hone_table_probe(&state->places, hash);
@@ -308,6 +266,15 @@ static uint32_t intern_place(struct hone_collected *collected, struct live *live
     }
     collected->places[collected->place_count] = place;
     return collected->place_count++;
+}
+
+static uint32_t intern_place(struct hone_collected *collected, struct live *live, uint64_t address)
+{
+    const struct live_module *module = find_module(live, address);
+    struct hone_collected_place place = {.address = address};
+    if (module)
+        place = (struct hone_collected_place){module->module, address - module->bias};
+    return add_place(collected, place);
 }
 
 static uint32_t intern_stack(struct hone_collected *collected, const uint32_t *frames,
@@ -353,10 +320,35 @@ static void on_stack(void *context, uint32_t number, const struct hone_record_st
     live->stacks[id] = intern_stack(collected, state->scratch, record->count, end) + 1;
 }
 
+static void add_sample(struct hone_collected *collected, uint32_t thread, uint32_t stack,
+                       uint64_t samples, uint64_t cpu_ns)
+{
+    struct hone_collect_state *state = collected->state;
+    uint64_t hash =
+        hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u, 0xe7037ed1a0b428dbu);
+    struct hone_table_probe probe = hone_table_probe(&state->samples, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->samples, &probe)) != HONE_TABLE_END) {
+        struct hone_collected_sample *sample = &collected->samples[at];
+        if (sample->thread == thread && sample->stack == stack) {
+            sample->samples += samples;
+            sample->cpu_ns += cpu_ns;
+            return;
+        }
+    }
+    if (!reserve(state, &collected->samples, &state->sample_room,
+                 (uint64_t)collected->sample_count + 1, sizeof *collected->samples) ||
+        hone_table_add(&state->samples, hash, collected->sample_count)) {
+        state->status = -ENOMEM;
+        return;
+    }
+    collected->samples[collected->sample_count++] =
+        (struct hone_collected_sample){thread, stack, samples, cpu_ns};
+}
+
 static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu *record)
 {
     struct hone_collected *collected = context;
-    struct hone_collect_state *state = collected->state;
     struct live *live = live_of(collected, number);
     if (!live)
         return;
@@ -373,26 +365,56 @@ static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu 
     if (record->time_ns > collected->last_ns)
         collected->last_ns = record->time_ns;
 
-    uint64_t hash =
-        hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u, 0xe7037ed1a0b428dbu);
-    struct hone_table_probe probe = hone_table_probe(&state->samples, hash);
-    uint32_t at;
-    while ((at = hone_table_next(&state->samples, &probe)) != HONE_TABLE_END) {
-        struct hone_collected_sample *sample = &collected->samples[at];
-        if (sample->thread == thread && sample->stack == stack) {
-            sample->samples++;
-            sample->cpu_ns += record->cpu_ns;
-            return;
-        }
+    add_sample(collected, thread, stack, 1, record->cpu_ns);
+}
+
+// --- threads -------------------------------------------------------------------------------------
+
+// The name that the thread has now: the kernel keeps it, so the thread itself need not be asked.
+static void read_thread_name(uint32_t pid, uint32_t tid, char name[16])
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
+    char *text = NULL;
+    size_t len = 0;
+    if (hone_file_read(path, 64, &text, &len, NULL) == 0 && len > 0) {
+        if (text[len - 1] == '\n')
+            text[len - 1] = '\0';
+        (void)snprintf(name, 16, "%s", text);
     }
-    if (!reserve(state, &collected->samples, &state->sample_room,
-                 (uint64_t)collected->sample_count + 1, sizeof *collected->samples) ||
-        hone_table_add(&state->samples, hash, collected->sample_count)) {
-        state->status = -ENOMEM;
+    free(text);
+}
+
+static void on_thread(void *context, uint32_t number, const struct hone_record_thread *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct live *live = live_of(collected, number);
+    uint32_t index = record->record.small;
+    // Indices are given out one by one: one far beyond the others is not one of ours.
+    if (!live || index > live->thread_room * 2 + 65536 ||
+        !reserve(state, &live->threads, &live->thread_room, (uint64_t)index + 1,
+                 sizeof *live->threads) ||
+        !reserve(state, &collected->threads, &state->thread_room,
+                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
         return;
-    }
-    collected->samples[collected->sample_count++] =
-        (struct hone_collected_sample){thread, stack, 1, record->cpu_ns};
+    struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
+    *thread =
+        (struct hone_collected_thread){.process = live->process, .tid = (uint32_t)record->tid};
+    read_thread_name(collected->processes[live->process].pid, thread->tid, thread->name);
+    live->threads[index] = collected->thread_count;
+    if (record->routine)
+        thread->routine = intern_place(collected, live, record->routine) + 1;
+}
+
+static void on_thread_end(void *context, uint32_t number,
+                          const struct hone_record_thread_end *record)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    uint32_t index = record->record.small;
+    if (live && index < live->thread_room && live->threads[index])
+        collected->threads[live->threads[index] - 1].end_ns = record->cpu_ns;
 }
 
 const struct hone_reader_events hone_collect_events = {
@@ -401,7 +423,48 @@ const struct hone_reader_events hone_collect_events = {
     .module = on_module,
     .module_gone = on_module_gone,
     .thread = on_thread,
+    .thread_end = on_thread_end,
     .stack = on_stack,
     .cpu = on_cpu,
     .exec = on_exec,
 };
+
+// --- the end -------------------------------------------------------------------------------------
+
+// A thread that ended before its first sample: its time is charged to the function that it ran,
+// under a name that says what is not known.
+static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
+{
+    struct hone_collect_state *state = collected->state;
+    uint32_t frames[2] = {
+        add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_NEVER_SAMPLED})};
+    uint32_t count = 1;
+    if (collected->threads[thread].routine)
+        frames[count++] = collected->threads[thread].routine - 1;
+    uint32_t stack = intern_stack(collected, frames, count, HONE_STACK_COMPLETE);
+    if (!state->status)
+        add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns);
+    collected->never_sampled_ns += collected->threads[thread].end_ns;
+}
+
+int hone_collect_finish(struct hone_collected *collected)
+{
+    uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
+    if (!sums)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->sample_count; i++)
+        sums[collected->samples[i].thread] += collected->samples[i].cpu_ns;
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        struct hone_collected_sample *sample = &collected->samples[i];
+        uint64_t end_ns = collected->threads[sample->thread].end_ns;
+        if (end_ns && sums[sample->thread])
+            sample->cpu_ns =
+                (uint64_t)((double)sample->cpu_ns * (double)end_ns / (double)sums[sample->thread] +
+                           0.5);
+    }
+    for (uint32_t i = 0; collected->sample_count && i < collected->thread_count; i++)
+        if (!sums[i] && collected->threads[i].end_ns)
+            add_never_sampled(collected, i);
+    free(sums);
+    return hone_collect_status(collected);
+}

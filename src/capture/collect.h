@@ -25,6 +25,9 @@ struct hone_collected_module {
 
 enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 
+// The address, in no module, of what threads did that ended before their first sample.
+#define HONE_PLACE_NEVER_SAMPLED UINT64_MAX
+
 // A place in a module: an address as the module's file counts. Without module: as in the process.
 struct hone_collected_place {
     uint32_t module;
@@ -40,7 +43,9 @@ struct hone_collected_stack {
 struct hone_collected_thread {
     uint32_t process;
     uint32_t tid;
-    char name[16]; // empty when nobody could say
+    char name[16];    // empty when nobody could say
+    uint64_t end_ns;  // CPU time that it used, told at its end; 0: it did not say
+    uint32_t routine; // place of the function that it ran, plus one; 0: unknown
 };
 
 struct hone_collected_process {
@@ -73,6 +78,7 @@ struct hone_collected {
         sample_count;
     uint64_t first_ns, last_ns; // of samples, monotonic
     uint64_t unknown_stacks;    // samples whose stack never arrived
+    uint64_t never_sampled_ns;  // CPU time of threads that ended before their first sample
 
     struct hone_collect_state *state; // private
 };
@@ -83,6 +89,10 @@ void hone_collect_done(struct hone_collected *collected);
 
 // For hone_reader_poll(), with the struct hone_collected as context.
 extern const struct hone_reader_events hone_collect_events;
+
+// After the last poll: makes each thread's samples add up to what the thread says it used, and adds
+// threads that were never sampled, unless nothing was. Returns 0 or -ENOMEM.
+int hone_collect_finish(struct hone_collected *collected);
 
 // 0, or -ENOMEM when something could not be kept: then the recording is incomplete.
 int hone_collect_status(const struct hone_collected *collected);

@@ -45,11 +45,11 @@ static void comment_on_stacks(struct hone_profile *profile,
     uint64_t cut = 0;
     for (int end = 1; end < HONE_STACK_ENDS; end++)
         cut += totals->truncated[end];
-    comment(profile, "# stacks: %.2f%% of CPU time in complete ones",
-            100 - percent(totals->truncated_cpu_ns, totals->cpu_ns));
+    comment(profile, "# stacks: %.2f%% of CPU time in complete ones, %" PRIu64 " truncated",
+            100 - percent(totals->truncated_cpu_ns, totals->cpu_ns), cut);
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
-            comment(profile, "stacks cut short: %" PRIu64 " samples, %s", totals->truncated[end],
+            comment(profile, "# stacks truncated: %" PRIu64 ", %s", totals->truncated[end],
                     end_texts[end]);
 }
 
@@ -118,6 +118,9 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
     double seconds = (double)totals->cpu_ns / 1e9;
     comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
             recording->options->cpu_hz, seconds > 0 ? (double)totals->samples / seconds : 0);
+    if (recording->collected->never_sampled_ns)
+        comment(profile, "# never sampled: %.3f s in threads that ended before their first sample",
+                (double)recording->collected->never_sampled_ns / 1e9);
     if (recording->cpu_kernel_ns)
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
                 (double)recording->cpu_kernel_ns / 1e9,

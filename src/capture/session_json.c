@@ -130,9 +130,10 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         (void)json_array_append_new(processes, process_json(&collected->processes[i]));
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
-        "{s:s, s:i, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, s:o, s:o}, "
-        "s:o, s:o, s:o}", //
-        "hone", recording->options->version ? recording->options->version : "", "format", 1,
+        "{s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, s:o, "
+        "s:o}, s:o, s:o, s:o}", //
+        "versions", "hone", recording->options->version ? recording->options->version : "",
+        "session_json", 1, "session_memory", HONE_SESSION_VERSION, //
         "command", command_json(recording->argv), "machine", machine_json(), "started",
         time_json(recording->started_realtime_ns), "duration_ns", number(recording->duration_ns),
         "stopped_before_the_program", (int)recording->stopped_early, "program_ended",

@@ -107,6 +107,8 @@ static bool links_libhone(struct hone_elf *elf)
     return hone_elf_section(elf, ".note.hone").at != NULL;
 }
 
+enum { NOT_ELF = 100 };
+
 static int check_elf(const char *path, struct hone_error *err)
 {
     HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
@@ -117,11 +119,8 @@ static int check_elf(const char *path, struct hone_error *err)
     if (r == -ENOTSUP)
         return unpreloadable(err, path, "it is built for another kind of machine",
                              "record a 64-bit program of this machine");
-    if (r) {
-        (void)hone_error_set(err, 0, "cannot run '%s': neither a program nor a script", path);
-        hone_error_hint(err, "begin a script with a line such as '#!/bin/sh'");
-        return HONE_TARGET_UNRUNNABLE;
-    }
+    if (r)
+        return NOT_ELF;
     const struct hone_elf_facts *facts = hone_elf_facts(elf);
     if (facts->machine != THIS_MACHINE)
         return unpreloadable(err, path, "it is built for another kind of machine",
@@ -178,15 +177,20 @@ int hone_target_check(const char *program, char *ret_path, size_t size, struct h
         }
         if (!S_ISREG(st.st_mode) || access(path, X_OK)) {
             (void)hone_error_set(err, -EACCES, "cannot run '%s'", path);
-            hone_error_hint(err, "make it executable: chmod +x %s", path);
+            hone_error_hint(err, "make it executable with chmod +x");
             return HONE_TARGET_UNRUNNABLE;
         }
         char interpreter[PATH_MAX];
         r = script_interpreter(path, interpreter, sizeof interpreter, err);
         if (r)
             return r;
-        if (!interpreter[0])
-            return check_elf(path, err);
+        if (!interpreter[0]) {
+            r = check_elf(path, err);
+            if (r != NOT_ELF)
+                return r;
+            // What the kernel does not know, execvp() takes for a script of the shell.
+            (void)snprintf(interpreter, sizeof interpreter, "/bin/sh");
+        }
         (void)memcpy(path, interpreter, sizeof path);
     }
     (void)hone_error_set(err, -ELOOP, "cannot run '%s'", program);

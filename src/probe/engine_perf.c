@@ -25,9 +25,6 @@
 
 enum {
     THREADS_BEFORE = 256, // threads that were there before us and have an event of their own
-    // Descriptors are put out of the way: programs count on getting the lowest free ones, and
-    // some close all below a small bound.
-    HIGH_DESCRIPTOR = 1000,
 };
 
 static const uint64_t cookie = 0x686f6e6500747261; // "hone", "tra"
@@ -69,12 +66,7 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
     long fd = hone_syscall5(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0)
         return (int)fd;
-    long high = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH_DESCRIPTOR);
-    if (high >= 0) {
-        (void)hone_syscall1(SYS_close, fd);
-        fd = high;
-    }
-    return (int)fd;
+    return hone_descriptor_adopt((int)fd);
 }
 
 static void enable(int fd)
@@ -85,9 +77,9 @@ static void enable(int fd)
 static void close_all(void)
 {
     if (event_fd >= 0)
-        (void)hone_syscall1(SYS_close, event_fd);
+        hone_descriptor_close(event_fd);
     for (uint32_t i = 0; i < before_count; i++)
-        (void)hone_syscall1(SYS_close, before_fds[i]);
+        hone_descriptor_close(before_fds[i]);
     event_fd = -1;
     before_count = 0;
 }
@@ -116,6 +108,17 @@ static void pause_events(bool paused)
         enable(before_fds[i]);
     if (hone_thread_self()->armed)
         enable(hone_thread_self()->engine_handle);
+}
+
+static void moved(int from, int to)
+{
+    if (event_fd == from)
+        event_fd = to;
+    for (uint32_t i = 0; i < before_count; i++)
+        if (before_fds[i] == from)
+            before_fds[i] = to;
+    if (hone_thread_self()->armed && hone_thread_self()->engine_handle == from)
+        hone_thread_self()->engine_handle = to;
 }
 
 static bool alive(void)
@@ -217,7 +220,7 @@ static int arm_signal(const struct hone_engine_kind *kind, uint32_t tid)
     if (r >= 0)
         r = hone_syscall3(SYS_fcntl, fd, F_SETFL, O_ASYNC | O_NONBLOCK);
     if (r < 0) {
-        (void)hone_syscall1(SYS_close, fd);
+        hone_descriptor_close(fd);
         return (int)r;
     }
     enable(fd);
@@ -263,7 +266,7 @@ static void end_signal(struct hone_thread *thread)
     if (!thread->armed)
         return;
     thread->armed = false;
-    (void)hone_syscall1(SYS_close, thread->engine_handle);
+    hone_descriptor_close(thread->engine_handle);
 }
 
 const struct hone_engine_kind hone_engine_perf_trap = {
@@ -272,6 +275,7 @@ const struct hone_engine_kind hone_engine_perf_trap = {
     .start = start_trap,
     .before_thread = settle,
     .pause = pause_events,
+    .moved = moved,
     .alive = alive,
     .stop = stop,
 };
@@ -282,6 +286,7 @@ const struct hone_engine_kind hone_engine_perf_trap_user = {
     .start = start_trap,
     .before_thread = settle,
     .pause = pause_events,
+    .moved = moved,
     .alive = alive,
     .stop = stop,
 };
@@ -293,6 +298,7 @@ const struct hone_engine_kind hone_engine_perf_signal = {
     .thread_start = arm_signal_here,
     .thread_end = end_signal,
     .pause = pause_events,
+    .moved = moved,
     .stop = stop,
 };
 
@@ -303,5 +309,6 @@ const struct hone_engine_kind hone_engine_perf_signal_user = {
     .thread_start = arm_signal_here,
     .thread_end = end_signal,
     .pause = pause_events,
+    .moved = moved,
     .stop = stop,
 };

@@ -37,11 +37,7 @@ static bool before_exec(const char *path)
     if (hone_probe.engine && hone_probe.engine->pause)
         hone_probe.engine->pause(true);
     write_exec(path);
-    struct hone_process *process = hone_probe.writer.process;
-    atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-                          memory_order_relaxed);
-    atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
-    atomic_store_explicit(&process->state, HONE_PROCESS_EXECED, memory_order_release);
+    hone_process_leave(HONE_PROCESS_EXECED);
     return true;
 }
 

@@ -1,6 +1,6 @@
-// Thread starts, for the engines that arm each thread by itself; with the others the call passes
-// through untouched. The start routine and its argument travel in a slot, for nothing is allocated
-// here. When all slots are on their way the thread starts without us, and is counted.
+// Thread starts and ends. The start routine and its argument travel in a slot, for nothing is
+// allocated here; `run` leaves by a jump, so it is on no stack while the thread's own code runs.
+// When all slots are on their way the thread starts without us and is met by its first sample.
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -8,7 +8,7 @@
 #include <pthread.h>
 #include <threads.h>
 
-enum { SLOTS = 64 };
+enum { SLOTS = 64, KEY_NONE, KEY_MAKING, KEY_MADE };
 
 struct slot {
     void *(*routine)(void *);
@@ -19,7 +19,7 @@ struct slot {
 static struct slot slots[SLOTS];
 static _Atomic uint64_t slots_taken;
 static pthread_key_t end_key;
-static _Atomic int end_key_made;
+static _Atomic int end_key_state = KEY_NONE;
 
 static struct slot *slot_take(void)
 {
@@ -40,30 +40,41 @@ static void slot_give_back(const struct slot *slot)
 
 static void on_thread_end(void *thread)
 {
-    if (hone_probe.engine && hone_probe.engine->thread_end)
+    if (!hone_probe.engine)
+        return;
+    hone_thread_leave(thread);
+    if (hone_probe.engine->thread_end)
         hone_probe.engine->thread_end(thread);
 }
 
-static void begin(void)
+// The first keys of a thread live in its control block: setting one allocates nothing. Made before
+// the first thread, when the program has hardly any keys yet.
+static void make_end_key(void)
+{
+    int none = KEY_NONE;
+    if (!atomic_compare_exchange_strong(&end_key_state, &none, KEY_MAKING))
+        return;
+    int r = pthread_key_create(&end_key, on_thread_end);
+    atomic_store(&end_key_state, r ? KEY_NONE : KEY_MADE);
+}
+
+static void begin(uint64_t routine)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine || !engine->thread_start)
-        return;
-    if (engine->thread_start(engine)) {
+    int saved = errno;
+    hone_thread_meet(hone_thread_self(), routine);
+    if (engine->thread_start && engine->thread_start(engine))
         hone_count(&hone_counters()->threads_uncovered, 1);
-        return;
-    }
-    // The first keys live in the thread itself: setting one allocates nothing.
-    if (!atomic_exchange_explicit(&end_key_made, 1, memory_order_acq_rel))
-        (void)pthread_key_create(&end_key, on_thread_end);
-    (void)pthread_setspecific(end_key, hone_thread_self());
+    if (atomic_load(&end_key_state) == KEY_MADE)
+        (void)pthread_setspecific(end_key, hone_thread_self());
+    errno = saved;
 }
 
 static void *run(void *argument)
 {
     struct slot slot = *(struct slot *)argument;
     slot_give_back(argument);
-    begin();
+    begin((uint64_t)(uintptr_t)slot.routine);
     return slot.routine(slot.argument);
 }
 
@@ -71,7 +82,7 @@ static int run_c11(void *argument)
 {
     struct slot slot = *(struct slot *)argument;
     slot_give_back(argument);
-    begin();
+    begin((uint64_t)(uintptr_t)slot.c11_routine);
     return slot.c11_routine(slot.argument);
 }
 
@@ -81,12 +92,13 @@ static struct slot *prepare(void)
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (!engine)
         return NULL;
+    int saved = errno;
     if (engine->before_thread)
         engine->before_thread();
-    if (!engine->thread_start)
-        return NULL;
+    make_end_key();
+    errno = saved;
     struct slot *slot = slot_take();
-    if (!slot)
+    if (!slot && engine->thread_start)
         hone_count(&hone_counters()->threads_uncovered, 1);
     return slot;
 }

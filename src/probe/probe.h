@@ -6,11 +6,12 @@
 // nothing; descriptors, signals and exit status of the program stay its own; where it cannot go on
 // it drops and counts. It leaves names, files and formats to the reader.
 //
-//   start.c     life cycle: session, fork, end          engine.c       choosing what interrupts
-//   state.c     what all files share                    engine_perf.c  … by perf events
-//   sample.c    the handler: stack, time, record        engine_timer.c … by POSIX timers
-//   stacks.c    stacks seen before                      hooks_*.c      calls of the program that
-//   module.c    which modules are mapped where                         we must know of
+//   start.c     life cycle: session, fork, end     engine.c        choosing what interrupts
+//   state.c     what all files share               engine_perf.c   … by perf events
+//   sample.c    the handler: stack, time, record   engine_timer.c  … by POSIX timers
+//   stacks.c    stacks seen before                 descriptors.c   ours among the program's
+//   module.c    which modules are mapped where     hooks_*.c       calls of the program that we
+//   thread.c    threads come and go                                must know of
 #ifndef HONE_PROBE_PROBE_H
 #define HONE_PROBE_PROBE_H
 
@@ -27,10 +28,12 @@ struct hone_thread {
     uint32_t epoch; // of the process that `index` belongs to: a forked child starts anew
     uint32_t index;
     uint32_t tid;
-    bool armed;           // has a descriptor or timer of its own
-    int engine_handle;    // that descriptor or timer
-    uint64_t last_cpu_ns; // the thread's CPU clock at its last sample
-    uint64_t stack_low;   // memory from here up to its thread pointer was found readable
+    bool armed;            // has a descriptor or timer of its own
+    bool sampled;          // at least once
+    int engine_handle;     // that descriptor or timer
+    uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
+    uint64_t last_cpu_ns;  // and at its last sample
+    uint64_t stack_low;    // memory from here up to its thread pointer was found readable
 };
 
 // One for the process, filled at start. Handlers read it; the fork child resets it.
@@ -56,6 +59,14 @@ struct hone_thread *hone_thread_self(void);
 // The session's counters; never NULL once the probe runs.
 HONE_SIGSAFE struct hone_process_counters *hone_counters(void);
 HONE_SIGSAFE void hone_count(_Atomic uint64_t *counter, uint64_t amount);
+
+// --- thread.c ------------------------------------------------------------------------------------
+
+// Makes the calling thread known to the session, unless it is. `routine` is what it runs, 0 when
+// nobody told.
+HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, uint64_t routine);
+// The calling thread ends, or its process does: what it used since its last sample is not lost.
+HONE_SIGSAFE void hone_thread_leave(struct hone_thread *self);
 
 // --- sample.c ------------------------------------------------------------------------------------
 
@@ -93,7 +104,9 @@ struct hone_engine_kind {
     void (*thread_end)(struct hone_thread *thread);
     // Before an exec, and back when it failed. In the process that was armed only.
     void (*pause)(bool paused);
-    // The program may have closed our descriptor: is sampling still armed?
+    // A descriptor of ours has moved to another number; may be NULL.
+    void (*moved)(int from, int to);
+    // Is sampling still armed? Not when the program closed our descriptor behind the hooks' back.
     bool (*alive)(void);
     // Ends sampling for good, also from a handler.
     void (*stop)(void);
@@ -118,6 +131,17 @@ extern const struct hone_engine_kind hone_engine_process_timer;
 // max of them written.
 size_t hone_other_threads(uint32_t *ret_tids, size_t max);
 
+// --- descriptors.c -------------------------------------------------------------------------------
+
+// Moves a new descriptor out of the program's way and remembers it as ours. Returns its number.
+int hone_descriptor_adopt(int fd);
+void hone_descriptor_close(int fd);
+HONE_SIGSAFE bool hone_descriptor_is_ours(int fd);
+// Our first descriptor not below `from`, or -1.
+int hone_descriptor_next(int from);
+// Moves ours away from a number that the program wants.
+void hone_descriptor_yield(int fd);
+
 // --- hooks_signal.c ------------------------------------------------------------------------------
 
 // Installs our handler for the engine's signal; the program's own stays what it sees.
@@ -126,6 +150,9 @@ int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 
 // --- start.c -------------------------------------------------------------------------------------
+
+// Writes down what the process and the calling thread used until now.
+void hone_process_leave(enum hone_process_state state);
 
 // True for the process that was armed, false in a vfork child that borrows its memory.
 HONE_SIGSAFE bool hone_is_our_process(void);

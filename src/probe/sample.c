@@ -74,34 +74,15 @@ static bool own_stack(struct hone_thread *self, uint64_t sp, struct hone_stack *
     return true;
 }
 
-static void begin_thread(struct hone_thread *self, uint32_t epoch)
-{
-    bool forked = self->epoch != 0; // the only thread of a child, its clock began at zero
-    self->epoch = epoch;
-    self->tid = (uint32_t)hone_syscall0(SYS_gettid);
-    self->index =
-        atomic_fetch_add_explicit(&hone_probe.writer.process->next_thread, 1, memory_order_relaxed);
-    if (forked)
-        self->last_cpu_ns = 0;
-    hone_count(&hone_counters()->threads, 1);
-    struct hone_record_thread *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
-    if (!record) {
-        hone_count(&hone_counters()->records_lost, 1);
-        return;
-    }
-    record->record.small = self->index;
-    record->tid = self->tid;
-    record->time_ns = hone_now_ns();
-    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
-}
-
 // What a sample stands for: the CPU time since the thread's last one. The first stands for a whole
 // period, for the first period is cut short at random: so the expected total is the true one.
-static uint64_t weigh(struct hone_thread *self, bool first)
+static uint64_t weigh(struct hone_thread *self)
 {
     uint64_t cpu_ns = hone_thread_cpu_ns();
     uint64_t since = cpu_ns - self->last_cpu_ns;
+    bool first = !self->sampled;
     self->last_cpu_ns = cpu_ns;
+    self->sampled = true;
     if (first || (int64_t)since < 0)
         return hone_probe.period_ns;
     uint64_t periods = (since + hone_probe.period_ns / 2) / hone_probe.period_ns;
@@ -119,11 +100,7 @@ void hone_sample_cpu(const void *ucontext)
         hone_count(&counters->lost_busy, 1);
         return;
     }
-    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
-    bool first = self->epoch != epoch;
-    if (first)
-        begin_thread(self, epoch);
-
+    hone_thread_meet(self, 0);
     struct hone_registers registers;
     hone_registers_from_ucontext(&registers, ucontext);
     struct hone_stack stack;
@@ -152,9 +129,8 @@ void hone_sample_cpu(const void *ucontext)
     }
     record->record.small = self->index;
     record->time_ns = hone_now_ns();
-    record->cpu_ns = weigh(self, first);
+    record->cpu_ns = weigh(self);
     record->stack = id;
-    record->flags = first ? HONE_CPU_FIRST : 0;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
 }

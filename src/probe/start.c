@@ -105,6 +105,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     atomic_store_explicit(&process->cpu_before_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);
     describe_program(process);
+    hone_thread_meet(hone_thread_self(), 0);
     hone_modules_emit_anew();
     if (has_go_runtime()) {
         static const char reason[] = "a Go runtime handles every signal itself";
@@ -172,20 +173,25 @@ __attribute__((constructor)) static void on_load(void)
     errno = saved;
 }
 
-// The process goes on a little: other destructors run, other threads too. Sampling ends with it.
-__attribute__((destructor)) static void on_end(void)
+void hone_process_leave(enum hone_process_state state)
 {
-    if (!hone_is_our_process())
-        return;
     struct hone_process *process = hone_probe.writer.process;
     if (hone_probe.engine && hone_probe.engine->alive && !hone_probe.engine->alive()) {
         static const char reason[] = "the program closed our descriptor, sampling ended there";
         memcpy(process->reason, reason, sizeof reason);
     }
+    hone_thread_leave(hone_thread_self());
     atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);
     atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
-    atomic_store_explicit(&process->state, HONE_PROCESS_EXITED, memory_order_release);
+    atomic_store_explicit(&process->state, state, memory_order_release);
+}
+
+// The process goes on a little: other destructors run, other threads too. Sampling ends with it.
+__attribute__((destructor)) static void on_end(void)
+{
+    if (hone_is_our_process())
+        hone_process_leave(HONE_PROCESS_EXITED);
 }
 
 HONE_EXPORT const char *hone_version(void)

@@ -151,6 +151,7 @@ enum hone_record_kind {
     HONE_RECORD_MODULE,
     HONE_RECORD_MODULE_GONE,
     HONE_RECORD_THREAD,
+    HONE_RECORD_THREAD_END,
     HONE_RECORD_STACK,
     HONE_RECORD_CPU,
     HONE_RECORD_EXEC,
@@ -192,7 +193,14 @@ struct hone_record_thread {
     struct hone_record record;
     uint64_t tid;
     uint64_t time_ns;
-    char name[16];
+    uint64_t routine; // address of the function that it runs; 0: unknown, or the first thread
+};
+
+// small: thread index. The thread ends, or its process does while it runs.
+struct hone_record_thread_end {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t cpu_ns; // that it used since its thread record
 };
 
 // small: stack id. Leaf first. Addresses are for looking up: where the leaf was interrupted, and
@@ -221,12 +229,7 @@ struct hone_record_cpu {
     struct hone_record record;
     uint64_t time_ns; // monotonic
     uint64_t cpu_ns;  // CPU time that it stands for: since the thread's last sample
-    uint32_t stack;   // id
-    uint32_t flags;   // enum hone_cpu_flag
-};
-
-enum hone_cpu_flag {
-    HONE_CPU_FIRST = 1 // first sample of the thread: cpu_ns is one period
+    uint64_t stack;   // id
 };
 
 // small: 0. The process asked to become this program.

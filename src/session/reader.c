@@ -299,14 +299,18 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
         if (events->module_gone)
             events->module_gone(context, number, copy);
         return;
-    case HONE_RECORD_THREAD: {
-        const struct hone_record_thread *thread = copy;
-        if (len < sizeof *thread || !memchr(thread->name, '\0', sizeof thread->name))
+    case HONE_RECORD_THREAD:
+        if (len < sizeof(struct hone_record_thread))
             break;
         if (events->thread)
-            events->thread(context, number, thread);
+            events->thread(context, number, copy);
         return;
-    }
+    case HONE_RECORD_THREAD_END:
+        if (len < sizeof(struct hone_record_thread_end))
+            break;
+        if (events->thread_end)
+            events->thread_end(context, number, copy);
+        return;
     case HONE_RECORD_STACK: {
         const struct hone_record_stack *stack = copy;
         if (len < sizeof *stack || stack->count > HONE_STACK_MAX ||

@@ -67,6 +67,8 @@ struct hone_reader_events {
     void (*module_gone)(void *context, uint32_t process,
                         const struct hone_record_module_gone *module);
     void (*thread)(void *context, uint32_t process, const struct hone_record_thread *thread);
+    void (*thread_end)(void *context, uint32_t process,
+                       const struct hone_record_thread_end *thread);
     void (*stack)(void *context, uint32_t process, const struct hone_record_stack *stack);
     void (*cpu)(void *context, uint32_t process, const struct hone_record_cpu *sample);
     void (*exec)(void *context, uint32_t process, const struct hone_record_exec *exec);

@@ -26,7 +26,7 @@ static void on_stack(void *context, uint32_t process, const struct hone_record_s
 static void on_thread(void *context, uint32_t process, const struct hone_record_thread *thread)
 {
     (void)context;
-    sink += process + strlen(thread->name);
+    sink += process + thread->tid;
 }
 
 static void on_exec(void *context, uint32_t process, const struct hone_record_exec *exec)

@@ -1,0 +1,82 @@
+// Our descriptors among the program's. They are put out of the way, for programs count on getting
+// the lowest free numbers, and marked, so that the hooks can keep them from being closed.
+#include "probe/probe.h"
+
+#include "core/syscall.h"
+
+#include <fcntl.h>
+#include <sys/resource.h>
+
+enum {
+    HIGH = 1000,   // where ours go; the kernel's table for so many is two pages
+    LIMIT = 16384, // higher ones are not protected
+};
+
+static _Atomic uint64_t ours[LIMIT / 64];
+
+static void mark(int fd, bool is_ours)
+{
+    if (fd < 0 || fd >= LIMIT)
+        return;
+    uint64_t bit = (uint64_t)1 << fd % 64;
+    if (is_ours)
+        atomic_fetch_or_explicit(&ours[fd / 64], bit, memory_order_relaxed);
+    else
+        atomic_fetch_and_explicit(&ours[fd / 64], ~bit, memory_order_relaxed);
+}
+
+static int duplicate_high(int fd)
+{
+    long high = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH);
+    if (high >= 0)
+        return (int)high;
+    struct rlimit limit; // a small one: as high as it allows
+    if (hone_syscall4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) < 0 || limit.rlim_cur < 8)
+        return -1;
+    return (int)hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, limit.rlim_cur - 4);
+}
+
+int hone_descriptor_adopt(int fd)
+{
+    int high = duplicate_high(fd);
+    if (high >= 0) {
+        (void)hone_syscall1(SYS_close, fd);
+        fd = high;
+    }
+    mark(fd, true);
+    return fd;
+}
+
+void hone_descriptor_close(int fd)
+{
+    mark(fd, false);
+    (void)hone_syscall1(SYS_close, fd);
+}
+
+bool hone_descriptor_is_ours(int fd)
+{
+    return fd >= 0 && fd < LIMIT &&
+           (atomic_load_explicit(&ours[fd / 64], memory_order_relaxed) >> fd % 64 & 1);
+}
+
+int hone_descriptor_next(int from)
+{
+    for (int fd = from < 0 ? 0 : from; fd < LIMIT; fd++) {
+        uint64_t rest = atomic_load_explicit(&ours[fd / 64], memory_order_relaxed) >> fd % 64;
+        if (rest)
+            return fd + __builtin_ctzll(rest);
+        fd |= 63;
+    }
+    return -1;
+}
+
+void hone_descriptor_yield(int fd)
+{
+    long moved = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
+    mark(fd, false);
+    if (moved < 0)
+        return; // no room: the program's wish comes first
+    mark((int)moved, true);
+    if (hone_probe.engine && hone_probe.engine->moved)
+        hone_probe.engine->moved(fd, (int)moved);
+}

@@ -1,0 +1,69 @@
+// The program does not see our descriptors: to close one fails as if it were not open (daemons
+// close all numbers in turn), and who wants its number gets it, after ours has moved away. What
+// goes by other ways, such as system calls made directly, does close it; the profile says so.
+#include "probe/probe.h"
+#include "probe/real.h"
+
+#include "core/syscall.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+static int fail(int code)
+{
+    errno = code;
+    return -1;
+}
+
+HONE_EXPORT int close(int fd)
+{
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)))
+        return fail(EBADF);
+    return hone_real()->close(fd);
+}
+
+HONE_EXPORT int dup2(int from, int to)
+{
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(from)))
+        return fail(EBADF);
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(to)))
+        hone_descriptor_yield(to);
+    return hone_real()->dup2(from, to);
+}
+
+HONE_EXPORT int dup3(int from, int to, int flags)
+{
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(from)))
+        return fail(EBADF);
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(to)))
+        hone_descriptor_yield(to);
+    return hone_real()->dup3(from, to, flags);
+}
+
+// The range in pieces around ours.
+HONE_EXPORT int close_range(unsigned first, unsigned last, int flags)
+{
+    unsigned from = first;
+    for (int ours = hone_descriptor_next((int)(from & INT32_MAX));
+         ours >= 0 && (unsigned)ours <= last; ours = hone_descriptor_next(ours + 1)) {
+        if ((unsigned)ours > from) {
+            long r = hone_syscall3(SYS_close_range, from, ours - 1, flags);
+            if (r < 0)
+                return fail((int)-r);
+        }
+        from = (unsigned)ours + 1;
+    }
+    if (from > last && first <= last)
+        return 0;
+    long r = hone_syscall3(SYS_close_range, from, last, flags);
+    return r < 0 ? fail((int)-r) : 0;
+}
+
+HONE_EXPORT void closefrom(int low)
+{
+    int saved = errno;
+    if (close_range((unsigned)(low < 0 ? 0 : low), ~0u, 0) == 0)
+        errno = saved;
+    else
+        hone_real()->closefrom(low); // an older kernel
+}

@@ -1,0 +1,46 @@
+// When a thread is met and when it ends. Both ends of its CPU clock go into the session: so what a
+// thread uses after its last sample, or without ever being sampled, can be accounted for.
+#include "probe/probe.h"
+
+#include "core/clock.h"
+
+void hone_thread_meet(struct hone_thread *self, uint64_t routine)
+{
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    if (HONE_LIKELY(self->epoch == epoch))
+        return;
+    self->tid = (uint32_t)hone_syscall0(SYS_gettid);
+    self->index =
+        atomic_fetch_add_explicit(&hone_probe.writer.process->next_thread, 1, memory_order_relaxed);
+    self->sampled = false;
+    self->begun_cpu_ns = self->last_cpu_ns;
+    // Last: a sample may interrupt us anywhere, and then meets the thread itself.
+    atomic_signal_fence(memory_order_release);
+    self->epoch = epoch;
+    hone_count(&hone_counters()->threads, 1);
+    struct hone_record_thread *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->records_lost, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->tid = self->tid;
+    record->time_ns = hone_now_ns();
+    record->routine = routine;
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
+}
+
+void hone_thread_leave(struct hone_thread *self)
+{
+    if (self->epoch != atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
+        return;
+    struct hone_record_thread_end *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->records_lost, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->time_ns = hone_now_ns();
+    record->cpu_ns = hone_thread_cpu_ns() - self->begun_cpu_ns;
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD_END);
+}
