@@ -23,6 +23,9 @@ __attribute__((format(printf, 2, 3))) static void comment(struct hone_profile *p
     hone_profile_add_comment(profile, text);
 }
 
+// CPU time beyond this many periods without one sample was not used where we look.
+enum { UNSEEN_PERIODS = 20 };
+
 static double percent(uint64_t part, uint64_t whole)
 {
     return whole ? 100.0 * (double)part / (double)whole : 0;
@@ -98,7 +101,7 @@ static void comment_on_processes(struct hone_profile *profile,
         if (process->became[0])
             comment(profile,
                     "not covered: process %u became %s, which did not load libhone.so (static, "
-                    "setuid or a changed environment)",
+                    "setuid or an emptied environment)",
                     process->pid, process->became);
     }
     if (recording->left_running)
@@ -138,6 +141,11 @@ static void comment_on_emptiness(struct hone_profile *profile,
                          "environment, or is it static?");
     else if (totals->uncovered == recording->collected->process_count)
         comment(profile, "empty: no process could be sampled");
+    else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000 / recording->options->cpu_hz)
+        comment(profile,
+                "empty: %.3f s of CPU time were used by programs that did not load libhone.so "
+                "(static, setuid or an emptied environment)",
+                (double)recording->cpu_kernel_ns / 1e9);
     else
         comment(profile,
                 "empty: the program used less CPU time than one period of %.3f ms; run it longer, "

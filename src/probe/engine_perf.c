@@ -30,6 +30,7 @@ enum {
 static const uint64_t cookie = 0x686f6e6500747261; // "hone", "tra"
 
 static int event_fd = -1;
+static int anchor_fd = -1;
 static int before_fds[THREADS_BEFORE];
 static uint32_t before_count;
 
@@ -69,6 +70,24 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
     return hone_descriptor_adopt((int)fd);
 }
 
+// At a switch between two threads whose events were all inherited, the kernel lets them swap events
+// instead of stopping one and starting the other. A thread that runs in short turns is then always
+// handed a fresh period and never sampled. An event that is not inherited, and counts nothing,
+// keeps ours where they are.
+static int open_anchor(void)
+{
+    struct perf_event_attr attr = {
+        .size = sizeof attr,
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_DUMMY,
+        .disabled = 1,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
+    };
+    long fd = hone_syscall5(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    return fd < 0 ? (int)fd : hone_descriptor_adopt((int)fd);
+}
+
 static void enable(int fd)
 {
     (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
@@ -78,9 +97,11 @@ static void close_all(void)
 {
     if (event_fd >= 0)
         hone_descriptor_close(event_fd);
+    if (anchor_fd >= 0)
+        hone_descriptor_close(anchor_fd);
     for (uint32_t i = 0; i < before_count; i++)
         hone_descriptor_close(before_fds[i]);
-    event_fd = -1;
+    event_fd = anchor_fd = -1;
     before_count = 0;
 }
 
@@ -114,6 +135,8 @@ static void moved(int from, int to)
 {
     if (event_fd == from)
         event_fd = to;
+    if (anchor_fd == from)
+        anchor_fd = to;
     for (uint32_t i = 0; i < before_count; i++)
         if (before_fds[i] == from)
             before_fds[i] = to;
@@ -175,6 +198,7 @@ static int start_trap(const struct hone_engine_kind *kind)
     if (fd < 0)
         return fd;
     event_fd = fd;
+    anchor_fd = open_anchor();
     int r = hone_signal_install(kind->signal, on_trap);
     if (r) {
         close_all();
