@@ -141,7 +141,7 @@ static void comment_on_emptiness(struct hone_profile *profile,
                          "environment, or is it static?");
     else if (totals->uncovered == recording->collected->process_count)
         comment(profile, "empty: no process could be sampled");
-    else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000 / recording->options->cpu_hz)
+    else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
         comment(profile,
                 "empty: %.3f s of CPU time were used by programs that did not load libhone.so "
                 "(static, setuid or an emptied environment)",
