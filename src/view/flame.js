@@ -119,7 +119,7 @@
     }
     function percent(part, whole) {
         const share = whole > 0 ? part / whole * 100 : 0;
-        return `${share.toFixed(share > 0 && share < 0.095 ? 3 : share < 9.95 ? 2 : 1)} %`;
+        return `${share.toFixed(share === 0 ? 0 : share < 0.095 ? 3 : share < 9.95 ? 2 : 1)} %`;
     }
 
     // ---- State ----------------------------------------------------------------------------------

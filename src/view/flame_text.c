@@ -175,7 +175,7 @@ void hone_flame_amount(char *text, size_t size, int64_t value, struct hone_str u
 void hone_flame_percent(char *text, size_t size, int64_t part, int64_t whole)
 {
     double share = whole > 0 ? (double)part / (double)whole * 100 : 0;
-    int digits = share > 0 && share < 0.095 ? 3 : share < 9.95 ? 2 : 1;
+    int digits = share == 0 ? 0 : share < 0.095 ? 3 : share < 9.95 ? 2 : 1;
     (void)snprintf(text, size, "%.*f %%", digits, share);
 }
 
