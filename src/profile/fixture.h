@@ -19,6 +19,7 @@ static inline struct hone_profile *hone_fixture_small(void)
     (void)hone_profile_add_type(p, "cpu", "nanoseconds");
     hone_profile_set_period(p, "cpu", "nanoseconds", 10000000);
     hone_profile_add_comment(p, "engine: fixture");
+    hone_profile_add_comment(p, "# rate: 100 Hz asked, 80 reached");
     p->time_ns = 1700000000123456789;
     p->duration_ns = 50000000;
     uint32_t program = hone_profile_add_mapping(

@@ -153,7 +153,7 @@ TEST(what_was_built_is_decoded)
     CHECK_STR(hone_profile_text(q, q->period_type.type), "cpu");
     CHECK_EQ(q->time_ns, 1700000000123456789);
     CHECK_EQ(q->duration_ns, 50000000);
-    CHECK_EQ(q->comment_count, 1);
+    CHECK_EQ(q->comment_count, 2);
     CHECK_STR(hone_profile_text(q, q->comments[0]), "engine: fixture");
     CHECK_STR(hone_profile_text(q, q->default_type), "samples");
     CHECK_STR(hone_profile_text(q, q->doc_url), "https://example.org/");
@@ -288,7 +288,7 @@ TEST(merge_with_itself_doubles_the_values)
     CHECK_EQ(m->samples.count, p->samples.count);
     CHECK_EQ(m->stacks.count, p->stacks.count);
     CHECK_EQ(m->locations.count, p->locations.count);
-    CHECK_EQ(m->comment_count, 1);
+    CHECK_EQ(m->comment_count, 2);
     for (uint32_t i = 0; i < m->samples.count; i++)
         CHECK_EQ(m->samples.values[1][i], 2 * p->samples.values[1][i]);
     CHECK_EQ(m->duration_ns, 2 * p->duration_ns);

@@ -239,6 +239,7 @@ int hone_text_info(const struct hone_profile *profile, const struct hone_text_op
     put_types(&report);
     put_period(&report);
     put_contents(&report);
+    hone_report_facts(&report, "Recorder");
     put_modules(&report, shares);
     if (put_labels(&report))
         return hone_error_set(err, -ENOMEM, "cannot describe the profile");

@@ -222,15 +222,35 @@ bool hone_report_is_empty(const struct hone_report *report)
     return report->total == 0;
 }
 
+void hone_report_facts(const struct hone_report *report, const char *title)
+{
+    const struct hone_profile *p = report->profile;
+    for (uint32_t i = 0; i < p->comment_count; i++) {
+        const char *comment = hone_profile_text(p, p->comments[i]);
+        if (comment[0] != '#')
+            continue;
+        hone_buffer_format(report->out, "%-10s%s\n", title, comment + 1 + (comment[1] == ' '));
+        title = "";
+    }
+}
+
+static bool has_warnings(const struct hone_profile *p)
+{
+    for (uint32_t i = 0; i < p->comment_count; i++)
+        if (hone_profile_text(p, p->comments[i])[0] != '#')
+            return true;
+    return false;
+}
+
 void hone_report_empty(const struct hone_report *report)
 {
     const struct hone_profile *p = report->profile;
-    bool of_time =
+    bool of_cpu =
         strcmp(report->type_name, "cpu") == 0 || strcmp(report->type_name, "samples") == 0;
     hone_buffer_format(report->out, "\nNo samples of type '%s'.\n", report->type_name);
-    if (p->comment_count)
-        put_wrapped(report, "Why, as far as the recorder knows, is in the lines above.");
-    if (of_time)
+    if (has_warnings(p))
+        put_wrapped(report, "The lines above say what the recorder knows about it.");
+    else if (of_cpu)
         put_wrapped(report, "CPU time is sampled while a program computes: one that waits gives "
                             "none, and one that ends within a few milliseconds may give none. Run "
                             "it for longer, or raise the rate: hone record -F 10000 …");

@@ -33,11 +33,15 @@ int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
 
 struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value);
 
-// File, build id, comments, type, time, duration.
+// File, build id, comments that do not begin with '#' (warnings), type, time, duration.
 void hone_report_head(const struct hone_report *report);
 
 // "Showing nodes accounting for …" and what was left out.
 void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph);
+
+// Comments that begin with '#', which pprof keeps for those who ask: one per line, the title before
+// the first.
+void hone_report_facts(const struct hone_report *report, const char *title);
 
 // Why there is nothing to see and what to do.
 bool hone_report_is_empty(const struct hone_report *report);

@@ -150,6 +150,9 @@ TEST(empty_profile_says_why_and_what_to_do)
     struct hone_profile *p = hone_profile_new();
     (void)hone_profile_add_type(p, "samples", "count");
     (void)hone_profile_add_type(p, "cpu", "nanoseconds");
+    struct hone_profile *silent = NULL;
+    CHECK_EQ(hone_profile_merge((const struct hone_profile *[]){p}, 1, &silent, NULL), 0);
+    hone_profile_add_comment(silent, "# engine: timer");
     hone_profile_add_comment(p, "0 samples: the program used 0.4 ms of CPU time");
     static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
                                            hone_text_info};
@@ -157,9 +160,13 @@ TEST(empty_profile_says_why_and_what_to_do)
         struct hone_buffer out = shown(views[i], p, NULL);
         CHECK(strstr(out.at, "the program used 0.4 ms of CPU time"));
         CHECK(strstr(out.at, "No samples of type 'cpu'."));
+        CHECK(strstr(out.at, "The lines above say what the recorder knows about it."));
+        hone_buffer_done(&out);
+        out = shown(views[i], silent, NULL);
         CHECK(strstr(out.at, "hone record -F 10000"));
         hone_buffer_done(&out);
     }
+    hone_profile_free(silent);
     struct hone_buffer out = shown(hone_text_collapsed, p, NULL);
     CHECK_STR(out.at, "");
     hone_buffer_done(&out);
