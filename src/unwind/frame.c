@@ -1,5 +1,6 @@
 #include "unwind/frame.h"
 
+#include "unwind/arch/arch.h"
 #include "unwind/expression.h"
 
 static enum hone_step block(const struct hone_cfi *cfi, int64_t at, const struct hone_frame *frame,
@@ -53,6 +54,23 @@ static enum hone_step recover(const struct hone_frame *frame, const struct hone_
     return HONE_STEP_BAD_RULE;
 }
 
+// gcc says of realigned stacks that the caller's fp is saved at *fp, in the two instructions too
+// where fp still is, or again is, the caller's own. The frame's own lies between sp and CFA.
+static bool is_callers_fp_still(const struct hone_frame *frame, const struct hone_cfi *cfi,
+                                const struct hone_rules *rules, uint64_t cfa)
+{
+    hone_rule rule = rules->registers[HONE_REGISTER_FP];
+    int64_t at = hone_rule_value(rule);
+    if (hone_rule_kind(rule) != HONE_RULE_EXPRESSION || rules->cfa_is_expression ||
+        cfi->frames.size - (uint64_t)at < sizeof hone_arch_fp_at_fp)
+        return false;
+    for (size_t i = 0; i < sizeof hone_arch_fp_at_fp; i++)
+        if (cfi->frames.at[at + (int64_t)i] != hone_arch_fp_at_fp[i])
+            return false;
+    uint64_t fp = frame->r[HONE_REGISTER_FP];
+    return fp < frame->r[HONE_REGISTER_SP] || fp >= cfa;
+}
+
 enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *cfi,
                                const struct hone_rules *rules, bool signal_frame,
                                struct hone_memory *memory)
@@ -73,6 +91,8 @@ enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *
         enum hone_rule_kind kind = hone_rule_kind(rules->registers[i]);
         // A lost register keeps its bits: whoever declares it lost does not need it.
         if (kind == HONE_RULE_SAME || kind == HONE_RULE_UNDEFINED)
+            continue;
+        if (i == HONE_REGISTER_FP && is_callers_fp_still(frame, cfi, rules, cfa))
             continue;
         step = recover(frame, cfi, rules->registers[i], cfa, memory, &caller.r[i]);
         if (step == HONE_STEP_ON) {

@@ -13,6 +13,7 @@ struct hone_frame {
 
 enum hone_step {
     HONE_STEP_ON,         // the frame is its caller now
+    HONE_STEP_REPLACED,   // the frame was not what its callee's rules said, and is put right
     HONE_STEP_OUTERMOST,  // it has none
     HONE_STEP_UNKNOWN,    // a register was needed that we do not know: begin further in
     HONE_STEP_UNREADABLE, // a load failed

@@ -10,6 +10,7 @@
 enum {
     WORD_BYTES = 8,
     STACK_SWITCHES_MAX = 4,    // towards lower addresses, in one walk
+    RESCUE_WORDS = 64,         // of the stack, where the innermost frame hides its caller
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     ALL_KNOWN = (1 << HONE_REGISTER_COUNT) - 1,
     NOT_REUSABLE = 1, // a trail frame's fp_at
@@ -34,6 +35,7 @@ struct walker {
     size_t max;
     struct hone_walk *result;
 
+    const struct hone_registers *innermost;
     unsigned stack_switches;
     bool stale;
     struct hone_frame full; // all registers of frame number full_index
@@ -87,6 +89,12 @@ static bool rises(struct walker *walker, uint64_t sp, uint64_t caller_sp)
     return walker->stack_switches++ < STACK_SWITCHES_MAX;
 }
 
+// No return address: whoever starts a stack by hand clears the frame pointer as well.
+static enum hone_step without_caller(uint64_t fp)
+{
+    return fp == 0 ? HONE_STEP_OUTERMOST : HONE_STEP_BAD_FRAME;
+}
+
 // Looks the rules of an address up, and keeps them.
 __attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64_t address)
 {
@@ -111,10 +119,69 @@ __attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64
     return row;
 }
 
+// The caller of an innermost frame whose rules are missing or wrong: hand-written loops (glibc's
+// multi-precision arithmetic, libgmp) push registers and do not say so. They keep little on the
+// stack, so the return address is near: the first that a direct call to this very function left,
+// or else the first that any call left.
+// The frame pointer may be among the registers pushed.
+static bool is_frame_link(struct walker *walker, uint64_t fp, uint64_t above)
+{
+    uint64_t return_address;
+    return fp >= above && fp % WORD_BYTES == 0 && fp - above <= FRAME_BYTES_MAX &&
+           hone_memory_load(&walker->memory, fp + WORD_BYTES, &return_address) &&
+           hone_arch_follows_call(return_address);
+}
+
+static uint64_t rescue_fp(struct walker *walker, uint64_t fp, uint64_t sp, uint64_t caller_sp)
+{
+    if (is_frame_link(walker, fp, caller_sp))
+        return fp;
+    for (uint64_t at = sp; at < caller_sp - WORD_BYTES; at += WORD_BYTES) {
+        uint64_t word;
+        if (hone_memory_load(&walker->memory, at, &word) && is_frame_link(walker, word, caller_sp))
+            return word;
+    }
+    return fp;
+}
+
+static bool rescue(struct walker *walker, struct position *ret)
+{
+    const uint64_t *r = walker->innermost->r;
+    uint64_t ip = r[HONE_REGISTER_IP], sp = r[HONE_REGISTER_SP];
+    bool stale;
+    const struct hone_module *module = hone_modules_find(walker->unwinder->modules, ip, &stale);
+    struct hone_fde fde;
+    bool has_rules = module && !hone_cfi_find(&module->cfi, ip - module->bias, &fde);
+    bool found = false;
+    for (unsigned i = 0; i < RESCUE_WORDS; i++) {
+        uint64_t word;
+        if (!hone_memory_load(&walker->memory, sp + i * WORD_BYTES, &word))
+            break;
+        const struct hone_module *caller =
+            hone_modules_find(walker->unwinder->modules, word, &stale);
+        if (!caller || word - caller->text_start >= caller->text_end - caller->text_start ||
+            !hone_arch_follows_call(word))
+            continue;
+        uint64_t target = hone_arch_call_target(word);
+        bool certain = has_rules && target == fde.start + module->bias;
+        if (found && !certain)
+            continue;
+        found = true;
+        *ret = (struct position){word - 1, sp + (i + 1) * WORD_BYTES, r[HONE_REGISTER_FP], false};
+        if (certain)
+            break;
+    }
+    if (found)
+        ret->fp = rescue_fp(walker, ret->fp, sp, ret->sp);
+    walker->result->guessed |= found;
+    return found;
+}
+
 // Code without rules: the frame pointer, when what it points to looks like a frame.
-static enum hone_step step_without_rules(struct walker *walker, struct position *at, bool innermost,
+static enum hone_step step_without_rules(struct walker *walker, struct position *at, size_t index,
                                          bool in_module)
 {
+    bool innermost = index == 0;
     uint64_t return_address, fp;
     enum hone_step nothing = walker->stale ? HONE_STEP_STALE : HONE_STEP_NO_RULE;
     if (innermost && !in_module && !hone_safe_probe(at->address)) {
@@ -126,24 +193,29 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
         *at = (struct position){return_address - 1, at->sp + WORD_BYTES, at->fp, false};
         return HONE_STEP_ON;
     }
+    // No call has left this address: the innermost frame's rules are wrong.
+    if (index == 1 && !in_module && !at->exact && !hone_arch_follows_call(at->address + 1))
+        return rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
     // The start of a thread or program in libraries without rules there clears it.
-    if (at->fp == 0)
-        return in_module ? HONE_STEP_OUTERMOST : nothing;
-    if (at->fp % WORD_BYTES || at->fp - at->sp > FRAME_BYTES_MAX ||
-        !hone_memory_load(&walker->memory, at->fp, &fp) ||
-        !hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address))
-        return nothing;
-    if (return_address == 0)
+    if (at->fp == 0 && in_module && !innermost)
         return HONE_STEP_OUTERMOST;
-    if (!hone_arch_follows_call(return_address))
-        return nothing;
+    bool linked = at->fp % WORD_BYTES == 0 && at->fp - at->sp <= FRAME_BYTES_MAX &&
+                  hone_memory_load(&walker->memory, at->fp, &fp) &&
+                  hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
+    if (linked && return_address == 0)
+        return HONE_STEP_OUTERMOST;
+    if (!linked || !hone_arch_follows_call(return_address)) {
+        if (innermost && in_module && rescue(walker, at))
+            return HONE_STEP_ON;
+        return at->fp == 0 && in_module ? HONE_STEP_OUTERMOST : nothing;
+    }
     walker->result->frame_pointers = true;
     *at = (struct position){return_address - 1, at->fp + 2 * WORD_BYTES, fp, false};
     return HONE_STEP_ON;
 }
 
 // One step with whatever registers are known, by the rules themselves.
-static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame, bool innermost)
+static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame, size_t index)
 {
     uint64_t address = hone_frame_address(frame);
     const struct hone_module *module =
@@ -155,7 +227,7 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     if (r == HONE_CFI_NONE) {
         struct position at = {address, frame->r[HONE_REGISTER_SP], frame->r[HONE_REGISTER_FP],
                               frame->exact};
-        enum hone_step step = step_without_rules(walker, &at, innermost, module != NULL);
+        enum hone_step step = step_without_rules(walker, &at, index, module != NULL);
         frame->r[HONE_REGISTER_IP] = at.address + !at.exact;
         frame->r[HONE_REGISTER_SP] = at.sp;
         frame->r[HONE_REGISTER_FP] = at.fp;
@@ -169,7 +241,9 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     uint64_t sp = frame->r[HONE_REGISTER_SP];
     enum hone_step step =
         hone_frame_step(frame, &module->cfi, &rules, fde.signal_frame, &walker->memory);
-    if (step == HONE_STEP_ON && !rises(walker, sp, frame->r[HONE_REGISTER_SP]))
+    // longjmp() describes where it jumps, before and after it has moved sp there.
+    if (step == HONE_STEP_ON && sp != frame->r[HONE_REGISTER_SP] &&
+        !rises(walker, sp, frame->r[HONE_REGISTER_SP]))
         return HONE_STEP_BAD_FRAME;
     return step;
 }
@@ -187,10 +261,12 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
         frame.r[HONE_REGISTER_SP] = at->sp;
         frame.r[HONE_REGISTER_FP] = at->fp;
     }
-    enum hone_step step = step_frame(walker, &frame, index == 0);
+    enum hone_step step = step_frame(walker, &frame, index);
     if (step == HONE_STEP_UNKNOWN) {
         while (walker->full_index < index) {
-            step = step_frame(walker, &walker->full, walker->full_index == 0);
+            step = step_frame(walker, &walker->full, walker->full_index);
+            if (step == HONE_STEP_REPLACED)
+                continue;
             if (step != HONE_STEP_ON)
                 return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
             walker->full_index++;
@@ -198,7 +274,7 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
         frame = walker->full;
         if (frame.r[HONE_REGISTER_SP] != at->sp || hone_frame_address(&frame) != at->address)
             return HONE_STEP_BAD_RULE;
-        step = step_frame(walker, &frame, index == 0);
+        step = step_frame(walker, &frame, index);
     }
     if (step != HONE_STEP_ON)
         return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
@@ -207,7 +283,7 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
         walker->full_index = index + 1;
     }
     if (frame.r[HONE_REGISTER_IP] == 0)
-        return HONE_STEP_OUTERMOST;
+        return without_caller(frame.r[HONE_REGISTER_FP]);
     *at = (struct position){hone_frame_address(&frame), frame.r[HONE_REGISTER_SP],
                             frame.r[HONE_REGISTER_FP], frame.exact};
     return HONE_STEP_ON;
@@ -225,7 +301,7 @@ static enum hone_step step_to(struct walker *walker, struct position *at, uint64
         (fp_at && !hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp)))
         return HONE_STEP_UNREADABLE;
     if (return_address == 0)
-        return HONE_STEP_OUTERMOST;
+        return without_caller(fp);
     *at = (struct position){return_address - 1, cfa, fp, false};
     return HONE_STEP_ON;
 }
@@ -259,7 +335,7 @@ __attribute__((noinline)) static enum hone_step step_odd(struct walker *walker, 
         return step_general(walker, at, index);
     case HONE_ROW_NO_RULES:
     case HONE_ROW_NONE:
-        return step_without_rules(walker, at, index == 0, kind == HONE_ROW_NO_RULES);
+        return step_without_rules(walker, at, index, kind == HONE_ROW_NO_RULES);
     case HONE_ROW_BAD:
         break;
     }
@@ -281,6 +357,7 @@ static enum hone_walk_end end_of(enum hone_step step)
         return HONE_WALK_NO_RULE;
     case HONE_STEP_STALE:
         return HONE_WALK_STALE;
+    case HONE_STEP_REPLACED:
     case HONE_STEP_UNKNOWN:
     case HONE_STEP_BAD_RULE:
         break;
@@ -412,7 +489,7 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
                 if (tracker)
                     follow(tracker, &at, fp_at, true);
                 if (HONE_UNLIKELY(return_address == 0)) {
-                    step = HONE_STEP_OUTERMOST;
+                    step = without_caller(fp_at ? saved : at.fp);
                     break;
                 }
                 at.address = return_address - 1;
@@ -424,6 +501,11 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
         }
         struct position from = at;
         step = step_odd(walker, &at, row, count - 1);
+        if (HONE_UNLIKELY(step == HONE_STEP_REPLACED)) {
+            count--;
+            step = HONE_STEP_ON;
+            continue;
+        }
         if (tracker)
             follow(tracker, &from, NOT_REUSABLE, step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)
@@ -444,6 +526,7 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
     walker->unwinder = unwinder;
     // Relaxed: a row of a module that goes away just now is as right as one a moment ago.
     walker->generation = atomic_load_explicit(&unwinder->modules->generation, memory_order_relaxed);
+    walker->innermost = registers;
     walker->stack_switches = 0;
     walker->stale = false;
     __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);

@@ -71,3 +71,15 @@ bool hone_arch_follows_call(uint64_t address)
     }
     return false;
 }
+
+uint64_t hone_arch_call_target(uint64_t address)
+{
+    uint8_t code[5];
+    if (!hone_safe_copy(code, address - sizeof code, sizeof code) || code[0] != 0xe8)
+        return 0;
+    int32_t distance;
+    __builtin_memcpy(&distance, code + 1, sizeof distance);
+    return address + (uint64_t)(int64_t)distance;
+}
+
+const uint8_t hone_arch_fp_at_fp[3] = {2, 0x76, 0}; // DW_OP_breg6 0
