@@ -72,6 +72,8 @@ int hone_descriptor_next(int from)
 
 void hone_descriptor_yield(int fd)
 {
+    if (!hone_is_our_process())
+        return; // a vfork child has descriptors of its own, and our memory
     long moved = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
     mark(fd, false);
     if (moved < 0)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 const bool hone_has_hooks = true;
 
@@ -98,10 +99,29 @@ static int swap_action(const struct sigaction *action, struct sigaction *before)
     return 0;
 }
 
+// The mask without our signal.
+static const sigset_t *without_ours(const sigset_t *set, sigset_t *copy)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!set || !ours || sigismember(set, ours) != 1)
+        return set;
+    *copy = *set;
+    (void)sigdelset(copy, ours);
+    return copy;
+}
+
+// Nor does a handler of the program keep ours out while it runs.
 HONE_EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before)
 {
     if (HONE_UNLIKELY(is_ours(signal)))
         return swap_action(action, before);
+    struct sigaction copy;
+    if (action && without_ours(&action->sa_mask, &copy.sa_mask) == &copy.sa_mask) {
+        sigset_t mask = copy.sa_mask;
+        copy = *action;
+        copy.sa_mask = mask;
+        action = &copy;
+    }
     return hone_real()->sigaction(signal, action, before);
 }
 
@@ -118,25 +138,42 @@ HONE_EXPORT handler_function *signal(int signal, handler_function *handler)
     return before.sa_handler;
 }
 
-// The mask without our signal, unless it is being taken out of the mask.
-static const sigset_t *without_ours(int how, const sigset_t *set, sigset_t *copy)
-{
-    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
-    if (!set || !ours || how == SIG_UNBLOCK || sigismember(set, ours) != 1)
-        return set;
-    *copy = *set;
-    (void)sigdelset(copy, ours);
-    return copy;
-}
-
 HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
-    return hone_real()->sigprocmask(how, without_ours(how, set, &copy), before);
+    return hone_real()->sigprocmask(how, how == SIG_UNBLOCK ? set : without_ours(set, &copy),
+                                    before);
 }
 
 HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
-    return hone_real()->pthread_sigmask(how, without_ours(how, set, &copy), before);
+    return hone_real()->pthread_sigmask(how, how == SIG_UNBLOCK ? set : without_ours(set, &copy),
+                                        before);
+}
+
+// Who waits for any signal would be handed ours, when a period ends inside the wait.
+
+HONE_EXPORT int sigwait(const sigset_t *set, int *ret)
+{
+    sigset_t copy;
+    return hone_real()->sigwait(without_ours(set, &copy), ret);
+}
+
+HONE_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret)
+{
+    sigset_t copy;
+    return hone_real()->sigwaitinfo(without_ours(set, &copy), ret);
+}
+
+HONE_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *ret, const struct timespec *timeout)
+{
+    sigset_t copy;
+    return hone_real()->sigtimedwait(without_ours(set, &copy), ret, timeout);
+}
+
+HONE_EXPORT int signalfd(int fd, const sigset_t *set, int flags)
+{
+    sigset_t copy;
+    return hone_real()->signalfd(fd, without_ours(set, &copy), flags);
 }
