@@ -128,6 +128,9 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
                 (double)recording->cpu_kernel_ns / 1e9,
                 percent(totals->cpu_ns, recording->cpu_kernel_ns));
+    if (totals->before_probe_ns)
+        comment(profile, "# not sampled: %.3f s in exec and loader, before programs start",
+                (double)totals->before_probe_ns / 1e9);
 }
 
 static void comment_on_emptiness(struct hone_profile *profile,

@@ -20,6 +20,22 @@ const char *hone_capture_engine_name(enum hone_engine engine)
     return engine < HONE_ENGINES ? names[engine] : "unknown";
 }
 
+// What a program used before its probe began: not what the process used as another program before.
+static uint64_t before_probe(const struct hone_collected *collected, uint32_t i)
+{
+    const struct hone_process_facts *facts = &collected->processes[i].facts;
+    if (facts->forked)
+        return 0;
+    for (uint32_t before = i; before-- > 0;) {
+        const struct hone_process_facts *other = &collected->processes[before].facts;
+        if (other->pid == facts->pid)
+            return facts->cpu_before_ns > other->cpu_total_ns
+                       ? facts->cpu_before_ns - other->cpu_total_ns
+                       : 0;
+    }
+    return facts->cpu_before_ns;
+}
+
 void hone_recording_total(const struct hone_recording *recording, struct hone_recording_totals *ret)
 {
     const struct hone_collected *collected = recording->collected;
@@ -28,6 +44,7 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
         const struct hone_process_facts *facts = &collected->processes[i].facts;
         ret->engines[facts->engine]++;
         ret->uncovered += facts->engine == HONE_ENGINE_NONE;
+        ret->before_probe_ns += before_probe(collected, i);
         ret->lost_memory += facts->lost_memory;
         ret->lost_busy += facts->lost_busy;
         ret->lost_overrun += facts->lost_overrun;

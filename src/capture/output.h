@@ -32,6 +32,7 @@ struct hone_recording_totals {
     uint64_t truncated_cpu_ns;
     uint32_t engines[HONE_ENGINES]; // processes by engine
     uint32_t uncovered;             // processes that were not sampled
+    uint64_t before_probe_ns;       // CPU time of exec and loader, before the probe can start
 };
 
 void hone_recording_total(const struct hone_recording *recording,
