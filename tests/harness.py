@@ -6,6 +6,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -119,6 +120,11 @@ class TestCase(unittest.TestCase):
         self.assertGreater(found.total, 0, 'nothing was sampled')
         self.assertGreaterEqual(found.share, least,
                                 f'stacks end early: {found.broken.most_common(8)}')
+        # What the profile says of itself is not better than what we can prove.
+        claim = re.search(r'stacks: ([\d.]+)% of cpu time in complete', '\n'.join(profile.comments),
+                          re.IGNORECASE)
+        if claim:
+            self.assertLessEqual(float(claim[1]) / 100, completeness(profile).share + 1e-4)
         return found.share
 
     def assert_rate(self, profile, cpu_ns, rate=1000, least=0.97):

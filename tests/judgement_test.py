@@ -57,6 +57,9 @@ class Writer:
                          for k, v in labels.items())
         self.body += field(2, field(1, packed) + field(2, numbers) + notes)
 
+    def comment(self, text):
+        self.body += field(13, self.text(text))
+
     def profile(self):
         strings = b''.join(field(6, s.encode()) for s in self.strings)
         return Profile(gzip.compress(self.body + strings))
@@ -144,6 +147,21 @@ class Judgements(harness.TestCase):
             self.assert_complete(split_profile(600, 300, 100, start='main'))
         with self.assertRaises(AssertionError):
             self.assert_complete(split_profile(0, 0, 0))
+
+    def test_a_profile_that_claims_more_than_it_shows_fails(self):
+        for claim, fails in (('stacks: 99.50% of CPU time in complete ones', False),
+                             ('stacks: 99.90% of CPU time in complete ones', True)):
+            writer = Writer()
+            writer.location(1, '_start')
+            writer.location(2, 'red')
+            writer.sample([2, 1], [996, 996])
+            writer.sample([2], [4, 4])
+            writer.comment(claim)
+            if fails:
+                with self.assertRaises(AssertionError):
+                    self.assert_complete(writer.profile())
+            else:
+                self.assert_complete(writer.profile())
 
     def test_a_line_that_is_missing_or_repeated_fails(self):
         self.assert_one_clear_line(b"noise\nhone: cannot run 'x': No such file\n", 'x', 'no such')

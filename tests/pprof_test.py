@@ -11,6 +11,7 @@ from collections import Counter
 
 import harness
 from harness import HONE, workload
+from starts import Module
 
 
 def go_pprof(*arguments):
@@ -114,12 +115,41 @@ class Differential(harness.TestCase):
         text = go_pprof('-top', '-unit=ns', '-base=' + recording.path, recording.path)
         self.assertRegex(text, r'(of|for) 0')
 
-    def test_pprof_disassembles_and_lists_at_our_addresses(self):
-        # Only right mapping starts, limits and offsets let pprof find the code in the file.
+    def test_pprof_lists_source(self):
         recording = self.record_well(workload('split'), 'functions', '1000')
-        text = go_pprof('-disasm=^by_functions$', '-unit=ns', recording.path)
-        self.assertRegex(text, r'ROUTINE =+ .*by_functions')
-        self.assertRegex(text, r'call')
+        text = go_pprof('-list=^red$', '-unit=ns', recording.path)
+        self.assertRegex(text, r'ROUTINE =+ red in .*workloads/split\.c')
+        line = re.search(r'(?m)^\s+\S+\s+(\d+)ns\s+\d+:\s+spin\(rounds\);', text)
+        self.assertTrue(line, text)
+        self.assertEqual(int(line[1]), recording.profile.cumulative()['red'])
+
+    def test_addresses_mean_what_the_symbol_table_says(self):
+        # Only right mapping starts, limits and offsets lead from an address back to the file.
+        for recording in self.each():
+            checked = 0
+            for frames in recording.profile.locations.values():
+                outer = frames[-1]
+                if not outer.mapping or not outer.mapping.file.startswith(harness.BUILD):
+                    continue
+                module = Module(outer.mapping.file)
+                at = module.address(outer.address - outer.mapping.start + outer.mapping.offset)
+                owners = [name for low, high, name in symbols(outer.mapping.file)
+                          if low <= at < high]
+                function = outer.function.replace('(anonymous namespace)::', '')
+                self.assertIn(function.split('(')[0], [name.split('(')[0] for name in owners])
+                checked += 1
+            self.assertGreater(checked, 2)
+
+
+def symbols(path):
+    """Address ranges of functions, as nm sees them, demangled."""
+    text = subprocess.run(['nm', '-S', '-C', path], capture_output=True, text=True,
+                          check=True).stdout
+    for line in text.splitlines():
+        found = re.match(r'([0-9a-f]+) ([0-9a-f]+) [tTwW] (.*)$', line)
+        if found:
+            low = int(found[1], 16)
+            yield low, low + int(found[2], 16), found[3].replace('(anonymous namespace)::', '')
 
 
 class OwnViews(harness.TestCase):

@@ -157,7 +157,7 @@ PROGRAMS = [
     Program('cmake', 'C++', ['cmake', '-P', 'work.cmake']),
     Program('z3', 'C++', ['z3', 'pigeons.smt2']),
     Program('ffmpeg', 'threads', ['ffmpeg', '-nostdin', '-loglevel', 'error', '-threads', '2',
-                                  '-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=25:d=40',
+                                  '-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=25:d=80',
                                   '-c:v', 'mpeg4', '-threads', '2', '-bitexact', '-f', 'avi', '-']),
 ]
 
