@@ -139,7 +139,7 @@ def symbols(path):
         for line in done.stdout.splitlines():
             words = line.split()
             sized = len(words) == 4
-            if len(words) in (3, 4) and words[-2] in 'tTwWiu':
+            if len(words) in (3, 4) and words[-2] in 'tTwWi':
                 found.append(Symbol(int(words[0], 16), int(words[1], 16) if sized else 0,
                                     words[-1].split('@')[0]))
     return found
@@ -209,6 +209,7 @@ class Differential(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix='hone-symbol-')
+        cls.built = {}  # compiling takes longer than all else
         for name, text in (('a.c', C_SOURCE), ('b.cpp', CXX_SOURCE), ('c.rs', RUST_SOURCE)):
             with open(os.path.join(cls.directory, name), 'w', encoding='utf-8') as file:
                 file.write(text)
@@ -224,7 +225,11 @@ class Differential(unittest.TestCase):
         source = {'gcc': 'a.c', 'clang': 'a.c', 'rustc': 'c.rs'}.get(compiler, 'b.cpp')
         if source == 'b.cpp':
             options = ('-std=c++17', *options)
+        built = self.built.get((compiler, options))
+        if built:
+            return shutil.copy(built, self.path(name))
         run(compiler, *options, '-o', self.path(name), source, cwd=self.directory)
+        self.built[compiler, options] = shutil.copy(self.path(name), self.path(name) + '.built')
         return self.path(name)
 
     def compare(self, path, roots=(), reference=None, count=ADDRESSES, least=0.5):
@@ -264,21 +269,20 @@ class Differential(unittest.TestCase):
         return sum(len(frames) > 1 for frames in blocks)
 
     def test_dwarf_of_compilers_versions_and_forms(self):
-        for compiler in ('gcc', 'clang', 'g++', 'clang++'):
-            for options in (('-O2', '-gdwarf-5'), ('-O2', '-gdwarf-4'), ('-O3', '-g', '-gz'),
-                            ('-O0', '-g'), ('-O2', '-g', '-flto'), ('-O2', '-g', '-static'),
-                            ('-O2', '-gdwarf-3', '-no-pie'), ('-O2', '-gdwarf-5', '-gdwarf64'),
-                            ('-O2', '-g', '-ffunction-sections', '-Wl,--gc-sections')):
-                if compiler.startswith('clang') and '-flto' in options:
-                    continue  # needs a plugin that Debian packages apart
-                if '-gdwarf64' in options and compiler.startswith('clang'):
-                    continue  # its option has another name
-                with self.subTest(compiler=compiler, options=options):
-                    name = '_'.join((compiler, *options)).replace('/', '')
-                    path = self.compile(name, compiler, *options)
-                    blocks = self.compare(path, least=0.3)
-                    if '+' in compiler and '-O0' not in options and '-static' not in options:
-                        self.assertGreater(self.inlined(blocks), 0.3 * len(blocks))
+        c = (('-O2', '-gdwarf-5'), ('-O2', '-gdwarf-4'), ('-O2', '-gdwarf-3', '-no-pie'),
+             ('-O0', '-g'), ('-O2', '-g', '-static'),
+             ('-O2', '-g', '-ffunction-sections', '-Wl,--gc-sections'))
+        cases = [('gcc', options) for options in c] + [('clang', options) for options in c]
+        cases += [('gcc', ('-O2', '-gdwarf-5', '-gdwarf64')), ('g++', ('-O2', '-gdwarf-5')),
+                  ('g++', ('-O2', '-g', '-flto')), ('g++', ('-O2', '-gdwarf-4', '-gz')),
+                  ('g++', ('-O0', '-g', '-gz')), ('clang++', ('-O2', '-gdwarf-5')),
+                  ('clang++', ('-O3', '-gdwarf-4', '-gz'))]
+        for compiler, options in cases:
+            with self.subTest(compiler=compiler, options=options):
+                name = '_'.join((compiler, *options)).replace('/', '')
+                blocks = self.compare(self.compile(name, compiler, *options), least=0.2)
+                if '+' in compiler and '-O0' not in options:
+                    self.assertGreater(self.inlined(blocks), 0.3 * len(blocks))
 
     def test_split_dwarf(self):
         for compiler in ('g++', 'clang++'):
@@ -308,7 +312,8 @@ class Differential(unittest.TestCase):
     def test_debug_file_by_link_beside_and_below(self):
         for where in ('', '.debug', 'root'):
             with self.subTest(where=where):
-                whole = self.compile(f'link{where}', 'g++', '-O2', '-g', '-Wl,--build-id=none')
+                whole = self.compile(f'link{where}', 'g++', '-O2', '-gdwarf-5',
+                                     '-Wl,--build-id=none')
                 folder = self.path(where) if where != 'root' else self.path('root') + self.directory
                 os.makedirs(folder, exist_ok=True)
                 debug = os.path.join(folder, f'link{where}.dbg')
@@ -335,14 +340,14 @@ class Differential(unittest.TestCase):
 
     def stripped(self, name, *options):
         """A stripped program, a whole copy and its debug file, not yet where it belongs."""
-        whole = self.compile(name, 'g++', '-O2', '-Wl,--build-id', *options)
+        whole = self.compile(name, 'g++', '-O2', *options, '-Wl,--build-id')
         kept = shutil.copy(whole, whole + '.whole')
         run('objcopy', '--only-keep-debug', whole, whole + '.debug')
         run('strip', whole)
         return whole, kept, whole + '.debug'
 
     def test_debug_file_by_build_id(self):
-        for options in (('-g',), ('-g', '-gz'), ('-gdwarf-4',)):
+        for options in (('-gdwarf-5',), ('-gdwarf-4',)):
             with self.subTest(options=options):
                 path, kept, debug = self.stripped('id' + ''.join(options), *options)
                 root = self.path('ids')
@@ -356,8 +361,7 @@ class Differential(unittest.TestCase):
             with self.subTest(version=version):
                 one, kept_one, debug_one = self.stripped(f'one{version}', f'-gdwarf-{version}')
                 two, kept_two, debug_two = self.stripped(f'two{version}', f'-gdwarf-{version}',
-                                                         '-O3')
-                run('dwz', '-5' if version == '5' else '-4', debug_one) if False else None
+                                                         '-fno-inline-small-functions')
                 run('dwz', '-m', self.path(f'common{version}'), debug_one, debug_two)
                 self.assertIn('.gnu_debugaltlink', run('readelf', '-SW', debug_one))
                 self.install_debug(self.path(f'common{version}'), root)
@@ -365,7 +369,7 @@ class Differential(unittest.TestCase):
                 self.install_debug(debug_two, root)
                 self.compare(one, roots=[root], reference=kept_one)
                 self.compare(two, roots=[root], reference=kept_two)
-        alone = self.compile('alone', 'g++', '-O2', '-g')
+        alone = self.compile('alone', 'g++', '-O2', '-gdwarf-5')
         kept = shutil.copy(alone, alone + '.whole')
         run('dwz', alone)
         self.compare(alone, reference=kept)
@@ -396,21 +400,20 @@ class Differential(unittest.TestCase):
         self.assertGreater(self.inlined(blocks), 1000)
 
     def test_mini_debug_info_names_local_functions(self):
-        path = self.compile('mini', 'g++', '-O2', '-g')
-        names = {s.name for s in symbols(path) if s.size}
-        run('objcopy', '-S', '--keep-symbols=/dev/stdin', path, path + '.mini',
-            input=''.join(f'{name}\n' for name in sorted(names)))
-        run('objcopy', '--only-keep-debug', path + '.mini')
-        run('xz', '--check=crc32', path + '.mini')
+        path = self.compile('mini', 'g++', '-O2', '-gdwarf-5')
         before = [s for s in symbols(path) if s.size > 8]
-        run('strip', path)
-        run('objcopy', '--add-section', f'.gnu_debugdata={path}.mini.xz', path)
         judge = Judge(path, path)
-        for symbol in before:
-            judge.named.setdefault(symbol.name, set()).add(symbol.address)
+        mini = path + '.mini'
+        with open(path + '.names', 'w', encoding='utf-8') as names:
+            names.writelines(f'{symbol.name}\n' for symbol in before)
+        run('objcopy', '-S', f'--keep-symbols={path}.names', path, mini)
+        run('xz', '--check=crc32', mini)
+        run('strip', path)
+        run('objcopy', '--add-section', f'.gnu_debugdata={mini}.xz', path)
         lines = ''.join(f'{s.address + 4:#x}\n' for s in before)
         done = subprocess.run([PRINT, path], check=True, text=True, input=lines,
                               capture_output=True)
+        self.assertIn('no debug information', done.stderr)
         for symbol, frames in zip(before, parse(done.stdout)):
             self.assertTrue(judge.same_function(frames[0].name, symbol.name), (symbol, frames))
 
