@@ -21,17 +21,16 @@ static uint64_t magnitude(int64_t value)
     return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 }
 
+// What the inner loop of the first pass touches of a node.
 struct tally {
     int64_t cum;
-    int64_t flat;
-    uint32_t last_stack; // that counted, + 1
-    uint32_t kept;       // place among the nodes kept, + 1
+    uint32_t last_stack; // that counted
 };
 
 struct call {
     uint64_t key; // caller + 1 and callee
     int64_t weight;
-    uint32_t last_stack; // that counted, + 1
+    uint32_t last_stack; // that counted
     bool inlined;
 };
 
@@ -40,8 +39,10 @@ struct builder {
     const struct hone_graph_options *options;
     struct hone_graph *graph;
     struct hone_nodes nodes;
-    int64_t *weights; // by stack
-    struct tally *tallies;
+    int64_t *weights;      // by stack
+    struct tally *tallies; // by node
+    int64_t *flat;
+    uint32_t *kept;     // place among the nodes kept, + 1
     struct call *calls; // a hash table by key
     uint64_t call_mask;
     uint64_t call_count;
@@ -52,6 +53,8 @@ static void builder_done(struct builder *b)
     hone_nodes_done(&b->nodes);
     free(b->weights);
     free(b->tallies);
+    free(b->flat);
+    free(b->kept);
     free(b->calls);
 }
 
@@ -90,29 +93,35 @@ static void weigh_stacks(struct builder *b)
     b->graph->total = (int64_t)(base_total ? base_total : total);
 }
 
+static inline void add_to(struct tally *tally, uint32_t stack, int64_t weight)
+{
+    if (tally->last_stack != stack) {
+        tally->last_stack = stack;
+        tally->cum = sum(tally->cum, weight);
+    }
+}
+
 static void tally_nodes(struct builder *b)
 {
     const struct hone_profile *p = b->profile;
     const struct hone_nodes *nodes = &b->nodes;
-    struct tally *tallies = b->tallies;
     for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
         int64_t weight = b->weights[stack];
         if (!weight)
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(p, stack);
         for (uint32_t i = 0; i < frames.count; i++) {
-            uint32_t at = nodes->first[frames.at[i]];
-            uint32_t end = nodes->first[frames.at[i] + 1];
-            do { // a location has at least one node
-                struct tally *tally = &tallies[nodes->at[at]];
-                if (tally->last_stack != stack) {
-                    tally->last_stack = stack;
-                    tally->cum = sum(tally->cum, weight);
-                }
-            } while (++at < end);
+            uint32_t location = frames.at[i];
+            uint32_t node = nodes->only[location];
+            if (node != HONE_NODES_SEVERAL) {
+                add_to(&b->tallies[node], stack, weight);
+                continue;
+            }
+            for (uint32_t at = nodes->first[location]; at < nodes->first[location + 1]; at++)
+                add_to(&b->tallies[nodes->at[at]], stack, weight);
         }
         uint32_t leaf = nodes->at[nodes->first[frames.at[0] + 1] - 1];
-        tallies[leaf].flat = sum(tallies[leaf].flat, weight);
+        b->flat[leaf] = sum(b->flat[leaf], weight);
     }
 }
 
@@ -156,7 +165,7 @@ static int64_t sum_of_flat(const struct builder *b)
 {
     int64_t total = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++)
-        total = sum(total, b->tallies[i].flat);
+        total = sum(total, b->flat[i]);
     return total;
 }
 
@@ -166,9 +175,8 @@ static void keep_nodes(struct builder *b, struct candidate *candidates)
     uint64_t least = cutoff(sum_of_flat(b), b->options->node_fraction);
     uint32_t count = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++) {
-        const struct tally *tally = &b->tallies[i];
-        uint64_t cum = magnitude(tally->cum);
-        uint64_t flat = magnitude(tally->flat);
+        uint64_t cum = magnitude(b->tallies[i].cum);
+        uint64_t flat = magnitude(b->flat[i]);
         if (!cum && !flat)
             continue;
         if (cum < least) {
@@ -199,11 +207,11 @@ static int select_nodes(struct builder *b)
     if (!graph->nodes)
         return -ENOMEM;
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        struct tally *tally = &b->tallies[candidates[i].node];
-        tally->kept = i + 1;
+        uint32_t node = candidates[i].node;
+        b->kept[node] = i + 1;
         graph->nodes[i] = (struct hone_graph_node){
-            .name = candidates[i].name, .flat = tally->flat, .cum = tally->cum};
-        graph->flat_sum = sum(graph->flat_sum, tally->flat);
+            .name = candidates[i].name, .flat = b->flat[node], .cum = b->tallies[node].cum};
+        graph->flat_sum = sum(graph->flat_sum, b->flat[node]);
     }
     return 0;
 }
@@ -255,11 +263,47 @@ static int count_call(struct builder *b, uint32_t caller, uint32_t callee, uint3
     return b->call_count * 4 > (b->call_mask + 1) * 3 ? grow_calls(b) : 0;
 }
 
+// For each location the kept node that stands for it, + 1; 0 if none does, SEVERAL if it takes a
+// closer look. Most frames of a trimmed graph are 0 and cost one load.
+#define SEVERAL UINT32_MAX
+
+static uint32_t *kept_by_location(const struct builder *b)
+{
+    uint32_t *kept = calloc(b->profile->locations.count, sizeof *kept);
+    for (uint32_t i = 1; kept && i < b->profile->locations.count; i++) {
+        if (b->nodes.only[i] != HONE_NODES_SEVERAL) {
+            kept[i] = b->kept[b->nodes.only[i]];
+            continue;
+        }
+        for (uint32_t at = b->nodes.first[i]; at < b->nodes.first[i + 1]; at++)
+            if (b->kept[b->nodes.at[at]])
+                kept[i] = SEVERAL;
+    }
+    return kept;
+}
+
+// The calls inside a location, and into it. Updates the caller.
+static int tally_inlined(struct builder *b, uint32_t location, uint32_t stack, int64_t weight,
+                         uint32_t *caller)
+{
+    uint32_t first = b->nodes.first[location];
+    int r = 0;
+    for (uint32_t at = first; !r && at < b->nodes.first[location + 1]; at++) {
+        uint32_t callee = b->kept[b->nodes.at[at]];
+        if (!callee)
+            continue;
+        if (*caller && *caller != callee)
+            r = count_call(b, *caller, callee, stack, weight, at != first);
+        *caller = callee;
+    }
+    return r;
+}
+
 static int tally_calls(struct builder *b)
 {
     const struct hone_profile *p = b->profile;
-    const struct hone_nodes *nodes = &b->nodes;
-    int r = grow_calls(b);
+    HONE_CLEANUP(hone_freep) uint32_t *kept = kept_by_location(b);
+    int r = kept ? grow_calls(b) : -ENOMEM;
     for (uint32_t stack = 1; !r && stack < p->stacks.count; stack++) {
         int64_t weight = b->weights[stack];
         if (!weight)
@@ -267,16 +311,16 @@ static int tally_calls(struct builder *b)
         struct hone_profile_span frames = hone_profile_frames_of(p, stack);
         uint32_t caller = 0;
         for (uint32_t i = frames.count; !r && i-- > 0;) {
-            uint32_t first = nodes->first[frames.at[i]];
-            uint32_t end = nodes->first[frames.at[i] + 1];
-            for (uint32_t at = first; !r && at < end; at++) {
-                uint32_t callee = b->tallies[nodes->at[at]].kept;
-                if (!callee)
-                    continue;
-                if (caller && caller != callee)
-                    r = count_call(b, caller, callee, stack, weight, at != first);
-                caller = callee;
+            uint32_t callee = kept[frames.at[i]];
+            if (!callee)
+                continue;
+            if (callee == SEVERAL) {
+                r = tally_inlined(b, frames.at[i], stack, weight, &caller);
+                continue;
             }
+            if (caller && caller != callee)
+                r = count_call(b, caller, callee, stack, weight, false);
+            caller = callee;
         }
     }
     return r;
@@ -357,8 +401,11 @@ static int build(struct builder *b)
     const struct hone_profile *p = b->profile;
     b->weights = calloc(p->stacks.count, sizeof *b->weights);
     int r = hone_nodes_init(&b->nodes, p, b->options->group, &b->graph->text);
-    b->tallies = r ? NULL : calloc((size_t)b->nodes.count + 1, sizeof *b->tallies);
-    if (!b->weights || !b->tallies)
+    size_t count = r ? 1 : (size_t)b->nodes.count + 1;
+    b->tallies = calloc(count, sizeof *b->tallies);
+    b->flat = calloc(count, sizeof *b->flat);
+    b->kept = calloc(count, sizeof *b->kept);
+    if (r || !b->weights || !b->tallies || !b->flat || !b->kept)
         return -ENOMEM;
     weigh_stacks(b);
     tally_nodes(b);

@@ -133,6 +133,7 @@ static int find_all(struct builder *b)
             r = find_node(b, location, NULL, &b->nodes->at[next++]);
         for (uint32_t i = lines.count; !r && i-- > 0;)
             r = find_node(b, location, &lines.at[i], &b->nodes->at[next++]);
+        b->nodes->only[location] = lines.count > 1 ? HONE_NODES_SEVERAL : b->nodes->at[next - 1];
     }
     b->nodes->first[p->locations.count] = next;
     return r;
@@ -144,7 +145,8 @@ int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile
     *nodes = (struct hone_nodes){0};
     nodes->first = calloc((size_t)profile->locations.count + 1, sizeof *nodes->first);
     nodes->at = calloc((size_t)profile->locations.count + profile->lines.count, sizeof *nodes->at);
-    if (!nodes->first || !nodes->at)
+    nodes->only = calloc(profile->locations.count, sizeof *nodes->only);
+    if (!nodes->first || !nodes->at || !nodes->only)
         return -ENOMEM;
     struct builder b = {.profile = profile, .nodes = nodes, .group = group, .text = text};
     int r = find_all(&b);
@@ -158,4 +160,5 @@ void hone_nodes_done(struct hone_nodes *nodes)
     free(nodes->names);
     free(nodes->first);
     free(nodes->at);
+    free(nodes->only);
 }

@@ -6,13 +6,18 @@
 #include "analyse/graph.h"
 #include "profile/profile.h"
 
+#define HONE_NODES_SEVERAL UINT32_MAX
+
 // The nodes of a location, outermost function first (the order in which a walk from the root
-// passes them), are at[first[location] … first[location + 1]); all but the first are inlined.
+// passes them), are at[first[location] … first[location + 1]), at least one; all but the first are
+// inlined. only[location] is the one node of those that have one, else HONE_NODES_SEVERAL: loops
+// over millions of frames touch less memory that way.
 struct hone_nodes {
     uint32_t count;
     struct hone_str *names; // of each node
     uint32_t *first;
     uint32_t *at;
+    uint32_t *only;
 };
 
 // Names that are not the profile's go into text. Returns 0 or -ENOMEM.

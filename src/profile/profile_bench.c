@@ -4,7 +4,8 @@
 //     profile_bench [STACKS [DEPTH [FUNCTIONS [FILE]]]]      (20000 40 5000)
 //
 // The profile is a random call graph of the kind that programs have: few callees per function, some
-// taken far more often than others, so stacks share their roots and differ near their leaves.
+// taken far more often than others, so stacks share their roots and differ near their leaves; some
+// calls are inlined. Its stacks are as different as can be, so its file is larger than a real one.
 #include "profile/profile.h"
 
 #include "base/base.h"
@@ -59,13 +60,18 @@ static void add_places(struct hone_profile *p, uint32_t function_count)
                                                .file = hone_profile_intern(p, file),
                                                .start_line = 1});
         for (uint32_t site = 0; site <= CALLEES; site++) {
-            struct hone_profile_line line = {.function = function,
-                                             .number = site < CALLEES ? 10 + site : 5};
+            struct hone_profile_line lines[2] = {
+                {.function = function, .number = site < CALLEES ? 10 + site : 5}};
+            uint32_t inlined = f && f % 4 == 0 && site >= CALLEES - 1;
+            if (inlined) { // every fourth function has the one before it inlined in two places
+                lines[1] = lines[0];
+                lines[0] = (struct hone_profile_line){.function = function - 1, .number = 6};
+            }
             (void)hone_profile_add_location(
                 p, &(struct hone_profile_location){.mapping = mapping,
                                                    .address = 0x400000 + f * 256 + site * 8,
-                                                   .lines = &line,
-                                                   .line_count = 1});
+                                                   .lines = lines,
+                                                   .line_count = 1 + inlined});
         }
     }
 }
@@ -118,7 +124,6 @@ static int compare(const void *a, const void *b)
 struct times {
     double decode[RUNS];
     double top[RUNS];
-    double encode[RUNS];
 };
 
 static int measure(const char *path, struct times *times)
