@@ -25,13 +25,43 @@ enum {
 
 // --- keeping -------------------------------------------------------------------------------------
 
-static int compare_totals(const void *a, const void *b, void *nodes_)
+// The nodes that could be kept next, the largest on top. A node comes in when its parent or the
+// sibling before it was taken: siblings lie in the order of their totals, so the heap needs to know
+// one of them at a time and choosing costs as much as what is kept, whatever the size of the tree.
+struct heap {
+    const struct hone_tree_node *nodes;
+    uint32_t *at;
+    size_t count;
+};
+
+static bool before(const struct heap *heap, uint32_t a, uint32_t b)
 {
-    const struct hone_tree_node *nodes = nodes_;
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    if (nodes[left].total != nodes[right].total)
-        return nodes[left].total > nodes[right].total ? -1 : 1;
-    return left < right ? -1 : 1; // parents first
+    if (heap->nodes[a].total != heap->nodes[b].total)
+        return heap->nodes[a].total > heap->nodes[b].total;
+    return a < b; // the same choice every time
+}
+
+static void heap_push(struct heap *heap, uint32_t node)
+{
+    size_t i = heap->count++;
+    for (; i && before(heap, node, heap->at[(i - 1) / 2]); i = (i - 1) / 2)
+        heap->at[i] = heap->at[(i - 1) / 2];
+    heap->at[i] = node;
+}
+
+static uint32_t heap_pop(struct heap *heap)
+{
+    uint32_t top = heap->at[0], moved = heap->at[--heap->count];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < heap->count; i = child) {
+        if (child + 1 < heap->count && before(heap, heap->at[child + 1], heap->at[child]))
+            child++;
+        if (!before(heap, heap->at[child], moved))
+            break;
+        heap->at[i] = heap->at[child];
+    }
+    heap->at[i] = moved;
+    return top;
 }
 
 static void name_frame(struct hone_flame *flame, uint32_t frame)
@@ -51,32 +81,37 @@ static void name_frame(struct hone_flame *flame, uint32_t frame)
 int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest)
 {
     const struct hone_tree *tree = flame->tree;
+    if (max_nodes > tree->node_count)
+        max_nodes = tree->node_count;
     flame->kept = calloc(tree->node_count, sizeof *flame->kept);
     flame->names = calloc(tree->frame_count + 1, sizeof *flame->names);
     flame->colors = calloc(tree->frame_count + 1, sizeof *flame->colors);
-    HONE_CLEANUP(hone_freep) uint32_t *order = malloc(tree->node_count * sizeof *order);
-    if (!flame->kept || !flame->names || !flame->colors || !order)
+    // Taking one brings in two at most.
+    HONE_CLEANUP(hone_freep) uint32_t *room = malloc((max_nodes + 2) * sizeof *room);
+    if (!flame->kept || !flame->names || !flame->colors || !room)
         return -ENOMEM;
-    for (size_t i = 0; i < tree->node_count; i++)
-        order[i] = (uint32_t)i;
     for (size_t i = 0; i < tree->frame_count; i++)
         flame->colors[i] = (uint16_t)hone_flame_color(&tree->frames[i], flame->program);
-    // Nodes of one total are kept or dropped by their place, so the choice is the same every time.
-    qsort_r(order, tree->node_count, sizeof *order, compare_totals, tree->nodes);
 
+    struct heap heap = {.nodes = tree->nodes, .at = room};
+    heap_push(&heap, 0);
     size_t bytes = 0;
-    for (size_t i = 0; i < tree->node_count && i < max_nodes; i++) {
-        const struct hone_tree_node *node = &tree->nodes[order[i]];
-        uint32_t frame = node->frame;
+    while (heap.count && flame->kept_count < max_nodes) {
+        uint32_t i = heap_pop(&heap);
+        const struct hone_tree_node *node = &tree->nodes[i];
         bytes += NODE_BYTES;
-        if (order[i] && flame->names[frame].len == 0) {
-            name_frame(flame, frame);
-            bytes += flame->names[frame].len + FRAME_BYTES;
+        if (i && flame->names[node->frame].len == 0) {
+            name_frame(flame, node->frame);
+            bytes += flame->names[node->frame].len + FRAME_BYTES;
         }
-        if (node->total < smallest || (bytes > FILE_MAX_BYTES && order[i]))
+        if (i && (node->total < smallest || bytes > FILE_MAX_BYTES))
             break;
-        flame->kept[order[i]] = 1;
+        flame->kept[i] = 1;
         flame->kept_count++;
+        if (i + 1 < node->end)
+            heap_push(&heap, i + 1);
+        if (i && node->end < tree->nodes[node->parent].end)
+            heap_push(&heap, node->end);
     }
     return flame->failed ? -ENOMEM : 0;
 }
