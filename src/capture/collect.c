@@ -202,15 +202,22 @@ static void on_module(void *context, uint32_t number, const struct hone_record_m
 {
     struct hone_collected *collected = context;
     struct live *live = live_of(collected, number);
-    if (!live || !reserve(collected->state, &live->modules, &live->module_room,
-                          (uint64_t)live->module_count + 1, sizeof *live->modules))
+    if (!live)
         return;
-    live->modules[live->module_count++] =
-        (struct live_module){.module = intern_module(collected, record),
-                             .index = record->record.small,
-                             .start = record->start,
-                             .end = record->end,
-                             .bias = record->bias};
+    struct live_module module = {.module = intern_module(collected, record),
+                                 .index = record->record.small,
+                                 .start = record->start,
+                                 .end = record->end,
+                                 .bias = record->bias};
+    for (uint32_t i = live->module_count; i-- > 0;) {
+        if (live->modules[i].index == module.index) { // it came back
+            live->modules[i] = module;
+            return;
+        }
+    }
+    if (reserve(collected->state, &live->modules, &live->module_room,
+                (uint64_t)live->module_count + 1, sizeof *live->modules))
+        live->modules[live->module_count++] = module;
 }
 
 static void on_module_gone(void *context, uint32_t number,
@@ -447,6 +454,41 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
     collected->never_sampled_ns += collected->threads[thread].end_ns;
 }
 
+// What a program used before its probe began: not what the process used as another program before.
+static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
+{
+    const struct hone_process_facts *facts = &collected->processes[i].facts;
+    if (facts->forked)
+        return 0;
+    for (uint32_t before = i; before-- > 0;) {
+        const struct hone_process_facts *other = &collected->processes[before].facts;
+        if (other->pid == facts->pid)
+            return facts->cpu_before_ns > other->cpu_total_ns
+                       ? facts->cpu_before_ns - other->cpu_total_ns
+                       : 0;
+    }
+    return facts->cpu_before_ns;
+}
+
+// Exec and loader, on each program's first thread.
+static void add_starts(struct hone_collected *collected)
+{
+    struct hone_collect_state *state = collected->state;
+    uint32_t place =
+        add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
+    uint32_t stack = intern_stack(collected, &place, 1, HONE_STACK_COMPLETE);
+    uint32_t last = UINT32_MAX;
+    for (uint32_t i = 0; !state->status && i < collected->thread_count; i++) {
+        uint32_t process = collected->threads[i].process;
+        uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
+        if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
+            continue;
+        add_sample(collected, i, stack, 0, cpu_ns);
+        collected->before_ns += cpu_ns;
+        last = process;
+    }
+}
+
 int hone_collect_finish(struct hone_collected *collected)
 {
     uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
@@ -466,5 +508,7 @@ int hone_collect_finish(struct hone_collected *collected)
         if (!sums[i] && collected->threads[i].end_ns)
             add_never_sampled(collected, i);
     free(sums);
+    if (collected->sample_count)
+        add_starts(collected);
     return hone_collect_status(collected);
 }

@@ -27,6 +27,8 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 
 // The address, in no module, of what threads did that ended before their first sample.
 #define HONE_PLACE_NEVER_SAMPLED UINT64_MAX
+// And of what a program used in the kernel's exec and in the loader, before the probe could begin.
+#define HONE_PLACE_BEFORE (UINT64_MAX - 1)
 
 // A place in a module: an address as the module's file counts. Without module: as in the process.
 struct hone_collected_place {
@@ -79,6 +81,7 @@ struct hone_collected {
     uint64_t first_ns, last_ns; // of samples, monotonic
     uint64_t unknown_stacks;    // samples whose stack never arrived
     uint64_t never_sampled_ns;  // CPU time of threads that ended before their first sample
+    uint64_t before_ns;         // CPU time of exec and loader, before the probe could begin
 
     struct hone_collect_state *state; // private
 };
@@ -91,7 +94,8 @@ void hone_collect_done(struct hone_collected *collected);
 extern const struct hone_reader_events hone_collect_events;
 
 // After the last poll: makes each thread's samples add up to what the thread says it used, and adds
-// threads that were never sampled, unless nothing was. Returns 0 or -ENOMEM.
+// what is known without a sample (threads that were too short, programs' starts), unless nothing
+// was sampled. Returns 0 or -ENOMEM.
 int hone_collect_finish(struct hone_collected *collected);
 
 // 0, or -ENOMEM when something could not be kept: then the recording is incomplete.

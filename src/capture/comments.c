@@ -120,7 +120,7 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                         : "");
     double seconds = (double)totals->cpu_ns / 1e9;
     comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
-            recording->options->cpu_hz, seconds > 0 ? (double)totals->samples / seconds : 0);
+            recording->options->cpu_hz, hone_recording_rate(recording, totals));
     if (recording->collected->never_sampled_ns)
         comment(profile, "# never sampled: %.3f s in threads that ended before their first sample",
                 (double)recording->collected->never_sampled_ns / 1e9);
@@ -128,9 +128,9 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
                 (double)recording->cpu_kernel_ns / 1e9,
                 percent(totals->cpu_ns, recording->cpu_kernel_ns));
-    if (totals->before_probe_ns)
-        comment(profile, "# not sampled: %.3f s in exec and loader, before programs start",
-                (double)totals->before_probe_ns / 1e9);
+    if (recording->collected->before_ns)
+        comment(profile, "# never sampled: %.3f s in exec and loader, before programs start",
+                (double)recording->collected->before_ns / 1e9);
 }
 
 static void comment_on_emptiness(struct hone_profile *profile,

@@ -20,22 +20,6 @@ const char *hone_capture_engine_name(enum hone_engine engine)
     return engine < HONE_ENGINES ? names[engine] : "unknown";
 }
 
-// What a program used before its probe began: not what the process used as another program before.
-static uint64_t before_probe(const struct hone_collected *collected, uint32_t i)
-{
-    const struct hone_process_facts *facts = &collected->processes[i].facts;
-    if (facts->forked)
-        return 0;
-    for (uint32_t before = i; before-- > 0;) {
-        const struct hone_process_facts *other = &collected->processes[before].facts;
-        if (other->pid == facts->pid)
-            return facts->cpu_before_ns > other->cpu_total_ns
-                       ? facts->cpu_before_ns - other->cpu_total_ns
-                       : 0;
-    }
-    return facts->cpu_before_ns;
-}
-
 void hone_recording_total(const struct hone_recording *recording, struct hone_recording_totals *ret)
 {
     const struct hone_collected *collected = recording->collected;
@@ -44,7 +28,6 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
         const struct hone_process_facts *facts = &collected->processes[i].facts;
         ret->engines[facts->engine]++;
         ret->uncovered += facts->engine == HONE_ENGINE_NONE;
-        ret->before_probe_ns += before_probe(collected, i);
         ret->lost_memory += facts->lost_memory;
         ret->lost_busy += facts->lost_busy;
         ret->lost_overrun += facts->lost_overrun;
@@ -67,6 +50,14 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
         if (end != HONE_STACK_COMPLETE)
             ret->truncated_cpu_ns += sample->cpu_ns;
     }
+}
+
+double hone_recording_rate(const struct hone_recording *recording,
+                           const struct hone_recording_totals *totals)
+{
+    const struct hone_collected *collected = recording->collected;
+    uint64_t seen_ns = totals->cpu_ns - collected->never_sampled_ns - collected->before_ns;
+    return seen_ns ? (double)totals->samples * 1e9 / (double)seen_ns : 0;
 }
 
 static int make_directory(const char *path, struct hone_error *err)

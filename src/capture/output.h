@@ -32,11 +32,14 @@ struct hone_recording_totals {
     uint64_t truncated_cpu_ns;
     uint32_t engines[HONE_ENGINES]; // processes by engine
     uint32_t uncovered;             // processes that were not sampled
-    uint64_t before_probe_ns;       // CPU time of exec and loader, before the probe can start
 };
 
 void hone_recording_total(const struct hone_recording *recording,
                           struct hone_recording_totals *ret);
+
+// Samples per second of the CPU time that could be sampled.
+double hone_recording_rate(const struct hone_recording *recording,
+                           const struct hone_recording_totals *totals);
 
 // The CPU profile with names. The caller frees it.
 int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,

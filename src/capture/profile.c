@@ -26,6 +26,7 @@ struct builder {
     uint32_t truncated;                  // location that stands for missing callers
     uint32_t unknown_code;               // the function of addresses in no file
     uint32_t never_sampled;              // and of threads without a sample
+    uint32_t exec_and_loader;            // and of what comes before the probe
 };
 
 static void builder_done(struct builder *builder)
@@ -193,9 +194,11 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
 {
     const char *path = builder->recording->collected->modules[place->module].path;
     const char *file = base_name(path);
-    struct hone_profile_line line = {.function = place->address == HONE_PLACE_NEVER_SAMPLED
-                                                     ? builder->never_sampled
-                                                     : builder->unknown_code};
+    struct hone_profile_line line = {.function = builder->unknown_code};
+    if (place->address == HONE_PLACE_NEVER_SAMPLED)
+        line.function = builder->never_sampled;
+    else if (place->address == HONE_PLACE_BEFORE)
+        line.function = builder->exec_and_loader;
     if (path[0]) {
         const struct hone_elf *elf = hone_symbol_module_elf(builder->symbols[place->module]);
         char name[NAME_MAX + 32];
@@ -329,6 +332,7 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
     profile->duration_ns = (int64_t)recording->duration_ns;
     builder.unknown_code = add_function(&builder, "[unknown code]", "", "", 0);
     builder.never_sampled = add_function(&builder, "[never sampled]", "", "", 0);
+    builder.exec_and_loader = add_function(&builder, "[exec and loader]", "", "", 0);
     r = add_mappings(&builder);
     if (!r)
         r = add_locations(&builder);

@@ -141,9 +141,9 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         "program_cpu_ns", number_or_null(recording->cpu_kernel_ns), //
         "cpu",                                                      //
         "file", "cpu.prof", "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
-        totals.cpu_ns ? (double)totals.samples * 1e9 / (double)totals.cpu_ns : 0.0, "samples",
-        number(totals.samples), "cpu_ns", number(totals.cpu_ns), "stacks", stacks_json(&totals),
-        "losses", losses_json(recording, &totals), //
+        hone_recording_rate(recording, &totals), "samples", number(totals.samples), "cpu_ns",
+        number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
+        losses_json(recording, &totals), //
         "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
                   number(totals.frame_misses), "stacks_written", number(totals.stacks),

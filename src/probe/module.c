@@ -58,11 +58,12 @@ static bool write_changes(void)
     for (uint32_t i = 0; i < count; i++) {
         const struct hone_module *module = hone_modules_at(&hone_probe_modules, i);
         uint64_t bit = (uint64_t)1 << i % 64;
-        if (!module || !hone_module_retired(module) || (emitted.gone[i / 64] & bit))
+        bool told = (emitted.gone[i / 64] & bit) != 0;
+        if (!module || hone_module_retired(module) == told)
             continue;
-        if (!write_gone(i))
+        if (!(told ? write_module(i, module) : write_gone(i))) // a module may come back
             return false;
-        emitted.gone[i / 64] |= bit;
+        emitted.gone[i / 64] ^= bit;
     }
     return true;
 }

@@ -159,6 +159,28 @@ static bool reuse_rules(const struct hone_modules *modules, struct hone_module *
     return false;
 }
 
+static bool same_module(const struct hone_module *a, const struct hone_module *b)
+{
+    return a->start == b->start && a->end == b->end && a->bias == b->bias &&
+           a->text_start == b->text_start && a->text_end == b->text_end &&
+           a->build_id_size == b->build_id_size &&
+           __builtin_memcmp(a->build_id, b->build_id, b->build_id_size) == 0;
+}
+
+// A module that was here before, at this very place, lives again in its old slot: programs that
+// load and unload a library in a loop would use up all slots.
+static struct hone_module *revive(struct hone_modules *modules, const struct hone_module *like)
+{
+    for (size_t i = hone_modules_count(modules); i-- > 0 && like->build_id_size;) {
+        struct hone_module *old = &modules->slots[i];
+        if (state_of(old) != SLOT_RETIRED || old->from_start || !same_module(old, like))
+            continue;
+        publish(modules, old, SLOT_LIVE);
+        return old;
+    }
+    return NULL;
+}
+
 static struct hone_module *append(struct hone_modules *modules,
                                   const struct hone_module_headers *headers, const char *path,
                                   bool from_start)
@@ -235,11 +257,7 @@ static struct hone_module *known(struct hone_modules *modules, const struct hone
 {
     for (size_t i = hone_modules_count(modules); i-- > 0;) {
         struct hone_module *module = &modules->slots[i];
-        if (state_of(module) == SLOT_LIVE && module->start == like->start &&
-            module->end == like->end && module->bias == like->bias &&
-            module->text_start == like->text_start && module->text_end == like->text_end &&
-            module->build_id_size == like->build_id_size &&
-            __builtin_memcmp(module->build_id, like->build_id, like->build_id_size) == 0)
+        if (state_of(module) == SLOT_LIVE && same_module(module, like))
             return module;
     }
     return NULL;
@@ -256,6 +274,8 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *context)
     if (hone_module_describe(&like, &headers) != 0)
         return 0;
     struct hone_module *module = known(refresh->modules, &like);
+    if (!module)
+        module = revive(refresh->modules, &like);
     if (!module) {
         bool is_vdso = refresh->vdso && like.start == refresh->vdso;
         const char *path = name_of(refresh->modules, info, is_first, is_vdso);
@@ -372,6 +392,13 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
     struct link_map map;
     if (!hone_safe_copy(&map, link_map, sizeof map))
         return NULL;
+    struct hone_module_headers headers = {map.l_addr, at, elf.e_phnum};
+    struct hone_module like = {0};
+    if (hone_module_describe(&like, &headers) != 0)
+        return NULL;
+    struct hone_module *module = revive(modules, &like);
+    if (module)
+        return module;
 
     uint64_t name = (uintptr_t)map.l_name;
     size_t length = 0;
@@ -381,8 +408,7 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
     char *path = letter ? NULL : names_claim(modules, length + 1);
     if (path && !hone_safe_copy(path, name, length))
         path[0] = 0;
-    struct hone_module_headers headers = {map.l_addr, at, elf.e_phnum};
-    struct hone_module *module = append(modules, &headers, path ? path : "", false);
+    module = append(modules, &headers, path ? path : "", false);
     if (module)
         count_one(&modules->adopted);
     return module;
