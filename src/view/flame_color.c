@@ -153,6 +153,6 @@ void hone_flame_palette(struct hone_buffer *out)
     rules(out, 0.845, 1);
     hone_buffer_format(out, ".%s,.%s,.%s,.%s{fill:url(#truncated)}\n", "cl0", "cl1", "cl2", "cl3");
     hone_buffer_text(out, "@media screen and (prefers-color-scheme: dark) {\n");
-    rules(out, 0.5, 0.95);
+    rules(out, 0.69, 0.9);
     hone_buffer_text(out, "}\n");
 }

@@ -154,8 +154,9 @@ class Reading(Flame):
                         .map(v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
                     return 0.2126 * r + 0.7152 * g + 0.0722 * b + 0.05;
                 };
-                const label = light(getComputedStyle(document.querySelector('.label')).fill);
-                const rect = document.querySelector('.frames rect');
+                const frame = document.querySelectorAll('[data-node]')[1];
+                const label = light(getComputedStyle(frame.querySelector('.label')).fill);
+                const rect = frame.querySelector('rect');
                 let worst = 99;
                 for (const family of 'abcdefghijk') for (const shade of '0123') {
                     rect.setAttribute('class', `frame c${family}${shade}`);
@@ -350,6 +351,16 @@ class Keyboard(Flame):
             return [item.getAttribute('role'), item.getAttribute('aria-level'),
                     item.getAttribute('aria-label')];
         })()'''), ['treeitem', '2', 'main, 900 ms, 90.0 %'])
+
+    def test_c_copies_the_name(self):
+        page = self.open(self.draw(plain()))
+        self.browser.call('Browser.grantPermissions',
+                          permissions=['clipboardReadWrite', 'clipboardSanitizedWrite'])
+        page.key('ArrowDown')
+        page.key('c')
+        page.settle()
+        self.assertEqual(self.text(page, '.details .share'), 'name copied')
+        self.assertEqual(page.evaluate('navigator.clipboard.readText()'), 'main')
 
     def test_help_opens_and_closes(self):
         page = self.open(self.draw(plain()))
