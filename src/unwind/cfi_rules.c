@@ -267,6 +267,7 @@ static int start(struct machine *machine, const struct hone_cfi *cfi, const stru
     machine->each = NULL;
     machine->remembered_count = 0;
     machine->now = (struct hone_rules){.cfa_register = HONE_REGISTER_IP}; // none yet
+    machine->initial = machine->now; // a CIE may ask for it back
     machine->pc = UINT64_MAX;
     machine->location = machine->until = fde->start;
     int r = run(machine, fde->cie_code, fde->cie_code_end);
