@@ -103,7 +103,7 @@ static int read_unit(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, boo
         dwarf->stats.split_missing += r != 0;
     }
     dwarf->stats.units_read += unit->state == HONE_DWARF_UNREAD;
-    int r = hone_dwarf_scopes_read(entries_of(unit), whole);
+    int r = hone_dwarf_bodies_read(entries_of(unit), whole);
     if (r == -ENOMEM)
         return r;
     dwarf->stats.units_broken += r && unit->state != HONE_DWARF_BROKEN;
@@ -112,10 +112,11 @@ static int read_unit(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, boo
     return 0;
 }
 
-static int scope_at(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint64_t vaddr,
-                    uint32_t *ret)
+// The function that covers vaddr, its inlined calls read; *ret is NULL when there is none.
+static int body_at(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint64_t vaddr,
+                   struct hone_dwarf_body **ret)
 {
-    *ret = HONE_DWARF_NO_SCOPE;
+    *ret = NULL;
     if (unit->state == HONE_DWARF_UNREAD) {
         int r = read_unit(dwarf, unit, false);
         if (r)
@@ -128,8 +129,18 @@ static int scope_at(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint
             return r;
         range = hone_ranges_find(&entries_of(unit)->functions, vaddr);
     }
-    if (range)
-        *ret = range->value;
+    if (!range)
+        return 0;
+    struct hone_dwarf_body *body = &entries_of(unit)->bodies[range->value];
+    if (!body->read) {
+        int r = hone_dwarf_calls_read(entries_of(unit), body);
+        if (r == -ENOMEM)
+            return r;
+        dwarf->stats.units_broken += r && unit->state != HONE_DWARF_BROKEN;
+        if (r)
+            unit->state = HONE_DWARF_BROKEN;
+    }
+    *ret = body;
     return 0;
 }
 
@@ -180,8 +191,24 @@ static struct hone_dwarf_frame *next_frame(struct hone_dwarf *dwarf, size_t coun
     return &dwarf->frames[count];
 }
 
-static int build_frames(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint32_t scope,
-                        uint64_t vaddr, struct hone_dwarf_frames *ret)
+// Adds a frame at place, of the function that die names.
+static int add_frame(struct hone_dwarf *dwarf, struct hone_dwarf_file *file, uint64_t die,
+                     const struct hone_dwarf_frame *place, struct hone_dwarf_frames *frames)
+{
+    struct hone_dwarf_frame *frame = next_frame(dwarf, frames->count);
+    if (!frame)
+        return -ENOMEM;
+    *frame = *place;
+    frames->count++;
+    if (!file)
+        return 0;
+    frame->function = hone_dwarf_function(file, die);
+    return frame->function ? 0 : -ENOMEM;
+}
+
+static int build_frames(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit,
+                        const struct hone_dwarf_body *body, uint64_t vaddr,
+                        struct hone_dwarf_frames *ret)
 {
     struct hone_dwarf_unit *entries = entries_of(unit);
     const struct hone_dwarf_row *row = hone_dwarf_line_find(&unit->lines, vaddr);
@@ -191,31 +218,25 @@ static int build_frames(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, 
         place.line = row->line;
         place.column = row->column;
     }
-    struct hone_dwarf_frames frames = {0};
+    struct hone_dwarf_frames frames = {.entry = body ? body->entry : 0};
+    const struct hone_range *range = body ? hone_ranges_find(&body->inlined, vaddr) : NULL;
+    int r = 0;
     // Parents come before their children, so this ends.
-    for (; scope != HONE_DWARF_NO_SCOPE; scope = entries->scopes[scope].parent) {
-        const struct hone_dwarf_scope *at = &entries->scopes[scope];
-        struct hone_dwarf_file *file = at->alternate ? &dwarf->alternate : entries->file;
-        struct hone_dwarf_frame *frame = next_frame(dwarf, frames.count);
-        if (!frame)
-            return -ENOMEM;
-        *frame = place;
-        frame->function = hone_dwarf_function(file, at->die);
-        if (!frame->function)
-            return -ENOMEM;
-        frames.count++;
-        frames.entry = at->entry;
-        place.file = hone_dwarf_line_path(unit, at->call_file);
-        place.line = at->call_line;
-        place.column = at->call_column;
+    for (uint32_t at = range ? range->value : HONE_DWARF_NONE_SUCH;
+         !r && at != HONE_DWARF_NONE_SUCH; at = entries->calls[at].parent) {
+        const struct hone_dwarf_call *call = &entries->calls[at];
+        r = add_frame(dwarf, call->alternate ? &dwarf->alternate : entries->file, call->die, &place,
+                      &frames);
+        place.file = hone_dwarf_line_path(unit, call->file);
+        place.line = call->line;
+        place.column = call->column;
     }
-    if (!frames.count && place.file) {
-        struct hone_dwarf_frame *frame = next_frame(dwarf, 0);
-        if (!frame)
-            return -ENOMEM;
-        *frame = place;
-        frames.count = 1;
-    }
+    if (!r && body)
+        r = add_frame(dwarf, entries->file, body->die, &place, &frames);
+    else if (!r && row)
+        r = add_frame(dwarf, NULL, 0, &place, &frames);
+    if (r)
+        return r;
     frames.at = dwarf->frames;
     *ret = frames;
     return frames.count ? 0 : HONE_DWARF_UNKNOWN;
@@ -227,8 +248,8 @@ int hone_dwarf_lookup(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwar
     int r = unit_at(dwarf, vaddr, &unit);
     if (r)
         return r;
-    uint32_t scope;
-    r = scope_at(dwarf, unit, vaddr, &scope);
+    struct hone_dwarf_body *body;
+    r = body_at(dwarf, unit, vaddr, &body);
     if (r)
         return r;
     if (unit->lines_state == HONE_DWARF_UNREAD) {
@@ -237,7 +258,7 @@ int hone_dwarf_lookup(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwar
             return r;
         unit->lines_state = r ? HONE_DWARF_BROKEN : HONE_DWARF_READ;
     }
-    return build_frames(dwarf, unit, scope, vaddr, ret);
+    return build_frames(dwarf, unit, body, vaddr, ret);
 }
 
 struct hone_dwarf_stats hone_dwarf_stats(const struct hone_dwarf *dwarf)

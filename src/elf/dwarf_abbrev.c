@@ -60,16 +60,13 @@ static unsigned key_of(const struct hone_dwarf_unit *unit)
     return unit->version | (unsigned)unit->address_size << 8 | (unsigned)unit->offset_size << 16;
 }
 
-static uint32_t fixed_size(const struct hone_dwarf_unit *unit,
-                           const struct hone_dwarf_attribute *attributes, size_t count)
+static uint32_t fixed_size(const struct hone_dwarf_attribute *attributes, size_t count)
 {
     uint32_t total = 0;
     for (size_t i = 0; i < count; i++) {
-        int size = hone_dwarf_form_size(attributes[i].form, unit->address_size, unit->offset_size,
-                                        unit->version);
-        if (size < 0)
+        if (attributes[i].size < 0)
             return UINT32_MAX;
-        total += (uint32_t)size;
+        total += (uint32_t)attributes[i].size;
     }
     return total;
 }
@@ -121,12 +118,14 @@ static bool build(const struct hone_dwarf_unit *unit, struct builder *builder)
             if (!grow(&builder->attributes, builder->attribute_count, &builder->attribute_capacity,
                       sizeof *builder->attributes))
                 return false;
+            attribute.size = (int8_t)hone_dwarf_form_size(attribute.form, unit->address_size,
+                                                          unit->offset_size, unit->version);
             builder->attributes[builder->attribute_count++] = attribute;
             abbrev.sibling |= attribute.name == DW_AT_sibling;
             abbrev.count++;
         }
-        abbrev.fixed =
-            abbrev.count ? fixed_size(unit, builder->attributes + abbrev.first, abbrev.count) : 0;
+        if (abbrev.count)
+            abbrev.fixed = fixed_size(builder->attributes + abbrev.first, abbrev.count);
         builder->at[builder->count++] = abbrev;
     }
     return !at.failed;

@@ -1,6 +1,6 @@
 // What the DWARF reader's files share.
 //
-//     hone_dwarf ── main file ─┬─ unit: abbreviations, scopes (functions, inlined calls), lines
+//     hone_dwarf ── main file ─┬─ unit: abbreviations, bodies (functions, inlined calls), lines
 //                 ├ alternate  ├─ unit
 //                 └ .dwo files └─ unit → its split unit, in a .dwo file
 #ifndef HONE_ELF_DWARF_INTERNAL_H
@@ -18,6 +18,7 @@
 struct hone_dwarf_attribute {
     uint16_t name;    // DW_AT_…
     uint16_t form;    // DW_FORM_…
+    int8_t size;      // of its value, -1 when that depends on the bytes
     int64_t constant; // of DW_FORM_implicit_const
 };
 
@@ -68,7 +69,7 @@ struct hone_dwarf_path {
 };
 
 struct hone_dwarf_row {
-    uint64_t address;
+    uint32_t offset; // of its address, from the beginning of its sequence
     uint32_t file;
     uint32_t line;
     uint32_t column;
@@ -80,8 +81,9 @@ struct hone_dwarf_lines {
     size_t row_count;
     struct hone_ranges sequences; // value: index into firsts
     struct hone_dwarf_sequence {
-        size_t first;         // row
-        size_t count;         // the last one only ends it
+        size_t first; // row
+        size_t count;
+        uint64_t low;         // address of its first row
     } * firsts;               // heap
     const char **directories; // arena
     size_t directory_count;
@@ -91,18 +93,24 @@ struct hone_dwarf_lines {
     bool from_one; // before DWARF 5: file 0 is none, directory 0 is the compilation directory
 };
 
-struct hone_dwarf_scope {
+// A function with code. What was inlined into it is read when an address inside is asked for.
+struct hone_dwarf_body {
+    uint64_t die;
+    uint64_t end;   // of its children
     uint64_t entry; // where its first range begins; cold parts come later
-    uint64_t die;   // whose attributes name it: its own, or an inlined call's origin
-    bool alternate; // die is in the alternate file
-    bool inlined;
-    uint32_t parent; // scope, HONE_DWARF_NO_SCOPE
-    uint32_t call_file;
-    uint32_t call_line;
-    uint32_t call_column;
+    bool read;
+    struct hone_ranges inlined; // value: call
 };
 
-#define HONE_DWARF_NO_SCOPE UINT32_MAX
+// A call that was replaced by the called function's code.
+struct hone_dwarf_call {
+    uint64_t die;    // the called function: its abstract entry
+    bool alternate;  // die is in the alternate file
+    uint32_t parent; // call that it was inlined into, HONE_DWARF_NONE_SUCH: the body itself
+    uint32_t file, line, column;
+};
+
+#define HONE_DWARF_NONE_SUCH UINT32_MAX
 
 enum hone_dwarf_state { HONE_DWARF_UNREAD, HONE_DWARF_READ, HONE_DWARF_BROKEN };
 
@@ -117,7 +125,7 @@ struct hone_dwarf_unit {
     uint8_t address_size;
     uint8_t offset_size;
     uint8_t type;
-    uint8_t state;       // of scopes
+    uint8_t state;       // of bodies
     uint8_t lines_state; // of lines
     bool whole;          // read without passing over anything
     bool has_lines;
@@ -136,9 +144,12 @@ struct hone_dwarf_unit {
     const char *split_name;
 
     struct hone_dwarf_abbrevs *abbrevs;
-    struct hone_dwarf_scope *scopes; // heap
-    size_t scope_count;
-    struct hone_ranges functions; // value: scope
+    struct hone_dwarf_body *bodies; // heap
+    size_t body_count;
+    struct hone_ranges functions;  // value: body
+    struct hone_dwarf_call *calls; // heap; of all bodies
+    size_t call_count;
+    size_t call_capacity;
     struct hone_dwarf_lines lines;
     struct hone_dwarf_unit *split; // holds the entries instead, or NULL
 };
@@ -240,9 +251,13 @@ uint64_t hone_dwarf_ranges_add(const struct hone_dwarf_unit *unit, struct hone_d
 
 // ---- Scopes, names, lines, split units
 
-// Reads functions and inlined calls; whole: without passing over types and functions without code.
-// 0, -ENOMEM or -EBADMSG (and what was read until then stays usable).
-int hone_dwarf_scopes_read(struct hone_dwarf_unit *unit, bool whole);
+// Reads the functions; whole: without passing over types and the children of functions. 0, -ENOMEM
+// or -EBADMSG (and what was read until then stays usable).
+int hone_dwarf_bodies_read(struct hone_dwarf_unit *unit, bool whole);
+void hone_dwarf_bodies_done(struct hone_dwarf_unit *unit);
+
+// Reads the calls inlined into one of them; results as above.
+int hone_dwarf_calls_read(struct hone_dwarf_unit *unit, struct hone_dwarf_body *body);
 
 // NULL when memory is out.
 const struct hone_dwarf_function *hone_dwarf_function(struct hone_dwarf_file *file, uint64_t die);

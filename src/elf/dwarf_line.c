@@ -18,7 +18,10 @@ struct program {
     const unsigned char *opcode_lengths;
     size_t row_capacity, sequence_count, sequence_capacity;
     size_t sequence_first; // row
-    struct hone_dwarf_row row;
+    uint64_t low;          // address of the sequence's first row
+    uint64_t address;
+    struct hone_dwarf_row row; // all but its offset
+    bool unsorted;             // the sequence goes back somewhere
 };
 
 // ---- Header
@@ -168,14 +171,24 @@ static bool read_header(struct program *program)
 static int add_row(struct program *program)
 {
     struct hone_dwarf_lines *lines = program->lines;
-    // Of several rows for one address the last one counts.
-    if (lines->row_count > program->sequence_first &&
-        lines->rows[lines->row_count - 1].address == program->row.address) {
-        lines->rows[lines->row_count - 1] = program->row;
-        return 0;
+    if (lines->row_count == program->sequence_first)
+        program->low = program->address;
+    // Sequences are functions or sections: below 4 GiB. What is not is damaged.
+    uint64_t offset = program->address - program->low;
+    program->row.offset = offset <= UINT32_MAX ? (uint32_t)offset : UINT32_MAX;
+    if (lines->row_count > program->sequence_first) {
+        struct hone_dwarf_row *last = &lines->rows[lines->row_count - 1];
+        // Of several rows for one address the last one counts.
+        if (last->offset == program->row.offset) {
+            *last = program->row;
+            return 0;
+        }
+        program->unsorted |= last->offset > program->row.offset;
     }
     if (lines->row_count == program->row_capacity) {
-        size_t capacity = program->row_capacity ? program->row_capacity * 2 : 1024;
+        // Most programs have a row for every 3 bytes; more than one for each byte is impossible.
+        size_t capacity = program->row_capacity ? program->row_capacity * 2
+                                                : hone_cursor_left(&program->at) / 3 + 64;
         struct hone_dwarf_row *grown = reallocarray(lines->rows, capacity, sizeof *lines->rows);
         if (!grown)
             return -ENOMEM;
@@ -186,38 +199,19 @@ static int add_row(struct program *program)
     return 0;
 }
 
-static int by_address(const void *left, const void *right)
+static int by_offset(const void *left, const void *right)
 {
     const struct hone_dwarf_row *a = left, *b = right;
-    if (a->address != b->address)
-        return a->address < b->address ? -1 : 1;
+    if (a->offset != b->offset)
+        return a->offset < b->offset ? -1 : 1;
     if (a->file != b->file)
         return a->file < b->file ? -1 : 1;
     return a->line < b->line ? -1 : a->line > b->line;
 }
 
-static int end_sequence(struct program *program)
+static int keep_sequence(struct program *program, size_t first, size_t count)
 {
     struct hone_dwarf_lines *lines = program->lines;
-    const struct hone_dwarf *dwarf = program->unit->file->dwarf;
-    size_t first = program->sequence_first, count = lines->row_count - first;
-    program->sequence_first = lines->row_count;
-    uint64_t high = program->row.address;
-    program->row = (struct hone_dwarf_row){.file = 1, .line = 1};
-    if (!count)
-        return 0;
-    struct hone_dwarf_row *rows = &lines->rows[first];
-    for (size_t i = 1; i < count; i++) {
-        if (rows[i - 1].address > rows[i].address) {
-            qsort(rows, count, sizeof *rows, by_address);
-            break;
-        }
-    }
-    // Code that the linker discarded: keep no rows of it.
-    if (rows[0].address < dwarf->text_low || high > dwarf->text_high || high <= rows[0].address) {
-        lines->row_count = program->sequence_first = first;
-        return 0;
-    }
     if (program->sequence_count == program->sequence_capacity) {
         size_t capacity = program->sequence_capacity ? program->sequence_capacity * 2 : 16;
         struct hone_dwarf_sequence *grown =
@@ -227,10 +221,31 @@ static int end_sequence(struct program *program)
         lines->firsts = grown;
         program->sequence_capacity = capacity;
     }
-    lines->firsts[program->sequence_count] = (struct hone_dwarf_sequence){first, count};
-    hone_ranges_add(&lines->sequences, rows[0].address, high, (uint32_t)program->sequence_count);
+    lines->firsts[program->sequence_count] =
+        (struct hone_dwarf_sequence){first, count, program->low};
+    hone_ranges_add(&lines->sequences, program->low, program->address,
+                    (uint32_t)program->sequence_count);
     program->sequence_count++;
     return 0;
+}
+
+static int end_sequence(struct program *program)
+{
+    struct hone_dwarf_lines *lines = program->lines;
+    const struct hone_dwarf *dwarf = program->unit->file->dwarf;
+    size_t first = program->sequence_first, count = lines->row_count - first;
+    bool usable = count && program->low < program->address && program->low >= dwarf->text_low &&
+                  program->address <= dwarf->text_high;
+    if (usable && program->unsorted)
+        qsort(&lines->rows[first], count, sizeof *lines->rows, by_offset);
+    int r = usable ? keep_sequence(program, first, count) : 0;
+    if (!usable)
+        lines->row_count = first; // of code that the linker discarded
+    program->sequence_first = lines->row_count;
+    program->address = 0;
+    program->unsorted = false;
+    program->row = (struct hone_dwarf_row){.file = 1, .line = 1};
+    return r;
 }
 
 static int run_extended(struct program *program)
@@ -245,7 +260,7 @@ static int run_extended(struct program *program)
     case DW_LNE_end_sequence:
         return end_sequence(program);
     case DW_LNE_set_address:
-        program->row.address = hone_read_sized(&inside, (unsigned)hone_cursor_left(&inside));
+        program->address = hone_read_sized(&inside, (unsigned)hone_cursor_left(&inside));
         return 0;
     default: // discriminators and makers' own
         return 0;
@@ -260,7 +275,7 @@ static int run_standard(struct program *program, uint8_t opcode)
     case DW_LNS_copy:
         return add_row(program);
     case DW_LNS_advance_pc:
-        row->address += hone_read_uleb(at) * program->min_instruction;
+        program->address += hone_read_uleb(at) * program->min_instruction;
         break;
     case DW_LNS_advance_line:
         row->line += (uint32_t)hone_read_sleb(at);
@@ -272,11 +287,11 @@ static int run_standard(struct program *program, uint8_t opcode)
         row->column = (uint32_t)hone_read_uleb(at);
         break;
     case DW_LNS_const_add_pc:
-        row->address += (uint64_t)((255 - program->opcode_base) / program->line_range) *
-                        program->min_instruction;
+        program->address += (uint64_t)((255 - program->opcode_base) / program->line_range) *
+                            program->min_instruction;
         break;
     case DW_LNS_fixed_advance_pc:
-        row->address += hone_read_u16(at);
+        program->address += hone_read_u16(at);
         break;
     default: // flags without arguments, and what came later: arguments as the header says
         for (unsigned i = program->opcode_lengths[opcode - 1]; i; i--)
@@ -293,7 +308,7 @@ static int run(struct program *program)
         int r;
         if (opcode >= program->opcode_base) {
             unsigned adjusted = (unsigned)opcode - program->opcode_base;
-            program->row.address +=
+            program->address +=
                 (uint64_t)(adjusted / program->line_range) * program->min_instruction;
             program->row.line +=
                 (uint32_t)(program->line_base + (int)(adjusted % program->line_range));
@@ -336,11 +351,13 @@ const struct hone_dwarf_row *hone_dwarf_line_find(const struct hone_dwarf_lines 
     const struct hone_range *range = hone_ranges_find(&lines->sequences, address);
     if (!range)
         return NULL;
-    const struct hone_dwarf_row *rows = &lines->rows[lines->firsts[range->value].first];
-    size_t low = 0, high = lines->firsts[range->value].count; // row low is at or before address
+    const struct hone_dwarf_sequence *sequence = &lines->firsts[range->value];
+    const struct hone_dwarf_row *rows = &lines->rows[sequence->first];
+    uint64_t offset = address - sequence->low;
+    size_t low = 0, high = sequence->count; // row low is at or before the address
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (rows[middle].address <= address)
+        if (rows[middle].offset <= offset)
             low = middle;
         else
             high = middle;

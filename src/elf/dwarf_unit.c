@@ -86,8 +86,7 @@ int hone_dwarf_file_init(struct hone_dwarf_file *file, struct hone_dwarf *dwarf,
 void hone_dwarf_file_done(struct hone_dwarf_file *file)
 {
     for (size_t i = 0; i < file->unit_count; i++) {
-        free(file->units[i].scopes);
-        hone_ranges_done(&file->units[i].functions);
+        hone_dwarf_bodies_done(&file->units[i]);
         hone_dwarf_lines_done(&file->units[i].lines);
     }
     free(file->units);

@@ -52,7 +52,7 @@ static int open_own_file(struct hone_symbol_module *module)
     int r;
     if (strcmp(module->path, "[vdso]") == 0) {
         r = hone_symbol_vdso_open(&elf, &err);
-    } else if (module->path[0] != '/' && module->path[0] != '.') {
+    } else if (module->path[0] == '[' || !module->path[0]) {
         return note(module, HONE_SYMBOL_NO_FILE, "");
     } else {
         HONE_CLEANUP(hone_freep) char *path = NULL;
