@@ -1,70 +1,14 @@
-// The fuzzer's corpus as an ordinary test, and once more with every allocation failing in turn:
-// the linker sends this program's calls of malloc and its kin here.
+// The fuzzer's corpus as an ordinary test, and once more with every allocation failing in turn.
 #include <stdio.h>
 
 #include "profile/decode_fuzz.h"
 
 #include "base/base.h"
+#include "base/starve.h"
 #include "check.h"
 
 #include <dirent.h>
 #include <libdeflate.h>
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *at, size_t size);
-void *__real_reallocarray(void *at, size_t count, size_t size);
-void __real_free(void *at);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *at, size_t size);
-void *__wrap_reallocarray(void *at, size_t count, size_t size);
-void __wrap_free(void *at);
-
-static long allocations_left = -1; // until one fails; negative: none does
-static long live_blocks;
-
-static bool fails(void)
-{
-    return allocations_left >= 0 && allocations_left-- == 0;
-}
-
-static void *counted(void *block)
-{
-    live_blocks += block != NULL;
-    return block;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : counted(__real_malloc(size));
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : counted(__real_calloc(count, size));
-}
-
-void *__wrap_realloc(void *at, size_t size)
-{
-    if (fails())
-        return NULL;
-    return at ? __real_realloc(at, size) : counted(__real_realloc(at, size));
-}
-
-void *__wrap_reallocarray(void *at, size_t count, size_t size)
-{
-    if (fails())
-        return NULL;
-    return at ? __real_reallocarray(at, count, size)
-              : counted(__real_reallocarray(at, count, size));
-}
-
-void __wrap_free(void *at)
-{
-    live_blocks -= at != NULL;
-    __real_free(at);
-}
 
 static void *deflate_malloc(size_t size)
 {
@@ -120,12 +64,12 @@ static void check_short_of_memory(const struct input *input)
 {
     bool bad = strncmp(input->name, "bad_", 4) == 0;
     for (long after = 0;; after++) {
-        allocations_left = after;
-        long before = live_blocks;
+        hone_starve_after = after;
+        long before = hone_starve_blocks;
         int r = hone_decode_check(input->bytes, input->len, true);
-        bool ran_out = allocations_left < 0;
-        allocations_left = -1;
-        CHECK_EQ(live_blocks, before);
+        bool ran_out = hone_starve_after < 0;
+        hone_starve_after = -1;
+        CHECK_EQ(hone_starve_blocks, before);
         CHECK(r == 0 || r == -ENOMEM || (bad && r == -EBADMSG));
         if (!ran_out)
             return; // nothing was left to fail

@@ -92,14 +92,14 @@ static struct hone_profile *with_long_names(void)
     struct hone_profile *p = hone_fixture_small();
     hone_profile_add_comment(p, "997 of 1000 samples per second were reached; 3 were lost because "
                                 "the handler interrupted itself; 0 stacks were cut short");
-    struct hone_profile_line line = {
-        .function = hone_profile_add_function(
-            p, &(struct hone_profile_function){
-                   .name = hone_profile_intern(
-                       p, "std::__detail::größte_Übersicht<std::map<std::string, std::vector<int>"
-                          ">>::operator()(std::string const&) const")})};
+    struct hone_profile_line lines[2] = {{.function = 0}, {.function = 1, .number = 3}};
+    lines[0].function = hone_profile_add_function(
+        p, &(struct hone_profile_function){
+               .name = hone_profile_intern(
+                   p, "std::__detail::größte_Übersicht<std::map<std::string, std::vector<int>"
+                      ">>::operator()(std::string const&) const")});
     uint32_t location = hone_profile_add_location(
-        p, &(struct hone_profile_location){.lines = &line, .line_count = 1});
+        p, &(struct hone_profile_location){.lines = lines, .line_count = 2});
     uint32_t frames[] = {location, 2, location};
     (void)hone_profile_add_sample(p, hone_profile_add_stack(p, frames, 3), (int64_t[]){9, 90000000},
                                   NULL, 0);
@@ -129,6 +129,7 @@ TEST(reports_fit_the_terminal)
 {
     check_width(hone_text_top, 80);
     check_width(hone_text_top, 100);
+    check_width(hone_text_tree, 80);
     check_width(hone_text_tree, 100);
     check_width(hone_text_traces, 80);
 }

@@ -1,0 +1,43 @@
+// Every view with every allocation failing in turn.
+#include "view/text.h"
+
+#include "base/base.h"
+#include "base/starve.h"
+#include "check.h"
+#include "profile/fixture.h"
+#include "profile/profile.h"
+
+#include <errno.h>
+
+static void check_view(hone_text_view view, const struct hone_profile *p,
+                       const struct hone_text_options *options)
+{
+    for (long after = 0;; after++) {
+        long before = hone_starve_blocks;
+        struct hone_buffer out = {0};
+        struct hone_error err = {0};
+        hone_starve_after = after;
+        int r = view(p, options, &out, &err);
+        bool starved = hone_starve_after < 0;
+        hone_starve_after = -1;
+        hone_buffer_done(&out);
+        CHECK_EQ(hone_starve_blocks, before);
+        CHECK_EQ(r, starved ? -ENOMEM : 0);
+        CHECK_EQ(err.code, r);
+        if (!starved)
+            return;
+    }
+}
+
+TEST(running_out_of_memory_in_any_view_is_an_error_and_nothing_leaks)
+{
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
+        .seed = 5, .samples = 60, .depth = 12, .functions = 30, .type = "cpu", .unit = "ns"});
+    static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
+                                           hone_text_collapsed, hone_text_info};
+    for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
+        check_view(views[i], p, NULL);
+        check_view(views[i], p, &(struct hone_text_options){.group = HONE_TEXT_LINES});
+    }
+    hone_profile_free(p);
+}
