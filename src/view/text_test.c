@@ -139,7 +139,7 @@ TEST(names_are_never_cut_in_pipes)
     struct hone_profile *p = with_long_names();
     struct hone_buffer out = shown(hone_text_top, p, NULL);
     CHECK(!strstr(out.at, "…"));
-    CHECK(strstr(out.at, "std::vector<int>>>::operator()(std::string const&) const\n"));
+    CHECK(strstr(out.at, "std::vector<int>>>::operator()(std::string const&) const (inline)\n"));
     hone_buffer_done(&out);
     hone_profile_free(p);
 }
