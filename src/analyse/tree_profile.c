@@ -145,13 +145,14 @@ static void stack_buffer_done(struct stack_buffer *stack)
 
 static int stack_room(struct stack_buffer *stack, size_t need)
 {
-    if (need <= stack->capacity)
+    if (stack->at && need <= stack->capacity)
         return 0;
-    uint32_t *at = reallocarray(stack->at, need * 2, sizeof *at);
+    size_t capacity = need * 2 + 64;
+    uint32_t *at = reallocarray(stack->at, capacity, sizeof *at);
     if (!at)
         return -ENOMEM;
     stack->at = at;
-    stack->capacity = need * 2;
+    stack->capacity = capacity;
     return 0;
 }
 

@@ -23,7 +23,7 @@ static void add(struct hone_tree *tree, const char *stack, int64_t value)
     uint32_t frames[32];
     size_t count = 0;
     CHECK(strlen(stack) < sizeof text);
-    strcpy(text, stack);
+    memcpy(text, stack, strlen(stack) + 1);
     for (char *rest = text, *name; (name = strsep(&rest, ";")) && *name;) {
         // The tree borrows names, so each needs a place that stays.
         static char *names[64];
@@ -95,14 +95,15 @@ TEST(tree_is_the_same_for_any_order_of_stacks)
     static const char *const stacks[] = {"a;b;c", "a;b", "a;d", "e", "a;b;f", "e;b", "a"};
     enum { STACKS = sizeof stacks / sizeof *stacks };
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer first = {0};
-    srand(7);
+    uint32_t random = 7;
     for (int round = 0; round < 50; round++) {
         HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
         HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
         CHECK_EQ(hone_tree_new(&tree), 0);
-        int order[STACKS];
+        int order[STACKS] = {0};
         for (int i = 0; i < STACKS; i++) {
-            int at = rand() % (i + 1);
+            random = random * 1664525 + 1013904223;
+            int at = (int)(random >> 16) % (i + 1);
             order[i] = order[at];
             order[at] = i;
         }

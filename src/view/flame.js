@@ -160,7 +160,7 @@
         help: html('button', {type: 'button', title: 'Keys (?)', 'aria-label': 'Keys'}, '?'),
         legend: html('div', {class: 'legend', role: 'group', 'aria-label': 'Colours'}),
         crumbs: html('nav', {class: 'crumbs', 'aria-label': 'Zoomed into'}),
-        frames: svg('svg', {class: 'frames', 'aria-hidden': 'false', role: 'group'}),
+        frames: svg('svg', {class: 'frames', role: 'none'}),
         narrow: svg('g'),
         wide: svg('g'),
         hover: svg('rect', {class: 'hover', rx: 2}),
@@ -221,6 +221,8 @@
         const holder = svg('foreignObject', {class: 'interface', width: '100%', height: '100%'});
         holder.append(ui.app);
         root.append(holder);
+        root.removeAttribute('role'); // no longer one image
+        root.removeAttribute('aria-labelledby');
         showWhole(false);
     }
 

@@ -137,9 +137,15 @@ static void check_xml(const char *at)
     CHECK_EQ(depth, 0);
 }
 
+static unsigned chance(unsigned limit)
+{
+    static uint32_t state = 11;
+    state = state * 1664525 + 1013904223;
+    return (state >> 8) % limit;
+}
+
 TEST(flame_is_well_formed_for_names_of_any_bytes)
 {
-    srand(11);
     for (int round = 0; round < 20; round++) {
         struct maker maker = make();
         for (int i = 0; i < 60; i++) {
@@ -147,10 +153,9 @@ TEST(flame_is_well_formed_for_names_of_any_bytes)
             static const char likely[] =
                 "<>&\"']]>\\\x01\x1b\xff\xc3\xe2\x80\xae\xed\xa0\xf4\xef\xbf";
             for (size_t j = 0; j < sizeof bytes; j++)
-                bytes[j] = rand() % 2 ? (char)rand() : likely[(size_t)rand() % (sizeof likely - 1)];
-            uint32_t frame =
-                location(&maker, (struct hone_str){bytes, (size_t)rand() % sizeof bytes});
-            sample(&maker, &frame, 1, 1 + rand() % 100);
+                bytes[j] = chance(2) ? (char)chance(256) : likely[chance(sizeof likely - 1)];
+            uint32_t frame = location(&maker, (struct hone_str){bytes, chance(sizeof bytes)});
+            sample(&maker, &frame, 1, 1 + chance(100));
             if (i < 5)
                 hone_profile_add_comment(maker.profile, bytes[0] ? "<&\x07" : "]]>");
         }
