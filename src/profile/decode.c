@@ -67,6 +67,14 @@ int hone_decode_want(struct hone_decoder *d, const struct hone_wire_field *field
                            (unsigned long long)field->number);
 }
 
+static int want_number(struct hone_decoder *d, const struct hone_wire_field *field, int64_t *ret)
+{
+    int r = hone_decode_want(d, field, HONE_WIRE_VARINT);
+    if (!r)
+        *ret = (int64_t)field->value;
+    return r;
+}
+
 int hone_decode_string(struct hone_decoder *d, const struct hone_wire_field *field, uint32_t *ret)
 {
     int r = hone_decode_want(d, field, HONE_WIRE_VARINT);
@@ -125,7 +133,7 @@ static int decode_sample_type(struct hone_decoder *d, const struct hone_wire_fie
 
 static int add_comment(struct hone_decoder *d, struct hone_wire_field *number)
 {
-    uint32_t string;
+    uint32_t string = 0;
     int r = hone_decode_string(d, number, &string);
     if (r)
         return r;
@@ -154,20 +162,17 @@ static int decode_time(struct hone_decoder *d, const struct hone_wire_field *fie
     if (d->has_time)
         return hone_decode_bad(d, field->start, "second profile in the same file");
     d->has_time = field->value != 0;
-    d->profile->time_ns = (int64_t)field->value;
-    return hone_decode_want(d, field, HONE_WIRE_VARINT);
+    return want_number(d, field, &d->profile->time_ns);
 }
 
 static int decode_duration(struct hone_decoder *d, const struct hone_wire_field *field)
 {
-    d->profile->duration_ns = (int64_t)field->value;
-    return hone_decode_want(d, field, HONE_WIRE_VARINT);
+    return want_number(d, field, &d->profile->duration_ns);
 }
 
 static int decode_period(struct hone_decoder *d, const struct hone_wire_field *field)
 {
-    d->profile->period = (int64_t)field->value;
-    return hone_decode_want(d, field, HONE_WIRE_VARINT);
+    return want_number(d, field, &d->profile->period);
 }
 
 static int decode_period_type(struct hone_decoder *d, const struct hone_wire_field *field)

@@ -59,7 +59,7 @@ static inline bool hone_wire_varint(struct hone_wire *wire, uint64_t *ret)
 // Reads the next field; the caller has checked that there are bytes left.
 static inline hone_wire_fault hone_wire_next(struct hone_wire *wire, struct hone_wire_field *ret)
 {
-    ret->start = wire->at;
+    *ret = (struct hone_wire_field){.start = wire->at, .body = {wire->at, wire->at}};
     uint64_t tag;
     if (!hone_wire_varint(wire, &tag))
         return "broken number";
@@ -83,7 +83,6 @@ static inline hone_wire_fault hone_wire_next(struct hone_wire *wire, struct hone
         size_t len = (tag & 7) == HONE_WIRE_64 ? 8 : 4;
         if (len > (size_t)(wire->end - wire->at))
             return "number beyond the end";
-        ret->value = 0;
         memcpy(&ret->value, wire->at, len);
         wire->at += len;
         return NULL;
