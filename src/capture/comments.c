@@ -40,7 +40,7 @@ static const char *const end_texts[HONE_STACK_ENDS] = {
     [HONE_STACK_STALE] = "a module that was not known yet",
 };
 
-static void comment_on_stacks(struct hone_profile *profile,
+static void comment_on_stacks(struct hone_profile *profile, const struct hone_recording *recording,
                               const struct hone_recording_totals *totals)
 {
     if (!totals->samples)
@@ -48,8 +48,9 @@ static void comment_on_stacks(struct hone_profile *profile,
     uint64_t cut = 0;
     for (int end = 1; end < HONE_STACK_ENDS; end++)
         cut += totals->truncated[end];
-    comment(profile, "# stacks: %.2f%% of CPU time in complete ones, %" PRIu64 " truncated",
-            100 - percent(totals->truncated_cpu_ns, totals->cpu_ns), cut);
+    comment(
+        profile, "# stacks: %.2f%% of the sampled CPU time in complete ones, %" PRIu64 " truncated",
+        100 - percent(totals->truncated_cpu_ns, hone_recording_sampled_ns(recording, totals)), cut);
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
             comment(profile, "# stacks truncated: %" PRIu64 ", %s", totals->truncated[end],
@@ -166,7 +167,7 @@ void hone_recording_comment(const struct hone_recording *recording, struct hone_
     comment(profile, "# command: %.400s", command.at ? command.at : "");
     comment_on_emptiness(profile, recording, &totals);
     comment_on_rates(profile, recording, &totals);
-    comment_on_stacks(profile, &totals);
+    comment_on_stacks(profile, recording, &totals);
     comment_on_losses(profile, recording, &totals);
     comment_on_processes(profile, recording);
 }

@@ -52,11 +52,17 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
     }
 }
 
+uint64_t hone_recording_sampled_ns(const struct hone_recording *recording,
+                                   const struct hone_recording_totals *totals)
+{
+    const struct hone_collected *collected = recording->collected;
+    return totals->cpu_ns - collected->never_sampled_ns - collected->before_ns;
+}
+
 double hone_recording_rate(const struct hone_recording *recording,
                            const struct hone_recording_totals *totals)
 {
-    const struct hone_collected *collected = recording->collected;
-    uint64_t seen_ns = totals->cpu_ns - collected->never_sampled_ns - collected->before_ns;
+    uint64_t seen_ns = hone_recording_sampled_ns(recording, totals);
     return seen_ns ? (double)totals->samples * 1e9 / (double)seen_ns : 0;
 }
 

@@ -37,7 +37,10 @@ struct hone_recording_totals {
 void hone_recording_total(const struct hone_recording *recording,
                           struct hone_recording_totals *ret);
 
-// Samples per second of the CPU time that could be sampled.
+// CPU time that samples stand for: without what is known only as a sum.
+uint64_t hone_recording_sampled_ns(const struct hone_recording *recording,
+                                   const struct hone_recording_totals *totals);
+// Samples per second of it.
 double hone_recording_rate(const struct hone_recording *recording,
                            const struct hone_recording_totals *totals);
 
