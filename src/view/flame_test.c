@@ -2,6 +2,7 @@
 #include "view/flame.h"
 #include "view/flame_parts.h"
 
+#include "base/starve.h"
 #include "check.h"
 
 #include <errno.h>
@@ -424,4 +425,30 @@ TEST(flame_colours_tell_kinds_of_code_apart)
                                       .module = HONE_STR("/lib/libz.so.1")};
     unsigned family = hone_flame_color(&library, HONE_STR("/bin/program")) / HONE_FLAME_SHADES;
     CHECK(family >= HONE_FLAME_LIBRARY && family < HONE_FLAME_LIBRARY_END);
+}
+
+TEST(flame_that_runs_out_of_memory_anywhere_is_an_error_and_nothing_leaks)
+{
+    struct maker maker = make();
+    hone_profile_add_comment(maker.profile, "# a fact");
+    for (int i = 0; i < 40; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "f%d", i);
+        named(&maker, name, i % 2 ? "main" : "worker", 1 + i);
+    }
+    struct hone_flame_options options = {.size = sizeof options, .max_frames = 20};
+    long after = 0;
+    for (bool ran_out = true; ran_out; after++) {
+        struct hone_buffer out = {0};
+        long before = hone_starve_blocks;
+        hone_starve_after = after;
+        int r = hone_view_flame(maker.profile, &options, &out, NULL);
+        ran_out = hone_starve_after < 0;
+        hone_starve_after = -1;
+        CHECK_EQ(r, ran_out ? -ENOMEM : 0);
+        hone_buffer_done(&out);
+        CHECK_EQ(hone_starve_blocks, before);
+    }
+    CHECK(after > 30);
+    hone_profile_free(maker.profile);
 }
