@@ -252,19 +252,15 @@ const struct hone_elf_facts *hone_elf_facts(const struct hone_elf *elf)
     return &elf->facts;
 }
 
-// One pass for executable segments, then one for the others.
 static bool translate(const struct hone_elf *elf, uint64_t value, bool to_vaddr, uint64_t *ret)
 {
-    for (int executable = 1; executable >= 0; executable--) {
-        for (size_t i = 0; i < elf->facts.segment_count; i++) {
-            const struct hone_elf_segment *segment = &elf->facts.segments[i];
-            uint64_t from = to_vaddr ? segment->offset : segment->vaddr;
-            uint64_t to = to_vaddr ? segment->vaddr : segment->offset;
-            if (segment->executable == executable && value >= from &&
-                value - from < segment->file_size) {
-                *ret = to + (value - from);
-                return true;
-            }
+    for (size_t i = 0; i < elf->facts.segment_count; i++) {
+        const struct hone_elf_segment *segment = &elf->facts.segments[i];
+        uint64_t from = to_vaddr ? segment->offset : segment->vaddr;
+        uint64_t to = to_vaddr ? segment->vaddr : segment->offset;
+        if (value >= from && value - from < segment->file_size) {
+            *ret = to + (value - from);
+            return true;
         }
     }
     return false;

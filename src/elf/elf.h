@@ -67,8 +67,7 @@ struct hone_elf_facts {
 
 const struct hone_elf_facts *hone_elf_facts(const struct hone_elf *elf);
 
-// File offset to virtual address and back, through the loaded segments (executable ones first,
-// because file pages at a boundary are mapped twice). False: in no segment.
+// File offset to virtual address and back, through the loaded segments. False: in no segment.
 bool hone_elf_offset_to_vaddr(const struct hone_elf *elf, uint64_t offset, uint64_t *ret);
 bool hone_elf_vaddr_to_offset(const struct hone_elf *elf, uint64_t vaddr, uint64_t *ret);
 

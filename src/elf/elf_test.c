@@ -136,6 +136,36 @@ TEST(inlined_call_is_told_with_file_and_line_of_both)
     CHECK_EQ(hone_dwarf_lookup(dwarf, 1, &frames), HONE_DWARF_UNKNOWN);
 }
 
+TEST(functions_that_the_linker_dropped_are_not_found_at_address_zero)
+{
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    HONE_CLEANUP(hone_dwarf_closep) struct hone_dwarf *dwarf = NULL;
+    CHECK_EQ(hone_elf_open(HONE_SAMPLE, &elf, NULL), 0);
+    CHECK_EQ(hone_dwarf_open(elf, NULL, &dwarf), 0);
+    struct hone_dwarf_frames frames;
+    for (uint64_t vaddr = 0; vaddr < 64; vaddr++)
+        CHECK_EQ(hone_dwarf_lookup(dwarf, vaddr, &frames), HONE_DWARF_UNKNOWN);
+}
+
+TEST(symbol_of_size_zero_ends_where_the_next_begins)
+{
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    struct hone_elf_functions functions;
+    CHECK_EQ(hone_elf_open(HONE_SAMPLE, &elf, NULL), 0);
+    CHECK_EQ(hone_elf_functions(&arena, elf, NULL, &functions), 0);
+    bool found = false;
+    for (size_t i = 0; i < functions.count; i++) {
+        const struct hone_elf_function *function = &functions.at[i];
+        if (strcmp(function->name, "sample_sizeless") != 0)
+            continue;
+        found = true;
+        CHECK(function->end > function->start);
+        CHECK(i + 1 == functions.count || functions.at[i + 1].start >= function->end);
+    }
+    CHECK(found);
+}
+
 TEST(what_is_no_elf_file_is_refused_in_words)
 {
     struct hone_elf *elf = NULL;

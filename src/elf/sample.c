@@ -5,6 +5,8 @@
 
 int sample_alias(int x) __attribute__((alias("sample_work")));
 int sample_work(int x);
+int sample_dropped(int x);
+void sample_sizeless(void);
 
 static inline int square(int x)
 {
@@ -28,10 +30,17 @@ __attribute__((noinline)) int sample_work(int x)
     return sum;
 }
 
-__asm__(".text\n.globl sample_sizeless\n.type sample_sizeless, @function\nsample_sizeless: nop\n");
+// Nobody calls it, so the linker drops it, and DWARF goes on to speak of it at address 0.
+int sample_dropped(int x)
+{
+    return cube(x) * 5;
+}
+
+__asm__(".text\n.globl sample_sizeless\n.type sample_sizeless, @function\nsample_sizeless: ret\n");
 
 int main(int argc, char **argv)
 {
     (void)argv;
+    sample_sizeless();
     return printf("%d\n", sample_work(argc) + sample_alias(argc)) < 0;
 }

@@ -83,6 +83,7 @@ struct hone_symbol_facts {
     const char *debug_path; // the file that gave the DWARF, NULL when none did
     const char *detail;    // what went wrong, in words ("cannot open 'x': no such file …"), or ""
     uint64_t broken_units; // compilation units left out because their DWARF is damaged
+    uint64_t missing_split_units; // whose .dwo file could not be had: no functions of them
 };
 
 // Opens the module's files if nobody did before; the pointer is stable.

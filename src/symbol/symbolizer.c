@@ -93,8 +93,11 @@ const struct hone_symbol_facts *hone_symbol_facts(struct hone_symbol_module *mod
 {
     if (hone_symbol_module_open(module) && !module->facts.detail)
         module->facts = (struct hone_symbol_facts){HONE_SYMBOL_UNREADABLE, .detail = ""};
-    if (module->dwarf)
-        module->facts.broken_units = hone_dwarf_stats(module->dwarf).units_broken;
+    if (module->dwarf) {
+        struct hone_dwarf_stats stats = hone_dwarf_stats(module->dwarf);
+        module->facts.broken_units = stats.units_broken;
+        module->facts.missing_split_units = stats.split_missing;
+    }
     return &module->facts;
 }
 
