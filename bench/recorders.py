@@ -1,7 +1,7 @@
 """The recorders that are compared: how each is started, and what its data says afterwards.
 
-A recorder has a name, wraps a command, and judges what it left in a directory: samples taken, the
-share of them whose stack reaches the start of its thread, bytes written. The same proof of
+A recorder has a name, wraps a command, counts the samples that it left in a directory, and judges them:
+the share of them whose stack reaches the start of its thread, bytes written. The same proof of
 completeness (tests/starts.py) judges all of them.
 """
 
@@ -17,7 +17,7 @@ from pprof import Profile
 from starts import completeness, is_start
 
 # complete is None when nothing could be judged.
-Judgement = namedtuple('Judgement', 'samples complete bytes')
+Judgement = namedtuple('Judgement', 'complete bytes')
 Frame = namedtuple('Frame', 'function mapping address')
 Mapping = namedtuple('Mapping', 'file start offset')
 
@@ -28,9 +28,6 @@ class Plain:
 
     def command(self, command, directory):
         return command, {}
-
-    def judge(self, directory):
-        raise NotImplementedError
 
     def missing(self):
         return None
@@ -51,10 +48,13 @@ class Hone(Plain):
         return [self.hone, 'record', '-F', str(self.rate), '-o', os.path.join(directory, 'session'),
                 '--', *command], {}
 
+    def count(self, directory):
+        profile = Profile.read(os.path.join(directory, 'session', 'cpu.prof'))
+        return profile.total('samples')
+
     def judge(self, directory):
         profile = Profile.read(os.path.join(directory, 'session', 'cpu.prof'))
-        return Judgement(profile.total('samples'), completeness(profile).share,
-                         size(os.path.join(directory, 'session')))
+        return Judgement(completeness(profile).share, size(os.path.join(directory, 'session')))
 
     def missing(self):
         return None if os.access(self.hone, os.X_OK) else f'no {self.hone}'
@@ -71,13 +71,18 @@ class Perf(Plain):
         return ['perf', 'record', '-q', '-F', str(self.rate), '--call-graph', self.graph,
                 '-o', os.path.join(directory, 'perf.data'), '--', *command], {}
 
+    def count(self, directory):
+        text = subprocess.run(['perf', 'script', '-i', os.path.join(directory, 'perf.data'), '-G',
+                               '-F', 'pid'], capture_output=True, text=True, check=False).stdout
+        return len(text.split())
+
     def judge(self, directory):
         data = os.path.join(directory, 'perf.data')
         text = subprocess.run(['perf', 'script', '-i', data, '--no-inline', '-F', 'ip,dso',
                                '--max-stack', '1024'], capture_output=True, text=True,
                               errors='replace', check=False).stdout
-        samples, judged, complete = perf_stacks(text)
-        return Judgement(samples, complete / judged if judged else None, size(data))
+        judged, complete = perf_stacks(text)
+        return Judgement(complete / judged if judged else None, size(data))
 
     def missing(self):
         if not shutil.which('perf'):
@@ -88,24 +93,21 @@ class Perf(Plain):
 
 
 def perf_stacks(text):
-    """Samples, those with a stack in user space, and how many of these reach a start.
+    """Samples with a stack in user space, and how many of them reach a start.
 
     perf script prints one frame a line, innermost first, as `OFFSET-IN-FILE (FILE)`, and an empty
     line after each sample.
     """
-    samples = judged = complete = 0
+    judged = complete = 0
     for stack in text.split('\n\n'):
         frames = re.findall(r'(?m)^\s+([0-9a-f]+) \((.*)\)$', stack)
-        if not frames:
-            continue
-        samples += 1
         user = [frame for frame in frames if not frame[1].startswith('[kernel')]
         # A stack of the kernel alone is a process that is being made or taken away.
         if user:
             judged += 1
             at, path = user[-1]
             complete += is_start(Frame('', Mapping(path, 0, 0), int(at, 16)))
-    return samples, judged, complete
+    return judged, complete
 
 
 def place(maps, address):
@@ -127,13 +129,17 @@ class Gperftools(Plain):
         return command, {'LD_PRELOAD': self.library, 'CPUPROFILE_FREQUENCY': str(self.rate),
                          'CPUPROFILE': os.path.join(directory, 'cpu')}
 
+    def files(self, directory):
+        return glob.glob(os.path.join(directory, 'cpu*'))
+
+    def count(self, directory):
+        return sum(legacy_stacks(path)[0] for path in self.files(directory))
+
     def judge(self, directory):
-        samples = complete = total_bytes = 0
-        for path in glob.glob(os.path.join(directory, 'cpu*')):
-            total_bytes += os.path.getsize(path)
-            one, two = legacy_stacks(path)
-            samples, complete = samples + one, complete + two
-        return Judgement(samples, complete / samples if samples else None, total_bytes)
+        counts = [legacy_stacks(path) for path in self.files(directory)]
+        samples = sum(samples for samples, _ in counts)
+        return Judgement(sum(complete for _, complete in counts) / samples if samples else None,
+                         sum(map(os.path.getsize, self.files(directory))))
 
     def missing(self):
         return None if self.library else 'no libprofiler.so (libgoogle-perftools4)'
