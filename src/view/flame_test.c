@@ -430,11 +430,19 @@ TEST(flame_colours_tell_kinds_of_code_apart)
 TEST(flame_that_runs_out_of_memory_anywhere_is_an_error_and_nothing_leaks)
 {
     struct maker maker = make();
-    hone_profile_add_comment(maker.profile, "# a fact");
+    // Long texts, so that each kind of text meets a full arena at some time.
     for (int i = 0; i < 40; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "f%d", i);
-        named(&maker, name, i % 2 ? "main" : "worker", 1 + i);
+        char text[400];
+        memset(text, 'x', sizeof text);
+        (void)snprintf(text + sizeof text - 4, 4, "%d", i);
+        hone_profile_add_comment(maker.profile, text);
+        if (i >= 20)
+            maker.mapping = hone_profile_add_mapping(
+                maker.profile,
+                &(struct hone_profile_mapping){.start = 4096,
+                                               .limit = 8192,
+                                               .file = hone_profile_intern(maker.profile, text)});
+        named(&maker, text, i % 2 ? "main" : "worker", 1 + i);
     }
     struct hone_flame_options options = {.size = sizeof options, .max_frames = 20};
     long after = 0;
