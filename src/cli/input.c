@@ -142,7 +142,9 @@ int hone_input_read(const struct hone_operands *operands, struct hone_profile **
         return read_one(operands->count ? operands->at[0] : NULL, ret, err);
 
     size_t count = (size_t)operands->count;
-    HONE_CLEANUP(hone_freep) struct hone_profile **profiles = calloc(count, sizeof *profiles);
+    HONE_CLEANUP(hone_freep)
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
+    struct hone_profile **profiles = calloc(count, sizeof *profiles);
     if (!profiles)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
     int r = read_several(operands, profiles, ret, err);
