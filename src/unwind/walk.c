@@ -38,6 +38,7 @@ struct walker {
     const struct hone_registers *innermost;
     unsigned stack_switches;
     bool stale;
+    bool landing;           // the innermost frame's caller is a landing pad
     struct hone_frame full; // all registers of frame number full_index
     size_t full_index;
 };
@@ -466,6 +467,8 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
     enum hone_step step = HONE_STEP_ON;
     size_t count = 0;
     while (count < walker->max) {
+        if (HONE_UNLIKELY(walker->landing) && count == 1)
+            at = (struct position){at.address + 1, at.sp, at.fp, true};
         if (tracker)
             count = pass(walker, tracker, &at, count);
         walker->addresses[count++] = at.address;
@@ -481,7 +484,7 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
             uint64_t return_at = cfa - WORD_BYTES;
             uint64_t saved_at = fp_at ? cfa + (uint64_t)fp_at : return_at;
             // Bitwise: one branch that is never taken.
-            if (HONE_LIKELY((cfa > at.sp) & (cfa % WORD_BYTES == 0) &
+            if (HONE_LIKELY((unsigned)(cfa > at.sp) & (cfa % WORD_BYTES == 0) &
                             hone_memory_inside(&walker->memory, return_at) &
                             hone_memory_inside(&walker->memory, saved_at))) {
                 uint64_t return_address = HONE_LOAD(return_at);
@@ -529,6 +532,7 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
     walker->innermost = registers;
     walker->stack_switches = 0;
     walker->stale = false;
+    walker->landing = false;
     __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);
     walker->full.known = ALL_KNOWN;
     walker->full.exact = true;
@@ -544,6 +548,26 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
                              true};
 }
 
+// Where a walk breaks off, the last return address may be the first wrong thing that was read: it
+// stays only when a call stands before it.
+static void drop_unfounded(struct hone_walk *result, const uint64_t *addresses)
+{
+    if (result->end != HONE_WALK_COMPLETE && result->end != HONE_WALK_TOO_DEEP &&
+        result->count > 1 && !hone_arch_follows_call(addresses[result->count - 1] + 1))
+        result->count--;
+}
+
+// At the very end of _Unwind_Resume() and its like, what the rules take for the return address is
+// where an exception lands. No call stands before that, and the rules that hold there begin at it.
+static bool lands(const struct walker *walker)
+{
+    enum { CUT_AT_ONCE = 4 };
+    const struct hone_walk *result = walker->result;
+    return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&
+           result->count <= CUT_AT_ONCE && !walker->landing && !result->guessed &&
+           !hone_arch_follows_call(walker->addresses[1] + 1);
+}
+
 size_t hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *registers,
                         const struct hone_stack *stacks, size_t stack_count,
                         uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
@@ -554,6 +578,12 @@ size_t hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_regist
     walker.max = max;
     walker.result = ret;
     walk(&walker, start(&walker, unwinder, registers, stacks, stack_count), NULL);
+    if (HONE_UNLIKELY(lands(&walker))) {
+        struct position at = start(&walker, unwinder, registers, stacks, stack_count);
+        walker.landing = true;
+        walk(&walker, at, NULL);
+    }
+    drop_unfounded(ret, ret_addresses);
     return ret->count;
 }
 
@@ -579,6 +609,7 @@ size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *tra
     trail->generation = walker.generation;
     walk(&walker, at, &tracker);
     settle(&tracker);
+    drop_unfounded(ret, ret_addresses);
     return ret->count;
 }
 
