@@ -36,7 +36,9 @@ int sample_dropped(int x)
     return cube(x) * 5;
 }
 
-__asm__(".text\n.globl sample_sizeless\n.type sample_sizeless, @function\nsample_sizeless: ret\n");
+// A function without a size, one of a byte, and room that belongs to neither.
+__asm__(".text\n.globl sample_sizeless\n.type sample_sizeless, @function\nsample_sizeless: ret\n"
+        ".type sample_byte, @function\nsample_byte: ret\n.size sample_byte, 1\n.skip 32\n");
 
 int main(int argc, char **argv)
 {
