@@ -367,24 +367,30 @@ uint32_t hone_profile_add_location(struct hone_profile *p,
 
 // --- stacks --------------------------------------------------------------------------------------
 
-uint32_t *hone_profile_stack_open(struct hone_profile *p, size_t max)
+uint32_t *hone_profile_stack_open(struct hone_profile *p, size_t pending, size_t max)
 {
     if (max > HONE_PROFILE_DEPTH_MAX) {
         (void)hone_profile_fail(p, -EOVERFLOW);
         return NULL;
     }
-    if (!RESERVE(p, frame_room, (uint64_t)p->frames.count + max, COLUMN(p->frames.location)) ||
-        !RESERVE(p, stack_room, (uint64_t)p->stacks.count + 1, COLUMN(p->stacks.first_frame)))
+    if (!RESERVE(p, frame_room, (uint64_t)p->frames.count + pending + max,
+                 COLUMN(p->frames.location)))
         return NULL;
-    return p->frames.location + p->frames.count;
+    return p->frames.location + p->frames.count + pending;
 }
 
-uint32_t hone_profile_stack_close(struct hone_profile *p, size_t count)
+uint64_t hone_profile_stack_hash(const struct hone_profile *p, const uint32_t *frames, size_t count)
+{
+    uint64_t hash = hash_of(p, frames, count * sizeof *frames);
+    hone_table_prefetch(&p->index->stacks, hash);
+    return hash;
+}
+
+uint32_t hone_profile_stack_close(struct hone_profile *p, size_t place, size_t count, uint64_t hash)
 {
     if (!count)
         return 0;
-    const uint32_t *frames = p->frames.location + p->frames.count;
-    uint64_t hash = hash_of(p, frames, count * sizeof *frames);
+    const uint32_t *frames = p->frames.location + place;
     struct hone_table *table = &p->index->stacks;
     struct hone_table_probe probe = hone_table_probe(table, hash);
     uint32_t at;
@@ -393,6 +399,10 @@ uint32_t hone_profile_stack_close(struct hone_profile *p, size_t count)
         if (there.count == count && memcmp(there.at, frames, count * sizeof *frames) == 0)
             return at;
     }
+    if (!RESERVE(p, stack_room, (uint64_t)p->stacks.count + 1, COLUMN(p->stacks.first_frame)))
+        return 0;
+    if (place != p->frames.count) // stacks before this one were not new
+        memmove(p->frames.location + p->frames.count, frames, count * sizeof *frames);
     uint32_t number = commit(p, table, hash, &p->stacks.count);
     if (number) {
         p->frames.count += (uint32_t)count;
@@ -403,14 +413,15 @@ uint32_t hone_profile_stack_close(struct hone_profile *p, size_t count)
 
 uint32_t hone_profile_add_stack(struct hone_profile *p, const uint32_t *locations, size_t count)
 {
-    uint32_t *frames = hone_profile_stack_open(p, count);
+    uint32_t *frames = hone_profile_stack_open(p, 0, count);
     if (!frames)
         return 0;
     for (size_t i = 0; i < count; i++) {
         assert(locations[i] && locations[i] < p->locations.count);
         frames[i] = locations[i];
     }
-    return hone_profile_stack_close(p, count);
+    uint64_t hash = hone_profile_stack_hash(p, frames, count);
+    return hone_profile_stack_close(p, p->frames.count, count, hash);
 }
 
 // --- samples -------------------------------------------------------------------------------------
@@ -512,6 +523,17 @@ static int64_t add_saturated(int64_t a, int64_t b)
     return sum;
 }
 
+static uint64_t hash_sample(const struct hone_profile *p, uint32_t stack, uint32_t label_set)
+{
+    uint64_t key = (uint64_t)stack << 32 | label_set;
+    return hash_of(p, &key, sizeof key);
+}
+
+void hone_profile_sample_prefetch(const struct hone_profile *p, uint32_t stack, uint32_t label_set)
+{
+    hone_table_prefetch(&p->index->samples, hash_sample(p, stack, label_set));
+}
+
 uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
                                         const int64_t *values, uint32_t label_set)
 {
@@ -519,8 +541,7 @@ uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
     if (p->index->status)
         return 0;
     struct hone_profile_samples *all = &p->samples;
-    uint64_t key = (uint64_t)stack << 32 | label_set;
-    uint64_t hash = hash_of(p, &key, sizeof key);
+    uint64_t hash = hash_sample(p, stack, label_set);
     struct hone_table *table = &p->index->samples;
     struct hone_table_probe probe = hone_table_probe(table, hash);
     uint32_t at;

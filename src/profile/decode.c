@@ -249,6 +249,7 @@ static void decoder_done(struct hone_decoder *d)
     hone_ids_done(&d->locations);
     free(d->lines);
     free(d->labels);
+    free(d->pending);
 }
 
 static int decode_plain(struct hone_decoder *d)
@@ -258,7 +259,8 @@ static int decode_plain(struct hone_decoder *d)
         return r;
     d->profile = hone_profile_new();
     d->strings = calloc((size_t)d->count[6] + 1, sizeof *d->strings);
-    if (!d->profile || !d->strings || hone_ids_init(&d->mappings, d->count[3]) ||
+    d->pending = calloc(HONE_DECODE_BATCH, sizeof *d->pending);
+    if (!d->profile || !d->strings || !d->pending || hone_ids_init(&d->mappings, d->count[3]) ||
         hone_ids_init(&d->functions, d->count[5]) || hone_ids_init(&d->locations, d->count[4]))
         return hone_decode_out_of_memory(d);
     // A sample takes 16 bytes or more unless somebody is playing tricks with the counts.
@@ -275,7 +277,7 @@ static int decode_plain(struct hone_decoder *d)
         if (r)
             return r;
     }
-    return 0;
+    return hone_decode_flush(d);
 }
 
 static size_t limit_of(const struct hone_profile_limits *limits)

@@ -11,6 +11,17 @@
 
 enum { HONE_DECODE_FIELDS = 16 }; // of the outermost message: 1 to 15
 
+enum { HONE_DECODE_BATCH = 32 };
+
+// A sample whose frames lie behind the profile's last stack and wait for being looked up.
+struct hone_decode_pending {
+    uint64_t hash;
+    uint32_t first_frame; // counted from the profile's last
+    uint32_t frame_count;
+    uint32_t label_set;
+    int64_t values[HONE_PROFILE_TYPES_MAX];
+};
+
 struct hone_decoder {
     struct hone_profile *profile;
     const char *name;
@@ -31,6 +42,10 @@ struct hone_decoder {
     uint32_t line_room;
     struct hone_profile_label *labels; // of the sample at hand
     uint32_t label_room;
+
+    struct hone_decode_pending *pending; // HONE_DECODE_BATCH of them
+    uint32_t pending_count;
+    size_t pending_frames;
 };
 
 // Reports what is wrong with the bytes at a place. Returns -EBADMSG.
@@ -63,5 +78,8 @@ int hone_decode_mapping(struct hone_decoder *d, const struct hone_wire_field *fi
 int hone_decode_function(struct hone_decoder *d, const struct hone_wire_field *field);
 int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *field);
 int hone_decode_sample(struct hone_decoder *d, const struct hone_wire_field *field);
+
+// Adds the samples that still wait.
+int hone_decode_flush(struct hone_decoder *d);
 
 #endif

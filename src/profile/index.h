@@ -1,5 +1,6 @@
 // What only the files of this room see: the tables that make equal things one, how many entries
-// the columns have room for, and the two-step way to add a stack without copying it.
+// the columns have room for, and the ways to add stacks and samples that the decoder needs: without
+// copying, and many at a time, for a large table's cache misses can overlap.
 #ifndef HONE_PROFILE_INDEX_H
 #define HONE_PROFILE_INDEX_H
 
@@ -39,10 +40,21 @@ uint32_t hone_profile_fail(struct hone_profile *profile, int status);
 
 void hone_profile_add_comment_string(struct hone_profile *profile, uint32_t string);
 
-// Room for the locations of one more stack, at most max of them, valid until the next call; NULL
-// when that fails. The caller fills it and says how many there are; the result is the number of
-// the equal stack that is there, or of a new one.
-uint32_t *hone_profile_stack_open(struct hone_profile *profile, size_t max);
-uint32_t hone_profile_stack_close(struct hone_profile *profile, size_t count);
+// Room for at most max locations behind all stacks and behind so many pending locations, which were
+// written there before and not closed yet. Valid until the next call; NULL when it fails.
+uint32_t *hone_profile_stack_open(struct hone_profile *profile, size_t pending, size_t max);
+
+// The hash that closing takes; fetches what it will read.
+uint64_t hone_profile_stack_hash(const struct hone_profile *profile, const uint32_t *frames,
+                                 size_t count);
+
+// Makes a stack of count locations written at this place in frames.location, and not before those
+// that were closed already. Returns the number of the equal stack that is there, or of a new one.
+uint32_t hone_profile_stack_close(struct hone_profile *profile, size_t place, size_t count,
+                                  uint64_t hash);
+
+// Fetches what adding this sample will read.
+void hone_profile_sample_prefetch(const struct hone_profile *profile, uint32_t stack,
+                                  uint32_t label_set);
 
 #endif

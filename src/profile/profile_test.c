@@ -240,6 +240,32 @@ TEST(random_profiles_survive_the_way_through_a_file)
     }
 }
 
+// Samples are looked up in batches: stacks that are there already must not leave gaps.
+TEST(samples_that_share_stacks_decode_to_the_same_profile)
+{
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
+        .seed = 9, .samples = 7, .depth = 20, .functions = 30, .type = "cpu", .unit = "ns"});
+    uint32_t thread = hone_profile_intern(p, "thread");
+    for (uint32_t i = 0; i < 500; i++) {
+        uint32_t stack = i % 50 == 49 ? hone_profile_add_stack(p, (uint32_t[]){1 + i / 50, 2}, 2)
+                                      : 1 + i * 5 % 7;
+        struct hone_profile_label label = {.key = thread, .number = 100 + i};
+        (void)hone_profile_add_sample(p, stack, (int64_t[]){1, i}, &label, 1);
+    }
+    CHECK_EQ(p->stacks.count - 1, 17);
+    struct hone_buffer before = encoded(p);
+    struct hone_profile *q = decoded(before.at, before.len);
+    CHECK_EQ(q->stacks.count, p->stacks.count);
+    CHECK_EQ(q->frames.count, p->frames.count);
+    CHECK_EQ(q->samples.count, p->samples.count);
+    struct hone_buffer after = encoded(q);
+    CHECK(same_bytes(&before, &after));
+    hone_buffer_done(&before);
+    hone_buffer_done(&after);
+    hone_profile_free(p);
+    hone_profile_free(q);
+}
+
 TEST(gzip_bomb_meets_the_limit)
 {
     // 64 MiB of unknown fields pack to 64 KB.
