@@ -59,7 +59,4 @@ enum { HONE_CAPTURE_NOT_RUNNABLE = 126, HONE_CAPTURE_NOT_FOUND = 127 };
 int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
                      struct hone_capture_result *ret, struct hone_error *err);
 
-// "perf-trap", …, as session.json and options spell it.
-const char *hone_capture_engine_name(enum hone_engine engine);
-
 #endif

@@ -114,7 +114,7 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
 {
     for (int engine = 1; engine < HONE_ENGINES; engine++)
         if (totals->engines[engine])
-            comment(profile, "# engine: %s, %u processes%s", hone_capture_engine_name(engine),
+            comment(profile, "# engine: %s, %u processes%s", hone_engine_name(engine),
                     totals->engines[engine],
                     engine == HONE_ENGINE_PERF_TRAP_USER || engine == HONE_ENGINE_PERF_SIGNAL_USER
                         ? "; time in the kernel is charged to the next sample in user code"

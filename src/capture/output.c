@@ -6,20 +6,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-const char *hone_capture_engine_name(enum hone_engine engine)
-{
-    static const char *const names[HONE_ENGINES] = {
-        [HONE_ENGINE_NONE] = "none",
-        [HONE_ENGINE_PERF_TRAP] = "perf-trap",
-        [HONE_ENGINE_PERF_TRAP_USER] = "perf-trap-user",
-        [HONE_ENGINE_PERF_SIGNAL] = "perf-signal",
-        [HONE_ENGINE_PERF_SIGNAL_USER] = "perf-signal-user",
-        [HONE_ENGINE_THREAD_TIMER] = "thread-timer",
-        [HONE_ENGINE_PROCESS_TIMER] = "process-timer",
-    };
-    return engine < HONE_ENGINES ? names[engine] : "unknown";
-}
-
 void hone_recording_total(const struct hone_recording *recording, struct hone_recording_totals *ret)
 {
     const struct hone_collected *collected = recording->collected;

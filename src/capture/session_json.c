@@ -50,7 +50,7 @@ static json_t *process_json(const struct hone_collected_process *process)
     return json_pack("{s:i, s:i, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",      //
                      "pid", (int)process->pid, "parent_pid", (int)facts->parent_pid, //
                      "program", text(facts->path), "forked", (int)facts->forked,     //
-                     "engine", hone_capture_engine_name(facts->engine),              //
+                     "engine", hone_engine_name(facts->engine),                      //
                      "engine_reason", facts->reason[0] ? text(facts->reason) : json_null(),
                      "became", process->became[0] ? text(process->became) : json_null(), //
                      "threads", number(facts->threads), "samples", number(facts->samples), "cpu_ns",

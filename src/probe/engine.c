@@ -19,15 +19,6 @@ static const struct hone_engine_kind *const all[] = {
     &hone_engine_thread_timer, &hone_engine_perf_signal_user, &hone_engine_process_timer,
 };
 
-static const char *const names[HONE_ENGINES] = {
-    [HONE_ENGINE_PERF_TRAP] = "perf-trap",
-    [HONE_ENGINE_PERF_TRAP_USER] = "perf-trap-user",
-    [HONE_ENGINE_PERF_SIGNAL] = "perf-signal",
-    [HONE_ENGINE_PERF_SIGNAL_USER] = "perf-signal-user",
-    [HONE_ENGINE_THREAD_TIMER] = "thread-timer",
-    [HONE_ENGINE_PROCESS_TIMER] = "process-timer",
-};
-
 static const char *errno_word(int r)
 {
     switch (-r) {
@@ -87,7 +78,7 @@ int hone_engine_start(enum hone_engine wanted, char *reason, size_t size)
                 continue;
             r = try_engine(all[i]);
             if (r)
-                add_reason(reason, size, names[wanted], r);
+                add_reason(reason, size, hone_engine_name(wanted), r);
         }
         return r;
     }
@@ -95,7 +86,7 @@ int hone_engine_start(enum hone_engine wanted, char *reason, size_t size)
         r = try_engine(best_first[i]);
         if (!r)
             return 0;
-        add_reason(reason, size, names[best_first[i]->id], r);
+        add_reason(reason, size, hone_engine_name(best_first[i]->id), r);
     }
     return r;
 }

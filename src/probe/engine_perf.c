@@ -293,46 +293,20 @@ static void end_signal(struct hone_thread *thread)
     hone_descriptor_close(thread->engine_handle);
 }
 
-const struct hone_engine_kind hone_engine_perf_trap = {
-    .id = HONE_ENGINE_PERF_TRAP,
-    .signal = SIGTRAP,
-    .start = start_trap,
-    .before_thread = settle,
-    .pause = pause_events,
-    .moved = moved,
-    .alive = alive,
-    .stop = stop,
-};
+#define TRAP_ENGINE(engine)                                                                        \
+    {                                                                                              \
+        .id = (engine), .signal = SIGTRAP, .start = start_trap, .before_thread = settle,           \
+        .pause = pause_events, .moved = moved, .alive = alive, .stop = stop,                       \
+    }
+const struct hone_engine_kind hone_engine_perf_trap = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP);
+const struct hone_engine_kind hone_engine_perf_trap_user = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP_USER);
 
-const struct hone_engine_kind hone_engine_perf_trap_user = {
-    .id = HONE_ENGINE_PERF_TRAP_USER,
-    .signal = SIGTRAP,
-    .start = start_trap,
-    .before_thread = settle,
-    .pause = pause_events,
-    .moved = moved,
-    .alive = alive,
-    .stop = stop,
-};
-
-const struct hone_engine_kind hone_engine_perf_signal = {
-    .id = HONE_ENGINE_PERF_SIGNAL,
-    .signal = HONE_PROBE_SIGNAL,
-    .start = start_signal,
-    .thread_start = arm_signal_here,
-    .thread_end = end_signal,
-    .pause = pause_events,
-    .moved = moved,
-    .stop = stop,
-};
-
-const struct hone_engine_kind hone_engine_perf_signal_user = {
-    .id = HONE_ENGINE_PERF_SIGNAL_USER,
-    .signal = HONE_PROBE_SIGNAL,
-    .start = start_signal,
-    .thread_start = arm_signal_here,
-    .thread_end = end_signal,
-    .pause = pause_events,
-    .moved = moved,
-    .stop = stop,
-};
+#define SIGNAL_ENGINE(engine)                                                                      \
+    {                                                                                              \
+        .id = (engine), .signal = HONE_PROBE_SIGNAL, .start = start_signal,                        \
+        .thread_start = arm_signal_here, .thread_end = end_signal, .pause = pause_events,          \
+        .moved = moved, .stop = stop,                                                              \
+    }
+const struct hone_engine_kind hone_engine_perf_signal = SIGNAL_ENGINE(HONE_ENGINE_PERF_SIGNAL);
+const struct hone_engine_kind hone_engine_perf_signal_user =
+    SIGNAL_ENGINE(HONE_ENGINE_PERF_SIGNAL_USER);

@@ -81,6 +81,21 @@ enum hone_engine {
     HONE_ENGINES
 };
 
+// As options and session.json spell it.
+static inline const char *hone_engine_name(enum hone_engine engine)
+{
+    static const char *const names[HONE_ENGINES] = {
+        [HONE_ENGINE_NONE] = "none",
+        [HONE_ENGINE_PERF_TRAP] = "perf-trap",
+        [HONE_ENGINE_PERF_TRAP_USER] = "perf-trap-user",
+        [HONE_ENGINE_PERF_SIGNAL] = "perf-signal",
+        [HONE_ENGINE_PERF_SIGNAL_USER] = "perf-signal-user",
+        [HONE_ENGINE_THREAD_TIMER] = "thread-timer",
+        [HONE_ENGINE_PROCESS_TIMER] = "process-timer",
+    };
+    return engine < HONE_ENGINES ? names[engine] : "unknown";
+}
+
 // A chunk starts with this; records follow.
 struct hone_chunk {
     alignas(64) _Atomic uint32_t state; // enum hone_chunk_state
