@@ -147,7 +147,7 @@ static void time_others(const struct bench *bench, const char *own_path)
     (void)snprintf(command, sizeof command, "addr2line -Cifae %s < %s >/dev/null 2>&1",
                    bench->debug_path, bench->list);
     (void)time_command(bench, "addr2line (binutils)", command, ours);
-    (void)snprintf(command, sizeof command, "eu-addr2line -Cifae %s < %s >/dev/null 2>&1",
+    (void)snprintf(command, sizeof command, "eu-addr2line -C -i -f -a -e %s < %s >/dev/null 2>&1",
                    bench->debug_path, bench->list);
     (void)time_command(bench, "eu-addr2line (elfutils' libdw)", command, ours);
 }
