@@ -32,6 +32,9 @@ void hone_flame_note(struct hone_flame *flame, bool warn, const char *format, ..
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    for (char *at = text; *at; at++) // a command may have many lines; a note has one
+        if (*at == '\n' || *at == '\t')
+            *at = ' ';
     flame->notes[flame->note_count++] = (struct hone_flame_note){
         .text = hone_flame_clean(&flame->arena, hone_str_of(text), NOTE_BYTES, &flame->failed),
         .warn = warn,
