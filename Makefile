@@ -27,7 +27,7 @@ $(BUILD)/build.ninja:
 demo: build
 	@BUILD=$(BUILD) tools/demo
 
-test: deps deps-test deps-lint
+test: deps deps-test deps-lint deps-fuzz
 	@tools/test.py
 
 test-quick: deps deps-test

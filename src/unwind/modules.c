@@ -147,6 +147,7 @@ static bool reuse_rules(const struct hone_modules *modules, struct hone_module *
         return false;
     for (size_t i = 0; i < hone_modules_count(modules); i++) {
         const struct hone_module *old = &modules->slots[i];
+        // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a place in an array is not NULL
         if (state_of(old) != SLOT_RETIRED || old->from_start || old->cfi.relocated_by ||
             !old->cfi.eh_frame || old->build_id_size != module->build_id_size ||
             old->end - old->start != module->end - module->start ||
