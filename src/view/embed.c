@@ -1,9 +1,8 @@
-// A program of the build: turns a text file into a C string, so that the script and the style of
-// the flame graph lie in the repository as what they are.
+// A program of the build: turns text files, one behind the other, into a C string, so that the
+// script and the style of the flame graph lie in the repository as what they are.
 //
-//     embed NAME FILE > FILE.c
+//     embed NAME FILE… > FILE.c
 #include <stdio.h>
-#include <string.h>
 
 static int fail(const char *name, const char *what)
 {
@@ -11,22 +10,34 @@ static int fail(const char *name, const char *what)
     return 1;
 }
 
-int main(int argc, char **argv)
+static int copy(const char *name)
 {
-    if (argc != 3)
-        return fail("usage", "embed NAME FILE");
-    FILE *file = fopen(argv[2], "rb");
+    FILE *file = fopen(name, "rb");
     if (!file)
-        return fail(argv[2], "cannot be opened");
-    (void)printf("const char %s[] = {\n", argv[1]);
+        return fail(name, "cannot be opened");
     int c, before = 0, earlier = 0;
     for (unsigned long column = 1; (c = getc(file)) != EOF; column++) {
-        if (c == 0 || (c == '>' && before == ']' && earlier == ']'))
-            return fail(argv[2], "would end the section that it is put into");
+        if (c == 0 || (c == '>' && before == ']' && earlier == ']')) {
+            (void)fclose(file);
+            return fail(name, "would end the section that it is put into");
+        }
         (void)printf(column % 24 ? "%d," : "%d,\n", (signed char)c);
         earlier = before;
         before = c;
     }
+    int bad = ferror(file);
+    (void)fclose(file);
+    return bad ? fail(name, "cannot be read") : 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 3)
+        return fail("usage", "embed NAME FILE…");
+    (void)printf("extern const char %s[];\nconst char %s[] = {\n", argv[1], argv[1]);
+    for (int i = 2; i < argc; i++)
+        if (copy(argv[i]))
+            return 1;
     (void)printf("0};\n");
-    return ferror(file) || fflush(stdout) ? fail(argv[2], "cannot be copied") : 0;
+    return fflush(stdout) ? fail(argv[1], "cannot be written") : 0;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-// flame.js and flame.css as they are in the source, from view/embed.c.
+// flame_*.js and flame.css as they are in the source, from view/embed.c.
 extern const char hone_flame_script[], hone_flame_style[];
 
 enum {
@@ -199,9 +199,9 @@ static int put_script(const struct hone_flame *flame, struct hone_buffer *out)
 {
     hone_buffer_text(out, "<script type=\"application/json\" id=\"profile\">");
     int r = hone_flame_pack(flame, out);
-    hone_buffer_text(out, "</script>\n<script><![CDATA[\n");
+    hone_buffer_text(out, "</script>\n<script><![CDATA[\n'use strict'\n{\n");
     hone_buffer_text(out, hone_flame_script);
-    hone_buffer_text(out, "]]></script>\n");
+    hone_buffer_text(out, "}\n]]></script>\n");
     return r;
 }
 

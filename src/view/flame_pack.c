@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// What flame.js reads is one JSON object. Frames are columns; the tree is a stream of varints
+// What the script reads is one JSON object. Frames are columns; the tree is a stream of varints
 // (seven bits a byte, low ones first, the top bit set when more follow), in base64. It begins with
 // the root's self; then come the kept nodes in pre-order, each as
 //

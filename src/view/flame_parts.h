@@ -54,7 +54,7 @@ enum { HONE_FLAME_SHADES = 4 };
 // family * HONE_FLAME_SHADES + shade; the same for the same function in every profile of a program.
 unsigned hone_flame_color(const struct hone_tree_frame *frame, struct hone_str program);
 
-// "ca0": letter for the family, digit for the shade. flame.js builds the same names.
+// "ca0": letter for the family, digit for the shade. flame_model.js builds the same names.
 void hone_flame_class(char text[8], unsigned color);
 
 // Style rules for all of them, light and dark.
@@ -116,7 +116,7 @@ int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest
 // Sums up what each family took of its own, into keys. Needs the colours.
 int hone_flame_legend(struct hone_flame *flame);
 
-// Writes what flame.js reads, as one JSON object.
+// Writes what the script reads, as one JSON object.
 int hone_flame_pack(const struct hone_flame *flame, struct hone_buffer *out);
 
 // --- the picture (flame_picture.c) ---------------------------------------------------------------

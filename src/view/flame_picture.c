@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 // The picture for readers without scripts: the same frames in the same colours and rows as
-// flame.js draws, without the ones that are too narrow to be seen.
+// the script draws, without the ones that are too narrow to be seen.
 
 enum {
     ROW = 18,
