@@ -44,15 +44,15 @@ class Differential(harness.TestCase):
                 'C++': ['throw', '1000'],
                 'recursion': ['recurse', '60', '800']}
 
-    def each(self):
+    def each(self, judge):
         for name, program in self.PROGRAMS.items():
             with self.subTest(name):
                 recording = self.record_well(workload(program[0]), *program[1:])
                 self.assertGreater(len(recording.profile.samples), 0)
-                yield recording
+                judge(recording)
 
     def test_raw_has_the_same_samples_locations_and_mappings(self):
-        for recording in self.each():
+        def judge(recording):
             profile, text = recording.profile, go_pprof('-raw', recording.path)
             sections = re.split(r'(?m)^(Samples|Locations|Mappings):?$', text)
             parts = dict(zip(sections[1::2], sections[2::2]))
@@ -80,9 +80,10 @@ class Differential(harness.TestCase):
             comments = go_pprof('-comments', recording.path)
             for comment in profile.comments:
                 self.assertIn(comment, comments)
+        self.each(judge)
 
     def test_top_agrees(self):
-        for recording in self.each():
+        def judge(recording):
             profile = recording.profile
             rows = parse_top(go_pprof('-top', '-unit=ns', '-nodefraction=0', '-nodecount=100000',
                                       recording.path))
@@ -90,12 +91,14 @@ class Differential(harness.TestCase):
             named = {name: (flat[name], cumulative[name]) for name in cumulative if name}
             theirs = {name: row for name, row in rows.items() if name in named}
             self.assertEqual(theirs, named)
+        self.each(judge)
 
     def test_traces_sum_up_to_the_total(self):
-        for recording in self.each():
+        def judge(recording):
             text = go_pprof('-traces', '-unit=ns', recording.path)
             values = re.findall(r'(?m)^\s*(\d+)(?:ns)? {3}\S', text)
             self.assertEqual(sum(map(int, values)), recording.profile.total())
+        self.each(judge)
 
     def test_tags_are_process_and_thread(self):
         recording = self.record_well(workload('split'), 'threads', '900')
@@ -125,11 +128,13 @@ class Differential(harness.TestCase):
 
     def test_addresses_mean_what_the_symbol_table_says(self):
         # Only right mapping starts, limits and offsets lead from an address back to the file.
-        for recording in self.each():
+        def judge(recording):
             checked = 0
             for frames in recording.profile.locations.values():
                 outer = frames[-1]
-                if not outer.mapping or not outer.mapping.file.startswith(harness.BUILD):
+                # nm does not know the stubs that call into libraries.
+                if not outer.mapping or not outer.mapping.file.startswith(harness.BUILD) \
+                        or outer.function.endswith('@plt'):
                     continue
                 module = Module(outer.mapping.file)
                 at = module.address(outer.address - outer.mapping.start + outer.mapping.offset)
@@ -139,6 +144,7 @@ class Differential(harness.TestCase):
                 self.assertIn(function.split('(')[0], [name.split('(')[0] for name in owners])
                 checked += 1
             self.assertGreater(checked, 2)
+        self.each(judge)
 
 
 def symbols(path):

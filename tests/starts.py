@@ -15,6 +15,9 @@ from collections import Counter, namedtuple
 ENTRY_BYTES = 0x80          # _start and what it contains; the longest, ld.so's, has 0x50
 KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_user'}
 
+# Rows that carry time in which no stack was taken, and say so: their time counts in totals.
+WITHOUT_STACK = {'[exec and loader]', '[never sampled]'}
+
 Completeness = namedtuple('Completeness', 'share complete total broken')
 
 
@@ -91,11 +94,13 @@ def is_start(frame):
 
 
 def completeness(profile, where=lambda sample: True):
-    """The share of CPU in stacks that reach a start, and where the others end."""
+    """The share of the sampled CPU time in stacks that reach a start, and where the others end."""
     cpu = profile.index('cpu')
     complete = total = 0
     broken = Counter()
     for sample in filter(where, profile.samples):
+        if any(frame.function in WITHOUT_STACK for frame in sample.stack):
+            continue
         total += sample.values[cpu]
         if is_start(sample.root):
             complete += sample.values[cpu]

@@ -76,7 +76,9 @@ class Stacks(harness.TestCase):
             with self.subTest(rate=rate):
                 recording = self.record_well(workload('throw'), '1500', rate=rate)
                 self.assertRegex(recording.stdout, rb'thrown (\d+) caught \1 destroyed')
-                self.assert_complete(recording.profile)
+                # While libgcc is installing the landing context, for some ten instructions of each
+                # throw, the frames in memory belong to no stack: 0.48 % of the time here.
+                self.assert_complete(recording.profile, errors=3)
                 self.assert_only(recording.profile, ['main'], most=0.02)
                 # The control: most samples do lie inside the C++ runtime.
                 inside = recording.profile.total(where=lambda s: any(
@@ -160,8 +162,8 @@ class Whole(harness.TestCase):
                     recording = self.record_well(workload(program[0]), *program[1:], rate=rate,
                                                  stopwatch=True)
                     self.assert_total(recording.profile, recording.usage.cpu_ns)
-                    # At 100 Hz one sample more or less is half a per cent.
-                    self.assert_rate(recording.profile, recording.usage.cpu_ns, rate)
+                    self.assert_rate(recording.profile, recording.usage.cpu_ns, rate,
+                                     threads=16 if 'many' in program else 0)
 
     def test_time_in_the_kernel_counts(self):
         recording = self.record_well(workload('syscalls'), '1500', stopwatch=True)
