@@ -96,6 +96,16 @@ static enum hone_step without_caller(uint64_t fp)
     return fp == 0 ? HONE_STEP_OUTERMOST : HONE_STEP_BAD_FRAME;
 }
 
+// A stack made by hand (makecontext() does it) "returns" to where a function begins, so the address
+// looked up lies before it, in nothing, and no call is there. No call: that function has no caller.
+static bool is_made_by_hand(const struct hone_module *module, uint64_t address)
+{
+    struct hone_fde fde;
+    uint64_t after = address + 1 - module->bias;
+    return hone_cfi_find(&module->cfi, after, &fde) == 0 && fde.start == after &&
+           !hone_arch_follows_call(address + 1);
+}
+
 // Looks the rules of an address up, and keeps them.
 __attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64_t address)
 {
@@ -110,10 +120,11 @@ __attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64
     struct hone_fde fde;
     struct hone_rules rules;
     uint64_t until;
-    int r = hone_cfi_find(&module->cfi, address - module->bias, &fde);
+    const uint64_t pc = address - module->bias;
+    int r = hone_cfi_find(&module->cfi, pc, &fde);
     if (r == HONE_CFI_NONE)
-        row = HONE_ROW_NO_RULES;
-    else if (!r && !hone_cfi_rules(&module->cfi, &fde, address - module->bias, &rules, &until))
+        row = is_made_by_hand(module, address) ? HONE_ROW_OUTERMOST : HONE_ROW_NO_RULES;
+    else if (!r && !hone_cfi_rules(&module->cfi, &fde, pc, &rules, &until))
         row = hone_row_pack(&module->cfi, &rules, fde.signal_frame);
     hone_cache_put(hone_cache_set(walker->unwinder, address),
                    hone_cache_key(address, walker->generation), row);
@@ -222,9 +233,8 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     const struct hone_module *module =
         hone_modules_find(walker->unwinder->modules, address, &walker->stale);
     struct hone_fde fde;
-    int r = HONE_CFI_NONE;
-    if (module)
-        r = hone_cfi_find(&module->cfi, address - module->bias, &fde);
+    const uint64_t pc = module ? address - module->bias : 0;
+    int r = module ? hone_cfi_find(&module->cfi, pc, &fde) : HONE_CFI_NONE;
     if (r == HONE_CFI_NONE) {
         struct position at = {address, frame->r[HONE_REGISTER_SP], frame->r[HONE_REGISTER_FP],
                               frame->exact};
@@ -237,7 +247,7 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     }
     struct hone_rules rules;
     uint64_t until;
-    if (r || hone_cfi_rules(&module->cfi, &fde, address - module->bias, &rules, &until))
+    if (r || hone_cfi_rules(&module->cfi, &fde, pc, &rules, &until))
         return HONE_STEP_BAD_RULE;
     uint64_t sp = frame->r[HONE_REGISTER_SP];
     enum hone_step step =

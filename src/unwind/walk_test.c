@@ -1,0 +1,423 @@
+#include "unwind/unwind.h"
+
+#include "check.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+enum { DEPTH_MAX = 8192 };
+
+void hone_test_call_back(void (*function)(void)); // walk_test_library.c
+
+static struct hone_modules modules;
+static struct hone_unwinder unwinder;
+static struct hone_stack stacks[2];
+static size_t stack_count;
+static uint64_t addresses[DEPTH_MAX];
+static struct hone_walk walk;
+
+static void setup(void)
+{
+    static alignas(64) uint8_t cache[HONE_UNWIND_CACHE_BYTES];
+    hone_modules_refresh(&modules);
+    hone_unwind_init(&unwinder, &modules, cache, sizeof cache);
+    pthread_attr_t attributes;
+    void *low;
+    size_t size;
+    pthread_getattr_np(pthread_self(), &attributes);
+    pthread_attr_getstack(&attributes, &low, &size);
+    pthread_attr_destroy(&attributes);
+    stacks[0] = (struct hone_stack){(uint64_t)low, (uint64_t)low + size};
+    stack_count = 1;
+}
+
+__attribute__((noinline)) static void walk_here(void)
+{
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    hone_unwind_walk(&unwinder, &registers, stacks, stack_count, addresses, DEPTH_MAX, &walk);
+    __asm__ volatile("");
+}
+
+// How often the walk passes through the function, or the code page, at `code`.
+static size_t frames_in(uint64_t code)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < walk.count; i++) {
+        bool stale;
+        const struct hone_module *module = hone_modules_find(&modules, addresses[i], &stale);
+        struct hone_fde fde;
+        if (!module)
+            count += (addresses[i] & ~4095ull) == code;
+        else if (hone_cfi_find(&module->cfi, addresses[i] - module->bias, &fde) == 0)
+            count += fde.start + module->bias == code;
+    }
+    return count;
+}
+
+static bool passes(const char *path_part)
+{
+    for (size_t i = 0; i < walk.count; i++) {
+        bool stale;
+        const struct hone_module *module = hone_modules_find(&modules, addresses[i], &stale);
+        if (module && strstr(module->path, path_part))
+            return true;
+    }
+    return false;
+}
+
+TEST(walk_reaches_the_start_of_the_program)
+{
+    setup();
+    for (volatile int i = 0; i < 2; i++) {
+        walk_here();
+        CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+        CHECK(walk.count > 5);
+        CHECK_EQ(walk.misses, i == 0 ? walk.count : 0);
+    }
+    CHECK_EQ(frames_in((uint64_t)walk_here), 1);
+    CHECK(!walk.slow && !walk.guessed && !walk.frame_pointers);
+}
+
+TEST(walk_without_known_stacks_finds_the_same)
+{
+    setup();
+    walk_here();
+    static uint64_t before[DEPTH_MAX];
+    size_t count = walk.count;
+    memcpy(before, addresses, sizeof before);
+    stack_count = 0;
+    walk_here();
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(walk.count, count);
+    CHECK(memcmp(before + 2, addresses + 2, (count - 2) * 8) == 0);
+}
+
+__attribute__((noinline)) static int recurse(int depth)
+{
+    volatile int here = depth;
+    if (depth == 1)
+        walk_here();
+    else
+        (void)recurse(depth - 1);
+    return here;
+}
+
+TEST(recursion_200_deep_is_walked_whole)
+{
+    setup();
+    (void)recurse(200);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(frames_in((uint64_t)recurse), 200);
+}
+
+TEST(deeper_than_asked_for_is_cut_and_says_so)
+{
+    setup();
+    (void)recurse(5000);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK(walk.count > 5000);
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    size_t whole = hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, 512, &walk);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, whole, &walk), whole);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, whole - 1, &walk),
+             whole - 1);
+    CHECK_EQ(walk.end, HONE_WALK_TOO_DEEP);
+}
+
+static void *in_thread(void *unused)
+{
+    setup();
+    walk_here();
+    return unused;
+}
+
+TEST(walk_reaches_the_start_of_a_thread)
+{
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, in_thread, NULL), 0);
+    pthread_join(thread, NULL);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(walk.count, 4);
+}
+
+TEST(walk_works_in_the_child_of_a_fork)
+{
+    setup();
+    pid_t child = fork();
+    if (child == 0) {
+        hone_modules_after_fork(&modules);
+        walk_here();
+        _exit(walk.end == HONE_WALK_COMPLETE && walk.count > 5 ? 0 : 1);
+    }
+    int status = -1;
+    waitpid(child, &status, 0);
+    CHECK_EQ(status, 0);
+}
+
+static void on_signal(int signal, siginfo_t *info, void *ucontext)
+{
+    (void)signal;
+    (void)info;
+    struct hone_registers registers;
+    hone_registers_from_ucontext(&registers, ucontext);
+    hone_unwind_walk(&unwinder, &registers, stacks, stack_count, addresses, DEPTH_MAX, &walk);
+}
+
+static void on_outer_signal(int signal)
+{
+    (void)signal;
+    walk_here();
+    __asm__ volatile(""); // the call above is not the last thing, so it leaves its frame
+}
+
+static void handle(int signal, void (*action)(int, siginfo_t *, void *), int flags)
+{
+    struct sigaction how = {.sa_sigaction = action, .sa_flags = SA_SIGINFO | flags};
+    CHECK_EQ(sigaction(signal, &how, NULL), 0);
+}
+
+static void use_alternate_stack(void)
+{
+    static uint8_t alternate[64 << 10];
+    stacks[1] = (struct hone_stack){(uint64_t)alternate, (uint64_t)alternate + sizeof alternate};
+    stack_t stack = {.ss_sp = alternate, .ss_size = sizeof alternate};
+    CHECK_EQ(sigaltstack(&stack, NULL), 0);
+    struct sigaction how = {.sa_handler = on_outer_signal, .sa_flags = SA_ONSTACK};
+    CHECK_EQ(sigaction(SIGUSR1, &how, NULL), 0);
+}
+
+__attribute__((noinline)) static void interrupted(void)
+{
+    raise(SIGUSR1);
+    __asm__ volatile("");
+}
+
+TEST(walk_crosses_from_the_alternate_stack_to_the_interrupted_one)
+{
+    setup();
+    use_alternate_stack();
+    for (stack_count = 0; stack_count <= 2; stack_count++) { // none, one or both are known
+        interrupted();
+        CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+        CHECK(walk.slow);
+        CHECK_EQ(frames_in((uint64_t)on_outer_signal), 1);
+        CHECK_EQ(frames_in((uint64_t)interrupted), 1);
+    }
+}
+
+TEST(call_through_null_shows_who_called)
+{
+    setup();
+    // As the handler of the fault would find it.
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    uint64_t stack[64] = {0};
+    hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, DEPTH_MAX, &walk);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    stack[0] = registers.r[HONE_REGISTER_IP]; // what the call has pushed
+    registers.r[HONE_REGISTER_IP] = 0;
+    registers.r[HONE_REGISTER_SP] = (uint64_t)stack;
+    hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, DEPTH_MAX, &walk);
+    CHECK(walk.guessed);
+    CHECK_EQ(addresses[0], 0);
+    CHECK_EQ(addresses[1], stack[0] - 1);
+}
+
+static void *code_page(const uint8_t *code, size_t size)
+{
+    void *page =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(page != MAP_FAILED);
+    memcpy(page, code, size);
+    return page;
+}
+
+TEST(code_without_rules_is_walked_by_its_frame_pointer_and_marked)
+{
+    // push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret
+    static const uint8_t code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
+    setup();
+    void *page = code_page(code, sizeof code);
+    void (*call)(void (*)(void));
+    memcpy(&call, &page, sizeof call);
+    call(walk_here);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK(walk.frame_pointers);
+    CHECK_EQ(frames_in((uint64_t)page), 1);
+}
+
+TEST(code_with_neither_rules_nor_frame_pointer_ends_the_walk)
+{
+    // push %rbp; mov $17,%ebp; call *%rdi; pop %rbp; ret
+    static const uint8_t code[] = {0x55, 0xbd, 17, 0, 0, 0, 0xff, 0xd7, 0x5d, 0xc3};
+    setup();
+    void *page = code_page(code, sizeof code);
+    void (*call)(void (*)(void));
+    memcpy(&call, &page, sizeof call);
+    call(walk_here);
+    CHECK_EQ(walk.end, HONE_WALK_NO_RULE);
+    CHECK_EQ(frames_in((uint64_t)page), 1);
+    CHECK_STR(hone_walk_end_name(walk.end), "no rule");
+}
+
+TEST(module_without_an_index_is_walked_by_reading_all_its_entries)
+{
+    setup();
+    hone_test_call_back(walk_here);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK(passes("noindex"));
+    CHECK(!walk.frame_pointers);
+    bool stale;
+    const struct hone_module *module =
+        hone_modules_find(&modules, (uint64_t)hone_test_call_back, &stale);
+    CHECK(module != NULL);
+}
+
+static ucontext_t fiber, home;
+
+TEST(fiber_on_a_stack_of_its_own_is_walked_whole)
+{
+    setup();
+    getcontext(&fiber);
+    fiber.uc_stack.ss_size = 64 << 10;
+    fiber.uc_stack.ss_sp = malloc(fiber.uc_stack.ss_size);
+    fiber.uc_link = &home;
+    makecontext(&fiber, walk_here, 0);
+    swapcontext(&home, &fiber);
+    free(fiber.uc_stack.ss_sp);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(walk.count, 2);
+}
+
+static uint64_t state = 88172645463325252u;
+
+static uint64_t draw(void)
+{
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+// An address of code, of a stack, of nothing, or no address at all.
+static uint64_t draw_address(void)
+{
+    const struct hone_module *module =
+        hone_modules_at(&modules, draw() % hone_modules_count(&modules));
+    switch (draw() % 6) {
+    case 0:
+        return draw();
+    case 1:
+        return draw() % 65536;
+    case 2:
+        return stacks[0].high - draw() % 20000;
+    case 3:
+        return (stacks[0].high - draw() % 20000) & ~7ull;
+    case 4:
+        return stacks[0].low - 4096 + draw() % 8192;
+    default:
+        return module->text_start + draw() % (module->text_end - module->text_start);
+    }
+}
+
+TEST(no_registers_and_no_stack_make_a_walk_crash_or_change_errno)
+{
+    setup();
+    static uint64_t garbage[4096];
+    static struct hone_trail trail;
+    stacks[1] = (struct hone_stack){(uint64_t)garbage, (uint64_t)(garbage + 4096)};
+    unsigned ends[HONE_WALK_END_COUNT] = {0};
+    errno = 55;
+    for (unsigned round = 0; round < 40000; round++) {
+        if (round % 500 == 0)
+            for (size_t i = 0; i < 4096; i++)
+                garbage[i] = draw() % 4 ? draw_address() : (uint64_t)(garbage + draw() % 4096);
+        struct hone_registers registers;
+        for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++)
+            registers.r[i] = draw_address();
+        if (draw() % 2) {
+            registers.r[HONE_REGISTER_SP] = (uint64_t)(garbage + draw() % 4096);
+            registers.r[HONE_REGISTER_FP] = (uint64_t)(garbage + draw() % 4096);
+        }
+        size_t known = draw() % 3;
+        hone_unwind_walk(&unwinder, &registers, stacks, known, addresses, 512, &walk);
+        CHECK(walk.count >= 1 && walk.count <= 512);
+        CHECK(walk.end < HONE_WALK_END_COUNT);
+        ends[walk.end]++;
+        size_t count = hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, known,
+                                          addresses + 1024, 512, &walk);
+        CHECK(count <= 512);
+    }
+    CHECK_EQ(errno, 55);
+    CHECK(ends[HONE_WALK_UNREADABLE] > 0 && ends[HONE_WALK_BAD_FRAME] > 0 &&
+          ends[HONE_WALK_NO_RULE] > 0);
+}
+
+static volatile unsigned profiled, incomplete;
+
+static void on_profile(int signal, siginfo_t *info, void *ucontext)
+{
+    static struct hone_trail trail;
+    static uint64_t again[DEPTH_MAX];
+    on_signal(signal, info, ucontext);
+    profiled++;
+    incomplete += walk.end != HONE_WALK_COMPLETE;
+    struct hone_registers registers;
+    struct hone_walk rewalk;
+    hone_registers_from_ucontext(&registers, ucontext);
+    hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, stack_count, again, 512, &rewalk);
+    incomplete += rewalk.count != walk.count || memcmp(again, addresses, 8 * walk.count) != 0;
+}
+
+// Half of the time the table is not told, as when libc loads modules for itself.
+TEST(walks_stay_whole_while_modules_come_and_go)
+{
+    setup();
+    handle(SIGPROF, on_profile, SA_RESTART);
+    struct itimerval every = {{0, 1000}, {0, 1000}};
+    CHECK_EQ(setitimer(ITIMER_PROF, &every, NULL), 0);
+    for (int i = 0; i < 400 || profiled < 30; i++) {
+        void *library = dlopen(HONE_TEST_LIBRARY, RTLD_NOW);
+        if (i % 2)
+            hone_modules_refresh(&modules);
+        dlclose(library);
+        if (i % 4 > 1)
+            hone_modules_refresh(&modules);
+    }
+    every = (struct itimerval){0};
+    setitimer(ITIMER_PROF, &every, NULL);
+    CHECK_EQ(incomplete, 0);
+}
+
+TEST(trail_saves_walking_what_was_walked_before)
+{
+    setup();
+    static struct hone_trail trail;
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    size_t count =
+        hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
+    CHECK_EQ(walk.reused, 0);
+    CHECK_EQ(hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk),
+             count);
+    CHECK_EQ(walk.reused, count - 1);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    // A module came or went: nothing of before counts.
+    atomic_fetch_add(&modules.generation, 1);
+    hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
+    CHECK_EQ(walk.reused, 0);
+}
