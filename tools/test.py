@@ -121,12 +121,12 @@ def of_unittest(name, file, **environment):
 
 def unit(_quick):
     return (compiled('unit', BUILD, '-Dtests=true') or
-            of_meson('unit', BUILD, '--no-suite', 'checks'))
+            of_meson('unit', BUILD, '--no-suite', 'checks', '--timeout-multiplier', '3'))
 
 
 def checks(_quick):
     return (compiled('checks', BUILD, '-Dtests=true') or
-            of_meson('checks', BUILD, '--suite', 'checks'))
+            of_meson('checks', BUILD, '--suite', 'checks', '--timeout-multiplier', '3'))
 
 
 def programs(quick):
