@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <gnu/libc-version.h>
 #include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -43,7 +44,7 @@ TEST(every_module_at_start_is_listed_with_its_rules)
 {
     hone_modules_refresh(&modules);
     const struct hone_module *program = find((uint64_t)code_of);
-    const struct hone_module *libc = find((uint64_t)printf);
+    const struct hone_module *libc = find((uint64_t)gnu_get_libc_version);
     const struct hone_module *vdso = find(getauxval(AT_SYSINFO_EHDR));
     CHECK(program && libc && vdso && program != libc);
     char path[4096] = "";
@@ -189,7 +190,7 @@ TEST(table_that_is_full_counts_what_it_could_not_take)
     CHECK_EQ(hone_modules_count(&modules), HONE_MODULES_MAX);
     bool stale = false;
     CHECK(hone_modules_find(&modules, code_of(library), &stale) == NULL && stale);
-    CHECK(find((uint64_t)printf) != NULL);
+    CHECK(find((uint64_t)gnu_get_libc_version) != NULL);
 }
 
 TEST(child_of_a_fork_in_the_middle_of_a_refresh_can_refresh)
@@ -217,7 +218,7 @@ TEST(child_of_a_fork_in_the_middle_of_a_refresh_can_refresh)
 
 static void *look_around(void *stop)
 {
-    uint64_t code = (uint64_t)printf;
+    uint64_t code = (uint64_t)gnu_get_libc_version;
     for (uint64_t i = 0; !*(volatile bool *)stop; i++) {
         bool stale;
         const struct hone_module *libc = hone_modules_find(&modules, code, &stale);

@@ -578,9 +578,10 @@ static bool lands(const struct walker *walker)
            !hone_arch_follows_call(walker->addresses[1] + 1);
 }
 
-size_t hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *registers,
-                        const struct hone_stack *stacks, size_t stack_count,
-                        uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
+__attribute__((no_sanitize("address"))) size_t
+hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *registers,
+                 const struct hone_stack *stacks, size_t stack_count, uint64_t *ret_addresses,
+                 size_t max, struct hone_walk *ret)
 {
     *ret = (struct hone_walk){0};
     struct walker walker;
@@ -597,10 +598,10 @@ size_t hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_regist
     return ret->count;
 }
 
-size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
-                          const struct hone_registers *registers, const struct hone_stack *stacks,
-                          size_t stack_count, uint64_t *ret_addresses, size_t max,
-                          struct hone_walk *ret)
+__attribute__((no_sanitize("address"))) size_t
+hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
+                   const struct hone_registers *registers, const struct hone_stack *stacks,
+                   size_t stack_count, uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
 {
     *ret = (struct hone_walk){0};
     struct walker walker;
