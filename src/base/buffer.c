@@ -13,7 +13,7 @@ static bool reserve(struct hone_buffer *out, size_t len)
         return false;
     }
     size_t need = out->len + len;
-    if (need <= out->capacity)
+    if (need <= out->capacity && out->at)
         return true;
     size_t capacity = out->capacity ? out->capacity : 256;
     while (capacity < need)
