@@ -5,6 +5,18 @@
 // kept as 8-byte rows in a wait-free cache by address. It promises no lock, no allocation, errno
 // kept, bounded time, and that no stack, register or rule, however corrupt, makes it crash: memory
 // outside the stacks that the caller names is probed before it is read. It leaves names to symbol/.
+//
+// Found by measuring (unwind_bench, walk_step_test, rows_check; a 2-core AMD EPYC):
+// - Warm, a walk costs 13 ns and 4.3 ns a frame; a row that is not cached 120 ns; a walk verified
+//   against the last one 1.1 ns a frame, but 9 ns where every frame changed. glibc's backtrace()
+//   takes 115 ns a frame, frame pointers 0.8.
+// - All rows made ahead take 0.16 s and 13.8 MB for libLLVM alone, in each process, and save half
+//   of a cold lookup: rows on demand and a cache it is.
+// - The rules of Debian's libraries fit a row, but for one stretch in a hundred of libcrypto and
+//   one in 200 of ld.so; those are stepped by the rules themselves.
+// - Rules are wrong in places: glibc's arithmetic on long numbers pushes registers and does not say
+//   so, gcc misplaces the saved rbp in two instructions of realigned frames, libgcc writes over its
+//   own frame before an exception lands. The first two are put right, the last is cut short.
 #ifndef HONE_UNWIND_UNWIND_H
 #define HONE_UNWIND_UNWIND_H
 

@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { DEPTH_MAX = 512, TRAP_FLAG = 0x100, STEPPED_BYTES = 512 };
+enum { DEPTH_MAX = 512, TRAP_FLAG = 0x100, STEPPED_BYTES = 2048 };
 
 static struct hone_modules modules;
 static struct hone_unwinder unwinder;
@@ -136,8 +136,11 @@ __attribute__((noinline)) static void stepped(void (*body)(void))
 {
     void *frames[DEPTH_MAX];
     int count = backtrace(frames, DEPTH_MAX);
-    run.caller_count = count - 1;
-    memcpy(run.callers, frames + 1, (size_t)(count - 1) * sizeof frames[0]);
+    int own = 0; // frames of this function, and of what sanitizers put between
+    while (own < count && frames[own] != __builtin_return_address(0))
+        own++;
+    run.caller_count = count - own;
+    memcpy(run.callers, frames + own, (size_t)run.caller_count * sizeof frames[0]);
     raise(SIGTRAP);
     body();
     run.stop = 1;
