@@ -474,15 +474,15 @@ static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
 static void add_starts(struct hone_collected *collected)
 {
     struct hone_collect_state *state = collected->state;
-    uint32_t place =
-        add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
-    uint32_t stack = intern_stack(collected, &place, 1, HONE_STACK_COMPLETE);
     uint32_t last = UINT32_MAX;
     for (uint32_t i = 0; !state->status && i < collected->thread_count; i++) {
         uint32_t process = collected->threads[i].process;
         uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
         if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
             continue;
+        uint32_t place =
+            add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
+        uint32_t stack = intern_stack(collected, &place, 1, HONE_STACK_COMPLETE);
         add_sample(collected, i, stack, 0, cpu_ns);
         collected->before_ns += cpu_ns;
         last = process;

@@ -1,0 +1,187 @@
+#include "capture/collect.h"
+
+#include "check.h"
+
+#include <stdio.h>
+
+static const struct hone_reader_events *const events = &hone_collect_events;
+
+static void add_process(struct hone_collected *collected, uint32_t number, uint32_t pid)
+{
+    struct hone_process_facts facts = {.pid = pid, .engine = HONE_ENGINE_PERF_TRAP};
+    (void)snprintf(facts.path, sizeof facts.path, "/bin/program");
+    events->process(collected, number, &facts);
+}
+
+static void add_module(struct hone_collected *collected, uint32_t number, uint32_t index,
+                       const char *path, uint64_t base)
+{
+    alignas(8) char bytes[sizeof(struct hone_record_module) + 64] = {0};
+    struct hone_record_module *module = (struct hone_record_module *)bytes;
+    module->record.small = index;
+    module->start = base;
+    module->end = base + 0x10000;
+    module->text_start = base + 0x1000;
+    module->text_end = base + 0x9000;
+    module->text_offset = 0x1000;
+    module->bias = base;
+    (void)snprintf(module->path, 64, "%s", path);
+    events->module(collected, number, module);
+}
+
+static void add_stack(struct hone_collected *collected, uint32_t number, uint32_t id, uint64_t leaf,
+                      uint64_t caller)
+{
+    alignas(8) char bytes[sizeof(struct hone_record_stack) + 16] = {0};
+    struct hone_record_stack *stack = (struct hone_record_stack *)bytes;
+    stack->record.small = id;
+    stack->count = 2;
+    stack->addresses[0] = leaf;
+    stack->addresses[1] = caller;
+    events->stack(collected, number, stack);
+}
+
+static void add_thread(struct hone_collected *collected, uint32_t number, uint32_t index,
+                       uint64_t routine)
+{
+    const struct hone_record_thread thread = {
+        .record.small = index, .tid = UINT32_MAX - index, .routine = routine};
+    events->thread(collected, number, &thread);
+}
+
+static void end_thread(struct hone_collected *collected, uint32_t number, uint32_t index,
+                       uint64_t cpu_ns)
+{
+    const struct hone_record_thread_end end = {.record.small = index, .cpu_ns = cpu_ns};
+    events->thread_end(collected, number, &end);
+}
+
+static void add_sample(struct hone_collected *collected, uint32_t number, uint32_t thread,
+                       uint32_t stack, uint64_t cpu_ns)
+{
+    const struct hone_record_cpu sample = {
+        .record.small = thread, .time_ns = 1, .cpu_ns = cpu_ns, .stack = stack};
+    events->cpu(collected, number, &sample);
+}
+
+TEST(same_code_at_other_addresses_is_one_stack)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    for (uint32_t process = 0; process < 2; process++) {
+        uint64_t base = process ? 0x7f0000000000 : 0x550000000000;
+        add_process(&collected, process, 100 + process);
+        add_module(&collected, process, 0, "/bin/program", base);
+        add_thread(&collected, process, 0, 0);
+        add_stack(&collected, process, 1, base + 0x1234, base + 0x2000);
+        add_sample(&collected, process, 0, 1, 1000);
+    }
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.stack_count, 1);
+    CHECK_EQ(collected.place_count, 2);
+    CHECK_EQ(collected.places[0].address, 0x1234);
+    CHECK_EQ(collected.sample_count, 2); // two threads
+    hone_collect_done(&collected);
+}
+
+TEST(stack_written_twice_is_one)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_sample(&collected, 0, 0, 1, 5);
+    add_stack(&collected, 0, 9, 0x10, 0x20);
+    add_sample(&collected, 0, 0, 9, 7);
+    CHECK_EQ(collected.sample_count, 1);
+    CHECK_EQ(collected.samples[0].samples, 2);
+    CHECK_EQ(collected.samples[0].cpu_ns, 12);
+    hone_collect_done(&collected);
+}
+
+TEST(address_means_the_module_that_lies_there_now)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    add_module(&collected, 0, 0, "/lib/old.so", 0x10000);
+    add_stack(&collected, 0, 1, 0x11234, 0x11235);
+    const struct hone_record_module_gone gone = {.record.small = 0};
+    events->module_gone(&collected, 0, &gone);
+    add_module(&collected, 0, 1, "/lib/new.so", 0x10000);
+    add_stack(&collected, 0, 2, 0x11234, 0x11235);
+    CHECK_EQ(collected.stack_count, 2);
+    CHECK_STR(collected.modules[collected.places[0].module].path, "/lib/old.so");
+    CHECK_STR(collected.modules[collected.places[2].module].path, "/lib/new.so");
+    hone_collect_done(&collected);
+}
+
+TEST(samples_of_a_thread_add_up_to_what_it_used)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_stack(&collected, 0, 2, 0x30, 0x20);
+    add_sample(&collected, 0, 0, 1, 3000);
+    add_sample(&collected, 0, 0, 2, 1000);
+    end_thread(&collected, 0, 0, 4400);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.samples[0].cpu_ns, 3300);
+    CHECK_EQ(collected.samples[1].cpu_ns, 1100);
+    hone_collect_done(&collected);
+}
+
+TEST(thread_without_a_sample_is_shown_under_its_routine)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_sample(&collected, 0, 0, 1, 1000);
+    add_thread(&collected, 0, 1, 0x4242);
+    end_thread(&collected, 0, 1, 500);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 2);
+    CHECK_EQ(collected.never_sampled_ns, 500);
+    const struct hone_collected_sample *sample = &collected.samples[1];
+    const struct hone_collected_stack *stack = &collected.stacks[sample->stack];
+    CHECK_EQ(sample->samples, 0);
+    CHECK_EQ(sample->cpu_ns, 500);
+    CHECK_EQ(stack->count, 2);
+    CHECK(collected.places[collected.frames[stack->first]].address == HONE_PLACE_NEVER_SAMPLED);
+    CHECK_EQ(collected.places[collected.frames[stack->first + 1]].address, 0x4242);
+    hone_collect_done(&collected);
+}
+
+TEST(nothing_is_made_up_where_nothing_was_sampled)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    end_thread(&collected, 0, 0, 500);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 0);
+    hone_collect_done(&collected);
+}
+
+TEST(records_of_unknown_processes_threads_and_stacks_are_counted_not_believed)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_stack(&collected, 7, 1, 0x10, 0x20);
+    add_sample(&collected, 7, 0, 1, 5);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, UINT32_MAX, 0);
+    add_sample(&collected, 0, 3, 1, 5);
+    add_sample(&collected, 0, 0, UINT32_MAX, 5);
+    CHECK_EQ(collected.sample_count, 0);
+    CHECK_EQ(collected.unknown_stacks, 2);
+    CHECK_EQ(hone_collect_status(&collected), 0);
+    hone_collect_done(&collected);
+}
