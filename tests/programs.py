@@ -157,8 +157,9 @@ PROGRAMS = [
     Program('cmake', 'C++', ['cmake', '-P', 'work.cmake']),
     Program('z3', 'C++', ['z3', 'pigeons.smt2']),
     Program('ffmpeg', 'threads', ['ffmpeg', '-nostdin', '-loglevel', 'error', '-threads', '2',
-                                  '-f', 'lavfi', '-i', 'testsrc2=s=1280x720:r=25:d=80',
-                                  '-c:v', 'mpeg4', '-threads', '2', '-bitexact', '-f', 'avi', '-']),
+                                  '-f', 'lavfi', '-i', 'testsrc2=s=1920x1080:r=25:d=35',
+                                  '-c:v', 'mpeg4', '-threads', '2', '-bitexact', '-f',
+                                  'avi', '-']),
 ]
 
 
