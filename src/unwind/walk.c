@@ -620,6 +620,12 @@ hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
     trail->generation = walker.generation;
     walk(&walker, at, &tracker);
     settle(&tracker);
+    if (HONE_UNLIKELY(lands(&walker))) {
+        trail->first = 0; // what it says of this walk is wrong
+        at = start(&walker, unwinder, registers, stacks, stack_count);
+        walker.landing = true;
+        walk(&walker, at, NULL);
+    }
     drop_unfounded(ret, ret_addresses);
     return ret->count;
 }

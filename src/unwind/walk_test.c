@@ -421,3 +421,69 @@ TEST(trail_saves_walking_what_was_walked_before)
     hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
     CHECK_EQ(walk.reused, 0);
 }
+
+// Walks again after one word of this function's frame was changed: the saved frame pointer (0) or
+// the return address (1). What a new walk says must be what the trail leads to.
+__attribute__((noinline)) static void check_changed(struct hone_trail *trail, size_t which,
+                                                    uint64_t change)
+{
+    static uint64_t again[DEPTH_MAX];
+    struct hone_registers registers;
+    struct hone_walk rewalk;
+    volatile uint64_t *frame = __builtin_frame_address(0);
+    hone_registers_here(&registers);
+    hone_unwind_rewalk(&unwinder, trail, &registers, stacks, 1, again, 512, &rewalk);
+    uint64_t before = frame[which];
+    frame[which] = before + change;
+    hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, 512, &walk);
+    hone_unwind_rewalk(&unwinder, trail, &registers, stacks, 1, again, 512, &rewalk);
+    frame[which] = before;
+    CHECK_EQ(rewalk.count, walk.count);
+    CHECK_EQ(rewalk.end, walk.end);
+    CHECK(memcmp(again, addresses, 8 * walk.count) == 0);
+}
+
+TEST(trail_is_left_where_a_return_address_or_saved_register_changed)
+{
+    setup();
+    static struct hone_trail trail;
+    check_changed(&trail, 1, 1);
+    check_changed(&trail, 0, 16);
+    check_changed(&trail, 0, 1 << 12);
+    check_changed(&trail, 1, 1 << 12);
+}
+
+TEST(caller_below_its_callee_ends_the_walk)
+{
+    setup();
+    static struct hone_trail trail;
+    check_changed(&trail, 0, 0 - 256ull);
+    CHECK_EQ(walk.end, HONE_WALK_BAD_FRAME);
+}
+
+static void *with_alternate_stack_above(void *alternate)
+{
+    setup();
+    stack_t stack = {.ss_sp = alternate, .ss_size = 64 << 10};
+    struct sigaction how = {.sa_handler = on_outer_signal, .sa_flags = SA_ONSTACK};
+    if (sigaltstack(&stack, NULL) != 0 || sigaction(SIGUSR1, &how, NULL) != 0)
+        return (void *)"no alternate stack";
+    stacks[1] = (struct hone_stack){(uint64_t)alternate, (uint64_t)alternate + stack.ss_size};
+    for (stack_count = 0; stack_count <= 2; stack_count++) {
+        interrupted();
+        if (walk.end != HONE_WALK_COMPLETE || frames_in((uint64_t)interrupted) != 1)
+            return (void *)"the interrupted stack was not reached";
+    }
+    return NULL;
+}
+
+TEST(walk_crosses_to_an_interrupted_stack_at_lower_addresses)
+{
+    alignas(16) uint8_t alternate[64 << 10]; // on the first thread's stack, which is the highest
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, with_alternate_stack_above, alternate), 0);
+    void *complaint = NULL;
+    pthread_join(thread, &complaint);
+    if (complaint)
+        cr_assert(false, "%s", (const char *)complaint);
+}
