@@ -81,7 +81,8 @@ static inline int64_t hone_rule_value(hone_rule rule)
 struct hone_rules {
     bool cfa_is_expression;
     uint8_t cfa_register;
-    int64_t cfa_offset; // from the register; or where in `frames` the expression begins
+    int64_t cfa_offset;     // from the register
+    int64_t cfa_expression; // or where in `frames` the expression begins
     hone_rule registers[HONE_REGISTER_COUNT];
 };
 

@@ -185,7 +185,7 @@ static void change(struct machine *machine, struct hone_cursor *cursor, uint8_t 
         machine->now.cfa_offset = scaled(machine, (uint64_t)hone_cursor_sleb(cursor));
         break;
     case CFA_DEF_CFA_REGISTER:
-        cursor->broken |= machine->now.cfa_is_expression;
+        // After an expression the offset is the one before it: so libgcrypt's SHA-512 means it.
         set_cfa_register(machine, cursor, hone_cursor_uleb(cursor));
         break;
     case CFA_DEF_CFA_OFFSET:
@@ -198,7 +198,7 @@ static void change(struct machine *machine, struct hone_cursor *cursor, uint8_t 
         break;
     case CFA_DEF_CFA_EXPRESSION:
         machine->now.cfa_is_expression = true;
-        machine->now.cfa_offset = read_block(machine, cursor);
+        machine->now.cfa_expression = read_block(machine, cursor);
         break;
     case CFA_GNU_ARGS_SIZE: // for landing pads only
         (void)hone_cursor_uleb(cursor);

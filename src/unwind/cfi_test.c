@@ -144,6 +144,15 @@ TEST(remembered_rules_come_back_with_the_cfa)
     CHECK_RULE(rules, 6, HONE_RULE_SAME, 0);
 }
 
+TEST(register_after_an_expression_takes_the_offset_before_it)
+{
+    struct hone_rules rules;
+    CHECK_EQ(RULES(0, &rules, 0x0e, 56, 0x0f, 2, 0x77, 8, 0x0d, 7), 0);
+    CHECK(!rules.cfa_is_expression);
+    CHECK_EQ(rules.cfa_register, 7);
+    CHECK_EQ(rules.cfa_offset, 56);
+}
+
 TEST(nonsense_is_refused)
 {
     struct hone_rules rules;

@@ -15,7 +15,7 @@ static enum hone_step find_cfa(const struct hone_frame *frame, const struct hone
                                uint64_t *ret)
 {
     if (rules->cfa_is_expression)
-        return block(cfi, rules->cfa_offset, frame, NULL, memory, ret);
+        return block(cfi, rules->cfa_expression, frame, NULL, memory, ret);
     if (!(frame->known & 1u << rules->cfa_register))
         return HONE_STEP_UNKNOWN;
     *ret = frame->r[rules->cfa_register] + (uint64_t)rules->cfa_offset;

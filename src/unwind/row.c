@@ -104,7 +104,7 @@ uint64_t hone_row_pack(const struct hone_cfi *cfi, const struct hone_rules *rule
     }
 
     if (rules->cfa_is_expression)
-        return pack_expression(cfi, rules->cfa_offset, fp_words);
+        return pack_expression(cfi, rules->cfa_expression, fp_words);
     if (rules->cfa_offset != (int32_t)rules->cfa_offset)
         return HONE_ROW_GENERAL;
     if (rules->cfa_register == HONE_REGISTER_SP)

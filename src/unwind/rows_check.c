@@ -27,7 +27,7 @@ struct check {
     Dwarf_CFI *theirs;
     struct hone_cfi ours;
     const struct hone_fde *fde;
-    uint64_t entries, stretches, different, kinds[16];
+    uint64_t entries, stretches, different, refused, kinds[16];
 };
 
 static void differ(struct check *check, uint64_t pc, const char *what)
@@ -111,7 +111,7 @@ static bool same_cfa(const struct check *check, const struct hone_rules *rules, 
                      size_t count)
 {
     if (rules->cfa_is_expression)
-        return same_block(check, rules->cfa_offset, ops, count);
+        return same_block(check, rules->cfa_expression, ops, count);
     return is_register_plus(ops, count, rules->cfa_register, rules->cfa_offset);
 }
 
@@ -227,6 +227,15 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
         differ(check, from, dwarf_errmsg(-1));
         return;
     }
+    Dwarf_Op *cfa;
+    size_t cfa_count;
+    if (dwarf_frame_cfa(frame, &cfa, &cfa_count) != 0 || cfa_count == 0) {
+        // They know no CFA when a register follows an expression (libgcrypt has two such places).
+        // libgcc, which exceptions use, takes the offset of before, and so do we: it is right.
+        check->refused++;
+        free(frame);
+        return;
+    }
     Dwarf_Addr their_from, their_until;
     bool their_signal;
     int column = dwarf_frame_info(frame, &their_from, &their_until, &their_signal);
@@ -237,8 +246,8 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
     else if (their_from > from || their_until < found_until)
         differ(check, from, "another stretch");
 
-    Dwarf_Op *cfa, *ops, memory[3], *fp = NULL, fp_memory[3];
-    size_t cfa_count, count, fp_count = 0;
+    Dwarf_Op *ops, memory[3], *fp = NULL, fp_memory[3];
+    size_t count, fp_count = 0;
     bool outermost = false;
     if (dwarf_frame_cfa(frame, &cfa, &cfa_count) != 0 || !same_cfa(check, &found, cfa, cfa_count))
         differ(check, from, "another CFA");
@@ -326,16 +335,16 @@ static int check_file(const char *path)
         if (hone_cfi_each_row(&check.ours, &fde, check_stretch, &check) != 0)
             differ(&check, fde.start, "broken instructions");
     }
-    printf("%s: %" PRIu64 " entries, %" PRIu64 " stretches, %" PRIu64 " differ; rows: sp %" PRIu64
-           ", fp %" PRIu64 ", *fp %" PRIu64 ", *sp %" PRIu64 ", plt %" PRIu64 ", outermost %" PRIu64
-           ", general %" PRIu64 "\n",
-           path, check.entries, check.stretches, check.different, check.kinds[HONE_ROW_SP],
-           check.kinds[HONE_ROW_FP], check.kinds[HONE_ROW_FP_DEREF], check.kinds[HONE_ROW_SP_DEREF],
-           check.kinds[HONE_ROW_PLT], check.kinds[HONE_ROW_OUTERMOST],
-           check.kinds[HONE_ROW_GENERAL]);
+    printf("%s: %" PRIu64 " entries, %" PRIu64 " stretches, %" PRIu64 " differ, %" PRIu64
+           " refused by elfutils; rows: sp %" PRIu64 ", fp %" PRIu64 ", *fp %" PRIu64
+           ", *sp %" PRIu64 ", plt %" PRIu64 ", outermost %" PRIu64 ", general %" PRIu64 "\n",
+           path, check.entries, check.stretches, check.different, check.refused,
+           check.kinds[HONE_ROW_SP], check.kinds[HONE_ROW_FP], check.kinds[HONE_ROW_FP_DEREF],
+           check.kinds[HONE_ROW_SP_DEREF], check.kinds[HONE_ROW_PLT],
+           check.kinds[HONE_ROW_OUTERMOST], check.kinds[HONE_ROW_GENERAL]);
     elf_end(elf);
     close(fd);
-    return check.different != 0 || check.stretches == 0;
+    return check.different != 0 || check.stretches == 0 || check.refused > check.stretches / 1000;
 }
 
 int main(int argc, char **argv)

@@ -12,8 +12,9 @@
 //   takes 115 ns a frame, frame pointers 0.8.
 // - All rows made ahead take 0.16 s and 13.8 MB for libLLVM alone, in each process, and save half
 //   of a cold lookup: rows on demand and a cache it is.
-// - The rules of Debian's libraries fit a row, but for one stretch in a hundred of libcrypto and
-//   one in 200 of ld.so; those are stepped by the rules themselves.
+// - Of 7.5 million stretches of rules in 591 libraries, all are read as elfutils reads them, but
+//   for 8 in libgcrypt that elfutils refuses. They fit a row, but for one in a hundred of
+//   libcrypto's and one in 200 of ld.so's; those are stepped by the rules themselves.
 // - Rules are wrong in places: glibc's arithmetic on long numbers pushes registers and does not say
 //   so, gcc misplaces the saved rbp in two instructions of realigned frames, libgcc writes over its
 //   own frame before an exception lands. The first two are put right, the last is cut short.
