@@ -45,7 +45,6 @@ struct recorder {
     bool program_ended;
     int status;
     uint64_t cpu_kernel_ns;
-    bool written;
 };
 
 static void recorder_done(struct recorder *recorder)
@@ -231,6 +230,7 @@ static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
         if (alive.fd >= 0 && !recorder->collected.processes[i].ended && poll(&alive, 1, 0) == 0)
             ++*ret_left_running;
     }
+    recorder->launch.keep_library = *ret_left_running > 0;
     hone_reader_all_dead(recorder->reader);
     r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
     return r ? r : hone_collect_finish(&recorder->collected);
@@ -263,14 +263,19 @@ static int write_recording(struct recorder *recorder, struct hone_error *err)
     r = hone_recording_profile(&recording, &profile, err);
     if (r)
         return r;
+    r = hone_recording_directory(&recorder->options, recorder->argv[0], recorder->directory,
+                                 sizeof recorder->directory, err);
+    if (r)
+        return r;
     char path[PATH_MAX + 16];
     (void)snprintf(path, sizeof path, "%s/cpu.prof", recorder->directory);
     r = hone_profile_write(profile, path, err);
     if (!r)
         r = hone_recording_session(&recording, recorder->directory, err);
-    if (r)
+    if (r) {
+        (void)rmdir(recorder->directory); // when nothing could be written into it
         return r;
-    recorder->written = true;
+    }
     if (recorder->options.finished)
         recorder->options.finished(recorder->options.context, recorder->directory, profile);
     return 0;
@@ -396,12 +401,6 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     int r = hone_target_check(argv[0], path, sizeof path, err);
     if (r)
         return as_outcome(r);
-    r = hone_recording_directory(&recorder.options, argv[0], recorder.directory,
-                                 sizeof recorder.directory, err);
-    if (r)
-        return r;
-    r = run(&recorder, ret, err);
-    if (!recorder.written)
-        (void)rmdir(recorder.directory); // empty: nothing was recorded
-    return r;
+    r = hone_recording_directory_check(&recorder.options, err);
+    return r ? r : run(&recorder, ret, err);
 }

@@ -1,6 +1,7 @@
 #include "capture/launch.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "capture/target.h"
 
 #include <dirent.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -114,6 +116,42 @@ static int find_library(char *ret, size_t size, struct hone_error *err)
     return -ENOENT;
 }
 
+static bool readable_by_all(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) || !(st.st_mode & S_IROTH))
+        return false;
+    char folder[PATH_MAX];
+    (void)snprintf(folder, sizeof folder, "%s", path);
+    for (char *slash; (slash = strrchr(folder, '/')) && slash > folder;) {
+        *slash = '\0';
+        if (stat(folder, &st) || !(st.st_mode & S_IXOTH))
+            return false;
+    }
+    return true;
+}
+
+// Puts a copy into the session's folder, if programs can be run from there.
+static int copy_library(struct hone_launch *launch)
+{
+    struct statvfs fs;
+    char copy[PATH_MAX];
+    (void)snprintf(copy, sizeof copy, "%.*s/libhone.so", (int)sizeof copy - 16, launch->folder);
+    if (statvfs(launch->folder, &fs) || (fs.f_flag & ST_NOEXEC))
+        return 0;
+    struct hone_file_map bytes;
+    int r = hone_file_map(launch->library, &bytes, NULL);
+    if (r)
+        return r;
+    r = hone_file_write(copy, bytes.at, bytes.len, NULL);
+    hone_file_unmap(&bytes);
+    if (!r && chmod(copy, 0755))
+        r = -errno;
+    if (!r)
+        memcpy(launch->library, copy, sizeof copy);
+    return r;
+}
+
 int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                         const struct hone_session_config *config, struct hone_error *err)
 {
@@ -135,16 +173,15 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
         hone_error_hint(err, "free some 5 MB there, or name another place in $TMPDIR");
         return r;
     }
-    // The loader splits its list at spaces and colons; a link has none.
-    if (strpbrk(launch->library, " :\t\n")) {
-        char link[PATH_MAX];
-        (void)snprintf(link, sizeof link, "%.*s/libhone.so", (int)sizeof link - 16, launch->folder);
-        if (symlink(launch->library, link)) {
-            r = hone_error_set(err, -errno, "cannot preload '%s'", launch->library);
+    // The loader splits its list at spaces and colons; and to a child that changes its user it
+    // complains on stderr about what that user cannot read.
+    if (strpbrk(launch->library, " :\t\n") || !readable_by_all(launch->library)) {
+        r = copy_library(launch);
+        if (r) {
+            (void)hone_error_set(err, r, "cannot preload '%s'", launch->library);
             hone_launch_done(launch);
             return r;
         }
-        memcpy(launch->library, link, sizeof link);
     }
     return 0;
 }
@@ -219,6 +256,11 @@ void hone_launch_done(struct hone_launch *launch)
         (void)close(hone_fd_take(&launch->pidfd));
     if (!launch->folder[0])
         return;
-    remove_folder(launch->folder);
+    // Programs that go on may start others, to which the loader would complain if it were gone; the
+    // next recording sweeps it away.
+    if (launch->keep_library)
+        (void)unlink(launch->file);
+    else
+        remove_folder(launch->folder);
     launch->folder[0] = '\0';
 }

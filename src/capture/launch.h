@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 // The session's file, in a folder that only its owner can list.
@@ -15,6 +16,7 @@ struct hone_launch {
     char folder[PATH_MAX];
     char file[PATH_MAX];
     char library[PATH_MAX];
+    bool keep_library; // a copy of it in the folder may still be needed
     pid_t pid;
     int pidfd;
 };

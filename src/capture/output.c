@@ -1,10 +1,12 @@
 #include "capture/output.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 void hone_recording_total(const struct hone_recording *recording, struct hone_recording_totals *ret)
 {
@@ -52,17 +54,44 @@ double hone_recording_rate(const struct hone_recording *recording,
     return seen_ns ? (double)totals->samples * 1e9 / (double)seen_ns : 0;
 }
 
-static int make_directory(const char *path, struct hone_error *err)
+static int cannot_create(const char *path, int r, struct hone_error *err)
 {
-    if (mkdir(path, 0777) == 0)
-        return 0;
-    int r = -errno;
     (void)hone_error_set(err, r, "cannot create '%s'", path);
     if (r == -EEXIST)
         hone_error_hint(err, "a recording never overwrites another; give a new name to -o");
     else
         hone_error_hint(err, "give a place that you can write to: -o DIR");
     return r;
+}
+
+static int make_directory(const char *path, struct hone_error *err)
+{
+    return mkdir(path, 0777) == 0 ? 0 : cannot_create(path, -errno, err);
+}
+
+int hone_recording_directory_check(const struct hone_capture_options *options,
+                                   struct hone_error *err)
+{
+    const char *path = options->directory ? options->directory : "profiles";
+    struct stat st;
+    if (lstat(path, &st) == 0 && options->directory)
+        return cannot_create(path, -EEXIST, err);
+    char parent[PATH_MAX];
+    if ((size_t)snprintf(parent, sizeof parent, "%s", path) >= sizeof parent)
+        return hone_error_set(err, -ENAMETOOLONG, "cannot create '%.80s…'", path);
+    if (options->directory || lstat(path, &st)) {
+        char *end = parent + strlen(parent);
+        while (end > parent + 1 && end[-1] == '/')
+            *--end = '\0';
+        char *slash = strrchr(parent, '/');
+        if (!slash)
+            (void)snprintf(parent, sizeof parent, ".");
+        else
+            slash[slash == parent] = '\0';
+    }
+    if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS))
+        return cannot_create(path, -errno, err);
+    return 0;
 }
 
 int hone_recording_directory(const struct hone_capture_options *options, const char *program,
@@ -73,11 +102,8 @@ int hone_recording_directory(const struct hone_capture_options *options, const c
             return hone_error_set(err, -ENAMETOOLONG, "cannot create '%.80s…'", options->directory);
         return make_directory(ret, err);
     }
-    if (mkdir("profiles", 0777) && errno != EEXIST) {
-        int r = hone_error_set(err, -errno, "cannot create 'profiles' in this folder");
-        hone_error_hint(err, "give a place that you can write to: -o DIR");
-        return r;
-    }
+    if (mkdir("profiles", 0777) && errno != EEXIST)
+        return cannot_create("profiles", -errno, err);
     const char *slash = strrchr(program, '/');
     time_t now = time(NULL);
     struct tm local;
@@ -92,7 +118,7 @@ int hone_recording_directory(const struct hone_capture_options *options, const c
         if ((size_t)snprintf(ret, size, "profiles/%.200s_%s%s", slash ? slash + 1 : program, when,
                              suffix) >= size)
             return hone_error_set(err, -ENAMETOOLONG, "cannot create '%.80s…'", ret);
-        r = make_directory(ret, err);
+        r = mkdir(ret, 0777) ? -errno : 0;
     }
-    return r;
+    return r ? cannot_create(ret, r, err) : 0;
 }

@@ -51,6 +51,11 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
 // Adds the comments that the profile carries: engine, rates, losses, what was not covered.
 void hone_recording_comment(const struct hone_recording *recording, struct hone_profile *profile);
 
+// Whether the recording's folder can be created, before the program runs for nothing. Nothing is
+// created yet: the program may look at the folder that it runs in.
+int hone_recording_directory_check(const struct hone_capture_options *options,
+                                   struct hone_error *err);
+
 // Creates options->directory, or profiles/<program>_<date>_<time>; never one that exists. Writes
 // its path (of size bytes).
 int hone_recording_directory(const struct hone_capture_options *options, const char *program,

@@ -14,7 +14,6 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
 
 struct record_options {
@@ -113,11 +112,12 @@ static const struct hone_example examples[] = {
 
 // --- progress ------------------------------------------------------------------------------------
 
-// A program that has put the terminal into a mode of its own (an editor) draws on it itself.
+// The program may be talking on the terminal: only when it neither reads from one nor prints to
+// one is the line ours. Nor do we write from the background.
 static bool terminal_is_free(void)
 {
-    struct termios modes;
-    return tcgetattr(STDERR_FILENO, &modes) == 0 && (modes.c_lflag & ICANON);
+    return isatty(STDERR_FILENO) && !isatty(STDIN_FILENO) && !isatty(STDOUT_FILENO) &&
+           tcgetpgrp(STDERR_FILENO) == getpgrp();
 }
 
 static void erase_line(void)
@@ -156,7 +156,7 @@ static unsigned terminal_width(void)
 static void on_finished(void *context, const char *directory, const struct hone_profile *profile)
 {
     const struct record_options *record = context;
-    if (isatty(STDERR_FILENO) && terminal_is_free())
+    if (terminal_is_free())
         erase_line();
     if (record->quiet)
         return;
@@ -188,7 +188,7 @@ static int end_as_program(int status)
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     struct record_options record = *(const struct record_options *)parsed;
-    bool terminal = isatty(STDERR_FILENO) && !record.quiet;
+    bool terminal = terminal_is_free() && !record.quiet;
     const struct hone_capture_options capture = {
         .size = sizeof capture,
         .cpu_hz = (uint64_t)record.rate_hz,

@@ -9,9 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
+// Least harm first. A signal of perf_signal can end a wait such as poll() early (EINTR), and that
+// often; those of the others come only while a thread computes.
 static const struct hone_engine_kind *const best_first[] = {
-    &hone_engine_perf_trap,    &hone_engine_perf_signal,   &hone_engine_perf_trap_user,
-    &hone_engine_thread_timer, &hone_engine_process_timer,
+    &hone_engine_perf_trap,
+    &hone_engine_perf_trap_user,
+    &hone_engine_thread_timer,
+    &hone_engine_process_timer,
 };
 
 static const struct hone_engine_kind *const all[] = {
@@ -36,6 +40,8 @@ static const char *errno_word(int r)
         return "no descriptor is free";
     case EAGAIN:
         return "the limit of pending signals or timers is reached";
+    case EBUSY:
+        return "a debugger is attached";
     case ENODEV:
         return "needs libhone.so, not libhone.a";
     default:
@@ -82,8 +88,9 @@ int hone_engine_start(enum hone_engine wanted, char *reason, size_t size)
         }
         return r;
     }
+    bool traced = hone_is_traced();
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(best_first); i++) {
-        r = try_engine(best_first[i]);
+        r = traced && best_first[i]->signal == SIGTRAP ? -EBUSY : try_engine(best_first[i]);
         if (!r)
             return 0;
         add_reason(reason, size, hone_engine_name(best_first[i]->id), r);

@@ -2,6 +2,8 @@
 // So sampling pauses, and goes on when the exec fails. In a vfork child, which borrows our memory,
 // nothing is paused: it has no event of its own, and the parent's must go on.
 //
+// (Its loader would also complain of a libhone.so that it cannot reach, so then it is not named.)
+//
 // The program's path is written down, so that the reader can tell that a process became something
 // that cannot be profiled (a static program) instead of having gone silent.
 #include "probe/probe.h"
@@ -11,6 +13,7 @@
 
 #include <alloca.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <unistd.h>
@@ -56,8 +59,73 @@ static int after_exec(bool paused, int result)
     return result;
 }
 
+// Where our library cannot be found any more (in another root, as another user), the loader would
+// complain of it on the new program's stderr: then it goes without us. The first preload is ours.
+static bool library_is_lost(const char *preload)
+{
+    char path[HONE_PROCESS_PATH];
+    size_t len = strcspn(preload, ": ");
+    if (len >= sizeof path || len < sizeof "/libhone.so" - 1 ||
+        memcmp(preload + len - (sizeof "/libhone.so" - 1), "/libhone.so",
+               sizeof "/libhone.so" - 1) != 0)
+        return false;
+    memcpy(path, preload, len);
+    path[len] = '\0';
+    return hone_syscall3(SYS_faccessat, AT_FDCWD, path, R_OK) < 0;
+}
+
+enum { PRELOAD_NAME = sizeof "LD_PRELOAD=" - 1 };
+
+// The place in the environment of a preload list that begins with a lost library; -1: none.
+static long find_lost(char *const envp[])
+{
+    if (!hone_probe.writer.process || !envp)
+        return -1;
+    for (long i = 0; envp[i]; i++)
+        if (strncmp(envp[i], "LD_PRELOAD=", PRELOAD_NAME) == 0)
+            return library_is_lost(envp[i] + PRELOAD_NAME) ? i : -1;
+    return -1;
+}
+
+// A copy of the environment without it, in room of the caller's: as many words, and the text.
+static char *const *without_lost(char *const envp[], long lost, char **words, char *text)
+{
+    const char *list = envp[lost] + PRELOAD_NAME;
+    const char *rest = list + strcspn(list, ": ");
+    rest += strspn(rest, ": ");
+    long to = 0;
+    for (long i = 0; envp[i]; i++) {
+        if (i != lost)
+            words[to++] = envp[i];
+        else if (*rest)
+            words[to++] = strcat(strcpy(text, "LD_PRELOAD="), rest);
+    }
+    words[to] = NULL;
+    return words;
+}
+
+static size_t count_words(char *const envp[])
+{
+    size_t count = 0;
+    while (envp[count])
+        count++;
+    return count;
+}
+
+// On the caller's stack, for this may run in a vfork child.
+#define DROP_LOST_LIBRARY(envp)                                                                    \
+    do {                                                                                           \
+        long lost = find_lost(envp);                                                               \
+        if (HONE_UNLIKELY(lost >= 0)) {                                                            \
+            char **words = alloca((count_words(envp) + 1) * sizeof *words);                        \
+            char *text = alloca(strlen((envp)[lost]) + 1);                                         \
+            (envp) = without_lost(envp, lost, words, text);                                        \
+        }                                                                                          \
+    } while (0)
+
 HONE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
+    DROP_LOST_LIBRARY(envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execve(path, argv, envp));
 }
@@ -69,6 +137,7 @@ HONE_EXPORT int execv(const char *path, char *const argv[])
 
 HONE_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
+    DROP_LOST_LIBRARY(envp);
     bool paused = before_exec(file);
     return after_exec(paused, hone_real()->execvpe(file, argv, envp));
 }
@@ -80,6 +149,7 @@ HONE_EXPORT int execvp(const char *file, char *const argv[])
 
 HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
+    DROP_LOST_LIBRARY(envp);
     bool paused = before_exec("(a descriptor)");
     return after_exec(paused, hone_real()->fexecve(fd, argv, envp));
 }
@@ -87,6 +157,7 @@ HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[],
                          int flags)
 {
+    DROP_LOST_LIBRARY(envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execveat(fd, path, argv, envp, flags));
 }

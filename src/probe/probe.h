@@ -12,6 +12,7 @@
 //   stacks.c    stacks seen before                 descriptors.c   ours among the program's
 //   module.c    which modules are mapped where     hooks_*.c       calls of the program that we
 //   thread.c    threads come and go                                must know of
+//   surroundings.c   Go, Valgrind, debuggers      arch/            other stacks
 #ifndef HONE_PROBE_PROBE_H
 #define HONE_PROBE_PROBE_H
 
@@ -68,6 +69,15 @@ HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, uint64_t routine);
 // The calling thread ends, or its process does: what it used since its last sample is not lost.
 HONE_SIGSAFE void hone_thread_leave(struct hone_thread *self);
 
+// --- arch/ ---------------------------------------------------------------------------------------
+
+// Whether Valgrind interprets us, asked as its client requests are: by an instruction sequence that
+// does nothing elsewhere.
+bool hone_under_valgrind(void);
+
+// Calls function(argument) on another stack, whose end is `high` (aligned to 16).
+HONE_SIGSAFE void hone_call_on_stack(void (*function)(void *), void *argument, void *high);
+
 // --- sample.c ------------------------------------------------------------------------------------
 
 // Records where the thread was interrupted. Called by the engines' handlers.
@@ -88,6 +98,13 @@ HONE_SIGSAFE uint32_t hone_stack_id(const uint64_t *addresses, uint32_t count,
 HONE_SIGSAFE void hone_modules_emit(void);
 // A forked child describes all of them again.
 void hone_modules_emit_anew(void);
+
+// --- surroundings.c ------------------------------------------------------------------------------
+
+// Why this program must not be sampled at all, shorter than HONE_PROCESS_REASON; NULL: it may.
+const char *hone_sampling_forbidden(void);
+// A debugger is attached: it takes every SIGTRAP for its own.
+bool hone_is_traced(void);
 
 // --- engine.c ------------------------------------------------------------------------------------
 

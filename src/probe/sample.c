@@ -1,8 +1,9 @@
 // One CPU sample: in the handler, on whatever stack the program left us, in a few microseconds.
 //
-// The frames go into one of a few static work areas, for a handler's stack may be tiny. An area is
-// taken by setting its bit; when all are taken (more handlers at once than areas, so more than that
-// many threads stopped in the middle of a handler) the sample is dropped and counted.
+// The work is done on the stack of one of a few static work areas, and the frames go there too: the
+// program's stack, or its alternate one, may be tiny. An area is taken by setting its bit; when all
+// are taken (more handlers at once than areas, so more than that many threads stopped in the middle
+// of a handler) the sample is dropped and counted.
 #include "probe/probe.h"
 
 #include "core/clock.h"
@@ -12,6 +13,7 @@
 
 enum {
     AREAS = 32,
+    AREA_STACK_BYTES = 32 * 1024, // a walk takes 2 KiB, one that adopts a module 12
     PAGE = 4096,
     // How far below its thread pointer a thread's stack is looked at page by page. Deeper stacks
     // are read with a probe per page by the walker itself.
@@ -21,25 +23,30 @@ enum {
     MAIN_STACK_BYTES = 64 << 20,
 };
 
-static uint64_t areas[AREAS][HONE_STACK_MAX];
+struct area {
+    alignas(64) unsigned char stack[AREA_STACK_BYTES];
+    uint64_t addresses[HONE_STACK_MAX];
+    const void *ucontext;
+};
+
+static struct area areas[AREAS];
 static _Atomic uint32_t areas_taken;
 
-static uint64_t *area_take(void)
+static struct area *area_take(void)
 {
     uint32_t taken = atomic_load_explicit(&areas_taken, memory_order_relaxed);
     while (~taken) {
         uint32_t bit = (uint32_t)__builtin_ctz(~taken);
         if (atomic_compare_exchange_weak_explicit(&areas_taken, &taken, taken | 1u << bit,
                                                   memory_order_acquire, memory_order_relaxed))
-            return areas[bit];
+            return &areas[bit];
     }
     return NULL;
 }
 
-static void area_give_back(const uint64_t *area)
+static void area_give_back(const struct area *area)
 {
-    uint32_t bit = (uint32_t)((area - areas[0]) / HONE_STACK_MAX);
-    atomic_fetch_and_explicit(&areas_taken, ~(1u << bit), memory_order_release);
+    atomic_fetch_and_explicit(&areas_taken, ~(1u << (area - areas)), memory_order_release);
 }
 
 void hone_sample_after_fork(void)
@@ -91,18 +98,16 @@ static uint64_t weigh(struct hone_thread *self)
     return since;
 }
 
-void hone_sample_cpu(const void *ucontext)
+// On the area's own stack.
+static void take_sample(void *argument)
 {
+    struct area *area = argument;
     struct hone_thread *self = hone_thread_self();
     struct hone_process_counters *counters = hone_counters();
-    uint64_t *addresses = area_take();
-    if (!addresses) {
-        hone_count(&counters->lost_busy, 1);
-        return;
-    }
+    uint64_t *addresses = area->addresses;
     hone_thread_meet(self, 0);
     struct hone_registers registers;
-    hone_registers_from_ucontext(&registers, ucontext);
+    hone_registers_from_ucontext(&registers, area->ucontext);
     struct hone_stack stack;
     bool known = own_stack(self, registers.r[HONE_REGISTER_SP], &stack);
     struct hone_walk walk;
@@ -110,7 +115,6 @@ void hone_sample_cpu(const void *ucontext)
                            hone_probe.stack_max, &walk);
     hone_modules_emit();
     uint32_t id = hone_stack_id(addresses, walk.count, (enum hone_stack_end)walk.end);
-    area_give_back(addresses);
 
     hone_count(&counters->frames, walk.count);
     if (walk.misses)
@@ -133,4 +137,16 @@ void hone_sample_cpu(const void *ucontext)
     record->stack = id;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
+}
+
+void hone_sample_cpu(const void *ucontext)
+{
+    struct area *area = area_take();
+    if (!area) {
+        hone_count(&hone_counters()->lost_busy, 1);
+        return;
+    }
+    area->ucontext = ucontext;
+    hone_call_on_stack(take_sample, area, area->stack + sizeof area->stack);
+    area_give_back(area);
 }

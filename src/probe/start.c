@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,45 +56,12 @@ static void describe_program(struct hone_process *process)
     process->path[len > 0 ? len : 0] = '\0';
 }
 
-// A Go runtime takes every signal for itself by system calls that no hook sees, and ends the
-// program at one that it does not know. Its linker leaves a note of the name "Go".
-static bool has_go_note(const ElfW(Phdr) * note, uint64_t bias)
-{
-    const unsigned char *at = (const unsigned char *)(uintptr_t)(bias + note->p_vaddr);
-    const unsigned char *end = at + note->p_memsz;
-    while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
-        const ElfW(Nhdr) *header = (const void *)at;
-        size_t name = ((size_t)header->n_namesz + 3) & ~(size_t)3;
-        size_t rest = ((size_t)header->n_descsz + 3) & ~(size_t)3;
-        at += sizeof *header;
-        if (name > (size_t)(end - at) || rest > (size_t)(end - at) - name)
-            return false;
-        if (header->n_namesz == 4 && memcmp(at, "Go\0", 4) == 0)
-            return true;
-        at += name + rest;
-    }
-    return false;
-}
-
-static bool has_go_runtime(void)
-{
-    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
-    size_t count = getauxval(AT_PHNUM);
-    uint64_t bias = 0;
-    for (size_t i = 0; headers && i < count; i++)
-        if (headers[i].p_type == PT_PHDR)
-            bias = (uint64_t)(uintptr_t)headers - headers[i].p_vaddr;
-    for (size_t i = 0; headers && i < count; i++)
-        if (headers[i].p_type == PT_NOTE && has_go_note(&headers[i], bias))
-            return true;
-    return false;
-}
-
 static void begin_process(uint32_t parent_pid, bool forked)
 {
     struct hone_writer *writer = &hone_probe.writer;
     hone_probe.pid = (uint32_t)hone_syscall0(SYS_getpid);
     hone_probe.engine = NULL;
+    hone_probe.engine_id = HONE_ENGINE_NONE;
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns()))
         return; // counted in the session's header
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
@@ -107,13 +73,12 @@ static void begin_process(uint32_t parent_pid, bool forked)
     describe_program(process);
     hone_thread_meet(hone_thread_self(), 0);
     hone_modules_emit_anew();
-    if (has_go_runtime()) {
-        static const char reason[] = "a Go runtime handles every signal itself";
-        memcpy(process->reason, reason, sizeof reason);
-    } else {
+    const char *forbidden = hone_sampling_forbidden();
+    if (forbidden)
+        memcpy(process->reason, forbidden, strlen(forbidden) + 1);
+    else
         (void)hone_engine_start(writer->header->config.cpu_engine, process->reason,
                                 sizeof process->reason);
-    }
     process->engine = hone_probe.engine_id;
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
 }
@@ -155,7 +120,8 @@ static void start(const char *path)
     }
     // The program's name lies at the very end of the first thread's stack.
     hone_probe.main_stack_high = getauxval(AT_EXECFN) & ~(uint64_t)7;
-    hone_modules_refresh(&hone_probe_modules);
+    if (!hone_sampling_forbidden())
+        hone_modules_refresh(&hone_probe_modules);
     hone_unwind_init(&hone_probe.unwinder, &hone_probe_modules, row_cache, sizeof row_cache);
     // What this thread used before us was not sampled: its first sample does not stand for it.
     hone_thread_self()->last_cpu_ns = hone_thread_cpu_ns();
