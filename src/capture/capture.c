@@ -73,7 +73,7 @@ static int watch(struct recorder *recorder, int fd, uint32_t what)
 }
 
 // Processes that the last poll found get a descriptor that tells of their death. One that is dead
-// already, or that cannot be watched, is read to its end at once.
+// already is read to its end at once, one that cannot be watched at the end of the recording.
 static int watch_new(struct recorder *recorder)
 {
     uint32_t count = recorder->collected.process_count;
@@ -88,17 +88,21 @@ static int watch_new(struct recorder *recorder)
     for (; recorder->watched < count; recorder->watched++) {
         uint32_t i = recorder->watched;
         const struct hone_collected_process *process = &recorder->collected.processes[i];
-        recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
-        if (recorder->pidfds[i] < 0 || watch(recorder, recorder->pidfds[i], i)) {
-            if (recorder->pidfds[i] >= 0)
-                (void)close(hone_fd_take(&recorder->pidfds[i]));
+        recorder->pidfds[i] = -1;
+        // In another pid namespace its number says nothing here: it is read until the end.
+        if (hone_collect_same_pids(&recorder->collected, process))
+            recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
+        if (recorder->pidfds[i] >= 0 && watch(recorder, recorder->pidfds[i], i))
+            (void)close(hone_fd_take(&recorder->pidfds[i]));
+        else if (recorder->pidfds[i] < 0 && errno == ESRCH &&
+                 hone_collect_same_pids(&recorder->collected, process))
             hone_reader_dead(recorder->reader, process->number);
-        }
         // A process that became another program: what it was before is over, and since the new
         // program reports, nothing is missing.
         for (uint32_t before = i; before-- > 0;) {
             struct hone_collected_process *other = &recorder->collected.processes[before];
-            if (other->pid != process->pid)
+            if (other->pid != process->pid ||
+                other->facts.pid_namespace != process->facts.pid_namespace)
                 continue;
             other->became[0] = '\0';
             hone_reader_dead(recorder->reader, other->number);
@@ -365,6 +369,8 @@ static int run(struct recorder *recorder, struct hone_capture_result *ret, struc
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
     int r = prepare(recorder, &signals, err);
+    // A limit of file sizes shall be an error of ours, not our end.
+    recorder->launch.file_size_signal = signal(SIGXFSZ, SIG_IGN);
     if (!r)
         r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
     if (r)

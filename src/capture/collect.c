@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 // What is known of a process only while it lives.
 struct live {
@@ -69,9 +70,18 @@ int hone_collect_init(struct hone_collected *collected)
         hone_collect_done(collected);
         return -ENOMEM;
     }
+    struct stat st;
+    if (stat("/proc/self/ns/pid", &st) == 0)
+        collected->pid_namespace = st.st_ino;
     collected->modules[HONE_NO_MODULE].path = "";
     collected->module_count = 1;
     return 0;
+}
+
+bool hone_collect_same_pids(const struct hone_collected *collected,
+                            const struct hone_collected_process *process)
+{
+    return process->facts.pid_namespace == collected->pid_namespace;
 }
 
 static void live_done(struct live *live)
@@ -146,6 +156,8 @@ static void on_process_end(void *context, uint32_t number, const struct hone_pro
         return;
     collected->processes[live->process].facts = *facts;
     collected->processes[live->process].ended = true;
+    if (facts->state != HONE_PROCESS_EXECED) // the exec failed
+        collected->processes[live->process].became[0] = '\0';
     live_done(live);
 }
 
@@ -408,7 +420,9 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
     *thread =
         (struct hone_collected_thread){.process = live->process, .tid = (uint32_t)record->tid};
-    read_thread_name(collected->processes[live->process].pid, thread->tid, thread->name);
+    const struct hone_collected_process *process = &collected->processes[live->process];
+    if (hone_collect_same_pids(collected, process))
+        read_thread_name(process->pid, thread->tid, thread->name);
     live->threads[index] = collected->thread_count;
     if (record->routine)
         thread->routine = intern_place(collected, live, record->routine) + 1;

@@ -78,6 +78,7 @@ struct hone_collected {
     struct hone_collected_sample *samples;
     uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
         sample_count;
+    uint64_t pid_namespace;     // ours: what pids mean here; 0: unknown
     uint64_t first_ns, last_ns; // of samples, monotonic
     uint64_t unknown_stacks;    // samples whose stack never arrived
     uint64_t never_sampled_ns;  // CPU time of threads that ended before their first sample
@@ -88,6 +89,11 @@ struct hone_collected {
 
 // Returns 0 or -ENOMEM.
 int hone_collect_init(struct hone_collected *collected);
+
+// Whether the process's pid and tids mean something to us: not in another pid namespace, such as a
+// container's.
+bool hone_collect_same_pids(const struct hone_collected *collected,
+                            const struct hone_collected_process *process);
 void hone_collect_done(struct hone_collected *collected);
 
 // For hone_reader_poll(), with the struct hone_collected as context.

@@ -8,9 +8,11 @@
 #include "profile/profile.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 __attribute__((format(printf, 2, 3))) static void comment(struct hone_profile *profile,
                                                           const char *format, ...)
@@ -23,8 +25,17 @@ __attribute__((format(printf, 2, 3))) static void comment(struct hone_profile *p
     hone_profile_add_comment(profile, text);
 }
 
-// CPU time beyond this many periods without one sample was not used where we look.
-enum { UNSEEN_PERIODS = 20 };
+enum {
+    // CPU time beyond this many periods without one sample was not used where we look.
+    UNSEEN_PERIODS = 20,
+    // The kernel's count and ours may differ by this much: ends of processes are not sampled.
+    UNSEEN_PERCENT = 10,
+};
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "es";
+}
 
 static double percent(uint64_t part, uint64_t whole)
 {
@@ -48,9 +59,11 @@ static void comment_on_stacks(struct hone_profile *profile, const struct hone_re
     uint64_t cut = 0;
     for (int end = 1; end < HONE_STACK_ENDS; end++)
         cut += totals->truncated[end];
-    comment(
-        profile, "# stacks: %.2f%% of the sampled CPU time in complete ones, %" PRIu64 " truncated",
-        100 - percent(totals->truncated_cpu_ns, hone_recording_sampled_ns(recording, totals)), cut);
+    double complete =
+        100 - percent(totals->truncated_cpu_ns, hone_recording_sampled_ns(recording, totals));
+    comment(profile,
+            "%sstacks: %.2f%% of the sampled CPU time in complete ones, %" PRIu64 " truncated",
+            complete < 99 ? "" : "# ", complete, cut);
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
             comment(profile, "# stacks truncated: %" PRIu64 ", %s", totals->truncated[end],
@@ -87,18 +100,46 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
                 recording->processes_refused);
 }
 
+// How many processes have the same engine and reason as this one; 0 when an earlier one has.
+static uint32_t count_same_reason(const struct hone_collected *collected, uint32_t i)
+{
+    const struct hone_process_facts *facts = &collected->processes[i].facts;
+    uint32_t count = 0;
+    for (uint32_t other = 0; other < collected->process_count; other++) {
+        const struct hone_process_facts *theirs = &collected->processes[other].facts;
+        if (theirs->engine != facts->engine || strcmp(theirs->reason, facts->reason) != 0)
+            continue;
+        if (other < i)
+            return 0;
+        count++;
+    }
+    return count;
+}
+
+// A period that ends where our handler is not set any more ends the program.
+static void comment_on_trap(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    if (recording->status == -1 || !WIFSIGNALED(recording->status) ||
+        WTERMSIG(recording->status) != SIGTRAP)
+        return;
+    comment(profile, "the program was ended by SIGTRAP, the signal that samples it: perhaps it "
+                     "took the signal for itself by a system call; try --engine thread-timer");
+}
+
 static void comment_on_processes(struct hone_profile *profile,
                                  const struct hone_recording *recording)
 {
     const struct hone_collected *collected = recording->collected;
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_collected_process *process = &collected->processes[i];
-        if (process->facts.engine == HONE_ENGINE_NONE)
-            comment(profile, "not covered: process %u %s: %s", process->pid, process->name,
+        uint32_t same = count_same_reason(collected, i);
+        if (same && process->facts.engine == HONE_ENGINE_NONE)
+            comment(profile, "not covered: %u process%s such as %u %s: %s", same, plural(same),
+                    process->pid, process->name,
                     process->facts.reason[0] ? process->facts.reason : "it ended while starting");
-        else if (process->facts.reason[0])
-            comment(profile, "process %u %s: %s", process->pid, process->name,
-                    process->facts.reason);
+        else if (same && process->facts.reason[0])
+            comment(profile, "# %u process%s such as %u %s: %s", same, plural(same), process->pid,
+                    process->name, process->facts.reason);
         if (process->became[0])
             comment(profile,
                     "not covered: process %u became %s, which did not load libhone.so (static, "
@@ -106,7 +147,9 @@ static void comment_on_processes(struct hone_profile *profile,
                     process->pid, process->became);
     }
     if (recording->left_running)
-        comment(profile, "recording ended while %u processes went on", recording->left_running);
+        comment(profile, "recording ended while %u process%s went on%s", recording->left_running,
+                plural(recording->left_running),
+                recording->stopped_early ? "" : "; run a daemon in the foreground to record it");
 }
 
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,
@@ -114,8 +157,8 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
 {
     for (int engine = 1; engine < HONE_ENGINES; engine++)
         if (totals->engines[engine])
-            comment(profile, "# engine: %s, %u processes%s", hone_engine_name(engine),
-                    totals->engines[engine],
+            comment(profile, "# engine: %s, %u process%s%s", hone_engine_name(engine),
+                    totals->engines[engine], plural(totals->engines[engine]),
                     engine == HONE_ENGINE_PERF_TRAP_USER || engine == HONE_ENGINE_PERF_SIGNAL_USER
                         ? "; time in the kernel is charged to the next sample in user code"
                         : "");
@@ -125,10 +168,22 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
     if (recording->collected->never_sampled_ns)
         comment(profile, "# never sampled: %.3f s in threads that ended before their first sample",
                 (double)recording->collected->never_sampled_ns / 1e9);
-    if (recording->cpu_kernel_ns)
-        comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count (%.1f%%)", seconds,
-                (double)recording->cpu_kernel_ns / 1e9,
-                percent(totals->cpu_ns, recording->cpu_kernel_ns));
+    uint64_t kernel_ns = recording->cpu_kernel_ns;
+    if (totals->samples && kernel_ns > totals->cpu_ns &&
+        kernel_ns - totals->cpu_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz &&
+        percent(kernel_ns - totals->cpu_ns, kernel_ns) > UNSEEN_PERCENT)
+        comment(profile,
+                "not covered: %.3f s of CPU time that the kernel counts, in programs that did not "
+                "load libhone.so (static, setuid, emptied environment) or in threads that keep "
+                "its signal out",
+                (double)(kernel_ns - totals->cpu_ns) / 1e9);
+    if (kernel_ns)
+        comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
+                (double)kernel_ns / 1e9,
+                totals->cpu_ns > kernel_ns + kernel_ns / 50
+                    ? ", which lacks children that nobody waited for"
+                    : "",
+                percent(totals->cpu_ns, kernel_ns));
     if (recording->collected->before_ns)
         comment(profile, "# never sampled: %.3f s in exec and loader, before programs start",
                 (double)recording->collected->before_ns / 1e9);
@@ -147,9 +202,11 @@ static void comment_on_emptiness(struct hone_profile *profile,
         comment(profile, "empty: no process could be sampled");
     else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
         comment(profile,
-                "empty: %.3f s of CPU time were used by programs that did not load libhone.so "
-                "(static, setuid or an emptied environment)",
+                "empty: %.3f s of CPU time were used, by programs that did not load libhone.so "
+                "(static, setuid, emptied environment) or in threads that keep its signal out",
                 (double)recording->cpu_kernel_ns / 1e9);
+    else if (recording->left_running)
+        comment(profile, "empty: the program went on in the background; run it in the foreground");
     else
         comment(profile,
                 "empty: the program used less CPU time than one period of %.3f ms; run it longer, "
@@ -165,6 +222,7 @@ void hone_recording_comment(const struct hone_recording *recording, struct hone_
     for (char *const *argument = recording->argv; *argument; argument++)
         hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
     comment(profile, "# command: %.400s", command.at ? command.at : "");
+    comment_on_trap(profile, recording);
     comment_on_emptiness(profile, recording, &totals);
     comment_on_rates(profile, recording, &totals);
     comment_on_stacks(profile, recording, &totals);

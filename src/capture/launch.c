@@ -164,6 +164,8 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                                  "/var/tmp"};
     for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
         r = make_in(roots[i], launch, chunk_count, config);
+        for (uint32_t less = chunk_count / 2; r == -ENOMEM && less >= 64; less /= 2)
+            r = make_in(roots[i], launch, less, config); // a limit of address space
         if (!r)
             break;
     }
@@ -207,6 +209,7 @@ __attribute__((noreturn)) static void become(const struct hone_launch *launch, c
 {
     int r = set_environment(launch);
     if (!r) {
+        (void)signal(SIGXFSZ, launch->file_size_signal);
         (void)sigprocmask(SIG_SETMASK, mask, NULL);
         (void)execvp(argv[0], argv);
         r = -errno;

@@ -16,7 +16,8 @@ struct hone_launch {
     char folder[PATH_MAX];
     char file[PATH_MAX];
     char library[PATH_MAX];
-    bool keep_library; // a copy of it in the folder may still be needed
+    void (*file_size_signal)(int); // what the program finds set for SIGXFSZ, which we ignore
+    bool keep_library;             // a copy of it in the folder may still be needed
     pid_t pid;
     int pidfd;
 };

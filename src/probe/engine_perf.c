@@ -210,6 +210,8 @@ static int start_trap(const struct hone_engine_kind *kind)
         hone_count(&hone_counters()->threads_uncovered, others - THREADS_BEFORE);
     for (size_t i = 0; i < others && i < THREADS_BEFORE; i++) {
         int other = open_event(kind, tids[i], period_ns);
+        if (other == -ESRCH)
+            continue; // it has ended
         if (other < 0) {
             hone_count(&hone_counters()->threads_uncovered, 1);
             continue;

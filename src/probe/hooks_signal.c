@@ -61,8 +61,13 @@ static void take_default(int signal)
     (void)hone_real()->pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
+// The program believes that the calling thread blocks our signal.
+static __thread bool thread_blocks;
+
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
+    if (thread_blocks && info->si_code <= 0)
+        return; // it would have stayed pending
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     struct sigaction action = program.actions[which];
     if (action.sa_handler == SIG_IGN && info->si_code <= 0)
@@ -138,18 +143,112 @@ HONE_EXPORT handler_function *signal(int signal, handler_function *handler)
     return before.sa_handler;
 }
 
+// Older names of the same call. Their handlers are reset by the first signal (System V) or not
+// (BSD), which for a signal that is not ours libc itself sees to.
+
+handler_function *bsd_signal(int, handler_function *); // libc has it, its headers do not
+
+HONE_EXPORT handler_function *bsd_signal(int number, handler_function *handler)
+{
+    return HONE_LIKELY(!is_ours(number)) ? hone_real()->bsd_signal(number, handler)
+                                         : signal(number, handler);
+}
+
+HONE_EXPORT handler_function *ssignal(int number, handler_function *handler)
+{
+    return HONE_LIKELY(!is_ours(number)) ? hone_real()->ssignal(number, handler)
+                                         : signal(number, handler);
+}
+
+HONE_EXPORT handler_function *sysv_signal(int number, handler_function *handler)
+{
+    if (HONE_LIKELY(!is_ours(number)))
+        return hone_real()->sysv_signal(number, handler);
+    struct sigaction action = {.sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, before;
+    action.sa_handler = handler;
+    (void)swap_action(&action, &before);
+    return before.sa_handler;
+}
+
+HONE_EXPORT handler_function *__sysv_signal(int number, handler_function *handler)
+{
+    return sysv_signal(number, handler);
+}
+
+HONE_EXPORT handler_function *sigset(int number, handler_function *handler)
+{
+    if (HONE_LIKELY(!is_ours(number)))
+        return hone_real()->sigset(number, handler);
+    return handler == SIG_HOLD ? signal(number, SIG_IGN) : signal(number, handler);
+}
+
+HONE_EXPORT int sigignore(int number)
+{
+    if (HONE_LIKELY(!is_ours(number)))
+        return hone_real()->sigignore(number);
+    return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
+}
+
+HONE_EXPORT int sighold(int number)
+{
+    if (HONE_LIKELY(!is_ours(number)))
+        return hone_real()->sighold(number);
+    thread_blocks = true;
+    return 0;
+}
+
+HONE_EXPORT int sigrelse(int number)
+{
+    if (HONE_LIKELY(!is_ours(number)))
+        return hone_real()->sigrelse(number);
+    thread_blocks = false;
+    return 0;
+}
+
+// What the program changes in its mask of our signal happens in its belief only.
+static void believe(int how, const sigset_t *set)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!set || !ours)
+        return;
+    bool named = sigismember(set, ours) == 1;
+    if (how == SIG_SETMASK)
+        thread_blocks = named;
+    else if (named)
+        thread_blocks = how == SIG_BLOCK;
+}
+
+static void show_belief(sigset_t *before, bool blocked)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (before && ours && blocked)
+        (void)sigaddset(before, ours);
+}
+
 HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
-    return hone_real()->sigprocmask(how, how == SIG_UNBLOCK ? set : without_ours(set, &copy),
-                                    before);
+    const sigset_t *without = how == SIG_UNBLOCK ? set : without_ours(set, &copy);
+    bool blocked = thread_blocks;
+    int r = hone_real()->sigprocmask(how, without, before);
+    if (r == 0) {
+        believe(how, set);
+        show_belief(before, blocked);
+    }
+    return r;
 }
 
 HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
-    return hone_real()->pthread_sigmask(how, how == SIG_UNBLOCK ? set : without_ours(set, &copy),
-                                        before);
+    const sigset_t *without = how == SIG_UNBLOCK ? set : without_ours(set, &copy);
+    bool blocked = thread_blocks;
+    int r = hone_real()->pthread_sigmask(how, without, before);
+    if (r == 0) {
+        believe(how, set);
+        show_belief(before, blocked);
+    }
+    return r;
 }
 
 // Who waits for any signal would be handed ours, when a period ends inside the wait.

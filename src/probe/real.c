@@ -15,6 +15,13 @@ static void resolve(void)
     } functions[] = {
         {"sigaction", (void **)&real.sigaction},
         {"signal", (void **)&real.signal},
+        {"bsd_signal", (void **)&real.bsd_signal},
+        {"ssignal", (void **)&real.ssignal},
+        {"sysv_signal", (void **)&real.sysv_signal},
+        {"sigset", (void **)&real.sigset},
+        {"sigignore", (void **)&real.sigignore},
+        {"sighold", (void **)&real.sighold},
+        {"sigrelse", (void **)&real.sigrelse},
         {"sigprocmask", (void **)&real.sigprocmask},
         {"pthread_sigmask", (void **)&real.pthread_sigmask},
         {"sigwait", (void **)&real.sigwait},

@@ -10,6 +10,13 @@
 struct hone_real {
     int (*sigaction)(int, const struct sigaction *, struct sigaction *);
     void (*(*signal)(int, void (*)(int)))(int);
+    void (*(*bsd_signal)(int, void (*)(int)))(int);
+    void (*(*ssignal)(int, void (*)(int)))(int);
+    void (*(*sysv_signal)(int, void (*)(int)))(int);
+    void (*(*sigset)(int, void (*)(int)))(int);
+    int (*sigignore)(int);
+    int (*sighold)(int);
+    int (*sigrelse)(int);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
     int (*sigwait)(const sigset_t *, int *);

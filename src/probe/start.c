@@ -51,6 +51,9 @@ static int map_session(const char *path, struct hone_writer *ret)
 
 static void describe_program(struct hone_process *process)
 {
+    struct stat st;
+    if (stat("/proc/self/ns/pid", &st) == 0)
+        process->pid_namespace = st.st_ino;
     long len = hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", process->path,
                              sizeof process->path - 1);
     process->path[len > 0 ? len : 0] = '\0';
@@ -68,10 +71,9 @@ static void begin_process(uint32_t parent_pid, bool forked)
     struct hone_process *process = writer->process;
     process->forked = forked;
     process->period_ns = hone_probe.period_ns;
-    atomic_store_explicit(&process->cpu_before_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-                          memory_order_relaxed);
     describe_program(process);
-    hone_thread_meet(hone_thread_self(), 0);
+    struct hone_thread *self = hone_thread_self();
+    hone_thread_meet(self, 0);
     hone_modules_emit_anew();
     const char *forbidden = hone_sampling_forbidden();
     if (forbidden)
@@ -80,6 +82,12 @@ static void begin_process(uint32_t parent_pid, bool forked)
         (void)hone_engine_start(writer->header->config.cpu_engine, process->reason,
                                 sizeof process->reason);
     process->engine = hone_probe.engine_id;
+    // After arming, which may take the kernel some 10 ms when nobody else uses perf events: threads
+    // that were there before us run on meanwhile.
+    atomic_store_explicit(&process->cpu_before_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
+                          memory_order_relaxed);
+    if (!self->sampled)
+        self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
 }
 
@@ -123,8 +131,6 @@ static void start(const char *path)
     if (!hone_sampling_forbidden())
         hone_modules_refresh(&hone_probe_modules);
     hone_unwind_init(&hone_probe.unwinder, &hone_probe_modules, row_cache, sizeof row_cache);
-    // What this thread used before us was not sampled: its first sample does not stand for it.
-    hone_thread_self()->last_cpu_ns = hone_thread_cpu_ns();
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
     (void)pthread_atfork(NULL, NULL, after_fork_in_child);
 }

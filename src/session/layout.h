@@ -145,6 +145,7 @@ struct hone_process {
     uint32_t engine;     // enum hone_engine
     uint32_t forked;     // 1: by fork from a recorded process, 0: a program that was started
     uint64_t period_ns;
+    uint64_t pid_namespace;           // its inode: what pids mean; 0: unknown
     char path[HONE_PROCESS_PATH];     // of the program, NUL-terminated, cut when longer
     char reason[HONE_PROCESS_REASON]; // why not the best engine, or why none
 

@@ -117,6 +117,7 @@ static void copy_facts(const struct hone_process *process, struct hone_process_f
         .started_ns = process->started_ns,
         .forked = process->forked != 0,
         .period_ns = process->period_ns,
+        .pid_namespace = process->pid_namespace,
     };
     uint32_t engine = process->engine;
     ret->engine = engine < HONE_ENGINES ? engine : HONE_ENGINE_NONE;

@@ -33,6 +33,7 @@ struct hone_process_facts {
     bool forked;
     enum hone_process_state state;
     uint64_t period_ns;
+    uint64_t pid_namespace; // 0: unknown
     uint64_t cpu_before_ns;
     uint64_t cpu_total_ns; // 0: unknown
     char path[HONE_PROCESS_PATH];
