@@ -116,6 +116,17 @@ static uint32_t count_same_reason(const struct hone_collected *collected, uint32
     return count;
 }
 
+// The program that a process became has told of itself.
+static bool reports_later(const struct hone_collected *collected, uint32_t i)
+{
+    const struct hone_process_facts *facts = &collected->processes[i].facts;
+    for (uint32_t later = i + 1; later < collected->process_count; later++)
+        if (collected->processes[later].facts.pid == facts->pid &&
+            collected->processes[later].facts.pid_namespace == facts->pid_namespace)
+            return true;
+    return false;
+}
+
 // A period that ends where our handler is not set any more ends the program.
 static void comment_on_trap(struct hone_profile *profile, const struct hone_recording *recording)
 {
@@ -140,7 +151,7 @@ static void comment_on_processes(struct hone_profile *profile,
         else if (same && process->facts.reason[0])
             comment(profile, "# %u process%s such as %u %s: %s", same, plural(same), process->pid,
                     process->name, process->facts.reason);
-        if (process->became[0])
+        if (process->became[0] && !reports_later(collected, i))
             comment(profile,
                     "not covered: process %u became %s, which did not load libhone.so (static, "
                     "setuid or an emptied environment)",

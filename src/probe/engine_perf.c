@@ -117,18 +117,34 @@ static void stop(void)
         (void)hone_syscall3(SYS_ioctl, self->engine_handle, PERF_EVENT_IOC_DISABLE, 0);
 }
 
+// Before an exec nothing may be left that fires. Where a sandbox forbids to disable an event it is
+// closed, which is allowed everywhere, and ends those that threads inherited as well.
+static void silence(int *fd)
+{
+    if (*fd < 0 || hone_syscall3(SYS_ioctl, *fd, PERF_EVENT_IOC_DISABLE, 0) >= 0)
+        return;
+    hone_descriptor_close(*fd);
+    *fd = -1;
+}
+
 static void pause_events(bool paused)
 {
+    struct hone_thread *self = hone_thread_self();
     if (paused) {
-        stop();
+        silence(&event_fd);
+        for (uint32_t i = 0; i < before_count; i++)
+            silence(&before_fds[i]);
+        if (self->armed)
+            silence(&self->engine_handle);
         return;
     }
     if (event_fd >= 0)
         enable(event_fd);
     for (uint32_t i = 0; i < before_count; i++)
-        enable(before_fds[i]);
-    if (hone_thread_self()->armed)
-        enable(hone_thread_self()->engine_handle);
+        if (before_fds[i] >= 0)
+            enable(before_fds[i]);
+    if (self->armed && self->engine_handle >= 0)
+        enable(self->engine_handle);
 }
 
 static void moved(int from, int to)
@@ -152,22 +168,28 @@ static bool alive(void)
 // The first period was a random part of a period, so that short programs that always do the same
 // are not always met at the same places, or never. From now on it is the whole one. Called at the
 // first sample, and before the first thread is begun: a thread keeps the period it inherits.
-static void settle(void)
+static bool settle(void)
 {
     if (HONE_LIKELY(atomic_load_explicit(&hone_probe.settled, memory_order_relaxed)))
-        return;
+        return false;
     if (atomic_exchange_explicit(&hone_probe.settled, 1, memory_order_relaxed))
-        return;
+        return false;
     uint64_t period_ns = hone_probe.period_ns;
     (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_PERIOD, &period_ns);
+    return true;
 }
 
-static void sample(void *ucontext)
+static void settle_before_thread(void)
+{
+    (void)settle();
+}
+
+static void sample(void *ucontext, bool random_period)
 {
     if (HONE_UNLIKELY(atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
         hone_probe.engine->stop();
     else
-        hone_sample_cpu(ucontext);
+        hone_sample_cpu(ucontext, random_period);
 }
 
 static void on_trap(int signal, siginfo_t *info, void *ucontext)
@@ -177,8 +199,8 @@ static void on_trap(int signal, siginfo_t *info, void *ucontext)
     uint64_t data;
     memcpy(&data, (char *)&info->si_addr + sizeof(void *), sizeof data);
     if (HONE_LIKELY(info->si_code == TRAP_PERF && data == cookie)) {
-        settle();
-        sample(ucontext);
+        bool random_period = settle();
+        sample(ucontext, random_period);
     } else {
         hone_count(&hone_counters()->foreign_traps, 1);
         hone_signal_pass_on(signal, info, ucontext);
@@ -227,7 +249,7 @@ static void on_signal(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
     if (HONE_LIKELY(info->si_code == POLL_IN || info->si_code == POLL_HUP))
-        sample(ucontext);
+        sample(ucontext, false);
     else
         hone_signal_pass_on(signal, info, ucontext);
     errno = saved;
@@ -297,8 +319,9 @@ static void end_signal(struct hone_thread *thread)
 
 #define TRAP_ENGINE(engine)                                                                        \
     {                                                                                              \
-        .id = (engine), .signal = SIGTRAP, .start = start_trap, .before_thread = settle,           \
-        .pause = pause_events, .moved = moved, .alive = alive, .stop = stop,                       \
+        .id = (engine), .signal = SIGTRAP, .start = start_trap,                                    \
+        .before_thread = settle_before_thread, .pause = pause_events, .moved = moved,              \
+        .alive = alive, .stop = stop,                                                              \
     }
 const struct hone_engine_kind hone_engine_perf_trap = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP);
 const struct hone_engine_kind hone_engine_perf_trap_user = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP_USER);

@@ -20,7 +20,7 @@ static void on_timer(int signal, siginfo_t *info, void *ucontext)
                 atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
             hone_probe.engine->stop();
         else
-            hone_sample_cpu(ucontext);
+            hone_sample_cpu(ucontext, false);
     } else {
         hone_signal_pass_on(signal, info, ucontext);
     }

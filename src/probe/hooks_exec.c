@@ -35,6 +35,7 @@ static void write_exec(const char *path)
 
 static bool before_exec(const char *path)
 {
+    hone_signal_at_exec(true); // a vfork child has signal handlers of its own
     if (!hone_is_our_process())
         return false;
     if (hone_probe.engine && hone_probe.engine->pause)
@@ -47,9 +48,12 @@ static bool before_exec(const char *path)
 // Returns what exec returned, with its errno.
 static int after_exec(bool paused, int result)
 {
-    if (!paused)
-        return result;
     int saved = errno;
+    hone_signal_at_exec(false);
+    if (!paused) {
+        errno = saved;
+        return result;
+    }
     struct hone_process *process = hone_probe.writer.process;
     atomic_store_explicit(&process->ended_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);

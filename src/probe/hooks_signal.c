@@ -24,8 +24,24 @@ static bool is_ours(int signal)
     return signal && signal == atomic_load_explicit(&program.signal, memory_order_relaxed);
 }
 
+static void (*installed)(int, siginfo_t *, void *);
+
+void hone_signal_at_exec(bool going)
+{
+    int signal = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
+    if (!signal || program.actions[which].sa_handler != SIG_IGN)
+        return;
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (going)
+        (void)hone_real()->sigaction(signal, &ignore, NULL);
+    else
+        (void)hone_signal_install(signal, installed);
+}
+
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
 {
+    installed = handler;
     struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
     ours.sa_sigaction = handler;
     // Nothing interrupts the handler: it is short, and works in memory that it must not share with

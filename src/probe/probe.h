@@ -80,8 +80,9 @@ HONE_SIGSAFE void hone_call_on_stack(void (*function)(void *), void *argument, v
 
 // --- sample.c ------------------------------------------------------------------------------------
 
-// Records where the thread was interrupted. Called by the engines' handlers.
-HONE_SIGSAFE void hone_sample_cpu(const void *ucontext);
+// Records where the thread was interrupted. Called by the engines' handlers. A period whose length
+// was drawn at random counts as a whole one.
+HONE_SIGSAFE void hone_sample_cpu(const void *ucontext, bool random_period);
 // Forgets handlers of the parent's other threads that a forked child copied in mid-work.
 void hone_sample_after_fork(void);
 
@@ -105,6 +106,8 @@ void hone_modules_emit_anew(void);
 const char *hone_sampling_forbidden(void);
 // A debugger is attached: it takes every SIGTRAP for its own.
 bool hone_is_traced(void);
+// The program is about to lock itself in: what a sample needs may end it there.
+void hone_enter_sandbox(void);
 
 // --- engine.c ------------------------------------------------------------------------------------
 
@@ -163,6 +166,8 @@ void hone_descriptor_yield(int fd);
 
 // Installs our handler for the engine's signal; the program's own stays what it sees.
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
+// An exec inherits that a signal is ignored; `going` is false when it has failed.
+void hone_signal_at_exec(bool going);
 // Hands a signal that is not ours to the handler that the program believes to have.
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 

@@ -27,6 +27,7 @@ struct area {
     alignas(64) unsigned char stack[AREA_STACK_BYTES];
     uint64_t addresses[HONE_STACK_MAX];
     const void *ucontext;
+    bool random_period;
 };
 
 static struct area areas[AREAS];
@@ -81,16 +82,15 @@ static bool own_stack(struct hone_thread *self, uint64_t sp, struct hone_stack *
     return true;
 }
 
-// What a sample stands for: the CPU time since the thread's last one. The first stands for a whole
-// period, for the first period is cut short at random: so the expected total is the true one.
-static uint64_t weigh(struct hone_thread *self)
+// What a sample stands for: the CPU time since the thread's last one. One at the end of a period
+// that was cut short at random stands for a whole period: so the expected total is the true one.
+static uint64_t weigh(struct hone_thread *self, bool random_period)
 {
     uint64_t cpu_ns = hone_thread_cpu_ns();
     uint64_t since = cpu_ns - self->last_cpu_ns;
-    bool first = !self->sampled;
     self->last_cpu_ns = cpu_ns;
     self->sampled = true;
-    if (first || (int64_t)since < 0)
+    if (random_period || (int64_t)since < 0)
         return hone_probe.period_ns;
     uint64_t periods = (since + hone_probe.period_ns / 2) / hone_probe.period_ns;
     if (periods > 1)
@@ -133,13 +133,13 @@ static void take_sample(void *argument)
     }
     record->record.small = self->index;
     record->time_ns = hone_now_ns();
-    record->cpu_ns = weigh(self);
+    record->cpu_ns = weigh(self, area->random_period);
     record->stack = id;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
 }
 
-void hone_sample_cpu(const void *ucontext)
+void hone_sample_cpu(const void *ucontext, bool random_period)
 {
     struct area *area = area_take();
     if (!area) {
@@ -147,6 +147,7 @@ void hone_sample_cpu(const void *ucontext)
         return;
     }
     area->ucontext = ucontext;
+    area->random_period = random_period;
     hone_call_on_stack(take_sample, area, area->stack + sizeof area->stack);
     area_give_back(area);
 }

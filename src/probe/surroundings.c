@@ -42,6 +42,26 @@ static bool has_go_runtime(void)
     return false;
 }
 
+// The number behind a word of /proc/self/status; 0 when it is not there.
+static uint32_t read_status(const char *word)
+{
+    char status[2048];
+    long fd = hone_syscall4(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return 0;
+    long got = hone_syscall3(SYS_read, fd, status, sizeof status - 1);
+    (void)hone_syscall1(SYS_close, fd);
+    status[got > 0 ? got : 0] = '\0';
+    const char *at = strstr(status, word);
+    uint32_t value = 0;
+    for (at = at ? at + strlen(word) : ""; *at >= '0' && *at <= '9'; at++)
+        value = value * 10 + (uint32_t)(*at - '0');
+    return value;
+}
+
+static const char in_sandbox[] =
+    "it is in a sandbox (seccomp), where what a sample needs may end it";
+
 const char *hone_sampling_forbidden(void)
 {
     if (has_go_runtime())
@@ -50,21 +70,26 @@ const char *hone_sampling_forbidden(void)
     // expect.
     if (hone_under_valgrind())
         return "it runs under Valgrind, whose own tools measure there";
+    if (read_status("Seccomp_filters:\t") > hone_probe.writer.header->config.seccomp_filters)
+        return in_sandbox;
     return NULL;
 }
 
 bool hone_is_traced(void)
 {
-    static const char word[] = "TracerPid:\t";
-    char status[1024];
-    long fd = hone_syscall4(SYS_openat, AT_FDCWD, "/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return false;
-    long got = hone_syscall3(SYS_read, fd, status, sizeof status - 1);
-    (void)hone_syscall1(SYS_close, fd);
-    if (got <= 0)
-        return false;
-    status[got] = '\0';
-    const char *tracer = strstr(status, word);
-    return tracer && tracer[sizeof word - 1] != '0';
+    return read_status("TracerPid:\t") != 0;
+}
+
+void hone_enter_sandbox(void)
+{
+    if (!hone_probe.engine || !hone_is_our_process())
+        return;
+    if (hone_probe.engine->pause)
+        hone_probe.engine->pause(true);
+    else
+        hone_probe.engine->stop();
+    hone_thread_leave(hone_thread_self());
+    hone_probe.engine = NULL;
+    hone_probe.writer.process->engine = HONE_ENGINE_NONE; // not covered, from here on
+    memcpy(hone_probe.writer.process->reason, in_sandbox, sizeof in_sandbox);
 }

@@ -45,9 +45,10 @@ enum {
 
 // What the recording asks of every process. Set by the reader before the first process starts.
 struct hone_session_config {
-    uint64_t cpu_period_ns; // CPU time between samples; 0: no CPU profile
-    uint32_t cpu_engine;    // enum hone_engine; 0: choose
-    uint32_t stack_max;     // frames kept of a stack, at most HONE_STACK_MAX
+    uint64_t cpu_period_ns;   // CPU time between samples; 0: no CPU profile
+    uint32_t cpu_engine;      // enum hone_engine; 0: choose
+    uint32_t stack_max;       // frames kept of a stack, at most HONE_STACK_MAX
+    uint32_t seccomp_filters; // that everybody is under, such as a container's
 };
 
 struct hone_session_header {
