@@ -99,10 +99,13 @@ static char *const *without_lost(char *const envp[], long lost, char **words, ch
     rest += strspn(rest, ": ");
     long to = 0;
     for (long i = 0; envp[i]; i++) {
-        if (i != lost)
+        if (i != lost) {
             words[to++] = envp[i];
-        else if (*rest)
-            words[to++] = strcat(strcpy(text, "LD_PRELOAD="), rest);
+        } else if (*rest) { // the name, and what stands behind us
+            memcpy(text, envp[lost], PRELOAD_NAME);
+            memcpy(text + PRELOAD_NAME, rest, strlen(rest) + 1);
+            words[to++] = text;
+        }
     }
     words[to] = NULL;
     return words;
