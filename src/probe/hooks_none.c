@@ -7,6 +7,10 @@ const bool hone_has_hooks = false;
 
 static struct sigaction before;
 
+void hone_threads_after_fork(void)
+{
+}
+
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
 {
     struct sigaction ours = {.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK}, found;

@@ -79,11 +79,17 @@ static void take_default(int signal)
 
 // The program believes that the calling thread blocks our signal.
 static __thread bool thread_blocks;
+// One that came meanwhile and waits, as a blocked signal does.
+static __thread bool is_pending;
+static __thread siginfo_t pending;
 
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
-    if (thread_blocks && info->si_code <= 0)
-        return; // it would have stayed pending
+    if (thread_blocks && info->si_code <= 0) {
+        pending = *info;
+        is_pending = true;
+        return;
+    }
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     struct sigaction action = program.actions[which];
     if (action.sa_handler == SIG_IGN && info->si_code <= 0)
@@ -232,6 +238,10 @@ static void believe(int how, const sigset_t *set)
         thread_blocks = named;
     else if (named)
         thread_blocks = how == SIG_BLOCK;
+    if (!thread_blocks && is_pending) {
+        is_pending = false;
+        (void)raise(ours);
+    }
 }
 
 static void show_belief(sigset_t *before, bool blocked)
@@ -267,24 +277,46 @@ HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
     return r;
 }
 
-// Who waits for any signal would be handed ours, when a period ends inside the wait.
+// Who waits for any signal would be handed ours, when a period ends inside the wait: so ours is
+// taken out. One of the program's that waits in our keeping is handed out instead, and one that
+// comes interrupts the wait.
 
-HONE_EXPORT int sigwait(const sigset_t *set, int *ret)
+static bool take_pending(const sigset_t *set, siginfo_t *ret)
 {
-    sigset_t copy;
-    return hone_real()->sigwait(without_ours(set, &copy), ret);
-}
-
-HONE_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret)
-{
-    sigset_t copy;
-    return hone_real()->sigwaitinfo(without_ours(set, &copy), ret);
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!is_pending || sigismember(set, ours) != 1)
+        return false;
+    if (ret)
+        *ret = pending;
+    is_pending = false;
+    return true;
 }
 
 HONE_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *ret, const struct timespec *timeout)
 {
     sigset_t copy;
-    return hone_real()->sigtimedwait(without_ours(set, &copy), ret, timeout);
+    if (take_pending(set, ret))
+        return pending.si_signo;
+    int r = hone_real()->sigtimedwait(without_ours(set, &copy), ret, timeout);
+    return r < 0 && errno == EINTR && take_pending(set, ret) ? pending.si_signo : r;
+}
+
+HONE_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret)
+{
+    return sigtimedwait(set, ret, NULL);
+}
+
+HONE_EXPORT int sigwait(const sigset_t *set, int *ret)
+{
+    int saved = errno, r;
+    do
+        r = sigtimedwait(set, NULL, NULL);
+    while (r < 0 && errno == EINTR);
+    int code = r < 0 ? errno : 0;
+    errno = saved;
+    if (r > 0)
+        *ret = r;
+    return code;
 }
 
 HONE_EXPORT int signalfd(int fd, const sigset_t *set, int flags)

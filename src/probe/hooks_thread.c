@@ -38,6 +38,11 @@ static void slot_give_back(const struct slot *slot)
     atomic_fetch_and_explicit(&slots_taken, ~((uint64_t)1 << (slot - slots)), memory_order_release);
 }
 
+void hone_threads_after_fork(void)
+{
+    atomic_store_explicit(&slots_taken, 0, memory_order_relaxed);
+}
+
 static void on_thread_end(void *thread)
 {
     if (!hone_probe.engine)

@@ -34,7 +34,6 @@ struct hone_thread {
     int engine_handle;     // that descriptor or timer
     uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
     uint64_t last_cpu_ns;  // and at its last sample
-    uint64_t stack_low;    // memory from here up to its thread pointer was found readable
 };
 
 // One for the process, filled at start. Handlers read it; the fork child resets it.
@@ -161,6 +160,11 @@ HONE_SIGSAFE bool hone_descriptor_is_ours(int fd);
 int hone_descriptor_next(int from);
 // Moves ours away from a number that the program wants.
 void hone_descriptor_yield(int fd);
+
+// --- hooks_thread.c ------------------------------------------------------------------------------
+
+// Thread starts of the parent that a forked child copied half-way never come to their end.
+void hone_threads_after_fork(void);
 
 // --- hooks_signal.c ------------------------------------------------------------------------------
 

@@ -24,8 +24,6 @@ static void resolve(void)
         {"sigrelse", (void **)&real.sigrelse},
         {"sigprocmask", (void **)&real.sigprocmask},
         {"pthread_sigmask", (void **)&real.pthread_sigmask},
-        {"sigwait", (void **)&real.sigwait},
-        {"sigwaitinfo", (void **)&real.sigwaitinfo},
         {"sigtimedwait", (void **)&real.sigtimedwait},
         {"signalfd", (void **)&real.signalfd},
         {"pthread_create", (void **)&real.pthread_create},

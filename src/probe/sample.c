@@ -17,7 +17,7 @@ enum {
     PAGE = 4096,
     // How far below its thread pointer a thread's stack is looked at page by page. Deeper stacks
     // are read with a probe per page by the walker itself.
-    STACK_PAGES = 64,
+    STACK_PAGES = 16,
     // The first thread's stack grows on demand: what lies between the stack pointer and its end
     // is there. A stack pointer further away than this is on another stack.
     MAIN_STACK_BYTES = 64 << 20,
@@ -57,7 +57,7 @@ void hone_sample_after_fork(void)
 
 // The part of the thread's own stack that can be read without asking: from sp to its end. False
 // when sp is on another stack (an alternate one, a fiber's), which the walker probes.
-static bool own_stack(struct hone_thread *self, uint64_t sp, struct hone_stack *ret)
+static bool own_stack(uint64_t sp, struct hone_stack *ret)
 {
     uint64_t main_high = hone_probe.main_stack_high;
     if (sp < main_high && main_high - sp < MAIN_STACK_BYTES) {
@@ -65,19 +65,13 @@ static bool own_stack(struct hone_thread *self, uint64_t sp, struct hone_stack *
         return true;
     }
     // Other threads have their control block at the upper end of their stack. When every page from
-    // sp up to it can be read, then so it stays while the thread lives: below a thread's stack lies
-    // a guard page that cannot.
+    // sp up to it can be read, sp is on that stack.
     uint64_t high = (uint64_t)(uintptr_t)__builtin_thread_pointer();
     if (sp >= high || high - sp > (uint64_t)STACK_PAGES * PAGE)
         return false;
-    uint64_t low = sp & ~(uint64_t)(PAGE - 1);
-    if (!self->stack_low)
-        self->stack_low = high & ~(uint64_t)(PAGE - 1);
-    for (uint64_t page = self->stack_low; page > low; page -= PAGE) {
+    for (uint64_t page = high & ~(uint64_t)(PAGE - 1); page > sp; page -= PAGE)
         if (!hone_safe_probe(page - PAGE))
             return false;
-        self->stack_low = page - PAGE;
-    }
     *ret = (struct hone_stack){sp, high};
     return true;
 }
@@ -109,7 +103,7 @@ static void take_sample(void *argument)
     struct hone_registers registers;
     hone_registers_from_ucontext(&registers, area->ucontext);
     struct hone_stack stack;
-    bool known = own_stack(self, registers.r[HONE_REGISTER_SP], &stack);
+    bool known = own_stack(registers.r[HONE_REGISTER_SP], &stack);
     struct hone_walk walk;
     (void)hone_unwind_walk(&hone_probe.unwinder, &registers, &stack, known, addresses,
                            hone_probe.stack_max, &walk);

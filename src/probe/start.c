@@ -106,6 +106,7 @@ static void after_fork_in_child(void)
     self->last_cpu_ns = 0;
     hone_modules_after_fork(&hone_probe_modules);
     hone_sample_after_fork();
+    hone_threads_after_fork();
     if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
         begin_process(parent_pid, true);
     errno = saved;

@@ -44,9 +44,15 @@ __attribute__((naked)) void hone_registers_here(__attribute__((unused)) struct h
 // a SIB byte and a displacement: 2, 3, 4, 6 or 7 bytes.
 bool hone_arch_follows_call(uint64_t address)
 {
-    uint8_t code[8]; // code[8 - n] is n bytes before the address
-    if (!hone_safe_copy(code, address - sizeof code, sizeof code))
-        return false;
+    uint8_t code[8] = {0}; // code[8 - n] is n bytes before the address
+    if (!hone_safe_copy(code, address - sizeof code, sizeof code)) {
+        // Generated code may begin just before, at the start of a mapping.
+        uint64_t on_page = address % HONE_PAGE_BYTES;
+        if (on_page == 0 || on_page >= sizeof code ||
+            !hone_safe_copy(code + sizeof code - on_page, address - on_page, on_page))
+            return false;
+        __builtin_memset(code, 0, sizeof code - on_page);
+    }
     if (code[3] == 0xe8)
         return true;
     for (unsigned size = 2; size <= 7; size++) {
