@@ -6,6 +6,7 @@ completeness (tests/starts.py) judges all of them.
 """
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -16,8 +17,9 @@ from collections import namedtuple
 from pprof import Profile
 from starts import completeness, is_start
 
-# complete is None when nothing could be judged.
-Judgement = namedtuple('Judgement', 'complete bytes')
+# complete is None when nothing could be judged; hits is the share of frames whose unwind rule was in
+# the cache, where the recorder tells.
+Judgement = namedtuple('Judgement', 'complete bytes hits', defaults=(None,))
 Frame = namedtuple('Frame', 'function mapping address')
 Mapping = namedtuple('Mapping', 'file start offset')
 
@@ -54,7 +56,10 @@ class Hone(Plain):
 
     def judge(self, directory):
         profile = Profile.read(os.path.join(directory, 'session', 'cpu.prof'))
-        return Judgement(completeness(profile).share, size(os.path.join(directory, 'session')))
+        with open(os.path.join(directory, 'session', 'session.json'), encoding='utf-8') as file:
+            unwinder = json.load(file)['unwinder']
+        return Judgement(completeness(profile).share, size(os.path.join(directory, 'session')),
+                         1 - unwinder['cache_misses'] / max(1, unwinder['frames']))
 
     def missing(self):
         return None if os.access(self.hone, os.X_OK) else f'no {self.hone}'

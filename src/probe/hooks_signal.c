@@ -11,8 +11,8 @@
 
 const bool hone_has_hooks = true;
 
-// What the program believes to be installed. `version` is odd while it is being changed; handlers
-// read it without waiting and take the old or the new one.
+// What the program believes to be installed: the entry that `which` names. A change fills the other
+// one first, so handlers read without waiting and take the old or the new one.
 static struct {
     _Atomic int signal; // ours; 0: none yet
     _Atomic uint32_t which;
