@@ -89,6 +89,16 @@ struct share {
     uint64_t named;
 };
 
+// A name that a symbol gave: not "[truncated]" and its like, nor a stripped file's "file+0x1234".
+static bool has_name(const struct hone_profile *p, uint32_t location)
+{
+    struct hone_profile_line_span lines = hone_profile_lines_of(p, location);
+    if (!lines.count)
+        return false;
+    const char *name = hone_profile_text(p, p->functions.name[lines.at[0].function]);
+    return name[0] != '[' && !strstr(name, "+0x");
+}
+
 static void add_shares(const struct hone_report *report, struct share *shares)
 {
     const struct hone_profile *p = report->profile;
@@ -99,7 +109,7 @@ static void add_shares(const struct hone_report *report, struct share *shares)
         uint64_t value = values[i] < 0 ? 0 - (uint64_t)values[i] : (uint64_t)values[i];
         struct share *share = &shares[p->locations.mapping[leaf]];
         share->value += value;
-        if (hone_profile_lines_of(p, leaf).count)
+        if (has_name(p, leaf))
             share->named += value;
     }
 }
