@@ -187,8 +187,11 @@ class Whole(harness.TestCase):
     def test_an_idle_program_is_idle(self):
         recording = self.record_well(workload('idle'), '1000', stopwatch=True)
         self.assertEqual(recording.stdout, b'slept\n')
-        self.assertLess(recording.profile.total(), 0.02 * NS)
-        self.assertLess(recording.usage.wall_ns, 1.3 * NS)
+        # Before it begins, the kernel may patch itself for the first perf event of the machine.
+        awake = recording.profile.total(where=lambda s: not s.has('[exec and loader]'))
+        self.assertLess(awake, 0.02 * NS)
+        self.assertLess(recording.profile.total(), 0.2 * NS)
+        self.assertLess(recording.usage.wall_ns, 1.5 * NS)
 
     def test_a_program_that_closes_all_descriptors(self):
         recording = self.record_well(workload('closefds'), '1000', stopwatch=True)

@@ -27,7 +27,8 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 
 // The address, in no module, of what threads did that ended before their first sample.
 #define HONE_PLACE_NEVER_SAMPLED UINT64_MAX
-// And of what a program used in the kernel's exec and in the loader, before the probe could begin.
+// And of what a program used before it was sampled: in the kernel's exec, in the loader, and for the
+// probe to begin.
 #define HONE_PLACE_BEFORE (UINT64_MAX - 1)
 
 // A place in a module: an address as the module's file counts. Without module: as in the process.
