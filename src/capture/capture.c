@@ -249,7 +249,6 @@ static int write_recording(struct recorder *recorder, struct hone_error *err)
         .argv = recorder->argv,
         .collected = &recorder->collected,
         .started_realtime_ns = header->started_realtime_ns,
-        .started_monotonic_ns = header->started_monotonic_ns,
         .duration_ns = hone_now_ns() - header->started_monotonic_ns,
         .stopped_early = !recorder->program_ended,
         .cpu_kernel_ns = recorder->cpu_kernel_ns,
@@ -260,7 +259,6 @@ static int write_recording(struct recorder *recorder, struct hone_error *err)
         return hone_error_set(err, r, "cannot read the session");
     show_progress(recorder, header->started_monotonic_ns, true);
     recording.losses = hone_reader_losses(recorder->reader);
-    recording.chunks_refused = atomic_load(&header->chunks_refused);
     recording.processes_refused = atomic_load(&header->processes_refused);
     recording.back_error = recorder->launch.session.back_error;
 

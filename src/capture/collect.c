@@ -379,11 +379,6 @@ static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu 
     }
     uint32_t stack = live->stacks[record->stack] - 1;
     uint32_t thread = live->threads[thread_index] - 1;
-    if (!collected->first_ns || record->time_ns < collected->first_ns)
-        collected->first_ns = record->time_ns;
-    if (record->time_ns > collected->last_ns)
-        collected->last_ns = record->time_ns;
-
     add_sample(collected, thread, stack, 1, record->cpu_ns);
 }
 

@@ -27,8 +27,8 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 
 // The address, in no module, of what threads did that ended before their first sample.
 #define HONE_PLACE_NEVER_SAMPLED UINT64_MAX
-// And of what a program used before it was sampled: in the kernel's exec, in the loader, and for the
-// probe to begin.
+// And of what a program used before it was sampled: in the kernel's exec, in the loader, and for
+// the probe to begin.
 #define HONE_PLACE_BEFORE (UINT64_MAX - 1)
 
 // A place in a module: an address as the module's file counts. Without module: as in the process.
@@ -79,11 +79,10 @@ struct hone_collected {
     struct hone_collected_sample *samples;
     uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
         sample_count;
-    uint64_t pid_namespace;     // ours: what pids mean here; 0: unknown
-    uint64_t first_ns, last_ns; // of samples, monotonic
-    uint64_t unknown_stacks;    // samples whose stack never arrived
-    uint64_t never_sampled_ns;  // CPU time of threads that ended before their first sample
-    uint64_t before_ns;         // CPU time of exec and loader, before the probe could begin
+    uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
+    uint64_t unknown_stacks;   // samples whose stack never arrived
+    uint64_t never_sampled_ns; // CPU time of threads that ended before their first sample
+    uint64_t before_ns;        // CPU time of exec and loader, before the probe could begin
 
     struct hone_collect_state *state; // private
 };

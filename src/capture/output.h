@@ -11,12 +11,11 @@ struct hone_recording {
     char *const *argv;
     const struct hone_collected *collected;
     uint64_t started_realtime_ns;
-    uint64_t started_monotonic_ns;
     uint64_t duration_ns;
     bool stopped_early;    // duration_ns was reached
     uint32_t left_running; // processes that went on without us
     struct hone_reader_losses losses;
-    uint64_t chunks_refused, processes_refused;
+    uint64_t processes_refused;
     int back_error;         // why the session could not grow, or 0
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
