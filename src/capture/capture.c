@@ -410,7 +410,7 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     HONE_CLEANUP(recorder_done)
     struct recorder recorder = {
         .argv = argv,
-        .launch = {.session = {.fd = -1}, .pidfd = -1},
+        .launch = {.session = {.fd = -1}, .pidfd = -1, .event_fd = -1},
         .epoll_fd = -1,
         .signal_fd = -1,
     };

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/perf_event.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -152,10 +153,26 @@ static int copy_library(struct hone_launch *launch)
     return r;
 }
 
+// The first perf event on a machine makes the kernel rewrite its own code and wait until every
+// processor has noticed: 1 to 10 ms, for whoever opens it. That is us, not the program, as long as
+// this one is open.
+static int open_first_event(void)
+{
+    struct perf_event_attr attr = {
+        .size = sizeof attr,
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_TASK_CLOCK,
+        .disabled = 1,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
+    };
+    return (int)syscall(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+}
+
 int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                         const struct hone_session_config *config, struct hone_error *err)
 {
-    *launch = (struct hone_launch){.session = {.fd = -1}, .pidfd = -1};
+    *launch = (struct hone_launch){.session = {.fd = -1}, .pidfd = -1, .event_fd = -1};
     int r = find_library(launch->library, sizeof launch->library, err);
     if (r)
         return r;
@@ -185,6 +202,7 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
             return r;
         }
     }
+    launch->event_fd = open_first_event(); // where it may not be, the program's may not be either
     return 0;
 }
 
@@ -257,6 +275,8 @@ void hone_launch_done(struct hone_launch *launch)
     hone_session_close(&launch->session);
     if (launch->pidfd >= 0)
         (void)close(hone_fd_take(&launch->pidfd));
+    if (launch->event_fd >= 0)
+        (void)close(hone_fd_take(&launch->event_fd));
     if (!launch->folder[0])
         return;
     // Programs that go on may start others, to which the loader would complain if it were gone; the

@@ -20,6 +20,7 @@ struct hone_launch {
     bool keep_library;             // a copy of it in the folder may still be needed
     pid_t pid;
     int pidfd;
+    int event_fd; // keeps the kernel's perf events ready, or -1
 };
 
 // Makes the session where there is room: in memory (/dev/shm), else under $TMPDIR or /tmp.

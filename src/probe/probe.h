@@ -34,6 +34,7 @@ struct hone_thread {
     int engine_handle;     // that descriptor or timer
     uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
     uint64_t last_cpu_ns;  // and at its last sample
+    uint64_t last_ns;      // when that was
 };
 
 // One for the process, filled at start. Handlers read it; the fork child resets it.

@@ -33,6 +33,16 @@ struct area {
 static struct area areas[AREAS];
 static _Atomic uint32_t areas_taken;
 
+// What threads' last walks read, so that the next one verifies the frames that are still the same
+// instead of looking up their rules, which are cold by then.
+enum { TRAILS = 8 };
+
+static struct trail {
+    alignas(64) _Atomic bool taken;
+    uint64_t owner; // epoch and index of its thread
+    struct hone_trail walk;
+} trails[TRAILS];
+
 static struct area *area_take(void)
 {
     uint32_t taken = atomic_load_explicit(&areas_taken, memory_order_relaxed);
@@ -53,6 +63,8 @@ static void area_give_back(const struct area *area)
 void hone_sample_after_fork(void)
 {
     atomic_store_explicit(&areas_taken, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < TRAILS; i++)
+        atomic_store_explicit(&trails[i].taken, false, memory_order_relaxed);
 }
 
 // The part of the thread's own stack that can be read without asking: from sp to its end. False
@@ -78,18 +90,63 @@ static bool own_stack(uint64_t sp, struct hone_stack *ret)
 
 // What a sample stands for: the CPU time since the thread's last one. One at the end of a period
 // that was cut short at random stands for a whole period: so the expected total is the true one.
-static uint64_t weigh(struct hone_thread *self, bool random_period)
+//
+// The thread's CPU clock is a system call, 1 to 2 us where caches are cold, and mostly says what is
+// known: when about a period of wall time has passed since the last sample, a period of CPU time
+// has, for the engine never fires early. It is asked only when more has passed (the thread waited,
+// a sample was lost), and then makes up for whatever was taken for granted.
+static uint64_t weigh(struct hone_thread *self, uint64_t now_ns, bool random_period)
 {
+    uint64_t period_ns = hone_probe.period_ns;
+    uint64_t passed_ns = now_ns - self->last_ns;
+    self->last_ns = now_ns;
+    if (HONE_LIKELY(passed_ns - period_ns / 2 < period_ns && self->sampled && !random_period)) {
+        self->last_cpu_ns += period_ns;
+        return period_ns;
+    }
     uint64_t cpu_ns = hone_thread_cpu_ns();
     uint64_t since = cpu_ns - self->last_cpu_ns;
     self->last_cpu_ns = cpu_ns;
     self->sampled = true;
     if (random_period || (int64_t)since < 0)
-        return hone_probe.period_ns;
-    uint64_t periods = (since + hone_probe.period_ns / 2) / hone_probe.period_ns;
+        return period_ns;
+    uint64_t periods = (since + period_ns / 2) / period_ns;
     if (periods > 1)
         hone_count(&hone_counters()->lost_overrun, periods - 1);
     return since;
+}
+
+// Threads that compute at the same time have a trail each; others take turns, and begin anew.
+static struct trail *trail_take(const struct hone_thread *self)
+{
+    struct trail *trail = &trails[self->index % TRAILS];
+    // Acquire: what the last one to hold it wrote. Pairs with the release in take_sample().
+    if (atomic_exchange_explicit(&trail->taken, true, memory_order_acquire))
+        return NULL;
+    uint64_t owner = (uint64_t)self->epoch << 32 | self->index;
+    if (trail->owner != owner) {
+        trail->owner = owner;
+        trail->walk.first = 0;
+    }
+    return trail;
+}
+
+static void walk_stack(const struct hone_thread *self, const void *ucontext,
+                       uint64_t *ret_addresses, struct hone_walk *ret)
+{
+    struct hone_registers registers;
+    hone_registers_from_ucontext(&registers, ucontext);
+    struct hone_stack stack;
+    bool known = own_stack(registers.r[HONE_REGISTER_SP], &stack);
+    struct trail *trail = trail_take(self);
+    if (!trail) {
+        (void)hone_unwind_walk(&hone_probe.unwinder, &registers, &stack, known, ret_addresses,
+                               hone_probe.stack_max, ret);
+        return;
+    }
+    (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, &registers, &stack, known,
+                             ret_addresses, hone_probe.stack_max, ret);
+    atomic_store_explicit(&trail->taken, false, memory_order_release);
 }
 
 // On the area's own stack.
@@ -100,13 +157,8 @@ static void take_sample(void *argument)
     struct hone_process_counters *counters = hone_counters();
     uint64_t *addresses = area->addresses;
     hone_thread_meet(self, 0);
-    struct hone_registers registers;
-    hone_registers_from_ucontext(&registers, area->ucontext);
-    struct hone_stack stack;
-    bool known = own_stack(registers.r[HONE_REGISTER_SP], &stack);
     struct hone_walk walk;
-    (void)hone_unwind_walk(&hone_probe.unwinder, &registers, &stack, known, addresses,
-                           hone_probe.stack_max, &walk);
+    walk_stack(self, area->ucontext, addresses, &walk);
     hone_modules_emit();
     uint32_t id = hone_stack_id(addresses, walk.count, (enum hone_stack_end)walk.end);
 
@@ -127,7 +179,7 @@ static void take_sample(void *argument)
     }
     record->record.small = self->index;
     record->time_ns = hone_now_ns();
-    record->cpu_ns = weigh(self, area->random_period);
+    record->cpu_ns = weigh(self, record->time_ns, area->random_period);
     record->stack = id;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
