@@ -40,11 +40,32 @@ class Control(Plain):
     name = 'plain again'
 
 
+class EmptyHandler(Plain):
+    """Interrupts as Hone does and records nothing: what the machine itself costs, the least that any
+    recorder of this rate can."""
+
+    def __init__(self, rate, directory):
+        self.rate, self.name = rate, f'empty handler {rate} Hz'
+        self.library = os.path.join(directory, 'empty_handler.so')
+        self.source = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'empty_handler.c')
+
+    def command(self, command, directory):
+        return command, {'LD_PRELOAD': self.library, 'EMPTY_HANDLER_HZ': str(self.rate)}
+
+    def missing(self):
+        if os.path.exists(self.library):
+            return None
+        done = subprocess.run(['cc', '-O2', '-shared', '-fPIC', '-D_GNU_SOURCE', self.source, '-o',
+                               self.library], capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else f'{self.source} does not compile'
+
+
 class Hone(Plain):
     judges = True
 
     def __init__(self, hone, rate):
         self.hone, self.rate, self.name = hone, rate, f'hone {rate} Hz'
+        self.floor = f'empty handler {rate} Hz'
 
     def command(self, command, directory):
         return [self.hone, 'record', '-F', str(self.rate), '-o', os.path.join(directory, 'session'),
