@@ -32,6 +32,7 @@ class Usage:
             facts = dict(line.split() for line in file)
         self.user_ns, self.system_ns = int(facts['user']), int(facts['system'])
         self.wall_ns = int(facts['wall'])
+        self.resident_bytes = int(facts['resident'])
 
     @property
     def cpu_ns(self):
@@ -130,10 +131,11 @@ class TestCase(unittest.TestCase):
             self.assertLessEqual(float(claim[1]) / 100, found.share + 1e-4)
         return found.share
 
-    def assert_rate(self, profile, cpu_ns, rate=1000, least=0.97, threads=0):
+    def assert_rate(self, profile, cpu_ns, rate=1000, least=0.97, threads=0, merged=0):
         """A thread's first sample comes after a whole period: half a one is missing on average,
-        which matters where threads are many and short."""
-        samples = profile.total('samples')
+        which matters where threads are many and short. `merged` periods count where the recording
+        says that the machine's timer came too late for them."""
+        samples = profile.total('samples') + merged
         self.assertGreaterEqual(samples, least * rate * cpu_ns / NS - 0.6 * threads,
                                 f'{samples} samples in {cpu_ns / NS:.3f} s of CPU time: '
                                 f'{samples / (cpu_ns / NS):.1f} a second')
@@ -160,9 +162,11 @@ class TestCase(unittest.TestCase):
                                  f'standard error {100 * error:.2f} %')
 
     def assert_only(self, profile, names, most=0.01):
-        """All CPU but one per cent lies in stacks that hold one of the names."""
-        total = profile.total()
-        other = profile.total(where=lambda s: not any(s.has(name) for name in names))
+        """All CPU but one per cent lies in stacks that hold one of the names, once the program runs:
+        what its start costs is the machine's affair."""
+        total = profile.total(where=lambda s: not s.has('[exec and loader]'))
+        other = profile.total(where=lambda s: not s.has('[exec and loader]')
+                              and not any(s.has(name) for name in names))
         self.assertLessEqual(other, most * total,
                              f'{100 * other / total:.2f} % of the CPU time lies elsewhere')
 

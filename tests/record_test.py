@@ -314,6 +314,17 @@ class Children(harness.TestCase):
         self.assertGreater(cumulative['bottom'], 0.38 * NS)
 
 
+class Memory(harness.TestCase):
+    def test_inside_the_program_less_than_8_mib(self):
+        code = ['-c', 'import json; x = list(range(300000)); [json.dumps(x) for _ in range(20)]']
+        times = os.path.join(self.tmp, 'plain')
+        self.run_plain(workload('stopwatch'), times, '/usr/bin/python3', *code)
+        recording = self.record_well('/usr/bin/python3', *code, rate=10000, stopwatch=True)
+        more = recording.usage.resident_bytes - harness.Usage(times).resident_bytes
+        self.assertGreater(recording.profile.total('samples'), 1000)
+        self.assertLess(more, 8 << 20, 'resident memory that recording takes')
+
+
 class Contents(harness.TestCase):
     """What a session holds."""
 

@@ -168,8 +168,11 @@ class Whole(harness.TestCase):
                     recording = self.record_well(workload(program[0]), *program[1:], rate=rate,
                                                  stopwatch=True)
                     self.assert_total(recording.profile, recording.usage.cpu_ns)
+                    # In a virtual machine a timer interrupt takes up to 60 us: at 10 000 Hz some
+                    # periods end before the last one was dealt with, and must be told.
+                    merged = recording.session['losses']['periods_merged'] if rate > 1000 else 0
                     self.assert_rate(recording.profile, recording.usage.cpu_ns, rate,
-                                     threads=16 if 'many' in program else 0)
+                                     threads=16 if 'many' in program else 0, merged=merged)
 
     def test_time_in_the_kernel_counts(self):
         recording = self.record_well(workload('syscalls'), '1500', stopwatch=True)

@@ -1,6 +1,7 @@
 // stopwatch FILE PROGRAM [ARGUMENT…]: runs PROGRAM, ends as it ended, and writes into FILE what it
-// used: `user NS`, `system NS`, `wall NS`, `status N`, one per line. The CPU times include children
-// that the program waited for.
+// used: `user NS`, `system NS`, `wall NS`, `status N`, `resident BYTES`, one per line. The CPU times
+// include children that the program waited for; resident is the most memory that it, or the largest
+// of those, ever had.
 //
 // It is itself a profiled program when a profiler follows children: it uses next to no CPU time, so
 // what it measures from inside is what a profile of the whole must add up to.
@@ -41,8 +42,9 @@ int main(int argc, char **argv)
     FILE *file = fopen(argv[1], "w");
     if (!file)
         return 126;
-    fprintf(file, "user %lld\nsystem %lld\nwall %lld\nstatus %d\n", ns_of(usage.ru_utime),
-            ns_of(usage.ru_stime), wall, status);
+    fprintf(file, "user %lld\nsystem %lld\nwall %lld\nstatus %d\nresident %lld\n",
+            ns_of(usage.ru_utime), ns_of(usage.ru_stime), wall, status,
+            usage.ru_maxrss * 1024LL);
     fclose(file);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
