@@ -63,13 +63,17 @@ class EmptyHandler(Plain):
 class Hone(Plain):
     judges = True
 
-    def __init__(self, hone, rate):
+    def __init__(self, hone, rate, engine=None):
         self.hone, self.rate, self.name = hone, rate, f'hone {rate} Hz'
+        self.options = ['--engine', engine] if engine else []
         self.floor = f'empty handler {rate} Hz'
+        if engine:
+            self.name += f' {engine}'
+            self.floor = None
 
     def command(self, command, directory):
-        return [self.hone, 'record', '-F', str(self.rate), '-o', os.path.join(directory, 'session'),
-                '--', *command], {}
+        return [self.hone, 'record', '-F', str(self.rate), *self.options, '-o',
+                os.path.join(directory, 'session'), '--', *command], {}
 
     def count(self, directory):
         profile = Profile.read(os.path.join(directory, 'session', 'cpu.prof'))
