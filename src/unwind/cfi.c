@@ -162,7 +162,9 @@ static int read_cie(const struct hone_cfi *cfi, uint64_t address, struct hone_fd
     ret->code_align = hone_cursor_uleb(&cursor);
     ret->data_align = hone_cursor_sleb(&cursor);
     uint64_t column = version == 1 ? hone_cursor_u8(&cursor) : hone_cursor_uleb(&cursor);
-    if (cursor.broken || column != HONE_REGISTER_IP)
+    // Where a call pushes it, there is one place for it.
+    if (cursor.broken ||
+        (HONE_CALL_PUSHES ? column != HONE_REGISTER_RETURN : column >= HONE_REGISTER_COUNT))
         return HONE_CFI_BAD;
 
     struct augmentation augmentation = {.pointer_encoding = DW_EH_PE_absptr};
@@ -171,6 +173,7 @@ static int read_cie(const struct hone_cfi *cfi, uint64_t address, struct hone_fd
         return HONE_CFI_BAD;
     ret->pointer_encoding = augmentation.pointer_encoding;
     ret->signal_frame = augmentation.signal_frame;
+    ret->return_column = (uint8_t)column;
     ret->cie_code = cursor.at;
     ret->cie_code_end = cursor.end;
     *ret_has_size = augmentation.has_size;

@@ -9,11 +9,7 @@
 
 #include "core/core.h"
 
-#if defined(__x86_64__)
-#include "unwind/arch/x86_64.h"
-#else
-#error "no unwinder for this machine"
-#endif
+#include "unwind/arch/machine.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,6 +42,7 @@ struct hone_fde {
     const uint8_t *cie_code, *cie_code_end;
     const uint8_t *code, *code_end;
     uint8_t pointer_encoding;
+    uint8_t return_column; // where it keeps its return address: nearly always HONE_REGISTER_RETURN
     bool signal_frame;
 };
 

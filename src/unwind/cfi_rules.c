@@ -32,6 +32,7 @@ enum {
     CFA_VAL_OFFSET = 0x14,
     CFA_VAL_OFFSET_SF = 0x15,
     CFA_VAL_EXPRESSION = 0x16,
+    CFA_NEGATE_SIGNED = 0x2d, // aarch64: the return address is signed from here on, or no more
     CFA_GNU_ARGS_SIZE = 0x2e,
     CFA_GNU_NEGATIVE_OFFSET_EXTENDED = 0x2f,
 
@@ -200,6 +201,9 @@ static void change(struct machine *machine, struct hone_cursor *cursor, uint8_t 
         machine->now.cfa_is_expression = true;
         machine->now.cfa_expression = read_block(machine, cursor);
         break;
+    case CFA_NEGATE_SIGNED: // signatures are taken off where there are any
+        cursor->broken |= !HONE_RETURNS_SIGNED;
+        break;
     case CFA_GNU_ARGS_SIZE: // for landing pads only
         (void)hone_cursor_uleb(cursor);
         break;
@@ -289,6 +293,14 @@ int hone_cfi_rules(const struct hone_cfi *cfi, const struct hone_fde *fde, uint6
     if (!machine.now.cfa_is_expression && machine.now.cfa_register == HONE_REGISTER_IP)
         return HONE_CFI_BAD;
     *ret = machine.now;
+    // aarch64: a function that keeps it in another register (glibc's rawmemchr: x15).
+    const uint8_t column = fde->return_column;
+    if (!HONE_CALL_PUSHES && column != HONE_REGISTER_RETURN) {
+        hone_rule rule = ret->registers[column];
+        ret->registers[HONE_REGISTER_RETURN] = hone_rule_kind(rule) == HONE_RULE_SAME
+                                                   ? hone_rule_make(HONE_RULE_REGISTER, column)
+                                                   : rule;
+    }
     *ret_until = machine.until;
     return 0;
 }

@@ -95,7 +95,7 @@ static void push_register(struct stack *stack, const struct hone_frame *frame, u
         stack->failed = HONE_STEP_BAD_RULE;
         return;
     }
-    if (!(frame->known & 1u << column))
+    if (!(frame->known & 1ull << column))
         stack->failed = HONE_STEP_UNKNOWN;
     push(stack, frame->r[column] + (uint64_t)offset);
 }

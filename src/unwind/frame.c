@@ -16,7 +16,7 @@ static enum hone_step find_cfa(const struct hone_frame *frame, const struct hone
 {
     if (rules->cfa_is_expression)
         return block(cfi, rules->cfa_expression, frame, NULL, memory, ret);
-    if (!(frame->known & 1u << rules->cfa_register))
+    if (!(frame->known & 1ull << rules->cfa_register))
         return HONE_STEP_UNKNOWN;
     *ret = frame->r[rules->cfa_register] + (uint64_t)rules->cfa_offset;
     return HONE_STEP_ON;
@@ -34,7 +34,7 @@ static enum hone_step recover(const struct hone_frame *frame, const struct hone_
         *ret = at;
         return HONE_STEP_ON;
     case HONE_RULE_REGISTER:
-        if (!(frame->known & 1u << value))
+        if (!(frame->known & 1ull << value))
             return HONE_STEP_UNKNOWN;
         *ret = frame->r[value];
         return HONE_STEP_ON;
@@ -75,11 +75,15 @@ enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *
                                const struct hone_rules *rules, bool signal_frame,
                                struct hone_memory *memory)
 {
-    enum hone_rule_kind return_kind = hone_rule_kind(rules->registers[HONE_REGISTER_IP]);
+    hone_rule return_rule = rules->registers[HONE_REGISTER_RETURN];
+    enum hone_rule_kind return_kind = hone_rule_kind(return_rule);
     if (return_kind == HONE_RULE_UNDEFINED)
         return HONE_STEP_OUTERMOST;
-    if (return_kind == HONE_RULE_SAME)
+    // Where calls set a register, it is there until this function calls another one.
+    if (return_kind == HONE_RULE_SAME && (HONE_CALL_PUSHES || !frame->exact))
         return HONE_STEP_BAD_RULE;
+    if (return_kind == HONE_RULE_SAME && !(frame->known & 1ull << HONE_REGISTER_RETURN))
+        return HONE_STEP_UNKNOWN;
     uint64_t cfa;
     enum hone_step step = find_cfa(frame, cfi, rules, memory, &cfa);
     if (step != HONE_STEP_ON)
@@ -87,6 +91,10 @@ enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *
 
     struct hone_frame caller = *frame;
     caller.r[HONE_REGISTER_SP] = cfa; // unless a rule says otherwise
+    // glibc's aarch64 resolver of symbols forgets what the linker's stub before it has pushed: the
+    // return address would lie above its own frame.
+    if (!HONE_CALL_PUSHES && return_kind == HONE_RULE_OFFSET && hone_rule_value(return_rule) >= 0)
+        caller.r[HONE_REGISTER_SP] += (uint64_t)hone_rule_value(return_rule) + 8;
     for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++) {
         enum hone_rule_kind kind = hone_rule_kind(rules->registers[i]);
         // A lost register keeps its bits: whoever declares it lost does not need it.
@@ -96,14 +104,16 @@ enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *
             continue;
         step = recover(frame, cfi, rules->registers[i], cfa, memory, &caller.r[i]);
         if (step == HONE_STEP_ON) {
-            caller.known |= 1u << i;
-        } else if (step == HONE_STEP_UNKNOWN && i != HONE_REGISTER_IP && i != HONE_REGISTER_SP &&
-                   i != HONE_REGISTER_FP) {
-            caller.known &= ~(1u << i);
+            caller.known |= 1ull << i;
+        } else if (step == HONE_STEP_UNKNOWN && i != HONE_REGISTER_RETURN &&
+                   i != HONE_REGISTER_SP && i != HONE_REGISTER_FP) {
+            caller.known &= ~(1ull << i);
         } else {
             return step;
         }
     }
+    caller.r[HONE_REGISTER_IP] = hone_arch_code(caller.r[HONE_REGISTER_RETURN]);
+    caller.known |= 1ull << HONE_REGISTER_IP;
     caller.exact = signal_frame;
     *frame = caller;
     return HONE_STEP_ON;

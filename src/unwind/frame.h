@@ -7,7 +7,7 @@
 
 struct hone_frame {
     uint64_t r[HONE_REGISTER_COUNT];
-    uint32_t known; // a bit for each register that we have
+    uint64_t known; // a bit for each register that we have
     bool exact;     // r[IP] is where it was interrupted, not where a call returns to
 };
 

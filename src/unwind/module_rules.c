@@ -157,7 +157,7 @@ static bool same_file(const struct hone_module *module, int fd,
 // Maps part of a file, for good.
 static int map_view(int fd, uint64_t address, uint64_t offset, uint64_t size, struct hone_view *ret)
 {
-    uint64_t from = page_floor(offset);
+    uint64_t from = offset & ~(uint64_t)(HONE_PAGE_BYTES_MAX - 1);
     long at = hone_syscall6(SYS_mmap, 0, offset + size - from, PROT_READ, MAP_PRIVATE, fd, from);
     if (at < 0 && at > -HONE_PAGE_BYTES)
         return (int)at;

@@ -6,7 +6,7 @@ enum { WORD_BYTES = 8 };
 
 static uint64_t make(enum hone_row_kind kind, int64_t offset, int64_t fp_words, uint64_t extra)
 {
-    return (uint64_t)offset << 32 | (uint64_t)(uint16_t)fp_words << 16 | extra << 8 |
+    return (uint64_t)offset << 32 | (uint64_t)(uint16_t)fp_words << 16 | extra << 4 |
            (uint64_t)kind;
 }
 
@@ -82,14 +82,31 @@ static uint64_t pack_expression(const struct hone_cfi *cfi, int64_t at, int64_t 
     return row;
 }
 
+// Where the return address is, as "extra" says it.
+static bool pack_return(hone_rule rule, uint64_t *ret)
+{
+    *ret = 0;
+    if (HONE_CALL_PUSHES)
+        return rule == hone_rule_make(HONE_RULE_OFFSET, -WORD_BYTES);
+    int64_t below = -hone_rule_value(rule);
+    if (hone_rule_kind(rule) == HONE_RULE_SAME)
+        return true; // still in its register
+    if (hone_rule_kind(rule) != HONE_RULE_OFFSET || below <= 0 || below % WORD_BYTES ||
+        below / WORD_BYTES > HONE_ROW_EXTRA_MAX)
+        return false;
+    *ret = (uint64_t)below / WORD_BYTES;
+    return true;
+}
+
 uint64_t hone_row_pack(const struct hone_cfi *cfi, const struct hone_rules *rules,
                        bool signal_frame)
 {
-    hone_rule ip = rules->registers[HONE_REGISTER_IP];
-    if (hone_rule_kind(ip) == HONE_RULE_UNDEFINED)
+    hone_rule back = rules->registers[HONE_REGISTER_RETURN];
+    if (hone_rule_kind(back) == HONE_RULE_UNDEFINED)
         return HONE_ROW_OUTERMOST;
     hone_rule sp = rules->registers[HONE_REGISTER_SP];
-    if (signal_frame || ip != hone_rule_make(HONE_RULE_OFFSET, -WORD_BYTES) ||
+    uint64_t extra = 0;
+    if (signal_frame || !pack_return(back, &extra) ||
         (hone_rule_kind(sp) != HONE_RULE_SAME && hone_rule_kind(sp) != HONE_RULE_UNDEFINED))
         return HONE_ROW_GENERAL;
 
@@ -104,12 +121,13 @@ uint64_t hone_row_pack(const struct hone_cfi *cfi, const struct hone_rules *rule
     }
 
     if (rules->cfa_is_expression)
-        return pack_expression(cfi, rules->cfa_expression, fp_words);
+        return HONE_CALL_PUSHES ? pack_expression(cfi, rules->cfa_expression, fp_words)
+                                : HONE_ROW_GENERAL;
     if (rules->cfa_offset != (int32_t)rules->cfa_offset)
         return HONE_ROW_GENERAL;
     if (rules->cfa_register == HONE_REGISTER_SP)
-        return make(HONE_ROW_SP, rules->cfa_offset, fp_words, 0);
+        return make(HONE_ROW_SP, rules->cfa_offset, fp_words, extra);
     if (rules->cfa_register == HONE_REGISTER_FP)
-        return make(HONE_ROW_FP, rules->cfa_offset, fp_words, 0);
+        return make(HONE_ROW_FP, rules->cfa_offset, fp_words, extra);
     return HONE_ROW_GENERAL;
 }

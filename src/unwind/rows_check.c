@@ -2,7 +2,7 @@
 // where a rule changes, how the CFA and each register are found, by the full rules and by the
 // packed row. Prints for each file how many stretches agree, and the first that do not.
 //
-//   rows_check FILE…      "[vdso]" is this process's vDSO
+//   rows_check_MACHINE FILE…      "[vdso]" is this process's vDSO
 #include "unwind/cfi.h"
 #include "unwind/cursor.h"
 #include "unwind/module_rules.h"
@@ -140,9 +140,9 @@ static bool same_register(const struct check *check, unsigned column, hone_rule 
     case HONE_RULE_SAME:
         if (column == HONE_REGISTER_SP) // we take the CFA, they write it down
             return same || is_cfa_plus(ops, count, 0, true);
-        // What calls may destroy (rax rdx rcx rsi rdi r8 to r11) is "undefined" to them until a
-        // rule says otherwise.
-        return same || (undefined && (0xf3fu >> column & 1));
+        // What calls may destroy is "undefined" to them until a rule says otherwise.
+        return same || (undefined && (HONE_REGISTERS_CLOBBERED >> column & 1)) ||
+               column == HONE_REGISTER_IP; // a column of its own where calls set a register
     case HONE_RULE_UNDEFINED:
         return undefined;
     case HONE_RULE_OFFSET:
@@ -198,6 +198,16 @@ static bool same_row(uint64_t row, const Dwarf_Op *cfa, size_t cfa_count, const 
     return same_ops(wanted, count, cfa, cfa_count);
 }
 
+// The same for the return address.
+static bool same_return_of_row(uint64_t row, const Dwarf_Op *ops, size_t count, bool outermost)
+{
+    enum hone_row_kind kind = hone_row_kind(row);
+    if (kind == HONE_ROW_GENERAL || outermost)
+        return true;
+    int64_t below = (int64_t)hone_row_return_below(row);
+    return below ? is_cfa_plus(ops, count, -below, false) : count == 0 && ops == NULL;
+}
+
 static void check_stretch(void *context, uint64_t from, uint64_t until,
                           const struct hone_rules *rules)
 {
@@ -215,7 +225,8 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
         differ(check, from, "no rules");
         return;
     }
-    if (fde.code == check->fde->code &&
+    const bool moved = fde.return_column != HONE_REGISTER_RETURN;
+    if (fde.code == check->fde->code && !moved &&
         (memcmp(&found.registers, &rules->registers, sizeof found.registers) != 0 ||
          found_until != until)) {
         differ(check, from, "rules looked up are not those met in passing");
@@ -239,7 +250,7 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
     Dwarf_Addr their_from, their_until;
     bool their_signal;
     int column = dwarf_frame_info(frame, &their_from, &their_until, &their_signal);
-    if (column != HONE_REGISTER_IP)
+    if (column != fde.return_column)
         differ(check, from, "another return address column");
     else if (their_signal != fde.signal_frame)
         differ(check, from, "signal frame or not");
@@ -248,22 +259,29 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
 
     Dwarf_Op *ops, memory[3], *fp = NULL, fp_memory[3];
     size_t count, fp_count = 0;
-    bool outermost = false;
+    bool outermost = false, same_return = false;
+    uint64_t row = hone_row_pack(&check->ours, &found, fde.signal_frame);
     if (dwarf_frame_cfa(frame, &cfa, &cfa_count) != 0 || !same_cfa(check, &found, cfa, cfa_count))
         differ(check, from, "another CFA");
     for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++) {
+        if (moved && i == HONE_REGISTER_RETURN) { // we say from where, they say in which column
+            same_return =
+                found.registers[i] == hone_rule_make(HONE_RULE_REGISTER, fde.return_column);
+            continue;
+        }
         if (dwarf_frame_register(frame, (int)i, memory, &ops, &count) != 0 ||
             !same_register(check, i, found.registers[i], memory, ops, count))
             differ(check, from,
-                   i == HONE_REGISTER_IP ? "another return address"
-                                         : "another rule for a register");
-        if (i == HONE_REGISTER_IP)
+                   i == HONE_REGISTER_RETURN ? "another return address"
+                                             : "another rule for a register");
+        if (i == HONE_REGISTER_RETURN) {
             outermost = count == 0 && ops == memory;
+            same_return = same_return_of_row(row, ops, count, outermost);
+        }
     }
     (void)dwarf_frame_register(frame, HONE_REGISTER_FP, fp_memory, &fp, &fp_count);
-    uint64_t row = hone_row_pack(&check->ours, &found, fde.signal_frame);
     check->kinds[hone_row_kind(row)]++;
-    if (!same_row(row, cfa, cfa_count, fp_memory, fp, fp_count, outermost))
+    if (!same_return || !same_row(row, cfa, cfa_count, fp_memory, fp, fp_count, outermost))
         differ(check, from, "another row");
     free(frame);
 }
@@ -302,7 +320,7 @@ static int check_file(const char *path)
     }
     Elf *elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
     GElf_Ehdr header;
-    if (!elf || !gelf_getehdr(elf, &header) || header.e_machine != EM_X86_64) {
+    if (!elf || !gelf_getehdr(elf, &header) || header.e_machine != HONE_ELF_MACHINE) {
         printf("%s: not an ELF file of this machine\n", path);
         return 1;
     }

@@ -12,9 +12,10 @@ enum {
     STACK_SWITCHES_MAX = 4,    // towards lower addresses, in one walk
     RESCUE_WORDS = 64,         // of the stack, where the innermost frame hides its caller
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
-    ALL_KNOWN = (1 << HONE_REGISTER_COUNT) - 1,
-    NOT_REUSABLE = 1, // a trail frame's fp_at
+    NOT_REUSABLE = 1,          // a trail frame's fp_at
 };
+
+static const uint64_t all_known = (1ull << HONE_REGISTER_COUNT) - 1;
 
 // What the fast path knows of a frame.
 struct position {
@@ -39,6 +40,7 @@ struct walker {
     unsigned stack_switches;
     bool stale;
     bool landing;           // the innermost frame's caller is a landing pad
+    bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
     struct hone_frame full; // all registers of frame number full_index
     size_t full_index;
 };
@@ -77,12 +79,13 @@ static bool outside(struct hone_memory *memory, uint64_t address, uint64_t *ret)
     return hone_memory_load(memory, address, ret);
 }
 
-// A caller lies above its callee, unless the code between them changed stacks.
-static bool rises(struct walker *walker, uint64_t sp, uint64_t caller_sp)
+// A caller lies above its callee, unless the code between them changed stacks. Where calls push
+// nothing, a function that was interrupted may have no frame of its own.
+static bool rises(struct walker *walker, uint64_t sp, uint64_t caller_sp, bool interrupted)
 {
     if (caller_sp % WORD_BYTES)
         return false;
-    if (caller_sp > sp)
+    if (caller_sp > sp || (!HONE_CALL_PUSHES && interrupted && caller_sp == sp))
         return true;
     const struct hone_stack *stack = stack_of(walker, sp);
     if (stack && stack == stack_of(walker, caller_sp))
@@ -156,8 +159,24 @@ static uint64_t rescue_fp(struct walker *walker, uint64_t fp, uint64_t sp, uint6
     return fp;
 }
 
+// Where calls set a register, its content is the one guess that there is.
+static bool rescue_by_link(struct walker *walker, struct position *ret)
+{
+    const uint64_t *r = walker->innermost->r;
+    uint64_t link = hone_arch_code(r[HONE_REGISTER_RETURN]);
+    bool stale;
+    if (link == ret->address + 1 || !hone_arch_follows_call(link) ||
+        !hone_modules_find(walker->unwinder->modules, link, &stale))
+        return false;
+    walker->result->guessed = true;
+    *ret = (struct position){link - 1, r[HONE_REGISTER_SP], r[HONE_REGISTER_FP], false};
+    return true;
+}
+
 static bool rescue(struct walker *walker, struct position *ret)
 {
+    if (!HONE_CALL_PUSHES)
+        return rescue_by_link(walker, ret);
     const uint64_t *r = walker->innermost->r;
     uint64_t ip = r[HONE_REGISTER_IP], sp = r[HONE_REGISTER_SP];
     bool stale;
@@ -189,22 +208,71 @@ static bool rescue(struct walker *walker, struct position *ret)
     return found;
 }
 
+// The register that calls set, of a frame that was interrupted; 0 of others: theirs is overwritten.
+static uint64_t link_register(const struct walker *walker, const struct position *at, size_t index)
+{
+    if (HONE_CALL_PUSHES || !at->exact || walker->full_index != index)
+        return 0;
+    return hone_arch_code(walker->full.r[HONE_REGISTER_RETURN]);
+}
+
+// What a signal handler returns to, known by its code: the frame below has all its registers.
+static bool step_signal(struct walker *walker, struct position *at, size_t index)
+{
+    struct hone_frame frame = {.known = all_known, .exact = true};
+    if (!hone_arch_signal_frame(at->address + !at->exact, at->sp, &walker->memory, frame.r) ||
+        !rises(walker, at->sp, frame.r[HONE_REGISTER_SP], false))
+        return false;
+    walker->result->slow = true;
+    walker->full = frame;
+    walker->full_index = index + 1;
+    *at = (struct position){frame.r[HONE_REGISTER_IP], frame.r[HONE_REGISTER_SP],
+                            frame.r[HONE_REGISTER_FP], true};
+    return true;
+}
+
+// Interrupted code without rules, in a linker's stub or in a function that saves nothing: the
+// register is its way back, unless it leads into the same such code (after a call of its own).
+static bool step_by_link(struct walker *walker, struct position *at, uint64_t link)
+{
+    if (!link || !hone_arch_follows_call(link))
+        return false;
+    bool stale;
+    struct hone_modules *modules = walker->unwinder->modules;
+    const struct hone_module *here = hone_modules_find(modules, at->address, &stale);
+    const struct hone_module *caller = hone_modules_find(modules, link, &stale);
+    struct hone_fde fde;
+    if (caller == here &&
+        (!here || hone_cfi_find(&here->cfi, link - 1 - here->bias, &fde) == HONE_CFI_NONE))
+        return false;
+    uint64_t sp = at->sp + hone_arch_stub_pushed(at->address);
+    *at = (struct position){link - 1, sp, at->fp, false};
+    return true;
+}
+
 // Code without rules: the frame pointer, when what it points to looks like a frame.
 static enum hone_step step_without_rules(struct walker *walker, struct position *at, size_t index,
                                          bool in_module)
 {
     bool innermost = index == 0;
-    uint64_t return_address, fp;
+    uint64_t return_address = 0, fp;
     enum hone_step nothing = walker->stale ? HONE_STEP_STALE : HONE_STEP_NO_RULE;
+    const uint64_t link = link_register(walker, at, index);
+    if (!HONE_CALL_PUSHES && step_signal(walker, at, index))
+        return HONE_STEP_ON;
     if (innermost && !in_module && !hone_safe_probe(at->address)) {
-        // A call into the void: nothing has run there, so the stack is as the call left it.
-        if (!hone_memory_load(&walker->memory, at->sp, &return_address) ||
+        // A call into the void: nothing has run there, so all is as the call left it.
+        const uint64_t pushed = HONE_CALL_PUSHES ? WORD_BYTES : 0;
+        return_address = link;
+        if ((pushed && !hone_memory_load(&walker->memory, at->sp, &return_address)) ||
             !hone_arch_follows_call(return_address))
             return nothing;
         walker->result->guessed = true;
-        *at = (struct position){return_address - 1, at->sp + WORD_BYTES, at->fp, false};
+        *at = (struct position){return_address - 1, at->sp + pushed, at->fp, false};
         return HONE_STEP_ON;
     }
+    if (!HONE_CALL_PUSHES && step_by_link(walker, at, link))
+        return HONE_STEP_ON;
     // No call has left this address: the innermost frame's rules are wrong.
     if (index == 1 && !in_module && !at->exact && !hone_arch_follows_call(at->address + 1))
         return rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
@@ -214,6 +282,7 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
     bool linked = at->fp % WORD_BYTES == 0 && at->fp - at->sp <= FRAME_BYTES_MAX &&
                   hone_memory_load(&walker->memory, at->fp, &fp) &&
                   hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
+    return_address = hone_arch_code(return_address);
     if (linked && return_address == 0)
         return HONE_STEP_OUTERMOST;
     if (!linked || !hone_arch_follows_call(return_address)) {
@@ -222,6 +291,7 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
         return at->fp == 0 && in_module ? HONE_STEP_OUTERMOST : nothing;
     }
     walker->result->frame_pointers = true;
+    walker->sp_lost = !HONE_CALL_PUSHES;
     *at = (struct position){return_address - 1, at->fp + 2 * WORD_BYTES, fp, false};
     return HONE_STEP_ON;
 }
@@ -249,12 +319,13 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     uint64_t until;
     if (r || hone_cfi_rules(&module->cfi, &fde, pc, &rules, &until))
         return HONE_STEP_BAD_RULE;
+    const bool interrupted = frame->exact;
     uint64_t sp = frame->r[HONE_REGISTER_SP];
     enum hone_step step =
         hone_frame_step(frame, &module->cfi, &rules, fde.signal_frame, &walker->memory);
     // longjmp() describes where it jumps, before and after it has moved sp there.
     if (step == HONE_STEP_ON && sp != frame->r[HONE_REGISTER_SP] &&
-        !rises(walker, sp, frame->r[HONE_REGISTER_SP]))
+        !rises(walker, sp, frame->r[HONE_REGISTER_SP], interrupted))
         return HONE_STEP_BAD_FRAME;
     return step;
 }
@@ -264,9 +335,12 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
 static enum hone_step step_general(struct walker *walker, struct position *at, size_t index)
 {
     walker->result->slow = true;
+    if (!HONE_CALL_PUSHES && step_signal(walker, at, index))
+        return HONE_STEP_ON;
     struct hone_frame frame = walker->full;
     if (walker->full_index != index) {
-        frame.known = 1 << HONE_REGISTER_IP | 1 << HONE_REGISTER_SP | 1 << HONE_REGISTER_FP;
+        frame.known =
+            1ull << HONE_REGISTER_IP | 1ull << HONE_REGISTER_SP | 1ull << HONE_REGISTER_FP;
         frame.exact = at->exact;
         frame.r[HONE_REGISTER_IP] = at->address + !at->exact;
         frame.r[HONE_REGISTER_SP] = at->sp;
@@ -289,7 +363,7 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
     }
     if (step != HONE_STEP_ON)
         return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
-    if (frame.known == ALL_KNOWN) {
+    if (frame.known == all_known) {
         walker->full = frame;
         walker->full_index = index + 1;
     }
@@ -300,17 +374,24 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
     return HONE_STEP_ON;
 }
 
-// The step to a caller whose return address is just below its sp.
+// The step to a caller whose sp is `cfa`.
 static enum hone_step step_to(struct walker *walker, struct position *at, uint64_t row,
-                              uint64_t cfa)
+                              uint64_t cfa, size_t index)
 {
-    if (!rises(walker, at->sp, cfa))
+    if (!rises(walker, at->sp, cfa, at->exact))
         return HONE_STEP_BAD_FRAME;
     uint64_t return_address, fp = at->fp;
     int64_t fp_at = hone_row_fp_at(row);
-    if (!hone_memory_load(&walker->memory, cfa - WORD_BYTES, &return_address) ||
+    uint64_t below = hone_row_return_below(row);
+    if ((below && !hone_memory_load(&walker->memory, cfa - below, &return_address)) ||
         (fp_at && !hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp)))
         return HONE_STEP_UNREADABLE;
+    if (!below) {
+        if (!at->exact || walker->full_index != index)
+            return HONE_STEP_BAD_RULE;
+        return_address = walker->full.r[HONE_REGISTER_RETURN];
+    }
+    return_address = hone_arch_code(return_address);
     if (return_address == 0)
         return without_caller(fp);
     *at = (struct position){return_address - 1, cfa, fp, false};
@@ -324,22 +405,30 @@ __attribute__((noinline)) static enum hone_step step_odd(struct walker *walker, 
     uint64_t offset = (uint64_t)hone_row_offset(row);
     enum hone_row_kind kind = hone_row_kind(row);
     uint64_t cfa;
+    if (walker->sp_lost) {
+        // Code that keeps a frame pointer points with it to where it saved its caller's.
+        walker->sp_lost = false;
+        if (kind == HONE_ROW_SP && hone_row_fp_at(row))
+            return step_to(walker, at, row, at->fp - (uint64_t)hone_row_fp_at(row), index);
+        if (kind == HONE_ROW_SP || kind == HONE_ROW_GENERAL)
+            return HONE_STEP_NO_RULE;
+    }
     switch (kind) {
     case HONE_ROW_SP:
-        return step_to(walker, at, row, at->sp + offset);
+        return step_to(walker, at, row, at->sp + offset, index);
     case HONE_ROW_FP:
-        return step_to(walker, at, row, at->fp + offset);
+        return step_to(walker, at, row, at->fp + offset, index);
     case HONE_ROW_FP_DEREF:
     case HONE_ROW_SP_DEREF:
         offset += kind == HONE_ROW_FP_DEREF ? at->fp : at->sp;
         if (!hone_memory_load(&walker->memory, offset, &cfa))
             return HONE_STEP_UNREADABLE;
-        return step_to(walker, at, row, cfa + WORD_BYTES * hone_row_extra(row));
+        return step_to(walker, at, row, cfa + WORD_BYTES * hone_row_extra(row), index);
     case HONE_ROW_PLT:
         cfa = at->sp + offset;
         if (((at->address + !at->exact) & 15) >= hone_row_extra(row))
             cfa += WORD_BYTES;
-        return step_to(walker, at, row, cfa);
+        return step_to(walker, at, row, cfa, index);
     case HONE_ROW_OUTERMOST:
         return HONE_STEP_OUTERMOST;
     case HONE_ROW_GENERAL:
@@ -406,9 +495,9 @@ verify(struct walker *walker, struct tracker *tracker, struct position *at, size
     size_t begin = count;
     for (; frame < last && frame->fp_at != NOT_REUSABLE && count + 1 < walker->max; frame++) {
         uint64_t sp = frame[1].sp;
-        uint64_t return_at = sp - WORD_BYTES;
+        uint64_t return_at = sp - (HONE_CALL_PUSHES ? WORD_BYTES : frame->return_below);
         uint64_t fp_at = sp + (uint64_t)frame->fp_at;
-        if (return_at - low >= size || HONE_LOAD(return_at) != frame[1].ip + 1)
+        if (return_at - low >= size || hone_arch_code(HONE_LOAD(return_at)) != frame[1].ip + 1)
             break;
         if (frame->fp_at && (fp_at - low >= size || HONE_LOAD(fp_at) != frame[1].fp))
             break;
@@ -445,7 +534,7 @@ static inline size_t pass(struct walker *walker, struct tracker *tracker, struct
 
 // After each step, from a frame at `from`.
 static inline void follow(struct tracker *tracker, const struct position *from, int64_t fp_at,
-                          bool stepped)
+                          uint64_t return_below, bool stepped)
 {
     if (tracker->run < HONE_STACK_DEPTH_MAX) {
         if (!stepped)
@@ -455,7 +544,8 @@ static inline void follow(struct tracker *tracker, const struct position *from, 
         for (; run < tracker->old; run++)
             track(tracker, tracker->trail->frames[run]);
     }
-    track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, fp_at});
+    track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, (int32_t)fp_at,
+                                             (uint32_t)return_below});
 }
 
 static void settle(struct tracker *tracker)
@@ -491,16 +581,18 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
             uint64_t base = hone_row_kind(row) == HONE_ROW_SP ? at.sp : at.fp;
             uint64_t cfa = base + (uint64_t)hone_row_offset(row);
             int64_t fp_at = hone_row_fp_at(row);
-            uint64_t return_at = cfa - WORD_BYTES;
+            uint64_t below = hone_row_return_below(row);
+            uint64_t return_at = cfa - below;
             uint64_t saved_at = fp_at ? cfa + (uint64_t)fp_at : return_at;
             // Bitwise: one branch that is never taken.
             if (HONE_LIKELY((unsigned)(cfa > at.sp) & (cfa % WORD_BYTES == 0) &
+                            (HONE_CALL_PUSHES || (below && !walker->sp_lost)) &
                             hone_memory_inside(&walker->memory, return_at) &
                             hone_memory_inside(&walker->memory, saved_at))) {
-                uint64_t return_address = HONE_LOAD(return_at);
+                uint64_t return_address = hone_arch_code(HONE_LOAD(return_at));
                 uint64_t saved = HONE_LOAD(saved_at);
                 if (tracker)
-                    follow(tracker, &at, fp_at, true);
+                    follow(tracker, &at, fp_at, below, true);
                 if (HONE_UNLIKELY(return_address == 0)) {
                     step = without_caller(fp_at ? saved : at.fp);
                     break;
@@ -520,7 +612,7 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
             continue;
         }
         if (tracker)
-            follow(tracker, &from, NOT_REUSABLE, step == HONE_STEP_ON);
+            follow(tracker, &from, NOT_REUSABLE, 0, step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)
             break;
     }
@@ -543,8 +635,9 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
     walker->stack_switches = 0;
     walker->stale = false;
     walker->landing = false;
+    walker->sp_lost = false;
     __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);
-    walker->full.known = ALL_KNOWN;
+    walker->full.known = all_known;
     walker->full.exact = true;
     walker->full_index = 0;
 

@@ -88,4 +88,22 @@ uint64_t hone_arch_call_target(uint64_t address)
     return address + (uint64_t)(int64_t)distance;
 }
 
+// glibc's and the vDSO's rules describe the frame of a signal.
+bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,
+                            uint64_t *ret_registers)
+{
+    (void)address;
+    (void)sp;
+    (void)memory;
+    (void)ret_registers;
+    return false;
+}
+
+// Linkers write rules for their stubs.
+uint64_t hone_arch_stub_pushed(uint64_t address)
+{
+    (void)address;
+    return 0;
+}
+
 const uint8_t hone_arch_fp_at_fp[3] = {2, 0x76, 0}; // DW_OP_breg6 0
