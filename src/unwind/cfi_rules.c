@@ -87,13 +87,27 @@ static void set_cfa_register(struct machine *machine, struct hone_cursor *cursor
     cursor->broken |= column >= HONE_REGISTER_IP;
 }
 
+// aarch64: a function may keep the return address in another register (glibc's rawmemchr: x15).
+static void place_return(struct hone_rules *rules, const struct hone_fde *fde)
+{
+    const uint8_t column = fde->return_column;
+    if (HONE_CALL_PUSHES || column == HONE_REGISTER_RETURN)
+        return;
+    hone_rule rule = rules->registers[column];
+    rules->registers[HONE_REGISTER_RETURN] =
+        hone_rule_kind(rule) == HONE_RULE_SAME ? hone_rule_make(HONE_RULE_REGISTER, column) : rule;
+}
+
 enum step { STEP_ON, STEP_REACHED };
 
 static enum step advance(struct machine *machine, uint64_t to)
 {
     uint64_t until = to < machine->fde->end ? to : machine->fde->end;
-    if (machine->each && until > machine->location)
-        machine->each(machine->each_context, machine->location, until, &machine->now);
+    if (machine->each && until > machine->location) {
+        struct hone_rules rules = machine->now;
+        place_return(&rules, machine->fde);
+        machine->each(machine->each_context, machine->location, until, &rules);
+    }
     if (to > machine->pc) {
         machine->until = until;
         return STEP_REACHED;
@@ -293,14 +307,7 @@ int hone_cfi_rules(const struct hone_cfi *cfi, const struct hone_fde *fde, uint6
     if (!machine.now.cfa_is_expression && machine.now.cfa_register == HONE_REGISTER_IP)
         return HONE_CFI_BAD;
     *ret = machine.now;
-    // aarch64: a function that keeps it in another register (glibc's rawmemchr: x15).
-    const uint8_t column = fde->return_column;
-    if (!HONE_CALL_PUSHES && column != HONE_REGISTER_RETURN) {
-        hone_rule rule = ret->registers[column];
-        ret->registers[HONE_REGISTER_RETURN] = hone_rule_kind(rule) == HONE_RULE_SAME
-                                                   ? hone_rule_make(HONE_RULE_REGISTER, column)
-                                                   : rule;
-    }
+    place_return(ret, fde);
     *ret_until = machine.until;
     return 0;
 }

@@ -278,6 +278,8 @@ TEST(entries_with_64_bit_lengths_are_read)
 
 TEST(rows_say_what_rules_say_or_leave_it_to_them)
 {
+    if (HONE_ELF_MACHINE != EM_X86_64)
+        cr_skip_test("the bytes here are of x86-64; rows_check tells of others\n");
     struct hone_rules rules;
     const struct hone_cfi cfi = {.frames = {out.bytes, BASE, sizeof out.bytes}};
     CHECK_EQ(RULES(0, &rules, 0x0e, 64, 0x86, 2), 0);

@@ -45,12 +45,13 @@ TEST(every_module_at_start_is_listed_with_its_rules)
     hone_modules_refresh(&modules);
     const struct hone_module *program = find((uint64_t)code_of);
     const struct hone_module *libc = find((uint64_t)gnu_get_libc_version);
-    const struct hone_module *vdso = find(getauxval(AT_SYSINFO_EHDR));
-    CHECK(program && libc && vdso && program != libc);
+    const uint64_t vdso_at = getauxval(AT_SYSINFO_EHDR); // qemu has none
+    const struct hone_module *vdso = vdso_at ? find(vdso_at) : NULL;
+    CHECK(program && libc && (vdso || !vdso_at) && program != libc);
     char path[4096] = "";
     CHECK(readlink("/proc/self/exe", path, sizeof path - 1) > 0);
     CHECK_STR(program->path, path);
-    CHECK_STR(vdso->path, "[vdso]");
+    CHECK(!vdso || strcmp(vdso->path, "[vdso]") == 0);
     CHECK(strstr(libc->path, "libc.so.6") != NULL && libc->path[0] == '/');
     for (size_t i = 0; i < hone_modules_count(&modules); i++) {
         const struct hone_module *module = hone_modules_at(&modules, i);

@@ -226,7 +226,7 @@ static void check_stretch(void *context, uint64_t from, uint64_t until,
         return;
     }
     const bool moved = fde.return_column != HONE_REGISTER_RETURN;
-    if (fde.code == check->fde->code && !moved &&
+    if (fde.code == check->fde->code &&
         (memcmp(&found.registers, &rules->registers, sizeof found.registers) != 0 ||
          found_until != until)) {
         differ(check, from, "rules looked up are not those met in passing");

@@ -2,6 +2,8 @@
 
 #include "check.h"
 
+#include HONE_TEST_MACHINE
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
@@ -228,9 +230,7 @@ TEST(call_through_null_shows_who_called)
     uint64_t stack[64] = {0};
     hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, DEPTH_MAX, &walk);
     CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
-    stack[0] = registers.r[HONE_REGISTER_IP]; // what the call has pushed
-    registers.r[HONE_REGISTER_IP] = 0;
-    registers.r[HONE_REGISTER_SP] = (uint64_t)stack;
+    call_into(&registers, 0, stack);
     hone_unwind_walk(&unwinder, &registers, stacks, 1, addresses, DEPTH_MAX, &walk);
     CHECK(walk.guessed);
     CHECK_EQ(addresses[0], 0);
@@ -243,15 +243,14 @@ static void *code_page(const uint8_t *code, size_t size)
         mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(page != MAP_FAILED);
     memcpy(page, code, size);
+    __builtin___clear_cache(page, (char *)page + size);
     return page;
 }
 
 TEST(code_without_rules_is_walked_by_its_frame_pointer_and_marked)
 {
-    // push %rbp; mov %rsp,%rbp; call *%rdi; pop %rbp; ret
-    static const uint8_t code[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
     setup();
-    void *page = code_page(code, sizeof code);
+    void *page = code_page(code_with_frame_pointer, sizeof code_with_frame_pointer);
     void (*call)(void (*)(void));
     memcpy(&call, &page, sizeof call);
     call(walk_here);
@@ -262,10 +261,8 @@ TEST(code_without_rules_is_walked_by_its_frame_pointer_and_marked)
 
 TEST(code_with_neither_rules_nor_frame_pointer_ends_the_walk)
 {
-    // push %rbp; mov $17,%ebp; call *%rdi; pop %rbp; ret
-    static const uint8_t code[] = {0x55, 0xbd, 17, 0, 0, 0, 0xff, 0xd7, 0x5d, 0xc3};
     setup();
-    void *page = code_page(code, sizeof code);
+    void *page = code_page(code_without_frame_pointer, sizeof code_without_frame_pointer);
     void (*call)(void (*)(void));
     memcpy(&call, &page, sizeof call);
     call(walk_here);
@@ -453,11 +450,20 @@ TEST(trail_is_left_where_a_return_address_or_saved_register_changed)
     check_changed(&trail, 1, 1 << 12);
 }
 
+// Its frame is found by the frame pointer, as its size is not known beforehand.
+__attribute__((noinline)) static void with_room(struct hone_trail *trail, size_t size)
+{
+    volatile char *room = __builtin_alloca(size);
+    room[0] = 0;
+    check_changed(trail, 0, 0 - 512ull);
+    room[0]++;
+}
+
 TEST(caller_below_its_callee_ends_the_walk)
 {
     setup();
     static struct hone_trail trail;
-    check_changed(&trail, 0, 0 - 256ull);
+    with_room(&trail, 32);
     CHECK_EQ(walk.end, HONE_WALK_BAD_FRAME);
 }
 
