@@ -2,6 +2,7 @@
 #include "probe/probe.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 const bool hone_has_hooks = false;
 
@@ -9,6 +10,11 @@ static struct sigaction before;
 
 void hone_threads_after_fork(void)
 {
+}
+
+void hone_at_fork(void (*child)(void))
+{
+    (void)pthread_atfork(NULL, NULL, child);
 }
 
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))

@@ -162,6 +162,11 @@ int hone_descriptor_next(int from);
 // Moves ours away from a number that the program wants.
 void hone_descriptor_yield(int fd);
 
+// --- real.c --------------------------------------------------------------------------------------
+
+// `child` runs in every forked child. C libraries have different names for that.
+void hone_at_fork(void (*child)(void));
+
 // --- hooks_thread.c ------------------------------------------------------------------------------
 
 // Thread starts of the parent that a forked child copied half-way never come to their end.

@@ -1,5 +1,7 @@
 #include "probe/real.h"
 
+#include "probe/probe.h"
+
 #include <dlfcn.h>
 #include <stdatomic.h>
 
@@ -33,6 +35,8 @@ static void resolve(void)
         {"dup2", (void **)&real.dup2},
         {"dup3", (void **)&real.dup3},
         {"closefrom", (void **)&real.closefrom},
+        {"__register_atfork", (void **)&real.register_atfork},
+        {"pthread_atfork", (void **)&real.pthread_atfork},
         {"execve", (void **)&real.execve},
         {"execvpe", (void **)&real.execvpe},
         {"fexecve", (void **)&real.fexecve},
@@ -41,6 +45,14 @@ static void resolve(void)
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         *functions[i].at = dlsym(RTLD_NEXT, functions[i].name);
     atomic_store_explicit(&resolved, 1, memory_order_release);
+}
+
+void hone_at_fork(void (*child)(void))
+{
+    if (hone_real()->register_atfork) // without a library to belong to: we are never unloaded
+        (void)real.register_atfork(NULL, NULL, child, NULL);
+    else if (real.pthread_atfork)
+        (void)real.pthread_atfork(NULL, NULL, child);
 }
 
 const struct hone_real *hone_real(void)

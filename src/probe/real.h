@@ -31,6 +31,9 @@ struct hone_real {
     int (*execve)(const char *, char *const[], char *const[]);
     int (*execvpe)(const char *, char *const[], char *const[]);
     int (*fexecve)(int, char *const[], char *const[]);
+    // glibc's name for what pthread_atfork() is elsewhere: there that is no part of the library.
+    int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
+    int (*pthread_atfork)(void (*)(void), void (*)(void), void (*)(void));
     int (*execveat)(int, const char *, char *const[], char *const[], int);
 };
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -30,18 +29,20 @@ static int map_session(const char *path, struct hone_writer *ret)
     int fd = (int)hone_syscall4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
     if (fd < 0)
         return fd;
-    struct stat st;
+    struct statx st;
     int r = -EIO;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+    if (hone_syscall5(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &st) == 0 &&
+        S_ISREG(st.stx_mode)) {
         r = -ENOMEM;
-        for (size_t bytes = (size_t)st.st_size; bytes >= SMALLEST_MAPPING; bytes /= 4) {
+        for (size_t bytes = (size_t)st.stx_size; bytes >= SMALLEST_MAPPING; bytes /= 4) {
             bytes &= ~(size_t)(PAGE - 1);
-            void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-            if (memory == MAP_FAILED)
+            long memory =
+                hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+            if (memory < 0 && memory > -PAGE)
                 continue;
-            r = hone_writer_attach(ret, memory, bytes);
+            r = hone_writer_attach(ret, (void *)memory, bytes);
             if (r)
-                (void)munmap(memory, bytes);
+                (void)hone_syscall2(SYS_munmap, memory, bytes);
             break;
         }
     }
@@ -51,9 +52,9 @@ static int map_session(const char *path, struct hone_writer *ret)
 
 static void describe_program(struct hone_process *process)
 {
-    struct stat st;
-    if (stat("/proc/self/ns/pid", &st) == 0)
-        process->pid_namespace = st.st_ino;
+    struct statx st;
+    if (hone_syscall5(SYS_statx, AT_FDCWD, "/proc/self/ns/pid", 0, STATX_INO, &st) == 0)
+        process->pid_namespace = st.stx_ino;
     long len = hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", process->path,
                              sizeof process->path - 1);
     process->path[len > 0 ? len : 0] = '\0';
@@ -133,7 +134,7 @@ static void start(const char *path)
         hone_modules_refresh(&hone_probe_modules);
     hone_unwind_init(&hone_probe.unwinder, &hone_probe_modules, row_cache, sizeof row_cache);
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
-    (void)pthread_atfork(NULL, NULL, after_fork_in_child);
+    hone_at_fork(after_fork_in_child);
 }
 
 __attribute__((constructor)) static void on_load(void)

@@ -104,9 +104,10 @@ HONE_SIGSAFE size_t hone_unwind_walk(struct hone_unwinder *unwinder,
 struct hone_trail_frame {
     uint64_t ip; // address looked up
     uint64_t sp, fp;
-    // Where the caller's fp was saved, from the caller's sp; 0: nowhere. 1: not reusable.
-    int32_t fp_at;
-    uint32_t return_below; // and how far below it the return address
+    // Where the caller's fp was saved, from the caller's sp; 0: nowhere. 1: not reusable. Where
+    // calls push nothing, this is the lower half, and the upper is how far below that the return
+    // address was saved.
+    int64_t saved;
 };
 
 struct hone_trail {

@@ -12,7 +12,7 @@ enum {
     STACK_SWITCHES_MAX = 4,    // towards lower addresses, in one walk
     RESCUE_WORDS = 64,         // of the stack, where the innermost frame hides its caller
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
-    NOT_REUSABLE = 1,          // a trail frame's fp_at
+    NOT_REUSABLE = 1,          // what a trail frame saved
 };
 
 static const uint64_t all_known = (1ull << HONE_REGISTER_COUNT) - 1;
@@ -483,6 +483,24 @@ static void track(struct tracker *tracker, struct hone_trail_frame frame)
         tracker->overflow = true;
 }
 
+// What a trail frame remembers of its row.
+static inline int64_t saved_by(uint64_t row)
+{
+    if (HONE_CALL_PUSHES)
+        return hone_row_fp_at(row);
+    return (int64_t)((uint32_t)hone_row_fp_at(row) | hone_row_return_below(row) << 32);
+}
+
+static inline int64_t saved_fp_at(int64_t saved)
+{
+    return HONE_CALL_PUSHES ? saved : (int32_t)saved;
+}
+
+static inline uint64_t saved_return_below(int64_t saved)
+{
+    return HONE_CALL_PUSHES ? WORD_BYTES : (uint64_t)saved >> 32;
+}
+
 // Frames verified one after another from tracker->old on. Their addresses are written, but for the
 // last one's, which becomes the position to go on from.
 __attribute__((no_sanitize("address"))) static size_t
@@ -493,13 +511,14 @@ verify(struct walker *walker, struct tracker *tracker, struct position *at, size
     const uint64_t low = walker->memory.low;
     const uint64_t size = walker->memory.words_end - low;
     size_t begin = count;
-    for (; frame < last && frame->fp_at != NOT_REUSABLE && count + 1 < walker->max; frame++) {
+    for (; frame < last && frame->saved != NOT_REUSABLE && count + 1 < walker->max; frame++) {
         uint64_t sp = frame[1].sp;
-        uint64_t return_at = sp - (HONE_CALL_PUSHES ? WORD_BYTES : frame->return_below);
-        uint64_t fp_at = sp + (uint64_t)frame->fp_at;
+        const int64_t fp_from = saved_fp_at(frame->saved);
+        uint64_t return_at = sp - saved_return_below(frame->saved);
+        uint64_t fp_at = sp + (uint64_t)fp_from;
         if (return_at - low >= size || hone_arch_code(HONE_LOAD(return_at)) != frame[1].ip + 1)
             break;
-        if (frame->fp_at && (fp_at - low >= size || HONE_LOAD(fp_at) != frame[1].fp))
+        if (fp_from && (fp_at - low >= size || HONE_LOAD(fp_at) != frame[1].fp))
             break;
         walker->addresses[count++] = frame->ip;
     }
@@ -533,8 +552,8 @@ static inline size_t pass(struct walker *walker, struct tracker *tracker, struct
 }
 
 // After each step, from a frame at `from`.
-static inline void follow(struct tracker *tracker, const struct position *from, int64_t fp_at,
-                          uint64_t return_below, bool stepped)
+static inline void follow(struct tracker *tracker, const struct position *from, int64_t saved,
+                          bool stepped)
 {
     if (tracker->run < HONE_STACK_DEPTH_MAX) {
         if (!stepped)
@@ -544,8 +563,7 @@ static inline void follow(struct tracker *tracker, const struct position *from, 
         for (; run < tracker->old; run++)
             track(tracker, tracker->trail->frames[run]);
     }
-    track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, (int32_t)fp_at,
-                                             (uint32_t)return_below});
+    track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, saved});
 }
 
 static void settle(struct tracker *tracker)
@@ -592,7 +610,7 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
                 uint64_t return_address = hone_arch_code(HONE_LOAD(return_at));
                 uint64_t saved = HONE_LOAD(saved_at);
                 if (tracker)
-                    follow(tracker, &at, fp_at, below, true);
+                    follow(tracker, &at, saved_by(row), true);
                 if (HONE_UNLIKELY(return_address == 0)) {
                     step = without_caller(fp_at ? saved : at.fp);
                     break;
@@ -612,7 +630,7 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
             continue;
         }
         if (tracker)
-            follow(tracker, &from, NOT_REUSABLE, 0, step == HONE_STEP_ON);
+            follow(tracker, &from, NOT_REUSABLE, step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)
             break;
     }
