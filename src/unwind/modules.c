@@ -214,7 +214,10 @@ static const char *name_of(struct hone_modules *modules, const struct dl_phdr_in
     char buffer[PATH_BYTES_MAX];
     if (is_vdso)
         return "[vdso]";
-    if (!info->dlpi_name || !info->dlpi_name[0]) {
+    // What the kernel has loaded is what runs, whatever the loader takes for its name: musl's says
+    // how it was called.
+    bool is_program = is_first && (uintptr_t)info->dlpi_phdr == getauxval(AT_PHDR);
+    if (is_program || !info->dlpi_name || !info->dlpi_name[0]) {
         if (!is_first)
             return "";
         long size =
@@ -438,8 +441,7 @@ static const struct hone_module *find_unlisted(struct hone_modules *modules, uin
     return NULL;
 }
 
-const struct hone_module *hone_modules_find(struct hone_modules *modules, uint64_t address,
-                                            bool *ret_stale)
+const struct hone_module *hone_modules_listed(const struct hone_modules *modules, uint64_t address)
 {
     uint32_t low = 0, high = load(&modules->sorted_count);
     while (low < high) {
@@ -459,5 +461,12 @@ const struct hone_module *hone_modules_find(struct hone_modules *modules, uint64
     for (size_t i = hone_modules_count(modules); i-- > load(&modules->sorted_slots);)
         if (holds(&modules->slots[i], address))
             return &modules->slots[i];
-    return find_unlisted(modules, address, ret_stale);
+    return NULL;
+}
+
+const struct hone_module *hone_modules_find(struct hone_modules *modules, uint64_t address,
+                                            bool *ret_stale)
+{
+    const struct hone_module *module = hone_modules_listed(modules, address);
+    return module ? module : find_unlisted(modules, address, ret_stale);
 }

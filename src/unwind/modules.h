@@ -83,4 +83,8 @@ HONE_SIGSAFE bool hone_module_retired(const struct hone_module *module);
 HONE_SIGSAFE const struct hone_module *hone_modules_find(struct hone_modules *modules,
                                                          uint64_t address, bool *ret_stale);
 
+// The same among those that the table has, without asking the loader.
+HONE_SIGSAFE const struct hone_module *hone_modules_listed(const struct hone_modules *modules,
+                                                           uint64_t address);
+
 #endif

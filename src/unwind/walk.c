@@ -9,8 +9,10 @@
 
 enum {
     WORD_BYTES = 8,
-    STACK_SWITCHES_MAX = 4,    // towards lower addresses, in one walk
-    RESCUE_WORDS = 64,         // of the stack, where the innermost frame hides its caller
+    STACK_SWITCHES_MAX = 4, // towards lower addresses, in one walk
+    RESCUE_WORDS = 64,      // of the stack, where the innermost frame hides its caller
+    SEARCH_WORDS = 4096,    // where a frame without rules does
+    FUNCTION_BYTES_MAX = 16 << 10,
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     NOT_REUSABLE = 1,          // what a trail frame saved
 };
@@ -159,6 +161,21 @@ static uint64_t rescue_fp(struct walker *walker, uint64_t fp, uint64_t sp, uint6
     return fp;
 }
 
+static bool is_code_of(const struct hone_module *module, uint64_t address)
+{
+    return module && address - module->text_start < module->text_end - module->text_start;
+}
+
+// Whether the call that returns to `word` can have led into the function that runs at `address`, of
+// which only this is known: it is code of `module`, and not far behind its beginning.
+static bool leads_to(const struct hone_module *module, uint64_t word, uint64_t address,
+                     bool *ret_certain)
+{
+    uint64_t target = hone_arch_call_reaches(word);
+    *ret_certain = target != 0;
+    return !target || (is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX);
+}
+
 // Where calls set a register, its content is the one guess that there is.
 static bool rescue_by_link(struct walker *walker, struct position *ret)
 {
@@ -195,6 +212,8 @@ static bool rescue(struct walker *walker, struct position *ret)
             continue;
         uint64_t target = hone_arch_call_target(word);
         bool certain = has_rules && target == fde.start + module->bias;
+        if (!has_rules && module && !leads_to(module, word, ip, &certain))
+            continue;
         if (found && !certain)
             continue;
         found = true;
@@ -206,6 +225,41 @@ static bool rescue(struct walker *walker, struct position *ret)
         ret->fp = rescue_fp(walker, ret->fp, sp, ret->sp);
     walker->result->guessed |= found;
     return found;
+}
+
+// A caller in a C library without rules (musl's): its own caller's address is the next one on the
+// stack that a call to this code has left; one that does not say where it led only if `trusting`.
+// Where the search meets the end of the stack there is none: this is what starts a thread or the
+// program. That is kept, for it takes long to find.
+static enum hone_step search_caller(struct walker *walker, struct position *at, bool trusting)
+{
+    bool stale, certain;
+    struct hone_modules *modules = walker->unwinder->modules;
+    const struct hone_module *module = hone_modules_find(modules, at->address, &stale);
+    const struct hone_stack *stack = stack_of(walker, at->sp);
+    if (!module || !stack)
+        return HONE_STEP_NO_RULE;
+    uint64_t end = at->sp + SEARCH_WORDS * WORD_BYTES;
+    const bool whole = end >= stack->high;
+    end = whole ? stack->high - (WORD_BYTES - 1) : end;
+    for (uint64_t from = at->sp; from < end; from += WORD_BYTES) {
+        uint64_t word;
+        if (!hone_memory_load(&walker->memory, from, &word))
+            return HONE_STEP_UNREADABLE;
+        const struct hone_module *caller = hone_modules_listed(modules, word);
+        if (!is_code_of(caller, word) || !hone_arch_follows_call(word) ||
+            !leads_to(module, word, at->address, &certain) || (!certain && !trusting))
+            continue;
+        walker->result->guessed = true;
+        uint64_t sp = from + WORD_BYTES;
+        *at = (struct position){word - 1, sp, rescue_fp(walker, at->fp, at->sp, sp), false};
+        return HONE_STEP_ON;
+    }
+    if (!whole || !trusting)
+        return HONE_STEP_NO_RULE;
+    hone_cache_put(hone_cache_set(walker->unwinder, at->address),
+                   hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
+    return HONE_STEP_OUTERMOST;
 }
 
 // The register that calls set, of a frame that was interrupted; 0 of others: theirs is overwritten.
@@ -258,7 +312,7 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
     uint64_t return_address = 0, fp;
     enum hone_step nothing = walker->stale ? HONE_STEP_STALE : HONE_STEP_NO_RULE;
     const uint64_t link = link_register(walker, at, index);
-    if (!HONE_CALL_PUSHES && step_signal(walker, at, index))
+    if (!innermost && step_signal(walker, at, index))
         return HONE_STEP_ON;
     if (innermost && !in_module && !hone_safe_probe(at->address)) {
         // A call into the void: nothing has run there, so all is as the call left it.
@@ -276,16 +330,22 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
     // No call has left this address: the innermost frame's rules are wrong.
     if (index == 1 && !in_module && !at->exact && !hone_arch_follows_call(at->address + 1))
         return rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
-    // The start of a thread or program in libraries without rules there clears it.
-    if (at->fp == 0 && in_module && !innermost)
-        return HONE_STEP_OUTERMOST;
     bool linked = at->fp % WORD_BYTES == 0 && at->fp - at->sp <= FRAME_BYTES_MAX &&
                   hone_memory_load(&walker->memory, at->fp, &fp) &&
                   hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
+    bool followed = linked && hone_arch_follows_call(return_address);
+    if (HONE_CALL_PUSHES && in_module && !innermost) {
+        enum hone_step step = search_caller(walker, at, !followed);
+        if (step == HONE_STEP_ON || step == HONE_STEP_OUTERMOST)
+            return step;
+    }
+    // The start of a thread or program in libraries without rules there clears it.
+    if (at->fp == 0 && in_module && !innermost)
+        return HONE_STEP_OUTERMOST;
     if (linked && return_address == 0)
         return HONE_STEP_OUTERMOST;
-    if (!linked || !hone_arch_follows_call(return_address)) {
+    if (!followed) {
         if (innermost && in_module && rescue(walker, at))
             return HONE_STEP_ON;
         return at->fp == 0 && in_module ? HONE_STEP_OUTERMOST : nothing;

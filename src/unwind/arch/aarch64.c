@@ -74,6 +74,11 @@ uint64_t hone_arch_call_target(uint64_t address)
     return address - sizeof code + (uint64_t)distance;
 }
 
+uint64_t hone_arch_call_reaches(uint64_t address)
+{
+    return hone_arch_call_target(address);
+}
+
 // What the kernel puts on the stack of a handler, up to the registers (arch/arm64/kernel/signal.c).
 struct signal_frame {
     siginfo_t info;

@@ -1,15 +1,17 @@
 #include "unwind/arch/arch.h"
 #include "unwind/unwind.h"
 
+#include <stddef.h>
 #include <ucontext.h>
+
+// Where the kernel keeps each register, in DWARF's order.
+static const uint8_t places[HONE_REGISTER_COUNT] = {
+    REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
+    REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
+};
 
 void hone_registers_from_ucontext(struct hone_registers *ret, const void *ucontext)
 {
-    // Where the kernel keeps each, in DWARF's order.
-    static const uint8_t places[HONE_REGISTER_COUNT] = {
-        REG_RAX, REG_RDX, REG_RCX, REG_RBX, REG_RSI, REG_RDI, REG_RBP, REG_RSP, REG_R8,
-        REG_R9,  REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15, REG_RIP,
-    };
     const ucontext_t *context = ucontext;
     for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++)
         ret->r[i] = (uint64_t)context->uc_mcontext.gregs[places[i]];
@@ -88,15 +90,55 @@ uint64_t hone_arch_call_target(uint64_t address)
     return address + (uint64_t)(int64_t)distance;
 }
 
-// glibc's and the vDSO's rules describe the frame of a signal.
+// Follows "jmp *distance(ip)", as stubs have it, behind what marks a branch's target; `code` is at
+// `address`.
+static uint64_t jump_reaches(const uint8_t *code, size_t size, uint64_t address)
+{
+    size_t at = 0;
+    if (code[0] == 0xf3 && code[1] == 0x0f && code[2] == 0x1e && code[3] == 0xfa)
+        at = 4;             // endbr64
+    at += code[at] == 0xf2; // bnd
+    if (at + 6 > size || code[at] != 0xff || code[at + 1] != 0x25)
+        return 0;
+    int32_t distance;
+    __builtin_memcpy(&distance, code + at + 2, sizeof distance);
+    uint64_t target;
+    return hone_safe_load(address + at + 6 + (uint64_t)(int64_t)distance, &target) ? target : 0;
+}
+
+uint64_t hone_arch_call_reaches(uint64_t address)
+{
+    uint8_t code[12];
+    uint64_t target = hone_arch_call_target(address);
+    if (target) {
+        uint64_t beyond =
+            hone_safe_copy(code, target, sizeof code) ? jump_reaches(code, sizeof code, target) : 0;
+        return beyond ? beyond : target;
+    }
+    if (!hone_safe_copy(code, address - 6, 6) || code[0] != 0xff || code[1] != 0x15)
+        return 0;
+    code[1] = 0x25; // call *distance(ip)
+    return jump_reaches(code, 6, address - 6);
+}
+
+// glibc's and the vDSO's rules describe the frame of a signal. musl's code to return by has none:
+// mov $15,%rax (or %eax) and syscall. There sp points to the ucontext.
 bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,
                             uint64_t *ret_registers)
 {
-    (void)address;
-    (void)sp;
-    (void)memory;
-    (void)ret_registers;
-    return false;
+    static const uint8_t wide[] = {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05};
+    static const uint8_t narrow[] = {0xb8, 15, 0, 0, 0, 0x0f, 0x05};
+    uint8_t code[sizeof wide];
+    if (!hone_safe_copy(code, address, sizeof code) ||
+        (__builtin_memcmp(code, wide, sizeof wide) != 0 &&
+         __builtin_memcmp(code, narrow, sizeof narrow) != 0))
+        return false;
+    for (unsigned i = 0; i < HONE_REGISTER_COUNT; i++) {
+        uint64_t at = sp + offsetof(ucontext_t, uc_mcontext.gregs) + 8u * places[i];
+        if (!hone_memory_load(memory, at, &ret_registers[i]))
+            return false;
+    }
+    return true;
 }
 
 // Linkers write rules for their stubs.
