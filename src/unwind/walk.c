@@ -12,7 +12,8 @@ enum {
     STACK_SWITCHES_MAX = 4, // towards lower addresses, in one walk
     RESCUE_WORDS = 64,      // of the stack, where the innermost frame hides its caller
     SEARCH_WORDS = 4096,    // where a frame without rules does
-    FUNCTION_BYTES_MAX = 16 << 10,
+    SEARCH_ON_WORDS = 256,  // and how much further when a first one is found
+    FUNCTION_BYTES_MAX = 4 << 10,
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     NOT_REUSABLE = 1,          // what a trail frame saved
 };
@@ -166,14 +167,18 @@ static bool is_code_of(const struct hone_module *module, uint64_t address)
     return module && address - module->text_start < module->text_end - module->text_start;
 }
 
-// Whether the call that returns to `word` can have led into the function that runs at `address`, of
-// which only this is known: it is code of `module`, and not far behind its beginning.
-static bool leads_to(const struct hone_module *module, uint64_t word, uint64_t address,
-                     bool *ret_certain)
+// How well the call that returns to `word` explains that a function runs at `address`, of which
+// only this is known: it is code of `module`. 0: not at all. 1: the call does not say where it led.
+// 2: it led into that module, from where one may have jumped here. Else it led to no more than a
+// function's length before the address, and the nearer the better.
+static uint64_t explains(const struct hone_module *module, uint64_t word, uint64_t address)
 {
     uint64_t target = hone_arch_call_reaches(word);
-    *ret_certain = target != 0;
-    return !target || (is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX);
+    if (!target)
+        return 1;
+    if (!is_code_of(module, target))
+        return 0;
+    return address - target < FUNCTION_BYTES_MAX ? target : 2;
 }
 
 // Where calls set a register, its content is the one guess that there is.
@@ -212,7 +217,7 @@ static bool rescue(struct walker *walker, struct position *ret)
             continue;
         uint64_t target = hone_arch_call_target(word);
         bool certain = has_rules && target == fde.start + module->bias;
-        if (!has_rules && module && !leads_to(module, word, ip, &certain))
+        if (!has_rules && module && !explains(module, word, ip))
             continue;
         if (found && !certain)
             continue;
@@ -227,35 +232,44 @@ static bool rescue(struct walker *walker, struct position *ret)
     return found;
 }
 
-// A caller in a C library without rules (musl's): its own caller's address is the next one on the
-// stack that a call to this code has left; one that does not say where it led only if `trusting`.
-// Where the search meets the end of the stack there is none: this is what starts a thread or the
-// program. That is kept, for it takes long to find.
+// Code of a C library without rules (musl's): its caller's address is among the next on the stack,
+// and a call to this code has left it. So may have older calls, in what was not written since; the
+// one counts that explains most, and of equal ones the nearest. One that does not say where it led
+// counts only if `trusting`. Where the search meets the end of the stack there is no caller: this
+// is what starts a thread or the program. That is kept, for it takes long to find.
 static enum hone_step search_caller(struct walker *walker, struct position *at, bool trusting)
 {
-    bool stale, certain;
+    bool stale;
     struct hone_modules *modules = walker->unwinder->modules;
     const struct hone_module *module = hone_modules_find(modules, at->address, &stale);
     const struct hone_stack *stack = stack_of(walker, at->sp);
     if (!module || !stack)
         return HONE_STEP_NO_RULE;
-    uint64_t end = at->sp + SEARCH_WORDS * WORD_BYTES;
-    const bool whole = end >= stack->high;
-    end = whole ? stack->high - (WORD_BYTES - 1) : end;
-    for (uint64_t from = at->sp; from < end; from += WORD_BYTES) {
+    const uint64_t words = (stack->high - at->sp) / WORD_BYTES;
+    uint64_t limit = words < SEARCH_WORDS ? words : SEARCH_WORDS;
+    uint64_t best = 0, found = 0, found_at = 0;
+    for (uint64_t i = 0; i < limit; i++) {
         uint64_t word;
-        if (!hone_memory_load(&walker->memory, from, &word))
+        if (!hone_memory_load(&walker->memory, at->sp + i * WORD_BYTES, &word))
             return HONE_STEP_UNREADABLE;
-        const struct hone_module *caller = hone_modules_listed(modules, word);
-        if (!is_code_of(caller, word) || !hone_arch_follows_call(word) ||
-            !leads_to(module, word, at->address, &certain) || (!certain && !trusting))
+        if (!is_code_of(hone_modules_listed(modules, word), word) || !hone_arch_follows_call(word))
             continue;
+        uint64_t value = explains(module, word, at->address);
+        if (value <= best || (value == 1 && !trusting))
+            continue;
+        if (!best && limit > i + SEARCH_ON_WORDS)
+            limit = i + SEARCH_ON_WORDS;
+        best = value;
+        found = word;
+        found_at = at->sp + i * WORD_BYTES;
+    }
+    if (best) {
         walker->result->guessed = true;
-        uint64_t sp = from + WORD_BYTES;
-        *at = (struct position){word - 1, sp, rescue_fp(walker, at->fp, at->sp, sp), false};
+        uint64_t sp = found_at + WORD_BYTES;
+        *at = (struct position){found - 1, sp, rescue_fp(walker, at->fp, at->sp, sp), false};
         return HONE_STEP_ON;
     }
-    if (!whole || !trusting)
+    if (words > SEARCH_WORDS || !trusting || at->exact)
         return HONE_STEP_NO_RULE;
     hone_cache_put(hone_cache_set(walker->unwinder, at->address),
                    hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
@@ -335,7 +349,7 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
                   hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
     bool followed = linked && hone_arch_follows_call(return_address);
-    if (HONE_CALL_PUSHES && in_module && !innermost) {
+    if (HONE_CALL_PUSHES && in_module) {
         enum hone_step step = search_caller(walker, at, !followed);
         if (step == HONE_STEP_ON || step == HONE_STEP_OUTERMOST)
             return step;
