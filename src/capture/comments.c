@@ -68,6 +68,12 @@ static void comment_on_stacks(struct hone_profile *profile, const struct hone_re
         if (totals->truncated[end])
             comment(profile, "# stacks truncated: %" PRIu64 ", %s", totals->truncated[end],
                     end_texts[end]);
+    if (totals->searched)
+        comment(profile,
+                "# stacks searched: %" PRIu64
+                ", the callers of code without unwind rules were taken "
+                "from its stack as calls had left them there",
+                totals->searched);
 }
 
 static void comment_on_losses(struct hone_profile *profile, const struct hone_recording *recording,

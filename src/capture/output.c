@@ -26,6 +26,7 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
         ret->frame_misses += facts->frame_misses;
         ret->frame_pointer += facts->frame_pointer;
         ret->foreign_traps += facts->foreign_traps;
+        ret->searched += facts->searched;
         ret->threads += facts->threads;
         ret->threads_uncovered += facts->threads_uncovered;
     }

@@ -145,10 +145,11 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
         losses_json(recording, &totals), //
         "unwinder",
-        json_pack("{s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
                   number(totals.frame_misses), "stacks_written", number(totals.stacks),
                   "stacks_repeated", number(totals.stack_repeats), "samples_by_frame_pointer",
-                  number(totals.frame_pointer)),
+                  number(totals.frame_pointer), "samples_with_callers_searched_for",
+                  number(totals.searched)),
         "processes", processes);
     char *bytes = session ? json_dumps(session, JSON_INDENT(2)) : NULL;
     if (!bytes)

@@ -169,6 +169,8 @@ static void take_sample(void *argument)
         hone_count(&counters->truncated, 1);
     if (walk.frame_pointers)
         hone_count(&counters->frame_pointer, 1);
+    if (walk.guessed)
+        hone_count(&counters->searched, 1);
 
     // Without room the time is not taken off the clock: the next sample that is written carries it.
     struct hone_record_cpu *record =

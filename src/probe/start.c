@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { PAGE = 4096, SMALLEST_MAPPING = 4 << 20 };
+enum { PAGE = 4096, SMALLEST_MAPPING = 4 << 20, START_STACK_BYTES = 256 << 10 };
 
 alignas(64) static unsigned char row_cache[HONE_UNWIND_CACHE_BYTES];
 
@@ -115,7 +115,7 @@ static void after_fork_in_child(void)
 
 // --- start and end -------------------------------------------------------------------------------
 
-static void start(const char *path)
+static void start(void *path)
 {
     if (map_session(path, &hone_probe.writer))
         return;
@@ -143,7 +143,16 @@ __attribute__((constructor)) static void on_load(void)
     if (!path || path[0] != '/')
         return;
     int saved = errno;
-    start(path);
+    // On a stack that goes away: return addresses of ours that stay below the program's would be
+    // taken for some of its own where the walker has to search (code without rules).
+    long stack = hone_syscall6(SYS_mmap, 0, START_STACK_BYTES, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack < 0 && stack > -PAGE) {
+        start((void *)path);
+    } else {
+        hone_call_on_stack(start, (void *)path, (char *)stack + START_STACK_BYTES);
+        (void)hone_syscall2(SYS_munmap, stack, START_STACK_BYTES);
+    }
     errno = saved;
 }
 

@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 1,
+    HONE_SESSION_VERSION = 2,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 4096,
@@ -135,6 +135,7 @@ struct hone_process_counters {
     _Atomic uint64_t threads;           // threads that were sampled
     _Atomic uint64_t threads_uncovered; // threads that could not be armed
     _Atomic uint64_t foreign_traps;     // SIGTRAPs passed on to the program
+    _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
 };
 
 enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_REASON = 160 };

@@ -142,6 +142,7 @@ static void copy_facts(const struct hone_process *process, struct hone_process_f
     COPY_COUNTER(threads);
     COPY_COUNTER(threads_uncovered);
     COPY_COUNTER(foreign_traps);
+    COPY_COUNTER(searched);
 }
 
 // A process that was not there before. Its chunk state was read with acquire order.

@@ -53,6 +53,7 @@ struct hone_process_facts {
     uint64_t threads;
     uint64_t threads_uncovered;
     uint64_t foreign_traps;
+    uint64_t searched;
 };
 
 struct hone_reader_losses {

@@ -25,20 +25,53 @@ enum {
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 #endif
 
-static bool loader_knows(uint64_t address, uint64_t *ret_start, uint64_t *ret_link_map)
+// The loader's list of modules, as debuggers find it, for C libraries that have nothing better
+// (musl, which takes no module away from it; older ones of glibc). Guarded, for it may change.
+static bool list_knows(const struct hone_modules *modules, uint64_t address, uint64_t *ret_start,
+                       uint64_t *ret_link_map)
+{
+    struct r_debug list;
+    if (!modules->loader_list || !hone_safe_copy(&list, modules->loader_list, sizeof list))
+        return false;
+    struct link_map map;
+    uint64_t at = (uintptr_t)list.r_map;
+    for (size_t i = 0; at && i < HONE_MODULES_MAX; i++, at = (uintptr_t)map.l_next) {
+        if (!hone_safe_copy(&map, at, sizeof map))
+            return false;
+        Elf64_Ehdr elf;
+        Elf64_Phdr headers[HEADERS_MAX];
+        if (hone_modules_listed(modules, (uintptr_t)map.l_ld) ||
+            !hone_safe_copy(&elf, map.l_addr, sizeof elf) ||
+            __builtin_memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0 || elf.e_phnum > HEADERS_MAX ||
+            elf.e_phentsize != sizeof headers[0] ||
+            !hone_safe_copy(headers, map.l_addr + elf.e_phoff, elf.e_phnum * sizeof headers[0]))
+            continue;
+        for (size_t k = 0; k < elf.e_phnum; k++) {
+            if (headers[k].p_type != PT_LOAD ||
+                address - map.l_addr - headers[k].p_vaddr >= headers[k].p_memsz)
+                continue;
+            *ret_start = map.l_addr;
+            *ret_link_map = at;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool loader_knows(const struct hone_modules *modules, uint64_t address, uint64_t *ret_start,
+                         uint64_t *ret_link_map)
 {
 #ifdef DLFO_EH_SEGMENT_TYPE
     struct dl_find_object found;
-    if (_dl_find_object && _dl_find_object((void *)(uintptr_t)address, &found) == 0) {
+    if (_dl_find_object) {
+        if (_dl_find_object((void *)(uintptr_t)address, &found) != 0)
+            return false;
         *ret_start = (uintptr_t)found.dlfo_map_start;
         *ret_link_map = (uintptr_t)found.dlfo_link_map;
         return true;
     }
 #endif
-    (void)address;
-    (void)ret_start;
-    (void)ret_link_map;
-    return false;
+    return list_knows(modules, address, ret_start, ret_link_map);
 }
 
 static uint32_t load(const _Atomic uint32_t *counter)
@@ -267,12 +300,29 @@ static struct hone_module *known(struct hone_modules *modules, const struct hone
     return NULL;
 }
 
+// Where the program's dynamic section says that the loader's list is; 0: nowhere.
+static uint64_t find_loader_list(const struct dl_phdr_info *info)
+{
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *header = &info->dlpi_phdr[i];
+        if (header->p_type != PT_DYNAMIC)
+            continue;
+        const Elf64_Dyn *entry = (const void *)(uintptr_t)(info->dlpi_addr + header->p_vaddr);
+        for (; entry->d_tag != DT_NULL; entry++)
+            if (entry->d_tag == DT_DEBUG)
+                return entry->d_un.d_ptr;
+    }
+    return 0;
+}
+
 static int on_module(struct dl_phdr_info *info, size_t size, void *context)
 {
     (void)size;
     struct refresh *refresh = context;
     bool is_first = refresh->first;
     refresh->first = false;
+    if (is_first && !refresh->modules->filled)
+        refresh->modules->loader_list = find_loader_list(info);
     struct hone_module_headers headers = {info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum};
     struct hone_module like = {0};
     if (hone_module_describe(&like, &headers) != 0)
@@ -294,7 +344,8 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *context)
 static bool in_other_name_space(const struct refresh *refresh, const struct hone_module *module)
 {
     uint64_t start, link_map;
-    if (!loader_knows(module->text_start, &start, &link_map) || start != module->start)
+    if (!loader_knows(refresh->modules, module->text_start, &start, &link_map) ||
+        start != module->start)
         return false;
     // Or has another module taken its place?
     for (size_t i = 0; i < hone_modules_count(refresh->modules); i++)
@@ -422,7 +473,7 @@ static const struct hone_module *find_unlisted(struct hone_modules *modules, uin
                                                bool *ret_stale)
 {
     uint64_t start, link_map;
-    bool known_to_loader = loader_knows(address, &start, &link_map);
+    bool known_to_loader = loader_knows(modules, address, &start, &link_map);
     // Perhaps the order was just being rewritten.
     if (known_to_loader || load(&modules->refreshing))
         for (size_t i = hone_modules_count(modules); i-- > 0;)

@@ -52,6 +52,7 @@ struct hone_modules {
     _Atomic uint32_t sorted_count; // of sorted[], a hint: a wrong answer is found and corrected
     _Atomic uint32_t sorted_slots; // slots that the order takes into account
     bool filled;                   // the first refresh has been
+    uint64_t loader_list;          // the loader's struct r_debug; 0: it has none
     _Atomic uint16_t sorted[HONE_MODULES_MAX];
     struct hone_module slots[HONE_MODULES_MAX];
     char names[HONE_MODULES_NAMES_BYTES];

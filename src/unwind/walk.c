@@ -167,13 +167,35 @@ static bool is_code_of(const struct hone_module *module, uint64_t address)
     return module && address - module->text_start < module->text_end - module->text_start;
 }
 
+// What stands before an address, kept among the rows under a key that no row has: addresses of user
+// space leave bit 47 free.
+enum before { BEFORE_UNKNOWN, BEFORE_NO_CALL, BEFORE_CALL };
+
+static enum before what_is_before(struct walker *walker, uint64_t address, uint64_t *ret_target)
+{
+    struct hone_row_slot *set = hone_cache_set(walker->unwinder, address);
+    const uint64_t key = hone_cache_key(address | 1ull << 47, walker->generation);
+    uint64_t kept = hone_cache_get(set, key);
+    if (!kept) {
+        enum before before = hone_arch_follows_call(address) ? BEFORE_CALL : BEFORE_NO_CALL;
+        uint64_t target = before == BEFORE_CALL ? hone_arch_call_reaches(address) : 0;
+        kept = target << 4 | before;
+        hone_cache_put(set, key, kept);
+    }
+    *ret_target = kept >> 4;
+    return (enum before)(kept & 15);
+}
+
 // How well the call that returns to `word` explains that a function runs at `address`, of which
 // only this is known: it is code of `module`. 0: not at all. 1: the call does not say where it led.
 // 2: it led into that module, from where one may have jumped here. Else it led to no more than a
 // function's length before the address, and the nearer the better.
-static uint64_t explains(const struct hone_module *module, uint64_t word, uint64_t address)
+static uint64_t explains(struct walker *walker, const struct hone_module *module, uint64_t word,
+                         uint64_t address)
 {
-    uint64_t target = hone_arch_call_reaches(word);
+    uint64_t target;
+    if (what_is_before(walker, word, &target) != BEFORE_CALL)
+        return 0;
     if (!target)
         return 1;
     if (!is_code_of(module, target))
@@ -217,7 +239,7 @@ static bool rescue(struct walker *walker, struct position *ret)
             continue;
         uint64_t target = hone_arch_call_target(word);
         bool certain = has_rules && target == fde.start + module->bias;
-        if (!has_rules && module && !explains(module, word, ip))
+        if (!has_rules && module && !explains(walker, module, word, ip))
             continue;
         if (found && !certain)
             continue;
@@ -252,9 +274,9 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         uint64_t word;
         if (!hone_memory_load(&walker->memory, at->sp + i * WORD_BYTES, &word))
             return HONE_STEP_UNREADABLE;
-        if (!is_code_of(hone_modules_listed(modules, word), word) || !hone_arch_follows_call(word))
+        if (!is_code_of(hone_modules_listed(modules, word), word))
             continue;
-        uint64_t value = explains(module, word, at->address);
+        uint64_t value = explains(walker, module, word, at->address);
         if (value <= best || (value == 1 && !trusting))
             continue;
         if (!best && limit > i + SEARCH_ON_WORDS)
