@@ -184,7 +184,7 @@ static void settle_before_thread(void)
     (void)settle();
 }
 
-static void sample(void *ucontext, bool random_period)
+HONE_HANDLER static void sample(void *ucontext, bool random_period)
 {
     if (HONE_UNLIKELY(atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
         hone_probe.engine->stop();
@@ -192,7 +192,7 @@ static void sample(void *ucontext, bool random_period)
         hone_sample_cpu(ucontext, random_period);
 }
 
-static void on_trap(int signal, siginfo_t *info, void *ucontext)
+HONE_HANDLER static void on_trap(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
     // si_perf_data stands behind si_addr; its name is younger than the libc headers we build with.
@@ -245,7 +245,7 @@ static int start_trap(const struct hone_engine_kind *kind)
     return 0;
 }
 
-static void on_signal(int signal, siginfo_t *info, void *ucontext)
+HONE_HANDLER static void on_signal(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
     if (HONE_LIKELY(info->si_code == POLL_IN || info->si_code == POLL_HUP))

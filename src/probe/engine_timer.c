@@ -12,7 +12,7 @@ enum { THREADS_BEFORE = 256 };
 static const int cookie = 0x686f6e65;
 static int process_timer = -1;
 
-static void on_timer(int signal, siginfo_t *info, void *ucontext)
+HONE_HANDLER static void on_timer(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
     if (HONE_LIKELY(info->si_code == SI_TIMER && info->si_value.sival_int == cookie)) {

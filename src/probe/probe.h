@@ -78,6 +78,14 @@ bool hone_under_valgrind(void);
 // Calls function(argument) on another stack, whose end is `high` (aligned to 16).
 HONE_SIGSAFE void hone_call_on_stack(void (*function)(void *), void *argument, void *high);
 
+// --- handlers ------------------------------------------------------------------------------------
+
+// What runs on the program's stack when it is interrupted lies together, so that its addresses can
+// be told from the program's.
+#define HONE_HANDLER __attribute__((section("hone_handlers")))
+extern const char __start_hone_handlers[] __attribute__((visibility("hidden")));
+extern const char __stop_hone_handlers[] __attribute__((visibility("hidden")));
+
 // --- sample.c ------------------------------------------------------------------------------------
 
 // Records where the thread was interrupted. Called by the engines' handlers. A period whose length

@@ -187,7 +187,7 @@ static void take_sample(void *argument)
     hone_count(&counters->samples, 1);
 }
 
-void hone_sample_cpu(const void *ucontext, bool random_period)
+HONE_HANDLER void hone_sample_cpu(const void *ucontext, bool random_period)
 {
     struct area *area = area_take();
     if (!area) {

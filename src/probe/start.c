@@ -115,9 +115,16 @@ static void after_fork_in_child(void)
 
 // --- start and end -------------------------------------------------------------------------------
 
+// A program may have libhone.a inside and a loader that preloads libhone.so all the same. That one
+// sees more, so this one only knows of it.
+static bool elsewhere;
+
 static void start(void *path)
 {
     if (map_session(path, &hone_probe.writer))
+        return;
+    elsewhere = !hone_has_hooks && getauxval(AT_BASE);
+    if (elsewhere)
         return;
     const struct hone_session_config *config = &hone_probe.writer.header->config;
     hone_probe.period_ns = config->cpu_period_ns;
@@ -133,6 +140,8 @@ static void start(void *path)
     if (!hone_sampling_forbidden())
         hone_modules_refresh(&hone_probe_modules);
     hone_unwind_init(&hone_probe.unwinder, &hone_probe_modules, row_cache, sizeof row_cache);
+    hone_probe.unwinder.own_low = (uintptr_t)__start_hone_handlers;
+    hone_probe.unwinder.own_high = (uintptr_t)__stop_hone_handlers;
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
     hone_at_fork(after_fork_in_child);
 }
@@ -184,6 +193,6 @@ HONE_EXPORT const char *hone_version(void)
 
 HONE_EXPORT int hone_recording(void)
 {
-    return hone_probe.engine != NULL &&
+    return (hone_probe.engine != NULL || elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <link.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 // A Go runtime takes every signal for itself by system calls that no hook sees, and ends the
 // program at one that it does not know. Its linker leaves a note of the name "Go".
@@ -28,18 +27,23 @@ static bool has_go_note(const ElfW(Phdr) * note, uint64_t bias)
     return false;
 }
 
+// The first module is the program. (What the kernel passes does not tell where a static program
+// that can lie anywhere lies.)
+static int look_for_go(struct dl_phdr_info *program, size_t size, void *found)
+{
+    (void)size;
+    for (size_t i = 0; i < program->dlpi_phnum; i++)
+        if (program->dlpi_phdr[i].p_type == PT_NOTE &&
+            has_go_note(&program->dlpi_phdr[i], program->dlpi_addr))
+            *(bool *)found = true;
+    return 1;
+}
+
 static bool has_go_runtime(void)
 {
-    const ElfW(Phdr) *headers = (const void *)getauxval(AT_PHDR);
-    size_t count = getauxval(AT_PHNUM);
-    uint64_t bias = 0;
-    for (size_t i = 0; headers && i < count; i++)
-        if (headers[i].p_type == PT_PHDR)
-            bias = (uint64_t)(uintptr_t)headers - headers[i].p_vaddr;
-    for (size_t i = 0; headers && i < count; i++)
-        if (headers[i].p_type == PT_NOTE && has_go_note(&headers[i], bias))
-            return true;
-    return false;
+    bool found = false;
+    (void)dl_iterate_phdr(look_for_go, &found);
+    return found;
 }
 
 // The number behind a word of /proc/self/status; 0 when it is not there.

@@ -54,6 +54,9 @@ struct hone_unwinder {
     struct hone_modules *modules;
     struct hone_row_slot *rows; // the cache, in sets of four
     uint64_t set_mask;
+    // Code of the profiler, which is in no stack of the program: addresses of it that handlers have
+    // left below the stack are not taken for callers. May be empty.
+    uint64_t own_low, own_high;
 };
 
 // Prepares a walker for any number of threads at a time. `memory` (zeroed, 64-byte aligned, a power

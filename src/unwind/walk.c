@@ -269,12 +269,14 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         return HONE_STEP_NO_RULE;
     const uint64_t words = (stack->high - at->sp) / WORD_BYTES;
     uint64_t limit = words < SEARCH_WORDS ? words : SEARCH_WORDS;
+    const uint64_t own_bytes = walker->unwinder->own_high - walker->unwinder->own_low;
     uint64_t best = 0, found = 0, found_at = 0;
     for (uint64_t i = 0; i < limit; i++) {
         uint64_t word;
         if (!hone_memory_load(&walker->memory, at->sp + i * WORD_BYTES, &word))
             return HONE_STEP_UNREADABLE;
-        if (!is_code_of(hone_modules_listed(modules, word), word))
+        if (!is_code_of(hone_modules_listed(modules, word), word) ||
+            word - walker->unwinder->own_low < own_bytes)
             continue;
         uint64_t value = explains(walker, module, word, at->address);
         if (value <= best || (value == 1 && !trusting))
@@ -843,7 +845,7 @@ void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, v
     uint64_t sets = size_bytes / (HONE_ROW_WAYS * sizeof(struct hone_row_slot));
     while (sets & (sets - 1))
         sets &= sets - 1; // down to a power of two
-    *ret = (struct hone_unwinder){modules, memory, sets - 1};
+    *ret = (struct hone_unwinder){modules, memory, sets - 1, 0, 0};
 }
 
 const char *hone_walk_end_name(enum hone_walk_end end)
