@@ -13,6 +13,7 @@ enum {
     RESCUE_WORDS = 64,      // of the stack, where the innermost frame hides its caller
     SEARCH_WORDS = 4096,    // where a frame without rules does
     SEARCH_ON_WORDS = 256,  // and how much further when a first one is found
+    CALLED_ALIGNMENT = 8,   // of the stack when a function is called, below a multiple of 16
     FUNCTION_BYTES_MAX = 4 << 10,
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     NOT_REUSABLE = 1,          // what a trail frame saved
@@ -200,7 +201,10 @@ static uint64_t explains(struct walker *walker, const struct hone_module *module
         return 1;
     if (!is_code_of(module, target))
         return 0;
-    return address - target < FUNCTION_BYTES_MAX ? target : 2;
+    if (address - target < FUNCTION_BYTES_MAX)
+        return target;
+    target = hone_arch_jumps_on(target);
+    return is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX ? target : 2;
 }
 
 // Where calls set a register, its content is the one guess that there is.
@@ -254,6 +258,23 @@ static bool rescue(struct walker *walker, struct position *ret)
     return found;
 }
 
+// Whether a caller at `word` with its frame at `sp` leads on to a caller of its own, as far as its
+// rules tell. Most words that only look like an address do not.
+static bool leads_on(struct walker *walker, uint64_t word, uint64_t sp)
+{
+    uint64_t row = hone_cache_get(hone_cache_set(walker->unwinder, word - 1),
+                                  hone_cache_key(word - 1, walker->generation));
+    if (row == HONE_ROW_NONE)
+        row = find_row(walker, word - 1);
+    uint64_t next, target;
+    if (hone_row_kind(row) != HONE_ROW_SP)
+        return true;
+    uint64_t at = sp + (uint64_t)hone_row_offset(row) - WORD_BYTES;
+    return hone_memory_load(&walker->memory, at, &next) &&
+           is_code_of(hone_modules_listed(walker->unwinder->modules, next), next) &&
+           what_is_before(walker, next, &target) == BEFORE_CALL;
+}
+
 // Code of a C library without rules (musl's): its caller's address is among the next on the stack,
 // and a call to this code has left it. So may have older calls, in what was not written since; the
 // one counts that explains most, and of equal ones the nearest. One that does not say where it led
@@ -279,13 +300,15 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
             word - walker->unwinder->own_low < own_bytes)
             continue;
         uint64_t value = explains(walker, module, word, at->address);
-        if (value <= best || (value == 1 && !trusting))
+        uint64_t slot = at->sp + i * WORD_BYTES;
+        if (value <= best || (value == 1 && !trusting) || slot % 16 != CALLED_ALIGNMENT ||
+            !leads_on(walker, word, slot + WORD_BYTES))
             continue;
         if (!best && limit > i + SEARCH_ON_WORDS)
             limit = i + SEARCH_ON_WORDS;
         best = value;
         found = word;
-        found_at = at->sp + i * WORD_BYTES;
+        found_at = slot;
     }
     if (best) {
         walker->result->guessed = true;

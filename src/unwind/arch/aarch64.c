@@ -79,6 +79,12 @@ uint64_t hone_arch_call_reaches(uint64_t address)
     return hone_arch_call_target(address);
 }
 
+uint64_t hone_arch_jumps_on(uint64_t address)
+{
+    (void)address;
+    return 0; // no caller is searched for: it is in a register or beside a frame pointer
+}
+
 // What the kernel puts on the stack of a handler, up to the registers (arch/arm64/kernel/signal.c).
 struct signal_frame {
     siginfo_t info;

@@ -14,6 +14,10 @@ HONE_SIGSAFE uint64_t hone_arch_call_target(uint64_t address);
 // Where that call leads in the end: through a linker's stub or a table of addresses; 0: unknown.
 HONE_SIGSAFE uint64_t hone_arch_call_reaches(uint64_t address);
 
+// Where a function goes on that does little but jump there; 0: it does not. Only looks for a jump
+// near its beginning, so the answer may be wrong.
+HONE_SIGSAFE uint64_t hone_arch_jumps_on(uint64_t address);
+
 // Whether signal handlers return to `address` and its rules do not say so. If so, the registers of
 // the interrupted code as they lie above `sp` there, in DWARF's order.
 HONE_SIGSAFE bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,

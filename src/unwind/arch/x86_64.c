@@ -121,6 +121,21 @@ uint64_t hone_arch_call_reaches(uint64_t address)
     return jump_reaches(code, 6, address - 6);
 }
 
+uint64_t hone_arch_jumps_on(uint64_t address)
+{
+    enum { LOOKED_AT = 24, JUMP_BYTES = 5 };
+    uint8_t code[LOOKED_AT];
+    if (!hone_safe_copy(code, address, sizeof code))
+        return 0;
+    for (unsigned at = 0; at + JUMP_BYTES <= LOOKED_AT; at++) {
+        int32_t distance;
+        __builtin_memcpy(&distance, code + at + 1, sizeof distance);
+        if (code[at] == 0xe9)
+            return address + at + JUMP_BYTES + (uint64_t)(int64_t)distance;
+    }
+    return 0;
+}
+
 // glibc's and the vDSO's rules describe the frame of a signal. musl's code to return by has none:
 // mov $15,%rax (or %eax) and syscall. There sp points to the ucontext.
 bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,
