@@ -207,6 +207,13 @@ static uint64_t explains(struct walker *walker, const struct hone_module *module
     return is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX ? target : 2;
 }
 
+// The same of any code that runs at the position.
+static bool may_have_called(struct walker *walker, uint64_t word, const struct position *at)
+{
+    const struct hone_module *module = hone_modules_listed(walker->unwinder->modules, at->address);
+    return !module || explains(walker, module, word, at->address);
+}
+
 // Where calls set a register, its content is the one guess that there is.
 static bool rescue_by_link(struct walker *walker, struct position *ret)
 {
@@ -277,10 +284,10 @@ static bool leads_on(struct walker *walker, uint64_t word, uint64_t sp)
 
 // Code of a C library without rules (musl's): its caller's address is among the next on the stack,
 // and a call to this code has left it. So may have older calls, in what was not written since; the
-// one counts that explains most, and of equal ones the nearest. One that does not say where it led
-// counts only if `trusting`. Where the search meets the end of the stack there is no caller: this
-// is what starts a thread or the program. That is kept, for it takes long to find.
-static enum hone_step search_caller(struct walker *walker, struct position *at, bool trusting)
+// one counts that explains most, and of equal ones the nearest. The search goes up to `high`. Where
+// it meets the end of the stack there is no caller: this is what starts a thread or the program.
+// That is kept, for it takes long to find.
+static enum hone_step search_caller(struct walker *walker, struct position *at, uint64_t high)
 {
     bool stale;
     struct hone_modules *modules = walker->unwinder->modules;
@@ -288,7 +295,8 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
     const struct hone_stack *stack = stack_of(walker, at->sp);
     if (!module || !stack)
         return HONE_STEP_NO_RULE;
-    const uint64_t words = (stack->high - at->sp) / WORD_BYTES;
+    const bool whole = high > stack->high;
+    const uint64_t words = ((whole ? stack->high : high) - at->sp) / WORD_BYTES;
     uint64_t limit = words < SEARCH_WORDS ? words : SEARCH_WORDS;
     const uint64_t own_bytes = walker->unwinder->own_high - walker->unwinder->own_low;
     uint64_t best = 0, found = 0, found_at = 0;
@@ -301,7 +309,7 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
             continue;
         uint64_t value = explains(walker, module, word, at->address);
         uint64_t slot = at->sp + i * WORD_BYTES;
-        if (value <= best || (value == 1 && !trusting) || slot % 16 != CALLED_ALIGNMENT ||
+        if (value <= best || slot % 16 != CALLED_ALIGNMENT ||
             !leads_on(walker, word, slot + WORD_BYTES))
             continue;
         if (!best && limit > i + SEARCH_ON_WORDS)
@@ -316,7 +324,7 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         *at = (struct position){found - 1, sp, rescue_fp(walker, at->fp, at->sp, sp), false};
         return HONE_STEP_ON;
     }
-    if (words > SEARCH_WORDS || !trusting || at->exact)
+    if (words > SEARCH_WORDS || !whole || at->exact)
         return HONE_STEP_NO_RULE;
     hone_cache_put(hone_cache_set(walker->unwinder, at->address),
                    hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
@@ -396,21 +404,25 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
                   hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
     bool followed = linked && hone_arch_follows_call(return_address);
+    if (!followed && innermost && in_module && rescue(walker, at))
+        return HONE_STEP_ON;
     if (HONE_CALL_PUSHES && in_module) {
-        enum hone_step step = search_caller(walker, at, !followed);
+        // A frame pointer may be some outer function's and lead past callers: whom it names did not
+        // call this code then.
+        uint64_t high = followed ? at->fp : UINT64_MAX;
+        enum hone_step step = followed && may_have_called(walker, return_address, at)
+                                  ? HONE_STEP_NO_RULE
+                                  : search_caller(walker, at, high);
         if (step == HONE_STEP_ON || step == HONE_STEP_OUTERMOST)
             return step;
     }
     // The start of a thread or program in libraries without rules there clears it.
-    if (at->fp == 0 && in_module && !innermost)
+    if (at->fp == 0 && in_module)
         return HONE_STEP_OUTERMOST;
     if (linked && return_address == 0)
         return HONE_STEP_OUTERMOST;
-    if (!followed) {
-        if (innermost && in_module && rescue(walker, at))
-            return HONE_STEP_ON;
-        return at->fp == 0 && in_module ? HONE_STEP_OUTERMOST : nothing;
-    }
+    if (!followed)
+        return nothing;
     walker->result->frame_pointers = true;
     walker->sp_lost = !HONE_CALL_PUSHES;
     *at = (struct position){return_address - 1, at->fp + 2 * WORD_BYTES, fp, false};
