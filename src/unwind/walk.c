@@ -14,7 +14,7 @@ enum {
     SEARCH_WORDS = 4096,    // where a frame without rules does
     SEARCH_ON_WORDS = 256,  // and how much further when a first one is found
     CALLED_ALIGNMENT = 8,   // of the stack when a function is called, below a multiple of 16
-    FUNCTION_BYTES_MAX = 4 << 10,
+    FUNCTION_BYTES_MAX = 8 << 10,
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     NOT_REUSABLE = 1,          // what a trail frame saved
 };
@@ -187,31 +187,41 @@ static enum before what_is_before(struct walker *walker, uint64_t address, uint6
     return (enum before)(kept & 15);
 }
 
-// How well the call that returns to `word` explains that a function runs at `address`, of which
-// only this is known: it is code of `module`. 0: not at all. 1: the call does not say where it led.
-// 2: it led into that module, from where one may have jumped here. Else it led to no more than a
-// function's length before the address, and the nearer the better.
+// How well a call explains that a function runs at some address, of which only this is known: it is
+// code of a module, and without rules. Where the call led to no more than a function's length
+// before that address the value is where, for the nearer the better.
+enum explanation {
+    EXPLAINS_NOTHING, // no call, or one into another module
+    CALLED_OTHERS,    // it led to code with rules, which hardly jumps here
+    CALLED_SOMETHING, // it does not say where it led
+    CALLED_NEIGHBOUR, // it led to other such code, from where one may have jumped here
+};
+
 static uint64_t explains(struct walker *walker, const struct hone_module *module, uint64_t word,
                          uint64_t address)
 {
     uint64_t target;
     if (what_is_before(walker, word, &target) != BEFORE_CALL)
-        return 0;
+        return EXPLAINS_NOTHING;
     if (!target)
-        return 1;
+        return CALLED_SOMETHING;
     if (!is_code_of(module, target))
-        return 0;
+        return EXPLAINS_NOTHING;
+    struct hone_fde fde;
+    if (hone_cfi_find(&module->cfi, target - module->bias, &fde) == 0)
+        return CALLED_OTHERS;
     if (address - target < FUNCTION_BYTES_MAX)
         return target;
     target = hone_arch_jumps_on(target);
-    return is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX ? target : 2;
+    return is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX ? target
+                                                                               : CALLED_NEIGHBOUR;
 }
 
 // The same of any code that runs at the position.
 static bool may_have_called(struct walker *walker, uint64_t word, const struct position *at)
 {
     const struct hone_module *module = hone_modules_listed(walker->unwinder->modules, at->address);
-    return !module || explains(walker, module, word, at->address);
+    return !module || explains(walker, module, word, at->address) != EXPLAINS_NOTHING;
 }
 
 // Where calls set a register, its content is the one guess that there is.
@@ -250,7 +260,7 @@ static bool rescue(struct walker *walker, struct position *ret)
             continue;
         uint64_t target = hone_arch_call_target(word);
         bool certain = has_rules && target == fde.start + module->bias;
-        if (!has_rules && module && !explains(walker, module, word, ip))
+        if (!has_rules && module && explains(walker, module, word, ip) <= CALLED_OTHERS)
             continue;
         if (found && !certain)
             continue;
