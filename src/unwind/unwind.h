@@ -15,6 +15,12 @@
 // - Of 7.5 million stretches of rules in 591 libraries, all are read as elfutils reads them, but
 //   for 8 in libgcrypt that elfutils refuses. They fit a row, but for one in a hundred of
 //   libcrypto's and one in 200 of ld.so's; those are stepped by the rules themselves.
+// - On aarch64, of 624 026 stretches in 38 libraries all are read as elfutils reads them, and all
+// but
+//   136 fit a row. There the return address is where the rule says or still in its register.
+// - musl has no rules at all. Its functions' callers are searched for on the stack: of two programs
+//   that call back from it, format, copy and sort, all stacks were whole; without the search a
+//   quarter.
 // - Rules are wrong in places: glibc's arithmetic on long numbers pushes registers and does not say
 //   so, gcc misplaces the saved rbp in two instructions of realigned frames, libgcc writes over its
 //   own frame before an exception lands. The first two are put right, the last is cut short.
