@@ -90,9 +90,9 @@ static void set_cfa_register(struct machine *machine, struct hone_cursor *cursor
 // aarch64: a function may keep the return address in another register (glibc's rawmemchr: x15).
 static void place_return(struct hone_rules *rules, const struct hone_fde *fde)
 {
-    const uint8_t column = fde->return_column;
-    if (HONE_CALL_PUSHES || column == HONE_REGISTER_RETURN)
+    if (HONE_CALL_PUSHES || fde->return_column == HONE_REGISTER_RETURN)
         return;
+    const uint8_t column = fde->return_column;
     hone_rule rule = rules->registers[column];
     rules->registers[HONE_REGISTER_RETURN] =
         hone_rule_kind(rule) == HONE_RULE_SAME ? hone_rule_make(HONE_RULE_REGISTER, column) : rule;

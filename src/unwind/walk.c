@@ -322,7 +322,7 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         if (value <= best || slot % 16 != CALLED_ALIGNMENT ||
             !leads_on(walker, word, slot + WORD_BYTES))
             continue;
-        if (!best && limit > i + SEARCH_ON_WORDS)
+        if (value > CALLED_OTHERS && best <= CALLED_OTHERS && limit > i + SEARCH_ON_WORDS)
             limit = i + SEARCH_ON_WORDS;
         best = value;
         found = word;
