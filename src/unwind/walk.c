@@ -217,13 +217,6 @@ static uint64_t explains(struct walker *walker, const struct hone_module *module
                                                                                : CALLED_NEIGHBOUR;
 }
 
-// The same of any code that runs at the position.
-static bool may_have_called(struct walker *walker, uint64_t word, const struct position *at)
-{
-    const struct hone_module *module = hone_modules_listed(walker->unwinder->modules, at->address);
-    return !module || explains(walker, module, word, at->address) != EXPLAINS_NOTHING;
-}
-
 // Where calls set a register, its content is the one guess that there is.
 static bool rescue_by_link(struct walker *walker, struct position *ret)
 {
@@ -294,10 +287,11 @@ static bool leads_on(struct walker *walker, uint64_t word, uint64_t sp)
 
 // Code of a C library without rules (musl's): its caller's address is among the next on the stack,
 // and a call to this code has left it. So may have older calls, in what was not written since; the
-// one counts that explains most, and of equal ones the nearest. The search goes up to `high`. Where
-// it meets the end of the stack there is no caller: this is what starts a thread or the program.
-// That is kept, for it takes long to find.
-static enum hone_step search_caller(struct walker *walker, struct position *at, uint64_t high)
+// one counts that explains most, and of equal ones the nearest. The search goes up to `high`, for
+// more than explains `best`. Where it meets the end of the stack there is no caller: this is what
+// starts a thread or the program. That is kept, for it takes long to find.
+static enum hone_step search_caller(struct walker *walker, struct position *at, uint64_t high,
+                                    uint64_t best)
 {
     bool stale;
     struct hone_modules *modules = walker->unwinder->modules;
@@ -309,7 +303,7 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
     const uint64_t words = ((whole ? stack->high : high) - at->sp) / WORD_BYTES;
     uint64_t limit = words < SEARCH_WORDS ? words : SEARCH_WORDS;
     const uint64_t own_bytes = walker->unwinder->own_high - walker->unwinder->own_low;
-    uint64_t best = 0, found = 0, found_at = 0;
+    uint64_t found = 0, found_at = 0;
     for (uint64_t i = 0; i < limit; i++) {
         uint64_t word;
         if (!hone_memory_load(&walker->memory, at->sp + i * WORD_BYTES, &word))
@@ -328,7 +322,7 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         found = word;
         found_at = slot;
     }
-    if (best) {
+    if (found) {
         walker->result->guessed = true;
         uint64_t sp = found_at + WORD_BYTES;
         *at = (struct position){found - 1, sp, rescue_fp(walker, at->fp, at->sp, sp), false};
@@ -417,12 +411,13 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
     if (!followed && innermost && in_module && rescue(walker, at))
         return HONE_STEP_ON;
     if (HONE_CALL_PUSHES && in_module) {
-        // A frame pointer may be some outer function's and lead past callers: whom it names did not
-        // call this code then.
-        uint64_t high = followed ? at->fp : UINT64_MAX;
-        enum hone_step step = followed && may_have_called(walker, return_address, at)
-                                  ? HONE_STEP_NO_RULE
-                                  : search_caller(walker, at, high);
+        // A frame pointer may be some outer function's and lead past callers: then a call nearer by
+        // explains more.
+        const struct hone_module *module =
+            hone_modules_listed(walker->unwinder->modules, at->address);
+        uint64_t value = followed && module ? explains(walker, module, return_address, at->address)
+                                            : EXPLAINS_NOTHING;
+        enum hone_step step = search_caller(walker, at, followed ? at->fp : UINT64_MAX, value);
         if (step == HONE_STEP_ON || step == HONE_STEP_OUTERMOST)
             return step;
     }

@@ -20,6 +20,7 @@
 enum { DEPTH_MAX = 8192 };
 
 void hone_test_call_back(void (*function)(void)); // walk_test_library.c
+void hone_test_call_back_without_rules(void (*function)(void));
 
 static struct hone_modules modules;
 static struct hone_unwinder unwinder;
@@ -282,6 +283,25 @@ TEST(module_without_an_index_is_walked_by_reading_all_its_entries)
     const struct hone_module *module =
         hone_modules_find(&modules, (uint64_t)hone_test_call_back, &stale);
     CHECK(module != NULL);
+}
+
+TEST(caller_of_a_library_without_rules_is_searched_for)
+{
+    if (!HONE_CALL_PUSHES)
+        cr_skip_test("return addresses are found by frame pointers here\n");
+    setup();
+    for (unsigned round = 0; round < 2; round++) { // and is found again when it is known
+        hone_test_call_back_without_rules(walk_here);
+        CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+        CHECK(walk.guessed && passes("norules"));
+        uint64_t within = addresses[2]; // walk_here(), its caller, who called that
+        bool stale;
+        CHECK(hone_modules_find(&modules, within, &stale) ==
+              hone_modules_find(&modules, (uint64_t)walk_here, &stale));
+    }
+    stack_count = 0; // where nothing is known of the stack it is not searched
+    hone_test_call_back_without_rules(walk_here);
+    CHECK_EQ(walk.end, HONE_WALK_NO_RULE);
 }
 
 static ucontext_t fiber, home;

@@ -1,7 +1,12 @@
-// A library that calls back: linked without .eh_frame_hdr, and once more to be loaded late.
-void hone_test_call_back(void (*function)(void));
+// A library that calls back: linked without .eh_frame_hdr, once more to be loaded late, and under
+// another name without any rules.
+#ifndef HONE_TEST_CALL_BACK
+#define HONE_TEST_CALL_BACK hone_test_call_back
+#endif
 
-void hone_test_call_back(void (*function)(void))
+void HONE_TEST_CALL_BACK(void (*function)(void));
+
+void HONE_TEST_CALL_BACK(void (*function)(void))
 {
     volatile char room[100];
     room[0] = 0;
