@@ -42,14 +42,14 @@ __attribute__((naked)) void hone_registers_here(__attribute__((unused)) struct h
 
 // call rel32 is e8 and 4 bytes; call through register or memory is ff /2 with a ModRM byte, perhaps
 // a SIB byte and a displacement: 2, 3, 4, 6 or 7 bytes.
-bool hone_arch_follows_call(uint64_t address)
+bool hone_arch_follows_call(struct hone_memory *memory, uint64_t address)
 {
     uint8_t code[8] = {0}; // code[8 - n] is n bytes before the address
-    if (!hone_safe_copy(code, address - sizeof code, sizeof code)) {
+    if (!hone_memory_code(memory, code, address - sizeof code, sizeof code)) {
         // Generated code may begin just before, at the start of a mapping.
         uint64_t on_page = address % HONE_PAGE_BYTES;
         if (on_page == 0 || on_page >= sizeof code ||
-            !hone_safe_copy(code + sizeof code - on_page, address - on_page, on_page))
+            !hone_memory_code(memory, code + sizeof code - on_page, address - on_page, on_page))
             return false;
         __builtin_memset(code, 0, sizeof code - on_page);
     }
@@ -78,10 +78,10 @@ bool hone_arch_follows_call(uint64_t address)
     return false;
 }
 
-uint64_t hone_arch_call_target(uint64_t address)
+uint64_t hone_arch_call_target(struct hone_memory *memory, uint64_t address)
 {
     uint8_t code[5];
-    if (!hone_safe_copy(code, address - sizeof code, sizeof code) || code[0] != 0xe8)
+    if (!hone_memory_code(memory, code, address - sizeof code, sizeof code) || code[0] != 0xe8)
         return 0;
     int32_t distance;
     __builtin_memcpy(&distance, code + 1, sizeof distance);
