@@ -19,6 +19,13 @@ static inline bool hone_memory_inside(const struct hone_memory *memory, uint64_t
     return address - memory->low < memory->words_end - memory->low;
 }
 
+// Whether a part of what a process can read is not there for us: a register that was saved there is
+// then unknown, and not a sign of a broken stack.
+static inline bool hone_memory_is_partial(const struct hone_memory *memory)
+{
+    return memory->code != NULL;
+}
+
 // Code at any address; false: some of it is not there.
 static inline bool hone_memory_code(struct hone_memory *memory, void *to, uint64_t from,
                                     size_t size)

@@ -67,8 +67,8 @@ struct hone_modules {
 void hone_modules_refresh(struct hone_modules *modules);
 
 // For tables of another process (`foreign`), which are not refreshed but told: adds a module like
-// this one, which may be an earlier one that comes back, unless it is there. Its path and rules must
-// outlive the table. Returns NULL when there is no slot.
+// this one, which may be an earlier one that comes back, unless it is there. Its path and rules
+// must outlive the table. Returns NULL when there is no slot.
 const struct hone_module *hone_modules_add(struct hone_modules *modules,
                                            const struct hone_module *like);
 // Likewise: the module is gone.

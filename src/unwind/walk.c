@@ -342,10 +342,12 @@ static enum hone_step step_to(struct walker *walker, struct position *at, uint64
         return HONE_STEP_BAD_FRAME;
     uint64_t return_address, fp = at->fp;
     int64_t fp_at = hone_row_fp_at(row);
-    if (!hone_memory_load(&walker->memory, cfa - WORD_BYTES, &return_address) ||
-        (fp_at && !hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp)))
+    if (!hone_memory_load(&walker->memory, cfa - WORD_BYTES, &return_address))
         return HONE_STEP_UNREADABLE;
-    walker->fp_unknown &= fp_at == 0;
+    bool loaded = fp_at && hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp);
+    if (fp_at && !loaded && !hone_memory_is_partial(&walker->memory))
+        return HONE_STEP_UNREADABLE;
+    walker->fp_unknown = fp_at ? !loaded : walker->fp_unknown;
     if (return_address == 0)
         return without_caller(walker, fp);
     *at = (struct position){return_address - 1, cfa, fp, false};
