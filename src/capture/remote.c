@@ -52,7 +52,7 @@ int hone_remote_new(pid_t pid, struct hone_remote **ret)
         return -ENOMEM;
     remote->pid = pid;
     remote->modules = map_zeros(sizeof *remote->modules);
-    remote->files = calloc(HONE_MODULES_MAX, sizeof *remote->files);
+    remote->files = calloc(HONE_MODULES_MAX, sizeof(struct hone_remote_file *));
     void *cache = map_zeros(CACHE_BYTES);
     if (cache)
         hone_unwind_init(&remote->unwinder, remote->modules, cache, CACHE_BYTES);

@@ -1,7 +1,9 @@
 #include "capture/remote_file.h"
 #include "core/load.h"
+#include "elf/elf.h"
 
 #include "base/cleanup.h"
+#include "capture/remote_go.h"
 #include "unwind/module_rules.h"
 
 #include <elf.h>
@@ -15,6 +17,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
@@ -59,6 +62,21 @@ static void find_segments(struct hone_remote_file *file, const struct hone_modul
     }
 }
 
+// Go's programs have rules in a form of their own.
+static void find_go_rules(struct hone_remote_file *file)
+{
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    if (hone_elf_open_memory(file->bytes, file->size, "", &elf, NULL))
+        return;
+    struct hone_elf_bytes table = hone_elf_section(elf, ".gopclntab");
+    if (!table.at)
+        table = hone_elf_section(elf, ".data.rel.ro.gopclntab");
+    uint64_t free_address = (file->module.end + HONE_PAGE_BYTES) & ~(uint64_t)(HONE_PAGE_BYTES - 1);
+    if (table.at)
+        (void)hone_remote_go_rules(table.at, table.len, hone_elf_section(elf, ".text").vaddr,
+                                   free_address, &file->module.cfi);
+}
+
 // Reads what there is to know of a file. Rules that it does not have are no error.
 static int read_file(struct hone_remote_file *file, int fd)
 {
@@ -74,6 +92,8 @@ static int read_file(struct hone_remote_file *file, int fd)
     file->bytes = bytes;
     find_segments(file, &headers);
     (void)hone_module_rules_map_file(&file->module, &headers, fd);
+    if (!file->module.cfi.eh_frame)
+        find_go_rules(file);
     return 0;
 }
 
@@ -81,7 +101,8 @@ static struct hone_remote_file *add(const struct hone_remote_file *like)
 {
     if (file_count == FILES_MAX)
         return NULL;
-    struct hone_remote_file **more = realloc(files, (file_count + 1) * sizeof *files);
+    struct hone_remote_file **more =
+        realloc(files, (file_count + 1) * sizeof(struct hone_remote_file *));
     struct hone_remote_file *file = malloc(sizeof *file);
     if (more)
         files = more;
@@ -93,18 +114,31 @@ static struct hone_remote_file *add(const struct hone_remote_file *like)
     return files[file_count++] = file;
 }
 
+// Where numbers of files differ (overlay file systems have two), their bytes tell.
+static bool same_in_process(pid_t pid, const struct hone_remote_file *file,
+                            const struct hone_remote_mapping *mapping)
+{
+    char bytes[1024];
+    struct iovec ours = {bytes, sizeof bytes};
+    // NOLINTNEXTLINE(performance-no-int-to-ptr)
+    struct iovec theirs = {(void *)(uintptr_t)mapping->start, sizeof bytes};
+    return file->bytes && mapping->offset <= file->size &&
+           file->size - mapping->offset >= sizeof bytes &&
+           process_vm_readv(pid, &ours, 1, &theirs, 1, 0) == (ssize_t)sizeof bytes &&
+           memcmp(bytes, file->bytes + mapping->offset, sizeof bytes) == 0;
+}
+
 // One that is not what was mapped is an upgraded one, or another root's.
-static bool is_mapped_one(const struct hone_remote_file *file,
+static bool is_mapped_one(pid_t pid, const struct hone_remote_file *file,
                           const struct hone_remote_mapping *mapping)
 {
     if (mapping->build_id_bytes)
         return file->module.build_id_size >= mapping->build_id_bytes &&
                memcmp(file->module.build_id, mapping->build_id, mapping->build_id_bytes) == 0;
-    return !mapping->inode || file->inode == mapping->inode;
+    return !mapping->inode || file->inode == mapping->inode || same_in_process(pid, file, mapping);
 }
 
-static const struct hone_remote_file *of_descriptor(int fd,
-                                                    const struct hone_remote_mapping *mapping)
+static const struct hone_remote_file *of_descriptor(int fd)
 {
     struct stat st;
     if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size <= 0)
@@ -118,11 +152,10 @@ static const struct hone_remote_file *of_descriptor(int fd,
     for (size_t i = 0; i < file_count; i++)
         if (files[i]->device == like.device && files[i]->inode == like.inode &&
             files[i]->size == like.size && files[i]->changed_ns == like.changed_ns)
-            return is_mapped_one(files[i], mapping) ? files[i] : NULL;
+            return files[i];
     if (read_file(&like, fd)) // remembered as a file without code
         like.segment_count = 0;
-    const struct hone_remote_file *file = add(&like);
-    return file && is_mapped_one(file, mapping) ? file : NULL;
+    return add(&like);
 }
 
 const struct hone_remote_file *hone_remote_file(pid_t pid,
@@ -145,8 +178,8 @@ const struct hone_remote_file *hone_remote_file(pid_t pid,
         const char *name = way == 2 ? mapping->path : path;
         HONE_CLEANUP(hone_fd_closep)
         int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-        const struct hone_remote_file *file = fd < 0 ? NULL : of_descriptor(fd, mapping);
-        if (file)
+        const struct hone_remote_file *file = fd < 0 ? NULL : of_descriptor(fd);
+        if (file && (way == 0 || is_mapped_one(pid, file, mapping)))
             return file->segment_count ? file : NULL;
     }
     return NULL;

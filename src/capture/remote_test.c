@@ -149,11 +149,11 @@ static size_t copy_stack(pid_t pid, uint64_t sp, void *to, size_t size)
 }
 
 // Addresses within a function that both of us have at the same place, for the child is our fork.
-static size_t frames_in(const void *function, size_t size)
+static size_t frames_in(uint64_t function, size_t size)
 {
     size_t count = 0;
     for (size_t i = 0; i < walk.count; i++)
-        count += addresses[i] - (uint64_t)function < size;
+        count += addresses[i] - function < size;
     return count;
 }
 
@@ -166,7 +166,7 @@ static size_t frames_of_descend(void)
     CHECK(module != NULL);
     struct hone_fde fde;
     CHECK(hone_cfi_find(&module->cfi, (uint64_t)descend - module->bias, &fde) == 0);
-    return frames_in((const void *)descend, fde.end - fde.start);
+    return frames_in((uint64_t)descend, fde.end - fde.start);
 }
 
 TEST(a_stopped_process_is_walked_from_a_copy_of_its_stack)
@@ -273,7 +273,7 @@ TEST(a_register_that_nobody_told_is_never_guessed)
                      addresses, DEPTH_MAX, &walk);
     CHECK_EQ(walk.end, HONE_WALK_UNKNOWN_REGISTER);
     CHECK(walk.count < complete);
-    CHECK_EQ(frames_in((const void *)by_rbp, 32), 1);
+    CHECK_EQ(frames_in((uint64_t)by_rbp, 32), 1);
     end_child(pid);
 }
 
@@ -286,7 +286,7 @@ TEST(generated_code_is_read_from_the_process)
                      DEPTH_MAX, &walk);
     cr_assert(walk.end == HONE_WALK_COMPLETE, "%s", hone_walk_end_name(walk.end));
     CHECK(walk.frame_pointers);
-    CHECK_EQ(frames_in((const void *)run_generated, 4096) > 0, 1);
+    CHECK_EQ(frames_in((uint64_t)run_generated, 4096) > 0, 1);
     end_child(pid);
 }
 
@@ -321,6 +321,21 @@ TEST(libraries_come_and_go)
     CHECK(hone_remote_map(remote, &mapping) != 0);
     CHECK_EQ(hone_remote_module_of(remote, 0x10000000), -1);
     CHECK_EQ(hone_remote_module_of(remote, (uint64_t)pause), libc);
+
+    // A file system may number a file in two ways: what is mapped tells whether it is the same.
+    const struct hone_module *ours =
+        hone_modules_at(modules, (size_t)hone_remote_module_of(remote, (uint64_t)pause));
+    struct hone_remote_mapping odd = {
+        .start = ours->text_start & ~4095ull,
+        .end = ours->text_end,
+        .offset = ours->text_offset & ~4095ull,
+        .path = ours->path,
+        .inode = 1,
+    };
+    CHECK_EQ(hone_remote_map(remote, &odd), 0);
+    odd.start += 1 << 20; // not what the file has at this offset
+    odd.end += 1 << 20;
+    CHECK(hone_remote_map(remote, &odd) != 0);
 
     // A file that is not the one that was mapped is not taken for it.
     uint8_t other[20] = {1, 2, 3};
