@@ -238,7 +238,9 @@ static int read_target(const struct record_options *record, const struct hone_op
                        pid_t pids[PIDS_MAX], struct hone_error *err)
 {
     if (!record->pids && !record->all)
-        return operands->count ? 0 : hone_misused(err, "record: a program to run is missing");
+        return operands->count ? 0
+                               : hone_misused(err, "'hone record' needs a PROGRAM, --pid or --all; "
+                                                   "see 'hone record --help'");
     if (operands->count)
         return hone_misused(err, "record: --pid and --all record what runs, not '%s'",
                             operands->at[0]);
