@@ -260,16 +260,15 @@ class Programs(Outside):
 
 class Running(Outside):
     def test_a_program_with_threads(self):
-        program, = self.run_together([workload('threads'), 'many', '3', '2500'])
-        recording = self.attach('-d', '1s', '-p', str(program.pid))
+        program, = self.run_together([workload('threads'), 'many', '3', '1500'])
+        recording = self.attach('-p', str(program.pid))
         self.assertEqual(recording.status, 0, recording.stderr)
         profile = recording.profile
         self.assertEqual(profile.problems(), [])
         self.assert_complete(profile)
         self.assertEqual(len([t for t, ns in profile.by_label('tid').items() if ns > 0.05 * NS]), 3)
         self.assertGreater(profile.cumulative()['crowd'], 0.97 * profile.total())
-        self.assert_rate(profile, profile.total(), threads=3)
-        # It goes on as if nothing had been.
+        # It ends as if nothing had been.
         out, _ = program.communicate(timeout=60)
         self.assertEqual(program.returncode, 0)
         self.assertRegex(out, rb'\Acrowd \d+\n')

@@ -40,8 +40,8 @@ int hone_outside_new(const struct hone_outside_options *options, struct hone_col
     outside->by_pid = calloc(HONE_OUTSIDE_PIDS_MAX, sizeof *outside->by_pid);
     outside->by_tid = calloc(HONE_OUTSIDE_PIDS_MAX, sizeof *outside->by_tid);
     if (!r) {
-        outside->records = calloc(outside->perf.cpu_count, sizeof *outside->records);
-        outside->peeked = calloc(outside->perf.cpu_count, sizeof *outside->peeked);
+        outside->records = calloc(outside->perf.ring_count, sizeof *outside->records);
+        outside->peeked = calloc(outside->perf.ring_count, sizeof *outside->peeked);
     }
     outside->stack =
         calloc(1, sizeof(struct hone_record_stack) + HONE_STACK_MAX * sizeof(uint64_t));
@@ -182,8 +182,8 @@ void hone_outside_start(struct hone_outside *outside)
 int hone_outside_descriptor(const struct hone_outside *outside, uint32_t number)
 {
     const struct hone_perf *perf = &outside->perf;
-    // The first event of each CPU holds its ring.
-    for (uint32_t i = 0; i < perf->event_count && i < perf->cpu_count; i++)
+    // The first events hold the rings.
+    for (uint32_t i = 0; i < perf->event_count && i < perf->ring_count; i++)
         if (number-- == 0)
             return perf->events[i].fd;
     return -1;
@@ -241,7 +241,7 @@ void hone_outside_facts(const struct hone_outside *outside, struct hone_outside_
     *ret = outside->facts;
     ret->stack_bytes = outside->perf.stack_bytes;
     ret->sees_kernel = outside->perf.sees_kernel;
-    for (uint32_t i = 0; i < outside->perf.cpu_count; i++) {
+    for (uint32_t i = 0; i < outside->perf.ring_count; i++) {
         ret->broken += outside->perf.rings[i].broken;
         ret->read_bytes += outside->perf.rings[i].bytes;
     }

@@ -52,7 +52,7 @@ struct hone_outside {
     uint32_t process_count, process_room, thread_count, thread_room;
     uint32_t *by_pid, *by_tid; // plus one
     uint32_t next_number;
-    struct hone_perf_record *records; // by CPU: the next one
+    struct hone_perf_record *records; // by ring: the next one
     bool *peeked;
     struct hone_outside_facts facts;
     int status;

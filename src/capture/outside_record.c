@@ -174,7 +174,7 @@ static void on_record(struct hone_outside *outside, const struct hone_perf_recor
 int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
 {
     struct hone_perf *perf = &outside->perf;
-    for (uint32_t i = 0; i < perf->cpu_count; i++) {
+    for (uint32_t i = 0; i < perf->ring_count; i++) {
         if (!perf->rings[i].page)
             continue;
         hone_perf_ring_look(&perf->rings[i]);
@@ -182,7 +182,7 @@ int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
     }
     while (!outside->status) {
         uint32_t first = UINT32_MAX;
-        for (uint32_t i = 0; i < perf->cpu_count; i++)
+        for (uint32_t i = 0; i < perf->ring_count; i++)
             if (outside->peeked[i] && (first == UINT32_MAX || outside->records[i].time_ns <
                                                                   outside->records[first].time_ns))
                 first = i;

@@ -21,6 +21,8 @@ enum {
     // took 0.08 s more with 8 KiB at 1000 Hz, 0.10 s with 64 KiB (medians of 4, in noise of 0.1 s).
     STACK_BYTES_MAX = 65528,
     STACK_BYTES_MIN = 4096,
+    // The rings of processes have this part of a ring of samples: an exec takes some 2 KiB.
+    PROCESS_PART = 4,
 };
 
 // Copied in a second on all CPUs together, at most: what a machine does not feel.
@@ -59,7 +61,7 @@ static uint64_t lockable_bytes(uint32_t cpus)
     if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
         own += limit.rlim_cur > RING_BYTES_MAX * (uint64_t)cpus ? RING_BYTES_MAX
                                                                 : limit.rlim_cur / cpus;
-    return own - (uint64_t)sysconf(_SC_PAGESIZE);
+    return own - 2 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 int hone_perf_init(struct hone_perf *perf, const struct hone_perf_options *options)
@@ -73,16 +75,17 @@ int hone_perf_init(struct hone_perf *perf, const struct hone_perf_options *optio
     };
     while (perf->ring_bytes > RING_BYTES_MIN &&
            (perf->ring_bytes * perf->cpu_count > options->memory_bytes ||
-            perf->ring_bytes > lockable_bytes(perf->cpu_count)))
+            perf->ring_bytes + perf->ring_bytes / PROCESS_PART > lockable_bytes(perf->cpu_count)))
         perf->ring_bytes /= 2;
     perf->stack_bytes = fitting_stack(perf);
-    perf->rings = calloc(perf->cpu_count, sizeof *perf->rings);
+    perf->ring_count = 2 * perf->cpu_count;
+    perf->rings = calloc(perf->ring_count, sizeof *perf->rings);
     return perf->rings ? 0 : -ENOMEM;
 }
 
 void hone_perf_done(struct hone_perf *perf)
 {
-    for (uint32_t i = 0; perf->rings && i < perf->cpu_count; i++)
+    for (uint32_t i = 0; perf->rings && i < perf->ring_count; i++)
         hone_perf_ring_close(&perf->rings[i]);
     for (uint32_t i = 0; i < perf->event_count; i++)
         (void)close(perf->events[i].fd);
@@ -91,31 +94,35 @@ void hone_perf_done(struct hone_perf *perf)
     *perf = (struct hone_perf){0};
 }
 
-static int open_event(const struct hone_perf *perf, pid_t tid, uint32_t cpu)
+static int open_event(const struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
 {
     bool one = tid != -1;
+    uint64_t kind = one ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK;
     struct perf_event_attr attr = {
         .size = sizeof attr,
         .type = PERF_TYPE_SOFTWARE,
-        .config = one ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK,
-        .sample_period = perf->options.period_ns,
+        .config = clock ? kind : PERF_COUNT_SW_DUMMY,
+        .sample_period = clock ? perf->options.period_ns : 0,
         .sample_type = HONE_PERF_SAMPLE_TYPE,
         .sample_regs_user = hone_perf_register_mask,
         .sample_stack_user = perf->stack_bytes,
         .disabled = 1,
         .inherit = one,
-        .inherit_stat = one, // a thread's CPU time is told when it ends
+        // A thread's CPU time is told when it ends. Silent events, which count nothing, ask for it
+        // too: where the kernel hands the events of one thread to the next it exchanges counts in
+        // the order of its lists, also between a clock and a silent one. Only the sum is right.
+        .inherit_stat = one,
         .enable_on_exec = one && perf->options.on_exec,
         .exclude_kernel = !perf->sees_kernel,
         .exclude_hv = 1,
         .exclude_idle = 1,
         .exclude_callchain_user = 1,
         .exclude_callchain_kernel = !perf->sees_kernel,
-        .mmap = 1,
-        .mmap2 = 1,
-        .comm = 1,
-        .comm_exec = 1,
-        .task = 1,
+        .mmap = !clock,
+        .mmap2 = !clock,
+        .comm = !clock,
+        .comm_exec = !clock,
+        .task = !clock,
         .sample_id_all = 1,
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
@@ -149,26 +156,26 @@ static int refused(const struct hone_perf *perf, pid_t tid, int r, struct hone_e
     return r;
 }
 
-// The ring of the first event on a CPU; those after it write into it too.
-static int give_ring(struct hone_perf *perf, uint32_t cpu, int fd)
+// The ring of the first event of its kind on a CPU; those after it write into it too.
+static int give_ring(struct hone_perf *perf, uint32_t number, bool clock, int fd)
 {
-    struct hone_perf_ring *ring = &perf->rings[cpu];
+    struct hone_perf_ring *ring = &perf->rings[number];
     if (ring->page) {
         for (uint32_t i = 0; i < perf->event_count; i++)
-            if (perf->events[i].cpu == cpu)
+            if (perf->events[i].ring == number)
                 return ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, perf->events[i].fd) ? -errno : 0;
         return -EBADF;
     }
     int r;
     // In a container the limit of locked memory may be lower than we can see.
-    while ((r = hone_perf_ring_open(ring, fd, perf->ring_bytes, hone_perf_register_count)) ==
-               -EPERM &&
-           perf->ring_bytes > RING_BYTES_MIN)
-        perf->ring_bytes /= 2;
+    uint64_t bytes = clock ? perf->ring_bytes : perf->ring_bytes / PROCESS_PART;
+    while ((r = hone_perf_ring_open(ring, fd, bytes, hone_perf_register_count)) == -EPERM &&
+           bytes > RING_BYTES_MIN / PROCESS_PART)
+        bytes /= 2;
     return r;
 }
 
-static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu)
+static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
 {
     if (perf->event_count == perf->event_room) {
         uint32_t room = perf->event_room ? perf->event_room * 2 : 64;
@@ -178,20 +185,21 @@ static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu)
         perf->events = more;
         perf->event_room = room;
     }
-    int fd = open_event(perf, tid, cpu);
+    int fd = open_event(perf, tid, cpu, clock);
     if ((fd == -EACCES || fd == -EPERM) && perf->sees_kernel && perf->event_count == 0 &&
         tid != -1) {
         perf->sees_kernel = false;
-        fd = open_event(perf, tid, cpu);
+        fd = open_event(perf, tid, cpu, clock);
     }
     if (fd < 0)
         return fd;
-    int r = give_ring(perf, cpu, fd);
+    uint32_t ring = 2 * cpu + !clock;
+    int r = give_ring(perf, ring, clock, fd);
     if (r) {
         (void)close(fd);
         return r;
     }
-    perf->events[perf->event_count++] = (struct hone_perf_event){tid, cpu, fd};
+    perf->events[perf->event_count++] = (struct hone_perf_event){tid, ring, fd};
     return 0;
 }
 
@@ -208,13 +216,14 @@ static void raise_limit(void)
 static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *err)
 {
     uint32_t before = perf->event_count;
-    for (uint32_t cpu = 0; cpu < perf->cpu_count; cpu++) {
-        int r = add(perf, tid, cpu);
+    for (uint32_t i = 0; i < perf->ring_count; i++) {
+        bool clock = i % 2 == 0;
+        int r = add(perf, tid, i / 2, clock);
         if (r == -ENODEV || r == -ENXIO) // a CPU that is switched off
             continue;
         if (r == -EMFILE) {
             raise_limit();
-            r = add(perf, tid, cpu);
+            r = add(perf, tid, i / 2, clock);
         }
         if (r == -ESRCH)
             return r;

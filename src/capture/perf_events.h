@@ -1,5 +1,7 @@
 // Perf events on others: one clock event for each thread that is watched, or for each CPU, all
-// writing into one ring per CPU.
+// writing into one ring per CPU. Beside it a silent event tells of processes (forks, execs,
+// mappings) into a ring of its own: samples that come faster than we read must not cost the
+// knowledge of who they are from.
 #ifndef HONE_CAPTURE_PERF_EVENTS_H
 #define HONE_CAPTURE_PERF_EVENTS_H
 
@@ -18,14 +20,14 @@ struct hone_perf_options {
 
 struct hone_perf_event {
     pid_t tid; // -1: the whole CPU
-    uint32_t cpu;
+    uint32_t ring;
     int fd;
 };
 
 struct hone_perf {
     struct hone_perf_options options;
-    struct hone_perf_ring *rings; // by CPU; a CPU that is not there has a ring without page
-    uint32_t cpu_count;
+    struct hone_perf_ring *rings; // two for each CPU; one that is not there has no page
+    uint32_t cpu_count, ring_count;
     struct hone_perf_event *events;
     uint32_t event_count, event_room;
     bool sees_kernel;
