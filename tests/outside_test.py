@@ -254,7 +254,9 @@ class Programs(Outside):
             self.assertIn('perf-outside-user', self.engines(recording))
         profile = recording.profile
         self.assert_shares(profile.cumulative(), profile.total('samples'), recording.truth)
-        self.assert_total(profile, recording.usage.cpu_ns)
+        # What the kernel does for events at each switch is the thread's time, and not the event's:
+        # 2.1 % of 1.5 s on a machine with a load of 20.
+        self.assert_total(profile, recording.usage.cpu_ns, within=0.04)
         self.assert_complete(profile)
 
 
