@@ -7,6 +7,7 @@
 #include "capture/collect.h"
 #include "capture/launch.h"
 #include "capture/output.h"
+#include "capture/outside.h"
 #include "capture/target.h"
 #include "core/clock.h"
 #include "profile/profile.h"
@@ -38,6 +39,11 @@ struct recorder {
     struct hone_launch launch;
     struct hone_reader *reader;
     struct hone_collected collected;
+    struct hone_outside *outside; // NULL: the programs write into the session themselves
+    bool rights;                  // the program has rights of its own
+    bool attached;                // no program of ours
+    uint32_t targets;             // processes that were named and live
+    uint64_t started_realtime_ns, started_monotonic_ns;
     int epoll_fd;
     int signal_fd;
     uint32_t watched; // processes of collected that have a pidfd in epoll
@@ -54,6 +60,7 @@ static void recorder_done(struct recorder *recorder)
         if (recorder->pidfds[i] >= 0)
             (void)close(recorder->pidfds[i]);
     free(recorder->pidfds);
+    hone_outside_free(recorder->outside);
     hone_reader_close(recorder->reader);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
@@ -65,11 +72,17 @@ static void recorder_done(struct recorder *recorder)
 
 // --- who lives -----------------------------------------------------------------------------------
 
-enum { WATCH_PROGRAM = UINT32_MAX, WATCH_SIGNALS = UINT32_MAX - 1 };
+enum {
+    WATCH_PROGRAM = UINT32_MAX,
+    WATCH_SIGNALS = UINT32_MAX - 1,
+    WATCH_BUFFER = UINT32_MAX - 2,
+    WATCH_TARGET = UINT32_MAX - 3,
+};
 
 static int watch(struct recorder *recorder, int fd, uint32_t what)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data.u32 = what};
+    // What in the lower half, as data.u32 finds it.
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what | (uint64_t)(uint32_t)fd << 32};
     return epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
@@ -152,6 +165,11 @@ static void pass_on_signals(struct recorder *recorder)
 {
     struct signalfd_siginfo info;
     while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
+        if (recorder->attached) {
+            recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
+                                       info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
+            continue;
+        }
         // What the terminal sends goes to the whole group: the program has it already.
         if (info.ssi_code == SI_KERNEL)
             continue;
@@ -164,6 +182,8 @@ static void pass_on_signals(struct recorder *recorder)
 
 static int read_along(struct recorder *recorder)
 {
+    if (recorder->outside)
+        return hone_outside_poll(recorder->outside);
     (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
     int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
     return r ? r : watch_new(recorder);
@@ -175,6 +195,14 @@ static void show_progress(struct recorder *recorder, uint64_t started_ns, bool w
         return;
     struct hone_capture_progress progress = {.elapsed_ns = hone_now_ns() - started_ns,
                                              .working = working};
+    if (recorder->outside) {
+        struct hone_outside_facts facts;
+        hone_outside_facts(recorder->outside, &facts);
+        progress.samples = facts.samples;
+        progress.processes = facts.processes;
+        recorder->options.progress(recorder->options.context, &progress);
+        return;
+    }
     for (uint32_t i = 0; i < recorder->collected.process_count; i++) {
         const struct hone_collected_process *process = &recorder->collected.processes[i];
         struct hone_process_facts facts;
@@ -188,10 +216,38 @@ static void show_progress(struct recorder *recorder, uint64_t started_ns, bool w
     recorder->options.progress(recorder->options.context, &progress);
 }
 
+// A buffer fills, and is read next; or has nobody any more who writes into it.
+static void buffer_fills(struct recorder *recorder, const struct epoll_event *event)
+{
+    if (event->events & (EPOLLHUP | EPOLLERR))
+        (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, (int)(event->data.u64 >> 32), NULL);
+}
+
+static void target_died(struct recorder *recorder, const struct epoll_event *event)
+{
+    (void)close((int)(event->data.u64 >> 32));
+    if (--recorder->targets == 0)
+        recorder->program_ended = true;
+}
+
+static void on_event(struct recorder *recorder, const struct epoll_event *event)
+{
+    if (event->data.u32 == WATCH_PROGRAM)
+        program_died(recorder);
+    else if (event->data.u32 == WATCH_SIGNALS)
+        pass_on_signals(recorder);
+    else if (event->data.u32 == WATCH_BUFFER)
+        buffer_fills(recorder, event);
+    else if (event->data.u32 == WATCH_TARGET)
+        target_died(recorder, event);
+    else
+        process_died(recorder, event->data.u32);
+}
+
 // Until the program ends, or the time of the recording.
 static int record(struct recorder *recorder)
 {
-    uint64_t started_ns = recorder->launch.session.header->started_monotonic_ns;
+    uint64_t started_ns = recorder->started_monotonic_ns;
     uint64_t end_ns =
         recorder->options.duration_ns ? started_ns + recorder->options.duration_ns : UINT64_MAX;
     uint64_t progress_ns = started_ns + PROGRESS_MS * 1000000ull;
@@ -203,14 +259,8 @@ static int record(struct recorder *recorder)
         struct epoll_event events[64];
         int count =
             epoll_wait(recorder->epoll_fd, events, 64, wait_ms < POLL_MS ? (int)wait_ms : POLL_MS);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.u32 == WATCH_PROGRAM)
-                program_died(recorder);
-            else if (events[i].data.u32 == WATCH_SIGNALS)
-                pass_on_signals(recorder);
-            else
-                process_died(recorder, events[i].data.u32);
-        }
+        for (int i = 0; i < count; i++)
+            on_event(recorder, &events[i]);
         int r = read_along(recorder);
         if (r)
             return r;
@@ -225,6 +275,13 @@ static int record(struct recorder *recorder)
 // The rest of what was written. Processes that still run are told to stop sampling.
 static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
 {
+    if (recorder->outside) {
+        struct hone_outside_facts facts;
+        int r = hone_outside_finish(recorder->outside);
+        hone_outside_facts(recorder->outside, &facts);
+        *ret_left_running = recorder->attached ? 0 : facts.processes;
+        return r ? r : hone_collect_finish(&recorder->collected);
+    }
     atomic_store(&recorder->launch.session.header->stop, 1);
     int r = read_along(recorder);
     if (r)
@@ -243,24 +300,30 @@ static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
 
 static int write_recording(struct recorder *recorder, struct hone_error *err)
 {
-    const struct hone_session_header *header = recorder->launch.session.header;
     struct hone_recording recording = {
         .options = &recorder->options,
         .argv = recorder->argv,
         .collected = &recorder->collected,
-        .started_realtime_ns = header->started_realtime_ns,
-        .duration_ns = hone_now_ns() - header->started_monotonic_ns,
+        .started_realtime_ns = recorder->started_realtime_ns,
+        .duration_ns = hone_now_ns() - recorder->started_monotonic_ns,
         .stopped_early = !recorder->program_ended,
         .cpu_kernel_ns = recorder->cpu_kernel_ns,
-        .status = recorder->program_ended ? recorder->status : -1,
+        .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
     int r = finish_reading(recorder, &recording.left_running);
     if (r)
         return hone_error_set(err, r, "cannot read the session");
-    show_progress(recorder, header->started_monotonic_ns, true);
-    recording.losses = hone_reader_losses(recorder->reader);
-    recording.processes_refused = atomic_load(&header->processes_refused);
-    recording.back_error = recorder->launch.session.back_error;
+    show_progress(recorder, recorder->started_monotonic_ns, true);
+    struct hone_outside_facts outside;
+    if (recorder->outside) {
+        hone_outside_facts(recorder->outside, &outside);
+        recording.outside = &outside;
+    } else {
+        recording.losses = hone_reader_losses(recorder->reader);
+        recording.processes_refused =
+            atomic_load(&recorder->launch.session.header->processes_refused);
+        recording.back_error = recorder->launch.session.back_error;
+    }
 
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
     r = hone_recording_profile(&recording, &profile, err);
@@ -290,14 +353,8 @@ static void wait_for_program(struct recorder *recorder)
     while (!recorder->program_ended) {
         struct epoll_event events[8];
         int count = epoll_wait(recorder->epoll_fd, events, 8, -1);
-        for (int i = 0; i < count; i++) {
-            if (events[i].data.u32 == WATCH_PROGRAM)
-                program_died(recorder);
-            else if (events[i].data.u32 == WATCH_SIGNALS)
-                pass_on_signals(recorder);
-            else
-                process_died(recorder, events[i].data.u32);
-        }
+        for (int i = 0; i < count; i++)
+            on_event(recorder, &events[i]);
     }
 }
 
@@ -329,7 +386,7 @@ static uint32_t own_seccomp_filters(void)
     return filters;
 }
 
-static int prepare(struct recorder *recorder, const sigset_t *signals, struct hone_error *err)
+static int prepare_session(struct recorder *recorder, struct hone_error *err)
 {
     const struct hone_session_config config = {
         .cpu_period_ns = 1000000000 / recorder->options.cpu_hz,
@@ -347,14 +404,52 @@ static int prepare(struct recorder *recorder, const sigset_t *signals, struct ho
         return r;
     r = hone_reader_open(recorder->launch.session.header, recorder->launch.session.bytes,
                          &recorder->reader);
+    if (r)
+        return hone_error_set(err, r, "cannot prepare the recording");
+    recorder->started_realtime_ns = recorder->launch.session.header->started_realtime_ns;
+    recorder->started_monotonic_ns = recorder->launch.session.header->started_monotonic_ns;
+    return 0;
+}
+
+// Before the program is one: events on the process that becomes it.
+static int prepare_child(void *context, pid_t pid, struct hone_error *err)
+{
+    struct recorder *recorder = context;
+    int r = hone_outside_add_program(recorder->outside, pid, recorder->rights, err);
     if (!r)
-        r = hone_collect_init(&recorder->collected);
-    if (!r) {
-        recorder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-        recorder->signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (recorder->epoll_fd < 0 || recorder->signal_fd < 0)
-            r = -errno;
-    }
+        hone_outside_start(recorder->outside);
+    return r;
+}
+
+static int prepare_outside(struct recorder *recorder, struct hone_error *err)
+{
+    const struct hone_outside_options options = {
+        .period_ns = 1000000000 / recorder->options.cpu_hz,
+        .memory_bytes = recorder->options.memory_bytes,
+        .stack_max = recorder->options.stack_max,
+    };
+    recorder->launch.prepare = prepare_child;
+    recorder->launch.context = recorder;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    recorder->started_realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    recorder->started_monotonic_ns = hone_now_ns();
+    return hone_outside_new(&options, &recorder->collected, &recorder->outside, err);
+}
+
+static int prepare(struct recorder *recorder, bool outside, const sigset_t *signals,
+                   struct hone_error *err)
+{
+    int r = hone_collect_init(&recorder->collected);
+    if (r)
+        return hone_error_set(err, r, "cannot prepare the recording");
+    r = outside ? prepare_outside(recorder, err) : prepare_session(recorder, err);
+    if (r)
+        return r;
+    recorder->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    recorder->signal_fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (recorder->epoll_fd < 0 || recorder->signal_fd < 0)
+        r = -errno;
     if (!r)
         r = watch(recorder, recorder->signal_fd, WATCH_SIGNALS);
     return r ? hone_error_set(err, r, "cannot prepare the recording") : 0;
@@ -375,13 +470,97 @@ static int as_outcome(int r)
     }
 }
 
-static int run(struct recorder *recorder, struct hone_capture_result *ret, struct hone_error *err)
+static void watch_buffers(struct recorder *recorder)
+{
+    int fd;
+    for (uint32_t i = 0; (fd = hone_outside_descriptor(recorder->outside, i)) >= 0; i++)
+        (void)watch(recorder, fd, WATCH_BUFFER);
+}
+
+// --- processes that run already ------------------------------------------------------------------
+
+static int add_targets(struct recorder *recorder, struct hone_error *err)
+{
+    if (recorder->options.all)
+        return hone_outside_add_all(recorder->outside, err);
+    for (size_t i = 0; i < recorder->options.pid_count; i++) {
+        pid_t pid = recorder->options.pids[i];
+        int r = hone_outside_add_process(recorder->outside, pid, err);
+        if (r)
+            return r;
+        int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (fd < 0 || watch(recorder, fd, WATCH_TARGET))
+            return hone_error_set(err, -ESRCH, "cannot record process %d", pid);
+        recorder->targets++;
+    }
+    return 0;
+}
+
+static int run_attached(struct recorder *recorder, struct hone_error *err)
 {
     sigset_t signals, mask;
     fill_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
-    int r = prepare(recorder, &signals, err);
+    int r = prepare(recorder, true, &signals, err);
+    if (!r)
+        r = add_targets(recorder, err);
+    if (r)
+        return r;
+    hone_outside_start(recorder->outside);
+    watch_buffers(recorder);
+    err->code = 0;
+    r = record(recorder);
+    if (r)
+        (void)hone_error_set(err, r, "recording stopped");
+    else
+        (void)write_recording(recorder, err);
+    (void)sigprocmask(SIG_SETMASK, &mask, NULL);
+    return 0;
+}
+
+// What the profile calls the command: the first process's, or the machine.
+static void name_targets(struct recorder *recorder, char *room, size_t size, char *argv[2])
+{
+    (void)snprintf(room, size, "machine");
+    argv[0] = room;
+    argv[1] = NULL;
+    recorder->argv = argv;
+    if (recorder->options.all)
+        return;
+    char path[64];
+    pid_t pid = recorder->options.pids[0];
+    (void)snprintf(room, size, "process_%d", pid);
+    (void)snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    char *text = NULL;
+    size_t len = 0;
+    if (hone_file_read(path, 256, &text, &len, NULL) == 0 && len > 1)
+        (void)snprintf(room, size, "%.*s_%d", (int)len - 1, text, pid);
+    free(text);
+    for (char *at = room; *at; at++)
+        if (*at == '/' || *at == ' ')
+            *at = '_';
+}
+
+static int attach(struct recorder *recorder, struct hone_error *err)
+{
+    char name[64], *argv[2];
+    name_targets(recorder, name, sizeof name, argv);
+    recorder->attached = true;
+    int r = hone_recording_directory_check(&recorder->options, err);
+    return r ? r : run_attached(recorder, err);
+}
+
+// --- a program -----------------------------------------------------------------------------------
+
+static int run(struct recorder *recorder, bool outside, struct hone_capture_result *ret,
+               struct hone_error *err)
+{
+    sigset_t signals, mask;
+    fill_signals(&signals);
+    if (sigprocmask(SIG_BLOCK, &signals, &mask))
+        return hone_error_set(err, -errno, "cannot prepare the recording");
+    int r = prepare(recorder, outside, &signals, err);
     // A limit of file sizes shall be an error of ours, not our end.
     recorder->launch.file_size_signal = signal(SIGXFSZ, SIG_IGN);
     if (!r)
@@ -390,6 +569,8 @@ static int run(struct recorder *recorder, struct hone_capture_result *ret, struc
         return as_outcome(r);
     ret->started = true;
     err->code = 0;
+    if (outside)
+        watch_buffers(recorder);
     r = watch(recorder, recorder->launch.pidfd, WATCH_PROGRAM);
     if (!r)
         r = record(recorder);
@@ -404,6 +585,24 @@ static int run(struct recorder *recorder, struct hone_capture_result *ret, struc
     return 0;
 }
 
+// The engine that was asked for works in the program, which nothing can be preloaded into.
+static int refuse_engine(struct hone_error *err)
+{
+    struct hone_error why = *err;
+    (void)hone_error_set(err, 0, "%.400s, so nothing can be preloaded", why.message);
+    hone_error_hint(err, "leave --engine away, and it is recorded from outside");
+    return -EPERM;
+}
+
+static void tell_outside(const struct hone_capture_options *options, const struct hone_error *why)
+{
+    char line[sizeof why->message + 64];
+    (void)snprintf(line, sizeof line, "%s: it is recorded from outside, by perf events",
+                   why->message);
+    if (options->notice)
+        options->notice(options->context, line);
+}
+
 int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
                      struct hone_capture_result *ret, struct hone_error *err)
 {
@@ -416,10 +615,22 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     };
     *ret = (struct hone_capture_result){0};
     set_defaults(&recorder.options, options);
+    if (options->all || options->pid_count)
+        return attach(&recorder, err);
     char path[PATH_MAX];
     int r = hone_target_check(argv[0], path, sizeof path, err);
+    bool outside = recorder.options.outside;
+    if (r == HONE_TARGET_OUTSIDE || r == HONE_TARGET_OUTSIDE_RIGHTS) {
+        if (recorder.options.engine != HONE_ENGINE_NONE)
+            return refuse_engine(err);
+        if (!outside)
+            tell_outside(&recorder.options, err);
+        outside = true;
+        recorder.rights = r == HONE_TARGET_OUTSIDE_RIGHTS;
+        r = 0;
+    }
     if (r)
         return as_outcome(r);
     r = hone_recording_directory_check(&recorder.options, err);
-    return r ? r : run(&recorder, ret, err);
+    return r ? r : run(&recorder, outside, ret, err);
 }

@@ -1,5 +1,6 @@
 // capture: records programs. Starts one with libhone.so inside, follows it and its children while
-// they write into the session, and leaves a folder with one profile per type and session.json.
+// they write into the session, and leaves a folder with one profile per type and session.json. What
+// cannot be preloaded, or runs already, is recorded from outside, by perf events.
 //
 //     struct hone_capture_options options = {.size = sizeof options, .cpu_hz = 1000};
 //     struct hone_capture_result result;
@@ -38,8 +39,14 @@ struct hone_capture_options {
     const char *directory;   // to create (profiles/<program>_<date>_<time>)
     uint64_t memory_bytes;   // of the session, at most (256 MiB)
     uint32_t stack_max;      // frames kept of a stack (512)
-    const char *version;     // of hone, for session.json
+    bool outside;            // by perf events, whether or not libhone.so could be preloaded
+    const pid_t *pids;       // of pid_count processes that run, to record instead of a program
+    size_t pid_count;
+    bool all;            // or every process of the machine
+    const char *version; // of hone, for session.json
     void (*progress)(void *context, const struct hone_capture_progress *progress); // (none)
+    // Something that the user should know before the program runs, one line.
+    void (*notice)(void *context, const char *line);
     // The profiles are written. Called before the program has ended when duration_ns was reached.
     void (*finished)(void *context, const char *directory, const struct hone_profile *cpu);
     void *context;
@@ -53,7 +60,10 @@ struct hone_capture_result {
 // A positive outcome: the program was not run; these are a shell's exit statuses for it.
 enum { HONE_CAPTURE_NOT_RUNNABLE = 126, HONE_CAPTURE_NOT_FOUND = 127 };
 
-// Runs argv and records it. Returns 0 when it ran: result->status says how it ended, also when
+// Runs argv and records it; or records pids or all, where argv is not looked at, until a signal
+// asks for the end, they have ended or duration_ns is over.
+//
+// Returns 0 when it ran: result->status says how it ended, also when
 // something went wrong with the profile later and err is filled (err->code is then not 0).
 // Otherwise one of the outcomes above, or a negative errno, with err filled.
 int hone_capture_run(const struct hone_capture_options *options, char *const argv[],

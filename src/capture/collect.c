@@ -423,6 +423,14 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
         thread->routine = intern_place(collected, live, record->routine) + 1;
 }
 
+void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,
+                              const char *name)
+{
+    struct live *live = live_of(collected, number);
+    if (live && thread < live->thread_room && live->threads[thread])
+        (void)snprintf(collected->threads[live->threads[thread] - 1].name, 16, "%s", name);
+}
+
 static void on_thread_end(void *context, uint32_t number,
                           const struct hone_record_thread_end *record)
 {

@@ -96,6 +96,10 @@ bool hone_collect_same_pids(const struct hone_collected *collected,
                             const struct hone_collected_process *process);
 void hone_collect_done(struct hone_collected *collected);
 
+// A thread's name, told by who knows it; `thread` is its index in process `number`.
+void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,
+                              const char *name);
+
 // For hone_reader_poll(), with the struct hone_collected as context.
 extern const struct hone_reader_events hone_collect_events;
 

@@ -49,6 +49,8 @@ static const char *const end_texts[HONE_STACK_ENDS] = {
     [HONE_STACK_BAD_FRAME] = "rules and stack contradict each other",
     [HONE_STACK_BAD_RULE] = "broken unwind rules",
     [HONE_STACK_STALE] = "a module that was not known yet",
+    [HONE_STACK_COPY_SHORT] = "the copy of the stack ends before it",
+    [HONE_STACK_UNKNOWN_REGISTER] = "a register that only the thread itself knows",
 };
 
 static void comment_on_stacks(struct hone_profile *profile, const struct hone_recording *recording,
@@ -76,17 +78,39 @@ static void comment_on_stacks(struct hone_profile *profile, const struct hone_re
                 totals->searched);
 }
 
+static void comment_on_outside(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    const struct hone_outside_facts *facts = recording->outside;
+    if (!facts)
+        return;
+    if (facts->lost)
+        comment(profile, "lost: %" PRIu64 " records, the kernel's buffers were full; give --memory",
+                facts->lost);
+    if (facts->broken)
+        comment(profile, "lost: %" PRIu64 " records of the kernel that made no sense",
+                facts->broken);
+    if (facts->throttled)
+        comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
+                facts->throttled);
+    comment(profile,
+            "# outside: %" PRIu64 " bytes read from the kernel, %" PRIu32
+            " bytes copied of each stack",
+            facts->read_bytes, facts->stack_bytes);
+}
+
 static void comment_on_losses(struct hone_profile *profile, const struct hone_recording *recording,
                               const struct hone_recording_totals *totals)
 {
     uint64_t lost = totals->lost_memory + totals->lost_busy + recording->collected->unknown_stacks +
-                    recording->losses.unfinished + recording->losses.broken;
+                    recording->losses.unfinished + recording->losses.broken +
+                    (recording->outside ? recording->outside->lost : 0);
     comment(profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
             lost ? " (their time is carried by the next sample of the thread)" : "");
     if (totals->lost_memory)
         comment(profile, "lost: %" PRIu64 " samples, no session memory%s%s", totals->lost_memory,
                 recording->back_error ? ": " : "",
                 recording->back_error ? strerror(-recording->back_error) : "");
+    comment_on_outside(profile, recording);
     if (totals->lost_busy)
         comment(profile, "lost: %" PRIu64 " samples, too many handlers at once", totals->lost_busy);
     if (recording->losses.unfinished)
@@ -160,7 +184,7 @@ static void comment_on_processes(struct hone_profile *profile,
         if (process->became[0] && !reports_later(collected, i))
             comment(profile,
                     "not covered: process %u became %s, which did not load libhone.so (static, "
-                    "setuid or an emptied environment)",
+                    "setuid or an emptied environment); try --engine outside",
                     process->pid, process->became);
     }
     if (recording->left_running)
@@ -176,7 +200,9 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
         if (totals->engines[engine])
             comment(profile, "# engine: %s, %u process%s%s", hone_engine_name(engine),
                     totals->engines[engine], plural(totals->engines[engine]),
-                    engine == HONE_ENGINE_PERF_TRAP_USER || engine == HONE_ENGINE_PERF_SIGNAL_USER
+                    engine == HONE_ENGINE_PERF_TRAP_USER ||
+                            engine == HONE_ENGINE_PERF_SIGNAL_USER ||
+                            engine == HONE_ENGINE_PERF_OUTSIDE_USER
                         ? "; time in the kernel is charged to the next sample in user code"
                         : "");
     double seconds = (double)totals->cpu_ns / 1e9;
@@ -189,11 +215,11 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
     if (totals->samples && kernel_ns > totals->cpu_ns &&
         kernel_ns - totals->cpu_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz &&
         percent(kernel_ns - totals->cpu_ns, kernel_ns) > UNSEEN_PERCENT)
-        comment(profile,
-                "not covered: %.3f s of CPU time that the kernel counts, in programs that did not "
-                "load libhone.so (static, setuid, emptied environment) or in threads that keep "
-                "its signal out",
-                (double)(kernel_ns - totals->cpu_ns) / 1e9);
+        comment(profile, "not covered: %.3f s of CPU time that the kernel counts, %s",
+                (double)(kernel_ns - totals->cpu_ns) / 1e9,
+                recording->outside ? "in what it does not sample"
+                                   : "in programs that did not load libhone.so (static, setuid, "
+                                     "emptied environment) or in threads that keep its signal out");
     if (kernel_ns)
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
                 (double)kernel_ns / 1e9,
@@ -212,7 +238,9 @@ static void comment_on_emptiness(struct hone_profile *profile,
 {
     if (totals->samples)
         return;
-    if (recording->collected->process_count == 0)
+    if (recording->outside && !recording->collected->process_count)
+        comment(profile, "empty: nothing that was watched used a period of CPU time");
+    else if (recording->collected->process_count == 0)
         comment(profile, "empty: no process loaded libhone.so; did the program change its "
                          "environment, or is it static?");
     else if (totals->uncovered == recording->collected->process_count)

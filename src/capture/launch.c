@@ -223,9 +223,12 @@ static int set_environment(const struct hone_launch *launch)
 
 // The child's part: becomes the program, or tells its parent through `told` why it could not.
 __attribute__((noreturn)) static void become(const struct hone_launch *launch, char *const argv[],
-                                             const sigset_t *mask, int told)
+                                             const sigset_t *mask, int told, int gate)
 {
-    int r = set_environment(launch);
+    char opened;
+    if (launch->prepare && read(gate, &opened, 1) != 1) // our parent could not, or is dead
+        _exit(127);
+    int r = launch->file[0] ? set_environment(launch) : 0;
     if (!r) {
         (void)signal(SIGXFSZ, launch->file_size_signal);
         (void)sigprocmask(SIG_SETMASK, mask, NULL);
@@ -244,12 +247,25 @@ int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigs
         return hone_error_set(err, -errno, "cannot start '%s'", argv[0]);
     HONE_CLEANUP(hone_fd_closep) int hear = pair[0];
     HONE_CLEANUP(hone_fd_closep) int tell = pair[1];
+    if (pipe2(pair, O_CLOEXEC))
+        return hone_error_set(err, -errno, "cannot start '%s'", argv[0]);
+    HONE_CLEANUP(hone_fd_closep) int gate = pair[0];
+    HONE_CLEANUP(hone_fd_closep) int opener = pair[1];
     pid_t pid = fork();
     if (pid < 0)
         return hone_error_set(err, -errno, "cannot start '%s'", argv[0]);
-    if (pid == 0)
-        become(launch, argv, mask, tell);
+    if (pid == 0) {
+        (void)close(opener);
+        become(launch, argv, mask, tell, gate);
+    }
     (void)close(hone_fd_take(&tell));
+    int r = launch->prepare ? launch->prepare(launch->context, pid, err) : 0;
+    if (r) {
+        (void)close(hone_fd_take(&opener));
+        (void)waitpid(pid, NULL, 0);
+        return r;
+    }
+    (void)!write(opener, "", 1);
     int told = 0;
     ssize_t got;
     do
@@ -263,7 +279,7 @@ int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigs
     launch->pid = pid;
     launch->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (launch->pidfd < 0) {
-        int r = hone_error_set(err, -errno, "cannot watch '%s'", argv[0]);
+        r = hone_error_set(err, -errno, "cannot watch '%s'", argv[0]);
         hone_error_hint(err, "Linux 5.3 or later is needed");
         return r;
     }

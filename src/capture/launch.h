@@ -1,4 +1,5 @@
-// Starting a program with libhone.so inside: the session's file, the environment, the exec.
+// Starting a program, with libhone.so inside when there is a session: the session's file, the
+// environment, the exec.
 #ifndef HONE_CAPTURE_LAUNCH_H
 #define HONE_CAPTURE_LAUNCH_H
 
@@ -18,6 +19,9 @@ struct hone_launch {
     char library[PATH_MAX];
     void (*file_size_signal)(int); // what the program finds set for SIGXFSZ, which we ignore
     bool keep_library;             // a copy of it in the folder may still be needed
+    // Called with the child before it becomes the program; a failure is launch's. NULL: nothing.
+    int (*prepare)(void *context, pid_t pid, struct hone_error *err);
+    void *context;
     pid_t pid;
     int pidfd;
     int event_fd; // keeps the kernel's perf events ready, or -1

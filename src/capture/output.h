@@ -4,6 +4,7 @@
 
 #include "capture/capture.h"
 #include "capture/collect.h"
+#include "capture/outside.h"
 
 // All that is known when the recording is over.
 struct hone_recording {
@@ -19,6 +20,7 @@ struct hone_recording {
     int back_error;         // why the session could not grow, or 0
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
+    const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
 };
 
 // Sums over all processes.

@@ -61,25 +61,29 @@ static json_t *process_json(const struct hone_collected_process *process)
 static json_t *losses_json(const struct hone_recording *recording,
                            const struct hone_recording_totals *totals)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
-                     "samples_without_memory", number(totals->lost_memory), "samples_while_busy",
-                     number(totals->lost_busy), "samples_without_stack",
-                     number(recording->collected->unknown_stacks), "records_unfinished",
-                     number(recording->losses.unfinished), "records_broken",
-                     number(recording->losses.broken), "periods_merged",
-                     number(totals->lost_overrun), "threads_not_covered",
-                     number(totals->threads_uncovered), "processes_not_covered",
-                     number(recording->processes_refused + totals->uncovered));
+    const struct hone_outside_facts *outside = recording->outside;
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+        "buffer_records", outside ? number(outside->lost) : json_null(), "buffer_records_broken",
+        outside ? number(outside->broken) : json_null(), "samples_without_memory",
+        number(totals->lost_memory), "samples_while_busy", number(totals->lost_busy),
+        "samples_without_stack", number(recording->collected->unknown_stacks), "records_unfinished",
+        number(recording->losses.unfinished), "records_broken", number(recording->losses.broken),
+        "periods_merged", number(totals->lost_overrun), "threads_not_covered",
+        number(totals->threads_uncovered), "processes_not_covered",
+        number(recording->processes_refused + totals->uncovered));
 }
+
+static const char *const end_names[HONE_STACK_ENDS] = {
+    "complete", "too_deep",       "no_rule",    "unreadable",       "bad_frame",
+    "bad_rule", "unknown_module", "copy_short", "unknown_register",
+};
 
 static json_t *stacks_json(const struct hone_recording_totals *totals)
 {
-    static const char *const ends[HONE_STACK_ENDS] = {
-        "complete", "too_deep", "no_rule", "unreadable", "bad_frame", "bad_rule", "unknown_module",
-    };
     json_t *stacks = json_object();
     for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
-        (void)json_object_set_new(stacks, ends[end], number(totals->truncated[end]));
+        (void)json_object_set_new(stacks, end_names[end], number(totals->truncated[end]));
     return stacks;
 }
 
@@ -90,6 +94,17 @@ static json_t *machine_json(void)
         return json_null();
     return json_pack("{s:s, s:s, s:s, s:s}", "system", name.sysname, "kernel", name.release,
                      "machine", name.machine, "host", name.nodename);
+}
+
+// How it was recorded from outside; null: it was not.
+static json_t *outside_json(const struct hone_recording *recording)
+{
+    const struct hone_outside_facts *facts = recording->outside;
+    if (!facts)
+        return json_null();
+    return json_pack("{s:o, s:o, s:b, s:o}", "bytes_read", number(facts->read_bytes),
+                     "bytes_of_each_stack", number(facts->stack_bytes), "kernel_frames",
+                     (int)facts->sees_kernel, "throttled", number(facts->throttled));
 }
 
 static json_t *command_json(char *const *argv)
@@ -130,10 +145,12 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         (void)json_array_append_new(processes, process_json(&collected->processes[i]));
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
-        "{s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, s:o, "
+        "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, "
+        "s:o, "
         "s:o}, s:o, s:o, s:o}", //
-        "versions", "hone", recording->options->version ? recording->options->version : "",
-        "session_json", 1, "session_memory", HONE_SESSION_VERSION, //
+        "outside", outside_json(recording), "versions", "hone",
+        recording->options->version ? recording->options->version : "", "session_json", 1,
+        "session_memory", HONE_SESSION_VERSION, //
         "command", command_json(recording->argv), "machine", machine_json(), "started",
         time_json(recording->started_realtime_ns), "duration_ns", number(recording->duration_ns),
         "stopped_before_the_program", (int)recording->stopped_early, "program_ended",

@@ -65,6 +65,12 @@ static int unpreloadable(struct hone_error *err, const char *path, const char *w
     return HONE_TARGET_UNPRELOADABLE;
 }
 
+static int from_outside(struct hone_error *err, int outcome, const char *path, const char *why)
+{
+    (void)hone_error_set(err, 0, "'%s' %s", path, why);
+    return outcome;
+}
+
 // The interpreter of a script ("#!/usr/bin/python3 -s"); outcome 0 with an empty ret: no script.
 static int script_interpreter(const char *path, char *ret, size_t size, struct hone_error *err)
 {
@@ -126,16 +132,18 @@ static int check_elf(const char *path, struct hone_error *err)
         return unpreloadable(err, path, "it is built for another kind of machine",
                              "record a program of this machine");
     if (gains_rights(path))
-        return unpreloadable(err, path,
-                             "it runs with the rights of another user (setuid, setgid or file "
-                             "capabilities), so the loader preloads nothing",
-                             "run hone as that user, or record a copy without those rights");
+        return geteuid() == 0
+                   ? from_outside(err, HONE_TARGET_OUTSIDE_RIGHTS, path,
+                                  "runs with rights of its own (setuid, setgid)")
+                   : unpreloadable(err, path,
+                                   "it runs with the rights of another user (setuid, setgid or "
+                                   "file capabilities), so the loader preloads nothing",
+                                   "run hone as root, or record a copy without those rights");
     if (facts->go)
-        return unpreloadable(err, path, "it is a Go program, whose runtime keeps signals to itself",
-                             "use Go's own runtime/pprof for it");
+        return from_outside(err, HONE_TARGET_OUTSIDE, path,
+                            "is a Go program, whose runtime keeps signals to itself");
     if (!facts->interpreter && !links_libhone(elf))
-        return unpreloadable(err, path, "it is linked statically, so nothing can be preloaded",
-                             "link libhone.a into it, or link it dynamically");
+        return from_outside(err, HONE_TARGET_OUTSIDE, path, "is linked statically");
     hone_elf_close(hone_take(elf));
     return 0;
 }

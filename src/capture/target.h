@@ -1,4 +1,5 @@
-// What a program is, before it is started: can libhone.so be preloaded into it?
+// What a program is, before it is started: can libhone.so be preloaded into it? In the outcomes
+// from HONE_TARGET_UNPRELOADABLE on, ret_path is written too.
 #ifndef HONE_CAPTURE_TARGET_H
 #define HONE_CAPTURE_TARGET_H
 
@@ -9,7 +10,9 @@
 enum {
     HONE_TARGET_MISSING = 1, // no such program: what a shell calls status 127
     HONE_TARGET_UNRUNNABLE,  // there, but cannot be executed: 126
-    HONE_TARGET_UNPRELOADABLE
+    HONE_TARGET_UNPRELOADABLE,
+    HONE_TARGET_OUTSIDE,       // nothing can be preloaded, but it can be recorded from outside
+    HONE_TARGET_OUTSIDE_RIGHTS // likewise, and it runs with rights of its own
 };
 
 // Finds the program as execvp() would, and follows the interpreter of a script. Writes its path

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -24,6 +26,8 @@ struct record_options {
     int64_t depth;
     unsigned types;
     unsigned engine;
+    const char *pids;
+    bool all;
     bool quiet;
 };
 
@@ -35,6 +39,8 @@ static const struct hone_choice engines[] = {
     {"perf-signal-user", HONE_ENGINE_PERF_SIGNAL_USER, false},
     {"thread-timer", HONE_ENGINE_THREAD_TIMER, false},
     {"process-timer", HONE_ENGINE_PROCESS_TIMER, false},
+    {"outside", HONE_ENGINE_PERF_OUTSIDE, false},
+    {"perf-outside", HONE_ENGINE_PERF_OUTSIDE, true},
     {0},
 };
 
@@ -94,7 +100,19 @@ static const struct hone_option options[] = {
      .choices = engines,
      .at = offsetof(struct record_options, engine),
      .help = "what interrupts the threads: auto, perf-trap, perf-trap-user, perf-signal, "
-             "perf-signal-user, thread-timer, process-timer"},
+             "perf-signal-user, thread-timer, process-timer; outside: nothing is preloaded, perf "
+             "events are read"},
+    {.name = "pid",
+     .letter = 'p',
+     .kind = HONE_OPTION_TEXT,
+     .value = "PID,…",
+     .at = offsetof(struct record_options, pids),
+     .help = "record processes that run, from outside, until they end, -d is over or Ctrl-C"},
+    {.name = "all",
+     .letter = 'a',
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, all),
+     .help = "record the whole machine, from outside, until -d is over or Ctrl-C; needs root"},
     {.name = "quiet",
      .letter = 'q',
      .kind = HONE_OPTION_FLAG,
@@ -107,6 +125,8 @@ static const struct hone_example examples[] = {
     {"hone record ./server --port 80", "record a program until it ends"},
     {"hone record -d 30s -o before ./server", "its first 30 seconds, into the folder before"},
     {"hone record -F 100 make -j8", "a whole build, with little cost"},
+    {"hone record -d 10s -p 1234", "a process that runs already"},
+    {"hone record -d 10s -a", "all that runs on this machine, as root"},
     {0},
 };
 
@@ -185,20 +205,76 @@ static int end_as_program(int status)
     return 128 + WTERMSIG(status);
 }
 
+static void on_notice(void *context, const char *line)
+{
+    const struct record_options *record = context;
+    if (!record->quiet)
+        (void)fprintf(stderr, "hone: %s\n", line);
+}
+
+enum { PIDS_MAX = 256 };
+
+// "1234,1235". Returns how many, or HONE_MISUSED.
+static int read_pids(const char *text, pid_t pids[PIDS_MAX], struct hone_error *err)
+{
+    int count = 0;
+    for (const char *at = text;; at++) {
+        char *end;
+        long pid = strtol(at, &end, 10);
+        if (end == at || pid <= 0 || pid > INT_MAX || (*end && *end != ','))
+            return hone_misused(err, "--pid: '%s' is no list of process numbers such as 12,34",
+                                text);
+        if (count == PIDS_MAX)
+            return hone_misused(err, "--pid: more than %d processes; try --all", PIDS_MAX);
+        pids[count++] = (pid_t)pid;
+        at = end;
+        if (!*at)
+            return count;
+    }
+}
+
+// Either a program or what runs already. Returns how many processes were named, or HONE_MISUSED.
+static int read_target(const struct record_options *record, const struct hone_operands *operands,
+                       pid_t pids[PIDS_MAX], struct hone_error *err)
+{
+    if (!record->pids && !record->all)
+        return operands->count ? 0
+                               : hone_misused(err, "'hone record' needs a PROGRAM, --pid or --all; "
+                                                   "see 'hone record --help'");
+    if (operands->count)
+        return hone_misused(err, "record: --pid and --all record what runs, not '%s'",
+                            operands->at[0]);
+    if (record->pids && record->all)
+        return hone_misused(err, "record: give --pid or --all, not both");
+    if (record->engine != HONE_ENGINE_NONE && record->engine != HONE_ENGINE_PERF_OUTSIDE)
+        return hone_misused(err, "record: what runs already is recorded by --engine outside");
+    return record->all ? 0 : read_pids(record->pids, pids, err);
+}
+
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     struct record_options record = *(const struct record_options *)parsed;
+    pid_t pids[PIDS_MAX];
+    int pid_count = read_target(&record, operands, pids, err);
+    if (pid_count < 0)
+        return pid_count;
+    bool outside = record.engine == HONE_ENGINE_PERF_OUTSIDE;
     bool terminal = terminal_is_free() && !record.quiet;
     const struct hone_capture_options capture = {
         .size = sizeof capture,
         .cpu_hz = (uint64_t)record.rate_hz,
         .duration_ns = (uint64_t)record.duration_ns,
-        .engine = (enum hone_engine)record.engine,
+        .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,
+        .outside = outside,
+        .pids = pids,
+        .pid_count = (size_t)pid_count,
+        .all = record.all,
         .directory = record.directory,
         .memory_bytes = (uint64_t)record.memory_bytes,
         .stack_max = (uint32_t)record.depth,
         .version = HONE_VERSION,
         .progress = terminal ? on_progress : NULL,
+        .notice = on_notice,
         .finished = on_finished,
         .context = &record,
     };
@@ -219,12 +295,15 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 const struct hone_command hone_command_record = {
     .name = "record",
     .summary = "run a program and record where its time goes",
-    .operands = "[--] PROGRAM [ARG…]",
+    .operands = "[--] PROGRAM [ARG…] | --pid PID,… | --all",
     .manual =
         "The program and every process and thread that it starts are sampled on their CPU clocks. "
         "Nothing has to be rebuilt: libhone.so is preloaded. Standard streams, signals and the "
         "exit status are the program's own; 126 and 127 mean, as in a shell, that it could not be "
         "run or was not found.\n\n"
+        "What cannot be preloaded (static, setuid and Go programs) is recorded from outside, by "
+        "perf events, and so are processes that run already (--pid) and the whole machine "
+        "(--all). They are not touched.\n\n"
         "The folder holds cpu.prof, in pprof's format, with the labels process and thread, and "
         "session.json: what ran, how it was recorded, what was lost. An existing folder is never "
         "overwritten.",
@@ -233,6 +312,5 @@ const struct hone_command hone_command_record = {
     .options_size = sizeof(struct record_options),
     .program = true,
     .complete = "program",
-    .operands_minimum = 1,
     .run = run,
 };

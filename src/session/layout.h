@@ -79,6 +79,8 @@ enum hone_engine {
     HONE_ENGINE_PERF_SIGNAL_USER,
     HONE_ENGINE_THREAD_TIMER,  // a POSIX CPU timer for each thread
     HONE_ENGINE_PROCESS_TIMER, // one POSIX CPU timer for the process
+    HONE_ENGINE_PERF_OUTSIDE,  // perf events read by the recorder: nothing is in the process
+    HONE_ENGINE_PERF_OUTSIDE_USER,
     HONE_ENGINES
 };
 
@@ -93,6 +95,8 @@ static inline const char *hone_engine_name(enum hone_engine engine)
         [HONE_ENGINE_PERF_SIGNAL_USER] = "perf-signal-user",
         [HONE_ENGINE_THREAD_TIMER] = "thread-timer",
         [HONE_ENGINE_PROCESS_TIMER] = "process-timer",
+        [HONE_ENGINE_PERF_OUTSIDE] = "perf-outside",
+        [HONE_ENGINE_PERF_OUTSIDE_USER] = "perf-outside-user",
     };
     return engine < HONE_ENGINES ? names[engine] : "unknown";
 }
@@ -232,13 +236,16 @@ struct hone_record_stack {
 };
 
 enum hone_stack_end {
-    HONE_STACK_COMPLETE,   // reaches the start of the thread or program
-    HONE_STACK_TOO_DEEP,   // more than stack_max frames
-    HONE_STACK_NO_RULE,    // code without unwind rules and without frame pointers
-    HONE_STACK_UNREADABLE, // the stack could not be read further
-    HONE_STACK_BAD_FRAME,  // the next frame would not lie above the last
-    HONE_STACK_BAD_RULE,   // unwind rules that are broken
+    HONE_STACK_COMPLETE,         // reaches the start of the thread or program
+    HONE_STACK_TOO_DEEP,         // more than stack_max frames
+    HONE_STACK_NO_RULE,          // code without unwind rules and without frame pointers
+    HONE_STACK_UNREADABLE,       // the stack could not be read further
+    HONE_STACK_BAD_FRAME,        // the next frame would not lie above the last
+    HONE_STACK_BAD_RULE,         // unwind rules that are broken
     HONE_STACK_STALE,      // the code belongs to a module that was not known yet
+    // Of stacks that are read from outside:
+    HONE_STACK_COPY_SHORT,       // the copy ends before the stack does
+    HONE_STACK_UNKNOWN_REGISTER, // a rule needs a register that nobody told
     HONE_STACK_ENDS
 };
 

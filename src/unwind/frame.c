@@ -71,6 +71,16 @@ static bool is_callers_fp_still(const struct hone_frame *frame, const struct hon
     return fp < frame->r[HONE_REGISTER_SP] || fp >= cfa;
 }
 
+// A register without which the walk goes on, until a rule needs it.
+static bool may_be_lost(enum hone_step step, unsigned column, const struct hone_memory *memory)
+{
+    if (column == HONE_REGISTER_IP || column == HONE_REGISTER_SP)
+        return false;
+    if (step == HONE_STEP_UNREADABLE)
+        return hone_memory_is_partial(memory);
+    return step == HONE_STEP_UNKNOWN && column != HONE_REGISTER_FP;
+}
+
 enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *cfi,
                                const struct hone_rules *rules, bool signal_frame,
                                struct hone_memory *memory)
@@ -105,8 +115,7 @@ enum hone_step hone_frame_step(struct hone_frame *frame, const struct hone_cfi *
         step = recover(frame, cfi, rules->registers[i], cfa, memory, &caller.r[i]);
         if (step == HONE_STEP_ON) {
             caller.known |= 1ull << i;
-        } else if (step == HONE_STEP_UNKNOWN && i != HONE_REGISTER_RETURN &&
-                   i != HONE_REGISTER_SP && i != HONE_REGISTER_FP) {
+        } else if (may_be_lost(step, i, memory)) {
             caller.known &= ~(1ull << i);
         } else {
             return step;

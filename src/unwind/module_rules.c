@@ -72,7 +72,13 @@ static uint8_t find_build_id(const uint8_t *notes, size_t size, uint64_t align,
     return 0;
 }
 
-int hone_module_describe(struct hone_module *module, const struct hone_module_headers *headers)
+static bool read_at(int fd, void *to, size_t size, uint64_t offset)
+{
+    return hone_syscall4(SYS_pread64, fd, to, size, offset) == (long)size;
+}
+
+// `fd` below 0: notes are read in memory.
+static int describe(struct hone_module *module, const struct hone_module_headers *headers, int fd)
 {
     module->bias = headers->bias;
     module->start = UINT64_MAX;
@@ -82,7 +88,8 @@ int hone_module_describe(struct hone_module *module, const struct hone_module_he
         if (header->p_type == PT_NOTE && !module->build_id_size) {
             uint8_t notes[NOTES_BYTES_MAX];
             size_t size = header->p_filesz < sizeof notes ? header->p_filesz : sizeof notes;
-            if (hone_safe_copy(notes, start, size))
+            if (fd < 0 ? hone_safe_copy(notes, start, size)
+                       : read_at(fd, notes, size, header->p_offset))
                 module->build_id_size =
                     find_build_id(notes, size, header->p_align, module->build_id);
         }
@@ -99,6 +106,17 @@ int hone_module_describe(struct hone_module *module, const struct hone_module_he
         }
     }
     return module->start < module->end ? 0 : -ENOEXEC;
+}
+
+int hone_module_describe(struct hone_module *module, const struct hone_module_headers *headers)
+{
+    return describe(module, headers, -1);
+}
+
+int hone_module_describe_file(struct hone_module *module, const struct hone_module_headers *headers,
+                              int fd)
+{
+    return describe(module, headers, fd);
 }
 
 void hone_module_rules_in_place(struct hone_module *module,
@@ -120,11 +138,6 @@ void hone_module_rules_in_place(struct hone_module *module,
     cfi.frames.address = holder->p_vaddr;
     cfi.frames.size = holder->p_filesz;
     module->cfi = cfi;
-}
-
-static bool read_at(int fd, void *to, size_t size, uint64_t offset)
-{
-    return hone_syscall4(SYS_pread64, fd, to, size, offset) == (long)size;
 }
 
 // Whether the file has these very program headers and this build id.
@@ -194,10 +207,9 @@ static int map_section(struct hone_module *module, int fd)
     return -ENOENT;
 }
 
-static int map_rules(struct hone_module *module, int fd, const struct hone_module_headers *headers)
+int hone_module_rules_map_file(struct hone_module *module,
+                               const struct hone_module_headers *headers, int fd)
 {
-    if (!same_file(module, fd, headers))
-        return -ESTALE;
     const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
     const Elf64_Phdr *segment = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
     if (!segment)
@@ -228,7 +240,9 @@ int hone_module_rules_map(struct hone_module *module, const struct hone_module_h
                             O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0)
         return (int)fd;
-    int r = map_rules(module, (int)fd, headers);
+    int r = same_file(module, (int)fd, headers)
+                ? hone_module_rules_map_file(module, headers, (int)fd)
+                : -ESTALE;
     (void)hone_syscall1(SYS_close, fd);
     return r;
 }

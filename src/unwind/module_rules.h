@@ -18,6 +18,10 @@ struct hone_module_headers {
 HONE_SIGSAFE int hone_module_describe(struct hone_module *module,
                                       const struct hone_module_headers *headers);
 
+// The same of a file, loaded by `headers->bias`: its notes are read there.
+int hone_module_describe_file(struct hone_module *module, const struct hone_module_headers *headers,
+                              int fd);
+
 // Rules where the loader put them: for modules that are never unloaded.
 HONE_SIGSAFE void hone_module_rules_in_place(struct hone_module *module,
                                              const struct hone_module_headers *headers);
@@ -27,6 +31,10 @@ HONE_SIGSAFE void hone_module_rules_in_place(struct hone_module *module,
 // Returns  0 or -errno.
 HONE_SIGSAFE int hone_module_rules_map(struct hone_module *module,
                                        const struct hone_module_headers *headers);
+
+// The same of an open file.
+int hone_module_rules_map_file(struct hone_module *module,
+                               const struct hone_module_headers *headers, int fd);
 
 // Rules copied out of the module: it must not be unloaded meanwhile, or the copy fails.
 //

@@ -391,6 +391,31 @@ static void sort(struct hone_modules *modules)
     atomic_store_explicit(&modules->sorted_slots, (uint32_t)count, memory_order_relaxed);
 }
 
+const struct hone_module *hone_modules_add(struct hone_modules *modules,
+                                           const struct hone_module *like)
+{
+    struct hone_module *module = known(modules, like);
+    if (module)
+        return module;
+    module = revive(modules, like);
+    if (!module) {
+        module = slot_claim(modules);
+        if (!module)
+            return NULL;
+        *module = *like;
+        publish(modules, module, SLOT_LIVE);
+    }
+    sort(modules);
+    return module;
+}
+
+void hone_modules_remove(struct hone_modules *modules, const struct hone_module *module)
+{
+    publish(modules, &modules->slots[module - modules->slots], SLOT_RETIRED);
+    count_one(&modules->generation);
+    sort(modules);
+}
+
 static void refresh_once(struct hone_modules *modules)
 {
     struct refresh refresh = {
@@ -472,6 +497,8 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
 static const struct hone_module *find_unlisted(struct hone_modules *modules, uint64_t address,
                                                bool *ret_stale)
 {
+    if (modules->foreign)
+        return NULL;
     uint64_t start, link_map;
     bool known_to_loader = loader_knows(modules, address, &start, &link_map);
     // Perhaps the order was just being rewritten.

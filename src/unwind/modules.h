@@ -53,6 +53,7 @@ struct hone_modules {
     _Atomic uint32_t sorted_slots; // slots that the order takes into account
     bool filled;                   // the first refresh has been
     uint64_t loader_list;          // the loader's struct r_debug; 0: it has none
+    bool foreign;                  // of another process: our loader knows nothing of it
     _Atomic uint16_t sorted[HONE_MODULES_MAX];
     struct hone_module slots[HONE_MODULES_MAX];
     char names[HONE_MODULES_NAMES_BYTES];
@@ -65,6 +66,14 @@ struct hone_modules {
 // Threads  any; whoever comes while another is at it leaves the work to that one.
 // Signals  no: it asks the loader.
 void hone_modules_refresh(struct hone_modules *modules);
+
+// For tables of another process (`foreign`), which are not refreshed but told: adds a module like
+// this one, which may be an earlier one that comes back, unless it is there. Its path and rules
+// must outlive the table. Returns NULL when there is no slot.
+const struct hone_module *hone_modules_add(struct hone_modules *modules,
+                                           const struct hone_module *like);
+// Likewise: the module is gone.
+void hone_modules_remove(struct hone_modules *modules, const struct hone_module *module);
 
 // For the child of a fork, before anything else here: work in progress elsewhere is forgotten.
 HONE_SIGSAFE void hone_modules_after_fork(struct hone_modules *modules);

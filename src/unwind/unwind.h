@@ -72,13 +72,15 @@ void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, v
                       size_t size_bytes);
 
 enum hone_walk_end {
-    HONE_WALK_COMPLETE,   // reached the start of the program or thread
-    HONE_WALK_TOO_DEEP,   // more than `max` frames
-    HONE_WALK_NO_RULE,    // code without rules, and no frame pointer to follow
-    HONE_WALK_UNREADABLE, // a frame points into memory that is not there
-    HONE_WALK_BAD_FRAME,  // the next frame would not lie above this one
-    HONE_WALK_BAD_RULE,   // rules that are broken or beyond our limits
-    HONE_WALK_STALE,      // code in a module that is not in our table yet
+    HONE_WALK_COMPLETE,         // reached the start of the program or thread
+    HONE_WALK_TOO_DEEP,         // more than `max` frames
+    HONE_WALK_NO_RULE,          // code without rules, and no frame pointer to follow
+    HONE_WALK_UNREADABLE,       // a frame points into memory that is not there
+    HONE_WALK_BAD_FRAME,        // the next frame would not lie above this one
+    HONE_WALK_BAD_RULE,         // rules that are broken or beyond our limits
+    HONE_WALK_STALE,            // code in a module that is not in our table yet
+    HONE_WALK_COPY_SHORT,       // the copy of another process's stack ends before the stack does
+    HONE_WALK_UNKNOWN_REGISTER, // a rule needs a register that was not told
     HONE_WALK_END_COUNT,
 };
 
@@ -108,6 +110,27 @@ HONE_SIGSAFE size_t hone_unwind_walk(struct hone_unwinder *unwinder,
                                      const struct hone_registers *registers,
                                      const struct hone_stack *stacks, size_t stack_count,
                                      uint64_t *ret_addresses, size_t max, struct hone_walk *ret);
+
+// A thread of another process: a copy of the top of its stack, and ways to read the rest.
+struct hone_foreign {
+    const void *copy; // of size_bytes at low; may be none
+    uint64_t low;
+    size_t size_bytes;
+    uint64_t known; // registers that were told, a bit for each; IP and SP must be
+    // Reads code. Returns false when some of it is not there.
+    bool (*code)(void *context, uint64_t address, void *to, size_t size);
+    // Reads what is not in the copy, of a thread that does not run meanwhile; NULL: it may run.
+    bool (*stack)(void *context, uint64_t address, void *to, size_t size);
+    void *context;
+};
+
+// As hone_unwind_walk(), for a thread of the process whose modules are those of `unwinder`. What
+// would need a register that is not known, or the stack above the copy where that may not be read,
+// ends the walk and is told apart: nothing is guessed.
+size_t hone_unwind_walk_foreign(struct hone_unwinder *unwinder,
+                                const struct hone_registers *registers,
+                                const struct hone_foreign *foreign, uint64_t *ret_addresses,
+                                size_t max, struct hone_walk *ret);
 
 // The frames of one thread's last walk, outermost last: what lets the next walk stop early.
 struct hone_trail_frame {

@@ -1,6 +1,9 @@
 // The walk proper. The fast path follows three registers by packed rows; whatever a row cannot say
 // goes through step_odd(), and what needs more registers through step_general(), which follows all
 // of them from the last frame where they were known.
+//
+// Another process is walked by the same steps, on a copy of its stack: `foreign` is a constant
+// where the fast path is compiled, so that walks of our own process pay nothing for it.
 #include "unwind/arch/arch.h"
 #include "unwind/cache.h"
 #include "unwind/frame.h"
@@ -41,10 +44,12 @@ struct walker {
     struct hone_walk *result;
 
     const struct hone_registers *innermost;
+    uint64_t known; // of its registers
     unsigned stack_switches;
     bool stale;
     bool landing;           // the innermost frame's caller is a landing pad
     bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
+    bool fp_unknown;        // of the frame we are at; only in another process
     struct hone_frame full; // all registers of frame number full_index
     size_t full_index;
 };
@@ -98,19 +103,22 @@ static bool rises(struct walker *walker, uint64_t sp, uint64_t caller_sp, bool i
 }
 
 // No return address: whoever starts a stack by hand clears the frame pointer as well.
-static enum hone_step without_caller(uint64_t fp)
+static enum hone_step without_caller(const struct walker *walker, uint64_t fp)
 {
+    if (walker->fp_unknown)
+        return HONE_STEP_UNKNOWN;
     return fp == 0 ? HONE_STEP_OUTERMOST : HONE_STEP_BAD_FRAME;
 }
 
 // A stack made by hand (makecontext() does it) "returns" to where a function begins, so the address
 // looked up lies before it, in nothing, and no call is there. No call: that function has no caller.
-static bool is_made_by_hand(const struct hone_module *module, uint64_t address)
+static bool is_made_by_hand(struct walker *walker, const struct hone_module *module,
+                            uint64_t address)
 {
     struct hone_fde fde;
     uint64_t after = address + 1 - module->bias;
     return hone_cfi_find(&module->cfi, after, &fde) == 0 && fde.start == after &&
-           !hone_arch_follows_call(address + 1);
+           !hone_arch_follows_call(&walker->memory, address + 1);
 }
 
 // Looks the rules of an address up, and keeps them.
@@ -130,7 +138,7 @@ __attribute__((noinline)) static uint64_t find_row(struct walker *walker, uint64
     const uint64_t pc = address - module->bias;
     int r = hone_cfi_find(&module->cfi, pc, &fde);
     if (r == HONE_CFI_NONE)
-        row = is_made_by_hand(module, address) ? HONE_ROW_OUTERMOST : HONE_ROW_NO_RULES;
+        row = is_made_by_hand(walker, module, address) ? HONE_ROW_OUTERMOST : HONE_ROW_NO_RULES;
     else if (!r && !hone_cfi_rules(&module->cfi, &fde, pc, &rules, &until))
         row = hone_row_pack(&module->cfi, &rules, fde.signal_frame);
     hone_cache_put(hone_cache_set(walker->unwinder, address),
@@ -148,7 +156,7 @@ static bool is_frame_link(struct walker *walker, uint64_t fp, uint64_t above)
     uint64_t return_address;
     return fp >= above && fp % WORD_BYTES == 0 && fp - above <= FRAME_BYTES_MAX &&
            hone_memory_load(&walker->memory, fp + WORD_BYTES, &return_address) &&
-           hone_arch_follows_call(return_address);
+           hone_arch_follows_call(&walker->memory, return_address);
 }
 
 static uint64_t rescue_fp(struct walker *walker, uint64_t fp, uint64_t sp, uint64_t caller_sp)
@@ -178,8 +186,10 @@ static enum before what_is_before(struct walker *walker, uint64_t address, uint6
     const uint64_t key = hone_cache_key(address | 1ull << 47, walker->generation);
     uint64_t kept = hone_cache_get(set, key);
     if (!kept) {
-        enum before before = hone_arch_follows_call(address) ? BEFORE_CALL : BEFORE_NO_CALL;
-        uint64_t target = before == BEFORE_CALL ? hone_arch_call_reaches(address) : 0;
+        enum before before =
+            hone_arch_follows_call(&walker->memory, address) ? BEFORE_CALL : BEFORE_NO_CALL;
+        uint64_t target =
+            before == BEFORE_CALL ? hone_arch_call_reaches(&walker->memory, address) : 0;
         kept = target << 4 | before;
         hone_cache_put(set, key, kept);
     }
@@ -212,7 +222,7 @@ static uint64_t explains(struct walker *walker, const struct hone_module *module
         return CALLED_OTHERS;
     if (address - target < FUNCTION_BYTES_MAX)
         return target;
-    target = hone_arch_jumps_on(target);
+    target = hone_arch_jumps_on(&walker->memory, target);
     return is_code_of(module, target) && address - target < FUNCTION_BYTES_MAX ? target
                                                                                : CALLED_NEIGHBOUR;
 }
@@ -223,7 +233,7 @@ static bool rescue_by_link(struct walker *walker, struct position *ret)
     const uint64_t *r = walker->innermost->r;
     uint64_t link = hone_arch_code(r[HONE_REGISTER_RETURN]);
     bool stale;
-    if (link == ret->address + 1 || !hone_arch_follows_call(link) ||
+    if (link == ret->address + 1 || !hone_arch_follows_call(&walker->memory, link) ||
         !hone_modules_find(walker->unwinder->modules, link, &stale))
         return false;
     walker->result->guessed = true;
@@ -249,9 +259,9 @@ static bool rescue(struct walker *walker, struct position *ret)
         const struct hone_module *caller =
             hone_modules_find(walker->unwinder->modules, word, &stale);
         if (!caller || word - caller->text_start >= caller->text_end - caller->text_start ||
-            !hone_arch_follows_call(word))
+            !hone_arch_follows_call(&walker->memory, word))
             continue;
-        uint64_t target = hone_arch_call_target(word);
+        uint64_t target = hone_arch_call_target(&walker->memory, word);
         bool certain = has_rules && target == fde.start + module->bias;
         if (!has_rules && module && explains(walker, module, word, ip) <= CALLED_OTHERS)
             continue;
@@ -347,7 +357,7 @@ static uint64_t link_register(const struct walker *walker, const struct position
 static bool step_signal(struct walker *walker, struct position *at, size_t index)
 {
     struct hone_frame frame = {.known = all_known, .exact = true};
-    if (!hone_arch_signal_frame(at->address + !at->exact, at->sp, &walker->memory, frame.r) ||
+    if (!hone_arch_signal_frame(&walker->memory, at->address + !at->exact, at->sp, frame.r) ||
         !rises(walker, at->sp, frame.r[HONE_REGISTER_SP], false))
         return false;
     walker->result->slow = true;
@@ -362,7 +372,7 @@ static bool step_signal(struct walker *walker, struct position *at, size_t index
 // register is its way back, unless it leads into the same such code (after a call of its own).
 static bool step_by_link(struct walker *walker, struct position *at, uint64_t link)
 {
-    if (!link || !hone_arch_follows_call(link))
+    if (!link || !hone_arch_follows_call(&walker->memory, link))
         return false;
     bool stale;
     struct hone_modules *modules = walker->unwinder->modules;
@@ -372,9 +382,20 @@ static bool step_by_link(struct walker *walker, struct position *at, uint64_t li
     if (caller == here &&
         (!here || hone_cfi_find(&here->cfi, link - 1 - here->bias, &fde) == HONE_CFI_NONE))
         return false;
-    uint64_t sp = at->sp + hone_arch_stub_pushed(at->address);
+    uint64_t sp = at->sp + hone_arch_stub_pushed(&walker->memory, at->address);
     *at = (struct position){link - 1, sp, at->fp, false};
     return true;
+}
+
+// The end of a chain of frame pointers on a stack made by hand, as Go makes them: "returns" into
+// known code, where no call is.
+static bool ends_chain(struct walker *walker, uint64_t return_address)
+{
+    bool stale;
+    const struct hone_module *module =
+        hone_modules_find(walker->unwinder->modules, return_address, &stale);
+    return module && return_address - module->text_start < module->text_end - module->text_start &&
+           !hone_arch_follows_call(&walker->memory, return_address);
 }
 
 // Code without rules: the frame pointer, when what it points to looks like a frame.
@@ -382,17 +403,17 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
                                          bool in_module)
 {
     bool innermost = index == 0;
-    uint64_t return_address = 0, fp;
+    uint64_t return_address = 0, fp = 0;
     enum hone_step nothing = walker->stale ? HONE_STEP_STALE : HONE_STEP_NO_RULE;
     const uint64_t link = link_register(walker, at, index);
     if (!innermost && step_signal(walker, at, index))
         return HONE_STEP_ON;
-    if (innermost && !in_module && !hone_safe_probe(at->address)) {
+    if (innermost && !in_module && !hone_memory_probe(&walker->memory, at->address)) {
         // A call into the void: nothing has run there, so all is as the call left it.
         const uint64_t pushed = HONE_CALL_PUSHES ? WORD_BYTES : 0;
         return_address = link;
         if ((pushed && !hone_memory_load(&walker->memory, at->sp, &return_address)) ||
-            !hone_arch_follows_call(return_address))
+            !hone_arch_follows_call(&walker->memory, return_address))
             return nothing;
         walker->result->guessed = true;
         *at = (struct position){return_address - 1, at->sp + pushed, at->fp, false};
@@ -400,14 +421,19 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
     }
     if (!HONE_CALL_PUSHES && step_by_link(walker, at, link))
         return HONE_STEP_ON;
+    if (walker->fp_unknown)
+        return HONE_STEP_UNKNOWN;
     // No call has left this address: the innermost frame's rules are wrong.
-    if (index == 1 && !in_module && !at->exact && !hone_arch_follows_call(at->address + 1))
+    if (index == 1 && !in_module && !at->exact &&
+        !hone_arch_follows_call(&walker->memory, at->address + 1))
         return rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
     bool linked = at->fp % WORD_BYTES == 0 && at->fp - at->sp <= FRAME_BYTES_MAX &&
                   hone_memory_load(&walker->memory, at->fp, &fp) &&
                   hone_memory_load(&walker->memory, at->fp + WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
-    bool followed = linked && hone_arch_follows_call(return_address);
+    bool followed = linked && hone_arch_follows_call(&walker->memory, return_address);
+    if (linked && fp == 0 && in_module && !followed && ends_chain(walker, return_address))
+        return HONE_STEP_OUTERMOST;
     if (!followed && innermost && in_module && rescue(walker, at))
         return HONE_STEP_ON;
     if (HONE_CALL_PUSHES && in_module) {
@@ -446,6 +472,7 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     if (r == HONE_CFI_NONE) {
         struct position at = {address, frame->r[HONE_REGISTER_SP], frame->r[HONE_REGISTER_FP],
                               frame->exact};
+        walker->fp_unknown = !(frame->known & 1ull << HONE_REGISTER_FP);
         enum hone_step step = step_without_rules(walker, &at, index, module != NULL);
         frame->r[HONE_REGISTER_IP] = at.address + !at.exact;
         frame->r[HONE_REGISTER_SP] = at.sp;
@@ -468,6 +495,13 @@ static enum hone_step step_frame(struct walker *walker, struct hone_frame *frame
     return step;
 }
 
+// Rules that need a register which no frame before them has kept are wrong, unless it was not known
+// to begin with.
+static enum hone_step without_register(const struct walker *walker, enum hone_step step)
+{
+    return step == HONE_STEP_UNKNOWN && walker->known == all_known ? HONE_STEP_BAD_RULE : step;
+}
+
 // A step by rules that no row can hold. What the fast path knows often suffices (a signal frame
 // holds every register, and is found by sp); else all registers are followed up to here.
 static enum hone_step step_general(struct walker *walker, struct position *at, size_t index)
@@ -477,8 +511,8 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
         return HONE_STEP_ON;
     struct hone_frame frame = walker->full;
     if (walker->full_index != index) {
-        frame.known =
-            1ull << HONE_REGISTER_IP | 1ull << HONE_REGISTER_SP | 1ull << HONE_REGISTER_FP;
+        frame.known = 1ull << HONE_REGISTER_IP | 1ull << HONE_REGISTER_SP |
+                      (uint64_t)!walker->fp_unknown << HONE_REGISTER_FP;
         frame.exact = at->exact;
         frame.r[HONE_REGISTER_IP] = at->address + !at->exact;
         frame.r[HONE_REGISTER_SP] = at->sp;
@@ -491,7 +525,7 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
             if (step == HONE_STEP_REPLACED)
                 continue;
             if (step != HONE_STEP_ON)
-                return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
+                return without_register(walker, step);
             walker->full_index++;
         }
         frame = walker->full;
@@ -500,13 +534,14 @@ static enum hone_step step_general(struct walker *walker, struct position *at, s
         step = step_frame(walker, &frame, index);
     }
     if (step != HONE_STEP_ON)
-        return step == HONE_STEP_UNKNOWN ? HONE_STEP_BAD_RULE : step;
+        return without_register(walker, step);
+    walker->fp_unknown = !(frame.known & 1ull << HONE_REGISTER_FP);
     if (frame.known == all_known) {
         walker->full = frame;
         walker->full_index = index + 1;
     }
     if (frame.r[HONE_REGISTER_IP] == 0)
-        return without_caller(frame.r[HONE_REGISTER_FP]);
+        return without_caller(walker, frame.r[HONE_REGISTER_FP]);
     *at = (struct position){hone_frame_address(&frame), frame.r[HONE_REGISTER_SP],
                             frame.r[HONE_REGISTER_FP], frame.exact};
     return HONE_STEP_ON;
@@ -521,8 +556,10 @@ static enum hone_step step_to(struct walker *walker, struct position *at, uint64
     uint64_t return_address, fp = at->fp;
     int64_t fp_at = hone_row_fp_at(row);
     uint64_t below = hone_row_return_below(row);
-    if ((below && !hone_memory_load(&walker->memory, cfa - below, &return_address)) ||
-        (fp_at && !hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp)))
+    if (below && !hone_memory_load(&walker->memory, cfa - below, &return_address))
+        return HONE_STEP_UNREADABLE;
+    bool loaded = fp_at && hone_memory_load(&walker->memory, cfa + (uint64_t)fp_at, &fp);
+    if (fp_at && !loaded && !hone_memory_is_partial(&walker->memory))
         return HONE_STEP_UNREADABLE;
     if (!below) {
         if (!at->exact || walker->full_index != index)
@@ -530,8 +567,9 @@ static enum hone_step step_to(struct walker *walker, struct position *at, uint64
         return_address = walker->full.r[HONE_REGISTER_RETURN];
     }
     return_address = hone_arch_code(return_address);
+    walker->fp_unknown = fp_at ? !loaded : walker->fp_unknown;
     if (return_address == 0)
-        return without_caller(fp);
+        return without_caller(walker, fp);
     *at = (struct position){return_address - 1, cfa, fp, false};
     return HONE_STEP_ON;
 }
@@ -551,6 +589,8 @@ __attribute__((noinline)) static enum hone_step step_odd(struct walker *walker, 
         if (kind == HONE_ROW_SP || kind == HONE_ROW_GENERAL)
             return HONE_STEP_NO_RULE;
     }
+    if (walker->fp_unknown && (kind == HONE_ROW_FP || kind == HONE_ROW_FP_DEREF))
+        return HONE_STEP_UNKNOWN;
     switch (kind) {
     case HONE_ROW_SP:
         return step_to(walker, at, row, at->sp + offset, index);
@@ -595,8 +635,9 @@ static enum hone_walk_end end_of(enum hone_step step)
         return HONE_WALK_NO_RULE;
     case HONE_STEP_STALE:
         return HONE_WALK_STALE;
-    case HONE_STEP_REPLACED:
     case HONE_STEP_UNKNOWN:
+        return HONE_WALK_UNKNOWN_REGISTER;
+    case HONE_STEP_REPLACED:
     case HONE_STEP_BAD_RULE:
         break;
     }
@@ -715,9 +756,10 @@ static void settle(struct tracker *tracker)
                       tracker->fresh * sizeof trail->frames[0]);
 }
 
-// One body for both walks; `tracker` is a constant NULL in the plain one.
+// One body for all walks; `tracker` is a constant NULL in the plain one, `foreign` a constant true
+// in that of another process.
 __attribute__((always_inline, no_sanitize("address"))) static inline void
-walk(struct walker *walker, struct position at, struct tracker *tracker)
+walk(struct walker *walker, struct position at, struct tracker *tracker, bool foreign)
 {
     struct hone_unwinder *unwinder = walker->unwinder;
     enum hone_step step = HONE_STEP_ON;
@@ -733,7 +775,8 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
         if (HONE_UNLIKELY(row == HONE_ROW_NONE))
             row = find_row(walker, at.address);
 
-        if (HONE_LIKELY(hone_row_kind(row) - HONE_ROW_SP <= HONE_ROW_FP - HONE_ROW_SP)) {
+        if (HONE_LIKELY(hone_row_kind(row) - HONE_ROW_SP <= HONE_ROW_FP - HONE_ROW_SP) &&
+            !(foreign && walker->fp_unknown)) {
             uint64_t base = hone_row_kind(row) == HONE_ROW_SP ? at.sp : at.fp;
             uint64_t cfa = base + (uint64_t)hone_row_offset(row);
             int64_t fp_at = hone_row_fp_at(row);
@@ -745,12 +788,13 @@ walk(struct walker *walker, struct position at, struct tracker *tracker)
                             (HONE_CALL_PUSHES || (below && !walker->sp_lost)) &
                             hone_memory_inside(&walker->memory, return_at) &
                             hone_memory_inside(&walker->memory, saved_at))) {
-                uint64_t return_address = hone_arch_code(HONE_LOAD(return_at));
-                uint64_t saved = HONE_LOAD(saved_at);
+                uint64_t shift = foreign ? walker->memory.shift : 0;
+                uint64_t return_address = hone_arch_code(HONE_LOAD(return_at + shift));
+                uint64_t saved = HONE_LOAD(saved_at + shift);
                 if (tracker)
                     follow(tracker, &at, saved_by(row), true);
                 if (HONE_UNLIKELY(return_address == 0)) {
-                    step = without_caller(fp_at ? saved : at.fp);
+                    step = without_caller(walker, fp_at ? saved : at.fp);
                     break;
                 }
                 at.address = return_address - 1;
@@ -792,6 +836,8 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
     walker->stale = false;
     walker->landing = false;
     walker->sp_lost = false;
+    walker->fp_unknown = false;
+    walker->known = all_known;
     __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);
     walker->full.known = all_known;
     walker->full.exact = true;
@@ -809,22 +855,25 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
 
 // Where a walk breaks off, the last return address may be the first wrong thing that was read: it
 // stays only when a call stands before it.
-static void drop_unfounded(struct hone_walk *result, const uint64_t *addresses)
+static void drop_unfounded(struct walker *walker)
 {
+    struct hone_walk *result = walker->result;
+    const uint64_t *addresses = walker->addresses;
     if (result->end != HONE_WALK_COMPLETE && result->end != HONE_WALK_TOO_DEEP &&
-        result->count > 1 && !hone_arch_follows_call(addresses[result->count - 1] + 1))
+        result->count > 1 &&
+        !hone_arch_follows_call(&walker->memory, addresses[result->count - 1] + 1))
         result->count--;
 }
 
 // At the very end of _Unwind_Resume() and its like, what the rules take for the return address is
 // where an exception lands. No call stands before that, and the rules that hold there begin at it.
-static bool lands(const struct walker *walker)
+static bool lands(struct walker *walker)
 {
     enum { CUT_AT_ONCE = 4 };
     const struct hone_walk *result = walker->result;
     return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&
            result->count <= CUT_AT_ONCE && !walker->landing && !result->guessed &&
-           !hone_arch_follows_call(walker->addresses[1] + 1);
+           !hone_arch_follows_call(&walker->memory, walker->addresses[1] + 1);
 }
 
 __attribute__((no_sanitize("address"))) size_t
@@ -837,13 +886,13 @@ hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *re
     walker.addresses = ret_addresses;
     walker.max = max;
     walker.result = ret;
-    walk(&walker, start(&walker, unwinder, registers, stacks, stack_count), NULL);
+    walk(&walker, start(&walker, unwinder, registers, stacks, stack_count), NULL, false);
     if (HONE_UNLIKELY(lands(&walker))) {
         struct position at = start(&walker, unwinder, registers, stacks, stack_count);
         walker.landing = true;
-        walk(&walker, at, NULL);
+        walk(&walker, at, NULL, false);
     }
-    drop_unfounded(ret, ret_addresses);
+    drop_unfounded(&walker);
     return ret->count;
 }
 
@@ -867,15 +916,113 @@ hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
     };
     trail->first = 0; // of no use to a handler that interrupts us
     trail->generation = walker.generation;
-    walk(&walker, at, &tracker);
+    walk(&walker, at, &tracker, false);
     settle(&tracker);
     if (HONE_UNLIKELY(lands(&walker))) {
         trail->first = 0; // what it says of this walk is wrong
         at = start(&walker, unwinder, registers, stacks, stack_count);
         walker.landing = true;
-        walk(&walker, at, NULL);
+        walk(&walker, at, NULL, false);
     }
-    drop_unfounded(ret, ret_addresses);
+    drop_unfounded(&walker);
+    return ret->count;
+}
+
+// --- another process -----------------------------------------------------------------------------
+
+// `walker` first: it is found by its memory.
+struct foreign_walker {
+    struct walker walker;
+    const struct hone_foreign *foreign;
+    struct hone_stack stack; // what the copy is of
+    bool beyond;             // something above the copy was wanted
+    uint64_t page_at;        // what page holds; 0: nothing
+    uint8_t page[HONE_PAGE_BYTES];
+};
+
+static void look_into_copy(struct foreign_walker *walker)
+{
+    struct hone_memory *memory = &walker->walker.memory;
+    const struct hone_foreign *foreign = walker->foreign;
+    memory->low = walker->stack.low;
+    memory->words_end = walker->stack.high - (WORD_BYTES - 1);
+    memory->shift = (uintptr_t)foreign->copy - walker->stack.low;
+}
+
+// A load outside the window: the copy, or a page that the other process lends us.
+static bool outside_foreign(struct hone_memory *memory, uint64_t address, uint64_t *ret)
+{
+    struct foreign_walker *walker = (struct foreign_walker *)memory;
+    const struct hone_foreign *foreign = walker->foreign;
+    if (stack_of(&walker->walker, address)) {
+        look_into_copy(walker);
+        return hone_memory_load(memory, address, ret);
+    }
+    if (!foreign->stack) {
+        // Whoever asked for a larger copy would have had it.
+        walker->beyond |= address >= walker->stack.low &&
+                          address + WORD_BYTES - walker->stack.high < FRAME_BYTES_MAX;
+        return false;
+    }
+    uint64_t page = address & ~(uint64_t)(HONE_PAGE_BYTES - 1);
+    if (address - page > HONE_PAGE_BYTES - WORD_BYTES)
+        return foreign->stack(foreign->context, address, ret, sizeof *ret); // on two pages
+    if (walker->page_at != page &&
+        !foreign->stack(foreign->context, page, walker->page, sizeof walker->page)) {
+        walker->page_at = 0;
+        return false;
+    }
+    walker->page_at = page;
+    memory->low = page;
+    memory->words_end = page + HONE_PAGE_BYTES - (WORD_BYTES - 1);
+    memory->shift = (uintptr_t)walker->page - page;
+    return hone_memory_load(memory, address, ret);
+}
+
+static bool code_foreign(struct hone_memory *memory, void *to, uint64_t from, size_t size)
+{
+    const struct hone_foreign *foreign = ((struct foreign_walker *)memory)->foreign;
+    return foreign->code(foreign->context, from, to, size);
+}
+
+static struct position start_foreign(struct foreign_walker *walker, struct hone_unwinder *unwinder,
+                                     const struct hone_registers *registers)
+{
+    size_t stack_count = walker->stack.low < walker->stack.high;
+    struct position at = start(&walker->walker, unwinder, registers, &walker->stack, stack_count);
+    walker->walker.memory.outside = outside_foreign;
+    walker->walker.memory.code = code_foreign;
+    if (stack_of(&walker->walker, at.sp))
+        look_into_copy(walker);
+    walker->walker.known = walker->walker.full.known = walker->foreign->known & all_known;
+    walker->walker.fp_unknown = !(walker->foreign->known & 1ull << HONE_REGISTER_FP);
+    walker->beyond = false;
+    walker->page_at = 0;
+    return at;
+}
+
+__attribute__((no_sanitize("address"))) size_t
+hone_unwind_walk_foreign(struct hone_unwinder *unwinder, const struct hone_registers *registers,
+                         const struct hone_foreign *foreign, uint64_t *ret_addresses, size_t max,
+                         struct hone_walk *ret)
+{
+    *ret = (struct hone_walk){0};
+    struct foreign_walker walker;
+    walker.foreign = foreign;
+    uint64_t low = foreign->size_bytes ? foreign->low : registers->r[HONE_REGISTER_SP];
+    walker.stack = (struct hone_stack){low, low + foreign->size_bytes};
+    walker.walker.addresses = ret_addresses;
+    walker.walker.max = max;
+    walker.walker.result = ret;
+    walk(&walker.walker, start_foreign(&walker, unwinder, registers), NULL, true);
+    if (HONE_UNLIKELY(lands(&walker.walker)) && !walker.beyond) {
+        struct position at = start_foreign(&walker, unwinder, registers);
+        walker.walker.landing = true;
+        walk(&walker.walker, at, NULL, true);
+    }
+    drop_unfounded(&walker.walker);
+    if (walker.beyond && ret->end != HONE_WALK_COMPLETE && ret->end != HONE_WALK_TOO_DEEP)
+        ret->end = HONE_WALK_COPY_SHORT;
     return ret->count;
 }
 
@@ -891,7 +1038,8 @@ void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, v
 const char *hone_walk_end_name(enum hone_walk_end end)
 {
     static const char *const names[HONE_WALK_END_COUNT] = {
-        "complete", "too deep", "no rule", "unreadable", "bad frame", "bad rule", "stale modules",
+        "complete", "too deep",      "no rule",        "unreadable",       "bad frame",
+        "bad rule", "stale modules", "copy too short", "unknown register",
     };
     return end < HONE_WALK_END_COUNT ? names[end] : "unknown";
 }

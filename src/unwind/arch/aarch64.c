@@ -46,9 +46,9 @@ __asm__(".text\n"
         "    .cfi_endproc\n"
         ".size hone_registers_here, . - hone_registers_here\n");
 
-static bool instruction_at(uint64_t address, uint32_t *ret)
+static bool instruction_at(struct hone_memory *memory, uint64_t address, uint32_t *ret)
 {
-    return address % sizeof *ret == 0 && hone_safe_copy(ret, address, sizeof *ret);
+    return address % sizeof *ret == 0 && hone_memory_code(memory, ret, address, sizeof *ret);
 }
 
 static bool is_direct_call(uint32_t code)
@@ -56,31 +56,32 @@ static bool is_direct_call(uint32_t code)
     return (code & 0xfc000000) == 0x94000000; // bl
 }
 
-bool hone_arch_follows_call(uint64_t address)
+bool hone_arch_follows_call(struct hone_memory *memory, uint64_t address)
 {
     uint32_t code;
-    if (!instruction_at(address - sizeof code, &code))
+    if (!instruction_at(memory, address - sizeof code, &code))
         return false;
     return is_direct_call(code) || (code & 0xfffffc1f) == 0xd63f0000 || // blr
            (code & 0xfefff800) == 0xd63f0800;                           // blraa and its kin
 }
 
-uint64_t hone_arch_call_target(uint64_t address)
+uint64_t hone_arch_call_target(struct hone_memory *memory, uint64_t address)
 {
     uint32_t code;
-    if (!instruction_at(address - sizeof code, &code) || !is_direct_call(code))
+    if (!instruction_at(memory, address - sizeof code, &code) || !is_direct_call(code))
         return 0;
     int64_t distance = (int32_t)(code << 6) >> 4; // in units of 4, from the call itself
     return address - sizeof code + (uint64_t)distance;
 }
 
-uint64_t hone_arch_call_reaches(uint64_t address)
+uint64_t hone_arch_call_reaches(struct hone_memory *memory, uint64_t address)
 {
-    return hone_arch_call_target(address);
+    return hone_arch_call_target(memory, address);
 }
 
-uint64_t hone_arch_jumps_on(uint64_t address)
+uint64_t hone_arch_jumps_on(struct hone_memory *memory, uint64_t address)
 {
+    (void)memory;
     (void)address;
     return 0; // no caller is searched for: it is in a register or beside a frame pointer
 }
@@ -98,11 +99,11 @@ struct signal_frame {
 // The kernel's code for handlers to return to has rules in some versions, but those that it had
 // were wrong. It is known by its two instructions, mov x8, 139 (rt_sigreturn) and svc 0, which are
 // promised to unwinders.
-bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,
+bool hone_arch_signal_frame(struct hone_memory *memory, uint64_t address, uint64_t sp,
                             uint64_t *ret_registers)
 {
     uint32_t code[2];
-    if (address % sizeof code[0] || !hone_safe_copy(code, address, sizeof code) ||
+    if (address % sizeof code[0] || !hone_memory_code(memory, code, address, sizeof code) ||
         code[0] != 0xd2801168 || code[1] != 0xd4000001)
         return false;
     uint64_t at = sp + offsetof(struct signal_frame, registers);
@@ -116,11 +117,11 @@ bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *m
 
 // The first entry of a procedure linkage table begins with stp x16, x30, [sp, -16]! and has four
 // more instructions. (A branch target instruction may stand before it.)
-uint64_t hone_arch_stub_pushed(uint64_t address)
+uint64_t hone_arch_stub_pushed(struct hone_memory *memory, uint64_t address)
 {
     for (unsigned i = 1; i <= 4; i++) {
         uint32_t code;
-        if (instruction_at(address - i * sizeof code, &code) && code == 0xa9bf7bf0)
+        if (instruction_at(memory, address - i * sizeof code, &code) && code == 0xa9bf7bf0)
             return 16;
     }
     return 0;

@@ -44,14 +44,14 @@ __attribute__((naked)) void hone_registers_here(__attribute__((unused)) struct h
 
 // call rel32 is e8 and 4 bytes; call through register or memory is ff /2 with a ModRM byte, perhaps
 // a SIB byte and a displacement: 2, 3, 4, 6 or 7 bytes.
-bool hone_arch_follows_call(uint64_t address)
+bool hone_arch_follows_call(struct hone_memory *memory, uint64_t address)
 {
     uint8_t code[8] = {0}; // code[8 - n] is n bytes before the address
-    if (!hone_safe_copy(code, address - sizeof code, sizeof code)) {
+    if (!hone_memory_code(memory, code, address - sizeof code, sizeof code)) {
         // Generated code may begin just before, at the start of a mapping.
         uint64_t on_page = address % HONE_PAGE_BYTES;
         if (on_page == 0 || on_page >= sizeof code ||
-            !hone_safe_copy(code + sizeof code - on_page, address - on_page, on_page))
+            !hone_memory_code(memory, code + sizeof code - on_page, address - on_page, on_page))
             return false;
         __builtin_memset(code, 0, sizeof code - on_page);
     }
@@ -80,10 +80,10 @@ bool hone_arch_follows_call(uint64_t address)
     return false;
 }
 
-uint64_t hone_arch_call_target(uint64_t address)
+uint64_t hone_arch_call_target(struct hone_memory *memory, uint64_t address)
 {
     uint8_t code[5];
-    if (!hone_safe_copy(code, address - sizeof code, sizeof code) || code[0] != 0xe8)
+    if (!hone_memory_code(memory, code, address - sizeof code, sizeof code) || code[0] != 0xe8)
         return 0;
     int32_t distance;
     __builtin_memcpy(&distance, code + 1, sizeof distance);
@@ -92,7 +92,8 @@ uint64_t hone_arch_call_target(uint64_t address)
 
 // Follows "jmp *distance(ip)", as stubs have it, behind what marks a branch's target; `code` is at
 // `address`.
-static uint64_t jump_reaches(const uint8_t *code, size_t size, uint64_t address)
+static uint64_t jump_reaches(struct hone_memory *memory, const uint8_t *code, size_t size,
+                             uint64_t address)
 {
     size_t at = 0;
     if (code[0] == 0xf3 && code[1] == 0x0f && code[2] == 0x1e && code[3] == 0xfa)
@@ -103,29 +104,31 @@ static uint64_t jump_reaches(const uint8_t *code, size_t size, uint64_t address)
     int32_t distance;
     __builtin_memcpy(&distance, code + at + 2, sizeof distance);
     uint64_t target;
-    return hone_safe_load(address + at + 6 + (uint64_t)(int64_t)distance, &target) ? target : 0;
+    uint64_t from = address + at + 6 + (uint64_t)(int64_t)distance;
+    return hone_memory_code(memory, &target, from, sizeof target) ? target : 0;
 }
 
-uint64_t hone_arch_call_reaches(uint64_t address)
+uint64_t hone_arch_call_reaches(struct hone_memory *memory, uint64_t address)
 {
     uint8_t code[12];
-    uint64_t target = hone_arch_call_target(address);
+    uint64_t target = hone_arch_call_target(memory, address);
     if (target) {
-        uint64_t beyond =
-            hone_safe_copy(code, target, sizeof code) ? jump_reaches(code, sizeof code, target) : 0;
+        uint64_t beyond = hone_memory_code(memory, code, target, sizeof code)
+                              ? jump_reaches(memory, code, sizeof code, target)
+                              : 0;
         return beyond ? beyond : target;
     }
-    if (!hone_safe_copy(code, address - 6, 6) || code[0] != 0xff || code[1] != 0x15)
+    if (!hone_memory_code(memory, code, address - 6, 6) || code[0] != 0xff || code[1] != 0x15)
         return 0;
     code[1] = 0x25; // call *distance(ip)
-    return jump_reaches(code, 6, address - 6);
+    return jump_reaches(memory, code, 6, address - 6);
 }
 
-uint64_t hone_arch_jumps_on(uint64_t address)
+uint64_t hone_arch_jumps_on(struct hone_memory *memory, uint64_t address)
 {
     enum { LOOKED_AT = 24, JUMP_BYTES = 5 };
     uint8_t code[LOOKED_AT];
-    if (!hone_safe_copy(code, address, sizeof code))
+    if (!hone_memory_code(memory, code, address, sizeof code))
         return 0;
     for (unsigned at = 0; at + JUMP_BYTES <= LOOKED_AT; at++) {
         int32_t distance;
@@ -138,13 +141,13 @@ uint64_t hone_arch_jumps_on(uint64_t address)
 
 // glibc's and the vDSO's rules describe the frame of a signal. musl's code to return by has none:
 // mov $15,%rax (or %eax) and syscall. There sp points to the ucontext.
-bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *memory,
+bool hone_arch_signal_frame(struct hone_memory *memory, uint64_t address, uint64_t sp,
                             uint64_t *ret_registers)
 {
     static const uint8_t wide[] = {0x48, 0xc7, 0xc0, 15, 0, 0, 0, 0x0f, 0x05};
     static const uint8_t narrow[] = {0xb8, 15, 0, 0, 0, 0x0f, 0x05};
     uint8_t code[sizeof wide];
-    if (!hone_safe_copy(code, address, sizeof code) ||
+    if (!hone_memory_code(memory, code, address, sizeof code) ||
         (__builtin_memcmp(code, wide, sizeof wide) != 0 &&
          __builtin_memcmp(code, narrow, sizeof narrow) != 0))
         return false;
@@ -157,8 +160,9 @@ bool hone_arch_signal_frame(uint64_t address, uint64_t sp, struct hone_memory *m
 }
 
 // Linkers write rules for their stubs.
-uint64_t hone_arch_stub_pushed(uint64_t address)
+uint64_t hone_arch_stub_pushed(struct hone_memory *memory, uint64_t address)
 {
+    (void)memory;
     (void)address;
     return 0;
 }

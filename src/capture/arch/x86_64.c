@@ -1,0 +1,27 @@
+#include "capture/arch/registers.h"
+
+#include <asm/perf_regs.h>
+
+// In the order of the kernel's numbers.
+static const struct {
+    uint8_t kernel, dwarf;
+} registers[] = {
+    {PERF_REG_X86_AX, 0},   {PERF_REG_X86_BX, 3},   {PERF_REG_X86_CX, 2},   {PERF_REG_X86_DX, 1},
+    {PERF_REG_X86_SI, 4},   {PERF_REG_X86_DI, 5},   {PERF_REG_X86_BP, 6},   {PERF_REG_X86_SP, 7},
+    {PERF_REG_X86_IP, 16},  {PERF_REG_X86_R8, 8},   {PERF_REG_X86_R9, 9},   {PERF_REG_X86_R10, 10},
+    {PERF_REG_X86_R11, 11}, {PERF_REG_X86_R12, 12}, {PERF_REG_X86_R13, 13}, {PERF_REG_X86_R14, 14},
+    {PERF_REG_X86_R15, 15},
+};
+
+#define BIT(name) (1ull << PERF_REG_X86_##name)
+
+const uint64_t hone_perf_register_mask =
+    BIT(AX) | BIT(BX) | BIT(CX) | BIT(DX) | BIT(SI) | BIT(DI) | BIT(BP) | BIT(SP) | BIT(IP) |
+    BIT(R8) | BIT(R9) | BIT(R10) | BIT(R11) | BIT(R12) | BIT(R13) | BIT(R14) | BIT(R15);
+const unsigned hone_perf_register_count = sizeof registers / sizeof registers[0];
+
+void hone_perf_registers(const uint64_t *sampled, struct hone_registers *ret)
+{
+    for (unsigned i = 0; i < hone_perf_register_count; i++)
+        ret->r[registers[i].dwarf] = sampled[i];
+}

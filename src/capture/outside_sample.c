@@ -1,0 +1,173 @@
+// Samples: modules that a process has by now, the stack by copied registers and memory.
+#include "capture/outside_parts.h"
+
+#include "capture/arch/registers.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KERNEL_MODULE = HONE_MODULES_MAX };
+
+// The kernel's half of the address space, but for what lies at its very end.
+#define KERNEL_START 0xffff800000000000u
+#define KERNEL_END 0xffffffffff600000u
+#define KERNEL_PATH "[kernel.kallsyms]"
+
+_Static_assert((int)HONE_WALK_UNKNOWN_REGISTER == (int)HONE_STACK_UNKNOWN_REGISTER &&
+                   (int)HONE_WALK_END_COUNT == (int)HONE_STACK_ENDS,
+               "ends of walks are kept as they are");
+
+static struct hone_record_stack *stack_record(const struct hone_outside *outside)
+{
+    return (struct hone_record_stack *)outside->stack;
+}
+
+static void tell_module(struct hone_outside *outside, const struct hone_outside_process *process,
+                        uint32_t index, const struct hone_module *module)
+{
+    // 8-byte aligned, with room for any path.
+    uint64_t room[(sizeof(struct hone_record_module) + PATH_MAX) / sizeof(uint64_t)] = {0};
+    struct hone_record_module *record = (struct hone_record_module *)room;
+    record->record.small = index;
+    record->start = module->start;
+    record->end = module->end;
+    record->text_start = module->text_start;
+    record->text_end = module->text_end;
+    record->text_offset = module->text_offset;
+    record->bias = module->bias;
+    record->build_id_bytes = module->build_id_size;
+    memcpy(record->build_id, module->build_id, module->build_id_size);
+    (void)snprintf(record->path, PATH_MAX, "%s", module->path);
+    hone_collect_events.module(outside->collected, process->number, record);
+}
+
+// What has been mapped and unmapped since the process's last sample.
+static void tell_modules(struct hone_outside *outside, struct hone_outside_process *process)
+{
+    const struct hone_modules *modules = hone_remote_modules(process->remote);
+    if (process->modules && process->changes == modules->changes)
+        return;
+    if (!process->modules)
+        process->modules = calloc(HONE_MODULES_MAX, 1);
+    if (!process->modules) {
+        outside->status = -ENOMEM;
+        return;
+    }
+    process->changes = modules->changes;
+    for (uint32_t i = 0; i < hone_modules_count(modules); i++) {
+        const struct hone_module *module = hone_modules_at(modules, i);
+        bool gone = hone_module_retired(module);
+        if (gone && process->modules[i] == MODULE_TOLD) {
+            const struct hone_record_module_gone record = {.record.small = i};
+            hone_collect_events.module_gone(outside->collected, process->number, &record);
+            process->modules[i] = MODULE_GONE;
+        } else if (!gone && process->modules[i] != MODULE_TOLD) {
+            tell_module(outside, process, i, module);
+            process->modules[i] = MODULE_TOLD;
+        }
+    }
+}
+
+static void tell_kernel(struct hone_outside *outside, struct hone_outside_process *process)
+{
+    if (process->kernel_told)
+        return;
+    process->kernel_told = true;
+    const struct hone_module kernel = {
+        .start = KERNEL_START,
+        .end = KERNEL_END,
+        .text_start = KERNEL_START,
+        .text_end = KERNEL_END,
+        .path = KERNEL_PATH,
+    };
+    tell_module(outside, process, KERNEL_MODULE, &kernel);
+}
+
+// The kernel's frames, innermost first: where it was interrupted, then return addresses.
+static uint32_t add_kernel_frames(struct hone_outside *outside,
+                                  const struct hone_perf_record *record)
+{
+    bool kernel = false;
+    uint32_t count = 0;
+    for (uint64_t i = 0; i < record->chain_count && count < outside->options.stack_max; i++) {
+        uint64_t address;
+        memcpy(&address, &record->chain[i], sizeof address);
+        if (address >= (uint64_t)PERF_CONTEXT_MAX)
+            kernel = address == (uint64_t)PERF_CONTEXT_KERNEL;
+        else if (kernel && address >= KERNEL_START)
+            stack_record(outside)->addresses[count] = address - (count > 0), count++;
+    }
+    return count;
+}
+
+static enum hone_stack_end add_user_frames(struct hone_outside *outside,
+                                           struct hone_outside_process *process,
+                                           const struct hone_perf_record *record)
+{
+    struct hone_record_stack *stack = stack_record(outside);
+    uint32_t room = outside->options.stack_max - stack->count;
+    if (record->abi == PERF_SAMPLE_REGS_ABI_NONE) // the kernel's own thread
+        return HONE_STACK_COMPLETE;
+    if (!room)
+        return HONE_STACK_TOO_DEEP;
+    if (record->abi != PERF_SAMPLE_REGS_ABI_64 || !process->remote)
+        return HONE_STACK_NO_RULE;
+    // In exec the registers are those of the program before, whose stack is gone.
+    if (stack->count && (record->stack_bytes == 0 ||
+                         hone_modules_count(hone_remote_modules(process->remote)) == 0)) {
+        stack->addresses[stack->count++] = HONE_PLACE_BEFORE;
+        return HONE_STACK_COMPLETE;
+    }
+    uint64_t sampled[HONE_PERF_REGISTERS_MAX];
+    memcpy(sampled, record->registers, hone_perf_register_count * sizeof sampled[0]);
+    struct hone_registers registers;
+    hone_perf_registers(sampled, &registers);
+    struct hone_walk walk;
+    stack->count += (uint32_t)hone_remote_walk(
+        process->remote, &registers, HONE_REMOTE_KNOWN_ALL, record->stack,
+        registers.r[HONE_REGISTER_SP], record->stack_bytes, false,
+        &stack_record(outside)->addresses[stack->count], room, &walk);
+    process->facts.frames += walk.count;
+    process->facts.frame_misses += walk.misses;
+    process->facts.frame_pointer += walk.frame_pointers;
+    return (enum hone_stack_end)walk.end;
+}
+
+void hone_outside_on_sample(struct hone_outside *outside, const struct hone_perf_record *record)
+{
+    if (!record->pid)
+        return; // idle
+    struct hone_outside_process *process = hone_outside_process_of(outside, record->pid);
+    if (!process && outside->all)
+        process = hone_outside_adopt(outside, record->pid);
+    if (!process || process->is_ours)
+        return;
+    struct hone_outside_thread *thread = hone_outside_thread_of(outside, record->tid);
+    if (!thread || &outside->processes[thread->process] != process)
+        thread = hone_outside_new_thread(outside, process, record->tid);
+    if (!thread)
+        return;
+    hone_outside_tell_thread(outside, thread);
+    if (process->remote)
+        tell_modules(outside, process);
+    struct hone_record_stack *stack = stack_record(outside);
+    stack->count = add_kernel_frames(outside, record);
+    if (stack->count)
+        tell_kernel(outside, process);
+    stack->end = (uint32_t)add_user_frames(outside, process, record);
+    hone_collect_events.stack(outside->collected, process->number, stack);
+    const struct hone_record_cpu cpu = {
+        .record.small = thread->index,
+        .time_ns = record->time_ns,
+        .cpu_ns = outside->options.period_ns,
+    };
+    hone_collect_events.cpu(outside->collected, process->number, &cpu);
+    thread->samples++;
+    outside->facts.samples++;
+    process->facts.samples++;
+    process->facts.stacks++;
+    process->facts.truncated += stack->end != HONE_STACK_COMPLETE;
+}
