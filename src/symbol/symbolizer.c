@@ -39,6 +39,7 @@ int hone_symbolizer_new(const struct hone_symbolizer_options *options, struct ho
     const char *root = given.system_root ? given.system_root : "";
     symbolizer->system_root = hone_arena_copy(&symbolizer->arena, root, strlen(root) + 1);
     symbolizer->symbols_only = given.symbols_only;
+    hone_symbol_store_init(&symbolizer->store, given.cache_directory, given.cache_bytes);
     if (!symbolizer->system_root)
         return hone_error_set(err, -ENOMEM, "cannot look up symbols");
     *ret = hone_take(symbolizer);
@@ -51,6 +52,7 @@ void hone_symbolizer_free(struct hone_symbolizer *symbolizer)
         return;
     for (struct hone_symbol_module *module = symbolizer->modules; module; module = module->next)
         hone_symbol_module_done(module);
+    hone_symbol_store_done(&symbolizer->store);
     hone_symbol_pool_done(&symbolizer->texts);
     hone_symbol_pool_done(&symbolizer->functions);
     hone_arena_done(&symbolizer->scratch);
@@ -93,8 +95,8 @@ const struct hone_symbol_facts *hone_symbol_facts(struct hone_symbol_module *mod
 {
     if (hone_symbol_module_open(module) && !module->facts.detail)
         module->facts = (struct hone_symbol_facts){HONE_SYMBOL_UNREADABLE, .detail = ""};
-    if (module->dwarf) {
-        struct hone_dwarf_stats stats = hone_dwarf_stats(module->dwarf);
+    if (module->dwarf_count) {
+        struct hone_dwarf_stats stats = hone_symbol_module_stats(module);
         module->facts.broken_units = stats.units_broken;
         module->facts.missing_split_units = stats.split_missing;
     }
@@ -105,4 +107,14 @@ const struct hone_elf *hone_symbol_module_elf(struct hone_symbol_module *module)
 {
     (void)hone_symbol_facts(module);
     return module->elf;
+}
+
+int hone_symbolizer_keep(struct hone_symbolizer *symbolizer)
+{
+    for (struct hone_symbol_module *module = symbolizer->modules; module; module = module->next) {
+        int r = hone_symbol_module_keep(module);
+        if (r)
+            return r;
+    }
+    return 0;
 }

@@ -50,9 +50,9 @@ void hone_symbol_cache_done(struct hone_symbol_cache *cache)
 
 // ---- Functions by what DWARF calls them
 
-static size_t known_hash(const void *function, const void *file)
+static size_t known_hash(const void *function, const void *file, const void *begins)
 {
-    return mix(mix((uintptr_t)function) ^ (uintptr_t)file);
+    return mix(mix(mix((uintptr_t)function) ^ (uintptr_t)file) ^ (uintptr_t)begins);
 }
 
 static bool knowns_grow(struct hone_symbol_knowns *knowns)
@@ -65,7 +65,7 @@ static bool knowns_grow(struct hone_symbol_knowns *knowns)
         const struct hone_symbol_known *known = &knowns->at[i];
         if (!known->made)
             continue;
-        size_t to = known_hash(known->function, known->file) & (capacity - 1);
+        size_t to = known_hash(known->function, known->file, known->begins) & (capacity - 1);
         while (grown[to].made)
             to = (to + 1) & (capacity - 1);
         grown[to] = *known;
@@ -77,12 +77,14 @@ static bool knowns_grow(struct hone_symbol_knowns *knowns)
 }
 
 struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
-                                                 const void *function, const void *file)
+                                                 const void *function, const void *file,
+                                                 const void *begins)
 {
     if (knowns->count * 2 >= knowns->capacity && !knowns_grow(knowns))
         return NULL;
-    size_t i = known_hash(function, file) & (knowns->capacity - 1);
-    while (knowns->at[i].made && (knowns->at[i].function != function || knowns->at[i].file != file))
+    size_t i = known_hash(function, file, begins) & (knowns->capacity - 1);
+    while (knowns->at[i].made && (knowns->at[i].function != function ||
+                                  knowns->at[i].file != file || knowns->at[i].begins != begins))
         i = (i + 1) & (knowns->capacity - 1);
     return &knowns->at[i];
 }

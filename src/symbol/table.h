@@ -23,11 +23,13 @@ struct hone_symbol_cache {
 struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr);
 void hone_symbol_cache_done(struct hone_symbol_cache *cache);
 
-// what DWARF calls a function, and its file → our function
+// What DWARF or an index calls a function, its file, and the symbol where it begins → what was made
+// of them.
 struct hone_symbol_known {
     const void *function;
     const void *file;
-    const struct hone_symbol_function *made; // NULL: free
+    const void *begins;
+    const void *made; // NULL: free
 };
 
 struct hone_symbol_knowns {
@@ -38,7 +40,8 @@ struct hone_symbol_knowns {
 
 // As hone_symbol_cache_slot().
 struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
-                                                 const void *function, const void *file);
+                                                 const void *function, const void *file,
+                                                 const void *begins);
 void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns);
 
 // Things that are kept once: text and functions.
