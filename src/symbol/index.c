@@ -189,47 +189,20 @@ struct place {
     uint32_t column;
 };
 
-// The file's text into *ret, NULL when the place has none. False: damaged.
-static bool file_of(struct hone_symbol_index *index, const struct place *place, const char **ret)
-{
-    *ret = NULL;
-    if (place->file == HONE_SYMBOL_INDEX_NONE)
-        return true;
-    uint32_t offset;
-    const void *at = record(index, HONE_SYMBOL_INDEX_FILES, place->file);
-    if (!at)
-        return false;
-    memcpy(&offset, at, sizeof offset);
-    if (offset == 0)
-        return true;
-    *ret = text(index, offset);
-    return *ret != NULL;
-}
-
-static int add_frame(struct hone_symbol_index *index, uint32_t number, const struct place *place,
+static int add_frame(struct hone_symbol_index *index, uint32_t function, const struct place *place,
                      size_t count)
 {
-    struct hone_symbol_index_function function;
-    const void *at = record(index, HONE_SYMBOL_INDEX_FUNCTIONS, number);
+    struct hone_symbol_index_frame *frame = next_frame(index, count);
+    if (!frame)
+        return -ENOMEM;
+    *frame = (struct hone_symbol_index_frame){
+        .function = function, .line = place->line, .column = place->column};
+    if (place->file == HONE_SYMBOL_INDEX_NONE)
+        return 0;
+    const void *at = record(index, HONE_SYMBOL_INDEX_FILES, place->file);
     if (!at)
         return -EBADMSG;
-    memcpy(&function, at, sizeof function);
-    struct hone_symbol_index_frame frame = {
-        .function = at,
-        .label = text(index, function.label),
-        .system_name = text(index, function.system),
-        .name = function.name ? text(index, function.name) : NULL,
-        .start_line = function.start_line,
-        .line = place->line,
-        .column = place->column,
-    };
-    if (!frame.label || !frame.system_name || (function.name && !frame.name) ||
-        !file_of(index, place, &frame.file))
-        return -EBADMSG;
-    struct hone_symbol_index_frame *next = next_frame(index, count);
-    if (!next)
-        return -ENOMEM;
-    *next = frame;
+    memcpy(&frame->file, at, sizeof frame->file);
     return 0;
 }
 
@@ -274,21 +247,44 @@ static int from_symbol(struct hone_symbol_index *index, uint64_t vaddr, const st
     memcpy(&symbol, at, sizeof symbol);
     if (vaddr < symbol.start || vaddr >= symbol.end)
         return HONE_SYMBOL_UNKNOWN;
-    struct hone_symbol_index_frame frame = {
-        .function = at,
-        .label = text(index, symbol.label),
-        .name = symbol.name ? text(index, symbol.name) : NULL,
-        .line = place->line,
-        .column = place->column,
-    };
-    frame.system_name = frame.label;
-    if (!frame.label || (symbol.name && !frame.name) || !file_of(index, place, &frame.file))
-        return -EBADMSG;
-    struct hone_symbol_index_frame *next = next_frame(index, 0);
-    if (!next)
-        return -ENOMEM;
-    *next = frame;
+    int r = add_frame(index, (uint32_t)number, place, 0);
+    if (r)
+        return r;
+    index->frames[0].symbol = true;
     *ret_count = 1;
+    return 0;
+}
+
+int hone_symbol_index_names(struct hone_symbol_index *index,
+                            const struct hone_symbol_index_frame *frame,
+                            struct hone_symbol_index_names *ret)
+{
+    struct hone_symbol_index_function function;
+    if (frame->symbol) {
+        struct hone_symbol_index_symbol symbol;
+        const void *at = record(index, HONE_SYMBOL_INDEX_SYMBOLS, frame->function);
+        if (!at)
+            return -EBADMSG;
+        memcpy(&symbol, at, sizeof symbol);
+        function = (struct hone_symbol_index_function){symbol.label, symbol.label, symbol.name, 0};
+    } else {
+        const void *at = record(index, HONE_SYMBOL_INDEX_FUNCTIONS, frame->function);
+        if (!at)
+            return -EBADMSG;
+        memcpy(&function, at, sizeof function);
+    }
+    struct hone_symbol_index_names names = {
+        .label = text(index, function.label),
+        .name = function.name ? text(index, function.name) : NULL,
+        .file = frame->file ? text(index, frame->file) : NULL,
+        .start_line = function.start_line,
+    };
+    names.system_name =
+        function.system == function.label ? names.label : text(index, function.system);
+    if (!names.label || !names.system_name || (function.name && !names.name) ||
+        (frame->file && !names.file))
+        return -EBADMSG;
+    *ret = names;
     return 0;
 }
 

@@ -5,9 +5,9 @@
 //     segments   runs of addresses, sorted        ──► their pieces, the files of their unit
 //     pieces     from this offset on: node, line  ──► innermost node
 //     nodes      functions and inlined calls      ──► the node they were inlined into, function
-//     functions  names                            ──► texts
 //     files      paths                            ──► texts
 //     symbols    of the symbol table, sorted      ──► texts
+//     functions  names, each once                 ──► texts
 //     texts      each once, with its NUL
 //     sums       a checksum of each block of all before
 //
@@ -35,9 +35,9 @@ enum hone_symbol_index_part {
     HONE_SYMBOL_INDEX_SEGMENTS,
     HONE_SYMBOL_INDEX_PIECES,
     HONE_SYMBOL_INDEX_NODES,
-    HONE_SYMBOL_INDEX_FUNCTIONS,
     HONE_SYMBOL_INDEX_FILES,
     HONE_SYMBOL_INDEX_SYMBOLS,
+    HONE_SYMBOL_INDEX_FUNCTIONS,
     HONE_SYMBOL_INDEX_TEXTS,
     HONE_SYMBOL_INDEX_SUMS,
     HONE_SYMBOL_INDEX_PARTS
@@ -112,15 +112,13 @@ int hone_symbol_index_open(const void *bytes, size_t len, const unsigned char *b
                            size_t build_id_len, struct hone_symbol_index **ret);
 void hone_symbol_index_close(struct hone_symbol_index *index);
 
+// Keys: the same function, or file, has the same number.
 struct hone_symbol_index_frame {
-    const void *function;    // a key, as file is: the same ones have the same pointer
-    const char *label;       // texts live as long as the bytes
-    const char *system_name; // as in hone_symbol_function
-    const char *name;        // NULL: label is still to be demangled
-    const char *file;        // NULL: unknown
-    uint32_t start_line;
+    uint32_t function; // a symbol's number when symbol is true
+    uint32_t file;     // text; 0: unknown
     uint32_t line;
     uint32_t column;
+    bool symbol; // the symbol table alone knows the function
 };
 
 struct hone_symbol_index_frames {
@@ -131,6 +129,18 @@ struct hone_symbol_index_frames {
 // Returns 0; HONE_SYMBOL_UNKNOWN (symbol.h); -EBADMSG; -ENOMEM.
 int hone_symbol_index_lookup(struct hone_symbol_index *index, uint64_t vaddr,
                              struct hone_symbol_index_frames *ret);
+
+// The texts of a frame that was looked up live as long as the bytes. Returns 0 or -EBADMSG.
+struct hone_symbol_index_names {
+    const char *label;
+    const char *system_name; // as in hone_symbol_function
+    const char *name;        // NULL: label is still to be demangled
+    const char *file;        // NULL: unknown
+    uint32_t start_line;
+};
+int hone_symbol_index_names(struct hone_symbol_index *index,
+                            const struct hone_symbol_index_frame *frame,
+                            struct hone_symbol_index_names *ret);
 
 // The file that gave the DWARF; "" when that cannot be read.
 const char *hone_symbol_index_debug_path(struct hone_symbol_index *index);

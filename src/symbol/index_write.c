@@ -175,8 +175,8 @@ struct joining {
     struct hone_symbol_index_header header;
     unsigned char *bytes; // heap
     size_t at;            // end of what was laid out
-    struct hone_buffer texts;
-    struct hone_table known_texts;
+    struct hone_buffer functions, texts;
+    struct hone_table known_functions, known_texts;
     struct hone_table names;                   // of functions that were asked for: by system name
     const struct hone_symbol_function **named; // heap
     uint32_t named_count;
@@ -186,7 +186,9 @@ static void joining_done(struct joining *joining)
 {
     free(joining->bytes);
     free(joining->named);
+    hone_buffer_done(&joining->functions);
     hone_buffer_done(&joining->texts);
+    hone_table_done(&joining->known_functions);
     hone_table_done(&joining->known_texts);
     hone_table_done(&joining->names);
 }
@@ -248,6 +250,29 @@ static uint32_t name_of(struct joining *joining, struct hone_symbol_naming namin
     return 0;
 }
 
+// Inline functions are in many units: each is kept once.
+static uint32_t add_function(struct joining *joining, const struct named *named)
+{
+    struct hone_symbol_index_function function = {
+        .label = add_text(joining, named->naming.label),
+        .system = add_text(joining, named->naming.system_name),
+        .name = name_of(joining, named->naming),
+        .start_line = named->start_line,
+    };
+    uint64_t hash = hone_table_hash(&function, sizeof function, 0);
+    struct hone_table_probe probe = hone_table_probe(&joining->known_functions, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&joining->known_functions, &probe)) != HONE_TABLE_END)
+        if (!joining->functions.failed &&
+            memcmp(joining->functions.at + at * sizeof function, &function, sizeof function) == 0)
+            return at;
+    at = (uint32_t)(joining->functions.len / sizeof function);
+    hone_buffer_add(&joining->functions, &function, sizeof function);
+    if (hone_table_add(&joining->known_functions, hash, at))
+        joining->functions.failed = true;
+    return at;
+}
+
 static int lay_out(struct joining *joining, enum hone_symbol_index_part part, uint64_t count,
                    size_t size)
 {
@@ -270,15 +295,14 @@ static int by_low(const void *left, const void *right)
 
 // Numbers of the parts before.
 struct base {
-    uint32_t segment, piece, node, function, file;
+    uint32_t segment, piece, node, file;
 };
 
-static void join_part(struct joining *joining, const struct part *part, struct base *base)
+static int join_part(struct joining *joining, const struct part *part, struct base *base)
 {
     struct hone_symbol_index_segment *segments = part_at(joining, HONE_SYMBOL_INDEX_SEGMENTS);
     struct hone_symbol_index_piece *pieces = part_at(joining, HONE_SYMBOL_INDEX_PIECES);
     struct hone_symbol_index_node *nodes = part_at(joining, HONE_SYMBOL_INDEX_NODES);
-    struct hone_symbol_index_function *functions = part_at(joining, HONE_SYMBOL_INDEX_FUNCTIONS);
     uint32_t *files = part_at(joining, HONE_SYMBOL_INDEX_FILES);
     for (uint32_t i = 0; i < part->segment_count; i++) {
         struct hone_symbol_index_segment *segment = &segments[base->segment + i];
@@ -292,31 +316,28 @@ static void join_part(struct joining *joining, const struct part *part, struct b
         if (piece->node != HONE_SYMBOL_INDEX_NONE)
             piece->node += base->node;
     }
+    HONE_CLEANUP(hone_freep)
+    uint32_t *functions = calloc(part->function_count + (size_t)1, sizeof *functions);
+    if (!functions)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < part->function_count; i++)
+        functions[i] = add_function(joining, &part->functions[i]);
     for (uint32_t i = 0; i < part->node_count; i++) {
         struct hone_symbol_index_node *node = &nodes[base->node + i];
         *node = part->nodes[i];
-        node->function += base->function;
+        node->function = functions[node->function];
         if (node->parent != HONE_SYMBOL_INDEX_NONE)
             node->parent += base->node;
         if (node->file != HONE_SYMBOL_INDEX_NONE)
             node->file += base->file;
-    }
-    for (uint32_t i = 0; i < part->function_count; i++) {
-        const struct named *named = &part->functions[i];
-        functions[base->function + i] = (struct hone_symbol_index_function){
-            .label = add_text(joining, named->naming.label),
-            .system = add_text(joining, named->naming.system_name),
-            .name = name_of(joining, named->naming),
-            .start_line = named->start_line,
-        };
     }
     for (uint32_t i = 0; i < part->file_count; i++)
         files[base->file + i] = add_text(joining, part->files[i]);
     base->segment += part->segment_count;
     base->piece += part->piece_count;
     base->node += part->node_count;
-    base->function += part->function_count;
     base->file += part->file_count;
+    return 0;
 }
 
 static void join_symbols(struct joining *joining, const struct hone_symbol_module *module)
@@ -334,12 +355,17 @@ static void join_symbols(struct joining *joining, const struct hone_symbol_modul
     }
 }
 
-// Behind the parts of known size come the texts, and behind those the sums.
-static int join_texts(struct joining *joining)
+// Behind the parts of known size come functions and texts, and behind those the sums.
+static int join_rest(struct joining *joining)
 {
-    if (joining->texts.failed)
+    if (joining->texts.failed || joining->functions.failed)
         return -ENOMEM;
-    int r = lay_out(joining, HONE_SYMBOL_INDEX_TEXTS, joining->texts.len, 1);
+    size_t known = joining->at;
+    int r = lay_out(joining, HONE_SYMBOL_INDEX_FUNCTIONS,
+                    joining->functions.len / sizeof(struct hone_symbol_index_function),
+                    sizeof(struct hone_symbol_index_function));
+    if (!r)
+        r = lay_out(joining, HONE_SYMBOL_INDEX_TEXTS, joining->texts.len, 1);
     size_t summed = joining->at;
     size_t blocks = (summed + HONE_SYMBOL_INDEX_BLOCK - 1) / HONE_SYMBOL_INDEX_BLOCK;
     if (!r)
@@ -348,9 +374,11 @@ static int join_texts(struct joining *joining)
     if (!grown)
         return r ? r : -ENOMEM;
     joining->bytes = grown;
-    size_t texts = joining->header.parts[HONE_SYMBOL_INDEX_TEXTS].offset;
-    memset(grown + texts, 0, joining->at - texts);
-    memcpy(grown + texts, joining->texts.at, joining->texts.len);
+    memset(grown + known, 0, joining->at - known);
+    if (joining->functions.len)
+        memcpy(part_at(joining, HONE_SYMBOL_INDEX_FUNCTIONS), joining->functions.at,
+               joining->functions.len);
+    memcpy(part_at(joining, HONE_SYMBOL_INDEX_TEXTS), joining->texts.at, joining->texts.len);
 
     struct hone_symbol_index_header *header = &joining->header;
     memcpy(header->magic, HONE_SYMBOL_INDEX_MAGIC, sizeof header->magic);
@@ -372,13 +400,12 @@ static int join_texts(struct joining *joining)
 static int join(struct making *making, struct joining *joining)
 {
     struct base total = {0};
-    uint64_t counts[5] = {0};
+    uint64_t counts[4] = {0};
     for (size_t i = 0; i < making->count; i++) {
         counts[0] += making->parts[i].segment_count;
         counts[1] += making->parts[i].piece_count;
         counts[2] += making->parts[i].node_count;
-        counts[3] += making->parts[i].function_count;
-        counts[4] += making->parts[i].file_count;
+        counts[3] += making->parts[i].file_count;
     }
     // A block of its own, so that blocks and their sums need not know the header.
     joining->at = HONE_SYMBOL_INDEX_BLOCK;
@@ -391,10 +418,7 @@ static int join(struct making *making, struct joining *joining)
         r = lay_out(joining, HONE_SYMBOL_INDEX_NODES, counts[2],
                     sizeof(struct hone_symbol_index_node));
     if (!r)
-        r = lay_out(joining, HONE_SYMBOL_INDEX_FUNCTIONS, counts[3],
-                    sizeof(struct hone_symbol_index_function));
-    if (!r)
-        r = lay_out(joining, HONE_SYMBOL_INDEX_FILES, counts[4], sizeof(uint32_t));
+        r = lay_out(joining, HONE_SYMBOL_INDEX_FILES, counts[3], sizeof(uint32_t));
     if (!r)
         r = lay_out(joining, HONE_SYMBOL_INDEX_SYMBOLS, making->module->functions.count,
                     sizeof(struct hone_symbol_index_symbol));
@@ -407,13 +431,15 @@ static int join(struct making *making, struct joining *joining)
     const char *path = making->module->facts.debug_path;
     joining->header.debug_path = add_text(joining, path);
     for (size_t i = 0; i < making->count; i++) {
-        join_part(joining, &making->parts[i], &total);
+        r = join_part(joining, &making->parts[i], &total);
+        if (r)
+            return r;
         part_done(&making->parts[i]);
     }
     qsort(part_at(joining, HONE_SYMBOL_INDEX_SEGMENTS), counts[0],
           sizeof(struct hone_symbol_index_segment), by_low);
     join_symbols(joining, making->module);
-    return join_texts(joining);
+    return join_rest(joining);
 }
 
 static void put_build_id(const struct hone_symbol_module *module,

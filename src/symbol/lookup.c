@@ -72,14 +72,14 @@ const struct hone_elf_function *hone_symbol_beginning(const struct hone_symbol_m
     return symbol && symbol->entry == entry ? symbol : NULL;
 }
 
-// name is for people; NULL: made from the label.
+// name is for people; NULL: made from the label. arena NULL: the texts need no copy.
 static const struct hone_symbol_function *make_function(struct hone_symbol_module *module,
+                                                        struct hone_arena *arena,
                                                         struct hone_symbol_naming naming,
                                                         const char *name, const char *file,
                                                         uint32_t start_line)
 {
     struct hone_symbolizer *symbolizer = module->symbolizer;
-    struct hone_arena *arena = &symbolizer->arena;
     struct hone_symbol_function function = {
         .name = name ? hone_symbol_intern_text(&symbolizer->texts, arena, name)
                      : display_name(symbolizer, naming.label),
@@ -89,7 +89,7 @@ static const struct hone_symbol_function *make_function(struct hone_symbol_modul
     };
     if (!function.name || !function.system_name || !function.file)
         return NULL;
-    return hone_symbol_intern_function(&symbolizer->functions, arena, &function);
+    return hone_symbol_intern_function(&symbolizer->functions, &symbolizer->arena, &function);
 }
 
 // Functions recur from address to address; then their names need no second look.
@@ -103,7 +103,7 @@ static const struct hone_symbol_function *function_of(struct hone_symbol_module 
     if (!known || known->made)
         return known ? known->made : NULL;
     const struct hone_symbol_function *made =
-        make_function(module, hone_symbol_naming(frame->function, begins), name, frame->file,
+        make_function(module, &module->symbolizer->arena, hone_symbol_naming(frame->function, begins), name, frame->file,
                       frame->function ? frame->function->line : 0);
     if (made) {
         *known = (struct hone_symbol_known){frame->function, frame->file, begins, made};
@@ -145,12 +145,39 @@ static int from_symbol(struct hone_symbol_module *module, const struct hone_elf_
     if (!kept)
         return -ENOMEM;
     kept->function =
-        make_function(module, (struct hone_symbol_naming){symbol->name, symbol->name}, NULL,
+        make_function(module, &module->symbolizer->arena, (struct hone_symbol_naming){symbol->name, symbol->name}, NULL,
                       place ? place->file : NULL, 0);
     kept->line = place ? place->line : 0;
     kept->column = place ? place->column : 0;
     *ret = (struct hone_symbol_frames){kept, 1};
     return kept->function ? 0 : -ENOMEM;
+}
+
+static int indexed_function(struct hone_symbol_module *module,
+                            const struct hone_symbol_index_frame *frame,
+                            const struct hone_symbol_function **ret)
+{
+    // Numbers as keys: no pointer into the mapping is kept beyond it.
+    const void *key = (const void *)((uintptr_t)frame->function << 1 | frame->symbol);
+    const void *file = (const void *)(uintptr_t)frame->file;
+    struct hone_symbol_known *known = hone_symbol_known_slot(&module->known, key, file, NULL);
+    if (!known)
+        return -ENOMEM;
+    if (!known->made) {
+        struct hone_symbol_index_names names;
+        int r = hone_symbol_index_names(module->index, frame, &names);
+        if (r)
+            return r;
+        const struct hone_symbol_function *made = make_function(
+            module, NULL, (struct hone_symbol_naming){names.system_name, names.label}, names.name,
+            names.file, names.start_line);
+        if (!made)
+            return -ENOMEM;
+        *known = (struct hone_symbol_known){key, file, NULL, made};
+        module->known.count++;
+    }
+    *ret = known->made;
+    return 0;
 }
 
 static int from_index(struct hone_symbol_module *module, uint64_t vaddr,
@@ -165,20 +192,11 @@ static int from_index(struct hone_symbol_module *module, uint64_t vaddr,
         return -ENOMEM;
     for (size_t i = 0; i < frames.count; i++) {
         const struct hone_symbol_index_frame *frame = &frames.at[i];
-        struct hone_symbol_known *known =
-            hone_symbol_known_slot(&module->known, frame->function, frame->file, NULL);
-        if (!known)
-            return -ENOMEM;
-        if (!known->made) {
-            struct hone_symbol_naming naming = {frame->system_name, frame->label};
-            const struct hone_symbol_function *made =
-                make_function(module, naming, frame->name, frame->file, frame->start_line);
-            if (!made)
-                return -ENOMEM;
-            *known = (struct hone_symbol_known){frame->function, frame->file, NULL, made};
-            module->known.count++;
-        }
-        kept[i] = (struct hone_symbol_frame){known->made, frame->line, frame->column};
+        const struct hone_symbol_function *function;
+        r = indexed_function(module, frame, &function);
+        if (r)
+            return r;
+        kept[i] = (struct hone_symbol_frame){function, frame->line, frame->column};
     }
     *ret = (struct hone_symbol_frames){kept, frames.count};
     return 0;

@@ -135,11 +135,11 @@ static int open_files(struct hone_symbol_module *module)
     return 0;
 }
 
+// Its bytes stay: texts that were given out lie in them.
 static void close_index(struct hone_symbol_module *module)
 {
     hone_symbol_index_close(module->index);
     module->index = NULL;
-    hone_file_unmap(&module->index_bytes);
     // The keys of what is known point into it.
     hone_symbol_knowns_done(&module->known);
     module->known = (struct hone_symbol_knowns){0};
@@ -169,7 +169,7 @@ static int open_index(struct hone_symbol_module *module)
     int r = hone_symbol_index_open(module->index_bytes.at, module->index_bytes.len, build_id, len,
                                    &module->index);
     if (r) {
-        close_index(module);
+        hone_file_unmap(&module->index_bytes);
         return r == -ENOMEM ? r : 0;
     }
     struct hone_symbolizer *symbolizer = module->symbolizer;
@@ -214,6 +214,7 @@ int hone_symbol_module_open(struct hone_symbol_module *module)
 void hone_symbol_module_done(struct hone_symbol_module *module)
 {
     close_index(module);
+    hone_file_unmap(&module->index_bytes);
     for (unsigned i = 0; i < module->dwarf_count; i++)
         hone_dwarf_close(module->dwarfs[i]);
     free(module->owners);

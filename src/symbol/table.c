@@ -1,6 +1,7 @@
 #include "symbol/table.h"
 
 #include "base/arena.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -123,17 +124,14 @@ const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_a
 {
     if (!pool_room(pool))
         return NULL;
-    uint64_t hash = 1469598103934665603U;
-    size_t len = 0;
-    for (; text[len]; len++)
-        hash = (hash ^ (unsigned char)text[len]) * 1099511628211U;
-    hash = mix(hash);
+    size_t len = strlen(text);
+    uint64_t hash = hone_table_hash(text, len, 0);
     size_t i = hash & (pool->capacity - 1);
     for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
         if (pool->at[i].hash == hash && strcmp(pool->at[i].item, text) == 0)
             return pool->at[i].item;
     }
-    const char *kept = hone_arena_copy(arena, text, len + 1);
+    const char *kept = arena ? hone_arena_copy(arena, text, len + 1) : text;
     if (!kept)
         return NULL;
     pool->at[i] = (struct hone_symbol_interned){hash, kept};

@@ -59,7 +59,7 @@ struct hone_symbol_pool {
 struct hone_arena;
 
 // The one copy of text, or of function (whose texts are such copies themselves). NULL when memory
-// is out.
+// is out. Without arena text is not copied: it lives as long as the pool.
 const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
                                     const char *text);
 const struct hone_symbol_function *
