@@ -5,6 +5,7 @@
 #include "capture/nameless.h"
 #include "core/core.h"
 #include "profile/profile.h"
+#include "symbol/jit.h"
 #include "symbol/symbol.h"
 
 #include <errno.h>
@@ -215,6 +216,31 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
     return hone_profile_status(builder->profile);
 }
 
+// Code of no file: as its compiler named it, at the time of the sample or (UINT64_MAX) at the end.
+static int add_generated(struct builder *builder, const struct hone_collected_place *place,
+                         uint64_t time_ns, uint32_t *ret)
+{
+    struct hone_profile_location location = {.address = place->address};
+    struct hone_generated *generated =
+        place->process ? builder->recording->collected->processes[place->process - 1].generated
+                       : NULL;
+    struct hone_jit *names = generated ? hone_generated_names(generated) : NULL;
+    struct hone_jit_name name;
+    int r = names ? hone_jit_lookup(names, place->address, time_ns, &name) : HONE_JIT_UNKNOWN;
+    if (r < 0)
+        return r;
+    if (r)
+        return add_nameless(builder, &location, place, ret);
+    struct hone_profile_line line = {
+        .function = add_function(builder, name.name, name.name, name.file, 0),
+        .number = name.line,
+    };
+    location.lines = &line;
+    location.line_count = 1;
+    *ret = hone_profile_add_location(builder->profile, &location);
+    return hone_profile_status(builder->profile);
+}
+
 static int add_location(struct builder *builder, const struct hone_collected_place *place,
                         uint32_t *ret)
 {
@@ -222,7 +248,7 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
         &builder->recording->collected->modules[place->module];
     struct hone_profile_location location = {.address = place->address};
     if (place->module == HONE_NO_MODULE)
-        return add_nameless(builder, &location, place, ret);
+        return add_generated(builder, place, UINT64_MAX, ret);
     location.mapping = builder->mappings[place->module];
     // From the file's addresses to the process's, and from there to the profile's.
     location.address =
@@ -235,9 +261,37 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
                   : add_nameless(builder, &location, place, ret);
 }
 
+// All addresses of a module at once, which is where the time goes.
+static int prepare_names(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    HONE_CLEANUP(hone_freep)
+    uint64_t *addresses = calloc((size_t)collected->place_count + 1, sizeof *addresses);
+    HONE_CLEANUP(hone_freep)
+    uint32_t *ends = calloc((size_t)collected->module_count + 1, sizeof *ends);
+    if (!addresses || !ends)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->place_count; i++)
+        ends[collected->places[i].module + 1]++;
+    for (uint32_t i = 1; i <= collected->module_count; i++)
+        ends[i] += ends[i - 1];
+    // Until here where a module's addresses begin; each one moves it on to where they end.
+    for (uint32_t i = 0; i < collected->place_count; i++)
+        addresses[ends[collected->places[i].module]++] = collected->places[i].address;
+    int r = 0;
+    for (uint32_t i = 1; i < collected->module_count && !r; i++)
+        if (builder->symbols[i])
+            r = hone_symbol_prepare(builder->symbols[i], addresses + ends[i - 1],
+                                    ends[i] - ends[i - 1]);
+    return r;
+}
+
 static int add_locations(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
+    int prepared = prepare_names(builder);
+    if (prepared)
+        return prepared;
     for (uint32_t i = 0; i < collected->place_count; i++) {
         int r = add_location(builder, &collected->places[i], &builder->locations[i]);
         if (r)
@@ -274,6 +328,29 @@ static void add_labels(struct builder *builder)
     }
 }
 
+// The stack of one sample, where the names of some frames depend on its time.
+static int add_timed_stack(struct builder *builder, const struct hone_collected_sample *sample,
+                           uint32_t *locations, uint32_t *ret)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    const struct hone_collected_stack *stack = &collected->stacks[sample->stack];
+    uint32_t count = stack->count;
+    for (uint32_t frame = 0; frame < count; frame++) {
+        uint32_t place = collected->frames[stack->first + frame];
+        locations[frame] = builder->locations[place];
+        int r = collected->places[place].process
+                    ? add_generated(builder, &collected->places[place], sample->time_ns,
+                                    &locations[frame])
+                    : 0;
+        if (r)
+            return r;
+    }
+    if (stack->end != HONE_STACK_COMPLETE)
+        locations[count++] = builder->truncated;
+    *ret = hone_profile_add_stack(builder->profile, locations, count);
+    return 0;
+}
+
 static int add_samples(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -296,7 +373,11 @@ static int add_samples(struct builder *builder)
     for (uint32_t i = 0; i < collected->sample_count; i++) {
         const struct hone_collected_sample *sample = &collected->samples[i];
         int64_t values[] = {(int64_t)sample->samples, (int64_t)sample->cpu_ns};
-        (void)hone_profile_add_sample_in_set(profile, stacks[sample->stack], values,
+        uint32_t stack = stacks[sample->stack];
+        int r = sample->time_ns ? add_timed_stack(builder, sample, locations, &stack) : 0;
+        if (r)
+            return r;
+        (void)hone_profile_add_sample_in_set(profile, stack, values,
                                              builder->label_sets[sample->thread]);
     }
     return hone_profile_status(profile);
@@ -340,6 +421,8 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
         add_labels(&builder);
         r = add_samples(&builder);
     }
+    if (!r)
+        r = hone_symbolizer_keep(builder.symbolizer);
     if (!r) {
         hone_recording_comment(recording, profile);
         r = hone_profile_status(profile);
