@@ -381,7 +381,9 @@ static int run(struct recorder *recorder, struct hone_capture_result *ret, struc
     fill_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
-    int r = prepare(recorder, &signals, err);
+    int r = hone_recording_check(&recorder->options, err);
+    if (!r)
+        r = prepare(recorder, &signals, err);
     // A limit of file sizes shall be an error of ours, not our end.
     recorder->launch.file_size_signal = signal(SIGXFSZ, SIG_IGN);
     if (!r)

@@ -27,6 +27,8 @@ struct hone_capture_progress {
     uint64_t samples;
     uint32_t processes; // that are being recorded
     bool working;       // the program has ended, names are being looked up
+    const char *fetching;     // the file whose debug information is being fetched, or NULL
+    uint64_t bytes, all_bytes; // of it; all_bytes 0: not known yet
 };
 
 // Zero means default.
@@ -39,6 +41,7 @@ struct hone_capture_options {
     uint64_t memory_bytes;   // of the session, at most (256 MiB)
     uint32_t stack_max;      // frames kept of a stack (512)
     const char *version;     // of hone, for session.json
+    bool debuginfod;         // fetch debug files from the servers in $DEBUGINFOD_URLS (no)
     void (*progress)(void *context, const struct hone_capture_progress *progress); // (none)
     // The profiles are written. Called before the program has ended when duration_ns was reached.
     void (*finished)(void *context, const char *directory, const struct hone_profile *cpu);

@@ -28,6 +28,8 @@ struct builder {
     uint32_t unknown_code;               // the function of addresses in no file
     uint32_t never_sampled;              // and of threads without a sample
     uint32_t exec_and_loader;            // and of what comes before the probe
+    const char *unfetched;               // the first module whose debug file could not be fetched
+    const char *unfetched_why;
 };
 
 static void builder_done(struct builder *builder)
@@ -100,6 +102,10 @@ static int add_mapping(struct builder *builder, uint32_t index, uint64_t start)
     if (r)
         return r;
     const struct hone_symbol_facts *facts = hone_symbol_facts(builder->symbols[index]);
+    if (builder->recording->options->debuginfod && facts->detail[0] && !builder->unfetched) {
+        builder->unfetched = module->path;
+        builder->unfetched_why = facts->detail;
+    }
     uint32_t flags = (facts->has_functions ? HONE_PROFILE_HAS_FUNCTIONS : 0) |
                      (facts->has_filenames ? HONE_PROFILE_HAS_FILENAMES : 0) |
                      (facts->has_line_numbers ? HONE_PROFILE_HAS_LINE_NUMBERS : 0) |
@@ -383,6 +389,79 @@ static int add_samples(struct builder *builder)
     return hone_profile_status(profile);
 }
 
+// The process whose generated code used most time without a name, and that time.
+static uint64_t unnamed_code(const struct builder *builder, uint32_t *ret_process)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[i];
+        const struct hone_collected_stack *stack = &collected->stacks[sample->stack];
+        if (!stack->generated || !stack->count)
+            continue;
+        const struct hone_collected_place *leaf =
+            &collected->places[collected->frames[stack->first]];
+        const struct hone_collected_process *process =
+            leaf->process ? &collected->processes[leaf->process - 1] : NULL;
+        if (!process || (process->generated && process->generated->names))
+            continue;
+        sum += sample->cpu_ns;
+        *ret_process = leaf->process - 1;
+    }
+    return sum;
+}
+
+static void comment_on_names(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    char text[1024];
+    if (builder->unfetched) {
+        (void)snprintf(text, sizeof text, "names: %.200s: %s", builder->unfetched,
+                       builder->unfetched_why);
+        hone_profile_add_comment(builder->profile, text);
+    }
+    uint32_t process = 0;
+    uint64_t unnamed_ns = unnamed_code(builder, &process), all_ns = 0;
+    for (uint32_t i = 0; i < collected->sample_count; i++)
+        all_ns += collected->samples[i].cpu_ns;
+    if (unnamed_ns > all_ns / 100) {
+        (void)snprintf(text, sizeof text,
+                       "names: %.3f s in generated code without names, such as of process %u %s: "
+                       "let its compiler write a perf map or jitdump (node --perf-basic-prof, java "
+                       "-XX:+DumpPerfMapAtExit)",
+                       (double)unnamed_ns / 1e9, collected->processes[process].pid,
+                       collected->processes[process].name);
+        hone_profile_add_comment(builder->profile, text);
+    }
+}
+
+static void on_fetch(void *context, const char *module, uint64_t bytes, uint64_t total)
+{
+    const struct hone_capture_options *options = context;
+    const struct hone_capture_progress progress = {
+        .working = true, .fetching = module, .bytes = bytes, .all_bytes = total};
+    if (options->progress)
+        options->progress(options->context, &progress);
+}
+
+static int new_symbolizer(const struct hone_capture_options *options,
+                          struct hone_symbolizer **ret, struct hone_error *err)
+{
+    return hone_symbolizer_new(&(struct hone_symbolizer_options){
+                                   .size = sizeof(struct hone_symbolizer_options),
+                                   .fetch = options->debuginfod,
+                                   .progress = on_fetch,
+                                   .context = (void *)options,
+                               },
+                               ret, err);
+}
+
+int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = NULL;
+    return options->debuginfod ? new_symbolizer(options, &symbolizer, err) : 0;
+}
+
 int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
                            struct hone_error *err)
 {
@@ -400,7 +479,7 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
     if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
         !builder.locations || !builder.label_sets)
         return hone_error_set(err, -ENOMEM, "cannot make the profile");
-    int r = hone_symbolizer_new(NULL, &builder.symbolizer, err);
+    int r = new_symbolizer(recording->options, &builder.symbolizer, err);
     if (r)
         return r;
     struct hone_profile *profile = builder.profile;
@@ -425,6 +504,7 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
         r = hone_symbolizer_keep(builder.symbolizer);
     if (!r) {
         hone_recording_comment(recording, profile);
+        comment_on_names(&builder);
         r = hone_profile_status(profile);
     }
     if (r)

@@ -24,6 +24,7 @@ struct record_options {
     int64_t depth;
     unsigned types;
     unsigned engine;
+    bool debuginfod;
     bool quiet;
 };
 
@@ -95,6 +96,10 @@ static const struct hone_option options[] = {
      .at = offsetof(struct record_options, engine),
      .help = "what interrupts the threads: auto, perf-trap, perf-trap-user, perf-signal, "
              "perf-signal-user, thread-timer, process-timer"},
+    {.name = "debuginfod",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, debuginfod),
+     .help = "fetch missing debug information from the servers in $DEBUGINFOD_URLS"},
     {.name = "quiet",
      .letter = 'q',
      .kind = HONE_OPTION_FLAG,
@@ -133,7 +138,13 @@ static void on_progress(void *context, const struct hone_capture_progress *progr
     if (!terminal_is_free())
         return;
     erase_line();
-    if (progress->working)
+    if (progress->fetching && progress->all_bytes)
+        (void)fprintf(stderr, "hone: fetching debug information of %s: %.1f of %.1f MB\r",
+                      progress->fetching, (double)progress->bytes / 1e6,
+                      (double)progress->all_bytes / 1e6);
+    else if (progress->fetching)
+        (void)fprintf(stderr, "hone: asking for debug information of %s …\r", progress->fetching);
+    else if (progress->working)
         (void)fputs("hone: looking up names …", stderr);
     else
         (void)fprintf(stderr,
@@ -198,6 +209,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .memory_bytes = (uint64_t)record.memory_bytes,
         .stack_max = (uint32_t)record.depth,
         .version = HONE_VERSION,
+        .debuginfod = record.debuginfod,
         .progress = terminal ? on_progress : NULL,
         .finished = on_finished,
         .context = &record,

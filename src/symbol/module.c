@@ -25,6 +25,8 @@ const char *hone_symbol_reason_text(enum hone_symbol_reason reason)
         return "file cannot be read";
     case HONE_SYMBOL_NO_FILE:
         return "not a file";
+    case HONE_SYMBOL_HIDDEN:
+        return "the kernel hides its addresses: run as root, or set kernel.kptr_restrict to 0";
     }
     return "unknown";
 }
@@ -71,6 +73,48 @@ static int open_own_file(struct hone_symbol_module *module)
     return note(module, HONE_SYMBOL_STRIPPED, "");
 }
 
+// The build id that names the module elsewhere; 0: it has none.
+static size_t id_of(const struct hone_symbol_module *module, const unsigned char **ret)
+{
+    if (module->build_id_len) {
+        *ret = module->build_id;
+        return module->build_id_len;
+    }
+    const struct hone_elf_facts *facts = module->elf ? hone_elf_facts(module->elf) : NULL;
+    *ret = facts ? facts->build_id : NULL;
+    return facts ? facts->build_id_len : 0;
+}
+
+// Asks the servers, if the user did ask for that. Returns 0, also without success; -ENOMEM.
+static int fetch_debug_file(struct hone_symbol_module *module)
+{
+    struct hone_symbolizer *symbolizer = module->symbolizer;
+    const unsigned char *build_id;
+    size_t len = id_of(module, &build_id);
+    if (!symbolizer->fetcher || symbolizer->symbols_only || !len)
+        return 0;
+    HONE_CLEANUP(hone_freep) char *path = NULL;
+    int r = hone_symbol_fetch(symbolizer->fetcher, module->path, build_id, len, &path);
+    if (r == -ENOENT)
+        return 0;
+    if (!r)
+        r = hone_elf_open(path, &module->debug, NULL);
+    // A server is no more trusted than a file that lies around.
+    const struct hone_elf_facts *facts = r ? NULL : hone_elf_facts(module->debug);
+    if (facts && (facts->build_id_len != len || memcmp(facts->build_id, build_id, len) != 0)) {
+        hone_elf_close(hone_take(module->debug));
+        r = -EBADMSG;
+    }
+    if (!r || r == -ENOMEM)
+        return r;
+    struct hone_error why = {0};
+    (void)hone_error_set(&why, r, "cannot fetch its debug file%s",
+                         r == -EBADMSG ? ": the server sent another one" : "");
+    module->facts.detail =
+        hone_symbol_intern_text(&symbolizer->texts, &symbolizer->arena, why.message);
+    return module->facts.detail ? 0 : -ENOMEM;
+}
+
 static int open_debug_file(struct hone_symbol_module *module)
 {
     const struct hone_elf_debug_places *places = &module->symbolizer->places;
@@ -81,6 +125,8 @@ static int open_debug_file(struct hone_symbol_module *module)
     int r = module->elf ? hone_elf_debug_find(places, module->elf, &module->debug)
                         : hone_elf_debug_by_build_id(places, module->build_id, module->build_id_len,
                                                      &module->debug);
+    if (r == HONE_ELF_NO_DEBUG_FILE)
+        r = fetch_debug_file(module);
     return r < 0 ? r : 0;
 }
 
@@ -145,23 +191,11 @@ static void close_index(struct hone_symbol_module *module)
     module->known = (struct hone_symbol_knowns){0};
 }
 
-// The build id that names the module's index; 0: there is none.
-static size_t index_id(const struct hone_symbol_module *module, const unsigned char **ret)
-{
-    if (module->build_id_len) {
-        *ret = module->build_id;
-        return module->build_id_len;
-    }
-    const struct hone_elf_facts *facts = module->elf ? hone_elf_facts(module->elf) : NULL;
-    *ret = facts ? facts->build_id : NULL;
-    return facts ? facts->build_id_len : 0;
-}
-
 // Returns 0 with or without an index; -ENOMEM.
 static int open_index(struct hone_symbol_module *module)
 {
     const unsigned char *build_id;
-    size_t len = index_id(module, &build_id);
+    size_t len = id_of(module, &build_id);
     if (!len || module->symbolizer->symbols_only)
         return 0;
     if (hone_symbol_store_map(&module->symbolizer->store, build_id, len, &module->index_bytes))
@@ -279,7 +313,7 @@ int hone_symbol_module_keep(struct hone_symbol_module *module)
     struct hone_elf *holder = module->debug ? module->debug : module->elf;
     if (!module->elf || !module->dwarf_count || module->index || module->kept)
         return 0;
-    size_t len = index_id(module, &build_id), bytes = hone_elf_section(holder, ".debug_info").len;
+    size_t len = id_of(module, &build_id), bytes = hone_elf_section(holder, ".debug_info").len;
     bool alternate = hone_elf_section(holder, ".gnu_debugaltlink").at != NULL;
     if (!len || bytes < WORTHWHILE || bytes > LARGEST || (alternate && !module->alternate) ||
         !hone_symbol_store_usable(&module->symbolizer->store))

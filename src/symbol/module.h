@@ -9,6 +9,7 @@
 #include "elf/elf.h"
 #include "elf/function.h"
 #include "symbol/crew.h"
+#include "symbol/fetch.h"
 #include "symbol/index.h"
 #include "symbol/store.h"
 #include "symbol/symbol.h"
@@ -46,7 +47,10 @@ struct hone_symbolizer {
     struct hone_elf_debug_places places;
     const char *system_root;
     bool symbols_only;
+    const char *kernel_root;
+    struct hone_symbol_fetcher *fetcher; // NULL: nobody asked for one
     struct hone_symbol_module *modules;
+    struct hone_symbol_module *kernel; // one of them, once it was asked for
     struct hone_symbol_store store;
     struct hone_symbol_pool texts;
     struct hone_symbol_pool functions;

@@ -50,6 +50,12 @@ struct hone_symbolizer_options {
     // when the variable is empty or the folder is not ours to write to.
     const char *cache_directory;
     uint64_t cache_bytes; // of all indexes together; the least recently used go first (1 GiB)
+    // Debug files that are not here are asked of the servers in $DEBUGINFOD_URLS, one module after
+    // the other. progress may be NULL; total is 0 as long as nobody knows.
+    bool fetch;
+    void (*progress)(void *context, const char *module, uint64_t bytes, uint64_t total);
+    void *context;
+    const char *kernel_root; // before /proc/kallsyms and the like ("")
 };
 
 int hone_symbolizer_new(const struct hone_symbolizer_options *options, struct hone_symbolizer **ret,
@@ -68,6 +74,14 @@ int hone_symbolizer_module(struct hone_symbolizer *symbolizer, const char *path,
                            const unsigned char *build_id, size_t build_id_len,
                            struct hone_symbol_module **ret);
 
+// The running kernel and its modules: addresses are looked up as they are, without a bias. Its facts
+// tell when the kernel keeps them to itself. The same module each time.
+int hone_symbolizer_kernel(struct hone_symbolizer *symbolizer, struct hone_symbol_module **ret);
+
+// The module's build id as recorded, the kernel's from its notes; NULL and 0 when there is none.
+const unsigned char *hone_symbol_module_build_id(const struct hone_symbol_module *module,
+                                                 size_t *ret_len);
+
 // Why a module has less than everything. Each has a sentence: hone_symbol_reason_text().
 enum hone_symbol_reason {
     HONE_SYMBOL_COMPLETE,      // functions, inlined calls and lines
@@ -77,6 +91,7 @@ enum hone_symbol_reason {
     HONE_SYMBOL_CHANGED,       // the file on disk has another build id than the recorded one
     HONE_SYMBOL_UNREADABLE,    // cannot be opened, or broken
     HONE_SYMBOL_NO_FILE,       // not a file: anonymous memory, [vsyscall], …
+    HONE_SYMBOL_HIDDEN,        // the kernel does not tell where its functions are
 };
 
 struct hone_symbol_facts {
