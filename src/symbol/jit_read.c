@@ -39,12 +39,39 @@ static bool read_hex(const char **at, const char *end, uint64_t *ret)
 
 enum { NAME_MAX_BYTES = 4096 };
 
-// Names come from anywhere; in a report they are text of one line.
+// Bytes of the character at the start of text, 1 to 4, or 0: no UTF-8.
+static size_t character(const char *text, size_t len)
+{
+    unsigned char first = (unsigned char)text[0];
+    size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
+                   : first < 0xf5 ? 4 : 0;
+    if (bytes > len)
+        return 0;
+    for (size_t i = 1; i < bytes; i++)
+        if (((unsigned char)text[i] & 0xc0) != 0x80)
+            return 0;
+    return bytes;
+}
+
+// Names come from anywhere; in a profile they are UTF-8, and in a report text of one line.
 static void clean_name(const char *from, size_t len, char *ret)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < len && kept < NAME_MAX_BYTES - 1; i++)
-        ret[kept++] = (unsigned char)from[i] < ' ' || from[i] == 127 ? ' ' : from[i];
+    for (size_t i = 0; i < len;) {
+        size_t bytes = character(from + i, len - i);
+        if (kept + bytes >= NAME_MAX_BYTES)
+            break;
+        if (bytes > 1)
+            memcpy(ret + kept, from + i, bytes);
+        else if (bytes == 0)
+            ret[kept] = '?';
+        else
+            ret[kept] = (unsigned char)from[i] < ' ' || from[i] == 127 ? ' ' : from[i];
+        kept += bytes ? bytes : 1;
+        i += bytes ? bytes : 1;
+        if (kept == NAME_MAX_BYTES - 1)
+            break;
+    }
     while (kept && ret[kept - 1] == ' ')
         kept--;
     ret[kept] = '\0';
