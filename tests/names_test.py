@@ -16,9 +16,8 @@ from harness import HONE, workload
 FIBONACCI = '''
 function fibonacciNumber(n) { return n < 2 ? n : fibonacciNumber(n - 1) + fibonacciNumber(n - 2); }
 function busyLoop() { let sum = 0; for (let i = 0; i < 30; i++) sum += fibonacciNumber(25); return sum; }
-const start = Date.now();
 let all = 0;
-while (Date.now() - start < 1200) all += busyLoop();
+for (let turn = 0; turn < 50; turn++) all += busyLoop();
 console.log(all > 0);
 '''
 
@@ -90,7 +89,9 @@ class GeneratedCode(harness.TestCase):
         script = os.path.join(self.tmp, 'fib.js')
         with open(script, 'w', encoding='utf-8') as file:
             file.write(FIBONACCI)
-        return self.record_well('node', *options, script, cwd=self.tmp)
+        recording = self.record('node', *options, script, cwd=self.tmp)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        return recording
 
     def test_node_names_its_functions(self):
         for option in ('--perf-basic-prof', '--perf-prof'):
@@ -98,8 +99,8 @@ class GeneratedCode(harness.TestCase):
                 recording = self.node(option)
                 flat, total = recording.profile.flat(), recording.profile.total()
                 named = sum(ns for name, ns in flat.items() if 'fibonacciNumber' in name)
-                self.assertGreater(named, 0.5 * total, flat)
-                self.assertLess(flat.get('[unknown code]', 0), 0.02 * total, flat)
+                self.assertGreater(named, 0.5 * total, flat.most_common(20))
+                self.assertLess(flat.get('[unknown code]', 0), 0.03 * named, flat.most_common(20))
                 self.assertEqual(names_comment(recording), [])
 
     def test_node_without_its_option_is_told_of_it(self):
@@ -178,13 +179,16 @@ class DebugFiles(harness.TestCase):
 import fcntl, os, socket, struct, subprocess, sys, time, urllib.request
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
     fcntl.ioctl(s, 0x8914, struct.pack('16sH14x', b'lo', 0x41))
+alone = {**os.environ, 'DEBUGINFOD_URLS': ''}  # or it would ask itself
 server = subprocess.Popen(['debuginfod', '-p', '8002', '-d', ':memory:', '-F', sys.argv[1]],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd='/')
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd='/', env=alone)
 try:
     for _ in range(300):
         try:
             text = urllib.request.urlopen('http://127.0.0.1:8002/metrics', timeout=5).read()
-            if b'thread_work_total{role="traverse"} ' in text and b'found_debuginfo_total' in text:
+            if (b'thread_work_total{role="scan"}' in text and
+                    b'thread_work_pending{role="scan"} 0' in text and
+                    b'file-s-upsert' in text):
                 break
         except OSError:
             pass
@@ -266,7 +270,7 @@ class Index(harness.TestCase):
         self.assertEqual({name: stat.st_ino for name, stat in now.items() if name in kept},
                          {name: stat.st_ino for name, stat in kept.items()})
         for recording in (first, second):
-            self.assertGreater(recording.profile.flat()['red'], 0)
+            self.assertGreater(recording.profile.cumulative()['red'], 0)
 
     def test_empty_variable_keeps_nothing(self):
         environment = {**os.environ, 'HONE_CACHE': '', 'HOME': self.tmp,

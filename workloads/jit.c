@@ -17,11 +17,11 @@
 // void code(long rounds): counts down. Ends where a profile's frame pointers lead on.
 #if defined(__x86_64__)
 static const unsigned char code[] = {
-    0x55,                   // push %rbp
-    0x48, 0x89, 0xe5,       // mov %rsp, %rbp
-    0x48, 0xff, 0xcf,       // 1: dec %rdi
-    0x75, 0xfb,             // jnz 1b
-    0x5d, 0xc3,             // pop %rbp; ret
+    0x55,             // push %rbp
+    0x48, 0x89, 0xe5, // mov %rsp, %rbp
+    0x48, 0xff, 0xcf, // 1: dec %rdi
+    0x75, 0xfb,       // jnz 1b
+    0x5d, 0xc3,       // pop %rbp; ret
 };
 enum { MACHINE = 62 };
 #else
@@ -127,8 +127,8 @@ int main(int argc, char **argv)
     if (argc < 2)
         return misused("jit map|dump|none [MILLISECONDS]");
     long long each_ns = argument(argc, argv, 2, 900) * MS / 3;
-    char *memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory =
+        mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED)
         return 1;
     begin(argv[1]);

@@ -25,9 +25,9 @@ struct hone_profile;
 struct hone_capture_progress {
     uint64_t elapsed_ns;
     uint64_t samples;
-    uint32_t processes; // that are being recorded
-    bool working;       // the program has ended, names are being looked up
-    const char *fetching;     // the file whose debug information is being fetched, or NULL
+    uint32_t processes;        // that are being recorded
+    bool working;              // the program has ended, names are being looked up
+    const char *fetching;      // the file whose debug information is being fetched, or NULL
     uint64_t bytes, all_bytes; // of it; all_bytes 0: not known yet
 };
 

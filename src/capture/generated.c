@@ -24,13 +24,13 @@ enum {
 
 void hone_generated_init(struct hone_generated *generated)
 {
-    *generated = (struct hone_generated){.root_fd = -1, .dump_fd = -1};
+    *generated = (struct hone_generated){.tmp_fd = -1, .dump_fd = -1};
 }
 
 void hone_generated_done(struct hone_generated *generated)
 {
-    if (generated->root_fd >= 0)
-        (void)close(hone_fd_take(&generated->root_fd));
+    if (generated->tmp_fd >= 0)
+        (void)close(hone_fd_take(&generated->tmp_fd));
     if (generated->dump_fd >= 0)
         (void)close(hone_fd_take(&generated->dump_fd));
     hone_jit_free(generated->names);
@@ -117,17 +117,20 @@ void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t
         pid = find_outer(inner_pid, pid_namespace);
     char path[64];
     struct stat st;
+    (void)snprintf(path, sizeof path, "/proc/%u", pid);
+    if (pid && stat(path, &st) == 0)
+        generated->user = st.st_uid;
     (void)snprintf(path, sizeof path, "/proc/%u/root", pid);
-    if (pid && generated->root_fd < 0) {
-        generated->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        path[strlen(path) - strlen("/root")] = '\0';
-        if (stat(path, &st) == 0)
-            generated->user = st.st_uid;
-    }
+    HONE_CLEANUP(hone_fd_closep)
+    int root_fd = pid ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    // The folder itself, not the root above it: a container's mounts are taken apart with its end,
+    // and only what somebody holds stays.
+    if (root_fd >= 0 && generated->tmp_fd < 0)
+        generated->tmp_fd = openat(root_fd, "tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
     // In our own root a file of that name belongs to another process.
-    generated->foreign = foreign && generated->root_fd < 0;
+    generated->foreign = foreign && generated->tmp_fd < 0;
     if (pid)
-        generated->dump_fd = open_mapped_dump(pid, generated->root_fd);
+        generated->dump_fd = open_mapped_dump(pid, root_fd);
 }
 
 bool hone_generated_timed(const struct hone_generated *generated)
@@ -175,9 +178,10 @@ static void read_named(struct hone_generated *generated, const char *format,
 {
     char path[64];
     (void)snprintf(path, sizeof path, format, generated->pid);
-    int root_fd = generated->root_fd;
+    int tmp_fd = generated->tmp_fd;
     HONE_CLEANUP(hone_fd_closep)
-    int fd = root_fd >= 0 ? open_regular(root_fd, path + 1) : open_regular(AT_FDCWD, path);
+    int fd =
+        tmp_fd >= 0 ? open_regular(tmp_fd, path + strlen("/tmp/")) : open_regular(AT_FDCWD, path);
     read_names(generated, fd, decode);
 }
 

@@ -9,12 +9,12 @@
 struct hone_jit;
 
 struct hone_generated {
-    int root_fd;     // of the process; -1: it was gone, ours is taken
+    int tmp_fd;      // /tmp of the process; -1: it was gone, ours is taken
     int dump_fd;     // the jitdump that it has open; -1: none so far
     uint32_t pid;    // as the process itself counts
     unsigned user;   // that it runs as; files of others are not believed
     unsigned looked; // for a jitdump, that many times
-    bool foreign;    // its root is not ours and it was gone: nothing can be found
+    bool foreign;    // its /tmp is not ours and it was gone: nothing can be found
     bool read;
     struct hone_jit *names; // NULL: there are none
 };

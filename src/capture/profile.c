@@ -344,10 +344,9 @@ static int add_timed_stack(struct builder *builder, const struct hone_collected_
     for (uint32_t frame = 0; frame < count; frame++) {
         uint32_t place = collected->frames[stack->first + frame];
         locations[frame] = builder->locations[place];
-        int r = collected->places[place].process
-                    ? add_generated(builder, &collected->places[place], sample->time_ns,
-                                    &locations[frame])
-                    : 0;
+        int r = collected->places[place].process ? add_generated(builder, &collected->places[place],
+                                                                 sample->time_ns, &locations[frame])
+                                                 : 0;
         if (r)
             return r;
     }
@@ -444,16 +443,17 @@ static void on_fetch(void *context, const char *module, uint64_t bytes, uint64_t
         options->progress(options->context, &progress);
 }
 
-static int new_symbolizer(const struct hone_capture_options *options,
-                          struct hone_symbolizer **ret, struct hone_error *err)
+static int new_symbolizer(const struct hone_capture_options *options, struct hone_symbolizer **ret,
+                          struct hone_error *err)
 {
-    return hone_symbolizer_new(&(struct hone_symbolizer_options){
-                                   .size = sizeof(struct hone_symbolizer_options),
-                                   .fetch = options->debuginfod,
-                                   .progress = on_fetch,
-                                   .context = (void *)options,
-                               },
-                               ret, err);
+    return hone_symbolizer_new(
+        &(struct hone_symbolizer_options){
+            .size = sizeof(struct hone_symbolizer_options),
+            .fetch = options->debuginfod,
+            .progress = on_fetch,
+            .context = (void *)options,
+        },
+        ret, err);
 }
 
 int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err)

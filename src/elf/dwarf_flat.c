@@ -31,7 +31,8 @@ static struct finger finger(const struct hone_ranges *ranges, uint64_t address)
     return (struct finger){ranges, low};
 }
 
-// The range that covers address, or NULL. What is found holds until *end at least, which is lowered.
+// The range that covers address, or NULL. What is found holds until *end at least, which is
+// lowered.
 static const struct hone_range *advance(struct finger *finger, uint64_t address, uint64_t *end)
 {
     const struct hone_ranges *ranges = finger->ranges;
@@ -80,7 +81,8 @@ static const struct hone_dwarf_row *row_at(struct flattening *flattening, uint64
         return NULL;
     const struct hone_dwarf_sequence *sequence = &lines->firsts[range->value];
     const struct hone_dwarf_row *rows = &lines->rows[sequence->first];
-    if (flattening->sequence != range->value || rows[flattening->row].offset > address - sequence->low) {
+    if (flattening->sequence != range->value ||
+        rows[flattening->row].offset > address - sequence->low) {
         flattening->sequence = range->value;
         flattening->row = (uint32_t)(hone_dwarf_line_find(lines, address) - rows);
     }
@@ -198,8 +200,7 @@ static bool has_unknown_code(struct flattening *flattening)
 {
     const struct hone_dwarf_lines *lines = &flattening->unit->lines;
     for (size_t i = 0; i < lines->sequences.count; i++) {
-        const struct hone_dwarf_sequence *sequence =
-            &lines->firsts[lines->sequences.at[i].value];
+        const struct hone_dwarf_sequence *sequence = &lines->firsts[lines->sequences.at[i].value];
         struct finger functions = finger(&flattening->entries->functions, sequence->low);
         for (size_t row = 0; row < sequence->count; row++) {
             uint64_t address = sequence->low + lines->rows[sequence->first + row].offset;
@@ -249,8 +250,8 @@ static int add_nodes(struct flattening *flattening)
         return -ENOMEM;
     flat->node_count = (uint32_t)count;
     for (size_t i = 0; i < entries->body_count; i++)
-        flat->nodes[i] = (struct hone_dwarf_node){
-            .entry = entries->bodies[i].entry, .parent = HONE_DWARF_NO_NODE};
+        flat->nodes[i] = (struct hone_dwarf_node){.entry = entries->bodies[i].entry,
+                                                  .parent = HONE_DWARF_NO_NODE};
     for (size_t i = 0; i < entries->call_count; i++) {
         const struct hone_dwarf_call *call = &entries->calls[i];
         bool inner = call->parent != HONE_DWARF_NONE_SUCH;
@@ -283,8 +284,8 @@ static int name_nodes(struct flattening *flattening)
 {
     const struct hone_dwarf_flat *flat = flattening->flat;
     for (uint32_t i = 0; i < flat->piece_count; i++) {
-        for (uint32_t at = flat->pieces[i].node; at != HONE_DWARF_NO_NODE && !flat->nodes[at].function;
-             at = flat->nodes[at].parent) {
+        for (uint32_t at = flat->pieces[i].node;
+             at != HONE_DWARF_NO_NODE && !flat->nodes[at].function; at = flat->nodes[at].parent) {
             int r = name_node(flattening, at);
             if (r)
                 return r;
@@ -322,7 +323,8 @@ int hone_dwarf_flatten(struct hone_dwarf *dwarf, uint32_t unit, struct hone_dwar
     if (unit >= dwarf->main.unit_count)
         return HONE_DWARF_UNKNOWN;
     struct hone_dwarf_flat flat = {0};
-    struct flattening flattening = {.dwarf = dwarf, .unit = &dwarf->main.units[unit], .flat = &flat};
+    struct flattening flattening = {
+        .dwarf = dwarf, .unit = &dwarf->main.units[unit], .flat = &flat};
     int r = hone_dwarf_units_complete(dwarf);
     if (!r)
         r = sort_by_unit(dwarf);

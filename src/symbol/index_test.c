@@ -239,7 +239,8 @@ TEST(many_processes_share_a_store)
         CHECK_EQ(status, 0);
     }
     only_file(folder, path); // and no leftovers
-    HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = symbolizer_with(folder);
+    HONE_CLEANUP(hone_symbolizer_freep)
+    struct hone_symbolizer *symbolizer = symbolizer_with(folder);
     CHECK(hone_symbol_facts(subject(symbolizer))->from_index);
     remove_folder(folder);
 }

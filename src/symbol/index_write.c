@@ -85,8 +85,8 @@ static int take_nodes(const struct hone_symbol_module *module, const struct hone
             continue;
         struct hone_symbol_index_node *kept = &part->nodes[part->node_count];
         *kept = (struct hone_symbol_index_node){
-            .parent = node->parent == HONE_DWARF_NO_NODE ? HONE_SYMBOL_INDEX_NONE
-                                                         : numbers[node->parent],
+            .parent =
+                node->parent == HONE_DWARF_NO_NODE ? HONE_SYMBOL_INDEX_NONE : numbers[node->parent],
             .file = node->file < flat->path_count ? node->file : HONE_SYMBOL_INDEX_NONE,
             .line = node->line,
             .column = node->column,
@@ -349,8 +349,7 @@ static void join_symbols(struct joining *joining, const struct hone_symbol_modul
             .start = function->start,
             .end = function->end,
             .label = add_text(joining, function->name),
-            .name = name_of(joining,
-                            (struct hone_symbol_naming){function->name, function->name}),
+            .name = name_of(joining, (struct hone_symbol_naming){function->name, function->name}),
         };
     }
 }

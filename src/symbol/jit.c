@@ -1,4 +1,5 @@
-// Which code was at an address at some time, in the logarithm of their number, whatever a file says:
+// Which code was at an address at some time, in the logarithm of their number, whatever a file
+// says:
 //
 //     bounds     0────1────2────3────4      all starts and ends, sorted
 //     intervals  │ 0  │ 1  │ 2  │ 3  │      the leaves of a binary tree
@@ -6,8 +7,8 @@
 //                         0-3               its range, in the order of loading
 //
 // A lookup goes from the leaf up to the root and takes, of each node, the last code that was loaded
-// by then. Lists of what covers each interval would be simpler, but a file that uses the same memory
-// a million times would make a million million entries.
+// by then. Lists of what covers each interval would be simpler, but a file that uses the same
+// memory a million times would make a million million entries.
 #include "symbol/jit_internal.h"
 
 #include <errno.h>

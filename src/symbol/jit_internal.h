@@ -15,9 +15,9 @@ struct hone_jit_line {
 struct hone_jit_code {
     uint64_t start;
     uint64_t end;
-    uint64_t time_ns; // when it was loaded; 0: unknown, before all others
-    uint32_t order;   // in which it was read
-    const char *name; // NULL: code was taken away here
+    uint64_t time_ns;                  // when it was loaded; 0: unknown, before all others
+    uint32_t order;                    // in which it was read
+    const char *name;                  // NULL: code was taken away here
     const struct hone_jit_line *lines; // sorted; arena
     uint32_t line_count;
 };

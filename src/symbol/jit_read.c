@@ -43,8 +43,12 @@ enum { NAME_MAX_BYTES = 4096 };
 static size_t character(const char *text, size_t len)
 {
     unsigned char first = (unsigned char)text[0];
-    size_t bytes = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3
-                   : first < 0xf5 ? 4 : 0;
+    size_t bytes = first < 0x80   ? 1
+                   : first < 0xc2 ? 0
+                   : first < 0xe0 ? 2
+                   : first < 0xf0 ? 3
+                   : first < 0xf5 ? 4
+                                  : 0;
     if (bytes > len)
         return 0;
     for (size_t i = 1; i < bytes; i++)

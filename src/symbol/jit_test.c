@@ -59,8 +59,9 @@ TEST(later_lines_of_a_map_replace_what_they_cover)
 TEST(lines_that_are_no_entries_are_passed_over)
 {
     HONE_CLEANUP(hone_jit_freep)
-    struct hone_jit *jit = map_of("\nnot hex\n1000\n1000 10\n1000 10 \nffffffffffffffff 2 wraps\n"
-                                  "12345678123456781 1 long\n3000 0 empty\n2000 8 a\tb\n4000 8 half");
+    struct hone_jit *jit =
+        map_of("\nnot hex\n1000\n1000 10\n1000 10 \nffffffffffffffff 2 wraps\n"
+               "12345678123456781 1 long\n3000 0 empty\n2000 8 a\tb\n4000 8 half");
     CHECK_EQ(hone_jit_count(jit), 1);
     CHECK_STR(name_at(jit, 0x2000, UINT64_MAX), "a b");
 }
@@ -283,8 +284,7 @@ TEST(damaged_files_never_crash_the_readers)
         CHECK(copy);
         memcpy(copy, dump ? out.at : map, len);
         for (unsigned n = 1 + next_random() % 8; n && len; n--)
-            copy[next_random() % len] =
-                next_random() % 2 ? (unsigned char)next_random() : 0xff;
+            copy[next_random() % len] = next_random() % 2 ? (unsigned char)next_random() : 0xff;
         (void)hone_read_all_jit(copy, len, dump);
         free(copy);
     }

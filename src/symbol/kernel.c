@@ -216,8 +216,7 @@ static uint64_t end_of(const struct reading *reading, size_t i, size_t next)
 static int make_functions(struct hone_arena *arena, struct reading *reading,
                           struct hone_elf_functions *ret)
 {
-    struct hone_elf_function *at =
-        hone_arena_zalloc(arena, reading->count + 1, sizeof *at);
+    struct hone_elf_function *at = hone_arena_zalloc(arena, reading->count + 1, sizeof *at);
     if (!at)
         return -ENOMEM;
     size_t kept = 0;

@@ -33,14 +33,13 @@ static bool is_public_alias(const char *symbol, const char *private_name)
            strcmp(private_name + private_len - len, symbol) == 0;
 }
 
-
 // The names of a function. begins is the symbol at its entry when it is the outermost one, else
 // NULL.
 //
 // C functions of libraries often have a private name in the source and a public alias. The alias
 // is taken, as it is without debug information, so that installing that changes no name.
 static struct hone_symbol_naming naming_of(const struct hone_dwarf_function *function,
-                               const struct hone_elf_function *begins)
+                                           const struct hone_elf_function *begins)
 {
     const char *name = function ? function->linkage_name : NULL;
     if (function && !name)
@@ -102,9 +101,9 @@ static const struct hone_symbol_function *function_of(struct hone_symbol_module 
         hone_symbol_known_slot(&module->known, frame->function, frame->file, begins);
     if (!known || known->made)
         return known ? known->made : NULL;
-    const struct hone_symbol_function *made =
-        make_function(module, &module->symbolizer->arena, hone_symbol_naming(frame->function, begins), name, frame->file,
-                      frame->function ? frame->function->line : 0);
+    const struct hone_symbol_function *made = make_function(
+        module, &module->symbolizer->arena, hone_symbol_naming(frame->function, begins), name,
+        frame->file, frame->function ? frame->function->line : 0);
     if (made) {
         *known = (struct hone_symbol_known){frame->function, frame->file, begins, made};
         module->known.count++;
@@ -144,9 +143,9 @@ static int from_symbol(struct hone_symbol_module *module, const struct hone_elf_
     struct hone_symbol_frame *kept = new_frames(module, 1);
     if (!kept)
         return -ENOMEM;
-    kept->function =
-        make_function(module, &module->symbolizer->arena, (struct hone_symbol_naming){symbol->name, symbol->name}, NULL,
-                      place ? place->file : NULL, 0);
+    kept->function = make_function(module, &module->symbolizer->arena,
+                                   (struct hone_symbol_naming){symbol->name, symbol->name}, NULL,
+                                   place ? place->file : NULL, 0);
     kept->line = place ? place->line : 0;
     kept->column = place ? place->column : 0;
     *ret = (struct hone_symbol_frames){kept, 1};
@@ -168,9 +167,9 @@ static int indexed_function(struct hone_symbol_module *module,
         int r = hone_symbol_index_names(module->index, frame, &names);
         if (r)
             return r;
-        const struct hone_symbol_function *made = make_function(
-            module, NULL, (struct hone_symbol_naming){names.system_name, names.label}, names.name,
-            names.file, names.start_line);
+        const struct hone_symbol_function *made =
+            make_function(module, NULL, (struct hone_symbol_naming){names.system_name, names.label},
+                          names.name, names.file, names.start_line);
         if (!made)
             return -ENOMEM;
         *known = (struct hone_symbol_known){key, file, NULL, made};
@@ -255,8 +254,8 @@ int hone_symbol_answer(struct hone_symbol_module *module, const struct hone_symb
     if (cached->used)
         return 0;
     struct hone_symbol_frames frames = {0};
-    int r = from_files(module, answer->vaddr, answer->outcome, &answer->frames, answer->names,
-                       &frames);
+    int r =
+        from_files(module, answer->vaddr, answer->outcome, &answer->frames, answer->names, &frames);
     return keep(module, cached, answer->vaddr, r, &frames);
 }
 

@@ -9,9 +9,9 @@
 #include <string.h>
 
 enum {
-    FEW = 16,                 // addresses: below, starting threads takes longer
-    SMALL = 256 << 10,        // bytes of .debug_info: the same
-    SCRATCH_MAX = 1 << 20,    // demangling leaves more behind than the name it was asked for
+    FEW = 16,              // addresses: below, starting threads takes longer
+    SMALL = 256 << 10,     // bytes of .debug_info: the same
+    SCRATCH_MAX = 1 << 20, // demangling leaves more behind than the name it was asked for
 };
 
 struct worker {
@@ -53,8 +53,7 @@ static const char *demangled(struct worker *worker, const struct hone_dwarf_func
         return known ? known->made : NULL;
     if (worker->scratch.total_bytes > SCRATCH_MAX)
         hone_arena_done(&worker->scratch);
-    const char *name =
-        hone_demangle(&worker->scratch, hone_symbol_naming(function, begins).label);
+    const char *name = hone_demangle(&worker->scratch, hone_symbol_naming(function, begins).label);
     name = name ? hone_arena_copy(&worker->arena, name, strlen(name) + 1) : NULL;
     if (name) {
         *known = (struct hone_symbol_known){function, NULL, begins, name};
@@ -70,14 +69,12 @@ static int find(struct preparing *preparing, struct worker *worker, struct hone_
     answer->outcome = hone_dwarf_lookup(dwarf, answer->vaddr, &frames);
     if (answer->outcome)
         return answer->outcome < 0 ? answer->outcome : 0;
-    struct hone_dwarf_frame *kept =
-        hone_arena_alloc(&worker->arena, frames.count * sizeof *kept);
+    struct hone_dwarf_frame *kept = hone_arena_alloc(&worker->arena, frames.count * sizeof *kept);
     const char **names = hone_arena_zalloc(&worker->arena, frames.count, sizeof *names);
     if (!kept || !names)
         return -ENOMEM;
     memcpy(kept, frames.at, frames.count * sizeof *kept);
-    const struct hone_elf_function *begins =
-        hone_symbol_beginning(preparing->module, frames.entry);
+    const struct hone_elf_function *begins = hone_symbol_beginning(preparing->module, frames.entry);
     for (size_t i = 0; i < frames.count && kept->function; i++) {
         names[i] = demangled(worker, kept[i].function, i + 1 == frames.count ? begins : NULL);
         if (!names[i])
@@ -193,7 +190,8 @@ int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddr
     r = choose(&preparing, vaddrs, count);
     if (r)
         return r;
-    hone_symbol_crew_run(threads < preparing.group_count ? threads : (unsigned)preparing.group_count,
+    hone_symbol_crew_run(threads < preparing.group_count ? threads
+                                                         : (unsigned)preparing.group_count,
                          work, &preparing);
     for (unsigned i = 0; i < threads; i++)
         r = r ? r : preparing.workers[i].status;

@@ -106,7 +106,8 @@ int hone_symbol_store_map(const struct hone_symbol_store *store, const unsigned 
     char path[4096];
     if (!path_of(store, build_id, build_id_len, path, sizeof path))
         return -ENOENT;
-    HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    HONE_CLEANUP(hone_fd_closep)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     struct stat st;
     if (fd < 0 || fstat(fd, &st))
         return -errno;
@@ -170,7 +171,8 @@ static struct kept *list_files(DIR *directory, size_t *ret_count, uint64_t *ret_
             continue;
         if (is_leftover(entry->d_name, &st))
             (void)unlinkat(dirfd(directory), entry->d_name, 0);
-        if (len < end || len >= sizeof files->name || strcmp(entry->d_name + len - end, SUFFIX) != 0)
+        if (len < end || len >= sizeof files->name ||
+            strcmp(entry->d_name + len - end, SUFFIX) != 0)
             continue;
         if (count == room) {
             room = room ? room * 2 : 64;

@@ -74,8 +74,8 @@ int hone_symbolizer_module(struct hone_symbolizer *symbolizer, const char *path,
                            const unsigned char *build_id, size_t build_id_len,
                            struct hone_symbol_module **ret);
 
-// The running kernel and its modules: addresses are looked up as they are, without a bias. Its facts
-// tell when the kernel keeps them to itself. The same module each time.
+// The running kernel and its modules: addresses are looked up as they are, without a bias. Its
+// facts tell when the kernel keeps them to itself. The same module each time.
 int hone_symbolizer_kernel(struct hone_symbolizer *symbolizer, struct hone_symbol_module **ret);
 
 // The module's build id as recorded, the kernel's from its notes; NULL and 0 when there is none.

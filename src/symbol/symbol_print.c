@@ -65,8 +65,8 @@ static int print_all(struct hone_symbol_module *module, bool demangled, bool pre
 int main(int argc, char **argv)
 {
     const char *roots[16];
-    struct hone_symbolizer_options options = {.size = sizeof options, .debug_roots = roots,
-                                              .cache_directory = ""};
+    struct hone_symbolizer_options options = {
+        .size = sizeof options, .debug_roots = roots, .cache_directory = ""};
     bool demangled = false, keeping = false, prepared = true;
     for (int c; (c = getopt(argc, argv, "r:Cs1c:k")) != -1;) {
         if (c == 'r' && options.debug_root_count < 16)
