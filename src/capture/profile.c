@@ -426,8 +426,7 @@ static void comment_on_names(struct builder *builder)
     if (unnamed_ns > all_ns / 100) {
         (void)snprintf(text, sizeof text,
                        "names: %.3f s in generated code without names, such as of process %u %s: "
-                       "let its compiler write a perf map or jitdump (node --perf-basic-prof, java "
-                       "-XX:+DumpPerfMapAtExit)",
+                       "let its compiler write a perf map or jitdump (node --perf-basic-prof)",
                        (double)unnamed_ns / 1e9, collected->processes[process].pid,
                        collected->processes[process].name);
         hone_profile_add_comment(builder->profile, text);
