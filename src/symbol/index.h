@@ -149,9 +149,8 @@ const char *hone_symbol_index_debug_path(struct hone_symbol_index *index);
 
 struct hone_symbol_module;
 
-// Makes the index of a module whose DWARF is open, with several threads; a debug file larger than
-// limit bytes is left alone. The same module gives the same bytes, up to demangled names, which are
-// there when they were asked for before.
+// Makes the index of a module whose DWARF is open, with several threads. The same module gives the
+// same bytes, up to demangled names, which are there when they were asked for before.
 //
 // Returns  0 and bytes for the caller to free; HONE_SYMBOL_UNKNOWN when the module's DWARF is not
 //          whole (damaged, parts missing) or does not fit; -ENOMEM.
