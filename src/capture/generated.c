@@ -96,7 +96,7 @@ static int open_mapped_dump(uint32_t pid, int root_fd)
         line[strcspn(line, "\n")] = '\0';
         char *file = strchr(line, '/');
         size_t len = file ? strlen(file) : 0;
-        if (len < strlen(wanted) || strcmp(file + len - strlen(wanted), wanted) != 0)
+        if (!file || len < strlen(wanted) || strcmp(file + len - strlen(wanted), wanted) != 0)
             continue;
         return root_fd >= 0 ? open_regular(root_fd, file + 1) : open_regular(AT_FDCWD, file);
     }

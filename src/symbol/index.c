@@ -98,11 +98,12 @@ static bool verify(struct hone_symbol_index *index, size_t block)
 {
     if (index->verified[block / 64] >> block % 64 & 1)
         return true;
-    size_t offset = block * HONE_SYMBOL_INDEX_BLOCK, left = index->summed - offset;
-    size_t len = left < HONE_SYMBOL_INDEX_BLOCK ? left : HONE_SYMBOL_INDEX_BLOCK;
+    size_t offset = block * HONE_SYMBOL_INDEX_BLOCK, end = offset + HONE_SYMBOL_INDEX_BLOCK;
+    if (end > index->summed)
+        end = index->summed;
     uint64_t sum;
     memcpy(&sum, index->bytes + index->summed + block * sizeof sum, sizeof sum);
-    if (hone_table_hash(index->bytes + offset, len, block) != sum)
+    if (hone_table_hash(index->bytes + offset, end - offset, block) != sum)
         return false;
     index->verified[block / 64] |= (uint64_t)1 << block % 64;
     return true;

@@ -215,7 +215,7 @@ static uint32_t add_text(struct joining *joining, const char *text)
 // Names that were demangled for somebody need not be demangled again.
 static int gather_names(struct joining *joining, const struct hone_symbol_module *module)
 {
-    joining->named = calloc(module->known.count + 1, sizeof *joining->named);
+    joining->named = calloc(module->known.count + 1, sizeof(const struct hone_symbol_function *));
     if (!joining->named)
         return -ENOMEM;
     for (size_t i = 0; i < module->known.capacity; i++) {
@@ -235,6 +235,8 @@ static int gather_names(struct joining *joining, const struct hone_symbol_module
 static uint32_t name_of(struct joining *joining, struct hone_symbol_naming naming)
 {
     // What is not mangled is its own name, unless it is a copy ("f.part.0").
+    if (!naming.label)
+        return 0;
     if (naming.label[0] != '_')
         return strchr(naming.label, '.') || strchr(naming.label, '@')
                    ? 0
