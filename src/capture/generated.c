@@ -20,6 +20,7 @@ enum {
     LOOKS = 8,                // for a jitdump: compilers open it when they start
     FILE_MAX = 1 << 30,       // bytes of one file
     PROCESSES_SCANNED = 8192, // for one in another namespace
+    HIGHEST_FD = 511,         // that we hold: of the usual 1024, half are for following processes
 };
 
 void hone_generated_init(struct hone_generated *generated)
@@ -103,6 +104,12 @@ static int open_mapped_dump(uint32_t pid, int root_fd)
     return -1;
 }
 
+static void drop_if_many(int *fd)
+{
+    if (*fd > HIGHEST_FD)
+        (void)close(hone_fd_take(fd));
+}
+
 void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
                         uint64_t pid_namespace)
 {
@@ -131,6 +138,8 @@ void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t
     generated->foreign = foreign && generated->tmp_fd < 0;
     if (pid)
         generated->dump_fd = open_mapped_dump(pid, root_fd);
+    drop_if_many(&generated->tmp_fd);
+    drop_if_many(&generated->dump_fd);
 }
 
 bool hone_generated_timed(const struct hone_generated *generated)
