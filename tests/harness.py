@@ -18,6 +18,8 @@ from starts import completeness
 BUILD = os.path.abspath(os.environ.get('HONE_BUILD', 'build'))
 HONE = os.path.join(BUILD, 'hone')
 NS = 1_000_000_000
+# Indexes of names are shared by all tests of a build, and never the user's own.
+os.environ['HONE_CACHE'] = os.path.join(BUILD, 'cache')
 
 
 def workload(name):

@@ -502,7 +502,9 @@ static int run_attached(struct recorder *recorder, struct hone_error *err)
     fill_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
-    int r = prepare(recorder, true, &signals, err);
+    int r = hone_recording_check(&recorder->options, err);
+    if (!r)
+        r = prepare(recorder, true, &signals, err);
     if (!r)
         r = add_targets(recorder, err);
     if (r)
@@ -560,7 +562,9 @@ static int run(struct recorder *recorder, bool outside, struct hone_capture_resu
     fill_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
-    int r = prepare(recorder, outside, &signals, err);
+    int r = hone_recording_check(&recorder->options, err);
+    if (!r)
+        r = prepare(recorder, outside, &signals, err);
     // A limit of file sizes shall be an error of ours, not our end.
     recorder->launch.file_size_signal = signal(SIGXFSZ, SIG_IGN);
     if (!r)

@@ -26,8 +26,10 @@ struct hone_profile;
 struct hone_capture_progress {
     uint64_t elapsed_ns;
     uint64_t samples;
-    uint32_t processes; // that are being recorded
-    bool working;       // the program has ended, names are being looked up
+    uint32_t processes;        // that are being recorded
+    bool working;              // the program has ended, names are being looked up
+    const char *fetching;      // the file whose debug information is being fetched, or NULL
+    uint64_t bytes, all_bytes; // of it; all_bytes 0: not known yet
 };
 
 // Zero means default.
@@ -43,6 +45,7 @@ struct hone_capture_options {
     const pid_t *pids;       // of pid_count processes that run, to record instead of a program
     size_t pid_count;
     bool all;            // or every process of the machine
+    bool debuginfod;     // fetch debug files from the servers in $DEBUGINFOD_URLS (no)
     const char *version; // of hone, for session.json
     void (*progress)(void *context, const struct hone_capture_progress *progress); // (none)
     // Something that the user should know before the program runs, one line.

@@ -106,6 +106,9 @@ void hone_collect_done(struct hone_collected *collected)
         hone_table_done(&state->samples);
         free(state);
     }
+    for (uint32_t i = 0; i < collected->process_count; i++)
+        if (collected->processes[i].generated)
+            hone_generated_done(collected->processes[i].generated);
     free(collected->modules);
     free(collected->places);
     free(collected->frames);
@@ -270,12 +273,14 @@ static uint32_t add_place(struct hone_collected *collected, struct hone_collecte
 {
     struct hone_collect_state *state = collected->state;
     uint64_t hash =
-        hone_hash_fold(place.address ^ 0x9e3779b97f4a7c15u, 0xa0761d6478bd642fu + place.module);
+        hone_hash_fold(place.address ^ 0x9e3779b97f4a7c15u,
+                       0xa0761d6478bd642fu + place.module + ((uint64_t)place.process << 32));
     struct hone_table_probe probe = hone_table_probe(&state->places, hash);
     uint32_t at;
     while ((at = hone_table_next(&state->places, &probe)) != HONE_TABLE_END)
         if (collected->places[at].address == place.address &&
-            collected->places[at].module == place.module)
+            collected->places[at].module == place.module &&
+            collected->places[at].process == place.process)
             return at;
     if (!reserve(state, &collected->places, &state->place_room,
                  (uint64_t)collected->place_count + 1, sizeof *collected->places) ||
@@ -290,9 +295,10 @@ static uint32_t add_place(struct hone_collected *collected, struct hone_collecte
 static uint32_t intern_place(struct hone_collected *collected, struct live *live, uint64_t address)
 {
     const struct live_module *module = find_module(live, address);
-    struct hone_collected_place place = {.address = address};
+    struct hone_collected_place place = {.process = live->process + 1, .address = address};
     if (module)
-        place = (struct hone_collected_place){module->module, address - module->bias};
+        place = (struct hone_collected_place){.module = module->module,
+                                              .address = address - module->bias};
     return add_place(collected, place);
 }
 
@@ -319,9 +325,31 @@ static uint32_t intern_stack(struct hone_collected *collected, const uint32_t *f
     }
     memcpy(collected->frames + collected->frame_count, frames, count * sizeof *frames);
     collected->stacks[collected->stack_count] =
-        (struct hone_collected_stack){collected->frame_count, count, end};
+        (struct hone_collected_stack){collected->frame_count, count, end, false};
     collected->frame_count += count;
     return collected->stack_count++;
+}
+
+// Files that name generated code are looked for while their process lives.
+static bool see_generated(struct hone_collected *collected, const struct live *live,
+                          const struct hone_collected_stack *stack)
+{
+    bool generated = false;
+    for (uint32_t i = 0; i < stack->count && !generated; i++)
+        generated = collected->places[collected->frames[stack->first + i]].process != 0;
+    if (!generated)
+        return false;
+    struct hone_collected_process *process = &collected->processes[live->process];
+    if (!process->generated) {
+        process->generated = hone_arena_new(&collected->arena, struct hone_generated);
+        if (!process->generated)
+            return true;
+        hone_generated_init(process->generated);
+    }
+    hone_generated_see(process->generated,
+                       hone_collect_same_pids(collected, process) ? process->pid : 0, process->pid,
+                       process->facts.pid_namespace);
+    return true;
 }
 
 static void on_stack(void *context, uint32_t number, const struct hone_record_stack *record)
@@ -336,20 +364,23 @@ static void on_stack(void *context, uint32_t number, const struct hone_record_st
     for (uint32_t i = 0; i < record->count; i++)
         state->scratch[i] = intern_place(collected, live, record->addresses[i]);
     enum hone_stack_end end = record->end < HONE_STACK_ENDS ? record->end : HONE_STACK_BAD_RULE;
-    live->stacks[id] = intern_stack(collected, state->scratch, record->count, end) + 1;
+    uint32_t at = intern_stack(collected, state->scratch, record->count, end);
+    live->stacks[id] = at + 1;
+    if (!state->status)
+        collected->stacks[at].generated = see_generated(collected, live, &collected->stacks[at]);
 }
 
 static void add_sample(struct hone_collected *collected, uint32_t thread, uint32_t stack,
-                       uint64_t samples, uint64_t cpu_ns)
+                       uint64_t samples, uint64_t cpu_ns, uint64_t time_ns)
 {
     struct hone_collect_state *state = collected->state;
-    uint64_t hash =
-        hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u, 0xe7037ed1a0b428dbu);
+    uint64_t hash = hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u,
+                                   0xe7037ed1a0b428dbu ^ time_ns);
     struct hone_table_probe probe = hone_table_probe(&state->samples, hash);
     uint32_t at;
     while ((at = hone_table_next(&state->samples, &probe)) != HONE_TABLE_END) {
         struct hone_collected_sample *sample = &collected->samples[at];
-        if (sample->thread == thread && sample->stack == stack) {
+        if (sample->thread == thread && sample->stack == stack && sample->time_ns == time_ns) {
             sample->samples += samples;
             sample->cpu_ns += cpu_ns;
             return;
@@ -362,7 +393,20 @@ static void add_sample(struct hone_collected *collected, uint32_t thread, uint32
         return;
     }
     collected->samples[collected->sample_count++] =
-        (struct hone_collected_sample){thread, stack, samples, cpu_ns};
+        (struct hone_collected_sample){thread, stack, samples, cpu_ns, time_ns};
+}
+
+// Where generated code is named by time, each sample keeps its own. A recording of days does not:
+// then what was there last has to do.
+enum { TIMED_SAMPLES = 4 << 20 };
+
+static uint64_t time_that_counts(const struct hone_collected *collected, const struct live *live,
+                                 uint32_t stack, uint64_t time_ns)
+{
+    const struct hone_generated *generated = collected->processes[live->process].generated;
+    bool timed = collected->stacks[stack].generated && generated &&
+                 hone_generated_timed(generated) && collected->sample_count < TIMED_SAMPLES;
+    return timed ? time_ns : 0;
 }
 
 static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu *record)
@@ -379,7 +423,8 @@ static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu 
     }
     uint32_t stack = live->stacks[record->stack] - 1;
     uint32_t thread = live->threads[thread_index] - 1;
-    add_sample(collected, thread, stack, 1, record->cpu_ns);
+    add_sample(collected, thread, stack, 1, record->cpu_ns,
+               time_that_counts(collected, live, stack, record->time_ns));
 }
 
 // --- threads -------------------------------------------------------------------------------------
@@ -467,7 +512,7 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
         frames[count++] = collected->threads[thread].routine - 1;
     uint32_t stack = intern_stack(collected, frames, count, HONE_STACK_COMPLETE);
     if (!state->status)
-        add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns);
+        add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns, 0);
     collected->never_sampled_ns += collected->threads[thread].end_ns;
 }
 
@@ -500,7 +545,7 @@ static void add_starts(struct hone_collected *collected)
         uint32_t place =
             add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
         uint32_t stack = intern_stack(collected, &place, 1, HONE_STACK_COMPLETE);
-        add_sample(collected, i, stack, 0, cpu_ns);
+        add_sample(collected, i, stack, 0, cpu_ns, 0);
         collected->before_ns += cpu_ns;
         last = process;
     }

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/table.h"
+#include "capture/generated.h"
 #include "session/reader.h"
 
 #include <stdbool.h>
@@ -23,6 +24,9 @@ struct hone_collected_module {
     uint64_t bias;
 };
 
+// The module of the kernel's own addresses, as perf and pprof call it.
+#define HONE_KERNEL_PATH "[kernel.kallsyms]"
+
 enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 
 // The address, in no module, of what threads did that ended before their first sample.
@@ -34,6 +38,7 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 // A place in a module: an address as the module's file counts. Without module: as in the process.
 struct hone_collected_place {
     uint32_t module;
+    uint32_t process; // whose code it is, plus one: in no module; else 0
     uint64_t address;
 };
 
@@ -41,6 +46,7 @@ struct hone_collected_stack {
     uint32_t first; // in frames[]
     uint32_t count;
     enum hone_stack_end end;
+    bool generated; // some of its frames are code of no file
 };
 
 struct hone_collected_thread {
@@ -55,8 +61,9 @@ struct hone_collected_process {
     uint32_t number; // of the reader
     uint32_t pid;
     char name[32];
-    char became[HONE_PROCESS_PATH];  // program that it exec'ed and that did not report; or empty
-    struct hone_process_facts facts; // at its end, or the latest
+    char became[HONE_PROCESS_PATH];   // program that it exec'ed and that did not report; or empty
+    struct hone_process_facts facts;  // at its end, or the latest
+    struct hone_generated *generated; // arena; NULL: it ran no code but that of files
     bool ended;
 };
 
@@ -65,6 +72,7 @@ struct hone_collected_sample {
     uint32_t stack;
     uint64_t samples;
     uint64_t cpu_ns;
+    uint64_t time_ns; // of stacks whose names depend on it; else 0: whenever
 };
 
 struct hone_collected {

@@ -62,6 +62,10 @@ int hone_recording_directory_check(const struct hone_capture_options *options,
 int hone_recording_directory(const struct hone_capture_options *options, const char *program,
                              char *ret, size_t size, struct hone_error *err);
 
+// Whether names can be looked up as the options ask: before anything is recorded. Returns 0, or a
+// negative errno with err filled.
+int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err);
+
 // Writes session.json into the directory.
 int hone_recording_session(const struct hone_recording *recording, const char *directory,
                            struct hone_error *err);

@@ -14,7 +14,6 @@ enum { KERNEL_MODULE = HONE_MODULES_MAX };
 // The kernel's half of the address space, but for what lies at its very end.
 #define KERNEL_START 0xffff800000000000u
 #define KERNEL_END 0xffffffffff600000u
-#define KERNEL_PATH "[kernel.kallsyms]"
 
 _Static_assert((int)HONE_WALK_UNKNOWN_REGISTER == (int)HONE_STACK_UNKNOWN_REGISTER &&
                    (int)HONE_WALK_END_COUNT == (int)HONE_STACK_ENDS,
@@ -81,7 +80,7 @@ static void tell_kernel(struct hone_outside *outside, struct hone_outside_proces
         .end = KERNEL_END,
         .text_start = KERNEL_START,
         .text_end = KERNEL_END,
-        .path = KERNEL_PATH,
+        .path = HONE_KERNEL_PATH,
     };
     tell_module(outside, process, KERNEL_MODULE, &kernel);
 }

@@ -5,6 +5,7 @@
 #include "capture/nameless.h"
 #include "core/core.h"
 #include "profile/profile.h"
+#include "symbol/jit.h"
 #include "symbol/symbol.h"
 
 #include <errno.h>
@@ -27,6 +28,8 @@ struct builder {
     uint32_t unknown_code;               // the function of addresses in no file
     uint32_t never_sampled;              // and of threads without a sample
     uint32_t exec_and_loader;            // and of what comes before the probe
+    const char *unfetched;               // the first module whose debug file could not be fetched
+    const char *unfetched_why;
 };
 
 static void builder_done(struct builder *builder)
@@ -93,12 +96,18 @@ static int add_mapping(struct builder *builder, uint32_t index, uint64_t start)
     char build_id[2 * sizeof module->build_id + 1] = "";
     for (size_t i = 0; i < module->build_id_bytes; i++)
         (void)snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
-    int r = hone_symbolizer_module(builder->symbolizer, module->path,
-                                   module->build_id_bytes ? module->build_id : NULL,
-                                   module->build_id_bytes, &builder->symbols[index]);
+    int r = strcmp(module->path, HONE_KERNEL_PATH) == 0
+                ? hone_symbolizer_kernel(builder->symbolizer, &builder->symbols[index])
+                : hone_symbolizer_module(builder->symbolizer, module->path,
+                                         module->build_id_bytes ? module->build_id : NULL,
+                                         module->build_id_bytes, &builder->symbols[index]);
     if (r)
         return r;
     const struct hone_symbol_facts *facts = hone_symbol_facts(builder->symbols[index]);
+    if (builder->recording->options->debuginfod && facts->detail[0] && !builder->unfetched) {
+        builder->unfetched = module->path;
+        builder->unfetched_why = facts->detail;
+    }
     uint32_t flags = (facts->has_functions ? HONE_PROFILE_HAS_FUNCTIONS : 0) |
                      (facts->has_filenames ? HONE_PROFILE_HAS_FILENAMES : 0) |
                      (facts->has_line_numbers ? HONE_PROFILE_HAS_LINE_NUMBERS : 0) |
@@ -215,6 +224,31 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
     return hone_profile_status(builder->profile);
 }
 
+// Code of no file: as its compiler named it, at the time of the sample or (UINT64_MAX) at the end.
+static int add_generated(struct builder *builder, const struct hone_collected_place *place,
+                         uint64_t time_ns, uint32_t *ret)
+{
+    struct hone_profile_location location = {.address = place->address};
+    struct hone_generated *generated =
+        place->process ? builder->recording->collected->processes[place->process - 1].generated
+                       : NULL;
+    struct hone_jit *names = generated ? hone_generated_names(generated) : NULL;
+    struct hone_jit_name name;
+    int r = names ? hone_jit_lookup(names, place->address, time_ns, &name) : HONE_JIT_UNKNOWN;
+    if (r < 0)
+        return r;
+    if (r)
+        return add_nameless(builder, &location, place, ret);
+    struct hone_profile_line line = {
+        .function = add_function(builder, name.name, name.name, name.file, 0),
+        .number = name.line,
+    };
+    location.lines = &line;
+    location.line_count = 1;
+    *ret = hone_profile_add_location(builder->profile, &location);
+    return hone_profile_status(builder->profile);
+}
+
 static int add_location(struct builder *builder, const struct hone_collected_place *place,
                         uint32_t *ret)
 {
@@ -222,7 +256,7 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
         &builder->recording->collected->modules[place->module];
     struct hone_profile_location location = {.address = place->address};
     if (place->module == HONE_NO_MODULE)
-        return add_nameless(builder, &location, place, ret);
+        return add_generated(builder, place, UINT64_MAX, ret);
     location.mapping = builder->mappings[place->module];
     // From the file's addresses to the process's, and from there to the profile's.
     location.address =
@@ -235,9 +269,37 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
                   : add_nameless(builder, &location, place, ret);
 }
 
+// All addresses of a module at once, which is where the time goes.
+static int prepare_names(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    HONE_CLEANUP(hone_freep)
+    uint64_t *addresses = calloc((size_t)collected->place_count + 1, sizeof *addresses);
+    HONE_CLEANUP(hone_freep)
+    uint32_t *ends = calloc((size_t)collected->module_count + 1, sizeof *ends);
+    if (!addresses || !ends)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->place_count; i++)
+        ends[collected->places[i].module + 1]++;
+    for (uint32_t i = 1; i <= collected->module_count; i++)
+        ends[i] += ends[i - 1];
+    // Until here where a module's addresses begin; each one moves it on to where they end.
+    for (uint32_t i = 0; i < collected->place_count; i++)
+        addresses[ends[collected->places[i].module]++] = collected->places[i].address;
+    int r = 0;
+    for (uint32_t i = 1; i < collected->module_count && !r; i++)
+        if (builder->symbols[i])
+            r = hone_symbol_prepare(builder->symbols[i], addresses + ends[i - 1],
+                                    ends[i] - ends[i - 1]);
+    return r;
+}
+
 static int add_locations(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
+    int prepared = prepare_names(builder);
+    if (prepared)
+        return prepared;
     for (uint32_t i = 0; i < collected->place_count; i++) {
         int r = add_location(builder, &collected->places[i], &builder->locations[i]);
         if (r)
@@ -274,6 +336,28 @@ static void add_labels(struct builder *builder)
     }
 }
 
+// The stack of one sample, where the names of some frames depend on its time.
+static int add_timed_stack(struct builder *builder, const struct hone_collected_sample *sample,
+                           uint32_t *locations, uint32_t *ret)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    const struct hone_collected_stack *stack = &collected->stacks[sample->stack];
+    uint32_t count = stack->count;
+    for (uint32_t frame = 0; frame < count; frame++) {
+        uint32_t place = collected->frames[stack->first + frame];
+        locations[frame] = builder->locations[place];
+        int r = collected->places[place].process ? add_generated(builder, &collected->places[place],
+                                                                 sample->time_ns, &locations[frame])
+                                                 : 0;
+        if (r)
+            return r;
+    }
+    if (stack->end != HONE_STACK_COMPLETE)
+        locations[count++] = builder->truncated;
+    *ret = hone_profile_add_stack(builder->profile, locations, count);
+    return 0;
+}
+
 static int add_samples(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -296,10 +380,87 @@ static int add_samples(struct builder *builder)
     for (uint32_t i = 0; i < collected->sample_count; i++) {
         const struct hone_collected_sample *sample = &collected->samples[i];
         int64_t values[] = {(int64_t)sample->samples, (int64_t)sample->cpu_ns};
-        (void)hone_profile_add_sample_in_set(profile, stacks[sample->stack], values,
+        uint32_t stack = stacks[sample->stack];
+        int r = sample->time_ns ? add_timed_stack(builder, sample, locations, &stack) : 0;
+        if (r)
+            return r;
+        (void)hone_profile_add_sample_in_set(profile, stack, values,
                                              builder->label_sets[sample->thread]);
     }
     return hone_profile_status(profile);
+}
+
+// The process whose generated code used most time without a name, and that time.
+static uint64_t unnamed_code(const struct builder *builder, uint32_t *ret_process)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[i];
+        const struct hone_collected_stack *stack = &collected->stacks[sample->stack];
+        if (!stack->generated || !stack->count)
+            continue;
+        const struct hone_collected_place *leaf =
+            &collected->places[collected->frames[stack->first]];
+        const struct hone_collected_process *process =
+            leaf->process ? &collected->processes[leaf->process - 1] : NULL;
+        if (!process || (process->generated && process->generated->names))
+            continue;
+        sum += sample->cpu_ns;
+        *ret_process = leaf->process - 1;
+    }
+    return sum;
+}
+
+static void comment_on_names(struct builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    char text[1024];
+    if (builder->unfetched) {
+        (void)snprintf(text, sizeof text, "names: %.200s: %s", builder->unfetched,
+                       builder->unfetched_why);
+        hone_profile_add_comment(builder->profile, text);
+    }
+    uint32_t process = 0;
+    uint64_t unnamed_ns = unnamed_code(builder, &process), all_ns = 0;
+    for (uint32_t i = 0; i < collected->sample_count; i++)
+        all_ns += collected->samples[i].cpu_ns;
+    if (unnamed_ns > all_ns / 100) {
+        (void)snprintf(text, sizeof text,
+                       "names: %.3f s in generated code without names, such as of process %u %s: "
+                       "let its compiler write a perf map or jitdump (node --perf-basic-prof)",
+                       (double)unnamed_ns / 1e9, collected->processes[process].pid,
+                       collected->processes[process].name);
+        hone_profile_add_comment(builder->profile, text);
+    }
+}
+
+static void on_fetch(void *context, const char *module, uint64_t bytes, uint64_t total)
+{
+    const struct hone_capture_options *options = context;
+    const struct hone_capture_progress progress = {
+        .working = true, .fetching = module, .bytes = bytes, .all_bytes = total};
+    if (options->progress)
+        options->progress(options->context, &progress);
+}
+
+static int new_symbolizer(const struct hone_capture_options *options, struct hone_symbolizer **ret,
+                          struct hone_error *err)
+{
+    return hone_symbolizer_new(
+        &(struct hone_symbolizer_options){
+            .size = sizeof(struct hone_symbolizer_options),
+            .fetch = options->debuginfod,
+            .progress = on_fetch,
+            .context = (void *)options,
+        },
+        ret, err);
+}
+
+int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = NULL;
+    return options->debuginfod ? new_symbolizer(options, &symbolizer, err) : 0;
 }
 
 int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
@@ -319,7 +480,7 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
     if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
         !builder.locations || !builder.label_sets)
         return hone_error_set(err, -ENOMEM, "cannot make the profile");
-    int r = hone_symbolizer_new(NULL, &builder.symbolizer, err);
+    int r = new_symbolizer(recording->options, &builder.symbolizer, err);
     if (r)
         return r;
     struct hone_profile *profile = builder.profile;
@@ -340,8 +501,11 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
         add_labels(&builder);
         r = add_samples(&builder);
     }
+    if (!r)
+        r = hone_symbolizer_keep(builder.symbolizer);
     if (!r) {
         hone_recording_comment(recording, profile);
+        comment_on_names(&builder);
         r = hone_profile_status(profile);
     }
     if (r)

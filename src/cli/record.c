@@ -28,6 +28,7 @@ struct record_options {
     unsigned engine;
     const char *pids;
     bool all;
+    bool debuginfod;
     bool quiet;
 };
 
@@ -113,6 +114,10 @@ static const struct hone_option options[] = {
      .kind = HONE_OPTION_FLAG,
      .at = offsetof(struct record_options, all),
      .help = "record the whole machine, from outside, until -d is over or Ctrl-C; needs root"},
+    {.name = "debuginfod",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, debuginfod),
+     .help = "fetch missing debug information from the servers in $DEBUGINFOD_URLS"},
     {.name = "quiet",
      .letter = 'q',
      .kind = HONE_OPTION_FLAG,
@@ -153,7 +158,13 @@ static void on_progress(void *context, const struct hone_capture_progress *progr
     if (!terminal_is_free())
         return;
     erase_line();
-    if (progress->working)
+    if (progress->fetching && progress->all_bytes)
+        (void)fprintf(stderr, "hone: fetching debug information of %s: %.1f of %.1f MB\r",
+                      progress->fetching, (double)progress->bytes / 1e6,
+                      (double)progress->all_bytes / 1e6);
+    else if (progress->fetching)
+        (void)fprintf(stderr, "hone: asking for debug information of %s …\r", progress->fetching);
+    else if (progress->working)
         (void)fputs("hone: looking up names …", stderr);
     else
         (void)fprintf(stderr,
@@ -273,6 +284,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .memory_bytes = (uint64_t)record.memory_bytes,
         .stack_max = (uint32_t)record.depth,
         .version = HONE_VERSION,
+        .debuginfod = record.debuginfod,
         .progress = terminal ? on_progress : NULL,
         .notice = on_notice,
         .finished = on_finished,

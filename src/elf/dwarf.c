@@ -22,6 +22,7 @@ static int index_units(struct hone_dwarf *dwarf)
         if (!hone_dwarf_unit_root(unit, &root)) {
             unit->state = unit->lines_state = HONE_DWARF_BROKEN;
             dwarf->stats.units_broken++;
+            dwarf->stats.roots_broken++;
             continue;
         }
         unit->unranged = !root.ranges.form && !(root.low.form && root.high.form);
@@ -81,6 +82,8 @@ void hone_dwarf_close(struct hone_dwarf *dwarf)
     free(dwarf->splits);
     free(dwarf->named);
     free(dwarf->frames);
+    free(dwarf->of_unit);
+    free(dwarf->of_unit_first);
     hone_ranges_done(&dwarf->units);
     hone_arena_done(&dwarf->arena);
     free(dwarf);
@@ -88,13 +91,12 @@ void hone_dwarf_close(struct hone_dwarf *dwarf)
 
 // ---- Lookup
 
-// The unit that holds the entries: the skeleton's other half, if it has one.
-static struct hone_dwarf_unit *entries_of(struct hone_dwarf_unit *unit)
+struct hone_dwarf_unit *hone_dwarf_entries(struct hone_dwarf_unit *unit)
 {
     return unit->split ? unit->split : unit;
 }
 
-static int read_unit(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, bool whole)
+int hone_dwarf_unit_read(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, bool whole)
 {
     if (unit->split_name && !unit->split && unit->state == HONE_DWARF_UNREAD) {
         int r = hone_dwarf_split_open(unit);
@@ -103,7 +105,7 @@ static int read_unit(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, boo
         dwarf->stats.split_missing += r != 0;
     }
     dwarf->stats.units_read += unit->state == HONE_DWARF_UNREAD;
-    int r = hone_dwarf_bodies_read(entries_of(unit), whole);
+    int r = hone_dwarf_bodies_read(hone_dwarf_entries(unit), whole);
     if (r == -ENOMEM)
         return r;
     dwarf->stats.units_broken += r && unit->state != HONE_DWARF_BROKEN;
@@ -118,22 +120,22 @@ static int body_at(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint6
 {
     *ret = NULL;
     if (unit->state == HONE_DWARF_UNREAD) {
-        int r = read_unit(dwarf, unit, false);
+        int r = hone_dwarf_unit_read(dwarf, unit, false);
         if (r)
             return r;
     }
-    const struct hone_range *range = hone_ranges_find(&entries_of(unit)->functions, vaddr);
+    const struct hone_range *range = hone_ranges_find(&hone_dwarf_entries(unit)->functions, vaddr);
     if (!range && !unit->whole && unit->state == HONE_DWARF_READ) {
-        int r = read_unit(dwarf, unit, true);
+        int r = hone_dwarf_unit_read(dwarf, unit, true);
         if (r)
             return r;
-        range = hone_ranges_find(&entries_of(unit)->functions, vaddr);
+        range = hone_ranges_find(&hone_dwarf_entries(unit)->functions, vaddr);
     }
     if (!range)
         return 0;
-    struct hone_dwarf_body *body = &entries_of(unit)->bodies[range->value];
+    struct hone_dwarf_body *body = &hone_dwarf_entries(unit)->bodies[range->value];
     if (!body->read) {
-        int r = hone_dwarf_calls_read(entries_of(unit), body);
+        int r = hone_dwarf_calls_read(hone_dwarf_entries(unit), body);
         if (r == -ENOMEM)
             return r;
         dwarf->stats.units_broken += r && unit->state != HONE_DWARF_BROKEN;
@@ -144,17 +146,19 @@ static int body_at(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, uint6
     return 0;
 }
 
-static int read_unranged(struct hone_dwarf *dwarf)
+int hone_dwarf_units_complete(struct hone_dwarf *dwarf)
 {
+    if (dwarf->unranged_read)
+        return 0;
     dwarf->unranged_read = true;
     for (size_t i = 0; i < dwarf->main.unit_count; i++) {
         struct hone_dwarf_unit *unit = &dwarf->main.units[i];
         if (!unit->unranged || unit->state != HONE_DWARF_UNREAD)
             continue;
-        int r = read_unit(dwarf, unit, true);
+        int r = hone_dwarf_unit_read(dwarf, unit, true);
         if (r)
             return r;
-        const struct hone_ranges *functions = &entries_of(unit)->functions;
+        const struct hone_ranges *functions = &hone_dwarf_entries(unit)->functions;
         for (size_t j = 0; j < functions->count; j++)
             hone_ranges_add(&dwarf->units, functions->at[j].low, functions->at[j].high,
                             (uint32_t)i);
@@ -166,7 +170,7 @@ static int unit_at(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwarf_u
 {
     const struct hone_range *range = hone_ranges_find(&dwarf->units, vaddr);
     if (!range && !dwarf->unranged_read) {
-        int r = read_unranged(dwarf);
+        int r = hone_dwarf_units_complete(dwarf);
         if (r)
             return r;
         range = hone_ranges_find(&dwarf->units, vaddr);
@@ -174,6 +178,26 @@ static int unit_at(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwarf_u
     if (!range)
         return HONE_DWARF_UNKNOWN;
     *ret = &dwarf->main.units[range->value];
+    return 0;
+}
+
+int hone_dwarf_unit_of(struct hone_dwarf *dwarf, uint64_t vaddr, uint32_t *ret)
+{
+    struct hone_dwarf_unit *unit;
+    int r = unit_at(dwarf, vaddr, &unit);
+    if (!r)
+        *ret = (uint32_t)(unit - dwarf->main.units);
+    return r;
+}
+
+int hone_dwarf_unit_lines(struct hone_dwarf_unit *unit)
+{
+    if (unit->lines_state != HONE_DWARF_UNREAD)
+        return 0;
+    int r = hone_dwarf_lines_read(unit);
+    if (r == -ENOMEM)
+        return r;
+    unit->lines_state = r ? HONE_DWARF_BROKEN : HONE_DWARF_READ;
     return 0;
 }
 
@@ -210,7 +234,7 @@ static int build_frames(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit,
                         const struct hone_dwarf_body *body, uint64_t vaddr,
                         struct hone_dwarf_frames *ret)
 {
-    struct hone_dwarf_unit *entries = entries_of(unit);
+    struct hone_dwarf_unit *entries = hone_dwarf_entries(unit);
     const struct hone_dwarf_row *row = hone_dwarf_line_find(&unit->lines, vaddr);
     struct hone_dwarf_frame place = {0};
     if (row) {
@@ -252,12 +276,9 @@ int hone_dwarf_lookup(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwar
     r = body_at(dwarf, unit, vaddr, &body);
     if (r)
         return r;
-    if (unit->lines_state == HONE_DWARF_UNREAD) {
-        r = hone_dwarf_lines_read(unit);
-        if (r == -ENOMEM)
-            return r;
-        unit->lines_state = r ? HONE_DWARF_BROKEN : HONE_DWARF_READ;
-    }
+    r = hone_dwarf_unit_lines(unit);
+    if (r)
+        return r;
     return build_frames(dwarf, unit, body, vaddr, ret);
 }
 

@@ -59,10 +59,55 @@ enum { HONE_DWARF_UNKNOWN = 1 };
 // Returns 0; HONE_DWARF_UNKNOWN when no unit covers vaddr or nothing is known there; -ENOMEM.
 int hone_dwarf_lookup(struct hone_dwarf *dwarf, uint64_t vaddr, struct hone_dwarf_frames *ret);
 
+// The number of the unit that covers vaddr, below stats.units: readers that work side by side, each
+// with a struct hone_dwarf of its own, share out units. HONE_DWARF_UNKNOWN as above; -ENOMEM.
+int hone_dwarf_unit_of(struct hone_dwarf *dwarf, uint64_t vaddr, uint32_t *ret);
+
+// All that a unit says about its code, made flat: what hone_dwarf_lookup() finds at an address is
+// the last piece that begins at or before it in the segment around it.
+struct hone_dwarf_piece {
+    uint64_t low;
+    uint32_t node; // innermost call or function; HONE_DWARF_NO_NODE: a line at most
+    uint32_t file; // index into paths; HONE_DWARF_NO_NODE: unknown
+    uint32_t line;
+    uint32_t column;
+};
+
+// A function, or a call inlined into the node that it names as its parent, which comes before it.
+struct hone_dwarf_node {
+    const struct hone_dwarf_function *function; // NULL: no piece needs it
+    uint64_t entry;                             // of a function: where it begins
+    uint32_t parent;                            // HONE_DWARF_NO_NODE: it is a function
+    uint32_t file, line, column;                // of the call
+};
+
+#define HONE_DWARF_NO_NODE UINT32_MAX
+
+struct hone_dwarf_segment {
+    uint64_t low;
+    uint64_t high;
+    uint32_t first; // piece
+    uint32_t count;
+};
+
+struct hone_dwarf_flat {
+    struct hone_dwarf_segment *segments; // heap, in the order of addresses
+    struct hone_dwarf_piece *pieces;     // heap
+    struct hone_dwarf_node *nodes;       // heap
+    const char **paths;                  // heap; NULL: unknown. The texts are the reader's
+    uint32_t segment_count, piece_count, node_count, path_count;
+};
+
+// Returns 0; HONE_DWARF_UNKNOWN when the unit is damaged or lacks its .dwo file, and then nothing
+// is in *ret; -ENOMEM.
+int hone_dwarf_flatten(struct hone_dwarf *dwarf, uint32_t unit, struct hone_dwarf_flat *ret);
+void hone_dwarf_flat_done(struct hone_dwarf_flat *flat);
+
 struct hone_dwarf_stats {
     uint64_t units;
     uint64_t units_read;    // because an address was inside
     uint64_t units_broken;  // damaged: what they hold is missing
+    uint64_t roots_broken;  // of these, those whose first entry is
     uint64_t split_missing; // split units whose .dwo file could not be had
 };
 struct hone_dwarf_stats hone_dwarf_stats(const struct hone_dwarf *dwarf);

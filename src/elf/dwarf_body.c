@@ -258,6 +258,7 @@ static int add_call(struct walk *walk, struct hone_dwarf_body *body, uint64_t di
     }
     struct hone_dwarf_call call = {
         .parent = walk->levels[walk->depth - 1],
+        .body = (uint32_t)(body - unit->bodies),
         .file = number_of(entry->file),
         .line = number_of(entry->line),
         .column = number_of(entry->column),

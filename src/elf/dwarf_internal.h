@@ -107,6 +107,7 @@ struct hone_dwarf_call {
     uint64_t die;    // the called function: its abstract entry
     bool alternate;  // die is in the alternate file
     uint32_t parent; // call that it was inlined into, HONE_DWARF_NONE_SUCH: the body itself
+    uint32_t body;
     uint32_t file, line, column;
 };
 
@@ -167,6 +168,8 @@ struct hone_dwarf {
     struct hone_dwarf_file **splits;  // heap
     size_t split_count;
     struct hone_ranges units;       // value: unit of main
+    uint32_t *of_unit;              // heap: ranges by unit, NULL until asked for
+    uint32_t *of_unit_first;        // heap: by unit
     struct hone_dwarf_named *named; // hash table, heap
     size_t named_count;
     size_t named_capacity;
@@ -269,6 +272,18 @@ const struct hone_dwarf_row *hone_dwarf_line_find(const struct hone_dwarf_lines 
 
 // Full path of a file by its number, NULL when unknown.
 const char *hone_dwarf_line_path(struct hone_dwarf_unit *unit, uint64_t file);
+
+// ---- Units as a whole (dwarf.c)
+
+// Units without ranges of their own are read, so that dwarf->units is complete.
+int hone_dwarf_units_complete(struct hone_dwarf *dwarf);
+
+// The unit that holds the entries: the skeleton's other half, if it has one.
+struct hone_dwarf_unit *hone_dwarf_entries(struct hone_dwarf_unit *unit);
+
+// Reads functions and lines if nobody did before; whole: as for hone_dwarf_bodies_read().
+int hone_dwarf_unit_read(struct hone_dwarf *dwarf, struct hone_dwarf_unit *unit, bool whole);
+int hone_dwarf_unit_lines(struct hone_dwarf_unit *unit);
 
 // Opens the .dwo file of a skeleton and sets unit->split.
 int hone_dwarf_split_open(struct hone_dwarf_unit *unit);

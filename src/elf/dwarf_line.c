@@ -343,6 +343,7 @@ void hone_dwarf_lines_done(struct hone_dwarf_lines *lines)
     free(lines->rows);
     free(lines->firsts);
     hone_ranges_done(&lines->sequences);
+    *lines = (struct hone_dwarf_lines){0};
 }
 
 const struct hone_dwarf_row *hone_dwarf_line_find(const struct hone_dwarf_lines *lines,

@@ -17,6 +17,7 @@
 // name, and a file whose build id is not the recorded one (upgraded while it ran) is not read at
 // all; hone_symbol_facts() says why. The first lookup in a compilation unit reads that unit; every
 // later one is a search in sorted arrays, and an address seen before is one probe of a hash table.
+// hone_symbolizer_keep() leaves an index for the next time, which then reads nothing else.
 //
 // Left to others: which module an address belongs to, the load bias, and one byte less for return
 // addresses (the caller passes the address to look up).
@@ -45,6 +46,16 @@ struct hone_symbolizer_options {
     size_t debug_root_count;
     const char *system_root; // before each module path: a container's root, a sysroot ("")
     bool symbols_only;       // no DWARF: names alone, no lines and no inlined calls
+    // Where indexes are kept ($HONE_CACHE, $XDG_CACHE_HOME/hone or ~/.cache/hone); "": nowhere, as
+    // when the variable is empty or the folder is not ours to write to.
+    const char *cache_directory;
+    uint64_t cache_bytes; // of all indexes together; the least recently used go first (1 GiB)
+    // Debug files that are not here are asked of the servers in $DEBUGINFOD_URLS, one module after
+    // the other. progress may be NULL; total is 0 as long as nobody knows.
+    bool fetch;
+    void (*progress)(void *context, const char *module, uint64_t bytes, uint64_t total);
+    void *context;
+    const char *kernel_root; // before /proc/kallsyms and the like ("")
 };
 
 int hone_symbolizer_new(const struct hone_symbolizer_options *options, struct hone_symbolizer **ret,
@@ -63,6 +74,14 @@ int hone_symbolizer_module(struct hone_symbolizer *symbolizer, const char *path,
                            const unsigned char *build_id, size_t build_id_len,
                            struct hone_symbol_module **ret);
 
+// The running kernel and its modules: addresses are looked up as they are, without a bias. Its
+// facts tell when the kernel keeps them to itself. The same module each time.
+int hone_symbolizer_kernel(struct hone_symbolizer *symbolizer, struct hone_symbol_module **ret);
+
+// The module's build id as recorded, the kernel's from its notes; NULL and 0 when there is none.
+const unsigned char *hone_symbol_module_build_id(const struct hone_symbol_module *module,
+                                                 size_t *ret_len);
+
 // Why a module has less than everything. Each has a sentence: hone_symbol_reason_text().
 enum hone_symbol_reason {
     HONE_SYMBOL_COMPLETE,      // functions, inlined calls and lines
@@ -72,6 +91,7 @@ enum hone_symbol_reason {
     HONE_SYMBOL_CHANGED,       // the file on disk has another build id than the recorded one
     HONE_SYMBOL_UNREADABLE,    // cannot be opened, or broken
     HONE_SYMBOL_NO_FILE,       // not a file: anonymous memory, [vsyscall], …
+    HONE_SYMBOL_HIDDEN,        // the kernel does not tell where its functions are
 };
 
 struct hone_symbol_facts {
@@ -84,6 +104,7 @@ struct hone_symbol_facts {
     const char *detail;    // what went wrong, in words ("cannot open 'x': no such file …"), or ""
     uint64_t broken_units; // compilation units left out because their DWARF is damaged
     uint64_t missing_split_units; // whose .dwo file could not be had: no functions of them
+    bool from_index;              // its files were not read: an index of an earlier time knew all
 };
 
 // Opens the module's files if nobody did before; the pointer is stable.
@@ -116,6 +137,14 @@ struct hone_symbol_frames {
 };
 
 enum { HONE_SYMBOL_UNKNOWN = 1 };
+
+// Looks up many addresses at once, on all processors when that is worth it, so that each later
+// hone_symbol_lookup() of them is a probe. The answers are the same without. Returns 0 or -ENOMEM.
+int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddrs, size_t count);
+
+// Keeps an index of each module that was read, by build id, so that the next symbolizer, in
+// whatever process, has its names at once. Returns 0, also when there is nowhere to write; -ENOMEM.
+int hone_symbolizer_keep(struct hone_symbolizer *symbolizer);
 
 // Looks up an address in the module's own terms (an ELF virtual address: pc minus load bias).
 //

@@ -1,7 +1,11 @@
 // Prints what we know about addresses on stdin, in the form of `llvm-symbolizer --no-demangle`: for
 // the tests that compare us with others.
 //
-//     symbol_print [-r DEBUG_ROOT]… [-C] [-s] FILE < ADDRESSES
+//     symbol_print [-r DEBUG_ROOT]… [-C] [-s] [-1] [-c CACHE [-k]] FILE < ADDRESSES
+//
+// -C demangles, -s reads symbols only, -1 looks up one after the other, -c names a folder of
+// indexes (none without), -k keeps one there.
+#include "base/base.h"
 #include "elf/elf.h"
 #include "symbol/symbol.h"
 
@@ -22,35 +26,61 @@ static void print_frames(const struct hone_symbol_frames *frames, bool demangled
     }
 }
 
-static int print_all(struct hone_symbol_module *module, bool demangled)
+static int read_addresses(uint64_t **ret, size_t *ret_count)
 {
     char line[64];
+    size_t room = 0;
     while (fgets(line, sizeof line, stdin)) {
+        if (*ret_count == room) {
+            room = room ? room * 2 : 1024;
+            uint64_t *grown = reallocarray(*ret, room, sizeof **ret);
+            if (!grown)
+                return -1;
+            *ret = grown;
+        }
+        (*ret)[(*ret_count)++] = strtoull(line, NULL, 16);
+    }
+    return 0;
+}
+
+static int print_all(struct hone_symbol_module *module, bool demangled, bool prepared)
+{
+    HONE_CLEANUP(hone_freep) uint64_t *addresses = NULL;
+    size_t count = 0;
+    int r = read_addresses(&addresses, &count);
+    if (!r && prepared)
+        r = hone_symbol_prepare(module, addresses, count);
+    for (size_t i = 0; i < count && r >= 0; i++) {
         struct hone_symbol_frames frames;
-        int r = hone_symbol_lookup(module, strtoull(line, NULL, 16), &frames);
-        if (r < 0)
-            return r;
+        r = hone_symbol_lookup(module, addresses[i], &frames);
         if (r == HONE_SYMBOL_UNKNOWN)
             (void)printf("??\n??:0:0\n");
-        else
+        else if (r == 0)
             print_frames(&frames, demangled);
         (void)printf("\n");
     }
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 int main(int argc, char **argv)
 {
     const char *roots[16];
-    struct hone_symbolizer_options options = {.size = sizeof options, .debug_roots = roots};
-    bool demangled = false;
-    for (int c; (c = getopt(argc, argv, "r:Cs")) != -1;) {
+    struct hone_symbolizer_options options = {
+        .size = sizeof options, .debug_roots = roots, .cache_directory = ""};
+    bool demangled = false, keeping = false, prepared = true;
+    for (int c; (c = getopt(argc, argv, "r:Cs1c:k")) != -1;) {
         if (c == 'r' && options.debug_root_count < 16)
             roots[options.debug_root_count++] = optarg;
         else if (c == 'C')
             demangled = true;
         else if (c == 's')
             options.symbols_only = true;
+        else if (c == '1')
+            prepared = false;
+        else if (c == 'c')
+            options.cache_directory = optarg;
+        else if (c == 'k')
+            keeping = true;
         else
             return 2;
     }
@@ -62,9 +92,12 @@ int main(int argc, char **argv)
         hone_symbolizer_module(symbolizer, argv[optind], NULL, 0, &module))
         return 1;
     const struct hone_symbol_facts *facts = hone_symbol_facts(module);
-    (void)fprintf(stderr, "%s; debug file %s; %s\n", hone_symbol_reason_text(facts->reason),
-                  facts->debug_path ? facts->debug_path : "none", facts->detail);
-    int r = print_all(module, demangled);
+    (void)fprintf(stderr, "%s; debug file %s; %s%s\n", hone_symbol_reason_text(facts->reason),
+                  facts->debug_path ? facts->debug_path : "none", facts->detail,
+                  facts->from_index ? "from index" : "");
+    int r = print_all(module, demangled, prepared);
+    if (!r && keeping)
+        r = hone_symbolizer_keep(symbolizer);
     hone_symbolizer_free(symbolizer);
     return r ? 1 : 0;
 }

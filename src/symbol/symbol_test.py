@@ -206,6 +206,7 @@ class Judge:
 
 
 class Differential(unittest.TestCase):
+    indexed = 0  # programs whose index was used
     @classmethod
     def setUpClass(cls):
         cls.directory = tempfile.mkdtemp(prefix='hone-symbol-')
@@ -252,6 +253,7 @@ class Differential(unittest.TestCase):
         done = subprocess.run([PRINT, *options, path], check=True, text=True, input=lines,
                               capture_output=True)
         ours = parse(done.stdout)
+        self.same_through_index(path, options, lines, done.stdout)
         self.assertEqual(len(ours), count)
         self.assertEqual(len(theirs), count)
         debug = re.search(r'debug file (.*?);', done.stderr)[1]
@@ -264,6 +266,18 @@ class Differential(unittest.TestCase):
         print(f'{os.path.basename(path)}: {dict(classes)}', file=sys.stderr)
         self.assertGreater(classes['the same'] + classes['alias or copy'], least * count)
         return ours
+
+    def same_through_index(self, path, options, lines, expected):
+        """One after the other, while an index is made, and from that: nothing changes."""
+        cache = tempfile.mkdtemp(dir=self.directory)
+        for more in (['-1'], ['-c', cache, '-k'], ['-c', cache]):
+            done = subprocess.run([PRINT, *more, *options, path], check=True, text=True,
+                                  input=lines, capture_output=True)
+            self.assertEqual(done.stdout, expected, f'{path} {more}')
+        if os.listdir(cache):
+            self.assertIn('from index', done.stderr)
+            type(self).indexed += 1
+        shutil.rmtree(cache)
 
     def inlined(self, blocks):
         return sum(len(frames) > 1 for frames in blocks)
@@ -283,6 +297,16 @@ class Differential(unittest.TestCase):
                 blocks = self.compare(self.compile(name, compiler, *options), least=0.2)
                 if '+' in compiler and '-O0' not in options:
                     self.assertGreater(self.inlined(blocks), 0.3 * len(blocks))
+
+    def test_program_without_build_id_has_no_index(self):
+        cache = self.path('no_id')
+        for option, expected in (('-Wl,--build-id', 1), ('-Wl,--build-id=none', 0)):
+            path = self.compile(f'id{expected}', 'g++', '-O2', '-g', option)
+            subprocess.run([PRINT, '-c', cache, '-k', path], check=True, text=True,
+                           input='0x1234\n', capture_output=True)
+            kept = os.listdir(cache) if os.path.exists(cache) else []
+            self.assertEqual(len(kept), expected, option)
+            shutil.rmtree(cache, ignore_errors=True)
 
     def test_split_dwarf(self):
         for compiler in ('g++', 'clang++'):
@@ -396,7 +420,9 @@ class Differential(unittest.TestCase):
 
     def test_libc_with_its_debug_package(self):
         libc = os.path.realpath('/lib/x86_64-linux-gnu/libc.so.6')
+        before = self.indexed
         blocks = self.compare(libc, count=20000, least=0.9)
+        self.assertEqual(self.indexed, before + 1)
         self.assertGreater(self.inlined(blocks), 1000)
 
     def test_mini_debug_info_names_local_functions(self):

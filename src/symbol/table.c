@@ -1,6 +1,7 @@
 #include "symbol/table.h"
 
 #include "base/arena.h"
+#include "base/table.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,9 +51,9 @@ void hone_symbol_cache_done(struct hone_symbol_cache *cache)
 
 // ---- Functions by what DWARF calls them
 
-static size_t known_hash(const void *function, const void *file)
+static size_t known_hash(const void *function, const void *file, const void *begins)
 {
-    return mix(mix((uintptr_t)function) ^ (uintptr_t)file);
+    return mix(mix(mix((uintptr_t)function) ^ (uintptr_t)file) ^ (uintptr_t)begins);
 }
 
 static bool knowns_grow(struct hone_symbol_knowns *knowns)
@@ -65,7 +66,7 @@ static bool knowns_grow(struct hone_symbol_knowns *knowns)
         const struct hone_symbol_known *known = &knowns->at[i];
         if (!known->made)
             continue;
-        size_t to = known_hash(known->function, known->file) & (capacity - 1);
+        size_t to = known_hash(known->function, known->file, known->begins) & (capacity - 1);
         while (grown[to].made)
             to = (to + 1) & (capacity - 1);
         grown[to] = *known;
@@ -77,12 +78,14 @@ static bool knowns_grow(struct hone_symbol_knowns *knowns)
 }
 
 struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
-                                                 const void *function, const void *file)
+                                                 const void *function, const void *file,
+                                                 const void *begins)
 {
     if (knowns->count * 2 >= knowns->capacity && !knowns_grow(knowns))
         return NULL;
-    size_t i = known_hash(function, file) & (knowns->capacity - 1);
-    while (knowns->at[i].made && (knowns->at[i].function != function || knowns->at[i].file != file))
+    size_t i = known_hash(function, file, begins) & (knowns->capacity - 1);
+    while (knowns->at[i].made && (knowns->at[i].function != function ||
+                                  knowns->at[i].file != file || knowns->at[i].begins != begins))
         i = (i + 1) & (knowns->capacity - 1);
     return &knowns->at[i];
 }
@@ -121,17 +124,14 @@ const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_a
 {
     if (!pool_room(pool))
         return NULL;
-    uint64_t hash = 1469598103934665603U;
-    size_t len = 0;
-    for (; text[len]; len++)
-        hash = (hash ^ (unsigned char)text[len]) * 1099511628211U;
-    hash = mix(hash);
+    size_t len = strlen(text);
+    uint64_t hash = hone_table_hash(text, len, 0);
     size_t i = hash & (pool->capacity - 1);
     for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
         if (pool->at[i].hash == hash && strcmp(pool->at[i].item, text) == 0)
             return pool->at[i].item;
     }
-    const char *kept = hone_arena_copy(arena, text, len + 1);
+    const char *kept = arena ? hone_arena_copy(arena, text, len + 1) : text;
     if (!kept)
         return NULL;
     pool->at[i] = (struct hone_symbol_interned){hash, kept};

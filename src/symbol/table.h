@@ -23,11 +23,13 @@ struct hone_symbol_cache {
 struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr);
 void hone_symbol_cache_done(struct hone_symbol_cache *cache);
 
-// what DWARF calls a function, and its file → our function
+// What DWARF or an index calls a function, its file, and the symbol where it begins → what was made
+// of them.
 struct hone_symbol_known {
     const void *function;
     const void *file;
-    const struct hone_symbol_function *made; // NULL: free
+    const void *begins;
+    const void *made; // NULL: free
 };
 
 struct hone_symbol_knowns {
@@ -38,7 +40,8 @@ struct hone_symbol_knowns {
 
 // As hone_symbol_cache_slot().
 struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
-                                                 const void *function, const void *file);
+                                                 const void *function, const void *file,
+                                                 const void *begins);
 void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns);
 
 // Things that are kept once: text and functions.
@@ -56,7 +59,7 @@ struct hone_symbol_pool {
 struct hone_arena;
 
 // The one copy of text, or of function (whose texts are such copies themselves). NULL when memory
-// is out.
+// is out. Without arena text is not copied: it lives as long as the pool.
 const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
                                     const char *text);
 const struct hone_symbol_function *

@@ -1,0 +1,214 @@
+#include "capture/generated.h"
+
+#include "base/base.h"
+#include "base/file.h"
+#include "symbol/jit.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    LOOKS = 8,                // for a jitdump: compilers open it when they start
+    FILE_MAX = 1 << 30,       // bytes of one file
+    PROCESSES_SCANNED = 8192, // for one in another namespace
+    HIGHEST_FD = 511,         // that we hold: of the usual 1024, half are for following processes
+};
+
+void hone_generated_init(struct hone_generated *generated)
+{
+    *generated = (struct hone_generated){.tmp_fd = -1, .dump_fd = -1};
+}
+
+void hone_generated_done(struct hone_generated *generated)
+{
+    if (generated->tmp_fd >= 0)
+        (void)close(hone_fd_take(&generated->tmp_fd));
+    if (generated->dump_fd >= 0)
+        (void)close(hone_fd_take(&generated->dump_fd));
+    hone_jit_free(generated->names);
+    generated->names = NULL;
+}
+
+// ---- While it lives
+
+// The last number of the line "NSpid:" is the one that the process itself knows.
+static uint32_t inner_pid_of(uint32_t pid)
+{
+    char path[64], *text = NULL;
+    size_t len;
+    (void)snprintf(path, sizeof path, "/proc/%u/status", pid);
+    if (hone_file_read(path, 65536, &text, &len, NULL))
+        return 0;
+    char *line = strstr(text, "\nNSpid:"), *end = line ? strchr(line + 1, '\n') : NULL;
+    uint32_t inner = 0;
+    if (end) {
+        *end = '\0';
+        char *last = strrchr(line, '\t');
+        inner = last ? (uint32_t)strtoul(last + 1, NULL, 10) : 0;
+    }
+    free(text);
+    return inner;
+}
+
+// The process of another namespace by the number that it has there; 0: not to be found.
+static uint32_t find_outer(uint32_t inner_pid, uint64_t pid_namespace)
+{
+    DIR *processes = opendir("/proc");
+    uint32_t found = 0, scanned = 0;
+    for (struct dirent *entry;
+         processes && !found && scanned < PROCESSES_SCANNED && (entry = readdir(processes));) {
+        uint32_t pid = (uint32_t)strtoul(entry->d_name, NULL, 10);
+        char path[64];
+        struct stat st;
+        if (!pid)
+            continue;
+        scanned++;
+        (void)snprintf(path, sizeof path, "/proc/%u/ns/pid", pid);
+        if (stat(path, &st) == 0 && st.st_ino == pid_namespace && inner_pid_of(pid) == inner_pid)
+            found = pid;
+    }
+    if (processes)
+        (void)closedir(processes);
+    return found;
+}
+
+static int open_regular(int directory, const char *path)
+{
+    return openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+}
+
+// A compiler maps a page of its jitdump as code, so that whoever watches mappings learns of it.
+static int open_mapped_dump(uint32_t pid, int root_fd)
+{
+    char path[64], wanted[32], line[PATH_MAX + 128];
+    (void)snprintf(path, sizeof path, "/proc/%u/maps", pid);
+    (void)snprintf(wanted, sizeof wanted, "/jit-%u.dump", inner_pid_of(pid));
+    HONE_CLEANUP(hone_fclosep) FILE *maps = fopen(path, "re");
+    while (maps && fgets(line, sizeof line, maps)) {
+        line[strcspn(line, "\n")] = '\0';
+        char *file = strchr(line, '/');
+        size_t len = file ? strlen(file) : 0;
+        if (!file || len < strlen(wanted) || strcmp(file + len - strlen(wanted), wanted) != 0)
+            continue;
+        return root_fd >= 0 ? open_regular(root_fd, file + 1) : open_regular(AT_FDCWD, file);
+    }
+    return -1;
+}
+
+static void drop_if_many(int *fd)
+{
+    if (*fd > HIGHEST_FD)
+        (void)close(hone_fd_take(fd));
+}
+
+void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
+                        uint64_t pid_namespace)
+{
+    if (generated->looked >= LOOKS || generated->dump_fd >= 0)
+        return;
+    if (!generated->looked++) {
+        generated->pid = inner_pid;
+        generated->user = geteuid();
+    }
+    bool foreign = pid == 0;
+    if (foreign)
+        pid = find_outer(inner_pid, pid_namespace);
+    char path[64];
+    struct stat st;
+    (void)snprintf(path, sizeof path, "/proc/%u", pid);
+    if (pid && stat(path, &st) == 0)
+        generated->user = st.st_uid;
+    (void)snprintf(path, sizeof path, "/proc/%u/root", pid);
+    HONE_CLEANUP(hone_fd_closep)
+    int root_fd = pid ? open(path, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    // The folder itself, not the root above it: a container's mounts are taken apart with its end,
+    // and only what somebody holds stays.
+    if (root_fd >= 0 && generated->tmp_fd < 0)
+        generated->tmp_fd = openat(root_fd, "tmp", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    // In our own root a file of that name belongs to another process.
+    generated->foreign = foreign && generated->tmp_fd < 0;
+    if (pid)
+        generated->dump_fd = open_mapped_dump(pid, root_fd);
+    drop_if_many(&generated->tmp_fd);
+    drop_if_many(&generated->dump_fd);
+}
+
+bool hone_generated_timed(const struct hone_generated *generated)
+{
+    return generated->dump_fd >= 0;
+}
+
+// ---- When it has ended
+
+// Whoever may write to /tmp may leave a file there: only what the program's user or root wrote is
+// believed.
+static char *read_file(const struct hone_generated *generated, int fd, size_t *ret_len)
+{
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode) ||
+        (st.st_uid != generated->user && st.st_uid != 0) || st.st_size <= 0 ||
+        st.st_size > FILE_MAX)
+        return NULL;
+    // Read, not mapped: its program may still be writing, or cut it short.
+    char *bytes = malloc((size_t)st.st_size);
+    size_t len = 0;
+    while (bytes && len < (size_t)st.st_size) {
+        ssize_t got = pread(fd, bytes + len, (size_t)st.st_size - len, (off_t)len);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            break;
+        len += (size_t)got;
+    }
+    *ret_len = len;
+    return bytes;
+}
+
+static void read_names(struct hone_generated *generated, int fd,
+                       int (*decode)(struct hone_jit *jit, const void *bytes, size_t len))
+{
+    size_t len;
+    HONE_CLEANUP(hone_freep) char *bytes = read_file(generated, fd, &len);
+    if (bytes)
+        (void)decode(generated->names, bytes, len);
+}
+
+static void read_named(struct hone_generated *generated, const char *format,
+                       int (*decode)(struct hone_jit *jit, const void *bytes, size_t len))
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, format, generated->pid);
+    int tmp_fd = generated->tmp_fd;
+    HONE_CLEANUP(hone_fd_closep)
+    int fd =
+        tmp_fd >= 0 ? open_regular(tmp_fd, path + strlen("/tmp/")) : open_regular(AT_FDCWD, path);
+    read_names(generated, fd, decode);
+}
+
+struct hone_jit *hone_generated_names(struct hone_generated *generated)
+{
+    if (generated->read || generated->foreign || !generated->looked)
+        return generated->names;
+    generated->read = true;
+    if (hone_jit_new(&generated->names))
+        return NULL;
+    read_named(generated, "/tmp/perf-%u.map", hone_jit_read_map);
+    if (generated->dump_fd >= 0)
+        read_names(generated, generated->dump_fd, hone_jit_read_dump);
+    else
+        read_named(generated, "/tmp/jit-%u.dump", hone_jit_read_dump);
+    if (!hone_jit_count(generated->names)) {
+        hone_jit_free(generated->names);
+        generated->names = NULL;
+    }
+    return generated->names;
+}
