@@ -56,7 +56,7 @@ static uint32_t shown(uint32_t point)
 }
 
 struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
-                                 bool *failed)
+                                bool *failed)
 {
     static const char ellipsis[] = "…";
     // A byte becomes at most three.
@@ -68,7 +68,8 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
     }
     size_t len = 0;
     for (size_t at = 0, step; at < text.len; at += step) {
-        uint32_t point = hone_utf8_decode((const unsigned char *)text.at + at, text.len - at, &step);
+        uint32_t point =
+            hone_utf8_decode((const unsigned char *)text.at + at, text.len - at, &step);
         char bytes[4];
         size_t more = encode(shown(point), bytes);
         if (len + more > limit || len + more > most) {
@@ -82,15 +83,33 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
     return (struct hone_str){clean, len};
 }
 
-bool hone_utf8_is_clean(struct hone_str text)
+static bool stays(struct hone_str text, size_t at, size_t *ret_step, uint32_t *ret_shown)
 {
-    for (size_t at = 0, step; at < text.len; at += step) {
-        uint32_t point =
-            hone_utf8_decode((const unsigned char *)text.at + at, text.len - at, &step);
-        if (step == 1 && point == HONE_UTF8_REPLACEMENT)
-            return false;
-        if (shown(point) != point)
-            return false;
+    const unsigned char *bytes = (const unsigned char *)text.at + at;
+    uint32_t point = hone_utf8_decode(bytes, text.len - at, ret_step);
+    *ret_shown = point == '\n' || point == '\t' ? point : shown(point);
+    bool wild = point == HONE_UTF8_REPLACEMENT && *ret_step == 1;
+    return *ret_shown == point && !wild;
+}
+
+struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str text, bool *failed)
+{
+    size_t step;
+    uint32_t sign;
+    size_t wild = 0;
+    for (size_t at = 0; at < text.len; at += step)
+        wild += !stays(text, at, &step, &sign);
+    if (!wild)
+        return text;
+    char *clean = hone_arena_alloc(arena, text.len + 2 * wild); // a byte becomes at most three
+    if (!clean) {
+        *failed = true;
+        return (struct hone_str){"", 0};
     }
-    return true;
+    size_t len = 0;
+    for (size_t at = 0; at < text.len; at += step) {
+        (void)stays(text, at, &step, &sign);
+        len += encode(sign, clean + len);
+    }
+    return (struct hone_str){clean, len};
 }

@@ -23,7 +23,8 @@ uint32_t hone_utf8_decode(const unsigned char *at, size_t len, size_t *ret_len);
 struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
                                 bool *failed);
 
-// Whether the above would change nothing but the length.
-bool hone_utf8_is_clean(struct hone_str text);
+// The same without a limit, where line ends and tabs stay what they are. Text that has nothing else
+// to be replaced is returned itself.
+struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str text, bool *failed);
 
 #endif

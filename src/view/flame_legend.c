@@ -87,7 +87,7 @@ static struct hone_str family_label(struct hone_flame *flame, unsigned family,
         return library_label(flame, family, sums, count);
     if (family == HONE_FLAME_PROGRAM && flame->program.len)
         return hone_utf8_clean(&flame->arena, hone_flame_file_of(flame->program), 60,
-                                &flame->failed);
+                               &flame->failed);
     return hone_str_of(name);
 }
 

@@ -115,7 +115,8 @@ double hone_flame_text_width(struct hone_str text)
 {
     double width = 0;
     for (size_t at = 0, step; at < text.len; at += step)
-        width += glyph_width(hone_utf8_decode((const unsigned char *)text.at + at, text.len - at, &step));
+        width += glyph_width(
+            hone_utf8_decode((const unsigned char *)text.at + at, text.len - at, &step));
     return width;
 }
 
@@ -152,7 +153,8 @@ void hone_flame_label(struct hone_buffer *out, struct hone_str name, double room
     double used = glyph_width(0x2026);
     size_t fits = 0;
     for (size_t at = 0, step; at < name.len; at += step) {
-        used += glyph_width(hone_utf8_decode((const unsigned char *)name.at + at, name.len - at, &step));
+        used += glyph_width(
+            hone_utf8_decode((const unsigned char *)name.at + at, name.len - at, &step));
         if (used > room)
             break;
         fits = at + step;

@@ -80,6 +80,21 @@ struct hone_measure_label hone_report_value(const struct hone_report *report, in
     return hone_measure_label(value, report->unit, report->shown_unit);
 }
 
+struct hone_measure_label hone_report_value_or_dot(const struct hone_report *report, int64_t value)
+{
+    return value ? hone_report_value(report, value) : (struct hone_measure_label){"."};
+}
+
+int hone_report_no_match(const struct hone_report *report, struct hone_error *err)
+{
+    const struct hone_pattern *pattern = report->options->pattern;
+    (void)hone_error_set(err, 0, "no function matches '%s'%s", hone_pattern_text(pattern),
+                         hone_pattern_gave_up(pattern) ? ", which takes too long on some names"
+                                                       : "");
+    hone_error_hint(err, "hone top --all lists those that there are");
+    return -ENOENT;
+}
+
 // --- the lines above a report --------------------------------------------------------------------
 
 struct hone_str hone_report_base_name(struct hone_str path)
