@@ -128,25 +128,26 @@ static void explain(struct disasm *d, uint32_t location)
     const char *name = hone_profile_text(p, p->functions.name[lines.at[lines.count - 1].function]);
     const char *file = hone_profile_text(p, p->mappings.at[mapping].file);
     if (!mapping || !*file) {
-        hone_buffer_format(out, "no machine code of '%s': it lies in no file\n", name);
+        hone_buffer_format(out, " Error: no machine code of '%s': it lies in no file\n", name);
         return;
     }
     if (strncmp(file, "[kernel", 7) == 0) {
-        hone_buffer_format(out, "no machine code of '%s': it is the kernel's\n", name);
+        hone_buffer_format(out, " Error: no machine code of '%s': it is the kernel's\n", name);
         return;
     }
     const struct hone_symbol_facts *facts = hone_symbol_facts(d->modules[mapping]);
     if (facts->reason == HONE_SYMBOL_CHANGED)
-        hone_buffer_format(out,
-                           "'%s' is not the file that ran: the profile's build id is %s; record "
-                           "again\n",
-                           file, hone_profile_text(p, p->mappings.at[mapping].build_id));
+        hone_buffer_format(
+            out,
+            " Error: '%s' is not the file that ran: the profile's build id is %s; record "
+            "again\n",
+            file, hone_profile_text(p, p->mappings.at[mapping].build_id));
     else if (!hone_symbol_module_elf(d->modules[mapping]))
-        hone_buffer_format(out, "no machine code of '%s': %s\n", name,
+        hone_buffer_format(out, " Error: no machine code of '%s': %s\n", name,
                            *facts->detail ? facts->detail : hone_symbol_reason_text(facts->reason));
     else
-        hone_buffer_format(out, "no machine code of '%s': '%s' does not tell where it is\n", name,
-                           file);
+        hone_buffer_format(out, " Error: no machine code of '%s': '%s' does not tell where it is\n",
+                           name, file);
 }
 
 static int find_routine(struct disasm *d, uint32_t location)
@@ -286,20 +287,34 @@ static struct hone_str instruction_text(const struct routine *routine,
     return scratch->failed ? HONE_STR("") : (struct hone_str){scratch->at, scratch->len};
 }
 
-// Where the instruction comes from: ";sorter.c:12", with the function where it was inlined.
-static struct hone_str place_text(const struct routine *routine,
+static uint32_t code_width(const struct disasm *d)
+{
+    uint32_t width = d->report.options->width;
+    return width && width < 100 ? CODE_NARROW : CODE_WIDTH;
+}
+
+// Where the instruction comes from: ";sorter.c:12", with the function where it was inlined, if
+// there is room for both.
+static struct hone_str place_text(const struct disasm *d, const struct routine *routine,
                                   const struct hone_instruction *instruction,
                                   struct hone_buffer *scratch)
 {
     scratch->len = 0;
+    uint32_t width = d->report.options->width;
+    uint32_t taken = CODE_COLUMN + code_width(d);
+    uint32_t room = !width ? UINT32_MAX : width > taken ? width - taken : 0;
     struct hone_symbol_frames frames;
     if (hone_symbol_lookup(routine->module, instruction->vaddr, &frames) || !frames.at->line)
         return HONE_STR("");
     struct hone_str file = hone_report_base_name(hone_str_of(frames.at->function->file));
-    hone_buffer_text(scratch, ";");
-    if (frames.count > 1)
-        hone_buffer_format(scratch, "%s ", frames.at->function->name);
-    hone_buffer_format(scratch, "%.*s:%u", (int)file.len, file.at, frames.at->line);
+    struct hone_str name = hone_str_of(frames.count > 1 ? frames.at->function->name : "");
+    hone_buffer_format(scratch, ";%s%s%.*s:%u", name.at, name.len ? " " : "", (int)file.len,
+                       file.at, frames.at->line);
+    if (!scratch->failed && name.len &&
+        hone_report_columns((struct hone_str){scratch->at, scratch->len}) > room) {
+        scratch->len = 0;
+        hone_buffer_format(scratch, ";%.*s:%u", (int)file.len, file.at, frames.at->line);
+    }
     return scratch->failed ? HONE_STR("") : (struct hone_str){scratch->at, scratch->len};
 }
 
@@ -308,8 +323,7 @@ static void put_instruction(struct disasm *d, const struct hone_instruction *ins
 {
     const struct hone_report *report = &d->report;
     struct hone_buffer *out = report->out;
-    uint32_t width = report->options->width;
-    uint32_t room = width && width < 100 ? CODE_NARROW : CODE_WIDTH;
+    uint32_t room = code_width(d);
     bool beside = code.len < room;
     if (place.len && !beside) { // a long instruction: its place goes before it
         hone_buffer_format(out, "%*s", (int)(CODE_COLUMN + room), "");
@@ -360,7 +374,7 @@ static void put_code(struct disasm *d, uint32_t number, struct hone_disassembler
             flat = hone_tally_add(flat, d->each.flat[d->places[*next].location]);
             cum = hone_tally_add(cum, d->each.cum[d->places[*next].location].sum);
         }
-        struct hone_str place = place_text(routine, &instruction, &scratch.place[turn]);
+        struct hone_str place = place_text(d, routine, &instruction, &scratch.place[turn]);
         bool same = hone_str_equal(place, last); // said once for a run of instructions
         struct hone_str text = instruction_text(routine, &instruction, &scratch.code);
         put_instruction(d, &instruction, text, same ? (struct hone_str){0} : place, flat, cum);
@@ -424,8 +438,12 @@ static int find_routines(struct disasm *d, bool *ret_any)
 // Everything that matches lies where no code is.
 static int no_code(const struct disasm *d, struct hone_error *err)
 {
-    size_t line = d->errors.len ? strcspn(d->errors.at, "\n") : 0;
-    (void)hone_error_set(err, 0, "%.*s", (int)line, line ? d->errors.at : "");
+    static const char prefix[] = " Error: ";
+    size_t skip = sizeof prefix - 1;
+    if (d->errors.failed || d->errors.len < skip)
+        return hone_error_set(err, -ENOMEM, "cannot read the machine code");
+    size_t line = strcspn(d->errors.at + skip, "\n");
+    (void)hone_error_set(err, 0, "%.*s", (int)line, d->errors.at + skip);
     return -ENOENT;
 }
 
@@ -452,7 +470,8 @@ int hone_text_disasm(const struct hone_profile *profile, const struct hone_text_
         r = put_routine(&d, i, &next, err);
     for (size_t at = 0; !r && at < d.errors.len;) {
         size_t len = strcspn(d.errors.at + at, "\n");
-        hone_buffer_format(out, " Error: %.*s\n", (int)len, d.errors.at + at);
+        d.errors.at[at + len] = '\0';
+        hone_report_sentence(&d.report, d.errors.at + at);
         at += len + 1;
     }
     return r ? r : hone_report_finish(&d.report, err);

@@ -188,20 +188,49 @@ static void put_lines(const struct list *list, const struct hone_source_file *fi
     }
 }
 
+__attribute__((format(printf, 2, 3))) static int put_words(struct list *list, const char *format,
+                                                           ...)
+{
+    HONE_CLEANUP(hone_freep) char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int len = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (len < 0) {
+        text = NULL;
+        return -ENOMEM;
+    }
+    hone_report_sentence(&list->report, text);
+    return 0;
+}
+
 // What a reader must know of the file before believing its lines.
-static void put_doubts(const struct list *list, const struct hone_source_file *file,
-                       const struct line *lines, uint32_t count)
+static int put_doubts(struct list *list, const struct hone_source_file *file,
+                      const struct line *lines, uint32_t count)
 {
     const struct hone_profile *p = list->report.profile;
-    struct hone_buffer *out = list->report.out;
+    int r = 0;
     if (file->by_end)
-        hone_buffer_format(out, " Note: the source is '%s'\n", file->found);
-    if (p->time_ns && file->changed_ns > p->time_ns)
-        hone_buffer_format(out, " Note: '%s' was changed after this profile was taken\n",
-                           file->found);
-    if (lines[count - 1].number > file->count)
-        hone_buffer_format(out, " Note: '%s' has only %u lines, the one compiled had more\n",
-                           file->found, file->count);
+        r = put_words(list, " Note: the source is '%s'", file->found);
+    if (!r && p->time_ns && file->changed_ns > p->time_ns)
+        r = put_words(list, " Note: '%s' was changed after this profile was taken", file->found);
+    if (!r && lines[count - 1].number > file->count)
+        r = put_words(list, " Note: '%s' has only %u lines, the one compiled had more", file->found,
+                      file->count);
+    return r;
+}
+
+static void put_title(const struct list *list, const struct line *routine)
+{
+    enum { NAME_COLUMN = 33 };
+    const struct hone_report *report = &list->report;
+    uint32_t columns = hone_report_columns(routine->name) + hone_report_columns(routine->file);
+    hone_buffer_text(report->out, "ROUTINE ======================== ");
+    hone_report_name(report, routine->name, NAME_COLUMN, 0);
+    bool fits = !report->options->width || NAME_COLUMN + columns + 4 <= report->options->width;
+    hone_buffer_text(report->out, fits ? " in " : "\n  in ");
+    hone_report_name(report, routine->file, 5, 0);
+    hone_buffer_text(report->out, "\n");
 }
 
 static int put_routine(struct list *list, const struct line *lines, uint32_t count)
@@ -209,8 +238,9 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
     const struct hone_report *report = &list->report;
     struct hone_buffer *out = report->out;
     if (!lines->file.len) {
-        hone_buffer_format(out, "No source information for %.*s\n", (int)lines->name.len,
-                           lines->name.at);
+        hone_buffer_text(out, "No source information for ");
+        hone_report_name(report, lines->name, 26, 0);
+        hone_buffer_text(out, "\n");
         return 0;
     }
     int64_t flat = 0;
@@ -222,8 +252,7 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
         flat = (int64_t)((uint64_t)flat + (uint64_t)routine->flat);
         cum = (int64_t)((uint64_t)cum + (uint64_t)routine->cum);
     }
-    hone_buffer_format(out, "ROUTINE ======================== %.*s in %.*s\n", (int)lines->name.len,
-                       lines->name.at, (int)lines->file.len, lines->file.at);
+    put_title(list, lines);
     hone_buffer_format(out, "%10s %10s (flat, cum) %s of Total\n",
                        hone_report_value(report, flat).text, hone_report_value(report, cum).text,
                        hone_measure_percentage(cum, report->total).text);
@@ -231,13 +260,12 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
     if (!file)
         return -ENOMEM;
     if (!file->found) {
-        hone_buffer_format(out, " Error: '%s' is not there, nor under %s; try --source-path DIR\n",
-                           file->recorded, hone_source_places(list->source));
-        return 0;
+        return put_words(list, " Error: '%s' is not there, nor under %s; try --source-path DIR",
+                         file->recorded, hone_source_places(list->source));
     }
-    put_doubts(list, file, lines, count);
+    int r = put_doubts(list, file, lines, count);
     put_lines(list, file, lines, count);
-    return 0;
+    return r;
 }
 
 // A function whose file is known in some places and unknown in others has source.

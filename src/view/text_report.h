@@ -48,6 +48,12 @@ void hone_report_facts(const struct hone_report *report, const char *title);
 bool hone_report_is_empty(const struct hone_report *report);
 void hone_report_empty(const struct hone_report *report);
 
+// A line of words: on a terminal it continues on the next one, indented.
+void hone_report_sentence(const struct hone_report *report, const char *text);
+
+// How wide a text is.
+uint32_t hone_report_columns(struct hone_str text);
+
 // Fills err: no function matches the pattern. Returns -ENOENT.
 int hone_report_no_match(const struct hone_report *report, struct hone_error *err);
 
