@@ -454,6 +454,11 @@ int hone_text_disasm(const struct hone_profile *profile, const struct hone_text_
     int r = hone_report_init(&d.report, profile, options, out, err);
     if (r)
         return r;
+    if (hone_report_is_empty(&d.report)) {
+        hone_report_head(&d.report);
+        hone_report_empty(&d.report);
+        return hone_report_finish(&d.report, err);
+    }
     bool any = false;
     r = prepare(&d);
     if (!r)

@@ -159,7 +159,8 @@ static struct span span_of(const struct line *lines, uint32_t count)
 {
     struct span span = {INT64_MAX, 0};
     for (uint32_t i = 0; i < count; i++) {
-        int64_t start = lines[i].start > 0 ? lines[i].start : lines[i].number - MARGIN;
+        bool known = lines[i].start > 0 && lines[i].start <= lines[i].number;
+        int64_t start = known ? lines[i].start : lines[i].number - MARGIN;
         span.first = start < span.first ? start : span.first;
         span.last = lines[i].number > span.last ? lines[i].number : span.last;
     }
@@ -188,18 +189,11 @@ static void put_lines(const struct list *list, const struct hone_source_file *fi
     }
 }
 
-__attribute__((format(printf, 2, 3))) static int put_words(struct list *list, const char *format,
-                                                           ...)
+// A sentence that was just made; NULL when memory was out.
+static int put_sentence(const struct list *list, const char *text)
 {
-    HONE_CLEANUP(hone_freep) char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    int len = vasprintf(&text, format, arguments);
-    va_end(arguments);
-    if (len < 0) {
-        text = NULL;
+    if (!text)
         return -ENOMEM;
-    }
     hone_report_sentence(&list->report, text);
     return 0;
 }
@@ -211,12 +205,18 @@ static int put_doubts(struct list *list, const struct hone_source_file *file,
     const struct hone_profile *p = list->report.profile;
     int r = 0;
     if (file->by_end)
-        r = put_words(list, " Note: the source is '%s'", file->found);
+        r = put_sentence(list,
+                         hone_arena_format(&list->arena, " Note: the source is '%s'", file->found));
     if (!r && p->time_ns && file->changed_ns > p->time_ns)
-        r = put_words(list, " Note: '%s' was changed after this profile was taken", file->found);
+        r = put_sentence(list,
+                         hone_arena_format(&list->arena,
+                                           " Note: '%s' was changed after this profile was taken",
+                                           file->found));
     if (!r && lines[count - 1].number > file->count)
-        r = put_words(list, " Note: '%s' has only %u lines, the one compiled had more", file->found,
-                      file->count);
+        r = put_sentence(
+            list, hone_arena_format(&list->arena,
+                                    " Note: '%s' has only %u lines, the one compiled had more",
+                                    file->found, file->count));
     return r;
 }
 
@@ -260,8 +260,11 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
     if (!file)
         return -ENOMEM;
     if (!file->found) {
-        return put_words(list, " Error: '%s' is not there, nor under %s; try --source-path DIR",
-                         file->recorded, hone_source_places(list->source));
+        return put_sentence(
+            list,
+            hone_arena_format(&list->arena,
+                              " Error: '%s' is not there, nor under %s; try --source-path DIR",
+                              file->recorded, hone_source_places(list->source)));
     }
     int r = put_doubts(list, file, lines, count);
     put_lines(list, file, lines, count);
@@ -280,6 +283,11 @@ int hone_text_list(const struct hone_profile *profile, const struct hone_text_op
 {
     HONE_CLEANUP(list_done) struct list list = {0};
     int r = hone_report_init(&list.report, profile, options, out, err);
+    if (!r && hone_report_is_empty(&list.report)) {
+        hone_report_head(&list.report);
+        hone_report_empty(&list.report);
+        return hone_report_finish(&list.report, err);
+    }
     if (!r)
         r = collect(&list, HONE_GRAPH_LINE, &list.lines, err);
     if (!r)
