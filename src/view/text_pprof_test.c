@@ -24,6 +24,7 @@ struct comparison {
     hone_text_view view;
     struct hone_text_options options;
     const char *pattern;
+    bool positive; // pprof orders calls of equal size and unlike sign by chance
 };
 
 static const struct comparison comparisons[] = {
@@ -41,8 +42,8 @@ static const struct comparison comparisons[] = {
     {"-traces -lines -sample_index=samples",
      hone_text_traces,
      {.group = HONE_TEXT_LINES, .type = "samples"}},
-    {"-peek 'f1[0-9]?$|libc'", hone_text_peek, {0}, "f1[0-9]?$|libc"},
-    {"-peek . -cum -lines", hone_text_peek, {.by_cum = true, .group = HONE_TEXT_LINES}, "."},
+    {"-peek 'f1[0-9]?$|libc'", hone_text_peek, {0}, "f1[0-9]?$|libc", true},
+    {"-peek . -cum -lines", hone_text_peek, {.by_cum = true, .group = HONE_TEXT_LINES}, ".", true},
     {"-list 'f[12][0-9]?$'", hone_text_list, {0}, "f[12][0-9]?$"},
     {"-list . -sample_index=0", hone_text_list, {.type = "0"}, "."},
 };
@@ -87,11 +88,21 @@ static void print_first_difference(const char *ours, const char *theirs)
                  (int)strcspn(theirs + line, "\n"), theirs + line);
 }
 
+static bool has_negative(const struct hone_profile *p)
+{
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        if (p->samples.values[p->type_count - 1][i] < 0)
+            return true;
+    return false;
+}
+
 // Returns how many reports differ.
 static int compare(const char *path, const struct hone_profile *p)
 {
     int different = 0;
     for (size_t i = 0; i < sizeof comparisons / sizeof comparisons[0]; i++) {
+        if (comparisons[i].positive && has_negative(p))
+            continue;
         HONE_CLEANUP(hone_buffer_done) struct hone_buffer ours = {0};
         HONE_CLEANUP(hone_buffer_done) struct hone_buffer theirs = {0};
         HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *pattern = NULL;
