@@ -141,7 +141,7 @@ static const char *const goods[HONE_ENGINES] = {
     [HONE_ENGINE_PERF_TRAP] = "user code and system calls",
     [HONE_ENGINE_PERF_TRAP_USER] = "user code only",
     [HONE_ENGINE_THREAD_TIMER] = "the kernel's tick is the limit",
-    [HONE_ENGINE_PROCESS_TIMER] = "one timer for all threads, as slow",
+    [HONE_ENGINE_PROCESS_TIMER] = "one timer for all threads",
 };
 
 static bool is_perf(enum hone_engine engine)

@@ -80,6 +80,7 @@ static void add_library(struct hone_findings *findings)
         finding.why = "the loader says so of a program that does nothing";
         finding.next = hone_finding_text(findings, "LD_PRELOAD=%s true", path);
     } else {
+        findings->loads = true;
         finding.mark = HONE_MARK_GOOD;
         finding.what = hone_finding_text(findings, "%s", path);
     }

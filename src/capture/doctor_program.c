@@ -115,7 +115,8 @@ static int add_names(struct hone_findings *findings, const char *topic, struct h
     bool complete = symbols->reason == HONE_SYMBOL_COMPLETE;
     bool own = symbols->debug_path && strcmp(symbols->debug_path, path) == 0;
     const char *rebuild = "gcc -g …";
-    const char *package = "find-dbgsym-packages PROGRAM (package debian-goodies)";
+    const char *package =
+        hone_finding_text(findings, "find-dbgsym-packages %s (package debian-goodies)", path);
     add(findings, topic, complete ? HONE_MARK_GOOD : HONE_MARK_LESS, "names",
         hone_finding_text(findings, "%s%s%s", hone_symbol_reason_text(symbols->reason),
                           complete ? ", from " : "",
@@ -142,7 +143,20 @@ static int add_names(struct hone_findings *findings, const char *topic, struct h
     return findings->failed ? -ENOMEM : 0;
 }
 
-// The file that runs in the end: the program or, of a script, its interpreter.
+static void add_script(struct hone_findings *findings, const char *topic, const char *path,
+                       const char *no_elf)
+{
+    char line[256] = "";
+    HONE_CLEANUP(hone_fclosep) FILE *file = fopen(path, "re");
+    bool script = file && fgets(line, sizeof line, file) && strncmp(line, "#!", 2) == 0;
+    line[strcspn(line, "\r\n")] = '\0';
+    add(findings, topic, HONE_MARK_FACT, "kind",
+        script ? hone_finding_text(findings, "a script for %s; what it starts is recorded too",
+                                   line + 2 + strspn(line + 2, " \t"))
+               : hone_finding_text(findings, "%s", no_elf),
+        NULL, NULL);
+}
+
 static int add_file(struct hone_findings *findings, const char *topic, const char *path)
 {
     HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
@@ -151,19 +165,20 @@ static int add_file(struct hone_findings *findings, const char *topic, const cha
     if (r == -ENOMEM)
         return r;
     if (r) {
-        add(findings, topic, HONE_MARK_FACT, "kind", "a script", NULL, NULL);
+        add_script(findings, topic, path, why.message);
         return 0;
     }
-    if (hone_elf_facts(elf)->go)
-        add(findings, topic, HONE_MARK_FACT, "kind", "a Go program", NULL, NULL);
     add_linking(findings, topic, elf);
+    if (hone_elf_facts(elf)->go) // whose tables and names are its own
+        return 0;
     add_unwinding(findings, topic, elf);
     return add_names(findings, topic, elf, path);
 }
 
 static const char *recordable_words(struct hone_findings *findings)
 {
-    return findings->engine == HONE_ENGINE_NONE
+    return !findings->loads ? "libhone.so cannot be preloaded"
+           : findings->engine == HONE_ENGINE_NONE
                ? "no engine works here"
                : hone_finding_text(findings, "yes: hone record, cpu by %s",
                                    hone_engine_name(findings->engine));
@@ -177,7 +192,7 @@ int hone_doctor_program(struct hone_findings *findings, const char *program, str
     int r = hone_target_check(program, path, sizeof path, &why);
     if (r < 0 && r == -ENOMEM)
         return hone_error_set(err, r, "cannot look at '%s'", program);
-    findings->recordable = r == 0 && findings->engine != HONE_ENGINE_NONE;
+    findings->recordable = r == 0 && findings->loads && findings->engine != HONE_ENGINE_NONE;
     if (r)
         add(findings, topic, HONE_MARK_BAD, "recordable",
             hone_finding_text(findings, "%s", why.message), NULL,

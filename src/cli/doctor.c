@@ -85,6 +85,11 @@ static void put_text(struct hone_buffer *out, const struct hone_findings *findin
 {
     uint32_t width = width_of_terminal();
     const char *topic = "";
+    if (findings->loads && findings->engine)
+        hone_buffer_format(out, "'hone record' uses the engine %s here: %.0f of 1000 Hz\n\n",
+                           hone_engine_name(findings->engine), findings->rate_hz);
+    else
+        hone_buffer_text(out, "'hone record' cannot work here\n\n");
     for (size_t i = 0; i < findings->count; i++) {
         const struct hone_finding *finding = &findings->at[i];
         if (strcmp(finding->topic, topic) != 0)
@@ -162,7 +167,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         r = hone_doctor_program(&findings, program, err);
     if (r)
         return r;
-    bool works = program ? findings.recordable : findings.engine == HONE_ENGINE_PERF_TRAP;
+    bool works =
+        program ? findings.recordable : findings.loads && findings.engine == HONE_ENGINE_PERF_TRAP;
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     if (given->json)
         r = put_json(&out, &findings, works, program);
