@@ -3,6 +3,7 @@
 // printed, from the routine's declaration to a little behind its last line.
 #include "view/text_report.h"
 
+#include "analyse/tally.h"
 #include "base/cleanup.h"
 #include "base/path.h"
 #include "base/utf8.h"
@@ -180,8 +181,8 @@ static void put_lines(const struct list *list, const struct hone_source_file *fi
         for (; next < count && lines[next].number <= number; next++) {
             if (lines[next].number != number)
                 continue; // number 0: code of no line
-            flat = (int64_t)((uint64_t)flat + (uint64_t)lines[next].flat);
-            cum = (int64_t)((uint64_t)cum + (uint64_t)lines[next].cum);
+            flat = hone_tally_add(flat, lines[next].flat);
+            cum = hone_tally_add(cum, lines[next].cum);
         }
         put_row(list, flat, cum, number);
         put_text(list, file->text[number - 1]);
@@ -233,6 +234,29 @@ static void put_title(const struct list *list, const struct line *routine)
     hone_buffer_text(report->out, "\n");
 }
 
+// What the function takes in this file.
+static struct line sum_of(const struct list *list, const struct line *routine)
+{
+    struct line sum = {0};
+    for (uint32_t i = 0; i < list->routines.count; i++) {
+        const struct line *part = &list->routines.at[i];
+        if (compare_routines(part, routine) != 0)
+            continue;
+        sum.flat = hone_tally_add(sum.flat, part->flat);
+        sum.cum = hone_tally_add(sum.cum, part->cum);
+    }
+    return sum;
+}
+
+// A function whose file is known in some places and unknown in others.
+static int put_rest(struct list *list, const struct line *routine)
+{
+    struct line sum = sum_of(list, routine);
+    return put_sentence(list, hone_arena_format(&list->arena, " Note: no source for %s of %.*s",
+                                                hone_report_value(&list->report, sum.cum).text,
+                                                (int)routine->name.len, routine->name.at));
+}
+
 static int put_routine(struct list *list, const struct line *lines, uint32_t count)
 {
     const struct hone_report *report = &list->report;
@@ -243,19 +267,12 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
         hone_buffer_text(out, "\n");
         return 0;
     }
-    int64_t flat = 0;
-    int64_t cum = 0;
-    for (uint32_t i = 0; i < list->routines.count; i++) {
-        const struct line *routine = &list->routines.at[i];
-        if (compare_routines(routine, lines) != 0)
-            continue;
-        flat = (int64_t)((uint64_t)flat + (uint64_t)routine->flat);
-        cum = (int64_t)((uint64_t)cum + (uint64_t)routine->cum);
-    }
+    struct line sum = sum_of(list, lines);
     put_title(list, lines);
     hone_buffer_format(out, "%10s %10s (flat, cum) %s of Total\n",
-                       hone_report_value(report, flat).text, hone_report_value(report, cum).text,
-                       hone_measure_percentage(cum, report->total).text);
+                       hone_report_value(report, sum.flat).text,
+                       hone_report_value(report, sum.cum).text,
+                       hone_measure_percentage(sum.cum, report->total).text);
     const struct hone_source_file *file = hone_source_file(list->source, lines->file);
     if (!file)
         return -ENOMEM;
@@ -304,8 +321,8 @@ int hone_text_list(const struct hone_profile *profile, const struct hone_text_op
         for (count = 1; from + count < list.lines.count && !compare_routines(lines, &lines[count]);
              count++) {
         }
-        if (!has_file_elsewhere(&list.lines, from, count))
-            r = put_routine(&list, lines, count);
+        r = has_file_elsewhere(&list.lines, from, count) ? put_rest(&list, lines)
+                                                         : put_routine(&list, lines, count);
     }
     return r ? hone_error_set(err, r, "cannot list the source")
              : hone_report_finish(&list.report, err);
