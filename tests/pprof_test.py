@@ -14,12 +14,12 @@ from harness import HONE, workload
 from starts import Module
 
 
-def go_pprof(*arguments):
+def go_pprof(*arguments, **options):
     environment = {**os.environ, 'HOME': os.environ.get('HOME', '/tmp'), 'PPROF_TMPDIR': '/tmp',
                    'GOFLAGS': '-mod=mod'}
     done = subprocess.run(['go', 'tool', 'pprof', '-symbolize=none', *arguments],
                           capture_output=True, text=True, timeout=120, check=False,
-                          env=environment)
+                          env=environment, **options)
     if done.returncode:
         raise AssertionError(f'go tool pprof {arguments}: {done.stderr}')
     return done.stdout

@@ -4,28 +4,12 @@
 #include "analyse/graph.h"
 
 #include "analyse/nodes.h"
+#include "analyse/tally.h"
 #include "base/cleanup.h"
 #include "base/table.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-// Values come from files, so sums may overflow; they wrap around, as in pprof.
-static int64_t sum(int64_t a, int64_t b)
-{
-    return (int64_t)((uint64_t)a + (uint64_t)b);
-}
-
-static uint64_t magnitude(int64_t value)
-{
-    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-}
-
-// What the inner loop of the first pass touches of a node.
-struct tally {
-    int64_t cum;
-    uint32_t last_stack; // that counted
-};
 
 struct call {
     uint64_t key; // caller + 1 and callee
@@ -39,9 +23,8 @@ struct builder {
     const struct hone_graph_options *options;
     struct hone_graph *graph;
     struct hone_nodes nodes;
-    int64_t *weights;      // by stack
-    struct tally *tallies; // by node
-    int64_t *flat;
+    int64_t *weights; // by stack
+    struct hone_tally tally;
     uint32_t *kept;     // place among the nodes kept, + 1
     struct call *calls; // a hash table by key
     uint64_t call_mask;
@@ -52,77 +35,9 @@ static void builder_done(struct builder *b)
 {
     hone_nodes_done(&b->nodes);
     free(b->weights);
-    free(b->tallies);
-    free(b->flat);
+    hone_tally_done(&b->tally);
     free(b->kept);
     free(b->calls);
-}
-
-// --- first pass: nodes ---------------------------------------------------------------------------
-
-// Samples that a comparison took from its base are marked; percentages then refer to the base.
-static bool is_base(const struct hone_profile *p, uint32_t label_set)
-{
-    struct hone_profile_label_span labels = hone_profile_labels_of(p, label_set);
-    for (uint32_t i = 0; i < labels.count; i++)
-        if (hone_str_equal(hone_profile_str(p, labels.at[i].key), HONE_STR("pprof::base")) &&
-            hone_str_equal(hone_profile_str(p, labels.at[i].text), HONE_STR("true")))
-            return true;
-    return false;
-}
-
-static void weigh_stacks(struct builder *b)
-{
-    const struct hone_profile *p = b->profile;
-    const int64_t *values = p->samples.values[b->options->type];
-    uint64_t total = 0;
-    uint64_t base_total = 0;
-    uint32_t known_set = 0; // labels are looked at once per run of equal ones
-    bool known_base = false;
-    for (uint32_t i = 0; i < p->samples.count; i++) {
-        uint32_t stack = p->samples.stack[i];
-        b->weights[stack] = sum(b->weights[stack], values[i]);
-        total += magnitude(values[i]);
-        if (p->samples.label_set[i] != known_set) {
-            known_set = p->samples.label_set[i];
-            known_base = is_base(p, known_set);
-        }
-        if (known_base)
-            base_total += magnitude(values[i]);
-    }
-    b->graph->total = (int64_t)(base_total ? base_total : total);
-}
-
-static inline void add_to(struct tally *tally, uint32_t stack, int64_t weight)
-{
-    if (tally->last_stack != stack) {
-        tally->last_stack = stack;
-        tally->cum = sum(tally->cum, weight);
-    }
-}
-
-static void tally_nodes(struct builder *b)
-{
-    const struct hone_profile *p = b->profile;
-    const struct hone_nodes *nodes = &b->nodes;
-    for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
-        int64_t weight = b->weights[stack];
-        if (!weight)
-            continue;
-        struct hone_profile_span frames = hone_profile_frames_of(p, stack);
-        for (uint32_t i = 0; i < frames.count; i++) {
-            uint32_t location = frames.at[i];
-            uint32_t node = nodes->only[location];
-            if (node != HONE_NODES_SEVERAL) {
-                add_to(&b->tallies[node], stack, weight);
-                continue;
-            }
-            for (uint32_t at = nodes->first[location]; at < nodes->first[location + 1]; at++)
-                add_to(&b->tallies[nodes->at[at]], stack, weight);
-        }
-        uint32_t leaf = nodes->at[nodes->first[frames.at[0] + 1] - 1];
-        b->flat[leaf] = sum(b->flat[leaf], weight);
-    }
 }
 
 // --- who stays -----------------------------------------------------------------------------------
@@ -165,7 +80,7 @@ static int64_t sum_of_flat(const struct builder *b)
 {
     int64_t total = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++)
-        total = sum(total, b->flat[i]);
+        total = hone_tally_add(total, b->tally.flat[i]);
     return total;
 }
 
@@ -175,8 +90,8 @@ static void keep_nodes(struct builder *b, struct candidate *candidates)
     uint64_t least = cutoff(sum_of_flat(b), b->options->node_fraction);
     uint32_t count = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++) {
-        uint64_t cum = magnitude(b->tallies[i].cum);
-        uint64_t flat = magnitude(b->flat[i]);
+        uint64_t cum = hone_tally_magnitude(b->tally.cum[i].sum);
+        uint64_t flat = hone_tally_magnitude(b->tally.flat[i]);
         if (!cum && !flat)
             continue;
         if (cum < least) {
@@ -209,9 +124,12 @@ static int select_nodes(struct builder *b)
     for (uint32_t i = 0; i < graph->node_count; i++) {
         uint32_t node = candidates[i].node;
         b->kept[node] = i + 1;
-        graph->nodes[i] = (struct hone_graph_node){
-            .name = candidates[i].name, .flat = b->flat[node], .cum = b->tallies[node].cum};
-        graph->flat_sum = sum(graph->flat_sum, b->flat[node]);
+        graph->nodes[i] = (struct hone_graph_node){.name = candidates[i].name,
+                                                   .flat = b->tally.flat[node],
+                                                   .cum = b->tally.cum[node].sum,
+                                                   .location = b->nodes.origins[node].location,
+                                                   .line = b->nodes.origins[node].line};
+        graph->flat_sum = hone_tally_add(graph->flat_sum, b->tally.flat[node]);
     }
     return 0;
 }
@@ -258,7 +176,7 @@ static int count_call(struct builder *b, uint32_t caller, uint32_t callee, uint3
     if (call->last_stack == stack) // a stack says once how it calls: as pprof has it
         return 0;
     call->last_stack = stack;
-    call->weight = sum(call->weight, weight);
+    call->weight = hone_tally_add(call->weight, weight);
     call->inlined &= inlined;
     return b->call_count * 4 > (b->call_mask + 1) * 3 ? grow_calls(b) : 0;
 }
@@ -340,8 +258,8 @@ static int compare_edges(const void *left, const void *right, void *context)
     uint32_t mine_b = order->by_caller ? b->from : b->to;
     if (mine_a != mine_b)
         return mine_a < mine_b ? -1 : 1;
-    uint64_t weight_a = magnitude(a->weight);
-    uint64_t weight_b = magnitude(b->weight);
+    uint64_t weight_a = hone_tally_magnitude(a->weight);
+    uint64_t weight_b = hone_tally_magnitude(b->weight);
     if (weight_a != weight_b)
         return weight_a > weight_b ? -1 : 1;
     uint32_t other_a = order->by_caller ? a->to : a->from;
@@ -363,7 +281,7 @@ static int collect_edges(struct builder *b)
         const struct call *call = &b->calls[i];
         if (!call->key)
             continue;
-        if (magnitude(call->weight) < least) {
+        if (hone_tally_magnitude(call->weight) < least) {
             graph->dropped_edges++;
             continue;
         }
@@ -399,17 +317,14 @@ static void order_edges(struct hone_graph *graph)
 static int build(struct builder *b)
 {
     const struct hone_profile *p = b->profile;
-    b->weights = calloc(p->stacks.count, sizeof *b->weights);
+    b->weights = hone_tally_weights(p, b->options->type, &b->graph->total);
     int r = hone_nodes_init(&b->nodes, p, b->options->group, &b->graph->text);
-    size_t count = r ? 1 : (size_t)b->nodes.count + 1;
-    b->tallies = calloc(count, sizeof *b->tallies);
-    b->flat = calloc(count, sizeof *b->flat);
-    b->kept = calloc(count, sizeof *b->kept);
-    if (r || !b->weights || !b->tallies || !b->flat || !b->kept)
+    if (r || !b->weights)
         return -ENOMEM;
-    weigh_stacks(b);
-    tally_nodes(b);
-    r = select_nodes(b);
+    b->kept = calloc((size_t)b->nodes.count + 1, sizeof *b->kept);
+    r = b->kept ? hone_tally_init(&b->tally, p, b->weights, &b->nodes) : -ENOMEM;
+    if (!r)
+        r = select_nodes(b);
     if (r || !b->options->edges)
         return r;
     r = tally_calls(b);

@@ -29,6 +29,7 @@ enum hone_graph_group {
     HONE_GRAPH_FUNCTION, // functions of one name
     HONE_GRAPH_LINE,     // … and the same source line
     HONE_GRAPH_FILE,     // functions of one source file
+    HONE_GRAPH_ROUTINE,  // functions of one name in one source file
     HONE_GRAPH_ADDRESS,  // the same address and, if several are inlined there, the same function
 };
 
@@ -42,12 +43,16 @@ struct hone_graph_options {
     double edge_fraction; // drop calls below it
 };
 
+#define HONE_GRAPH_NO_LINE UINT32_MAX
+
 struct hone_graph_node {
     struct hone_str name; // as printed; code without a name is "[libz.so.1]" or "<unknown>"
     int64_t flat;
     int64_t cum;
     uint32_t first_in;  // its callers are graph->in[first_in … next node's first_in)
     uint32_t first_out; // its callees are graph->out[first_out … next node's first_out)
+    uint32_t location;  // a place that belongs to it, and there the line of profile->lines, or
+    uint32_t line;      // HONE_GRAPH_NO_LINE where the place has no name
 };
 
 struct hone_graph_edge {

@@ -81,7 +81,8 @@ static struct hone_str format_name(struct builder *b, const struct key *key)
     return hone_str_of(text);
 }
 
-static int add_node(struct builder *b, const struct key *key, uint64_t hash)
+static int add_node(struct builder *b, const struct key *key, uint64_t hash,
+                    struct hone_nodes_origin origin)
 {
     struct hone_nodes *nodes = b->nodes;
     if (nodes->count == b->room) {
@@ -89,10 +90,13 @@ static int add_node(struct builder *b, const struct key *key, uint64_t hash)
         struct hone_str *names = reallocarray(nodes->names, room, sizeof *names);
         if (names)
             nodes->names = names;
+        struct hone_nodes_origin *origins = reallocarray(nodes->origins, room, sizeof *origins);
+        if (origins)
+            nodes->origins = origins;
         struct key *keys = reallocarray(b->keys, room, sizeof *keys);
         if (keys)
             b->keys = keys;
-        if (!names || !keys)
+        if (!names || !origins || !keys)
             return -ENOMEM;
         b->room = room;
     }
@@ -101,6 +105,7 @@ static int add_node(struct builder *b, const struct key *key, uint64_t hash)
     if (!name.at || hone_table_add(&b->table, hash, nodes->count))
         return -ENOMEM;
     nodes->names[nodes->count] = name;
+    nodes->origins[nodes->count] = origin;
     b->keys[nodes->count++] = *key;
     return 0;
 }
@@ -119,7 +124,8 @@ static int find_node(struct builder *b, uint32_t location, const struct hone_pro
             return 0;
         }
     *ret = b->nodes->count;
-    return add_node(b, &key, hash);
+    uint32_t number = line ? (uint32_t)(line - b->profile->lines.at) : HONE_GRAPH_NO_LINE;
+    return add_node(b, &key, hash, (struct hone_nodes_origin){location, number});
 }
 
 static int find_all(struct builder *b)
@@ -159,6 +165,7 @@ int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile
 void hone_nodes_done(struct hone_nodes *nodes)
 {
     free(nodes->names);
+    free(nodes->origins);
     free(nodes->first);
     free(nodes->at);
     free(nodes->only);

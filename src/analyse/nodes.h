@@ -15,6 +15,10 @@
 struct hone_nodes {
     uint32_t count;
     struct hone_str *names; // of each node
+    struct hone_nodes_origin {
+        uint32_t location; // the first that belongs to it
+        uint32_t line;     // of profile->lines, or HONE_GRAPH_NO_LINE
+    } * origins;
     uint32_t *first;
     uint32_t *at;
     uint32_t *only;

@@ -1,5 +1,7 @@
 #include "base/error.h"
 
+#include "base/utf8.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
@@ -43,9 +45,19 @@ void hone_error_hint(struct hone_error *err, const char *format, ...)
     va_end(arguments);
 }
 
+// Messages quote what strangers wrote, which must not steer the terminal.
+static void print_line(const char *text)
+{
+    struct hone_arena arena = {0};
+    bool failed = false;
+    struct hone_str clean = hone_utf8_clean(&arena, hone_str_of(text), 2048, &failed);
+    (void)fprintf(stderr, "hone: %.*s\n", (int)clean.len, clean.at);
+    hone_arena_done(&arena);
+}
+
 void hone_error_print(const struct hone_error *err)
 {
-    (void)fprintf(stderr, "hone: %s\n", err->message[0] ? err->message : strerror(-err->code));
+    print_line(err->message[0] ? err->message : strerror(-err->code));
     if (err->hint[0])
-        (void)fprintf(stderr, "hone: %s\n", err->hint);
+        print_line(err->hint);
 }

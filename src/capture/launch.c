@@ -87,7 +87,7 @@ static int make_in(const char *root, struct hone_launch *launch, uint32_t chunk_
 
 // Where libhone.so lies: beside the program when that was built and not installed, else where it
 // was installed to, also when the whole tree was moved.
-static int find_library(char *ret, size_t size, struct hone_error *err)
+int hone_launch_library(char *ret, size_t size, struct hone_error *err)
 {
     char self[PATH_MAX];
     ssize_t len = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -173,7 +173,7 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                         const struct hone_session_config *config, struct hone_error *err)
 {
     *launch = (struct hone_launch){.session = {.fd = -1}, .pidfd = -1, .event_fd = -1};
-    int r = find_library(launch->library, sizeof launch->library, err);
+    int r = hone_launch_library(launch->library, sizeof launch->library, err);
     if (r)
         return r;
     const char *temporary = getenv("TMPDIR");

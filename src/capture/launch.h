@@ -27,6 +27,9 @@ struct hone_launch {
     int event_fd; // keeps the kernel's perf events ready, or -1
 };
 
+// The path of the libhone.so that belongs to this command.
+int hone_launch_library(char *ret, size_t size, struct hone_error *err);
+
 // Makes the session where there is room: in memory (/dev/shm), else under $TMPDIR or /tmp.
 int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                         const struct hone_session_config *config, struct hone_error *err);

@@ -2,8 +2,8 @@
 #include "capture/output.h"
 
 #include "base/cleanup.h"
-#include "capture/nameless.h"
 #include "core/core.h"
+#include "elf/nameless.h"
 #include "profile/profile.h"
 #include "symbol/jit.h"
 #include "symbol/symbol.h"
@@ -211,9 +211,9 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
     if (path[0]) {
         const struct hone_elf *elf = hone_symbol_module_elf(builder->symbols[place->module]);
         char name[NAME_MAX + 32];
-        uint64_t start;
-        if (elf && hone_nameless_function((struct hone_elf *)elf, place->address, &start))
-            (void)snprintf(name, sizeof name, "%s+%#" PRIx64, file, start);
+        struct hone_elf_extent extent;
+        if (elf && hone_elf_nameless((struct hone_elf *)elf, place->address, &extent))
+            (void)snprintf(name, sizeof name, "%s+%#" PRIx64, file, extent.start);
         else // [vdso] has its brackets already
             (void)snprintf(name, sizeof name, file[0] == '[' ? "%s" : "[%s]", file);
         line.function = add_function(builder, name, "", "", 0);

@@ -1,4 +1,5 @@
-// cli commands: the rows of the command list, each defined in the file of its name.
+// cli commands: the rows of the command list, each defined in the file of its name, those
+// that print a profile as text in views.c.
 #ifndef HONE_CLI_COMMANDS_H
 #define HONE_CLI_COMMANDS_H
 
@@ -7,9 +8,13 @@
 extern const struct hone_command hone_command_record;
 extern const struct hone_command hone_command_top;
 extern const struct hone_command hone_command_tree;
+extern const struct hone_command hone_command_peek;
+extern const struct hone_command hone_command_list;
+extern const struct hone_command hone_command_disasm;
 extern const struct hone_command hone_command_traces;
 extern const struct hone_command hone_command_flame;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;
+extern const struct hone_command hone_command_doctor;
 
 #endif

@@ -1,6 +1,8 @@
 #include "cli/output.h"
 
+#include "base/cleanup.h"
 #include "base/file.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -26,13 +28,27 @@ static int write_standard(const char *at, size_t len)
     return copy >= 0 && close(copy) != 0 ? -errno : 0;
 }
 
+// Names in profiles and lines of sources are strangers' text, which must not steer the terminal.
+static bool make_fit_for_terminal(struct hone_arena *arena, struct hone_str *text)
+{
+    bool failed = false;
+    struct hone_str lines = hone_utf8_clean_lines(arena, *text, &failed);
+    if (!failed)
+        *text = lines;
+    return !failed;
+}
+
 int hone_output_write(const char *path, const struct hone_buffer *bytes, struct hone_error *err)
 {
     if (bytes->failed)
         return hone_error_set(err, -ENOMEM, "cannot hold the output");
     if (path && strcmp(path, "-") != 0)
         return hone_file_write(path, bytes->at, bytes->len, err);
-    int r = write_standard(bytes->at, bytes->len);
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    struct hone_str text = {bytes->at, bytes->len};
+    if (isatty(STDOUT_FILENO) && !make_fit_for_terminal(&arena, &text))
+        return hone_error_set(err, -ENOMEM, "cannot hold the output");
+    int r = write_standard(text.at, text.len);
     if (r == -EPIPE)
         return 0;
     return r ? hone_error_set(err, r, "cannot write to standard output") : 0;

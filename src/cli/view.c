@@ -1,10 +1,12 @@
 #include "cli/view.h"
 
 #include "base/cleanup.h"
+#include "base/pattern.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "profile/profile.h"
 
+#include <errno.h>
 #include <sys/ioctl.h>
 
 const struct hone_choice hone_view_groups[] = {
@@ -15,34 +17,57 @@ const struct hone_choice hone_view_groups[] = {
     {0},
 };
 
-// Columns of the terminal that will show the output; 0, which is no limit, when none will.
-static uint32_t terminal_width(const char *output)
+// Columns of the terminal; 0, which is no limit, when it does not tell.
+static uint32_t terminal_width(void)
 {
     struct winsize size;
-    if (output || !isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
-        return 0;
-    return size.ws_col;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-int hone_view_run(hone_text_view view, const struct hone_view_options *options,
-                  const struct hone_operands *operands, struct hone_error *err)
+static int run(hone_text_view view, const struct hone_view_options *options,
+               struct hone_pattern *pattern, const struct hone_operands *files,
+               struct hone_error *err)
 {
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(operands, &profile, err);
+    int r = hone_input_read(files, &profile, err);
     if (r)
         return r;
-
+    bool terminal = !options->output && isatty(STDOUT_FILENO);
     struct hone_text_options text = {
         .type = options->type,
         .group = (enum hone_text_group)options->group,
         .by_cum = options->by_cum,
         .rows = (uint32_t)options->rows,
         .all = options->all,
-        .width = terminal_width(options->output),
+        .pattern = pattern,
+        .source_path = options->source_path,
+        .trim_path = options->trim_path,
+        .intel = options->intel,
+        .width = terminal ? terminal_width() : 0,
     };
+    r = terminal ? hone_profile_one_line(profile) : 0;
+    if (r)
+        return hone_error_set(err, r, "cannot show the profile");
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     r = view(profile, &text, &out, err);
     if (r)
         return r;
     return hone_output_write(options->output, &out, err);
+}
+
+int hone_view_run(hone_text_view view, const struct hone_view_options *options,
+                  const struct hone_operands *operands, struct hone_error *err)
+{
+    return run(view, options, NULL, operands, err);
+}
+
+int hone_view_run_pattern(hone_text_view view, const struct hone_view_options *options,
+                          const struct hone_operands *operands, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *pattern = NULL;
+    int r = hone_pattern_new(operands->at[0], &pattern, err);
+    if (r)
+        return r == -EINVAL ? HONE_MISUSED : r;
+    struct hone_operands files = {operands->at + 1, operands->count - 1};
+    return run(view, options, pattern, &files, err);
 }

@@ -13,6 +13,9 @@ struct hone_view_options {
     int64_t rows;
     bool by_cum;
     bool all;
+    bool intel;
+    const char *source_path;
+    const char *trim_path;
 };
 
 extern const struct hone_choice hone_view_groups[];
@@ -62,5 +65,9 @@ extern const struct hone_choice hone_view_groups[];
 // Reads the profiles, makes the view and writes it. Returns what a command's run returns.
 int hone_view_run(hone_text_view view, const struct hone_view_options *options,
                   const struct hone_operands *operands, struct hone_error *err);
+
+// The same where the first operand is a pattern for functions.
+int hone_view_run_pattern(hone_text_view view, const struct hone_view_options *options,
+                          const struct hone_operands *operands, struct hone_error *err);
 
 #endif

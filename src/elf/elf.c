@@ -275,3 +275,23 @@ bool hone_elf_vaddr_to_offset(const struct hone_elf *elf, uint64_t vaddr, uint64
 {
     return translate(elf, vaddr, false, ret);
 }
+
+struct hone_elf_bytes hone_elf_code(const struct hone_elf *elf, uint64_t vaddr, size_t len)
+{
+    for (size_t i = 0; i < elf->facts.segment_count; i++) {
+        const struct hone_elf_segment *segment = &elf->facts.segments[i];
+        if (!segment->executable || vaddr < segment->vaddr ||
+            vaddr - segment->vaddr >= segment->file_size)
+            continue;
+        uint64_t at = vaddr - segment->vaddr;
+        uint64_t left = segment->file_size - at;
+        // The headers were checked against the file, but nothing is believed twice.
+        if (segment->offset > elf->len || at >= elf->len - segment->offset)
+            continue;
+        uint64_t there = elf->len - segment->offset - at;
+        left = left < there ? left : there;
+        return (struct hone_elf_bytes){elf->bytes + segment->offset + at,
+                                       len < left ? len : (size_t)left, vaddr};
+    }
+    return (struct hone_elf_bytes){0};
+}

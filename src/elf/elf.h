@@ -80,4 +80,8 @@ struct hone_elf_bytes {
 };
 struct hone_elf_bytes hone_elf_section(struct hone_elf *elf, const char *name);
 
+// The file's bytes of an executable segment from vaddr on, at most len of them: as many as the file
+// holds. at is NULL when there are none.
+struct hone_elf_bytes hone_elf_code(const struct hone_elf *elf, uint64_t vaddr, size_t len);
+
 #endif

@@ -220,6 +220,11 @@ uint32_t hone_profile_add_sample(struct hone_profile *profile, uint32_t stack,
 uint32_t hone_profile_add_sample_in_set(struct hone_profile *profile, uint32_t stack,
                                         const int64_t *values, uint32_t label_set);
 
+// Makes every text one line: line ends and tabs within become visible signs, so that no name can
+// pose as a row of a table. For those who show the profile to people: two texts may be equal
+// afterwards, so nothing is to be added later. Returns 0 or -ENOMEM.
+int hone_profile_one_line(struct hone_profile *profile);
+
 // --- reading -------------------------------------------------------------------------------------
 
 static inline struct hone_str hone_profile_str(const struct hone_profile *profile, uint32_t string)

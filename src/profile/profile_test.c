@@ -394,3 +394,16 @@ TEST(merge_refuses_other_types_with_the_reason)
     hone_profile_free(c);
     hone_profile_free(d);
 }
+
+TEST(texts_become_one_line_for_readers)
+{
+    struct hone_profile *p = hone_profile_new();
+    (void)hone_profile_add_type(p, "cpu", "ns");
+    uint32_t wild = hone_profile_intern(p, "a\tb\r\nc\v");
+    uint32_t tame = hone_profile_intern(p, "größer");
+    CHECK_EQ(hone_profile_one_line(p), 0);
+    CHECK_STR(hone_profile_text(p, wild), "a␉b␍␊c␋");
+    CHECK_EQ(hone_profile_str(p, wild).len, strlen("a␉b␍␊c␋"));
+    CHECK_STR(hone_profile_text(p, tame), "größer");
+    hone_profile_free(p);
+}

@@ -1,5 +1,6 @@
 // From an address to frames: DWARF first, the symbol table for what it does not cover, and both
 // together for the outermost function's system name.
+#include "elf/nameless.h"
 #include "symbol/demangle.h"
 #include "symbol/module.h"
 
@@ -278,5 +279,26 @@ int hone_symbol_lookup(struct hone_symbol_module *module, uint64_t vaddr,
     if (!cached->frames)
         return HONE_SYMBOL_UNKNOWN;
     *ret = (struct hone_symbol_frames){cached->frames, cached->count};
+    return 0;
+}
+
+int hone_symbol_extent(struct hone_symbol_module *module, uint64_t vaddr,
+                       struct hone_symbol_extent *ret)
+{
+    int r = hone_symbol_module_open_files(module); // an index does not know symbols' ends
+    if (r)
+        return r;
+    const struct hone_elf_function *symbol = hone_elf_function_at(&module->functions, vaddr);
+    if (symbol) {
+        const char *name = display_name(module->symbolizer, symbol->name);
+        if (!name)
+            return -ENOMEM;
+        *ret = (struct hone_symbol_extent){symbol->start, symbol->end, name};
+        return 0;
+    }
+    struct hone_elf_extent nameless;
+    if (!module->elf || !hone_elf_nameless(module->elf, vaddr, &nameless))
+        return HONE_SYMBOL_UNKNOWN;
+    *ret = (struct hone_symbol_extent){nameless.start, nameless.end, ""};
     return 0;
 }

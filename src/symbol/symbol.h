@@ -146,6 +146,17 @@ int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddr
 // whatever process, has its names at once. Returns 0, also when there is nowhere to write; -ENOMEM.
 int hone_symbolizer_keep(struct hone_symbolizer *symbolizer);
 
+// A stretch of code: a function as symbol tables have it or, without a symbol, as the unwind table.
+struct hone_symbol_extent {
+    uint64_t start;
+    uint64_t end;     // just past its last byte
+    const char *name; // for people; "" when it has none
+};
+
+// The stretch that holds an address, for those who want all of its code. Returns as below.
+int hone_symbol_extent(struct hone_symbol_module *module, uint64_t vaddr,
+                       struct hone_symbol_extent *ret);
+
 // Looks up an address in the module's own terms (an ELF virtual address: pc minus load bias).
 //
 // Returns  0; HONE_SYMBOL_UNKNOWN when nothing covers it, and *ret is then untouched; -ENOMEM.

@@ -164,3 +164,20 @@ TEST(options_without_a_size_are_refused)
     struct hone_symbolizer *symbolizer = NULL;
     CHECK_EQ(hone_symbolizer_new(&options, &symbolizer, NULL), -EINVAL);
 }
+
+TEST(an_extent_is_the_whole_function_by_its_symbol)
+{
+    struct hone_symbolizer *symbolizer = new_symbolizer();
+    struct hone_symbol_module *module = module_of(symbolizer, "/proc/self/exe");
+    struct hone_symbol_extent extent;
+    uint64_t start = vaddr_of((const void *)(uintptr_t)vaddr_of);
+    CHECK_EQ(hone_symbol_extent(module, start + 5, &extent), 0);
+    CHECK_STR(extent.name, "vaddr_of");
+    CHECK_EQ(extent.start, start);
+    CHECK(extent.end > start + 5);
+    struct hone_symbol_extent same;
+    CHECK_EQ(hone_symbol_extent(module, extent.end - 1, &same), 0);
+    CHECK_EQ(same.start, start);
+    CHECK_EQ(hone_symbol_extent(module, 1, &extent), HONE_SYMBOL_UNKNOWN);
+    hone_symbolizer_free(symbolizer);
+}

@@ -36,14 +36,14 @@ void hone_flame_note(struct hone_flame *flame, bool warn, const char *format, ..
         if (*at == '\n' || *at == '\t')
             *at = ' ';
     flame->notes[flame->note_count++] = (struct hone_flame_note){
-        .text = hone_flame_clean(&flame->arena, hone_str_of(text), NOTE_BYTES, &flame->failed),
+        .text = hone_utf8_clean(&flame->arena, hone_str_of(text), NOTE_BYTES, &flame->failed),
         .warn = warn,
     };
 }
 
 static struct hone_str cleaned(struct hone_flame *flame, struct hone_str text)
 {
-    return hone_flame_clean(&flame->arena, text, TITLE_BYTES, &flame->failed);
+    return hone_utf8_clean(&flame->arena, text, TITLE_BYTES, &flame->failed);
 }
 
 struct hone_str hone_flame_file_of(struct hone_str path)

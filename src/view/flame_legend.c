@@ -73,7 +73,7 @@ static struct hone_str library_label(struct hone_flame *flame, unsigned family,
     if (modules > NAMED)
         hone_buffer_format(&label, " and %zu more", modules - NAMED);
     struct hone_str text = {label.at, label.failed ? 0 : label.len};
-    text = hone_flame_clean(&flame->arena, text, 120, &flame->failed);
+    text = hone_utf8_clean(&flame->arena, text, 120, &flame->failed);
     flame->failed |= label.failed;
     hone_buffer_done(&label);
     return text;
@@ -86,8 +86,8 @@ static struct hone_str family_label(struct hone_flame *flame, unsigned family,
     if (!name)
         return library_label(flame, family, sums, count);
     if (family == HONE_FLAME_PROGRAM && flame->program.len)
-        return hone_flame_clean(&flame->arena, hone_flame_file_of(flame->program), 60,
-                                &flame->failed);
+        return hone_utf8_clean(&flame->arena, hone_flame_file_of(flame->program), 60,
+                               &flame->failed);
     return hone_str_of(name);
 }
 

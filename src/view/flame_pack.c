@@ -68,7 +68,7 @@ static void name_frame(struct hone_flame *flame, uint32_t frame)
 {
     const struct hone_tree_frame *from = &flame->tree->frames[frame];
     struct hone_str name =
-        hone_flame_clean(&flame->arena, from->name, NAME_MAX_BYTES, &flame->failed);
+        hone_utf8_clean(&flame->arena, from->name, NAME_MAX_BYTES, &flame->failed);
     if (from->line) {
         const char *text =
             hone_arena_format(&flame->arena, "%.*s:%u", (int)name.len, name.at, from->line);
@@ -187,7 +187,7 @@ static void put_texts(struct hone_buffer *out, struct texts *texts, bool *failed
     hone_buffer_text(out, ",\n\"texts\":[\"\"");
     for (uint32_t i = 1; i < texts->count; i++) {
         hone_buffer_text(out, ",");
-        hone_flame_json(out, hone_flame_clean(texts->arena, texts->at[i], NAME_MAX_BYTES, failed));
+        hone_flame_json(out, hone_utf8_clean(texts->arena, texts->at[i], NAME_MAX_BYTES, failed));
     }
     hone_buffer_text(out, "]");
 }

@@ -5,18 +5,11 @@
 
 #include "analyse/tree.h"
 #include "base/base.h"
+#include "base/utf8.h"
 
 #include <stdint.h>
 
 // --- text (flame_text.c) -------------------------------------------------------------------------
-
-// What every reader of XML and JSON accepts: UTF-8 without control characters and without marks
-// that turn the writing direction around (a name could pose as another one). What is not allowed
-// becomes a visible sign in its place. More than limit bytes are cut, with "…" at the end.
-//
-// Returns  a copy in the arena, or an empty text when memory is out, with *failed set.
-struct hone_str hone_flame_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
-                                 bool *failed);
 
 // Cleaned text inside an element or a quoted attribute; inside a JSON string that itself stands
 // in XML (quotes included).

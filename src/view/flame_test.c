@@ -322,7 +322,7 @@ static void check_clean(const char *from, const char *to, size_t limit)
 {
     struct hone_arena arena = {0};
     bool failed = false;
-    struct hone_str text = hone_flame_clean(&arena, hone_str_of(from), limit, &failed);
+    struct hone_str text = hone_utf8_clean(&arena, hone_str_of(from), limit, &failed);
     char got[128];
     (void)snprintf(got, sizeof got, "%.*s", (int)text.len, text.at);
     CHECK_STR(got, to);

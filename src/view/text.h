@@ -1,5 +1,5 @@
 // Views of a profile as text: for terminals, pipes and eyes that know `go tool pprof`, whose
-// numbers, words and columns top, tree and traces keep.
+// numbers, words and columns top, tree, traces, peek and list keep.
 //
 // Each view appends to a buffer and knows no state beyond its arguments; the caller writes the
 // bytes where they belong. A profile without samples gives the reasons that it carries in its
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct hone_pattern;
 struct hone_profile;
 
 // What counts as one row.
@@ -27,14 +28,18 @@ enum hone_text_group {
 
 // Zero means default.
 struct hone_text_options {
-    const char *type;           // sample type by name or place (the profile's default)
-    enum hone_text_group group; // (functions)
-    bool by_cum;                // order by cum instead of flat
-    uint32_t rows;              // at most so many (all that matter)
-    double node_fraction;       // leave out rows below this part of the total (0.005)
-    double edge_fraction;       // tree: the same for calls (0.001)
-    bool all;                   // leave out nothing: both fractions are 0
-    uint32_t width;             // columns of the terminal; names are cut to fit. 0: never cut
+    const char *type;             // sample type by name or place (the profile's default)
+    enum hone_text_group group;   // (functions)
+    bool by_cum;                  // order by cum instead of flat
+    uint32_t rows;                // at most so many (all that matter)
+    double node_fraction;         // leave out rows below this part of the total (0.005)
+    double edge_fraction;         // tree: the same for calls (0.001)
+    bool all;                     // leave out nothing: both fractions are 0
+    struct hone_pattern *pattern; // peek, list, disasm: the functions wanted (all)
+    const char *source_path;      // list: directories with sources, ':' between (the current one)
+    const char *trim_path;        // list: what is cut from the front of recorded paths, ':' between
+    bool intel;                   // disasm: Intel's syntax (AT&T's)
+    uint32_t width;               // columns of the terminal; names are cut to fit. 0: never cut
 };
 
 typedef int (*hone_text_view)(const struct hone_profile *profile,
@@ -51,6 +56,22 @@ int hone_text_top(const struct hone_profile *profile, const struct hone_text_opt
 // Each row between its callers and its callees.
 int hone_text_tree(const struct hone_profile *profile, const struct hone_text_options *options,
                    struct hone_buffer *out, struct hone_error *err);
+
+// Callers and callees of the functions that match, none left out.
+// Also returns -ENOENT when no function matches.
+int hone_text_peek(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
+
+// The source of the functions that match, with flat and cum of each line; what could not be found
+// is said in a line in its place. Also returns -ENOENT when no function matches.
+int hone_text_list(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
+
+// The machine code of the functions that match, with flat and cum of each instruction and the
+// source lines that it comes from, read from the file that ran: one with another build id is not
+// shown. Also returns -ENOENT when no function matches or none of them has code in a file.
+int hone_text_disasm(const struct hone_profile *profile, const struct hone_text_options *options,
+                     struct hone_buffer *out, struct hone_error *err);
 
 // Each stack with its labels and its value.
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,

@@ -2,6 +2,7 @@
 #include "view/text.h"
 
 #include "base/base.h"
+#include "base/pattern.h"
 #include "profile/profile.h"
 
 #include <stdlib.h>
@@ -10,8 +11,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
-                                           hone_text_collapsed, hone_text_info};
+    static const hone_text_view views[] = {hone_text_top,       hone_text_tree, hone_text_traces,
+                                           hone_text_collapsed, hone_text_info, hone_text_peek,
+                                           hone_text_list};
+    static struct hone_pattern *all;
+    if (!all && hone_pattern_new(".", &all, NULL))
+        return 0;
     if (!size)
         return 0;
     // The first byte chooses the options.
@@ -20,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .all = data[0] & 8,
                                         .width = data[0] & 16 ? 80 : 0,
                                         .rows = data[0] & 32 ? 3 : 0,
+                                        .pattern = all,
+                                        .source_path = "/nowhere",
                                         .type = data[0] & 64 ? "0" : NULL};
     struct hone_profile_limits limits = {.plain_bytes = 1 << 20};
     struct hone_profile *p = NULL;

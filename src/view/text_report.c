@@ -80,6 +80,21 @@ struct hone_measure_label hone_report_value(const struct hone_report *report, in
     return hone_measure_label(value, report->unit, report->shown_unit);
 }
 
+struct hone_measure_label hone_report_value_or_dot(const struct hone_report *report, int64_t value)
+{
+    return value ? hone_report_value(report, value) : (struct hone_measure_label){"."};
+}
+
+int hone_report_no_match(const struct hone_report *report, struct hone_error *err)
+{
+    const struct hone_pattern *pattern = report->options->pattern;
+    (void)hone_error_set(err, 0, "no function matches '%s'%s", hone_pattern_text(pattern),
+                         hone_pattern_gave_up(pattern) ? ", which takes too long on some names"
+                                                       : "");
+    hone_error_hint(err, "hone top --all lists those that there are");
+    return -ENOENT;
+}
+
 // --- the lines above a report --------------------------------------------------------------------
 
 struct hone_str hone_report_base_name(struct hone_str path)
@@ -117,8 +132,7 @@ uint32_t hone_report_main_mapping(const struct hone_profile *profile)
     return profile->mappings.count > 1 ? 1 : 0;
 }
 
-// Comments are sentences: on a terminal they continue on the next line, indented.
-static void put_wrapped(const struct hone_report *report, const char *text)
+void hone_report_sentence(const struct hone_report *report, const char *text)
 {
     uint32_t width = report->options->width;
     uint32_t column = 0;
@@ -181,7 +195,7 @@ void hone_report_head(const struct hone_report *report)
     for (uint32_t i = 0; i < p->comment_count; i++) {
         const char *comment = hone_profile_text(p, p->comments[i]);
         if (comment[0] != '#')
-            put_wrapped(report, comment);
+            hone_report_sentence(report, comment);
     }
     if (*report->type_name)
         hone_buffer_format(report->out, "Type: %s\n", report->type_name);
@@ -249,13 +263,15 @@ void hone_report_empty(const struct hone_report *report)
         strcmp(report->type_name, "cpu") == 0 || strcmp(report->type_name, "samples") == 0;
     hone_buffer_format(report->out, "\nNo samples of type '%s'.\n", report->type_name);
     if (has_warnings(p))
-        put_wrapped(report, "The lines above say what the recorder knows about it.");
+        hone_report_sentence(report, "The lines above say what the recorder knows about it.");
     else if (of_cpu)
-        put_wrapped(report, "CPU time is sampled while a program computes: one that waits gives "
-                            "none, and one that ends within a few milliseconds may give none. Run "
-                            "it for longer, or raise the rate: hone record -F 10000 …");
+        hone_report_sentence(report,
+                             "CPU time is sampled while a program computes: one that waits gives "
+                             "none, and one that ends within a few milliseconds may give none. Run "
+                             "it for longer, or raise the rate: hone record -F 10000 …");
     else if (p->type_count > 1)
-        put_wrapped(report, "Another sample type may have values; 'hone info' lists them all.");
+        hone_report_sentence(report,
+                             "Another sample type may have values; 'hone info' lists them all.");
 }
 
 // --- names ---------------------------------------------------------------------------------------
@@ -265,13 +281,19 @@ static bool starts_character(char byte)
     return ((unsigned char)byte & 0xc0) != 0x80;
 }
 
+uint32_t hone_report_columns(struct hone_str text)
+{
+    uint32_t columns = 0;
+    for (size_t i = 0; i < text.len; i++)
+        columns += starts_character(text.at[i]);
+    return columns;
+}
+
 void hone_report_name(const struct hone_report *report, struct hone_str name, uint32_t used,
                       uint32_t reserved)
 {
     uint32_t width = report->options->width;
-    uint32_t columns = 0;
-    for (size_t i = 0; i < name.len; i++)
-        columns += starts_character(name.at[i]);
+    uint32_t columns = hone_report_columns(name);
     uint32_t taken = used + reserved;
     if (!width || columns <= (width > taken ? width - taken : 0)) {
         hone_buffer_add(report->out, name.at, name.len);

@@ -5,6 +5,7 @@
 
 #include "analyse/graph.h"
 #include "base/buffer.h"
+#include "base/pattern.h"
 #include "profile/profile.h"
 #include "view/measure.h"
 #include "view/text.h"
@@ -46,6 +47,18 @@ void hone_report_facts(const struct hone_report *report, const char *title);
 // Why there is nothing to see and what to do.
 bool hone_report_is_empty(const struct hone_report *report);
 void hone_report_empty(const struct hone_report *report);
+
+// A line of words: on a terminal it continues on the next one, indented.
+void hone_report_sentence(const struct hone_report *report, const char *text);
+
+// How wide a text is.
+uint32_t hone_report_columns(struct hone_str text);
+
+// Fills err: no function matches the pattern. Returns -ENOENT.
+int hone_report_no_match(const struct hone_report *report, struct hone_error *err);
+
+// "." for 0, as pprof has it where most values are.
+struct hone_measure_label hone_report_value_or_dot(const struct hone_report *report, int64_t value);
 
 // Appends text; on a terminal, cut in its middle so that the line ends in time: used columns are
 // taken already, and reserved ones follow.

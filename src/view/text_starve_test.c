@@ -2,6 +2,7 @@
 #include "view/text.h"
 
 #include "base/base.h"
+#include "base/pattern.h"
 #include "base/starve.h"
 #include "check.h"
 #include "profile/fixture.h"
@@ -33,11 +34,15 @@ TEST(running_out_of_memory_in_any_view_is_an_error_and_nothing_leaks)
 {
     struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
         .seed = 5, .samples = 60, .depth = 12, .functions = 30, .type = "cpu", .unit = "ns"});
-    static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
-                                           hone_text_collapsed, hone_text_info};
+    static const hone_text_view views[] = {hone_text_top,       hone_text_tree, hone_text_traces,
+                                           hone_text_collapsed, hone_text_info, hone_text_peek,
+                                           hone_text_list};
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *all = NULL;
+    CHECK_EQ(hone_pattern_new(".", &all, NULL), 0);
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
-        check_view(views[i], p, NULL);
-        check_view(views[i], p, &(struct hone_text_options){.group = HONE_TEXT_LINES});
+        check_view(views[i], p, &(struct hone_text_options){.pattern = all});
+        check_view(views[i], p,
+                   &(struct hone_text_options){.group = HONE_TEXT_LINES, .pattern = all});
     }
     hone_profile_free(p);
 }

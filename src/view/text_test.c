@@ -3,12 +3,14 @@
 #include "view/text.h"
 
 #include "base/base.h"
+#include "base/pattern.h"
 #include "check.h"
 #include "profile/fixture.h"
 #include "profile/profile.h"
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct hone_buffer shown(hone_text_view view, const struct hone_profile *p,
                                 const struct hone_text_options *options)
@@ -27,6 +29,8 @@ static void check_golden(const char *name, hone_text_view view,
                          const struct hone_text_options *options)
 {
     struct hone_profile *p = hone_fixture_small();
+    if (view == hone_text_list)
+        p->time_ns = INT64_MAX; // the source is older
     struct hone_buffer out = shown(view, p, options);
     char path[1024];
     (void)snprintf(path, sizeof path, "%s/%s.txt", GOLDEN, name);
@@ -60,6 +64,132 @@ TEST(top_shows_another_type_by_line)
 TEST(tree_shows_callers_and_callees)
 {
     check_golden("tree", hone_text_tree, NULL);
+}
+
+static struct hone_pattern *pattern(const char *text)
+{
+    struct hone_pattern *made = NULL;
+    CHECK_EQ(hone_pattern_new(text, &made, NULL), 0);
+    return made;
+}
+
+#define SOURCES GOLDEN "/source"
+
+TEST(peek_shows_callers_and_callees_of_what_matches)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("^s.rt$|libz");
+    check_golden("peek", hone_text_peek, &(struct hone_text_options){.pattern = wanted});
+}
+
+TEST(list_shows_source_with_flat_and_cum)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("main|sort");
+    check_golden("list", hone_text_list,
+                 &(struct hone_text_options){.pattern = wanted, .source_path = SOURCES});
+}
+
+static void check_list_says(struct hone_profile *p, const struct hone_text_options *options,
+                            const char *words, bool yes)
+{
+    struct hone_buffer out = shown(hone_text_list, p, options);
+    cr_assert_eq(strstr(out.at, words) != NULL, yes, "'%s' in\n%s", words, out.at);
+    hone_buffer_done(&out);
+}
+
+TEST(list_says_what_is_wrong_with_the_source)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("^main$");
+    struct hone_text_options here = {.pattern = wanted, .source_path = SOURCES};
+    struct hone_text_options by_end = {.pattern = wanted, .source_path = SOURCES "/src"};
+    struct hone_text_options nowhere = {.pattern = wanted, .source_path = "/nowhere"};
+    struct hone_profile *p = hone_fixture_small();
+    p->time_ns = INT64_MAX;
+    check_list_says(p, &here, "Note:", false);
+    check_list_says(p, &by_end, " Note: the source is '" SOURCES "/src/sorter.c'\n", true);
+    check_list_says(p, &nowhere,
+                    " Error: 'src/sorter.c' is not there, nor under /nowhere; try --source-path "
+                    "DIR\n",
+                    true);
+    p->time_ns = 1;
+    check_list_says(p, &here, "sorter.c' was changed after this profile was taken\n", true);
+    p->time_ns = 0; // unknown
+    check_list_says(p, &here, "Note:", false);
+    p->lines.at[p->locations.first_line[3]].number = 400;
+    check_list_says(p, &here, "sorter.c' has only 23 lines, the one compiled had more\n", true);
+    hone_profile_free(p);
+}
+
+TEST(list_cuts_prefixes_of_recorded_paths)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("^compare$");
+    struct hone_profile *p = hone_fixture_small();
+    p->time_ns = 0;
+    p->functions.file[3] = hone_profile_intern(p, "/build/sorter-1.2/./src//sorter.c");
+    char *back = getcwd(NULL, 0);
+    CHECK_EQ(chdir(SOURCES "/src"), 0); // its parent holds src/sorter.c
+    struct hone_text_options options = {.pattern = wanted};
+    check_list_says(p, &options, "compare in /build/sorter-1.2/src/sorter.c\n", true);
+    check_list_says(p, &options, " Error: '/build/sorter-1.2/src/sorter.c' is not there", false);
+    options.trim_path = "/elsewhere:/build/sorter-1.2/";
+    check_list_says(p, &options, "30ms       30ms      4:    return *(const int *)left", true);
+    CHECK_EQ(chdir("/"), 0);
+    check_list_says(p, &options, " Error: '/build/sorter-1.2/src/sorter.c' is not there", true);
+    CHECK_EQ(chdir(back), 0);
+    free(back);
+    hone_profile_free(p);
+}
+
+TEST(list_counts_a_stack_once_however_often_a_function_recurs)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("^main$");
+    struct hone_text_options options = {.pattern = wanted, .source_path = SOURCES};
+    struct hone_profile *p = hone_fixture_small();
+    // One stack through line 20 (inlining sort) and one twice through line 21: 40 ms of 40.
+    check_list_says(p, &options, "         0       40ms (flat, cum)   100% of Total\n", true);
+    uint32_t both[] = {1, 3, 1}; // and one through both lines
+    (void)hone_profile_add_sample(p, hone_profile_add_stack(p, both, 3), (int64_t[]){6, 60000000},
+                                  NULL, 0);
+    check_list_says(p, &options, "      100ms (flat, cum)   100% of Total\n", true);
+    hone_profile_free(p);
+}
+
+static void check_no_match(hone_text_view view)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("nobody");
+    struct hone_profile *p = hone_fixture_small();
+    struct hone_buffer out = {0};
+    struct hone_error err = {0};
+    CHECK_EQ(view(p, &(struct hone_text_options){.pattern = wanted}, &out, &err), -ENOENT);
+    CHECK_STR(err.message, "no function matches 'nobody'");
+    hone_buffer_done(&out);
+    hone_profile_free(p);
+}
+
+TEST(a_pattern_that_matches_nothing_is_an_error)
+{
+    check_no_match(hone_text_peek);
+    check_no_match(hone_text_list);
+    check_no_match(hone_text_disasm);
+}
+
+TEST(disasm_says_what_is_missing)
+{
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *wanted = pattern("compare");
+    struct hone_profile *p = hone_fixture_small();
+    struct hone_buffer out = {0};
+    struct hone_error err = {0};
+    struct hone_text_options options = {.pattern = wanted};
+    CHECK_EQ(hone_text_disasm(p, &options, &out, &err), -ENOENT);
+    CHECK_STR(err.message, "no machine code of 'compare': cannot open '/usr/bin/sorter': no such "
+                           "file or directory");
+    p->mappings.at[1].file = hone_profile_intern(p, "[kernel.kallsyms]");
+    CHECK_EQ(hone_text_disasm(p, &options, &out, &err), -ENOENT);
+    CHECK_STR(err.message, "no machine code of 'compare': it is the kernel's");
+    p->mappings.at[1].file = 0;
+    CHECK_EQ(hone_text_disasm(p, &options, &out, &err), -ENOENT);
+    CHECK_STR(err.message, "no machine code of 'compare': it lies in no file");
+    hone_buffer_done(&out);
+    hone_profile_free(p);
 }
 
 TEST(traces_show_stacks_with_labels)
@@ -108,8 +238,12 @@ static struct hone_profile *with_long_names(void)
 
 static void check_width(hone_text_view view, uint32_t width)
 {
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *all = pattern(".");
     struct hone_profile *p = with_long_names();
-    struct hone_buffer out = shown(view, p, &(struct hone_text_options){.width = width});
+    struct hone_text_options options = {
+        .width = width, .pattern = view == hone_text_traces ? NULL : all, .source_path = SOURCES};
+    p->time_ns = 0;
+    struct hone_buffer out = shown(view, p, &options);
     bool cut = false;
     for (const char *line = out.at; *line;) {
         size_t len = strcspn(line, "\n");
@@ -132,6 +266,8 @@ TEST(reports_fit_the_terminal)
     check_width(hone_text_tree, 80);
     check_width(hone_text_tree, 100);
     check_width(hone_text_traces, 80);
+    check_width(hone_text_peek, 80);
+    check_width(hone_text_list, 80);
 }
 
 TEST(names_are_never_cut_in_pipes)
@@ -155,15 +291,18 @@ TEST(empty_profile_says_why_and_what_to_do)
     CHECK_EQ(hone_profile_merge((const struct hone_profile *[]){p}, 1, &silent, NULL), 0);
     hone_profile_add_comment(silent, "# engine: timer");
     hone_profile_add_comment(p, "0 samples: the program used 0.4 ms of CPU time");
-    static const hone_text_view views[] = {hone_text_top, hone_text_tree, hone_text_traces,
-                                           hone_text_info};
+    static const hone_text_view views[] = {hone_text_top,   hone_text_tree, hone_text_traces,
+                                           hone_text_info,  hone_text_peek, hone_text_list,
+                                           hone_text_disasm};
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *all = pattern(".");
+    struct hone_text_options options = {.pattern = all};
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
-        struct hone_buffer out = shown(views[i], p, NULL);
+        struct hone_buffer out = shown(views[i], p, &options);
         CHECK(strstr(out.at, "the program used 0.4 ms of CPU time"));
         CHECK(strstr(out.at, "No samples of type 'cpu'."));
         CHECK(strstr(out.at, "The lines above say what the recorder knows about it."));
         hone_buffer_done(&out);
-        out = shown(views[i], silent, NULL);
+        out = shown(views[i], silent, &options);
         CHECK(strstr(out.at, "hone record -F 10000"));
         hone_buffer_done(&out);
     }

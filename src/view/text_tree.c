@@ -39,6 +39,40 @@ static void put_node(const struct hone_report *report, const struct hone_graph *
     }
 }
 
+// A row for each node; with a pattern only for those that it matches.
+static int put_nodes(struct hone_report *report, uint32_t rows, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
+    int r = hone_report_graph(report, rows, true, &graph, err);
+    if (r)
+        return r;
+    hone_report_head(report);
+    if (hone_report_is_empty(report)) {
+        hone_report_empty(report);
+        return hone_report_finish(report, err);
+    }
+    hone_report_graph_head(report, graph);
+    hone_buffer_text(report->out, separator);
+    hone_buffer_text(report->out,
+                     "      flat  flat%   sum%        cum   cum%   calls calls% + context "
+                     "\t \t \n"); // pprof's, with its blanks
+    uint64_t flat_sum = 0;
+    bool any = false;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (report->options->pattern &&
+            !hone_pattern_matches(report->options->pattern, graph->nodes[i].name))
+            continue;
+        any = true;
+        flat_sum += (uint64_t)graph->nodes[i].flat;
+        put_node(report, graph, i, (int64_t)flat_sum);
+    }
+    if (report->options->pattern && !any)
+        return hone_report_no_match(report, err);
+    if (graph->node_count)
+        hone_buffer_text(report->out, separator);
+    return hone_report_finish(report, err);
+}
+
 int hone_text_tree(const struct hone_profile *profile, const struct hone_text_options *options,
                    struct hone_buffer *out, struct hone_error *err)
 {
@@ -46,27 +80,17 @@ int hone_text_tree(const struct hone_profile *profile, const struct hone_text_op
     int r = hone_report_init(&report, profile, options, out, err);
     if (r)
         return r;
-    HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
     uint32_t rows = report.options->rows ? report.options->rows : ROWS_DEFAULT;
-    r = hone_report_graph(&report, report.options->all ? report.options->rows : rows, true, &graph,
-                          err);
-    if (r)
-        return r;
-    hone_report_head(&report);
-    if (hone_report_is_empty(&report)) {
-        hone_report_empty(&report);
-        return hone_report_finish(&report, err);
-    }
-    hone_report_graph_head(&report, graph);
-    hone_buffer_text(out, separator);
-    hone_buffer_text(out, "      flat  flat%   sum%        cum   cum%   calls calls% + context "
-                          "\t \t \n"); // pprof's, with its blanks
-    uint64_t flat_sum = 0;
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        flat_sum += (uint64_t)graph->nodes[i].flat;
-        put_node(&report, graph, i, (int64_t)flat_sum);
-    }
-    if (graph->node_count)
-        hone_buffer_text(out, separator);
-    return hone_report_finish(&report, err);
+    return put_nodes(&report, report.options->all ? report.options->rows : rows, err);
+}
+
+// Nothing is left out: who asks for a function by name wants to see it, however small.
+int hone_text_peek(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err)
+{
+    struct hone_text_options all = options ? *options : (struct hone_text_options){0};
+    all.all = true;
+    struct hone_report report;
+    int r = hone_report_init(&report, profile, &all, out, err);
+    return r ? r : put_nodes(&report, 0, err);
 }

@@ -4,7 +4,7 @@
     documentation.py SOURCE_ROOT HONE
 
 The ```sh blocks of one file run in order, in one scratch directory with hone in PATH, our build as
-build/ and a ./program of the reader; each must end with status 0. A line "make TARGET" is looked up with make -n instead of being run, for most of them
+build/ and a ./program of the reader with its source; each must end with status 0. A line "make TARGET" is looked up with make -n instead of being run, for most of them
 build or test all of this again. ```c blocks that include a header of ours must compile. Links to
 files of the project must lead somewhere.
 """
@@ -20,13 +20,19 @@ BLOCK = re.compile(r'^```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 LINK = re.compile(r'\]\((?!https?:|#)([^)#]+)[^)]*\)')
 
 
-PROGRAM = 'int main(void) { for (volatile long i = 0; i < 100000000; i++) { } return 0; }\n'
+PROGRAM = '''int main(void)
+{
+    for (volatile long i = 0; i < 100000000; i++) {
+    }
+    return 0;
+}
+'''
 
 
 def prepare(scratch, hone):
     os.symlink(hone.parent, os.path.join(scratch, 'build'))
-    subprocess.run(['cc', '-O1', '-x', 'c', '-', '-o', os.path.join(scratch, 'program')],
-                   input=PROGRAM, text=True, check=True)
+    (pathlib.Path(scratch) / 'program.c').write_text(PROGRAM, encoding='ascii')
+    subprocess.run(['cc', '-O1', '-g', 'program.c', '-o', 'program'], cwd=scratch, check=True)
 
 
 def run_shell(text, scratch, root, environment):

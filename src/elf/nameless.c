@@ -1,7 +1,7 @@
 // .eh_frame_hdr holds a table of function starts, sorted, each with the place of its rules
 // (.eh_frame), which say how long it is. Linkers write both in one encoding; others are left alone.
 // Format: Linux Standard Base 5.0, chapter 10.6.
-#include "capture/nameless.h"
+#include "elf/nameless.h"
 
 #include <string.h>
 
@@ -39,7 +39,7 @@ static bool function_length(struct hone_elf *elf, uint64_t rules, uint32_t *ret)
     return true;
 }
 
-bool hone_nameless_function(struct hone_elf *elf, uint64_t vaddr, uint64_t *ret_start)
+bool hone_elf_nameless(struct hone_elf *elf, uint64_t vaddr, struct hone_elf_extent *ret)
 {
     struct hone_elf_bytes header = hone_elf_section(elf, ".eh_frame_hdr");
     if (!header.at || header.len < HEADER_BYTES || header.at[0] != 1 ||
@@ -67,6 +67,6 @@ bool hone_nameless_function(struct hone_elf *elf, uint64_t vaddr, uint64_t *ret_
     uint32_t length;
     if (!function_length(elf, rules, &length) || vaddr - start >= length)
         return false;
-    *ret_start = start;
+    *ret = (struct hone_elf_extent){start, start + length};
     return true;
 }

@@ -1,0 +1,38 @@
+// Adding up: what each stack of a profile weighs, and from that flat and cum of each node. Private
+// to those who show profiles.
+#ifndef HONE_ANALYSE_TALLY_H
+#define HONE_ANALYSE_TALLY_H
+
+#include "analyse/nodes.h"
+
+// Values come from files, so sums may overflow; they wrap around, as in pprof.
+static inline int64_t hone_tally_add(int64_t a, int64_t b)
+{
+    return (int64_t)((uint64_t)a + (uint64_t)b);
+}
+
+static inline uint64_t hone_tally_magnitude(int64_t value)
+{
+    return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+// The sum of each stack's samples, by stack, which the caller frees; NULL when memory is out.
+// *ret_total is what percentages refer to: the sum of absolute values, of the base's where a
+// comparison has marked samples as such.
+int64_t *hone_tally_weights(const struct hone_profile *profile, uint32_t type, int64_t *ret_total);
+
+// By node. A stack counts once for a node, however often it passes through it.
+struct hone_tally {
+    int64_t *flat;
+    struct hone_tally_cum { // what the inner loop touches of a node
+        int64_t sum;
+        uint32_t last_stack; // that counted
+    } * cum;
+};
+
+// Returns 0 or -ENOMEM. Done is needed in either case.
+int hone_tally_init(struct hone_tally *tally, const struct hone_profile *profile,
+                    const int64_t *weights, const struct hone_nodes *nodes);
+void hone_tally_done(struct hone_tally *tally);
+
+#endif

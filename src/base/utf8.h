@@ -1,0 +1,30 @@
+// Text that strangers wrote (names in files, lines of sources), made fit for readers and terminals.
+#ifndef HONE_BASE_UTF8_H
+#define HONE_BASE_UTF8_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { HONE_UTF8_REPLACEMENT = 0xfffd };
+
+// The code point at the start of text and how many bytes it takes; HONE_UTF8_REPLACEMENT and 1 for
+// bytes that are not UTF-8 (overlong forms, surrogates and what lies beyond Unicode included).
+uint32_t hone_utf8_decode(const unsigned char *at, size_t len, size_t *ret_len);
+
+// What every terminal and every reader of XML and JSON accepts: UTF-8 without control characters
+// and without marks that turn the writing direction around (a name could pose as another one). What
+// is not allowed becomes a visible sign in its place. More than limit bytes are cut, with "…" at
+// the end.
+//
+// Returns  a copy in the arena, or an empty text when memory is out, with *failed set.
+struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
+                                bool *failed);
+
+// The same without a limit, where line ends and tabs stay what they are. Text that has nothing else
+// to be replaced is returned itself.
+struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str text, bool *failed);
+
+#endif

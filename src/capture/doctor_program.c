@@ -1,0 +1,212 @@
+#include "capture/doctor_parts.h"
+
+#include "base/base.h"
+#include "capture/target.h"
+#include "elf/elf.h"
+#include "symbol/symbol.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <limits.h>
+#include <sys/stat.h>
+
+enum {
+    FUNCTIONS_MIN = 20, // fewer say nothing of how a program was built
+    POINTERS_SOME = 10, // % of functions: below, they are those that use alloca and the like
+    POINTERS_MOST = 80,
+};
+
+static void add(struct hone_findings *findings, const char *topic, enum hone_mark mark,
+                const char *name, const char *what, const char *why, const char *next)
+{
+    hone_finding_add(findings, (struct hone_finding){mark, topic, name, what, why, next});
+}
+
+static void add_linking(struct hone_findings *findings, const char *topic, struct hone_elf *elf)
+{
+    const struct hone_elf_facts *facts = hone_elf_facts(elf);
+    struct hone_elf_bytes interpreter = hone_elf_section(elf, ".interp");
+    const char *loader = interpreter.at && memchr(interpreter.at, 0, interpreter.len)
+                             ? (const char *)interpreter.at
+                             : NULL;
+    if (!facts->interpreter) {
+        add(findings, topic, HONE_MARK_FACT, "linked", "statically", NULL, NULL);
+        return;
+    }
+    const char *libc = !loader                      ? "its loader is not told"
+                       : strstr(loader, "ld-musl")  ? "musl"
+                       : strstr(loader, "ld-linux") ? "glibc"
+                                                    : loader;
+    add(findings, topic, HONE_MARK_FACT, "linked",
+        hone_finding_text(findings, "dynamically (%s)%s", libc,
+                          facts->pie ? ", position-independent" : ""),
+        NULL, NULL);
+}
+
+// Whether a function begins by making a frame for itself: "push %rbp; mov %rsp, %rbp", behind an
+// "endbr64" where there is one; "stp x29, x30, [sp, …]!".
+static bool makes_frame(const unsigned char *at, size_t len, uint16_t machine)
+{
+    static const unsigned char branch_target[] = {0xf3, 0x0f, 0x1e, 0xfa};
+    static const unsigned char frame[] = {0x55, 0x48, 0x89, 0xe5};
+    if (machine == EM_AARCH64)
+        return len >= 4 && at[0] == 0xfd && (at[1] & 0x7f) == 0x7b && (at[3] & 0xfe) == 0xa8;
+    size_t skip = len >= 4 && memcmp(at, branch_target, 4) == 0 ? 4 : 0;
+    return len >= skip + 4 && memcmp(at + skip, frame, 4) == 0;
+}
+
+// Functions begin where the unwind table says, also in stripped files. Format: nameless.c.
+static void add_frame_pointers(struct hone_findings *findings, const char *topic,
+                               struct hone_elf *elf)
+{
+    struct hone_elf_bytes header = hone_elf_section(elf, ".eh_frame_hdr");
+    bool known = header.at && header.len >= 12 && header.at[0] == 1 && header.at[2] == 0x03 &&
+                 header.at[3] == 0x3b;
+    uint32_t listed = 0;
+    if (known)
+        memcpy(&listed, header.at + 8, sizeof listed);
+    uint64_t room = known ? (header.len - 12) / 8 : 0;
+    uint64_t functions = 0;
+    uint64_t framed = 0;
+    for (uint64_t i = 0; i < listed && i < room; i++) {
+        int32_t start;
+        memcpy(&start, header.at + 12 + 8 * i, sizeof start);
+        struct hone_elf_bytes code =
+            hone_elf_code(elf, header.vaddr + (uint64_t)(int64_t)start, 12);
+        if (!code.at)
+            continue;
+        functions++;
+        framed += makes_frame(code.at, code.len, hone_elf_facts(elf)->machine);
+    }
+    if (functions < FUNCTIONS_MIN)
+        return;
+    unsigned share = (unsigned)(100 * framed / functions);
+    add(findings, topic, HONE_MARK_FACT, "frame pointers",
+        hone_finding_text(findings, "in %u %% of its functions%s", share,
+                          share < POINTERS_SOME    ? ": other profilers lose its callers"
+                          : share >= POINTERS_MOST ? ""
+                                                   : ": in part"),
+        NULL, NULL);
+}
+
+static void add_unwinding(struct hone_findings *findings, const char *topic, struct hone_elf *elf)
+{
+    if (hone_elf_section(elf, ".eh_frame").len > 4)
+        add(findings, topic, HONE_MARK_GOOD, "stacks", "whole: it has unwind rules (.eh_frame)",
+            NULL, NULL);
+    else
+        add(findings, topic, HONE_MARK_LESS, "stacks", "it has no unwind rules (.eh_frame)",
+            "stacks through it need frame pointers", "gcc -fasynchronous-unwind-tables …");
+    add_frame_pointers(findings, topic, elf);
+}
+
+static int add_names(struct hone_findings *findings, const char *topic, struct hone_elf *elf,
+                     const char *path)
+{
+    HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = NULL;
+    const struct hone_elf_facts *facts = hone_elf_facts(elf);
+    struct hone_symbol_module *module;
+    int r = hone_symbolizer_new(NULL, &symbolizer, NULL);
+    if (!r)
+        r = hone_symbolizer_module(symbolizer, path, facts->build_id, facts->build_id_len, &module);
+    if (r)
+        return r;
+    const struct hone_symbol_facts *symbols = hone_symbol_facts(module);
+    bool complete = symbols->reason == HONE_SYMBOL_COMPLETE;
+    bool own = symbols->debug_path && strcmp(symbols->debug_path, path) == 0;
+    const char *rebuild = "gcc -g …";
+    const char *package =
+        hone_finding_text(findings, "find-dbgsym-packages %s (package debian-goodies)", path);
+    add(findings, topic, complete ? HONE_MARK_GOOD : HONE_MARK_LESS, "names",
+        hone_finding_text(findings, "%s%s%s", hone_symbol_reason_text(symbols->reason),
+                          complete ? ", from " : "",
+                          !complete ? ""
+                          : own     ? "the file itself"
+                                    : symbols->debug_path),
+        symbols->reason == HONE_SYMBOL_NO_DEBUG_FILE ? "no source lines, no inlined calls"
+        : complete                                   ? NULL
+                                                     : "functions without a name are shown as "
+                                                       "file+0xaddress",
+        complete              ? NULL
+        : facts->build_id_len ? package
+                              : rebuild);
+    char id[2 * HONE_ELF_BUILD_ID_MAX + 1] = "";
+    for (size_t i = 0; i < facts->build_id_len; i++)
+        (void)snprintf(id + 2 * i, 3, "%02x", facts->build_id[i]);
+    if (*id)
+        add(findings, topic, HONE_MARK_GOOD, "build id", hone_finding_text(findings, "%s", id),
+            NULL, NULL);
+    else
+        add(findings, topic, HONE_MARK_LESS, "build id", "none",
+            "a debug file, or a later version, cannot be told from the right one",
+            "gcc -Wl,--build-id …");
+    return findings->failed ? -ENOMEM : 0;
+}
+
+static void add_script(struct hone_findings *findings, const char *topic, const char *path,
+                       const char *no_elf)
+{
+    char line[256] = "";
+    HONE_CLEANUP(hone_fclosep) FILE *file = fopen(path, "re");
+    bool script = file && fgets(line, sizeof line, file) && strncmp(line, "#!", 2) == 0;
+    line[strcspn(line, "\r\n")] = '\0';
+    add(findings, topic, HONE_MARK_FACT, "kind",
+        script ? hone_finding_text(findings, "a script for %s; what it starts is recorded too",
+                                   line + 2 + strspn(line + 2, " \t"))
+               : hone_finding_text(findings, "%s", no_elf),
+        NULL, NULL);
+}
+
+static int add_file(struct hone_findings *findings, const char *topic, const char *path)
+{
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    struct hone_error why = {0};
+    int r = hone_elf_open(path, &elf, &why);
+    if (r == -ENOMEM)
+        return r;
+    if (r) {
+        add_script(findings, topic, path, why.message);
+        return 0;
+    }
+    add_linking(findings, topic, elf);
+    if (hone_elf_facts(elf)->go) // whose tables and names are its own
+        return 0;
+    add_unwinding(findings, topic, elf);
+    return add_names(findings, topic, elf, path);
+}
+
+static const char *recordable_words(struct hone_findings *findings)
+{
+    return !findings->loads ? "libhone.so cannot be preloaded"
+           : findings->engine == HONE_ENGINE_NONE
+               ? "no engine works here"
+               : hone_finding_text(findings, "yes: hone record, cpu by %s",
+                                   hone_engine_name(findings->engine));
+}
+
+int hone_doctor_program(struct hone_findings *findings, const char *program, struct hone_error *err)
+{
+    char path[PATH_MAX] = "";
+    struct hone_error why = {0};
+    const char *topic = hone_finding_text(findings, "%s", program);
+    int r = hone_target_check(program, path, sizeof path, &why);
+    if (r < 0 && r == -ENOMEM)
+        return hone_error_set(err, r, "cannot look at '%s'", program);
+    findings->recordable = r == 0 && findings->loads && findings->engine != HONE_ENGINE_NONE;
+    if (r)
+        add(findings, topic, HONE_MARK_BAD, "recordable",
+            hone_finding_text(findings, "%s", why.message), NULL,
+            why.hint[0] ? hone_finding_text(findings, "%s", why.hint) : NULL);
+    else
+        add(findings, topic, findings->recordable ? HONE_MARK_GOOD : HONE_MARK_BAD, "recordable",
+            recordable_words(findings), NULL, NULL);
+    struct stat status;
+    if (path[0] && stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
+        add(findings, topic, HONE_MARK_FACT, "file", hone_finding_text(findings, "%s", path), NULL,
+            NULL);
+        r = add_file(findings, topic, path);
+        if (r)
+            return hone_error_set(err, r, "cannot look at '%s'", program);
+    }
+    return findings->failed ? hone_error_set(err, -ENOMEM, "cannot look at '%s'", program) : 0;
+}

@@ -1,0 +1,323 @@
+"""peek, list and disasm: against pprof, objdump, the profile itself, and what a terminal bears."""
+
+import fcntl
+import gzip
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import termios
+import unittest
+from collections import Counter
+
+import harness
+from harness import HONE, workload
+from pprof_test import go_pprof
+from starts import Module
+
+ROW = re.compile(r'^ *(\d+|\.) +(\d+|\.) +([0-9a-f]+): (.*)$')
+
+
+def number(word):
+    return 0 if word == '.' else int(word)
+
+
+class TestCase(harness.TestCase):
+    def hone(self, *arguments, status=0, **options):
+        done = subprocess.run([HONE, *arguments], capture_output=True, text=True, timeout=120,
+                              check=False, **{'cwd': self.tmp, **options})
+        self.assertEqual(done.returncode, status, done.stderr)
+        if status:
+            self.assertEqual(done.stdout, '')
+            return done.stderr
+        return done.stdout
+
+    def terminal(self, *arguments, columns=80):
+        """What a terminal is sent."""
+        child, terminal = pty.fork()
+        if child == 0:
+            os.chdir(self.tmp)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, columns, 0, 0))
+            os.execv(HONE, [HONE, *arguments])
+        sent = b''
+        while True:
+            try:
+                more = os.read(terminal, 65536)
+            except OSError:
+                break
+            if not more:
+                break
+            sent += more
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0, sent)
+        return sent.decode().replace('\r\n', '\n')
+
+
+class LikePprof(TestCase):
+    """Byte for byte, on profiles of programs that nobody prepared."""
+
+    PERL = 'my %h; $h{$_ % 5000} .= "x" for 1..300000; print scalar(sort keys %h), "\\n"'
+
+    def recordings(self):
+        source = os.path.join(self.tmp, 'sort.cc')
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('#include <algorithm>\n#include <map>\n#include <string>\n'
+                       '#include <vector>\nint main() {\n'
+                       '\tstd::map<std::string, std::vector<int>> m;\n'
+                       '\tfor (int i = 0; i < 300000; i++)\n'
+                       '\t\tm[std::to_string(i % 1000)].push_back(i * 79 % 1013);\n'
+                       '\tfor (auto &[k, v] : m)\n\t\tstd::sort(v.begin(), v.end());\n'
+                       '\treturn m.size() == 1;\n}\n')
+        program = os.path.join(self.tmp, 'sort')
+        subprocess.run(['g++', '-O2', '-g', source, '-o', program], check=True)
+        yield 'C++', self.record_well(program)
+        yield 'C', self.record_well(workload('split'), 'functions', '500')
+        yield 'threads', self.record_well(workload('threads'), 'many', '4', '200')
+        yield 'perl', self.record_well('perl', '-e', self.PERL)
+        yield 'gcc', self.record_well('gcc', '-O2', '-S', '-x', 'c', '-', '-o', '/dev/null',
+                                      input=b'#include <stdio.h>\nint f(int x) { return x * 7; }\n')
+
+    def test_peek_and_list_are_pprofs(self):
+        for name, recording in self.recordings():
+            for pattern in ('.', '^_?[a-l].*[a-z]$|sort'):
+                with self.subTest(name, pattern=pattern):
+                    self.same(recording.path, pattern)
+
+    def same(self, path, pattern):
+        self.assertEqual(self.hone('peek', pattern, path),
+                         go_pprof(f'-peek={pattern}', path, cwd=self.tmp))
+        ours, theirs = (self.comparable(text) for text in (
+            self.hone('list', pattern, path), go_pprof(f'-list={pattern}', path, cwd=self.tmp)))
+        self.assertEqual(ours, theirs)
+
+    @staticmethod
+    def comparable(text):
+        """Words about missing sources differ, and pprof counts recursive calls several times. Our
+        own library is left out: GCC says of its functions where a header of libc declares them,
+        as if that were a line of our files, and pprof begins to print there."""
+        routines = [part for part in re.split('(?m)^(?=ROUTINE )', text)
+                    if '/src/probe/' not in part.partition('\n')[0]]
+        return [line for line in ''.join(routines).splitlines()
+                if not line.startswith((' Error: ', ' Note: ')) and '(flat, cum)' not in line]
+
+
+class List(TestCase):
+    def test_functions_have_the_values_of_top(self):
+        recording = self.record_well(workload('recurse'), '60', '800')
+        profile = recording.profile
+        flat, cumulative = profile.flat('samples'), profile.cumulative('samples')
+        text = self.hone('list', '.', '--type', 'samples', recording.path)
+        found = re.findall(r'(?m)^ROUTINE =+ (.*) in .*\n +(\d+) +(\d+) \(flat, cum\)', text)
+        self.assertGreater(len(found), 3)
+        partly = set(re.findall(r'(?m)^ Note: no source for \d+ of (.*)$', text))  # as in vDSOs
+        for name, own, together in found:
+            if name not in partly:
+                self.assertEqual((int(own), int(together)), (flat[name], cumulative[name]),
+                                 name)
+
+    def test_lines_add_up_to_the_function(self):
+        recording = self.record_well(workload('split'), 'functions', '800')
+        text = self.hone('list', '^spin$', '--type', 'samples', recording.path)
+        rows = re.findall(r'(?m)^ +(\d+|\.) +(\d+|\.) +\d+:', text)
+        self.assertEqual(sum(number(flat) for flat, _ in rows),
+                         recording.profile.flat('samples')['spin'])
+
+    def test_sources_somewhere_else(self):
+        build, moved = (os.path.join(self.tmp, name) for name in ('build', 'moved'))
+        os.makedirs(os.path.join(build, 'app', 'src'))
+        source = os.path.join(build, 'app', 'src', 'busy.c')
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('int main(void)\n{\n\tfor (volatile int i = 0; i < 100000000; i++)\n'
+                       '\t\t; // \x1b[31mred\n\treturn 0;\n}\n')
+        program = os.path.join(self.tmp, 'busy')
+        subprocess.run(['cc', '-O1', '-g', source, '-o', program], check=True)
+        recording = self.record_well(program)
+        here = self.hone('list', '^main$', recording.path)
+        self.assertIn('3:\tfor (volatile int i', here)
+        os.rename(build, moved)
+        lost = self.hone('list', '^main$', recording.path)
+        self.assertRegex(lost, f" Error: '{source}' is not there, nor under .*--source-path DIR\n")
+        self.assertEqual(lost.count('\n'), 4)
+        found = self.hone('list', '^main$', '--source-path', os.path.join(moved, 'app'),
+                          recording.path)
+        self.assertEqual([line for line in found.splitlines() if ' Note: ' not in line],
+                         here.splitlines())
+        self.assertIn(f" Note: the source is '{moved}/app/src/busy.c'\n", found)
+        within = os.path.join(moved, 'app')  # a directory of that name is a checkout of it
+        self.assertEqual(self.hone('list', '^main$', recording.path, cwd=within), here)
+        trimmed = self.hone('list', '^main$', '--trim-path', f'/elsewhere:{build}/app',
+                            recording.path, cwd=os.path.join(within, 'src'))
+        self.assertEqual(trimmed, here)
+        # A source steers no terminal; in a pipe it is what it is.
+        self.assertIn('\x1b[31m', here)
+        os.rename(moved, build)
+        shown = self.terminal('list', '^main$', recording.path)
+        self.assertNotIn('\x1b', shown)
+        self.assertIn('␛[31mred', shown)
+
+    def test_a_source_that_changed_is_told(self):
+        source, program = (os.path.join(self.tmp, name) for name in ('busy.c', 'busy'))
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('int main(void)\n{\n\tfor (volatile int i = 0; i < 100000000; i++)\n'
+                       '\t\t;\n\treturn 0;\n}\n')
+        subprocess.run(['cc', '-O1', '-g', source, '-o', program], check=True)
+        recording = self.record_well(program)
+        self.assertNotIn('Note:', self.hone('list', '^main$', recording.path))
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('int main(void)\n')
+        text = self.hone('list', '^main$', recording.path)
+        self.assertIn(f" Note: '{source}' was changed after this profile was taken\n", text)
+        self.assertIn(f" Note: '{source}' has only 1 lines, the one compiled had more\n", text)
+
+
+class Disasm(TestCase):
+    def rows(self, text):
+        """Routine to its instructions: address, flat, cum, text."""
+        routines, at = {}, None
+        for line in text.splitlines():
+            if line.startswith('ROUTINE '):
+                at = routines.setdefault(line.split(maxsplit=2)[2], [])
+            found = ROW.match(line)
+            if found:
+                at.append((int(found[3], 16), number(found[1]), number(found[2]), found[4]))
+        return routines
+
+    def truth(self, recording, file):
+        """Samples by address of the file: as leaf, and anywhere in the stack."""
+        module, flat, cumulative = Module(file), Counter(), Counter()
+        frames = {i: f[0] for i, f in recording.profile.locations.items()
+                  if f[0].mapping and f[0].mapping.file == file}
+        address = {i: module.address(f.address - f.mapping.start + f.mapping.offset)
+                   for i, f in frames.items()}
+        for sample in recording.profile.samples:
+            count = sample.values[0]
+            if sample.locations[0] in address:
+                flat[address[sample.locations[0]]] += count
+            for at in {address[i] for i in sample.locations if i in address}:
+                cumulative[at] += count
+        return flat, cumulative
+
+    def check(self, recording, program, functions):
+        flat, cumulative = self.truth(recording, program)
+        routines = self.rows(self.hone('disasm', '.', '--type', 'samples', recording.path))
+        for name in functions:
+            rows = routines[name]
+            text = subprocess.run(['objdump', '-d', f'--disassemble={name}', program], check=True,
+                                  capture_output=True, text=True).stdout
+            theirs = [int(at, 16) for at in re.findall(r'(?m)^ *([0-9a-f]+):\t(?:[0-9a-f]{2} )+ *\t',
+                                                       text)]
+            self.assertEqual([row[0] for row in rows], theirs, name)
+            ends = [row[0] for row in rows[1:]] + [rows[-1][0] + 16]
+            for (at, own, together, _), end in zip(rows, ends):
+                self.assertEqual(own, sum(n for a, n in flat.items() if at <= a < end))
+                self.assertEqual(together,
+                                 sum(n for a, n in cumulative.items() if at <= a < end))
+            self.assertGreater(sum(row[2] for row in rows), 0, name)
+
+    def test_each_instruction_has_its_samples(self):
+        program = workload('split')
+        recording = self.record_well(program, 'functions', '800')
+        self.check(recording, program, ('red', 'green', 'blue', 'by_functions', 'main'))
+        program = workload('recurse')
+        recording = self.record_well(program, '60', '500')
+        names = [name for name in self.rows(self.hone('disasm', '.', recording.path))
+                 if name in ('main', 'recurse', 'descend', 'spin')]
+        self.check(recording, program, names)
+
+    def test_lines_and_inlined_functions_are_told(self):
+        recording = self.record_well(workload('split'), 'functions', '500')
+        text = self.hone('disasm', '^red$', recording.path)
+        self.assertRegex(text, r';spin burn\.h:\d+\n')
+        self.assertRegex(text, r';split\.c:\d+\n')
+        intel = self.hone('disasm', '--intel', '^red$', recording.path)
+        self.assertNotIn('%', ''.join(row[3] for row in self.rows(intel)['red']))
+        # Whoever asks for an inlined function sees those that hold it.
+        self.assertLessEqual({'red', 'green'},
+                             set(self.rows(self.hone('disasm', '^spin$', recording.path))))
+
+    def test_calls_have_names(self):
+        recording = self.record_well(workload('split'), 'functions', '500')
+        rows = self.rows(self.hone('disasm', '^by_functions$', '--type', 'samples',
+                                   recording.path))['by_functions']
+        self.assertTrue([row for row in rows if re.search(r'call.* (red|green|blue)\b', row[3])],
+                        rows)
+
+    def test_a_stripped_program_is_shown_by_its_unwind_table(self):
+        program = os.path.join(self.tmp, 'bare')
+        shutil.copy(workload('split'), program)
+        subprocess.run(['strip', program], check=True)
+        recording = self.record_well(program, 'functions', '500')
+        hottest = max((name for name in recording.profile.flat()), key=recording.profile.flat().get)
+        self.assertRegex(hottest, r'^bare\+0x')
+        start = int(hottest.split('+')[1], 16)
+        rows = self.rows(self.hone('disasm', re.escape(hottest), '--type', 'samples',
+                                   recording.path))[hottest]
+        self.assertEqual(rows[0][0], start)
+        self.assertEqual(sum(row[1] for row in rows), recording.profile.flat('samples')[hottest])
+
+    def test_another_file_is_refused_and_so_is_none(self):
+        program = os.path.join(self.tmp, 'split')
+        shutil.copy(workload('split'), program)
+        recording = self.record_well(program, 'functions', '300')
+        self.hone('disasm', '^red$', recording.path)
+        os.unlink(program)
+        error = self.hone('disasm', '^red$', recording.path, status=1)
+        self.assertIn(f"cannot open '{program}'", error)
+        shutil.copy(workload('recurse'), program)
+        error = self.hone('disasm', '^red$', recording.path, status=1)
+        self.assert_one_clear_line(error.encode(), program, 'not the file that ran', 'build id')
+
+    def test_rows_that_are_no_code(self):
+        recording = self.record_well(workload('split'), 'functions', '300')
+        error = self.hone('disasm', 'exec and loader', recording.path, status=1)
+        self.assert_one_clear_line(error.encode(), 'no machine code', 'lies in no file')
+
+
+class Terminal(TestCase):
+    """Whoever looks at a stranger's profile is not at its mercy."""
+
+    def test_names_steer_no_terminal(self):
+        recording = self.record_well(workload('split'), 'functions', '400')
+        with gzip.open(recording.path) as file:
+            data = file.read()
+        self.assertIn(b'green', data)
+        for old, new in ((b'green', b'\x1b[2J\n'), (b'blue', b'b\xc2\x9bm'),
+                         (b'by_functions', b'by\xe2\x80\xaesnoit\t\x07'),
+                         (b'process', b'pro\x1bces')):
+            self.assertEqual(len(old), len(new))
+            data = data.replace(old, new)
+        path = os.path.join(self.tmp, 'foreign.prof')
+        with gzip.open(path, 'wb') as file:
+            file.write(data)
+        for view in (('top',), ('tree',), ('traces',), ('collapsed',), ('info',), ('peek', '.'),
+                     ('list', '.'), ('disasm', 'red|b.m')):
+            with self.subTest(view=view):
+                shown = self.terminal(*view, path)
+                wild = set(re.findall('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]',
+                                      shown))
+                self.assertEqual(wild, set())
+                piped = self.hone(*view, path)
+                if view[0] in ('top', 'tree', 'peek', 'traces'):
+                    self.assertIn('\x1b[2J\n', piped)  # in a pipe names are what they are
+                    self.assertIn('␛[2J␊\n', shown)
+        error = self.hone('top', '--type', '\x1b[2Jm', path, status=1)
+        self.assertNotIn('\x1b', error)
+
+    def test_listings_fit_80_columns(self):
+        recording = self.record_well(workload('split'), 'functions', '400')
+        for view in ('peek', 'list', 'disasm'):
+            lines = self.terminal(view, 'red|spin|main', recording.path).splitlines()
+            lines = [line for line in lines if not line.startswith('hone: ')]
+            self.assertLessEqual(max(map(len, lines)), 80, view)
+
+    def test_misuse(self):
+        for view in ('peek', 'list', 'disasm'):
+            self.assert_one_clear_line(self.hone(view, status=2).encode(), 'REGEX')
+            error = self.hone(view, 'a(', status=2)
+            self.assert_one_clear_line(error.encode(), "'a('", 'parenthesis')
+
+
+if __name__ == '__main__':
+    unittest.main()
