@@ -7,11 +7,11 @@
 // wild      works with the stack pointer in memory that is not there (x86-64)
 // garbage   works with a frame pointer that points nowhere, in code without unwind rules (x86-64)
 // jump      setjmp() and longjmp() out of 12 calls, without pause, in `leap`
-// tail      functions that end in a jump to each other, in `hop`
+// tail      functions that end in a jump to each other, below `tail`
 // vdso      asks the vDSO for the time, without pause, in `ask`
 // jit       generated code without rules, with a frame pointer, calls `from_jit` (x86-64)
-// bare      the same without a frame pointer: its callers cannot be found (x86-64)
-// paths     works in `twig` at the end of 2^20 different paths of calls
+// bare      the same with a frame pointer of 0: its callers cannot be found (x86-64)
+// paths     works at the end of 2^20 different paths of calls, in `branch` and its like
 //
 // Right answer: `FUNCTION NANOSECONDS`; or `skipped 0` on machines that a kind is not for.
 #include "burn.h"
@@ -129,8 +129,7 @@ OWN_NAME static void from_jit(void)
 static const char *generated(bool with_frame)
 {
     static const unsigned char framed[] = {0x55, 0x48, 0x89, 0xe5, 0xff, 0xd7, 0x5d, 0xc3};
-    static const unsigned char bare[] = {0x53, 0x48, 0x83, 0xec, 0x10, 0xff, 0xd7,
-                                         0x48, 0x83, 0xc4, 0x10, 0x5b, 0xc3};
+    static const unsigned char bare[] = {0x55, 0x31, 0xed, 0xff, 0xd7, 0x5d, 0xc3};
     unsigned char *code =
         mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memcpy(code, with_frame ? framed : bare, with_frame ? sizeof framed : sizeof bare);
@@ -185,7 +184,7 @@ hop(long left, long sum)
     return left ? skip(left, sum + 1) : sum;
 }
 
-static const char *tail(void)
+OWN_NAME static const char *tail(void)
 {
     long long before = thread_cpu_ns();
     do {
@@ -193,7 +192,7 @@ static const char *tail(void)
         (void)sum;
         used_ns = thread_cpu_ns() - before;
     } while (used_ns < work_ns);
-    return "hop";
+    return "tail";
 }
 
 OWN_NAME static void ask(void)
@@ -244,7 +243,7 @@ static const char *paths(void)
         branch(20, (uint32_t)(state >> 40));
         used_ns = thread_cpu_ns() - before;
     } while (used_ns < work_ns);
-    return "twig";
+    return "branch";
 }
 
 static const char *run(const char *kind)

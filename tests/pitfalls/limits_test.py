@@ -73,5 +73,60 @@ class Privilege(harness.TestCase):
         self.assertGreater(recording.profile.cumulative()['by_functions'], 0.28 * NS)
 
 
+class Sandbox(harness.TestCase):
+    def test_seccomp(self):
+        # Any system call but four ends this program from here on.
+        recording = self.record_well(workload('sandbox'), 'lock', rate=10000)
+        self.assertEqual(set(recording.truth), {'outside', 'locked_in'})
+        self.assertGreater(recording.profile.cumulative()['outside'],
+                           0.9 * recording.truth['outside'])
+        self.assertRegex('\n'.join(recording.profile.comments), 'sandbox')
+
+    def check_without(self, kind, engine):
+        directory = os.path.join(self.tmp, f'session-{kind}')
+        done = self.run_plain(workload('sandbox'), kind, harness.HONE, 'record', '-o', directory,
+                              '--', workload('split'), 'functions', '600')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+        text = '\n'.join(profile.comments)
+        self.assertRegex(text, engine)
+        self.assertRegex(text, 'perf-trap: not permitted')
+        return profile
+
+    def test_perf_event_limits(self):
+        profile = self.check_without('no-perf', 'engine: thread-timer')
+        self.assertGreater(profile.cumulative()['by_functions'], 0.55 * NS)
+
+    def test_without_any_timer_the_profile_says_why_it_is_empty(self):
+        profile = self.check_without('no-timer', 'thread-timer: not permitted')
+        self.assertEqual(profile.total('samples'), 0)
+        self.assertRegex('\n'.join(profile.comments), 'empty')
+
+
+@unittest.skipUnless(os.getuid() == 0, 'needs root to mount')
+class SharedMemory(harness.TestCase):
+    """A /dev/shm of one's own that has little room."""
+
+    def check(self, size):
+        directory = os.path.join(self.tmp, f'session-{size}')
+        script = (f'mount -t tmpfs -o size={size} hone-test /dev/shm || exit 99; '
+                  f'exec "{harness.HONE}" record -F 10000 -o "{directory}" -- '
+                  f'"{workload("odd")}" paths 900')
+        done = self.run_plain('unshare', '--mount', 'sh', '-c', script)
+        if done.returncode == 99 or b'unshare' in done.stderr:
+            self.skipTest('cannot mount here')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, rb'^branch \d+\n$')
+        return harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+
+    def test_full_from_the_start(self):
+        self.assertGreater(self.check('64k').cumulative()['branch'], 0.7e9)
+
+    def test_full_in_the_middle(self):
+        profile = self.check('1m')
+        self.assertEqual(profile.problems(), [])
+        self.assertGreater(profile.total(), 0.3e9)
+
+
 if __name__ == '__main__':
     unittest.main()

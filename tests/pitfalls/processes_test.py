@@ -4,6 +4,8 @@ Every program here checks itself and says so by its output and status; several r
 where a signal is always about to arrive. rows.py names the pitfalls.
 """
 
+import os
+import subprocess
 import unittest
 
 import harness
@@ -81,6 +83,58 @@ class Exec(harness.TestCase):
             text = '\n'.join(recording.profile.comments).lower()
             self.assertRegex(text, r'not covered|ld_preload|environment|could not be followed')
             self.assertNotIn('less cpu time than one period', text)
+
+
+class Children(harness.TestCase):
+    def test_fork_child_inherits_locks_and_no_timers(self):
+        # What handlers of other threads had taken when a process was copied would add up.
+        recording = self.record(workload('lineage'), '60', '3', rate=10000)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        profile = recording.profile
+        self.assertGreater(profile.cumulative()['youngest'], 0.9 * recording.truth['youngest'])
+        self.assertNotRegex('\n'.join(profile.comments), 'too many handlers')
+
+    def test_vfork_shares_memory(self):
+        # The child's exec must not stop the sampling of the parent.
+        recording = self.record_well(workload('forks'), 'vfork', '600')
+        for name, ns in recording.truth.items():
+            self.assertGreater(recording.profile.cumulative()[name], 0.95 * ns - 2e6, name)
+        self.assertEqual(set(recording.truth), {'child_work', 'parent_work'})
+
+    def test_a_signal_after_the_timer_is_deleted(self):
+        # Sampling stops while signals are on their way in other threads.
+        for ms in (150, 250, 350):
+            with self.subTest(after=ms):
+                recording = self.record(workload('threads'), 'many', '16', '100', rate=20000,
+                                        options=['-d', f'{ms}ms'])
+                self.assertEqual(recording.status, 0, recording.stderr)
+                self.assertIn('crowd', recording.truth)
+
+    def test_only_linked_costs_nothing(self):
+        # Preloaded, but nobody records: no handler, no descriptor, no thread.
+        kept = [line for line in self.run_plain(workload('mirror')).stdout.splitlines()
+                if not line.startswith(b'environment')]
+        here = {**os.environ, 'LD_PRELOAD': os.path.join(harness.BUILD, 'libhone.so')}
+        with_us = [line for line in self.run_plain(workload('mirror'), env=here).stdout.splitlines()
+                   if not line.startswith(b'environment')]
+        self.assertEqual(with_us, kept)
+        self.assertTrue(any(line.startswith(b'SigCgt') for line in kept))
+
+    def test_setuid_with_the_library_linked_in(self):
+        if os.getuid() or os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('needs root, and a file system with set-user-id')
+        source, program = (os.path.join(self.tmp, name) for name in ('own.c', 'own'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write('int hone_recording(void); int main(void) { return hone_recording(); }')
+        subprocess.run(['cc', '-static', '-o', program, source, '-Wl,--whole-archive',
+                        os.path.join(harness.BUILD, 'libhone.a'), '-Wl,--no-whole-archive'],
+                       check=True, capture_output=True, timeout=60)
+        code = ('import os, sys; os.setgid(65534); os.setuid(65534); '
+                'print("recording", os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:]))')
+        for mode, expected in ((0o755, b'recording 1\n'), (0o4755, b'recording 0\n')):
+            os.chmod(program, mode)
+            recording = self.record('/usr/bin/python3', '-c', code, program)
+            self.assertEqual(recording.stdout, expected, recording.stderr)
 
 
 if __name__ == '__main__':
