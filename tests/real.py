@@ -15,6 +15,8 @@ import servers
 from harness import NS, Profile
 from starts import completeness
 
+PATIENCE = 900    # seconds, on a machine that others use as well
+
 Run = namedtuple('Run', 'status stdout stderr outputs usage')
 
 
@@ -94,11 +96,11 @@ def measure(case, program, directory, options=()):
     environment = {**os.environ, **program.environment}
     times = os.path.join(case.tmp, 'times')
     done = case.run_plain(harness.workload('stopwatch'), times, *program.command, cwd=directory,
-                          env=environment)
+                          env=environment, timeout=PATIENCE)
     plain = Run(done.returncode, done.stdout, done.stderr, take_outputs(program, directory),
                 harness.Usage(times))
     recording = case.record(*program.command, stopwatch=True, cwd=directory, env=environment,
-                            options=options)
+                            options=options, timeout=PATIENCE)
     return Measured(program, plain, recording, take_outputs(program, directory))
 
 

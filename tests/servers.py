@@ -50,7 +50,7 @@ def wait_for(port, process, seconds=60):
 
 
 def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, timeout=120, check=False,
+    done = subprocess.run(command, capture_output=True, timeout=600, check=False,
                           stdin=subprocess.DEVNULL, **options)
     if done.returncode:
         raise ChildProcessError(f'{command}: {done.stderr[-500:]}')
@@ -190,7 +190,7 @@ def serve(server, directory, port, wrap):
         wait_for(port, process)
         answer = server.load(directory, port)
         os.kill(server_pid(process, server.comm), server.stop)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=300)
     finally:
         if process.poll() is None:
             for pid in reversed(descendants(process.pid)):
