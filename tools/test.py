@@ -181,7 +181,7 @@ def fuzz(_quick):
     return of_command('fuzz', [ROOT / 'tools' / 'fuzz', '5'])
 
 
-LONG = {'real_test.py'}  # tests of whole programs that take minutes
+LONG = {'real_test.py', 'long_test.py'}  # tests of whole programs that take minutes
 QUICK = [unit, checks, programs]
 ALL = QUICK + [sanitizers, threads, lint, fuzz]
 

@@ -28,7 +28,7 @@ static const char *errno_word(int r)
     switch (-r) {
     case EACCES:
     case EPERM:
-        return "not permitted (see /proc/sys/kernel/perf_event_paranoid)";
+        return "not permitted";
     case ENOSYS:
         return "not in this kernel or forbidden by a sandbox";
     case EINVAL:

@@ -49,11 +49,6 @@ class Loading(harness.TestCase):
     def test_a_library_appears_or_vanishes_while_we_read_it(self):
         self.check(500, 10000)
 
-    def test_for_a_minute(self):
-        if not os.environ.get('HONE_LONG'):
-            self.skipTest('a minute; HONE_LONG=1 runs it')
-        self.check(30000, 1000)
-
 
 class Interposing(harness.TestCase):
     def test_the_wrong_original_function(self):

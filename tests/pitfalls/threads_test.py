@@ -24,11 +24,6 @@ class Threads(harness.TestCase):
     def test_two_thousand_short_threads(self):
         self.check_short(2000)
 
-    def test_ten_thousand_short_threads(self):
-        if not os.environ.get('HONE_LONG'):
-            self.skipTest('takes a minute; HONE_LONG=1 runs it')
-        self.check_short(10000)
-
     def test_two_hundred_at_once(self):
         recording = self.record_well(workload('threads'), 'many', '200', '10')
         self.assertGreater(recording.profile.cumulative()['crowd'],
