@@ -26,7 +26,7 @@ extern void *__libc_realloc(void *block, size_t size);
 extern void __libc_free(void *block);
 
 static const char *caught;
-static bool watching;
+static bool watching = true; // from the first sample on, which comes before main()
 
 static bool in_handler(void)
 {
@@ -89,7 +89,6 @@ int pthread_mutex_lock(pthread_mutex_t *mutex)
 
 static int calls(const char *path)
 {
-    watching = true;
     long long end = thread_cpu_ns() + 1200 * MS;
     while (thread_cpu_ns() < end && !caught) {
         void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
