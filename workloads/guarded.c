@@ -167,6 +167,7 @@ static int errno_kept(void)
     do {
         errno = 12345;
         spin(SPIN_SLICE);
+        __asm__ volatile("" ::: "memory"); // errno is in memory, and read again
         changed += errno != 12345;
         rounds++;
     } while (thread_cpu_ns() < end);

@@ -17,6 +17,9 @@ LIBRARIES, LIMITS = 'pitfalls/libraries_test.py:', 'pitfalls/limits_test.py:'
 
 SIGNALLING = ('src/probe/engine.c', '    &hone_engine_perf_trap,\n    &hone_engine_perf_trap_user,\n'
               '    &hone_engine_thread_timer,', '    &hone_engine_perf_signal,')
+# The reader makes what samples of a thread weigh agree with the thread's own clock: a second net.
+UNCHECKED = ('src/capture/collect.c', '        if (end_ns && sums[sample->thread])\n',
+             '        if (!end_ns && sums[sample->thread])\n')
 IN_SAMPLE = '    struct area *area = argument;\n'
 NO_HEAP = 'Hone has no heap profile yet'
 NO_LOCKS = 'Hone has no lock profile yet'
@@ -63,7 +66,8 @@ ROWS = [
           '    while (r == 0 && is_owed(mask));')]),
     Row('fork and clone restart for ever',
         'pitfalls/processes_test.py:Fork.test_fork_of_a_process_with_much_memory_comes_to_its_end',
-        [SIGNALLING]),
+        why='kernels of today do not begin a copy anew when a signal comes: also with signals of the '
+        'kind that made them, the test passes'),
     Row('fork child inherits locks', CHILDREN + 'test_fork_child_inherits_locks_and_no_timers',
         [('src/probe/start.c', '    hone_sample_after_fork();\n', '')]),
     Row('fork child has no timers', CHILDREN + 'test_fork_child_inherits_locks_and_no_timers',
@@ -81,7 +85,7 @@ ROWS = [
          ('src/probe/engine_perf.c', '        hone_probe.engine->stop();\n',
           '        (void)hone_real()->sigaction(SIGTRAP, &(struct sigaction){0}, NULL);\n')]),
     Row('memory given back to a program that goes on',
-        CHILDREN + 'test_a_signal_after_the_timer_is_deleted',
+        'unit:session',
         [('src/session/reader.c', '    if (!reader->all_dead)\n        give_back_all',
           '    if (reader->all_dead || true)\n        give_back_all')]),
     Row('the program resets or owns the signal',
@@ -93,10 +97,10 @@ ROWS = [
         [('src/probe/hooks_sandbox.c', '    if (!hone_signal_by_syscall(number, words, &r))\n',
           '')]),
     Row('setitimer bias', THREADS + 'Timers.test_setitimer_bias',
-        [('src/probe/sample.c', '    uint64_t cpu_ns = hone_thread_cpu_ns();',
+        [UNCHECKED, ('src/probe/sample.c', '    uint64_t cpu_ns = hone_thread_cpu_ns();',
           '    uint64_t cpu_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);')]),
     Row('one process-wide CPU timer on new kernels', THREADS + 'Timers.test_one_process_wide_timer',
-        [('src/probe/sample.c', '    return since;\n', '    return hone_probe.period_ns;\n')]),
+        [UNCHECKED, ('src/probe/sample.c', '    return since;\n', '    return hone_probe.period_ns;\n')]),
     Row('timer_create limits', THREADS + 'Timers.test_timer_create_limits',
         [('src/probe/hooks_thread.c', '    if (engine->thread_start && engine->thread_start(engine))\n'
           '        hone_count(&hone_counters()->threads_uncovered, 1);',
@@ -141,7 +145,7 @@ ROWS = [
         [('src/probe/real.c', 'dlsym(RTLD_NEXT,', 'dlsym(RTLD_DEFAULT,')]),
     Row('two allocators in one process', why=NO_HEAP),
     Row('tcmalloc or jemalloc with their own profiler on', why=NO_HEAP),
-    Row('C++ exceptions', 'truth_test.py:Stacks.test_exceptions_thrown_without_pause',
+    Row('C++ exceptions', 'unit:walk at every instruction',
         [('src/unwind/walk.c', '    return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&',
           '    return false && result->end != HONE_WALK_COMPLETE && result->count >= 2 &&')]),
     Row('two unwinders in one process', 'guest_test.py:Guest.test_exports_nothing_that_is_not_ours_'
