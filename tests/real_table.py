@@ -84,8 +84,12 @@ def cells_of(measured):
         notes.append(CAUSES.get(program.name) or
                      '; '.join(f'{number} stacks: {cause}' for number, cause in cut))
     note = engine_note(profile)
-    return (f'{measured.kernel_ns / NS:.2f}', f'{measured.rate:.0f}', f'{100 * complete.share:.2f}',
-            f'{100 * measured.off:+.2f}', 'no' if measured.changed else 'yes'), \
+    rate, off = f'{measured.rate:.0f}', f'{100 * measured.off:+.2f}'
+    if 'nobody waited for' in '\n'.join(profile.comments):
+        rate = off = ''
+        notes.append('the kernel counts only children that somebody waited for: '
+                     f'{profile.total() / NS:.2f} s were sampled')
+    return (f'{measured.kernel_ns / NS:.2f}', rate, f'{100 * complete.share:.2f}', off, 'no' if measured.changed else 'yes'), \
         notes + ([note] if note else []) + [str(p) for p in profile.problems()[:1]]
 
 

@@ -6,7 +6,7 @@
 //           signal frames and 3 KiB; a page that nobody may touch lies below
 // wild      works with the stack pointer in memory that is not there (x86-64)
 // garbage   works with a frame pointer that points nowhere, in code without unwind rules (x86-64)
-// jump      setjmp() and longjmp() out of 12 calls, without pause, in `leap`
+// jump      setjmp() and longjmp() out of 12 calls, without pause, below `jump`
 // tail      functions that end in a jump to each other, below `tail`
 // vdso      asks the vDSO for the time, without pause, in `ask`
 // jit       generated code without rules, with a frame pointer, calls `from_jit` (x86-64)
@@ -151,13 +151,13 @@ static jmp_buf back;
 OWN_NAME static int leap(int left)
 {
     if (left == 0) {
-        spin(500);
+        spin(30);
         longjmp(back, 1);
     }
     return leap(left - 1) + 1;
 }
 
-static const char *jump(void)
+OWN_NAME static const char *jump(void)
 {
     long long before = thread_cpu_ns();
     do {
@@ -166,7 +166,7 @@ static const char *jump(void)
                 leap(12);
         used_ns = thread_cpu_ns() - before;
     } while (used_ns < work_ns);
-    return "leap";
+    return "jump";
 }
 
 // Real jumps, also in a build that turns calls at the end into calls.
