@@ -33,7 +33,7 @@ CAUSES = {
     'guile': 'its compiler writes code without frame pointers and unwind rules',
     'php': 'PCRE compiles regular expressions to code without frame pointers',
     'sbcl': 'foreign calls out of compiled Lisp',
-    'ocamlopt': 'recursion deeper than the limit of 512 frames',
+    'ocamlopt': 'recursion deeper than the limit of 1024 frames',
 }
 
 
