@@ -7,6 +7,7 @@ import subprocess
 import unittest
 
 import harness
+import starts
 from harness import NS, workload
 
 
@@ -104,6 +105,19 @@ class Layout(harness.TestCase):
         self.assert_complete(recording.profile, errors=3)
         return recording.profile
 
+    def assert_placed(self, program, profile):
+        """Whoever knows only the mapping finds each address in the function that has its name."""
+        listed = self.run_plain('nm', '-S', program).stdout.decode().splitlines()
+        spans = {words[3]: (int(words[0], 16), int(words[1], 16))
+                 for words in map(str.split, listed) if len(words) == 4}
+        module, found = starts.Module(program), 0
+        for frame in (f for s in profile.samples for f in s.stack if f.function == 'red'):
+            at = module.address(frame.address - frame.mapping.start + frame.mapping.offset)
+            start, size = spans['red']
+            self.assertTrue(at is not None and start <= at < start + size, (at, start, size))
+            found += 1
+        self.assertGreater(found, 0)
+
     def test_aslr_pie_and_odd_segment_layouts(self):
         built = 0
         for name, options in self.LAYOUTS.items():
@@ -111,7 +125,7 @@ class Layout(harness.TestCase):
                 program = self.build('program', *options)
                 if program:
                     built += 1
-                    self.assert_named(program)
+                    self.assert_placed(program, self.assert_named(program))
         self.assertGreaterEqual(built, 5, 'hardly any of the layouts can be linked here')
 
     def test_stripped_binaries_and_split_debug_information(self):

@@ -222,7 +222,7 @@ ROWS = [
         'truth_test.py:Whole.test_a_program_that_closes_all_descriptors',
         [('src/probe/hooks_close.c', '    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)))\n'
           '        return 0;\n', '')]),
-    Row('full /dev/shm', LIMITS + 'SharedMemory.test_full_in_the_middle',
+    Row('full /dev/shm', LIMITS + 'SharedMemory.test_full_from_the_start',
         [('src/session/owner.c', '        r = posix_fallocate(fd, (off_t)from, (off_t)(to - from));',
           '        r = fd < 0 || to < from;')]),
     Row('threads that never end at exit', 'truth_test.py:Threads.test_one_that_never_ends',
