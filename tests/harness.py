@@ -89,9 +89,9 @@ class TestCase(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.tmp, ignore_errors=True)
         self._runs = 0
 
-    def run_plain(self, *program, **options):
+    def run_plain(self, *program, timeout=120, **options):
         options.setdefault('input', b'')
-        return subprocess.run(program, capture_output=True, timeout=120, check=False, **options)
+        return subprocess.run(program, capture_output=True, timeout=timeout, check=False, **options)
 
     def record(self, *program, rate=1000, options=(), stopwatch=False, timeout=120, **run):
         """Records a program. With `stopwatch` the kernel's own figures come along."""

@@ -3,7 +3,6 @@
 Prints one row for each program. HONE_PROGRAMS=gcc,xz runs only those.
 """
 
-import hashlib
 import os
 import shutil
 import sys
@@ -12,8 +11,8 @@ import unittest
 
 import harness
 import programs
+import real
 from harness import NS
-from starts import completeness
 
 ONLY = set(filter(None, os.environ.get('HONE_PROGRAMS', '').split(',')))
 # Acceptance wants an interpreter, a compiler, threads and C++: these must be there.
@@ -42,42 +41,18 @@ class RealPrograms(harness.TestCase):
             print(left, *(cell.rjust(width) for cell, width in zip(row[2:], widths[2:])), sep='  ',
                   file=sys.stderr)
 
-    def outputs(self, program):
-        """What the program wrote, taken away so that the next run starts alike."""
-        found = {}
-        for name in program.outputs:
-            path = os.path.join(self.inputs, name)
-            with open(path, 'rb') as file:
-                found[name] = hashlib.sha256(file.read()).hexdigest()
-            os.unlink(path)
-        return found
-
     def check(self, program):
-        environment = {**os.environ, **program.environment}
-        times = os.path.join(self.tmp, 'times')
-        plain = self.run_plain(harness.workload('stopwatch'), times, *program.command,
-                               cwd=self.inputs, env=environment)
-        plain_usage, plain_outputs = harness.Usage(times), self.outputs(program)
-
-        recording = self.record(*program.command, stopwatch=True, cwd=self.inputs, env=environment)
-        self.assertEqual(recording.status, plain.returncode)
-        self.assertEqual(hashlib.sha256(recording.stdout).digest(),
-                         hashlib.sha256(plain.stdout).digest(), 'standard output differs')
-        self.assertTrue(recording.stderr.startswith(plain.stderr), 'standard error differs')
-        self.assertEqual(self.outputs(program), plain_outputs, 'written files differ')
-
-        profile, kernel_ns = recording.profile, recording.usage.cpu_ns
+        measured = real.measure(self, program, self.inputs)
+        self.assertIsNone(measured.refusal)
+        self.assertEqual(measured.changed, [], 'the recording changed the program')
+        profile, kernel_ns = measured.profile, measured.kernel_ns
         self.assertEqual(profile.problems(), [])
-        complete = completeness(profile)
-        labels = [{tuple(s.labels.get(key, ())) for s in profile.samples}
-                  for key in ('process', 'thread')]
+        complete = measured.complete()
         self.rows.append((program.name, program.kind, f'{kernel_ns / NS:.3f}',
-                          f'{profile.total() / NS:.3f}',
-                          f'{100 * (profile.total() / kernel_ns - 1):+.2f}',
-                          f'{profile.total("samples") / (kernel_ns / NS):.0f}',
-                          f'{100 * complete.share:.3f}',
-                          f'{100 * (kernel_ns / plain_usage.cpu_ns - 1):+.1f}',
-                          str(len(labels[0])), str(len(labels[1]))))
+                          f'{profile.total() / NS:.3f}', f'{100 * measured.off:+.2f}',
+                          f'{measured.rate:.0f}', f'{100 * complete.share:.3f}',
+                          f'{100 * measured.cost:+.1f}', str(measured.count('process')),
+                          str(measured.count('thread'))))
         self.assert_complete(profile)
         self.assert_total(profile, kernel_ns)
         try:
@@ -85,8 +60,8 @@ class RealPrograms(harness.TestCase):
         except AssertionError:
             # Each switch to another program costs some microseconds of the event's time: on a shared
             # machine a second look is fair.
-            again = self.record(*program.command, stopwatch=True, cwd=self.inputs, env=environment)
-            self.check_rate(again.profile, again.usage.cpu_ns)
+            again = real.measure(self, program, self.inputs)
+            self.check_rate(again.profile, again.kernel_ns)
 
     def check_rate(self, profile, kernel_ns):
         # The row for exec and the dynamic loader is time before any code of the program runs: two

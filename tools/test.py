@@ -103,7 +103,8 @@ FACTS = re.compile(r'^(?:OK|FAILED)(?: \((.*)\))?$', re.MULTILINE)
 def of_unittest(name, file, **environment):
     done = run(name, [sys.executable, '-m', 'unittest', 'discover', '-v', '-s', file.parent,
                       '-p', file.name],
-               env={**os.environ, 'HONE_BUILD': str(BUILD), **environment})
+               env={**os.environ, 'HONE_BUILD': str(BUILD),
+                    'PYTHONPATH': str(ROOT / 'tests'), **environment})
     ran, facts = RAN.search(done.stdout), FACTS.search(done.stdout)
     if not ran or not facts:
         show_failure(f'{name}: {file.name}', done.stdout)
@@ -180,7 +181,7 @@ def fuzz(_quick):
     return of_command('fuzz', [ROOT / 'tools' / 'fuzz', '5'])
 
 
-LONG = {'real_test.py'}  # tests of whole programs that take minutes
+LONG = {'real_test.py', 'long_test.py'}  # tests of whole programs that take minutes
 QUICK = [unit, checks, programs]
 ALL = QUICK + [sanitizers, threads, lint, fuzz]
 

@@ -9,6 +9,8 @@
 // steal    installs its own handler with signal() for SIGPROF, SIGALRM, SIGTRAP and SIGVTALRM after
 //          start, works, and counts what it did not send itself
 //
+// raw      resets every signal by the system call itself, works, and sets them back
+//
 // Right answer: prints `sent N received N` with both equal (timers: received above 0); a profiler
 // neither steals a signal from the program nor shows it one of its own. steal prints `strangers 0`.
 #include "burn.h"
@@ -16,6 +18,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -123,6 +126,28 @@ static int steal(void)
     return received ? 1 : 0;
 }
 
+// As a child of a browser does before it becomes something else.
+static int raw(void)
+{
+    struct {
+        void (*handler)(int);
+        unsigned long flags;
+        void (*restorer)(void);
+        uint64_t mask;
+    } old[32], none = {.handler = SIG_DFL};
+    for (int signal = 1; signal < 32; signal++) {
+        syscall(SYS_rt_sigaction, signal, NULL, &old[signal], sizeof none.mask);
+        syscall(SYS_rt_sigaction, signal, &none, NULL, sizeof none.mask);
+    }
+    work();
+    uint64_t all = ~(uint64_t)0, before;
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &before, sizeof all);
+    work();
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    printf("strangers %d\n", (int)received);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -139,9 +164,11 @@ int main(int argc, char **argv)
         return altstack();
     if (!strcmp(kind, "steal"))
         return steal();
+    if (!strcmp(kind, "raw"))
+        return raw();
     if (!strcmp(kind, "trapdie")) {
         work();
         raise(SIGTRAP);
     }
-    return misused("sigs prof|alarm|trap|trapdie|segv|altstack|steal [MILLISECONDS]");
+    return misused("sigs prof|alarm|trap|trapdie|segv|altstack|steal|raw [MILLISECONDS]");
 }

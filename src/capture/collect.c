@@ -292,11 +292,19 @@ static uint32_t add_place(struct hone_collected *collected, struct hone_collecte
     return collected->place_count++;
 }
 
+// Another library may lie where one has just been, before we are told: what is no code of a module
+// is not its.
+static bool is_code(const struct hone_collected_module *module, uint64_t address)
+{
+    uint64_t at = address + module->bias;
+    return at >= module->text_start && at < module->text_end;
+}
+
 static uint32_t intern_place(struct hone_collected *collected, struct live *live, uint64_t address)
 {
     const struct live_module *module = find_module(live, address);
     struct hone_collected_place place = {.process = live->process + 1, .address = address};
-    if (module)
+    if (module && is_code(&collected->modules[module->module], address - module->bias))
         place = (struct hone_collected_place){.module = module->module,
                                               .address = address - module->bias};
     return add_place(collected, place);

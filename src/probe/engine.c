@@ -28,7 +28,7 @@ static const char *errno_word(int r)
     switch (-r) {
     case EACCES:
     case EPERM:
-        return "not permitted (see /proc/sys/kernel/perf_event_paranoid)";
+        return "not permitted";
     case ENOSYS:
         return "not in this kernel or forbidden by a sandbox";
     case EINVAL:
@@ -52,7 +52,10 @@ static const char *errno_word(int r)
 static void add_reason(char *reason, size_t size, const char *name, int r)
 {
     size_t used = strlen(reason);
-    const char *parts[] = {used ? "; " : "", name, ": ", errno_word(r)};
+    // There is room to say once where the permission comes from.
+    bool hint = !used && (r == -EPERM || r == -EACCES);
+    const char *parts[] = {used ? "; " : "", name, ": ", errno_word(r),
+                           hint ? " (see /proc/sys/kernel/perf_event_paranoid)" : ""};
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(parts); i++) {
         size_t len = strlen(parts[i]);
         if (used + len >= size)

@@ -43,7 +43,9 @@ HONE_EXPORT long syscall(long number, ...)
         hone_enter_sandbox();
     if (HONE_UNLIKELY(number == SYS_execve))
         return execve((const char *)words[0], (char *const *)words[1], (char *const *)words[2]);
-    long r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    long r;
+    if (!hone_signal_by_syscall(number, words, &r))
+        r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
     if (r < 0 && r > -4096) {
         errno = (int)-r;
         return -1;

@@ -5,6 +5,8 @@
 #include "probe/probe.h"
 #include "probe/real.h"
 
+#include "core/syscall.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -150,6 +152,59 @@ HONE_EXPORT int sigaction(int signal, const struct sigaction *action, struct sig
         action = &copy;
     }
     return hone_real()->sigaction(signal, action, before);
+}
+
+// The kernel's own form of the same, of programs that make these calls by syscall(2).
+struct kernel_action {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    uint64_t mask;
+};
+
+static long swap_kernel_action(const struct kernel_action *action, struct kernel_action *before)
+{
+    struct sigaction wanted = {0}, was;
+    if (action) {
+        wanted.sa_handler = action->handler;
+        wanted.sa_flags = (int)action->flags;
+        memcpy(&wanted.sa_mask, &action->mask, sizeof action->mask);
+    }
+    (void)swap_action(action ? &wanted : NULL, &was);
+    if (before) {
+        *before = (struct kernel_action){.handler = was.sa_handler};
+        before->flags = (unsigned)was.sa_flags;
+        memcpy(&before->mask, &was.sa_mask, sizeof before->mask);
+    }
+    return 0;
+}
+
+bool hone_signal_by_syscall(long number, const long words[4], long *ret)
+{
+    if (words[3] != sizeof(uint64_t))
+        return false;
+    if (number == SYS_rt_sigaction && is_ours((int)words[0])) {
+        *ret = swap_kernel_action((const void *)words[1], (void *)words[2]);
+        return true;
+    }
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (number != SYS_rt_sigprocmask || !ours)
+        return false;
+    uint64_t bit = (uint64_t)1 << (ours - 1), mask;
+    bool blocked = thread_blocks;
+    if (words[1]) {
+        mask = *(const uint64_t *)words[1];
+        if (words[0] == SIG_SETMASK)
+            thread_blocks = mask & bit;
+        else if (mask & bit)
+            thread_blocks = words[0] == SIG_BLOCK;
+        if (words[0] != SIG_UNBLOCK)
+            mask &= ~bit;
+    }
+    *ret = hone_syscall4(number, words[0], words[1] ? &mask : NULL, words[2], words[3]);
+    if (*ret == 0 && words[2] && blocked)
+        *(uint64_t *)words[2] |= bit;
+    return true;
 }
 
 typedef void handler_function(int);

@@ -186,6 +186,8 @@ void hone_threads_after_fork(void);
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
 // An exec inherits that a signal is ignored; `going` is false when it has failed.
 void hone_signal_at_exec(bool going);
+// A call of syscall(2) that is about our signal is answered here: true, and its result.
+bool hone_signal_by_syscall(long number, const long words[4], long *ret);
 // Hands a signal that is not ours to the handler that the program believes to have.
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 

@@ -195,7 +195,7 @@ struct hone_record {
 struct hone_record_module {
     struct hone_record record;
     uint64_t start, end;           // all of its segments
-    uint64_t text_start, text_end; // the first executable one
+    uint64_t text_start, text_end; // the executable ones
     uint64_t text_offset;          // and where that begins in the file
     uint64_t bias;                 // address in the process minus address in the ELF file
     uint64_t time_ns;              // when it was seen first; 0: before the process ran

@@ -385,6 +385,15 @@ static bool read_chunk(struct hone_reader *reader, const struct hone_reader_even
     return true;
 }
 
+static void give_back_all(struct hone_reader *reader, struct stream *stream)
+{
+    give_back_finished(reader, stream);
+    for (uint32_t i = 0; i < reader->found_count; i++)
+        if (reader->found[i].owner == stream->first_chunk)
+            give_back(reader, reader->found[i].chunk);
+    give_back(reader, stream->first_chunk);
+}
+
 static void end_stream(struct hone_reader *reader, const struct hone_reader_events *events,
                        void *context, uint32_t number)
 {
@@ -394,12 +403,11 @@ static void end_stream(struct hone_reader *reader, const struct hone_reader_even
         copy_facts(process_of(reader, stream), &facts);
         events->process_end(context, number, &facts);
     }
-    give_back_finished(reader, stream);
-    for (uint32_t i = 0; i < reader->found_count; i++)
-        if (reader->found[i].owner == stream->first_chunk)
-            give_back(reader, reader->found[i].chunk);
+    // At the end of a recording all are taken for dead, but some live on and write where they always
+    // did: what they hold stays theirs.
+    if (!reader->all_dead)
+        give_back_all(reader, stream);
     reader->stream_of[stream->first_chunk] = 0;
-    give_back(reader, stream->first_chunk);
     free(stream->finished);
     stream->finished = NULL;
     stream->ended = true;

@@ -231,13 +231,34 @@ TEST(racing_threads_and_a_reader_lose_nothing_uncounted)
         CHECK_EQ(pthread_join(threads[i], NULL), 0);
         written += racers[i].written;
     }
-    hone_reader_all_dead(reader);
+    hone_reader_dead(reader, 0);
     CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
     CHECK_EQ(seen.samples, written);
     CHECK_EQ(seen.out_of_order, 0);
     CHECK_EQ(hone_reader_losses(reader).broken, 0);
     CHECK_EQ(hone_reader_losses(reader).unfinished, 0);
     CHECK_EQ(session.header->chunks_used, 0);
+    hone_reader_close(reader);
+    hone_session_close(&session);
+}
+
+TEST(writer_that_outlives_the_reading_writes_where_it_always_did)
+{
+    struct hone_session session = make_session(8);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    struct hone_reader *reader;
+    CHECK_EQ(hone_reader_open(session.header, session.bytes, &reader), 0);
+    struct seen seen = {0};
+    CHECK(write_sample(&writer, 0, 1));
+    hone_reader_all_dead(reader); // the recording ends, the program does not
+    CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
+    CHECK_EQ(seen.samples, 1);
+    for (uint64_t i = 2; i < 100000; i++)
+        (void)write_sample(&writer, 0, i);
+    CHECK_EQ(writer.process->pid, 41);
+    CHECK(atomic_load(&writer.process->current) < 8);
     hone_reader_close(reader);
     hone_session_close(&session);
 }

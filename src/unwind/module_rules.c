@@ -103,6 +103,9 @@ static int describe(struct hone_module *module, const struct hone_module_headers
             module->text_start = start;
             module->text_end = start + header->p_memsz;
             module->text_offset = header->p_offset;
+        } else if ((header->p_flags & PF_X) && start > module->text_start &&
+                   start - module->text_start == header->p_offset - module->text_offset) {
+            module->text_end = start + header->p_memsz; // some linkers cut code in pieces
         }
     }
     return module->start < module->end ? 0 : -ENOEXEC;

@@ -27,8 +27,8 @@ enum {
 struct hone_module {
     uint64_t start, end;           // from its first segment to the end of its last
     uint64_t bias;                 // address in memory minus address in the file (p_vaddr)
-    uint64_t text_start, text_end; // its first executable segment in memory
-    uint64_t text_offset;          // and where in the file that segment begins
+    uint64_t text_start, text_end; // its executable segments in memory
+    uint64_t text_offset;          // and where in the file they begin
     const char *path;              // "[vdso]" for the vDSO; "" when unknown
     uint8_t build_id[HONE_BUILD_ID_MAX];
     uint8_t build_id_size; // 0: it has none

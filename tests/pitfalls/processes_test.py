@@ -1,0 +1,141 @@
+"""Pitfalls of profilers inside a process: processes that copy, replace and end themselves.
+
+Every program here checks itself and says so by its output and status; several run at 10 000 Hz,
+where a signal is always about to arrive. rows.py names the pitfalls.
+"""
+
+import os
+import subprocess
+import unittest
+
+import harness
+from harness import NS, workload
+
+
+class Fork(harness.TestCase):
+    """Copies that take longer than the time between two signals; children that are not ours."""
+
+    def check(self, how, number):
+        recording = self.record(workload('forks'), 'storm', how, str(number), rate=10000)
+        self.assertEqual((recording.status, recording.stdout),
+                         (0, f'done {number}\n'.encode()), recording.stderr)
+        self.assertEqual(recording.profile.problems(), [])
+
+    def test_fork_storm(self):
+        self.check('fork', 1000)
+
+    def test_vfork_storm(self):
+        self.check('vfork', 2000)
+
+    def test_clone_storm(self):
+        self.check('clone', 1000)
+
+    def test_posix_spawn_storm(self):
+        self.check('spawn', 400)
+
+    def test_fork_of_a_process_with_much_memory_comes_to_its_end(self):
+        # Copying the page tables of 400 MB takes far longer than 0.1 ms: a profiler whose signal
+        # interrupts fork() makes it start again for ever.
+        code = ('import os\nblock = bytearray(400 << 20)\n'
+                'for i in range(0, len(block), 4096): block[i] = 1\n'
+                'for _ in range(10):\n'
+                '    pid = os.fork()\n'
+                '    if pid == 0: os._exit(0)\n'
+                '    assert os.waitpid(pid, 0)[1] == 0\n'
+                'print("done")')
+        recording = self.record('/usr/bin/python3', '-c', code, rate=10000, timeout=100)
+        self.assertEqual((recording.status, recording.stdout), (0, b'done\n'), recording.stderr)
+
+
+class Exec(harness.TestCase):
+    def test_a_chain_of_execs_is_not_killed_by_a_late_signal(self):
+        for rate in (1000, 10000):
+            with self.subTest(rate=rate):
+                recording = self.record(workload('forks'), 'chain', '400', rate=rate)
+                self.assertEqual((recording.status, recording.stdout), (0, b'done 400\n'),
+                                 recording.stderr)
+
+    def test_exec_into_a_static_program(self):
+        # Nothing of ours is in the new program: a signal would meet the default action.
+        for _ in range(20):
+            recording = self.record('sh', '-c', f'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; '
+                                    f'exec {workload("static")} 7', rate=10000)
+            self.assertEqual((recording.status, recording.stdout), (7, b'static\n'),
+                             recording.stderr)
+
+    def test_exec_from_a_thread_while_others_work(self):
+        code = ('import os, threading, time\n'
+                'for _ in range(4): threading.Thread(target=lambda: [sum(range(9999)) '
+                'for _ in range(10**6)], daemon=True).start()\n'
+                'time.sleep(0.1)\n'
+                'threading.Thread(target=lambda: os.execv("/bin/echo", ["echo", "done"])).start()\n'
+                'time.sleep(60)\n')
+        for _ in range(10):
+            recording = self.record('/usr/bin/python3', '-c', code, rate=10000)
+            self.assertEqual((recording.status, recording.stdout), (0, b'done\n'),
+                             recording.stderr)
+
+    def test_an_emptied_environment_ends_the_recording_there_and_says_so(self):
+        recording = self.record('env', '-i', workload('split'), 'functions', '300')
+        self.assertEqual(recording.status, 0, recording.stderr)
+        self.assertEqual(set(recording.truth), {'red', 'green', 'blue'})
+        if recording.profile.total() < 0.25 * NS:
+            text = '\n'.join(recording.profile.comments).lower()
+            self.assertRegex(text, r'not covered|ld_preload|environment|could not be followed')
+            self.assertNotIn('less cpu time than one period', text)
+
+
+class Children(harness.TestCase):
+    def test_fork_child_inherits_locks_and_no_timers(self):
+        # What handlers of other threads had taken when a process was copied would add up.
+        recording = self.record(workload('lineage'), '60', '3', rate=10000)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        profile = recording.profile
+        self.assertGreater(profile.cumulative()['youngest'], 0.9 * recording.truth['youngest'])
+        self.assertNotRegex('\n'.join(profile.comments), 'too many handlers')
+
+    def test_vfork_shares_memory(self):
+        # The child's exec must not stop the sampling of the parent.
+        recording = self.record_well(workload('forks'), 'vfork', '600')
+        for name, ns in recording.truth.items():
+            self.assertGreater(recording.profile.cumulative()[name], 0.95 * ns - 2e6, name)
+        self.assertEqual(set(recording.truth), {'child_work', 'parent_work'})
+
+    def test_a_signal_after_the_timer_is_deleted(self):
+        # Sampling stops while signals are on their way in other threads.
+        for ms in (150, 250, 350):
+            with self.subTest(after=ms):
+                recording = self.record(workload('threads'), 'many', '16', '100', rate=20000,
+                                        options=['-d', f'{ms}ms'])
+                self.assertEqual(recording.status, 0, recording.stderr)
+                self.assertIn('crowd', recording.truth)
+
+    def test_only_linked_costs_nothing(self):
+        # Preloaded, but nobody records: no handler, no descriptor, no thread.
+        kept = [line for line in self.run_plain(workload('mirror')).stdout.splitlines()
+                if not line.startswith(b'environment')]
+        here = {**os.environ, 'LD_PRELOAD': os.path.join(harness.BUILD, 'libhone.so')}
+        with_us = [line for line in self.run_plain(workload('mirror'), env=here).stdout.splitlines()
+                   if not line.startswith(b'environment')]
+        self.assertEqual(with_us, kept)
+        self.assertTrue(any(line.startswith(b'SigCgt') for line in kept))
+
+    def test_setuid_with_the_library_linked_in(self):
+        if os.getuid() or os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('needs root, and a file system with set-user-id')
+        source, program = (os.path.join(self.tmp, name) for name in ('own.c', 'own'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write('int hone_recording(void); int main(void) { return hone_recording(); }')
+        subprocess.run(['cc', '-static', '-o', program, source, '-Wl,--whole-archive',
+                        os.path.join(harness.BUILD, 'libhone.a'), '-Wl,--no-whole-archive'],
+                       check=True, capture_output=True, timeout=60)
+        code = ('import os, sys; os.setgid(65534); os.setuid(65534); '
+                'print("recording", os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:]))')
+        for mode, expected in ((0o755, b'recording 1\n'), (0o4755, b'recording 0\n')):
+            os.chmod(program, mode)
+            recording = self.record('/usr/bin/python3', '-c', code, program)
+            self.assertEqual(recording.stdout, expected, recording.stderr)
+
+
+if __name__ == '__main__':
+    unittest.main()

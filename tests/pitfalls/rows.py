@@ -1,0 +1,234 @@
+"""The pitfalls of profilers that live inside a process, one row each: what tests it here, and how
+the product is damaged to see that test fail. tests/mutations.py does that; rows_test.py keeps the
+list true.
+
+A test is `FILE:CLASS.METHOD` below tests/, or `unit:NAME`, an executable of unit tests. A mutation is
+a list of edits `(file, text that is there once, what takes its place)`. Where a row has no test, `why`
+says why not.
+"""
+
+from collections import namedtuple
+
+Row = namedtuple('Row', 'name test edits why', defaults=('', (), ''))
+
+HANDLER, STACKS = 'pitfalls/handler_test.py:Handler.', 'pitfalls/handler_test.py:Stacks.'
+CHILDREN, THREADS = 'pitfalls/processes_test.py:Children.', 'pitfalls/threads_test.py:'
+LIBRARIES, LIMITS = 'pitfalls/libraries_test.py:', 'pitfalls/limits_test.py:'
+
+SIGNALLING = ('src/probe/engine.c', '    &hone_engine_perf_trap,\n    &hone_engine_perf_trap_user,\n'
+              '    &hone_engine_thread_timer,', '    &hone_engine_perf_signal,')
+# The reader makes what samples of a thread weigh agree with the thread's own clock: a second net.
+UNCHECKED = ('src/capture/collect.c', '        if (end_ns && sums[sample->thread])\n',
+             '        if (!end_ns && sums[sample->thread])\n')
+IN_SAMPLE = '    struct area *area = argument;\n'
+NO_HEAP = 'Hone has no heap profile yet'
+NO_LOCKS = 'Hone has no lock profile yet'
+
+ROWS = [
+    Row('dl_iterate_phdr in a signal handler',
+        HANDLER + 'test_dl_iterate_phdr_in_a_signal_handler',
+        [('src/unwind/modules.c', 'const struct hone_module *hone_modules_find(struct hone_modules '
+          '*modules, uint64_t address,', 'static int stop_here(struct dl_phdr_info *info, size_t '
+          'size, void *context)\n{\n    return info && size && context;\n}\n\nconst struct '
+          'hone_module *hone_modules_find(struct hone_modules *modules, uint64_t address,'),
+         ('src/unwind/modules.c', '    uint32_t low = 0, high = load(&modules->sorted_count);',
+          '    (void)dl_iterate_phdr(stop_here, modules);\n'
+          '    uint32_t low = 0, high = load(&modules->sorted_count);')]),
+    Row('lock order between allocator and loader', why=NO_HEAP),
+    Row('libgcc or libunwind initialise lazily',
+        HANDLER + 'test_an_unwinder_that_initialises_lazily',
+        [('src/probe/sample.c', '#include <errno.h>\n', '#include <errno.h>\n#include <execinfo.h>\n'),
+         ('src/probe/sample.c', IN_SAMPLE, IN_SAMPLE + '    void *few[4];\n'
+          '    (void)backtrace(few, 4);\n')]),
+    Row('a library appears or vanishes while we read it',
+        LIBRARIES + 'Loading.test_a_library_appears_or_vanishes_while_we_read_it',
+        [('src/probe/hooks_module.c', '        hone_modules_refresh(&hone_probe_modules);\n', '')]),
+    Row('unreadable or corrupt stack', STACKS + 'test_unreadable_stack',
+        [('src/core/load.c', '    return hone_syscall4(SYS_rt_sigprocmask, NO_SUCH_HOW, address, 0, '
+          'KERNEL_MASK_BYTES) == -EINVAL;', '    return NO_SUCH_HOW != -EINVAL;')]),
+    Row('malloc in the handler', HANDLER + 'test_malloc_in_the_handler',
+        [('src/probe/sample.c', '#include <errno.h>\n', '#include <errno.h>\n#include <stdlib.h>\n'),
+         ('src/probe/sample.c', IN_SAMPLE, IN_SAMPLE + '    void *volatile some = malloc(100);\n    '
+          'free(some);\n')]),
+    Row('handler re-entry', HANDLER + 'test_handler_reentry',
+        [('src/probe/hooks_signal.c', '    (void)sigfillset(&ours.sa_mask);',
+          '    (void)sigemptyset(&ours.sa_mask);')]),
+    Row('sampling bursts', HANDLER + 'test_sampling_bursts',
+        [('src/cli/record.c', '     .maximum = 20000,', '     .maximum = 20000000,')]),
+    Row('errno in the handler', HANDLER + 'test_errno_is_kept',
+        [('src/probe/engine_perf.c', '        hone_signal_pass_on(signal, info, ucontext);\n    }\n'
+          '    errno = saved;', '        hone_signal_pass_on(signal, info, ucontext);\n    }\n'
+          '    errno = saved + 1;')]),
+    Row('SIGPROF and EINTR', HANDLER + 'test_eintr_is_never_seen', [SIGNALLING]),
+    Row('two signals end one sigsuspend', HANDLER + 'test_eintr_is_never_seen',
+        [('src/probe/hooks_wait.c', '        r = hone_real()->sigsuspend(mask);\n'
+          '    while (is_owed(mask));', '        r = hone_real()->sigsuspend(mask);\n'
+          '    while (r == 0 && is_owed(mask));')]),
+    Row('fork and clone restart for ever',
+        'pitfalls/processes_test.py:Fork.test_fork_of_a_process_with_much_memory_comes_to_its_end',
+        why='kernels of today do not begin a copy anew when a signal comes: also with signals of the '
+        'kind that made them, the test passes'),
+    Row('fork child inherits locks', CHILDREN + 'test_fork_child_inherits_locks_and_no_timers',
+        [('src/probe/start.c', '    hone_sample_after_fork();\n', '')]),
+    Row('fork child has no timers', CHILDREN + 'test_fork_child_inherits_locks_and_no_timers',
+        [('src/probe/start.c', '        begin_process(parent_pid, true);',
+          '        hone_probe.pid = parent_pid;')]),
+    Row('vfork and CLONE_VM share memory', CHILDREN + 'test_vfork_shares_memory',
+        [('src/probe/start.c', 'hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);\n}',
+          'hone_probe.pid != 0;\n}')]),
+    Row('exec leaves a pending signal that kills',
+        'pitfalls/processes_test.py:Exec.test_a_chain_of_execs_is_not_killed_by_a_late_signal',
+        [('src/probe/hooks_exec.c', '        hone_probe.engine->pause(true);\n', '        (void)0;\n')]),
+    Row('signal after timer_delete', CHILDREN + 'test_a_signal_after_the_timer_is_deleted',
+        [('src/probe/engine_perf.c', '#include "core/syscall.h"\n',
+          '#include "core/syscall.h"\n#include "probe/real.h"\n'),
+         ('src/probe/engine_perf.c', '        hone_probe.engine->stop();\n',
+          '        (void)hone_real()->sigaction(SIGTRAP, &(struct sigaction){0}, NULL);\n')]),
+    Row('memory given back to a program that goes on',
+        'unit:session',
+        [('src/session/reader.c', '    if (!reader->all_dead)\n        give_back_all',
+          '    if (reader->all_dead || true)\n        give_back_all')]),
+    Row('the program resets or owns the signal',
+        'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
+        [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(is_ours(signal)))\n'
+          '        return swap_action(action, before);\n', '')]),
+    Row('the program resets the signal by a system call',
+        'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
+        [('src/probe/hooks_sandbox.c', '    if (!hone_signal_by_syscall(number, words, &r))\n',
+          '')]),
+    Row('setitimer bias', THREADS + 'Timers.test_setitimer_bias',
+        [UNCHECKED, ('src/probe/sample.c', '    uint64_t cpu_ns = hone_thread_cpu_ns();',
+          '    uint64_t cpu_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);')]),
+    Row('one process-wide CPU timer on new kernels', THREADS + 'Timers.test_one_process_wide_timer',
+        [UNCHECKED, ('src/probe/sample.c', '    return since;\n', '    return hone_probe.period_ns;\n')]),
+    Row('timer_create limits', THREADS + 'Timers.test_timer_create_limits',
+        [('src/probe/hooks_thread.c', '    if (engine->thread_start && engine->thread_start(engine))\n'
+          '        hone_count(&hone_counters()->threads_uncovered, 1);',
+          '    if (engine->thread_start)\n        (void)engine->thread_start(engine);')]),
+    Row('perf_event limits', LIMITS + 'Sandbox.test_perf_event_limits',
+        [('src/probe/engine.c', '    &hone_engine_thread_timer,\n    &hone_engine_process_timer,\n};\n'
+          '\nstatic const struct hone_engine_kind *const all', '};\n\n'
+          'static const struct hone_engine_kind *const all')]),
+    Row('small stacks', THREADS + 'Stacks.test_small_stacks',
+        [('src/probe/hooks_signal.c', 'SA_SIGINFO | SA_RESTART | SA_ONSTACK',
+          'SA_SIGINFO | SA_RESTART')]),
+    Row('small alternate stacks', THREADS + 'Stacks.test_small_alternate_stacks',
+        [('src/probe/sample.c', '    hone_call_on_stack(take_sample, area, area->stack + '
+          'sizeof area->stack);', '    volatile char work[AREA_STACK_BYTES / 4];\n'
+          '    work[0] = 0;\n    take_sample(area + work[0]);')]),
+    Row('sigaltstack while unwinding', THREADS + 'Stacks.test_alternate_stacks_while_unwinding',
+        [('src/unwind/walk.c', '    } else if (!hone_safe_probe(address)) {',
+          '    } else if (!hone_safe_probe(address) || !stack) {')]),
+    Row('fibers, coroutines, custom stacks', THREADS + 'Stacks.test_fibers',
+        [('src/unwind/walk.c', '    } else if (!hone_safe_probe(address)) {',
+          '    } else if (!hone_safe_probe(address) || !stack) {')]),
+    Row('musl', why='needs another C library; not part of these tests'),
+    Row('static binaries', 'library_test.py:Linked.test_static_program_with_libhone_a',
+        [('src/probe/engine_perf.c', '    if (kind->id == HONE_ENGINE_PERF_TRAP && !hone_has_hooks)\n'
+          '        return -ENODEV;\n    uint64_t period_ns', '    uint64_t period_ns')]),
+    Row('setuid, file capabilities', CHILDREN + 'test_setuid_with_the_library_linked_in',
+        [('src/probe/start.c', 'secure_getenv("HONE_SESSION")', 'getenv("HONE_SESSION")')]),
+    Row('seccomp', LIMITS + 'Sandbox.test_seccomp',
+        [('src/probe/hooks_sandbox.c', '    if (HONE_UNLIKELY(option == PR_SET_SECCOMP))\n'
+          '        hone_enter_sandbox();\n', '')]),
+    Row('malloc before init, dlsym calls calloc',
+        LIBRARIES + 'Interposing.test_calls_before_we_start_and_an_auditor',
+        [('src/probe/real.c', 'static void resolve(void)\n',
+          '__attribute__((constructor)) static void resolve(void)\n'),
+         ('src/probe/real.c', '    if (!atomic_load_explicit(&resolved, memory_order_acquire))\n'
+          '        resolve();\n', '')]),
+    Row('TLS recursion and static TLS space', LIBRARIES + 'Interposing.test_static_tls_space',
+        [('src/probe/state.c', '    return &this_thread;',
+          '    static __thread volatile char filler[1 << 16];\n    filler[0] = 1;\n'
+          '    return &this_thread;')]),
+    Row('wrong original function', LIBRARIES + 'Interposing.test_the_wrong_original_function',
+        [('src/probe/real.c', 'dlsym(RTLD_NEXT,', 'dlsym(RTLD_DEFAULT,')]),
+    Row('two allocators in one process', why=NO_HEAP),
+    Row('tcmalloc or jemalloc with their own profiler on', why=NO_HEAP),
+    Row('C++ exceptions', 'unit:walk at every instruction',
+        [('src/unwind/walk.c', '    return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&',
+          '    return false && result->end != HONE_WALK_COMPLETE && result->count >= 2 &&')]),
+    Row('two unwinders in one process', 'guest_test.py:Guest.test_exports_nothing_that_is_not_ours_'
+        'or_a_hook',
+        [('src/probe/libhone.map', '        hone_version;\n',
+          '        hone_version;\n        _Unwind_Backtrace;\n'),
+         ('src/probe/state.c', 'struct hone_probe hone_probe;\n', 'HONE_EXPORT int '
+          '_Unwind_Backtrace(void);\n\nHONE_EXPORT int _Unwind_Backtrace(void)\n{\n    return 5;\n}'
+          '\n\nstruct hone_probe hone_probe;\n')]),
+    Row('longjmp', STACKS + 'test_longjmp',
+        [('src/unwind/walk.c', '    case HONE_ROW_GENERAL:\n        return step_general(walker, at, '
+          'index);', '    case HONE_ROW_GENERAL:\n        (void)step_general;\n'
+          '        return HONE_STEP_BAD_RULE;')]),
+    Row('tail calls', STACKS + 'test_tail_calls',
+        [('src/unwind/walk.c', '    return (struct position){registers->r[HONE_REGISTER_IP], sp, '
+          'registers->r[HONE_REGISTER_FP],', '    return (struct position){registers->r['
+          'HONE_REGISTER_IP] - 64, sp, registers->r[HONE_REGISTER_FP],')]),
+    Row('lock hooks', why=NO_LOCKS),
+    Row('hook misses calls inside a shared object',
+        THREADS + 'Timers.test_threads_that_no_hook_sees',
+        [('src/probe/engine_perf.c', '        attr.inherit = 1;\n', '')]),
+    Row('mutex bookkeeping cost', why=NO_LOCKS),
+    Row('skid', why='a period of the CPU clock is no event that an instruction causes; there are no '
+        'hardware counters yet'),
+    Row('prologue, epilogue, PLT, leaf functions', 'unit:walk at every instruction',
+        [('src/unwind/walk.c', '                             true};\n}',
+          '                             false};\n}')]),
+    Row('-fomit-frame-pointer mixed code', STACKS + 'test_code_without_frame_pointers',
+        [('src/unwind/walk.c', '        row = hone_row_pack(&module->cfi, &rules, '
+          'fde.signal_frame);', '        row = HONE_ROW_NO_RULES;')]),
+    Row('aarch64 slow or wrong paths', why='another machine; not part of these tests'),
+    Row('vDSO', STACKS + 'test_vdso',
+        [('src/unwind/modules.c', '    struct hone_module *module = known(refresh->modules, &like);\n',
+          '    if (refresh->vdso && like.start == refresh->vdso)\n        return 0;\n'
+          '    struct hone_module *module = known(refresh->modules, &like);\n')]),
+    Row('JIT and unknown code', STACKS + 'test_jit_and_unknown_code',
+        [('src/unwind/walk.c', '    if (!linked || !hone_arch_follows_call(return_address)) {',
+          '    if (linked || !hone_arch_follows_call(return_address)) {')]),
+    Row('backtrace that stops early silently',
+        STACKS + 'test_a_backtrace_that_stops_early_silently',
+        [('src/capture/profile.c', '            locations[count++] = builder->truncated;',
+          '            (void)builder->truncated;')]),
+    Row('stripped binaries, split debug info',
+        LIBRARIES + 'Layout.test_stripped_binaries_and_split_debug_information',
+        [('src/elf/debugfile.c', '    return len && elf->facts.build_id_len == len && '
+          'memcmp(elf->facts.build_id, build_id, len) == 0;',
+          '    return len && elf->facts.build_id_len == len && build_id;')]),
+    Row('ASLR, PIE, odd segment layout', LIBRARIES + 'Layout.test_aslr_pie_and_odd_segment_layouts',
+        [('src/capture/profile.c', '                     .offset = module->text_offset,\n',
+          '                     .offset = module->text_offset * 0,\n')]),
+    Row('fork records clobbering maps in offline tools', why='Hone reads no perf.data yet'),
+    Row('CET shadow stacks, IBT',
+        'guest_test.py:Guest.test_is_marked_for_branch_tracking_and_shadow_stacks',
+        [('meson.build', "'-Wl,-z,ibt', '-Wl,-z,shstk', ", ''),
+         ('meson.build', "  '-fcf-protection=full', ", "  '-fcf-protection=none', ")]),
+    Row('profile lost when killed', 'signals_test.py:Killed.test_kill_9_after_two_seconds_keeps_the_'
+        'data',
+        [('src/probe/start.c', 'PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)',
+          'PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0)')]),
+    Row('forking from a handler', 'unit:guest code needs only what is on the list',
+        [('src/probe/sample.c', '#include <errno.h>\n', '#include <errno.h>\n#include <unistd.h>\n'),
+         ('src/probe/sample.c', IN_SAMPLE, IN_SAMPLE + '    if (fork() == 0)\n        return;\n')]),
+    Row('profiler cost at link time only', CHILDREN + 'test_only_linked_costs_nothing',
+        [('src/probe/start.c', "    if (!path || path[0] != '/')\n        return;",
+          "    if (!path || path[0] != '/') {\n        (void)hone_signal_install(SIGTRAP, "
+          'hone_signal_pass_on);\n        return;\n    }')]),
+    Row('fixed-size stack tables drop silently', STACKS + 'test_fixed_size_stack_tables',
+        [('src/probe/stacks.c', '    id = write_stack(addresses, count, end);\n',
+          '    if (atomic_load(&set[0].id))\n        return 0;\n'
+          '    id = write_stack(addresses, count, end);\n')]),
+    Row('HTTP endpoint exposed or blocking', why='Hone has no HTTP endpoint yet'),
+    Row('attach by debugger', why='nothing is put into a program that runs already'),
+    Row('daemons that close all descriptors',
+        'truth_test.py:Whole.test_a_program_that_closes_all_descriptors',
+        [('src/probe/hooks_close.c', '    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)))\n'
+          '        return 0;\n', '')]),
+    Row('full /dev/shm', LIMITS + 'SharedMemory.test_full_from_the_start',
+        [('src/session/owner.c', '        r = posix_fallocate(fd, (off_t)from, (off_t)(to - from));',
+          '        r = fd < 0 || to < from;')]),
+    Row('threads that never end at exit', 'truth_test.py:Threads.test_one_that_never_ends',
+        [('src/probe/start.c', '        hone_process_leave(HONE_PROCESS_EXITED);\n}\n',
+          '        hone_process_leave(HONE_PROCESS_EXITED);\n'
+          '    while (hone_is_our_process() && hone_other_threads(NULL, 0))\n        continue;\n}\n')]),
+    Row('code in several segments', 'unit:modules', why='seen in a profile of Node.js, which '
+        'tests/real_table.py records'),
+]

@@ -1,0 +1,116 @@
+"""Pitfalls: threads and stacks of every kind.
+"""
+
+import os
+import unittest
+
+import harness
+from harness import NS, workload
+
+
+class Threads(harness.TestCase):
+    def check_short(self, number):
+        recording = self.record_well(workload('threads'), 'short', str(number), rate=10000,
+                                     stopwatch=True)
+        profile, true_ns = recording.profile, recording.truth['brief']
+        # Half a period of each thread comes after its last sample; starting one costs as well.
+        self.assertGreater(profile.cumulative()['brief'], 0.9 * true_ns)
+        self.assertLess(profile.cumulative()['brief'], 1.05 * true_ns)
+        self.assertLess(profile.total(), 1.02 * recording.usage.cpu_ns)
+        in_brief = sum(s.values[0] for s in profile.samples if s.has('brief'))
+        self.assertGreater(in_brief, 0.6 * 10000 * true_ns / NS)
+        self.assertGreater(len({tuple(s.labels['tid']) for s in profile.samples}), 0.95 * number)
+
+    def test_two_thousand_short_threads(self):
+        self.check_short(2000)
+
+    def test_two_hundred_at_once(self):
+        recording = self.record_well(workload('threads'), 'many', '200', '10')
+        self.assertGreater(recording.profile.cumulative()['crowd'],
+                           0.9 * recording.truth['crowd'])
+
+
+class Stacks(harness.TestCase):
+    def check(self, kind):
+        recording = self.record_well(workload('odd'), kind, '600', rate=10000)
+        profile = recording.profile
+        self.assertGreater(profile.cumulative()['on_tiny'], 0.9 * recording.truth['on_tiny'])
+        # Stacks end at the start of the thread or of the coroutine: nothing is cut.
+        cut = profile.total(where=lambda s: s.has('[truncated]'))
+        self.assertLess(cut, 0.005 * profile.total())
+
+    def test_small_stacks(self):
+        self.check('tiny')
+
+    def test_small_alternate_stacks(self):
+        self.check('tinyalt')
+
+    def test_alternate_stacks_while_unwinding(self):
+        recording = self.record(workload('sigs'), 'altstack', '600')
+        self.assertEqual((recording.status, recording.stdout), (0, b'sent 1 received 1\n'))
+        profile = recording.profile
+        self.assertGreater(profile.total(where=lambda s: s.has('on_other_stack')
+                                         and s.has('main')), 0.5 * NS)
+        self.assert_complete(profile)
+
+    def test_fibers(self):
+        recording = self.record_well(workload('fibers'), '700')
+        profile = recording.profile
+        for name, ns in recording.truth.items():
+            self.assertGreater(profile.cumulative()[name], 0.9 * ns - 4e6, name)
+        cut = profile.total(where=lambda s: s.has('[truncated]'))
+        self.assertLess(cut, 0.005 * profile.total())
+
+
+class Timers(harness.TestCase):
+    def test_setitimer_bias(self):
+        # Each thread gets its own share, though they take turns on few processors.
+        recording = self.record_well(workload('split'), 'threads', '1500')
+        profile = recording.profile
+        sums = {name: profile.total(where=lambda s, n=name: s.labels['thread'] == (n,)
+                                    or s.labels['thread'] == [n]) for name in recording.truth}
+        self.assert_shares(sums, profile.total('samples'), recording.truth)
+
+    def test_one_process_wide_timer(self):
+        # One signal a tick for all threads together: each carries what its thread has used.
+        recording = self.record_well(workload('threads'), 'many', '4', '400',
+                                     options=['--engine', 'process-timer'])
+        profile = recording.profile
+        self.assertIn('process-timer', '\n'.join(profile.comments))
+        self.assertGreater(profile.cumulative()['crowd'], 0.9 * recording.truth['crowd'])
+        self.assertLess(profile.cumulative()['crowd'], 1.05 * recording.truth['crowd'])
+
+    def test_timer_create_limits(self):
+        # The quota of pending signals counts timers: most of these threads get none.
+        recording = self.record('prlimit', '--sigpending=10:10', workload('threads'), 'many', '40',
+                                '20', options=['--engine', 'thread-timer'],
+                                **({'user': 65534, 'group': 65534, 'extra_groups': []}
+                                   if os.getuid() == 0 and not os.chmod(self.tmp, 0o777) else {}))
+        self.assertEqual(recording.status, 0, recording.stderr)
+        profile = recording.profile
+        sampled = profile.total(where=lambda s: s.has('crowd') and not s.has('[never sampled]'))
+        if sampled < 0.9 * recording.truth['crowd']:
+            self.assertRegex('\n'.join(profile.comments), r'not covered: \d+ threads')
+
+    def test_threads_that_no_hook_sees(self):
+        # pthread_create() of libc itself, as a library finds it that is bound to it.
+        code = ('import ctypes, time\n'
+                'libc = ctypes.CDLL("libc.so.6")\n'
+                'def unseen_work(unused):\n'
+                '    end = time.thread_time() + 0.5\n'
+                '    while time.thread_time() < end: sum(range(500))\n'
+                '    return 0\n'
+                'routine = ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(unseen_work)\n'
+                'thread = ctypes.c_ulong()\n'
+                'assert libc.pthread_create(ctypes.byref(thread), None, routine, None) == 0\n'
+                'libc.pthread_join(thread, None)\n'
+                'print("joined")\n')
+        recording = self.record_well('/usr/bin/python3', '-c', code)
+        self.assertEqual(recording.stdout, b'joined\n')
+        main = max(int(str(s.labels['pid'][0])) for s in recording.profile.samples)
+        other = recording.profile.total(where=lambda s: int(str(s.labels['tid'][0])) != main)
+        self.assertGreater(other, 0.45 * NS)
+
+
+if __name__ == '__main__':
+    unittest.main()

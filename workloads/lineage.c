@@ -1,0 +1,56 @@
+// lineage GENERATIONS [THREADS]: each generation starts THREADS that work, forks in the midst of
+// it, and waits for its child, which does the same. The last one works alone, in `youngest`.
+//
+// Right answer: `youngest NANOSECONDS`; whatever a profiler's handlers were in the middle of, in
+// threads that the child does not have, must not add up over the generations.
+#include "burn.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static atomic_int stop;
+
+OWN_NAME static void *busy(void *unused)
+{
+    (void)unused;
+    while (!atomic_load_explicit(&stop, memory_order_relaxed))
+        spin(1000);
+    return NULL;
+}
+
+OWN_NAME static void youngest(void)
+{
+    burn_ns(400 * MS);
+}
+
+int main(int argc, char **argv)
+{
+    long generations = (long)argument(argc, argv, 1, 60);
+    long count = (long)argument(argc, argv, 2, 3);
+    pthread_t threads[16];
+    for (long i = 0; i < generations; i++) {
+        atomic_store(&stop, 0);
+        for (long t = 0; t < count && t < 16; t++)
+            if (pthread_create(&threads[t], NULL, busy, NULL))
+                return 1;
+        burn_ns(2 * MS);
+        pid_t child = fork();
+        if (child < 0)
+            return 1;
+        if (child > 0) {
+            atomic_store(&stop, 1);
+            int status;
+            if (waitpid(child, &status, 0) != child || status != 0)
+                return 1;
+            for (long t = 0; t < count && t < 16; t++)
+                pthread_join(threads[t], NULL);
+            return 0;
+        }
+    }
+    long long before = thread_cpu_ns();
+    youngest();
+    printf("youngest %lld\n", thread_cpu_ns() - before);
+    return 0;
+}
