@@ -285,7 +285,9 @@ int hone_symbol_lookup(struct hone_symbol_module *module, uint64_t vaddr,
 int hone_symbol_extent(struct hone_symbol_module *module, uint64_t vaddr,
                        struct hone_symbol_extent *ret)
 {
-    int r = hone_symbol_module_open_files(module); // an index does not know symbols' ends
+    int r = hone_symbol_module_open(module);
+    if (!r)
+        r = hone_symbol_module_open_files(module); // an index does not know symbols' ends
     if (r)
         return r;
     const struct hone_elf_function *symbol = hone_elf_function_at(&module->functions, vaddr);
