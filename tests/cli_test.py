@@ -166,7 +166,7 @@ class Documents(harness.TestCase):
         self.assertEqual(self.complete('hone', 'tra'), ['traces'])
         self.assertEqual(self.complete('hone', 'top', '--cu'), ['--cum'])
         self.assertEqual(self.complete('hone', 'top', '--by', 'l'), ['lines'])
-        self.assertEqual(self.complete('hone', 'record', '--types', ''), ['cpu'])
+        self.assertEqual(self.complete('hone', 'record', '--types', ''), ['cpu', 'wall'])
         for name in ('a.prof', 'b.txt'):
             with open(os.path.join(self.tmp, name), 'w', encoding='utf-8'):
                 pass

@@ -47,7 +47,7 @@ class Recording:
     def __init__(self, done, directory, usage):
         self.status, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
         self.directory, self.usage = directory, usage
-        self._profile = None
+        self._profile = self._wall = None
 
     @property
     def path(self):
@@ -58,6 +58,12 @@ class Recording:
         if self._profile is None:
             self._profile = Profile.read(self.path)
         return self._profile
+
+    @property
+    def wall(self):
+        if self._wall is None:
+            self._wall = Profile.read(os.path.join(self.directory, 'wall.prof'))
+        return self._wall
 
     @property
     def session(self):

@@ -16,7 +16,7 @@ ENTRY_BYTES = 0x80          # _start and what it contains; the longest, ld.so's,
 KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_user'}
 
 # Rows that carry time in which no stack was taken, and say so: their time counts in totals.
-WITHOUT_STACK = {'[exec and loader]', '[never sampled]'}
+WITHOUT_STACK = {'[exec and loader]', '[never sampled]', '[waits for a CPU]'}
 
 Completeness = namedtuple('Completeness', 'share complete total broken')
 
@@ -94,8 +94,8 @@ def is_start(frame):
 
 
 def completeness(profile, where=lambda sample: True):
-    """The share of the sampled CPU time in stacks that reach a start, and where the others end."""
-    cpu = profile.index('cpu')
+    """The share of the sampled time in stacks that reach a start, and where the others end."""
+    cpu = profile.index(profile.default_type)
     complete = total = 0
     broken = Counter()
     for sample in filter(where, profile.samples):

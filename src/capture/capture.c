@@ -9,6 +9,7 @@
 #include "capture/output.h"
 #include "capture/outside.h"
 #include "capture/target.h"
+#include "capture/wall.h"
 #include "core/clock.h"
 #include "profile/profile.h"
 
@@ -44,6 +45,8 @@ struct recorder {
     bool attached;                // no program of ours
     uint32_t targets;             // processes that were named and live
     uint64_t started_realtime_ns, started_monotonic_ns;
+    struct hone_wall *wall; // NULL: not asked for, or not possible
+    uint64_t read_ns;       // when the session is to be read next
     int epoll_fd;
     int signal_fd;
     uint32_t watched; // processes of collected that have a pidfd in epoll
@@ -61,6 +64,7 @@ static void recorder_done(struct recorder *recorder)
             (void)close(recorder->pidfds[i]);
     free(recorder->pidfds);
     hone_outside_free(recorder->outside);
+    hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
@@ -103,6 +107,8 @@ static int watch_new(struct recorder *recorder)
         uint32_t i = recorder->watched;
         const struct hone_collected_process *process = &recorder->collected.processes[i];
         recorder->pidfds[i] = -1;
+        if (recorder->wall && hone_collect_same_pids(&recorder->collected, process))
+            hone_wall_announce(recorder->wall, (pid_t)process->pid);
         // In another pid namespace its number says nothing here: it is read until the end.
         if (hone_collect_same_pids(&recorder->collected, process))
             recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
@@ -255,12 +261,20 @@ static int record(struct recorder *recorder)
         uint64_t now_ns = hone_now_ns();
         if (now_ns >= end_ns)
             break;
-        uint64_t wait_ms = (end_ns - now_ns) / 1000000 + 1;
+        uint64_t due_ns = recorder->read_ns < end_ns ? recorder->read_ns : end_ns;
+        if (recorder->wall && hone_wall_due_ns(recorder->wall) < due_ns)
+            due_ns = hone_wall_due_ns(recorder->wall);
+        int wait_ms = due_ns > now_ns ? (int)((due_ns - now_ns) / 1000000) + 1 : 0;
         struct epoll_event events[64];
-        int count =
-            epoll_wait(recorder->epoll_fd, events, 64, wait_ms < POLL_MS ? (int)wait_ms : POLL_MS);
+        int count = epoll_wait(recorder->epoll_fd, events, 64, wait_ms);
+        if (recorder->wall)
+            hone_wall_tick(recorder->wall);
         for (int i = 0; i < count; i++)
             on_event(recorder, &events[i]);
+        now_ns = hone_now_ns();
+        if (count <= 0 && now_ns < recorder->read_ns)
+            continue;
+        recorder->read_ns = now_ns + POLL_MS * 1000000ull;
         int r = read_along(recorder);
         if (r)
             return r;
@@ -272,15 +286,23 @@ static int record(struct recorder *recorder)
     return 0;
 }
 
+static int finish_samples(struct recorder *recorder)
+{
+    int r = hone_collect_finish(&recorder->collected);
+    return r || !recorder->wall ? r : hone_wall_finish(recorder->wall);
+}
+
 // The rest of what was written. Processes that still run are told to stop sampling.
 static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
 {
+    if (recorder->wall)
+        hone_wall_stop(recorder->wall);
     if (recorder->outside) {
         struct hone_outside_facts facts;
         int r = hone_outside_finish(recorder->outside);
         hone_outside_facts(recorder->outside, &facts);
         *ret_left_running = recorder->attached ? 0 : facts.processes;
-        return r ? r : hone_collect_finish(&recorder->collected);
+        return r ? r : finish_samples(recorder);
     }
     atomic_store(&recorder->launch.session.header->stop, 1);
     int r = read_along(recorder);
@@ -295,7 +317,51 @@ static int finish_reading(struct recorder *recorder, uint32_t *ret_left_running)
     recorder->launch.keep_library = *ret_left_running > 0;
     hone_reader_all_dead(recorder->reader);
     r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
-    return r ? r : hone_collect_finish(&recorder->collected);
+    return r ? r : finish_samples(recorder);
+}
+
+static const char *const file_names[HONE_CAPTURE_TYPES] = {
+    [HONE_CAPTURE_CPU] = "cpu.prof",
+    [HONE_CAPTURE_WALL] = "wall.prof",
+};
+
+static void profiles_done(struct hone_profile *(*profiles)[HONE_CAPTURE_TYPES])
+{
+    for (int type = 0; type < HONE_CAPTURE_TYPES; type++)
+        hone_profile_free((*profiles)[type]);
+}
+
+// Makes the profiles first: a folder that is there has all of them.
+static int write_profiles(struct recorder *recorder, const struct hone_recording *recording,
+                          struct hone_error *err)
+{
+    HONE_CLEANUP(profiles_done) struct hone_profile *profiles[HONE_CAPTURE_TYPES] = {0};
+    int r = 0;
+    for (int type = 0; !r && type < HONE_CAPTURE_TYPES; type++)
+        if (recorder->options.types & 1u << type)
+            r = hone_recording_profile(recording, (enum hone_capture_type)type, &profiles[type],
+                                       err);
+    if (!r)
+        r = hone_recording_directory(&recorder->options, recorder->argv[0], recorder->directory,
+                                     sizeof recorder->directory, err);
+    if (r)
+        return r;
+    for (int type = 0; !r && type < HONE_CAPTURE_TYPES; type++) {
+        char path[PATH_MAX + 16];
+        (void)snprintf(path, sizeof path, "%s/%s", recorder->directory, file_names[type]);
+        if (profiles[type])
+            r = hone_profile_write(profiles[type], path, err);
+    }
+    if (!r)
+        r = hone_recording_session(recording, recorder->directory, err);
+    if (r) {
+        (void)rmdir(recorder->directory); // when nothing could be written into it
+        return r;
+    }
+    if (recorder->options.finished)
+        recorder->options.finished(recorder->options.context, recorder->directory,
+                                   (const struct hone_profile *const *)profiles);
+    return 0;
 }
 
 static int write_recording(struct recorder *recorder, struct hone_error *err)
@@ -325,26 +391,7 @@ static int write_recording(struct recorder *recorder, struct hone_error *err)
         recording.back_error = recorder->launch.session.back_error;
     }
 
-    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    r = hone_recording_profile(&recording, &profile, err);
-    if (r)
-        return r;
-    r = hone_recording_directory(&recorder->options, recorder->argv[0], recorder->directory,
-                                 sizeof recorder->directory, err);
-    if (r)
-        return r;
-    char path[PATH_MAX + 16];
-    (void)snprintf(path, sizeof path, "%s/cpu.prof", recorder->directory);
-    r = hone_profile_write(profile, path, err);
-    if (!r)
-        r = hone_recording_session(&recording, recorder->directory, err);
-    if (r) {
-        (void)rmdir(recorder->directory); // when nothing could be written into it
-        return r;
-    }
-    if (recorder->options.finished)
-        recorder->options.finished(recorder->options.context, recorder->directory, profile);
-    return 0;
+    return write_profiles(recorder, &recording, err);
 }
 
 // After the recording's time: the program goes on, and we stand in its place until it ends.
@@ -365,6 +412,10 @@ static void set_defaults(struct hone_capture_options *to, const struct hone_capt
     size_t size = from->size < sizeof *to ? from->size : sizeof *to;
     memset(to, 0, sizeof *to);
     memcpy(to, from, size);
+    if (!to->types)
+        to->types = 1u << HONE_CAPTURE_CPU;
+    if (!to->wall_hz)
+        to->wall_hz = 100;
     if (!to->cpu_hz)
         to->cpu_hz = 1000;
     if (!to->memory_bytes)
@@ -477,6 +528,40 @@ static void watch_buffers(struct recorder *recorder)
         (void)watch(recorder, fd, WATCH_BUFFER);
 }
 
+// --- the wall clock ------------------------------------------------------------------------------
+
+static int watch_targets(struct recorder *recorder, struct hone_error *err)
+{
+    if (!recorder->attached)
+        return hone_wall_watch(recorder->wall, recorder->launch.pid, recorder->started_monotonic_ns,
+                               err);
+    if (recorder->options.all)
+        return hone_wall_watch_all(recorder->wall, err);
+    int r = 0;
+    for (size_t i = 0; !r && i < recorder->options.pid_count; i++)
+        r = hone_wall_watch(recorder->wall, recorder->options.pids[i], 0, err);
+    return r;
+}
+
+// Where the wall clock cannot be watched the rest is recorded, and wall.prof says why it is empty.
+static void watch_wall(struct recorder *recorder)
+{
+    if (!(recorder->options.types & 1u << HONE_CAPTURE_WALL))
+        return;
+    struct hone_error why = {0};
+    int r =
+        hone_wall_open(&recorder->collected, recorder->options.wall_hz, recorder->options.stack_max,
+                       recorder->options.wall_poll, &recorder->wall, &why);
+    if (!r)
+        r = watch_targets(recorder, &why);
+    if (!r)
+        return;
+    hone_wall_close(hone_take(recorder->wall));
+    struct hone_wall_facts *facts = &recorder->collected.wall_facts;
+    facts->hz = recorder->options.wall_hz;
+    (void)snprintf(facts->reason, sizeof facts->reason, "%.150s", why.message);
+}
+
 // --- processes that run already ------------------------------------------------------------------
 
 static int add_targets(struct recorder *recorder, struct hone_error *err)
@@ -511,6 +596,7 @@ static int run_attached(struct recorder *recorder, struct hone_error *err)
         return r;
     hone_outside_start(recorder->outside);
     watch_buffers(recorder);
+    watch_wall(recorder);
     err->code = 0;
     r = record(recorder);
     if (r)
@@ -575,6 +661,7 @@ static int run(struct recorder *recorder, bool outside, struct hone_capture_resu
     err->code = 0;
     if (outside)
         watch_buffers(recorder);
+    watch_wall(recorder);
     r = watch(recorder, recorder->launch.pidfd, WATCH_PROGRAM);
     if (!r)
         r = record(recorder);

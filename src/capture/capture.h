@@ -32,10 +32,20 @@ struct hone_capture_progress {
     uint64_t bytes, all_bytes; // of it; all_bytes 0: not known yet
 };
 
+// What can be recorded, each into a file of its own.
+enum hone_capture_type {
+    HONE_CAPTURE_CPU,  // cpu.prof
+    HONE_CAPTURE_WALL, // wall.prof
+    HONE_CAPTURE_TYPES
+};
+
 // Zero means default.
 struct hone_capture_options {
     size_t size;
+    unsigned types;          // 1 << enum hone_capture_type, … (cpu)
     uint64_t cpu_hz;         // samples per second of CPU time (1000)
+    uint64_t wall_hz;        // looks per second at who waits (100)
+    bool wall_poll;          // without perf events, even where they are permitted
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
     const char *directory;   // to create (profiles/<program>_<date>_<time>)
@@ -51,7 +61,9 @@ struct hone_capture_options {
     // Something that the user should know before the program runs, one line.
     void (*notice)(void *context, const char *line);
     // The profiles are written. Called before the program has ended when duration_ns was reached.
-    void (*finished)(void *context, const char *directory, const struct hone_profile *cpu);
+    // By type; NULL: it was not asked for.
+    void (*finished)(void *context, const char *directory,
+                     const struct hone_profile *const profiles[HONE_CAPTURE_TYPES]);
     void *context;
 };
 

@@ -1,5 +1,6 @@
 #include "capture/collect.h"
 
+#include "base/array.h"
 #include "base/file.h"
 #include "core/hash.h"
 
@@ -31,9 +32,9 @@ struct hone_collect_state {
     int status;
     struct live *live; // by the reader's number
     uint32_t live_room;
-    struct hone_table modules, places, stacks, samples;
+    struct hone_table modules, places, stacks, samples, wall;
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
-        sample_room;
+        sample_room, wall_room;
     uint32_t *scratch; // places of one stack
 };
 
@@ -41,21 +42,10 @@ struct hone_collect_state {
 static bool reserve(struct hone_collect_state *state, void *array, uint32_t *room, uint64_t need,
                     size_t size)
 {
-    void **at = array;
-    if (need <= *room)
+    if (hone_array_reserve(array, room, need, size))
         return true;
-    uint64_t larger = *room ? *room * 2ull : 64;
-    while (larger < need)
-        larger *= 2;
-    void *memory = larger > UINT32_MAX ? NULL : realloc(*at, larger * size);
-    if (!memory) {
-        state->status = -ENOMEM;
-        return false;
-    }
-    memset((char *)memory + *room * size, 0, (larger - *room) * size);
-    *at = memory;
-    *room = (uint32_t)larger;
-    return true;
+    state->status = -ENOMEM;
+    return false;
 }
 
 int hone_collect_init(struct hone_collected *collected)
@@ -104,6 +94,7 @@ void hone_collect_done(struct hone_collected *collected)
         hone_table_done(&state->places);
         hone_table_done(&state->stacks);
         hone_table_done(&state->samples);
+        hone_table_done(&state->wall);
         free(state);
     }
     for (uint32_t i = 0; i < collected->process_count; i++)
@@ -116,6 +107,7 @@ void hone_collect_done(struct hone_collected *collected)
     free(collected->threads);
     free(collected->processes);
     free(collected->samples);
+    free(collected->wall);
     hone_arena_done(&collected->arena);
     *collected = (struct hone_collected){0};
 }
@@ -176,8 +168,8 @@ static void on_exec(void *context, uint32_t number, const struct hone_record_exe
 
 // --- modules -------------------------------------------------------------------------------------
 
-static uint32_t intern_module(struct hone_collected *collected,
-                              const struct hone_record_module *record)
+uint32_t hone_collect_module(struct hone_collected *collected,
+                             const struct hone_record_module *record)
 {
     struct hone_collect_state *state = collected->state;
     size_t path_len = strlen(record->path);
@@ -219,7 +211,7 @@ static void on_module(void *context, uint32_t number, const struct hone_record_m
     struct live *live = live_of(collected, number);
     if (!live)
         return;
-    struct live_module module = {.module = intern_module(collected, record),
+    struct live_module module = {.module = hone_collect_module(collected, record),
                                  .index = record->record.small,
                                  .start = record->start,
                                  .end = record->end,
@@ -269,7 +261,7 @@ static const struct live_module *find_module(struct live *live, uint64_t address
 
 // --- stacks and samples --------------------------------------------------------------------------
 
-static uint32_t add_place(struct hone_collected *collected, struct hone_collected_place place)
+uint32_t hone_collect_place(struct hone_collected *collected, struct hone_collected_place place)
 {
     struct hone_collect_state *state = collected->state;
     uint64_t hash =
@@ -307,11 +299,11 @@ static uint32_t intern_place(struct hone_collected *collected, struct live *live
     if (module && is_code(&collected->modules[module->module], address - module->bias))
         place = (struct hone_collected_place){.module = module->module,
                                               .address = address - module->bias};
-    return add_place(collected, place);
+    return hone_collect_place(collected, place);
 }
 
-static uint32_t intern_stack(struct hone_collected *collected, const uint32_t *frames,
-                             uint32_t count, enum hone_stack_end end)
+uint32_t hone_collect_stack(struct hone_collected *collected, const uint32_t *frames,
+                            uint32_t count, enum hone_stack_end end)
 {
     struct hone_collect_state *state = collected->state;
     uint64_t hash = hone_table_hash(frames, count * sizeof *frames, end);
@@ -338,26 +330,27 @@ static uint32_t intern_stack(struct hone_collected *collected, const uint32_t *f
     return collected->stack_count++;
 }
 
-// Files that name generated code are looked for while their process lives.
-static bool see_generated(struct hone_collected *collected, const struct live *live,
-                          const struct hone_collected_stack *stack)
+void hone_collect_generated(struct hone_collected *collected, uint32_t number, uint32_t stack)
 {
+    if (collected->state->status)
+        return;
+    struct hone_collected_stack *seen = &collected->stacks[stack];
     bool generated = false;
-    for (uint32_t i = 0; i < stack->count && !generated; i++)
-        generated = collected->places[collected->frames[stack->first + i]].process != 0;
+    for (uint32_t i = 0; i < seen->count && !generated; i++)
+        generated = collected->places[collected->frames[seen->first + i]].process != 0;
+    seen->generated = generated;
     if (!generated)
-        return false;
-    struct hone_collected_process *process = &collected->processes[live->process];
+        return;
+    struct hone_collected_process *process = &collected->processes[number];
     if (!process->generated) {
         process->generated = hone_arena_new(&collected->arena, struct hone_generated);
         if (!process->generated)
-            return true;
+            return;
         hone_generated_init(process->generated);
     }
     hone_generated_see(process->generated,
                        hone_collect_same_pids(collected, process) ? process->pid : 0, process->pid,
                        process->facts.pid_namespace);
-    return true;
 }
 
 static void on_stack(void *context, uint32_t number, const struct hone_record_stack *record)
@@ -372,10 +365,9 @@ static void on_stack(void *context, uint32_t number, const struct hone_record_st
     for (uint32_t i = 0; i < record->count; i++)
         state->scratch[i] = intern_place(collected, live, record->addresses[i]);
     enum hone_stack_end end = record->end < HONE_STACK_ENDS ? record->end : HONE_STACK_BAD_RULE;
-    uint32_t at = intern_stack(collected, state->scratch, record->count, end);
+    uint32_t at = hone_collect_stack(collected, state->scratch, record->count, end);
     live->stacks[id] = at + 1;
-    if (!state->status)
-        collected->stacks[at].generated = see_generated(collected, live, &collected->stacks[at]);
+    hone_collect_generated(collected, live->process, at);
 }
 
 static void add_sample(struct hone_collected *collected, uint32_t thread, uint32_t stack,
@@ -435,6 +427,68 @@ static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu 
                time_that_counts(collected, live, stack, record->time_ns));
 }
 
+void hone_collect_wall(struct hone_collected *collected, const struct hone_collected_wall *wall)
+{
+    struct hone_collect_state *state = collected->state;
+    uint64_t hash =
+        hone_hash_fold(((uint64_t)wall->thread << 32 | wall->stack) ^ 0x9e3779b97f4a7c15u,
+                       0xe7037ed1a0b428dbu + wall->wait);
+    struct hone_table_probe probe = hone_table_probe(&state->wall, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&state->wall, &probe)) != HONE_TABLE_END) {
+        struct hone_collected_wall *known = &collected->wall[at];
+        if (known->thread == wall->thread && known->stack == wall->stack &&
+            known->wait == wall->wait) {
+            known->samples += wall->samples;
+            known->ns += wall->ns;
+            return;
+        }
+    }
+    if (!reserve(state, &collected->wall, &state->wall_room, (uint64_t)collected->wall_count + 1,
+                 sizeof *collected->wall) ||
+        hone_table_add(&state->wall, hash, collected->wall_count)) {
+        state->status = -ENOMEM;
+        return;
+    }
+    collected->wall[collected->wall_count++] = *wall;
+}
+
+// --- from outside --------------------------------------------------------------------------------
+
+uint32_t hone_collect_by_pid(const struct hone_collected *collected, uint32_t pid)
+{
+    for (uint32_t i = collected->process_count; i > 0; i--)
+        if (collected->processes[i - 1].pid == pid && !collected->processes[i - 1].ended)
+            return i;
+    return 0;
+}
+
+uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, const char *name)
+{
+    struct hone_collect_state *state = collected->state;
+    if (!reserve(state, &collected->processes, &state->process_room,
+                 (uint64_t)collected->process_count + 1, sizeof *collected->processes))
+        return 0;
+    struct hone_collected_process *process = &collected->processes[collected->process_count];
+    *process = (struct hone_collected_process){
+        .number = UINT32_MAX, .pid = pid, .facts = {.pid = pid}, .unsampled = true};
+    (void)snprintf(process->name, sizeof process->name, "%s", name);
+    return collected->process_count++;
+}
+
+uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process, uint32_t tid,
+                             const char *name)
+{
+    struct hone_collect_state *state = collected->state;
+    if (!reserve(state, &collected->threads, &state->thread_room,
+                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
+        return 0;
+    struct hone_collected_thread *thread = &collected->threads[collected->thread_count];
+    *thread = (struct hone_collected_thread){.process = process, .tid = tid};
+    (void)snprintf(thread->name, sizeof thread->name, "%s", name);
+    return collected->thread_count++;
+}
+
 // --- threads -------------------------------------------------------------------------------------
 
 // The name that the thread has now: the kernel keeps it, so the thread itself need not be asked.
@@ -466,8 +520,8 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
                  (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
         return;
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
-    *thread =
-        (struct hone_collected_thread){.process = live->process, .tid = (uint32_t)record->tid};
+    *thread = (struct hone_collected_thread){
+        .process = live->process, .tid = (uint32_t)record->tid, .met_ns = record->time_ns};
     const struct hone_collected_process *process = &collected->processes[live->process];
     if (hone_collect_same_pids(collected, process))
         read_thread_name(process->pid, thread->tid, thread->name);
@@ -490,8 +544,11 @@ static void on_thread_end(void *context, uint32_t number,
     struct hone_collected *collected = context;
     struct live *live = live_of(collected, number);
     uint32_t index = record->record.small;
-    if (live && index < live->thread_room && live->threads[index])
-        collected->threads[live->threads[index] - 1].end_ns = record->cpu_ns;
+    if (!live || index >= live->thread_room || !live->threads[index])
+        return;
+    struct hone_collected_thread *thread = &collected->threads[live->threads[index] - 1];
+    thread->end_ns = record->cpu_ns;
+    thread->left_ns = record->time_ns;
 }
 
 const struct hone_reader_events hone_collect_events = {
@@ -513,12 +570,12 @@ const struct hone_reader_events hone_collect_events = {
 static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
 {
     struct hone_collect_state *state = collected->state;
-    uint32_t frames[2] = {
-        add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_NEVER_SAMPLED})};
+    uint32_t frames[2] = {hone_collect_place(
+        collected, (struct hone_collected_place){.address = HONE_PLACE_NEVER_SAMPLED})};
     uint32_t count = 1;
     if (collected->threads[thread].routine)
         frames[count++] = collected->threads[thread].routine - 1;
-    uint32_t stack = intern_stack(collected, frames, count, HONE_STACK_COMPLETE);
+    uint32_t stack = hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
     if (!state->status)
         add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns, 0);
     collected->never_sampled_ns += collected->threads[thread].end_ns;
@@ -550,9 +607,9 @@ static void add_starts(struct hone_collected *collected)
         uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
         if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
             continue;
-        uint32_t place =
-            add_place(collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
-        uint32_t stack = intern_stack(collected, &place, 1, HONE_STACK_COMPLETE);
+        uint32_t place = hone_collect_place(
+            collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
+        uint32_t stack = hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE);
         add_sample(collected, i, stack, 0, cpu_ns, 0);
         collected->before_ns += cpu_ns;
         last = process;

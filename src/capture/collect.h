@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/table.h"
 #include "capture/generated.h"
+#include "capture/waits.h"
 #include "session/reader.h"
 
 #include <stdbool.h>
@@ -35,6 +36,9 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 // the probe to begin.
 #define HONE_PLACE_BEFORE (UINT64_MAX - 1)
 
+// And of what threads did that were ready to run and got no CPU.
+#define HONE_PLACE_RUNNABLE (UINT64_MAX - 2)
+
 // A place in a module: an address as the module's file counts. Without module: as in the process.
 struct hone_collected_place {
     uint32_t module;
@@ -52,6 +56,8 @@ struct hone_collected_stack {
 struct hone_collected_thread {
     uint32_t process;
     uint32_t tid;
+    uint64_t met_ns;  // when it was first seen, monotonic
+    uint64_t left_ns; // and when it told that it ends; 0: it did not
     char name[16];    // empty when nobody could say
     uint64_t end_ns;  // CPU time that it used, told at its end; 0: it did not say
     uint32_t routine; // place of the function that it ran, plus one; 0: unknown
@@ -65,6 +71,7 @@ struct hone_collected_process {
     struct hone_process_facts facts;  // at its end, or the latest
     struct hone_generated *generated; // arena; NULL: it ran no code but that of files
     bool ended;
+    bool unsampled; // only the wall clock tells of it
 };
 
 struct hone_collected_sample {
@@ -73,6 +80,41 @@ struct hone_collected_sample {
     uint64_t samples;
     uint64_t cpu_ns;
     uint64_t time_ns; // of stacks whose names depend on it; else 0: whenever
+};
+
+// Wall-clock time of a thread in one state at one stack.
+struct hone_collected_wall {
+    uint32_t thread;
+    uint32_t stack;
+    enum hone_wait wait;
+    uint64_t samples; // how often it was seen so; 0: known as a sum only
+    uint64_t ns;
+};
+
+// What the wall clock's samples are worth. Times are of all threads together.
+struct hone_wall_facts {
+    bool taken;           // wall clock was asked for
+    char reason[160];     // why nothing, or less than asked for, was seen; or empty
+    uint64_t hz;          // asked for
+    uint64_t started_ns;  // monotonic
+    uint64_t ended_ns;    //
+    uint64_t ticks;       //
+    uint64_t threads;     // that were watched
+    uint64_t refused;     // threads whose stacks we may not read
+    uint64_t too_many;    // threads that there was no room for
+    uint64_t unmatched;   // sampled threads that nobody watched: their CPU time alone is known
+    uint64_t lifetime_ns; // from each thread's start to its end
+    uint64_t state_ns[HONE_WAITS]; // what the lifetime consists of
+    uint64_t reads;                // stacks of blocked threads that were read
+    uint64_t torn;                 // and that do not count: the thread ran meanwhile
+    uint64_t gone;                 // threads that had gone on before they could be read
+    uint64_t postponed; // reads put off: more threads blocked anew than there was time for
+    uint64_t bases;     // of which the frame pointer had to be found on the stack
+    // Blocked time whose stack was seen, and the part of it with stacks that end early; and looks
+    // by how the stack ended.
+    uint64_t seen_ns, truncated_ns;
+    uint64_t ends[HONE_STACK_ENDS];
+    uint64_t lost; // times that the kernel dropped records of switches
 };
 
 struct hone_collected {
@@ -85,8 +127,10 @@ struct hone_collected {
     struct hone_collected_thread *threads;
     struct hone_collected_process *processes;
     struct hone_collected_sample *samples;
+    struct hone_collected_wall *wall;
     uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
-        sample_count;
+        sample_count, wall_count;
+    struct hone_wall_facts wall_facts;
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived
     uint64_t never_sampled_ns; // CPU time of threads that ended before their first sample
@@ -94,6 +138,25 @@ struct hone_collected {
 
     struct hone_collect_state *state; // private
 };
+
+// What is not in a session finds its place in the same tables: each returns the number of the equal
+// one that is there, or of a new one. When memory is out, 0, and hone_collect_status() tells.
+uint32_t hone_collect_module(struct hone_collected *collected,
+                             const struct hone_record_module *record);
+uint32_t hone_collect_place(struct hone_collected *collected, struct hone_collected_place place);
+// Places, leaf first.
+uint32_t hone_collect_stack(struct hone_collected *collected, const uint32_t *places,
+                            uint32_t count, enum hone_stack_end end);
+// After a stack of that process was added: generated code in it gets names, if somebody keeps them.
+void hone_collect_generated(struct hone_collected *collected, uint32_t process, uint32_t stack);
+// The process that has this pid now, plus one; 0: unknown.
+uint32_t hone_collect_by_pid(const struct hone_collected *collected, uint32_t pid);
+// A process or thread that no session tells of.
+uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, const char *name);
+uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process, uint32_t tid,
+                             const char *name);
+// Adds to the thread's time in this state at this stack.
+void hone_collect_wall(struct hone_collected *collected, const struct hone_collected_wall *wall);
 
 // Returns 0 or -ENOMEM.
 int hone_collect_init(struct hone_collected *collected);

@@ -137,7 +137,8 @@ static uint32_t count_same_reason(const struct hone_collected *collected, uint32
     uint32_t count = 0;
     for (uint32_t other = 0; other < collected->process_count; other++) {
         const struct hone_process_facts *theirs = &collected->processes[other].facts;
-        if (theirs->engine != facts->engine || strcmp(theirs->reason, facts->reason) != 0)
+        if (collected->processes[other].unsampled || theirs->engine != facts->engine ||
+            strcmp(theirs->reason, facts->reason) != 0)
             continue;
         if (other < i)
             return 0;
@@ -173,7 +174,7 @@ static void comment_on_processes(struct hone_profile *profile,
     const struct hone_collected *collected = recording->collected;
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_collected_process *process = &collected->processes[i];
-        uint32_t same = count_same_reason(collected, i);
+        uint32_t same = process->unsampled ? 0 : count_same_reason(collected, i);
         if (same && process->facts.engine == HONE_ENGINE_NONE)
             comment(profile, "not covered: %u process%s such as %u %s: %s", same, plural(same),
                     process->pid, process->name,
@@ -238,12 +239,12 @@ static void comment_on_emptiness(struct hone_profile *profile,
 {
     if (totals->samples)
         return;
-    if (recording->outside && !recording->collected->process_count)
+    if (recording->outside && !totals->processes)
         comment(profile, "empty: nothing that was watched used a period of CPU time");
-    else if (recording->collected->process_count == 0)
+    else if (totals->processes == 0)
         comment(profile, "empty: no process loaded libhone.so; did the program change its "
                          "environment, or is it static?");
-    else if (totals->uncovered == recording->collected->process_count)
+    else if (totals->uncovered == totals->processes)
         comment(profile, "empty: no process could be sampled");
     else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
         comment(profile,
@@ -259,7 +260,75 @@ static void comment_on_emptiness(struct hone_profile *profile,
                 1e3 / (double)recording->options->cpu_hz);
 }
 
-void hone_recording_comment(const struct hone_recording *recording, struct hone_profile *profile)
+// --- the wall clock ------------------------------------------------------------------------------
+
+static void comment_on_states(struct hone_profile *profile, const struct hone_wall_facts *facts)
+{
+    uint64_t sum_ns = 0;
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer states = {0};
+    for (int wait = 0; wait < HONE_WAITS; wait++)
+        sum_ns += facts->state_ns[wait];
+    for (int wait = 0; wait < HONE_WAITS; wait++)
+        if (facts->state_ns[wait])
+            hone_buffer_format(&states, "%s%s %.2f%%", states.len ? ", " : "",
+                               hone_wait_name((enum hone_wait)wait),
+                               percent(facts->state_ns[wait], sum_ns));
+    comment(profile, "# states: %s", states.at ? states.at : "none");
+    comment(profile,
+            "# wall: %.3f s in %" PRIu64 " threads from their starts to their ends, the states add "
+            "up to %.2f%% of it",
+            (double)facts->lifetime_ns / 1e9, facts->threads, percent(sum_ns, facts->lifetime_ns));
+}
+
+static void comment_on_wall(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    const struct hone_wall_facts *facts = &recording->collected->wall_facts;
+    if (facts->reason[0])
+        comment(profile, "%swall: %s", facts->taken ? "# " : "empty: ", facts->reason);
+    if (!facts->taken)
+        return;
+    uint64_t length_ns = facts->ended_ns - facts->started_ns;
+    comment(profile,
+            "# wall rate: %" PRIu64 " looks a second asked, %.1f reached; samples of on-cpu are "
+            "those of the CPU clock",
+            facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
+    comment_on_states(profile, facts);
+    double complete = 100 - percent(facts->truncated_ns, facts->seen_ns);
+    if (facts->reads)
+        comment(
+            profile,
+            "%sblocked stacks: %.2f%% of the blocked time that was seen in complete ones, %" PRIu64
+            " read",
+            complete < 99 ? "" : "# ", complete, facts->reads);
+    for (int end = 1; end < HONE_STACK_ENDS; end++)
+        if (facts->ends[end])
+            comment(profile, "# blocked stacks truncated: %" PRIu64 ", %s", facts->ends[end],
+                    end_texts[end]);
+    if (facts->bases)
+        comment(profile, "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
+                facts->bases);
+    if (facts->torn || facts->gone || facts->postponed)
+        comment(profile,
+                "# blocked stacks not read: %" PRIu64 " had gone on, %" PRIu64
+                " went on while being read, %" PRIu64 " put off for lack of time",
+                facts->gone, facts->torn, facts->postponed);
+    if (facts->lost)
+        comment(profile, "lost: %" PRIu64 " times records of switches, states are not exact",
+                facts->lost);
+    if (facts->refused)
+        comment(profile, "not covered: stacks of %" PRIu64 " threads that are not ours to read",
+                facts->refused);
+    if (facts->too_many)
+        comment(profile, "not covered: %" PRIu64 " threads, more than there is room for",
+                facts->too_many);
+    if (facts->unmatched)
+        comment(profile,
+                "not covered: waiting of %" PRIu64 " threads, of which only CPU time is known",
+                facts->unmatched);
+}
+
+void hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+                            struct hone_profile *profile)
 {
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
@@ -267,9 +336,14 @@ void hone_recording_comment(const struct hone_recording *recording, struct hone_
     for (char *const *argument = recording->argv; *argument; argument++)
         hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
     comment(profile, "# command: %.400s", command.at ? command.at : "");
+    if (type == HONE_CAPTURE_WALL)
+        comment_on_wall(profile, recording);
     comment_on_trap(profile, recording);
-    comment_on_emptiness(profile, recording, &totals);
-    comment_on_rates(profile, recording, &totals);
+    // A program that only waits lacks nothing in the wall clock.
+    if (totals.samples || type != HONE_CAPTURE_WALL || !recording->collected->wall_count) {
+        comment_on_emptiness(profile, recording, &totals);
+        comment_on_rates(profile, recording, &totals);
+    }
     comment_on_stacks(profile, recording, &totals);
     comment_on_losses(profile, recording, &totals);
     comment_on_processes(profile, recording);

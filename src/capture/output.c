@@ -14,6 +14,9 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
     *ret = (struct hone_recording_totals){0};
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_process_facts *facts = &collected->processes[i].facts;
+        if (collected->processes[i].unsampled)
+            continue;
+        ret->processes++;
         ret->engines[facts->engine]++;
         ret->uncovered += facts->engine == HONE_ENGINE_NONE;
         ret->lost_memory += facts->lost_memory;

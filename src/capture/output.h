@@ -1,4 +1,4 @@
-// The folder of a recording: cpu.prof and session.json.
+// The folder of a recording: a profile for each type and session.json.
 #ifndef HONE_CAPTURE_OUTPUT_H
 #define HONE_CAPTURE_OUTPUT_H
 
@@ -32,6 +32,7 @@ struct hone_recording_totals {
     uint64_t truncated[HONE_STACK_ENDS]; // samples by how their stack ended
     uint64_t truncated_cpu_ns;
     uint32_t engines[HONE_ENGINES]; // processes by engine
+    uint32_t processes;             // all but those that only the wall clock tells of
     uint32_t uncovered;             // processes that were not sampled
 };
 
@@ -45,12 +46,13 @@ uint64_t hone_recording_sampled_ns(const struct hone_recording *recording,
 double hone_recording_rate(const struct hone_recording *recording,
                            const struct hone_recording_totals *totals);
 
-// The CPU profile with names. The caller frees it.
-int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
-                           struct hone_error *err);
+// The profile of a type, with names. The caller frees it.
+int hone_recording_profile(const struct hone_recording *recording, enum hone_capture_type type,
+                           struct hone_profile **ret, struct hone_error *err);
 
 // Adds the comments that the profile carries: engine, rates, losses, what was not covered.
-void hone_recording_comment(const struct hone_recording *recording, struct hone_profile *profile);
+void hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+                            struct hone_profile *profile);
 
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
 // created yet: the program may look at the folder that it runs in.

@@ -13,6 +13,7 @@ struct hone_outside_thread {
     uint32_t index; // in its process
     uint32_t next;  // of its process's threads, plus one; 0: the last
     pid_t tid;
+    uint64_t met_ns; // by the kernel's record of it
     char name[16];
     bool told; // to collected
     bool exited;
@@ -54,6 +55,7 @@ struct hone_outside {
     uint32_t next_number;
     struct hone_perf_record *records; // by ring: the next one
     bool *peeked;
+    uint64_t record_ns; // of the record that is looked at; 0: none yet
     struct hone_outside_facts facts;
     int status;
     uint64_t *stack; // a record of HONE_STACK_MAX addresses

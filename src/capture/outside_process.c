@@ -83,6 +83,7 @@ struct hone_outside_thread *hone_outside_new_thread(struct hone_outside *outside
         .process = (uint32_t)(process - outside->processes),
         .index = process->thread_count++,
         .tid = (pid_t)tid,
+        .met_ns = outside->record_ns ? outside->record_ns : hone_now_ns(),
         .root = outside->thread_count - 1,
         .next = process->first_thread,
     };
@@ -114,7 +115,7 @@ void hone_outside_tell_thread(struct hone_outside *outside, struct hone_outside_
     thread->told = true;
     process->facts.threads++;
     const struct hone_record_thread record = {
-        .record.small = thread->index, .tid = (uint64_t)thread->tid, .time_ns = hone_now_ns()};
+        .record.small = thread->index, .tid = (uint64_t)thread->tid, .time_ns = thread->met_ns};
     hone_collect_events.thread(outside->collected, process->number, &record);
     if (thread->name[0])
         hone_collect_thread_name(outside->collected, process->number, thread->index, thread->name);

@@ -189,6 +189,7 @@ int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
         if (first == UINT32_MAX || outside->records[first].time_ns > until_ns)
             break;
         struct hone_perf_ring *ring = &perf->rings[first];
+        outside->record_ns = outside->records[first].time_ns;
         on_record(outside, &outside->records[first]);
         hone_perf_ring_pass(ring);
         hone_perf_ring_release(ring);

@@ -17,18 +17,20 @@
 // What each collected thing has become in the profile.
 struct builder {
     const struct hone_recording *recording;
+    enum hone_capture_type type;
     struct hone_profile *profile;
     struct hone_symbolizer *symbolizer;
     struct hone_symbol_module **symbols; // by module
     uint32_t *mappings;                  // by module
     uint64_t *starts;                    // by module: where the mapping starts in the profile
     uint32_t *locations;                 // by place
-    uint32_t *label_sets;                // by thread
-    uint32_t truncated;                  // location that stands for missing callers
-    uint32_t unknown_code;               // the function of addresses in no file
-    uint32_t never_sampled;              // and of threads without a sample
-    uint32_t exec_and_loader;            // and of what comes before the probe
-    const char *unfetched;               // the first module whose debug file could not be fetched
+    uint32_t *label_sets;     // by thread, and by state in it if that is a label; 0: not yet
+    uint32_t truncated;       // location that stands for missing callers
+    uint32_t unknown_code;    // the function of addresses in no file
+    uint32_t never_sampled;   // and of threads without a sample
+    uint32_t exec_and_loader; // and of what comes before the probe
+    uint32_t runnable;        // and of who waits for a CPU
+    const char *unfetched;    // the first module whose debug file could not be fetched
     const char *unfetched_why;
 };
 
@@ -208,6 +210,8 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
         line.function = builder->never_sampled;
     else if (place->address == HONE_PLACE_BEFORE)
         line.function = builder->exec_and_loader;
+    else if (place->address == HONE_PLACE_RUNNABLE)
+        line.function = builder->runnable;
     if (path[0]) {
         const struct hone_elf *elf = hone_symbol_module_elf(builder->symbols[place->module]);
         char name[NAME_MAX + 32];
@@ -313,26 +317,40 @@ static int add_locations(struct builder *builder)
 
 // --- samples -------------------------------------------------------------------------------------
 
-static void add_labels(struct builder *builder)
+// The labels of a thread, in a state if wait is one.
+static uint32_t add_label_set(struct builder *builder, uint32_t thread_index, enum hone_wait wait,
+                              bool with_state)
 {
     const struct hone_collected *collected = builder->recording->collected;
     struct hone_profile *profile = builder->profile;
-    uint32_t process_key = hone_profile_intern(profile, "process");
-    uint32_t thread_key = hone_profile_intern(profile, "thread");
-    uint32_t pid_key = hone_profile_intern(profile, "pid");
-    uint32_t tid_key = hone_profile_intern(profile, "tid");
-    for (uint32_t i = 0; i < collected->thread_count; i++) {
-        const struct hone_collected_thread *thread = &collected->threads[i];
-        const struct hone_collected_process *process = &collected->processes[thread->process];
-        const char *thread_name = thread->name[0] ? thread->name : process->name;
-        const struct hone_profile_label labels[] = {
-            {.key = process_key, .text = hone_profile_intern(profile, process->name)},
-            {.key = thread_key, .text = hone_profile_intern(profile, thread_name)},
-            {.key = pid_key, .number = process->pid},
-            {.key = tid_key, .number = thread->tid},
-        };
-        builder->label_sets[i] =
-            hone_profile_add_label_set(profile, labels, HONE_ARRAY_LENGTH(labels));
+    const struct hone_collected_thread *thread = &collected->threads[thread_index];
+    const struct hone_collected_process *process = &collected->processes[thread->process];
+    const char *thread_name = thread->name[0] ? thread->name : process->name;
+    const struct hone_profile_label labels[] = {
+        {.key = hone_profile_intern(profile, "process"),
+         .text = hone_profile_intern(profile, process->name)},
+        {.key = hone_profile_intern(profile, "thread"),
+         .text = hone_profile_intern(profile, thread_name)},
+        {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
+        {.key = hone_profile_intern(profile, "tid"), .number = thread->tid},
+        {.key = hone_profile_intern(profile, "state"),
+         .text = hone_profile_intern(profile, hone_wait_name(wait))},
+    };
+    return hone_profile_add_label_set(profile, labels,
+                                      HONE_ARRAY_LENGTH(labels) - (with_state ? 0 : 1));
+}
+
+static void add_wall_samples(struct builder *builder, const uint32_t *stacks)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    for (uint32_t i = 0; i < collected->wall_count; i++) {
+        const struct hone_collected_wall *wall = &collected->wall[i];
+        int64_t values[] = {(int64_t)wall->samples, (int64_t)wall->ns};
+        uint32_t *labels = &builder->label_sets[wall->thread * HONE_WAITS + wall->wait];
+        if (!*labels)
+            *labels = add_label_set(builder, wall->thread, wall->wait, true);
+        (void)hone_profile_add_sample_in_set(builder->profile, stacks[wall->stack], values,
+                                             *labels);
     }
 }
 
@@ -358,6 +376,24 @@ static int add_timed_stack(struct builder *builder, const struct hone_collected_
     return 0;
 }
 
+static int add_cpu_samples(struct builder *builder, uint32_t *locations, const uint32_t *stacks)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[i];
+        int64_t values[] = {(int64_t)sample->samples, (int64_t)sample->cpu_ns};
+        uint32_t stack = stacks[sample->stack];
+        int r = sample->time_ns ? add_timed_stack(builder, sample, locations, &stack) : 0;
+        if (r)
+            return r;
+        uint32_t *labels = &builder->label_sets[sample->thread];
+        if (!*labels)
+            *labels = add_label_set(builder, sample->thread, HONE_WAIT_NONE, false);
+        (void)hone_profile_add_sample_in_set(builder->profile, stack, values, *labels);
+    }
+    return 0;
+}
+
 static int add_samples(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -377,17 +413,31 @@ static int add_samples(struct builder *builder)
             locations[count++] = builder->truncated;
         stacks[i] = hone_profile_add_stack(profile, locations, count);
     }
-    for (uint32_t i = 0; i < collected->sample_count; i++) {
-        const struct hone_collected_sample *sample = &collected->samples[i];
-        int64_t values[] = {(int64_t)sample->samples, (int64_t)sample->cpu_ns};
-        uint32_t stack = stacks[sample->stack];
-        int r = sample->time_ns ? add_timed_stack(builder, sample, locations, &stack) : 0;
-        if (r)
-            return r;
-        (void)hone_profile_add_sample_in_set(profile, stack, values,
-                                             builder->label_sets[sample->thread]);
-    }
-    return hone_profile_status(profile);
+    int r = 0;
+    if (builder->type == HONE_CAPTURE_WALL)
+        add_wall_samples(builder, stacks);
+    else
+        r = add_cpu_samples(builder, locations, stacks);
+    return r ? r : hone_profile_status(profile);
+}
+
+static void describe(struct builder *builder)
+{
+    const struct hone_recording *recording = builder->recording;
+    struct hone_profile *profile = builder->profile;
+    const char *name = builder->type == HONE_CAPTURE_WALL ? "wall" : "cpu";
+    uint64_t hz = builder->type == HONE_CAPTURE_WALL ? recording->options->wall_hz
+                                                     : recording->options->cpu_hz;
+    (void)hone_profile_add_type(profile, "samples", "count");
+    (void)hone_profile_add_type(profile, name, "nanoseconds");
+    hone_profile_set_default_type(profile, name);
+    hone_profile_set_period(profile, name, "nanoseconds", (int64_t)(1000000000 / hz));
+    profile->time_ns = (int64_t)recording->started_realtime_ns;
+    profile->duration_ns = (int64_t)recording->duration_ns;
+    builder->unknown_code = add_function(builder, "[unknown code]", "", "", 0);
+    builder->never_sampled = add_function(builder, "[never sampled]", "", "", 0);
+    builder->exec_and_loader = add_function(builder, "[exec and loader]", "", "", 0);
+    builder->runnable = add_function(builder, "[waits for a CPU]", "", "", 0);
 }
 
 // The process whose generated code used most time without a name, and that time.
@@ -463,19 +513,20 @@ int hone_recording_check(const struct hone_capture_options *options, struct hone
     return options->debuginfod ? new_symbolizer(options, &symbolizer, err) : 0;
 }
 
-int hone_recording_profile(const struct hone_recording *recording, struct hone_profile **ret,
-                           struct hone_error *err)
+int hone_recording_profile(const struct hone_recording *recording, enum hone_capture_type type,
+                           struct hone_profile **ret, struct hone_error *err)
 {
     const struct hone_collected *collected = recording->collected;
     HONE_CLEANUP(builder_done)
     struct builder builder = {
         .recording = recording,
+        .type = type,
         .profile = hone_profile_new(),
         .symbols = calloc(collected->module_count, sizeof(struct hone_symbol_module *)),
         .mappings = calloc(collected->module_count, sizeof(uint32_t)),
         .starts = calloc(collected->module_count, sizeof(uint64_t)),
         .locations = calloc((size_t)collected->place_count + 1, sizeof(uint32_t)),
-        .label_sets = calloc((size_t)collected->thread_count + 1, sizeof(uint32_t)),
+        .label_sets = calloc(((size_t)collected->thread_count + 1) * HONE_WAITS, sizeof(uint32_t)),
     };
     if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
         !builder.locations || !builder.label_sets)
@@ -484,27 +535,16 @@ int hone_recording_profile(const struct hone_recording *recording, struct hone_p
     if (r)
         return r;
     struct hone_profile *profile = builder.profile;
-    (void)hone_profile_add_type(profile, "samples", "count");
-    (void)hone_profile_add_type(profile, "cpu", "nanoseconds");
-    hone_profile_set_default_type(profile, "cpu");
-    hone_profile_set_period(profile, "cpu", "nanoseconds",
-                            (int64_t)(1000000000 / recording->options->cpu_hz));
-    profile->time_ns = (int64_t)recording->started_realtime_ns;
-    profile->duration_ns = (int64_t)recording->duration_ns;
-    builder.unknown_code = add_function(&builder, "[unknown code]", "", "", 0);
-    builder.never_sampled = add_function(&builder, "[never sampled]", "", "", 0);
-    builder.exec_and_loader = add_function(&builder, "[exec and loader]", "", "", 0);
+    describe(&builder);
     r = add_mappings(&builder);
     if (!r)
         r = add_locations(&builder);
-    if (!r) {
-        add_labels(&builder);
+    if (!r)
         r = add_samples(&builder);
-    }
     if (!r)
         r = hone_symbolizer_keep(builder.symbolizer);
     if (!r) {
-        hone_recording_comment(recording, profile);
+        hone_recording_comment(recording, type, profile);
         comment_on_names(&builder);
         r = hone_profile_status(profile);
     }

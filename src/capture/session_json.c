@@ -87,6 +87,35 @@ static json_t *stacks_json(const struct hone_recording_totals *totals)
     return stacks;
 }
 
+// null: it was not recorded.
+static json_t *wall_json(const struct hone_recording *recording)
+{
+    const struct hone_wall_facts *facts = &recording->collected->wall_facts;
+    if (!(recording->options->types & 1u << HONE_CAPTURE_WALL))
+        return json_null();
+    uint64_t length_ns = facts->ended_ns - facts->started_ns;
+    json_t *states = json_object(), *stacks = json_object();
+    for (int wait = 0; states && wait < HONE_WAITS; wait++)
+        if (facts->state_ns[wait])
+            (void)json_object_set_new(states, hone_wait_name((enum hone_wait)wait),
+                                      number(facts->state_ns[wait]));
+    for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
+        (void)json_object_set_new(stacks, end_names[end], number(facts->ends[end]));
+    return json_pack(
+        "{s:s, s:b, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, "
+        "s:o, s:o}}", //
+        "file", "wall.prof", "taken", (int)facts->taken, "reason",
+        facts->reason[0] ? text(facts->reason) : json_null(), "rate_hz", (json_int_t)facts->hz,
+        "rate_reached_hz", length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0.0,
+        "threads", number(facts->threads), "lifetime_ns", number(facts->lifetime_ns), "states_ns",
+        states, "stacks", stacks, "stacks_read", number(facts->reads),
+        "stacks_with_found_frame_pointer", number(facts->bases), "blocked_seen_ns",
+        number(facts->seen_ns), "blocked_truncated_ns", number(facts->truncated_ns), //
+        "losses", "reads_too_late", number(facts->gone), "reads_torn", number(facts->torn),
+        "reads_postponed", number(facts->postponed), "switch_records_lost", number(facts->lost),
+        "threads_refused", number(facts->refused), "threads_not_watched", number(facts->unmatched));
+}
+
 static json_t *machine_json(void)
 {
     struct utsname name;
@@ -145,9 +174,8 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         (void)json_array_append_new(processes, process_json(&collected->processes[i]));
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
-        "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:s, s:I, s:f, s:o, "
-        "s:o, "
-        "s:o}, s:o, s:o, s:o}", //
+        "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
+        "s:o, s:o}, s:o, s:o, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //
@@ -157,10 +185,12 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         status_json(recording), "processes_left_running", number(recording->left_running),
         "program_cpu_ns", number_or_null(recording->cpu_kernel_ns), //
         "cpu",                                                      //
-        "file", "cpu.prof", "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
+        "file", recording->options->types & 1u << HONE_CAPTURE_CPU ? text("cpu.prof") : json_null(),
+        "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
         hone_recording_rate(recording, &totals), "samples", number(totals.samples), "cpu_ns",
         number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
         losses_json(recording, &totals), //
+        "wall", wall_json(recording),    //
         "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
                   number(totals.frame_misses), "stacks_written", number(totals.stacks),

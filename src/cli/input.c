@@ -10,7 +10,9 @@
 #include <sys/stat.h>
 
 #define SESSIONS "profiles"
-#define SESSION_FILE "cpu.prof"
+
+// What a recording is opened by: the first of these that it has.
+static const char *const session_files[] = {"cpu.prof", "wall.prof"};
 
 static void closedirp(DIR **directory)
 {
@@ -33,6 +35,17 @@ static int path_of(char path[HONE_INPUT_PATH_MAX], const char *directory, const 
     return 0;
 }
 
+// The recording's file to open. -ENOENT: it has none.
+static int file_of(char path[HONE_INPUT_PATH_MAX], const char *directory, const char *name,
+                   struct stat *ret_status)
+{
+    for (size_t i = 0; i < sizeof session_files / sizeof session_files[0]; i++)
+        if (path_of(path, directory, name, session_files[i], NULL) == 0 &&
+            stat(path, ret_status) == 0 && S_ISREG(ret_status->st_mode))
+            return 0;
+    return -ENOENT;
+}
+
 // The profile written last among the sessions in a directory: by its own time, and where two are
 // equal by name, which holds the time of the start. path stays empty when there is none.
 static int find_newest(const char *directory, char path[HONE_INPUT_PATH_MAX],
@@ -47,9 +60,7 @@ static int find_newest(const char *directory, char path[HONE_INPUT_PATH_MAX],
     for (const struct dirent *entry; (entry = readdir(sessions)) != NULL;) {
         char candidate[HONE_INPUT_PATH_MAX];
         struct stat status;
-        if (entry->d_name[0] == '.' ||
-            path_of(candidate, directory, entry->d_name, SESSION_FILE, NULL) != 0 ||
-            stat(candidate, &status) != 0 || !S_ISREG(status.st_mode))
+        if (entry->d_name[0] == '.' || file_of(candidate, directory, entry->d_name, &status) != 0)
             continue;
         bool equal =
             status.st_mtim.tv_sec == newest.tv_sec && status.st_mtim.tv_nsec == newest.tv_nsec;
@@ -79,16 +90,15 @@ static int newest_session(char path[HONE_INPUT_PATH_MAX], struct hone_error *err
 static int directory_profile(const char *directory, char path[HONE_INPUT_PATH_MAX],
                              struct hone_error *err)
 {
-    int r = path_of(path, directory, NULL, SESSION_FILE, err);
-    if (r)
+    struct stat status;
+    int r = path_of(path, directory, NULL, session_files[0], err);
+    if (r || file_of(path, directory, NULL, &status) == 0)
         return r;
-    if (access(path, F_OK) == 0)
-        return 0;
     r = find_newest(directory, path, err);
     if (r)
         return r;
     if (!path[0]) {
-        (void)hone_error_set(err, 0, "'%s' holds no " SESSION_FILE, directory);
+        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof or wall.prof", directory);
         return -ENOENT;
     }
     return 0;

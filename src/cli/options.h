@@ -110,6 +110,7 @@ const struct hone_command *hone_command_find(const char *name);
 // The types of profile in one list, with their synonyms: bits for a SET or a CHOICE.
 enum hone_type {
     HONE_TYPE_CPU = 1 << 0,
+    HONE_TYPE_WALL = 1 << 1,
 };
 extern const struct hone_choice hone_type_choices[];
 

@@ -21,6 +21,7 @@
 struct record_options {
     const char *directory;
     int64_t rate_hz;
+    int64_t wall_hz;
     int64_t duration_ns;
     int64_t memory_bytes;
     int64_t depth;
@@ -29,6 +30,7 @@ struct record_options {
     const char *pids;
     bool all;
     bool debuginfod;
+    unsigned wall_engine;
     bool quiet;
 };
 
@@ -42,6 +44,14 @@ static const struct hone_choice engines[] = {
     {"process-timer", HONE_ENGINE_PROCESS_TIMER, false},
     {"outside", HONE_ENGINE_PERF_OUTSIDE, false},
     {"perf-outside", HONE_ENGINE_PERF_OUTSIDE, true},
+    {0},
+};
+
+enum { WALL_SWITCHES, WALL_POLLING };
+static const struct hone_choice wall_engines[] = {
+    {"auto", WALL_SWITCHES, false},
+    {"switches", WALL_SWITCHES, false}, // and where those are not permitted, polling
+    {"polling", WALL_POLLING, false},
     {0},
 };
 
@@ -60,7 +70,7 @@ static const struct hone_option options[] = {
      .initial = "cpu",
      .choices = hone_type_choices,
      .at = offsetof(struct record_options, types),
-     .help = "what to record: cpu"},
+     .help = "what to record: cpu, wall (running or waiting, and for what), all"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -70,6 +80,23 @@ static const struct hone_option options[] = {
      .maximum = 20000,
      .at = offsetof(struct record_options, rate_hz),
      .help = "samples per second of CPU time"},
+    {.name = "wall-frequency",
+     .kind = HONE_OPTION_COUNT,
+     .value = "HZ",
+     .initial = "100",
+     .minimum = 1,
+     .maximum = 1000,
+     .at = offsetof(struct record_options, wall_hz),
+     .help = "looks per second at the threads that wait, of the type wall"},
+    {.name = "wall-engine",
+     .kind = HONE_OPTION_CHOICE,
+     .value = "NAME",
+     .initial = "auto",
+     .choices = wall_engines,
+     .at = offsetof(struct record_options, wall_engine),
+     .help =
+         "how the wall clock is followed: auto, switches (the scheduler's perf events), polling "
+         "(of /proc)"},
     {.name = "duration",
      .letter = 'd',
      .kind = HONE_OPTION_TIME,
@@ -132,6 +159,7 @@ static const struct hone_example examples[] = {
     {"hone record -F 100 make -j8", "a whole build, with little cost"},
     {"hone record -d 10s -p 1234", "a process that runs already"},
     {"hone record -d 10s -a", "all that runs on this machine, as root"},
+    {"hone record -t cpu,wall ./server", "also what its threads wait for"},
     {0},
 };
 
@@ -184,19 +212,32 @@ static unsigned terminal_width(void)
     return size.ws_col;
 }
 
-static void on_finished(void *context, const char *directory, const struct hone_profile *profile)
+static void print_top(const struct hone_profile *profile)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
+    struct hone_text_options top = {.rows = 8, .width = terminal_width()};
+    struct hone_error ignored = {0};
+    if (hone_text_top(profile, &top, &text, &ignored) == 0 && text.len)
+        (void)fwrite(text.at, 1, text.len, stderr);
+}
+
+static void on_finished(void *context, const char *directory,
+                        const struct hone_profile *const profiles[HONE_CAPTURE_TYPES])
 {
     const struct record_options *record = context;
     if (terminal_is_free())
         erase_line();
     if (record->quiet)
         return;
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
-    struct hone_text_options top = {.rows = 8, .width = terminal_width()};
-    struct hone_error ignored = {0};
-    if (hone_text_top(profile, &top, &text, &ignored) == 0 && text.len)
-        (void)fwrite(text.at, 1, text.len, stderr);
+    bool both = true;
+    for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
+        both = both && profiles[type];
+        if (profiles[type])
+            print_top(profiles[type]);
+    }
     (void)fprintf(stderr, "hone: recorded to %s; see 'hone top' or 'hone flame'\n", directory);
+    if (both)
+        (void)fprintf(stderr, "hone: for the wall clock, 'hone top %s/wall.prof'\n", directory);
 }
 
 // Ends as the program ended, so that whoever waits for us sees what it would have seen of it.
@@ -261,6 +302,9 @@ static int read_target(const struct record_options *record, const struct hone_op
         return hone_misused(err, "record: what runs already is recorded by --engine outside");
     return record->all ? 0 : read_pids(record->pids, pids, err);
 }
+// The list of types is one for all commands; what can be recorded is known by the same bits.
+_Static_assert((int)HONE_TYPE_CPU == 1 << HONE_CAPTURE_CPU, "one bit for each type");
+_Static_assert((int)HONE_TYPE_WALL == 1 << HONE_CAPTURE_WALL, "one bit for each type");
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
@@ -273,7 +317,10 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     bool terminal = terminal_is_free() && !record.quiet;
     const struct hone_capture_options capture = {
         .size = sizeof capture,
+        .types = record.types,
         .cpu_hz = (uint64_t)record.rate_hz,
+        .wall_hz = (uint64_t)record.wall_hz,
+        .wall_poll = record.wall_engine == WALL_POLLING,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,
         .outside = outside,
@@ -318,7 +365,10 @@ const struct hone_command hone_command_record = {
         "(--all). They are not touched.\n\n"
         "The folder holds cpu.prof, in pprof's format, with the labels process and thread, and "
         "session.json: what ran, how it was recorded, what was lost. An existing folder is never "
-        "overwritten.",
+        "overwritten.\n\n"
+        "The type wall adds wall.prof: the time of every thread from its start to its end, with "
+        "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. Waiting "
+        "threads are looked at from outside and not touched.",
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct record_options),

@@ -4,5 +4,6 @@
 const struct hone_choice hone_type_choices[] = {
     {"cpu", HONE_TYPE_CPU, false},
     {"profile", HONE_TYPE_CPU, true},
+    {"wall", HONE_TYPE_WALL, false},
     {0},
 };

@@ -818,6 +818,11 @@ walk(struct walker *walker, struct position at, struct tracker *tracker, bool fo
     }
     walker->result->count = (uint32_t)count;
     walker->result->end = end_of(step);
+    if (foreign) {
+        walker->result->end_address = at.address;
+        walker->result->end_sp = at.sp;
+        walker->result->end_fp_unknown = walker->fp_unknown;
+    }
 }
 
 static struct position start(struct walker *walker, struct hone_unwinder *unwinder,

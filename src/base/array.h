@@ -1,0 +1,33 @@
+// Arrays that double.
+//
+// Threads: safe, on different arrays.
+#ifndef HONE_BASE_ARRAY_H
+#define HONE_BASE_ARRAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Makes room for `need` items of `size` bytes in *array, a pointer to the first one; *room is how
+// many there is room for. What is new is zero. False, and nothing has changed: memory is out, or
+// the items cannot be counted any more.
+static inline bool hone_array_reserve(void *array, uint32_t *room, uint64_t need, size_t size)
+{
+    void **at = array;
+    if (need <= *room)
+        return true;
+    uint64_t larger = *room ? *room * 2ull : 64;
+    while (larger < need)
+        larger *= 2;
+    void *memory = larger > UINT32_MAX ? NULL : realloc(*at, larger * size);
+    if (!memory)
+        return false;
+    memset((char *)memory + *room * size, 0, (larger - *room) * size);
+    *at = memory;
+    *room = (uint32_t)larger;
+    return true;
+}
+
+#endif

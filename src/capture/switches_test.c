@@ -1,0 +1,111 @@
+#include "capture/switches.h"
+
+#include "check.h"
+#include "core/clock.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { EVENTS = 4096 };
+
+static struct hone_switch events[EVENTS];
+static uint32_t event_count;
+
+static void keep(void *context, const struct hone_switch *event)
+{
+    (void)context;
+    if (event_count < EVENTS)
+        events[event_count++] = *event;
+}
+
+static uint32_t count_of(enum hone_switch_kind kind, pid_t tid)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < event_count; i++)
+        count += events[i].kind == kind && events[i].tid == (uint32_t)tid;
+    return count;
+}
+
+// Sleeps five times, starts a child, becomes true(1). Begins when it is told.
+static pid_t start_child(int *ret_go)
+{
+    int go[2];
+    CHECK_EQ(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        if (read(go[0], &byte, 1) != 1)
+            _exit(1);
+        for (int i = 0; i < 5; i++)
+            (void)usleep(2000);
+        if (fork() == 0)
+            _exit(0);
+        (void)wait(NULL);
+        (void)execl("/bin/true", "true", NULL);
+        _exit(1);
+    }
+    *ret_go = go[1];
+    return child;
+}
+
+TEST(scheduler_tells_what_a_process_and_its_children_do)
+{
+    struct hone_switches *switches;
+    struct hone_error err = {0};
+    int go;
+    pid_t child = start_child(&go);
+    CHECK_EQ(hone_switches_open(&switches, &err), 0);
+    uint64_t before_ns = hone_now_ns();
+    if (hone_switches_watch(switches, child, &err)) { // not permitted everywhere
+        (void)fprintf(stderr, "%s\n", err.message);
+        (void)kill(child, SIGKILL);
+        hone_switches_close(switches);
+        return;
+    }
+    CHECK_EQ(write(go, "x", 1), 1);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
+    (void)usleep(1000);
+    uint64_t after_ns = hone_now_ns();
+    CHECK_EQ(hone_switches_read(switches, after_ns, keep, NULL), 0);
+
+    CHECK(count_of(HONE_SWITCH_BLOCKED, child) >= 5);
+    CHECK(count_of(HONE_SWITCH_IN, child) >= 5);
+    CHECK_EQ(count_of(HONE_SWITCH_EXEC, child), 1);
+    CHECK_EQ(count_of(HONE_SWITCH_END, child), 1);
+    uint32_t grandchild = 0;
+    for (uint32_t i = 0; i < event_count; i++) {
+        CHECK(events[i].time_ns >= before_ns && events[i].time_ns <= after_ns);
+        CHECK(i == 0 || events[i].time_ns >= events[i - 1].time_ns);
+        if (events[i].kind == HONE_SWITCH_EXEC)
+            CHECK_STR(events[i].name, "true");
+        if (events[i].kind == HONE_SWITCH_NEW) {
+            CHECK_EQ(events[i].creator_tid, child);
+            grandchild = events[i].tid;
+        }
+    }
+    CHECK(grandchild != 0);
+    CHECK_EQ(count_of(HONE_SWITCH_END, (pid_t)grandchild), 1);
+    hone_switches_close(switches);
+}
+
+TEST(what_happens_after_the_asked_time_is_told_later)
+{
+    struct hone_switches *switches;
+    int go;
+    pid_t child = start_child(&go);
+    CHECK_EQ(hone_switches_open(&switches, NULL), 0);
+    if (hone_switches_watch(switches, child, NULL) == 0) {
+        uint64_t before_ns = hone_now_ns();
+        CHECK_EQ(write(go, "x", 1), 1);
+        CHECK_EQ(waitpid(child, NULL, 0), child);
+        CHECK_EQ(hone_switches_read(switches, before_ns, keep, NULL), 0);
+        CHECK_EQ(count_of(HONE_SWITCH_END, child), 0);
+        CHECK_EQ(hone_switches_read(switches, hone_now_ns(), keep, NULL), 0);
+        CHECK_EQ(count_of(HONE_SWITCH_END, child), 1);
+    } else {
+        (void)kill(child, SIGKILL);
+    }
+    hone_switches_close(switches);
+}

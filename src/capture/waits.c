@@ -1,0 +1,251 @@
+#include "capture/waits.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+const char *hone_wait_name(enum hone_wait wait)
+{
+    static const char *const names[HONE_WAITS] = {
+        [HONE_WAIT_NONE] = "on-cpu",
+        [HONE_WAIT_RUNNABLE] = "runnable",
+        [HONE_WAIT_UNKNOWN] = "unknown",
+        [HONE_WAIT_LOCK] = "lock",
+        [HONE_WAIT_SLEEP] = "sleep",
+        [HONE_WAIT_POLL] = "poll",
+        [HONE_WAIT_PIPE] = "pipe",
+        [HONE_WAIT_SOCKET] = "socket",
+        [HONE_WAIT_TERMINAL] = "terminal",
+        [HONE_WAIT_DISK] = "disk",
+        [HONE_WAIT_IO] = "io",
+        [HONE_WAIT_CHILD] = "child",
+        [HONE_WAIT_SIGNAL] = "signal",
+        [HONE_WAIT_PAGE_FAULT] = "page-fault",
+        [HONE_WAIT_OTHER] = "other",
+    };
+    return wait < HONE_WAITS ? names[wait] : "unknown";
+}
+
+static bool number(const char **at, int base, uint64_t *ret)
+{
+    char *end;
+    errno = 0;
+    *ret = strtoull(*at, &end, base);
+    if (errno || end == *at)
+        return false;
+    *at = end;
+    return true;
+}
+
+int hone_blocked_parse(const char *text, struct hone_blocked *ret)
+{
+    if (strncmp(text, "running", 7) == 0)
+        return -EBUSY;
+    struct hone_blocked blocked = {.call = -1};
+    const char *at = text;
+    bool in_call = *at != '-';
+    uint64_t call = 0;
+    if (in_call) {
+        if (!number(&at, 10, &call))
+            return -EBADMSG;
+        blocked.call = (int64_t)call;
+        for (int i = 0; i < 6; i++)
+            if (!number(&at, 16, &blocked.arguments[i]))
+                return -EBADMSG;
+    } else {
+        at += strcspn(at, " \n");
+    }
+    if (!number(&at, 16, &blocked.sp) || !number(&at, 16, &blocked.ip))
+        return -EBADMSG;
+    *ret = blocked;
+    return 0;
+}
+
+int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
+{
+    char path[64], text[256];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/syscall", pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    ssize_t len = read(fd, text, sizeof text - 1);
+    int r = len < 0 ? -errno : -ESRCH;
+    (void)close(fd);
+    if (len <= 0)
+        return r;
+    text[len] = '\0';
+    return hone_blocked_parse(text, ret);
+}
+
+// --- what it waits for ---------------------------------------------------------------------------
+
+static enum hone_wait wait_of_file(uint32_t pid, uint64_t descriptor)
+{
+    char path[64], target[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/fd/%u", pid, (uint32_t)descriptor);
+    ssize_t len = readlink(path, target, sizeof target - 1);
+    if (len < 0)
+        return HONE_WAIT_IO;
+    target[len] = '\0';
+    if (strncmp(target, "pipe:", 5) == 0)
+        return HONE_WAIT_PIPE;
+    if (strncmp(target, "socket:", 7) == 0)
+        return HONE_WAIT_SOCKET;
+    if (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0 ||
+        strcmp(target, "/dev/console") == 0)
+        return HONE_WAIT_TERMINAL;
+    if (strncmp(target, "anon_inode:", 11) == 0 || strncmp(target, "/dev/", 5) == 0)
+        return HONE_WAIT_IO;
+    return target[0] == '/' ? HONE_WAIT_DISK : HONE_WAIT_IO;
+}
+
+enum { ABOUT_FILE = HONE_WAITS }; // it depends on what the first argument is open on
+
+// Calls that wait, as far as this machine has them. Kinds of waiting that a call's name tells.
+static int wait_of_call(int64_t call)
+{
+    switch (call) {
+    case SYS_futex:
+#ifdef SYS_futex_wait
+    case SYS_futex_wait:
+#endif
+#ifdef SYS_futex_waitv
+    case SYS_futex_waitv:
+#endif
+    case SYS_flock:
+    case SYS_semop:
+    case SYS_semtimedop:
+        return HONE_WAIT_LOCK;
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+        return HONE_WAIT_SLEEP;
+#ifdef SYS_poll
+    case SYS_poll:
+    case SYS_select:
+    case SYS_epoll_wait:
+#endif
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_epoll_pwait:
+#ifdef SYS_epoll_pwait2
+    case SYS_epoll_pwait2:
+#endif
+        return HONE_WAIT_POLL;
+    case SYS_read:
+    case SYS_write:
+    case SYS_readv:
+    case SYS_writev:
+    case SYS_pread64:
+    case SYS_pwrite64:
+    case SYS_preadv:
+    case SYS_pwritev:
+    case SYS_preadv2:
+    case SYS_pwritev2:
+    case SYS_ioctl:
+    case SYS_splice:
+    case SYS_tee:
+    case SYS_vmsplice:
+    case SYS_close:
+        return ABOUT_FILE;
+    case SYS_connect:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_sendto:
+    case SYS_recvfrom:
+    case SYS_sendmsg:
+    case SYS_recvmsg:
+    case SYS_sendmmsg:
+    case SYS_recvmmsg:
+    case SYS_shutdown:
+        return HONE_WAIT_SOCKET;
+    case SYS_wait4:
+    case SYS_waitid:
+#ifdef SYS_vfork
+    case SYS_vfork:
+#endif
+    case SYS_clone: // with CLONE_VFORK
+#ifdef SYS_clone3
+    case SYS_clone3:
+#endif
+        return HONE_WAIT_CHILD;
+#ifdef SYS_pause
+    case SYS_pause:
+#endif
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+        return HONE_WAIT_SIGNAL;
+#ifdef SYS_open
+    case SYS_open:
+    case SYS_stat:
+    case SYS_lstat:
+    case SYS_mkdir:
+    case SYS_rmdir:
+    case SYS_rename:
+    case SYS_unlink:
+    case SYS_readlink:
+    case SYS_access:
+    case SYS_getdents:
+#endif
+#ifdef SYS_newfstatat
+    case SYS_newfstatat:
+#endif
+    case SYS_openat:
+#ifdef SYS_openat2
+    case SYS_openat2:
+#endif
+    case SYS_statx:
+    case SYS_fsync:
+    case SYS_fdatasync:
+    case SYS_sync:
+    case SYS_syncfs:
+    case SYS_sync_file_range:
+    case SYS_msync:
+    case SYS_fallocate:
+    case SYS_ftruncate:
+    case SYS_truncate:
+    case SYS_getdents64:
+    case SYS_unlinkat:
+    case SYS_mkdirat:
+    case SYS_renameat2:
+    case SYS_readlinkat:
+    case SYS_faccessat:
+    case SYS_sendfile: // from a file, which is read
+    case SYS_copy_file_range:
+    case SYS_execve:
+    case SYS_execveat:
+        return HONE_WAIT_DISK;
+    case SYS_io_getevents:
+#ifdef SYS_io_uring_enter
+    case SYS_io_uring_enter:
+#endif
+        return HONE_WAIT_IO;
+    default:
+        return HONE_WAIT_OTHER;
+    }
+}
+
+enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked)
+{
+    if (blocked->call < 0)
+        return HONE_WAIT_PAGE_FAULT;
+    if (blocked->call == SYS_fcntl)
+        return blocked->arguments[1] == F_SETLKW || blocked->arguments[1] == F_OFD_SETLKW
+                   ? HONE_WAIT_LOCK
+                   : HONE_WAIT_DISK;
+        // poll() of nothing is how some programs sleep.
+#ifdef SYS_poll
+    if ((blocked->call == SYS_poll && !blocked->arguments[1]) ||
+        (blocked->call == SYS_select && !blocked->arguments[0]))
+        return HONE_WAIT_SLEEP;
+#endif
+    if ((blocked->call == SYS_ppoll && !blocked->arguments[1]) ||
+        (blocked->call == SYS_pselect6 && !blocked->arguments[0]))
+        return HONE_WAIT_SLEEP;
+    int wait = wait_of_call(blocked->call);
+    return wait == ABOUT_FILE ? wait_of_file(pid, blocked->arguments[0]) : (enum hone_wait)wait;
+}

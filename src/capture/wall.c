@@ -1,0 +1,350 @@
+#include "capture/wall.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "capture/wall_parts.h"
+#include "core/clock.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum {
+    // Records are read up to this long ago: what happened on another CPU may be written late.
+    SETTLE_NS = 50000,
+    // How often the kernel's count of waiting for CPUs is read of a thread that runs.
+    DELAY_NS = 100000000,
+    LAST_LOOKS_NS = 500000000, // at the end of the recording, at most
+};
+
+// --- reading -------------------------------------------------------------------------------------
+
+// How long the thread waited for CPUs, since it began.
+static bool read_delay(const struct hone_wall_thread *thread, uint64_t *ret)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/schedstat", thread->pid, thread->tid);
+    char *text = NULL;
+    size_t len = 0;
+    unsigned long long run, delay;
+    bool ok = hone_file_read(path, 128, &text, &len, NULL) == 0 &&
+              sscanf(text, "%llu %llu", &run, &delay) == 2;
+    free(text);
+    if (ok)
+        *ret = delay;
+    return ok;
+}
+
+static void update_delay(struct hone_wall_thread *thread, uint64_t now_ns)
+{
+    uint64_t delay_ns;
+    if (read_delay(thread, &delay_ns))
+        thread->delay_ns = delay_ns;
+    uint64_t all_ns = thread->delay_ns - thread->delay_first_ns;
+    if (thread->blocks && all_ns > thread->preempted_ns)
+        thread->wakeup_ns = (all_ns - thread->preempted_ns) / thread->blocks;
+    thread->delay_read_ns = now_ns;
+}
+
+static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t tick_ns)
+{
+    enum hone_wait wait;
+    uint32_t stack;
+    int r = hone_wall_look(wall, &wall->processes[thread->process], thread->tid, &wait, &stack);
+    if (r == -EBUSY || r == -ESRCH) {
+        wall->facts.gone++;
+        return;
+    }
+    if (r) {
+        wall->facts.refused += !thread->refused;
+        thread->refused = true;
+        return;
+    }
+    thread->seen = true;
+    thread->wait = wait;
+    thread->stack = stack;
+    thread->looked_ns = tick_ns;
+    thread->read_ns = hone_now_ns();
+    wall->facts.reads++;
+    if (thread->read_ns - thread->delay_read_ns >= DELAY_NS)
+        update_delay(thread, thread->read_ns);
+}
+
+// Reads the stacks of those that are blocked anew, from a random one on, while there is time.
+static void look_through(struct hone_wall *wall, uint64_t tick_ns, uint64_t budget_ns)
+{
+    uint64_t end_ns = hone_now_ns() + budget_ns;
+    uint32_t count = wall->queue_count, kept = 0;
+    uint32_t first = count ? (uint32_t)(wall->random % count) : 0;
+    bool late = false;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t *slot = &wall->queue[(first + i) % count];
+        struct hone_wall_thread *thread = &wall->threads[*slot];
+        thread->queued = thread->state == HONE_WALL_BLOCKED && !thread->seen && !thread->refused;
+        if (!thread->queued)
+            continue;
+        late = late || hone_now_ns() > end_ns;
+        wall->facts.postponed += late;
+        if (!late) {
+            look(wall, thread, tick_ns);
+            thread->queued = !thread->seen && !thread->refused;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (wall->threads[wall->queue[i]].queued)
+            wall->queue[kept++] = wall->queue[i];
+    wall->queue_count = kept;
+}
+
+static void read_switches(struct hone_wall *wall, uint64_t until_ns)
+{
+    wall->facts.lost += hone_switches_read(wall->switches, until_ns, hone_wall_event, wall);
+}
+
+// Between half a period and one and a half, so that nothing in the program keeps step with us.
+static void plan(struct hone_wall *wall, uint64_t now_ns)
+{
+    wall->random = wall->random * 6364136223846793005u + 1442695040888963407u;
+    uint64_t wait_ns = wall->period_ns / 2 + (wall->random >> 33) % (wall->period_ns + 1);
+    wall->due_ns += wait_ns;
+    if (wall->due_ns <= now_ns) // we are late: others had the CPU
+        wall->due_ns = now_ns + wait_ns;
+}
+
+uint64_t hone_wall_due_ns(const struct hone_wall *wall)
+{
+    return wall->due_ns;
+}
+
+void hone_wall_tick(struct hone_wall *wall)
+{
+    uint64_t now_ns = hone_now_ns();
+    if (now_ns < wall->due_ns)
+        return;
+    if (!wall->polled) {
+        read_switches(wall, now_ns - SETTLE_NS);
+        look_through(wall, now_ns - SETTLE_NS, wall->period_ns / HONE_WALL_READ_SHARE);
+    } else {
+        hone_wall_poll_tick(wall, now_ns);
+    }
+    wall->facts.ticks++;
+    plan(wall, hone_now_ns());
+}
+
+// --- whom to watch -------------------------------------------------------------------------------
+
+// A thread that was there before us: it is asked once where it is.
+static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns)
+{
+    if (hone_wall_find(wall, tid))
+        return;
+    char name[16];
+    hone_wall_thread_name(pid, tid, name);
+    uint64_t now_ns = hone_now_ns();
+    struct hone_wall_thread *thread =
+        hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);
+    if (!thread)
+        return;
+    if (began_ns) // all that it did is ours
+        return;
+    thread->met_late = true;
+    (void)read_delay(thread, &thread->delay_first_ns);
+    thread->delay_ns = thread->delay_first_ns;
+    struct hone_blocked blocked;
+    if (hone_blocked_read(pid, tid, &blocked) == 0) {
+        thread->state = HONE_WALL_RUNNING;
+        hone_wall_enter(wall, thread, HONE_WALL_BLOCKED, thread->since_ns);
+    }
+}
+
+// Calls for each number that names a file of the folder. False: the folder is gone.
+static bool each_number(const char *path,
+                        int (*call)(struct hone_wall *wall, uint32_t pid, uint32_t number,
+                                    struct hone_error *err),
+                        struct hone_wall *wall, uint32_t pid, int *ret, struct hone_error *err)
+{
+    DIR *folder = opendir(path);
+    if (!folder)
+        return false;
+    for (struct dirent *entry; !*ret && (entry = readdir(folder));) {
+        unsigned long number = strtoul(entry->d_name, NULL, 10);
+        if (number && number < HONE_WALL_TIDS_MAX)
+            *ret = call(wall, pid, (uint32_t)number, err);
+    }
+    (void)closedir(folder);
+    return true;
+}
+
+static int watch_thread(struct hone_wall *wall, uint32_t pid, uint32_t tid, struct hone_error *err)
+{
+    if (hone_wall_find(wall, tid))
+        return 0;
+    int r = wall->everybody ? 0 : hone_switches_watch(wall->switches, (pid_t)tid, err);
+    if (!r)
+        meet(wall, pid, tid, 0);
+    return r == -ESRCH ? 0 : r;
+}
+
+static int watch_threads(struct hone_wall *wall, uint32_t nobody, uint32_t pid,
+                         struct hone_error *err)
+{
+    (void)nobody;
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task", pid);
+    int r = 0;
+    // Twice: a thread that is listed may start another one before it is watched.
+    for (int turn = 0; !r && turn < 2; turn++)
+        if (!each_number(path, watch_thread, wall, pid, &r, err))
+            break;
+    return r;
+}
+
+// All threads of a process that is there.
+static int watch_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
+                         struct hone_error *err)
+{
+    int r = hone_switches_watch(wall->switches, pid, err);
+    if (r)
+        return r;
+    meet(wall, (uint32_t)pid, (uint32_t)pid, began_ns);
+    return watch_threads(wall, 0, (uint32_t)pid, err);
+}
+
+int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
+{
+    if (wall->polled)
+        return hone_error_set(err, -EOPNOTSUPP, "cannot watch the machine without perf events");
+    wall->everybody = true;
+    int r = hone_switches_watch(wall->switches, -1, err);
+    if (!r)
+        (void)each_number("/proc", watch_threads, wall, 0, &r, err);
+    return r;
+}
+
+int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err)
+{
+    if (!wall->polled) {
+        struct hone_error why = {0};
+        int r = watch_process(wall, pid, began_ns, &why);
+        if (!r || r == -ESRCH || wall->thread_count) {
+            if (err && r)
+                *err = why;
+            return r;
+        }
+        // Where perf events are not permitted, polling tells nearly as much.
+        hone_switches_close(hone_take(wall->switches));
+        wall->polled = true;
+        (void)snprintf(wall->facts.reason, sizeof wall->facts.reason, "%.150s", why.message);
+    }
+    if (!wall->counts_most)
+        hone_wall_poll_open(wall);
+    int r = hone_wall_poll_watch(wall, (uint32_t)pid, began_ns, began_ns != 0);
+    return r ? hone_error_set(err, r, "cannot watch process %d in /proc", (int)pid) : 0;
+}
+
+void hone_wall_announce(struct hone_wall *wall, pid_t pid)
+{
+    if (!wall->polled || pid <= 0 || pid >= HONE_WALL_TIDS_MAX)
+        return;
+    if (!hone_wall_find(wall, (uint32_t)pid) && hone_wall_poll_watch(wall, (uint32_t)pid, 0, true))
+        return;
+    const struct hone_wall_thread *first = hone_wall_find(wall, (uint32_t)pid);
+    if (!first)
+        return;
+    uint32_t process = first->process;
+    if (wall->processes[process].announced) { // it has become another program
+        hone_wall_poll_end(wall, process);
+        if (hone_wall_poll_watch(wall, (uint32_t)pid, 0, false))
+            return;
+        process = wall->by_pid[pid] ? wall->by_pid[pid] - 1 : process;
+    }
+    wall->processes[process].announced = true;
+}
+
+static void *map_numbers(void)
+{
+    void *at = mmap(NULL, HONE_WALL_TIDS_MAX * sizeof(uint32_t), PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+int hone_wall_open(struct hone_collected *collected, uint64_t hz, uint32_t stack_max, bool poll,
+                   struct hone_wall **ret, struct hone_error *err)
+{
+    struct hone_wall *wall = calloc(1, sizeof *wall);
+    if (!wall)
+        return hone_error_set(err, -ENOMEM, "cannot record the wall clock");
+    wall->collected = collected;
+    wall->period_ns = 1000000000 / hz;
+    wall->stack_max = stack_max;
+    wall->polled = poll;
+    wall->by_tid = map_numbers();
+    wall->by_pid = map_numbers();
+    wall->copy = malloc(HONE_WALL_COPY_BYTES);
+    wall->addresses = calloc(stack_max, sizeof *wall->addresses);
+    wall->places = calloc(stack_max, sizeof *wall->places);
+    wall->random = hone_table_seed();
+    int r = wall->by_tid && wall->by_pid && wall->copy && wall->addresses && wall->places
+                ? (poll ? 0 : hone_switches_open(&wall->switches, err))
+                : hone_error_set(err, -ENOMEM, "cannot record the wall clock");
+    if (r) {
+        hone_wall_close(wall);
+        return r;
+    }
+    wall->facts = (struct hone_wall_facts){.taken = true, .hz = hz, .started_ns = hone_now_ns()};
+    wall->due_ns = wall->facts.started_ns;
+    plan(wall, wall->due_ns);
+    *ret = wall;
+    return 0;
+}
+
+void hone_wall_close(struct hone_wall *wall)
+{
+    if (!wall)
+        return;
+    hone_switches_close(wall->switches);
+    hone_wall_poll_close(wall);
+    for (uint32_t i = 0; i < wall->process_count; i++)
+        hone_wall_process_done(&wall->processes[i]);
+    if (wall->by_tid)
+        (void)munmap(wall->by_tid, HONE_WALL_TIDS_MAX * sizeof(uint32_t));
+    if (wall->by_pid)
+        (void)munmap(wall->by_pid, HONE_WALL_TIDS_MAX * sizeof(uint32_t));
+    hone_table_done(&wall->seen_table);
+    free(wall->threads);
+    free(wall->processes);
+    free(wall->queue);
+    free(wall->seen);
+    free(wall->copy);
+    free(wall->addresses);
+    free(wall->places);
+    free(wall);
+}
+
+void hone_wall_stop(struct hone_wall *wall)
+{
+    wall->facts.ended_ns = hone_now_ns();
+    if (wall->polled) {
+        hone_wall_poll_stop(wall);
+        return;
+    }
+    // Whoever waits since before the last tick and could not be read for lack of time, is now.
+    read_switches(wall, hone_now_ns() - SETTLE_NS);
+    look_through(wall, hone_now_ns() - SETTLE_NS, LAST_LOOKS_NS);
+    uint64_t now_ns = hone_now_ns();
+    wall->facts.ended_ns = now_ns;
+    read_switches(wall, now_ns);
+    hone_switches_close(hone_take(wall->switches)); // whoever goes on is not watched any more
+    for (uint32_t i = 0; i < wall->thread_count; i++) {
+        struct hone_wall_thread *thread = &wall->threads[i];
+        if (thread->state == HONE_WALL_ENDED)
+            continue;
+        if (thread->since_ns > thread->delay_read_ns)
+            update_delay(thread, now_ns);
+        hone_wall_enter(wall, thread, HONE_WALL_ENDED, now_ns);
+    }
+}

@@ -1,0 +1,58 @@
+// The wall clock: where threads spend their time whether they run or wait. All from outside: no
+// thread of the program is stopped, signalled or made to do anything, so nothing that it waits in
+// ends early, and a thread that waits costs nothing.
+//
+// Two sources that correct each other:
+// - The scheduler's records (switches.h) say exactly when each thread ran, waited for a CPU, or
+//   was blocked. So the states of a thread add up to its lifetime, whatever else is missed.
+// - At each tick the stacks of threads that are blocked, and were not blocked in the same place at
+//   the tick before, are read: /proc/PID/task/TID/syscall and a copy of the stack, walked by our
+//   own rules. A thread that went on meanwhile is found out by the next records: that read counts
+//   as nothing.
+//
+// A block as long as two ticks or longer is always seen, and counts as long as it was. One that is
+// shorter is seen by chance, in proportion to its length; those that were seen stand for those that
+// were not. Time on the CPU gets the stacks of the CPU samples.
+#ifndef HONE_CAPTURE_WALL_H
+#define HONE_CAPTURE_WALL_H
+
+#include "base/error.h"
+#include "capture/collect.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hone_wall;
+
+// Samples hz times a second; stacks go into `collected`, which outlives it. `poll`: without perf
+// events, even where they are permitted.
+int hone_wall_open(struct hone_collected *collected, uint64_t hz, uint32_t stack_max, bool poll,
+                   struct hone_wall **ret, struct hone_error *err);
+void hone_wall_close(struct hone_wall *wall);
+
+// Watches a process: the threads that it has, and all threads and processes that they start. It
+// may be a new one (began_ns: when) or one that has run for long (0).
+//
+// Returns  0; -ESRCH when it is gone; or why it cannot be watched.
+int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err);
+
+// Watches all processes of the machine but our own and the kernel's threads. By perf events only.
+int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err);
+
+// The session tells of a process that has just begun, or has become another program. Perf events
+// know that themselves.
+void hone_wall_announce(struct hone_wall *wall, pid_t pid);
+
+// When hone_wall_tick() is to be called next, monotonic.
+uint64_t hone_wall_due_ns(const struct hone_wall *wall);
+void hone_wall_tick(struct hone_wall *wall);
+
+// The recording's time is over: what happens from now on does not count.
+void hone_wall_stop(struct hone_wall *wall);
+
+// Makes samples of all that was seen: after hone_collect_finish(), whose CPU samples are used.
+// Fills collected->wall and wall_facts. Returns 0 or -ENOMEM.
+int hone_wall_finish(struct hone_wall *wall);
+
+#endif

@@ -1,0 +1,311 @@
+// The end of the wall clock: the account of each thread is divided among the stacks that it was
+// seen at. Blocked time among the stacks of its blocks, time on the CPU among its CPU samples; what
+// nobody saw keeps a name that says so. So each thread's rows add up to its lifetime.
+#include "capture/wall_parts.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MET_LATE_NS = 1000000000,
+    // Two perf events tell of the same start, each by its own look at the clock.
+    MET_NS = 1000000,
+};
+
+// A thread of the session by its number, newest last.
+struct met {
+    uint32_t tid;
+    uint32_t thread; // in collected
+    uint64_t met_ns;
+};
+
+static int by_tid(const void *a, const void *b)
+{
+    const struct met *left = a, *right = b;
+    if (left->tid != right->tid)
+        return left->tid < right->tid ? -1 : 1;
+    return left->met_ns < right->met_ns ? -1 : left->met_ns > right->met_ns;
+}
+
+struct finish {
+    struct hone_wall *wall;
+    struct hone_collected *collected;
+    struct met *met;
+    uint32_t met_count;
+    uint32_t session_threads; // collected threads that the session tells of
+    uint32_t *first_sample;   // by collected thread: in samples, of thread_count + 1
+    uint32_t *samples;        // of collected, by thread
+    uint32_t *first_seen;     // by thread of the wall clock: in seen
+    uint32_t *seen;           // of the wall clock, by thread
+    uint32_t *outside;        // by process of the wall clock: what was made of it, plus one
+    uint8_t *matched;         // by collected thread
+};
+
+static void finish_done(struct finish *finish)
+{
+    free(finish->met);
+    free(finish->first_sample);
+    free(finish->samples);
+    free(finish->first_seen);
+    free(finish->seen);
+    free(finish->outside);
+    free(finish->matched);
+}
+
+// Orders things by their thread: a list of their numbers, and where each thread's begin.
+#define ORDER(count, threads, thread_of, ret_first, ret_list)                                      \
+    do {                                                                                           \
+        for (uint32_t i = 0; i < (count); i++)                                                     \
+            (ret_first)[(thread_of) + 1]++;                                                        \
+        for (uint32_t i = 0; i < (threads); i++)                                                   \
+            (ret_first)[i + 1] += (ret_first)[i];                                                  \
+        for (uint32_t i = 0; i < (count); i++)                                                     \
+            (ret_list)[(ret_first)[thread_of]++] = i;                                              \
+        for (uint32_t i = (threads); i > 0; i--)                                                   \
+            (ret_first)[i] = (ret_first)[i - 1];                                                   \
+        (ret_first)[0] = 0;                                                                        \
+    } while (0)
+
+static int prepare(struct finish *finish)
+{
+    struct hone_wall *wall = finish->wall;
+    struct hone_collected *collected = finish->collected;
+    uint32_t threads = finish->session_threads;
+    finish->met = calloc((size_t)threads + 1, sizeof *finish->met);
+    finish->first_sample = calloc((size_t)threads + 2, sizeof(uint32_t));
+    finish->samples = calloc((size_t)collected->sample_count + 1, sizeof(uint32_t));
+    finish->first_seen = calloc((size_t)wall->thread_count + 2, sizeof(uint32_t));
+    finish->seen = calloc((size_t)wall->seen_count + 1, sizeof(uint32_t));
+    finish->outside = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
+    finish->matched = calloc((size_t)threads + 1, 1);
+    if (!finish->met || !finish->first_sample || !finish->samples || !finish->first_seen ||
+        !finish->seen || !finish->outside || !finish->matched)
+        return -ENOMEM;
+    ORDER(collected->sample_count, threads, collected->samples[i].thread, finish->first_sample,
+          finish->samples);
+    ORDER(wall->seen_count, wall->thread_count, wall->seen[i].thread, finish->first_seen,
+          finish->seen);
+    for (uint32_t i = 0; i < threads; i++) {
+        const struct hone_collected_thread *thread = &collected->threads[i];
+        // Numbers of another pid namespace mean nothing here.
+        if (hone_collect_same_pids(collected, &collected->processes[thread->process]))
+            finish->met[finish->met_count++] = (struct met){thread->tid, i, thread->met_ns};
+    }
+    qsort(finish->met, finish->met_count, sizeof *finish->met, by_tid);
+    return 0;
+}
+
+// The session's thread that was met while this one lived. A number has one owner at a time. Who
+// polls has met it later than it was born: up to that long before.
+static uint32_t session_thread(const struct finish *finish, const struct hone_wall_thread *thread)
+{
+    uint64_t slack_ns = thread->met_late ? MET_LATE_NS : MET_NS;
+    struct met wanted = {.tid = thread->tid,
+                         .met_ns = thread->born_ns > slack_ns ? thread->born_ns - slack_ns : 0};
+    uint32_t low = 0, high = finish->met_count; // the first that is not before
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (by_tid(&finish->met[middle], &wanted) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    uint32_t found = UINT32_MAX;
+    for (; low < finish->met_count && finish->met[low].tid == thread->tid &&
+           finish->met[low].met_ns <= thread->ended_ns;
+         low++) {
+        if (!finish->matched[finish->met[low].thread])
+            found = finish->met[low].thread;
+        if (!thread->met_late)
+            break;
+    }
+    return found;
+}
+
+// The process of the session that the thread belongs to although the session does not know the
+// thread; else one that is made for it.
+static uint32_t process_for(struct finish *finish, const struct hone_wall_thread *thread)
+{
+    struct hone_collected *collected = finish->collected;
+    uint32_t *known = &finish->outside[thread->process];
+    if (*known)
+        return *known - 1;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        if (process->pid == thread->pid && hone_collect_same_pids(collected, process) &&
+            process->facts.started_ns + MET_LATE_NS >= thread->born_ns &&
+            process->facts.started_ns <= thread->ended_ns) {
+            *known = i + 1;
+            return i;
+        }
+    }
+    *known = hone_collect_process(collected, thread->pid, thread->name) + 1;
+    return *known - 1;
+}
+
+static uint32_t own_stack(struct finish *finish, uint32_t thread, uint64_t place)
+{
+    struct hone_collected *collected = finish->collected;
+    uint32_t frames[2] = {
+        hone_collect_place(collected, (struct hone_collected_place){.address = place})};
+    uint32_t count = 1;
+    if (collected->threads[thread].routine)
+        frames[count++] = collected->threads[thread].routine - 1;
+    return hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
+}
+
+static void add(struct finish *finish, uint32_t thread, uint32_t stack, enum hone_wait wait,
+                uint64_t samples, double ns)
+{
+    uint64_t rounded = ns > 0 ? (uint64_t)(ns + 0.5) : 0;
+    if (!rounded)
+        return;
+    finish->wall->facts.state_ns[wait] += rounded;
+    hone_collect_wall(finish->collected, &(struct hone_collected_wall){
+                                             .thread = thread,
+                                             .stack = stack,
+                                             .wait = wait,
+                                             .samples = samples,
+                                             .ns = rounded,
+                                         });
+}
+
+static void add_running(struct finish *finish, uint32_t thread, uint64_t run_ns)
+{
+    const struct hone_collected *collected = finish->collected;
+    uint64_t sum = 0;
+    bool sampled = thread < finish->session_threads; // not one that was made just now
+    uint32_t first = sampled ? finish->first_sample[thread] : 0;
+    uint32_t end = sampled ? finish->first_sample[thread + 1] : 0;
+    for (uint32_t i = first; i < end; i++)
+        sum += collected->samples[finish->samples[i]].cpu_ns;
+    if (!sum) {
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_WAIT_NONE, 0,
+            (double)run_ns);
+        return;
+    }
+    for (uint32_t i = first; i < end; i++) {
+        const struct hone_collected_sample *sample = &collected->samples[finish->samples[i]];
+        add(finish, thread, sample->stack, HONE_WAIT_NONE, sample->samples,
+            (double)sample->cpu_ns * (double)run_ns / (double)sum);
+    }
+}
+
+// Blocked time, less what the thread waited for a CPU at the end of its blocks.
+static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, double share)
+{
+    const struct hone_wall *wall = finish->wall;
+    const struct hone_wall_thread *account = &wall->threads[index];
+    uint32_t first = finish->first_seen[index], behind = finish->first_seen[index + 1];
+    struct hone_wall_facts *facts = &finish->wall->facts;
+    double long_seen = 0, short_seen = 0;
+    for (uint32_t i = first; i < behind; i++) {
+        long_seen += (double)wall->seen[finish->seen[i]].long_ns;
+        short_seen += (double)wall->seen[finish->seen[i]].short_ns;
+    }
+    double long_factor = long_seen > 0 ? (double)account->long_ns / long_seen : 0;
+    double short_factor = short_seen > 0 ? (double)account->short_ns / short_seen : 0;
+    for (uint32_t i = first; i < behind; i++) {
+        const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
+        double ns =
+            share * ((double)seen->long_ns * long_factor + (double)seen->short_ns * short_factor);
+        add(finish, thread, seen->stack, seen->wait, seen->samples, ns);
+        enum hone_stack_end end = finish->collected->stacks[seen->stack].end;
+        facts->ends[end] += seen->samples;
+        facts->seen_ns += (uint64_t)ns;
+        if (end != HONE_STACK_COMPLETE)
+            facts->truncated_ns += (uint64_t)ns;
+    }
+    double unseen = (long_seen > 0 ? 0 : (double)account->long_ns) +
+                    (short_seen > 0 ? 0 : (double)account->short_ns);
+    if (unseen > 0)
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_WAIT_UNKNOWN,
+            0, share * unseen);
+}
+
+// From the last look to the end that the thread told: it used the CPU as long as it says, and the
+// rest of the time it was where it was last seen.
+static void extend(struct finish *finish, struct hone_wall_thread *account, uint32_t thread)
+{
+    const struct hone_collected_thread *told = &finish->collected->threads[thread];
+    if (!finish->wall->polled || told->left_ns <= account->ended_ns ||
+        told->left_ns > finish->wall->facts.ended_ns)
+        return;
+    uint64_t gap_ns = told->left_ns - account->ended_ns;
+    uint64_t run_ns = told->end_ns > account->run_ns ? told->end_ns - account->run_ns : 0;
+    if (run_ns > gap_ns)
+        run_ns = gap_ns;
+    account->ended_ns = told->left_ns;
+    account->run_ns += run_ns;
+    if (account->seen)
+        add(finish, thread, account->stack, account->wait, 0, (double)(gap_ns - run_ns));
+    else
+        account->short_ns += gap_ns - run_ns;
+}
+
+static void add_thread(struct finish *finish, uint32_t index)
+{
+    struct hone_wall_thread *account = &finish->wall->threads[index];
+    uint32_t thread = session_thread(finish, account);
+    if (thread == UINT32_MAX)
+        thread = hone_collect_thread(finish->collected, process_for(finish, account), account->tid,
+                                     account->name);
+    else
+        finish->matched[thread] = 1;
+    // Who polls learns late that a thread has begun or ended; the thread itself may have told.
+    uint64_t met_ns = finish->collected->threads[thread].met_ns;
+    if (finish->wall->polled && account->met_late && met_ns && met_ns < account->born_ns) {
+        account->short_ns += account->born_ns - met_ns;
+        account->born_ns = met_ns;
+    }
+    extend(finish, account, thread);
+    uint64_t blocked_ns = account->long_ns + account->short_ns;
+    uint64_t delay_ns = !finish->wall->polled ? account->delay_ns - account->delay_first_ns : 0;
+    // The kernel counts all waiting for a CPU; the records tell of the part that is no wake-up.
+    uint64_t wakeup_ns = delay_ns > account->preempted_ns ? delay_ns - account->preempted_ns : 0;
+    if (wakeup_ns > blocked_ns)
+        wakeup_ns = blocked_ns;
+    finish->wall->facts.lifetime_ns += account->ended_ns - account->born_ns;
+    if (account->run_ns)
+        add_running(finish, thread, account->run_ns);
+    uint64_t runnable_ns = account->preempted_ns + wakeup_ns;
+    if (runnable_ns)
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_RUNNABLE), HONE_WAIT_RUNNABLE, 0,
+            (double)runnable_ns);
+    if (blocked_ns)
+        add_blocked(finish, index, thread, (double)(blocked_ns - wakeup_ns) / (double)blocked_ns);
+}
+
+// Threads with CPU samples that nobody watched: of them nothing but that is known.
+static void add_unwatched(struct finish *finish)
+{
+    for (uint32_t i = 0; i < finish->session_threads; i++) {
+        if (finish->matched[i] || finish->first_sample[i] == finish->first_sample[i + 1])
+            continue;
+        finish->wall->facts.unmatched++;
+        for (uint32_t at = finish->first_sample[i]; at < finish->first_sample[i + 1]; at++) {
+            const struct hone_collected_sample *sample =
+                &finish->collected->samples[finish->samples[at]];
+            add(finish, i, sample->stack, HONE_WAIT_NONE, sample->samples, (double)sample->cpu_ns);
+        }
+    }
+}
+
+int hone_wall_finish(struct hone_wall *wall)
+{
+    HONE_CLEANUP(finish_done)
+    struct finish finish = {.wall = wall,
+                            .collected = wall->collected,
+                            .session_threads = wall->collected->thread_count};
+    int r = prepare(&finish);
+    if (r)
+        return r;
+    for (uint32_t i = 0; i < wall->thread_count; i++)
+        add_thread(&finish, i);
+    add_unwatched(&finish);
+    wall->collected->wall_facts = wall->facts;
+    return wall->status ? wall->status : hone_collect_status(wall->collected);
+}

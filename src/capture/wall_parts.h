@@ -1,0 +1,154 @@
+// What the files of the wall clock share: wall.c watches, wall_account.c keeps account of the
+// threads, wall_poll.c does both where perf events are not permitted, wall_stack.c reads the stacks
+// of blocked threads, wall_finish.c makes samples of all that.
+#ifndef HONE_CAPTURE_WALL_PARTS_H
+#define HONE_CAPTURE_WALL_PARTS_H
+
+#include "base/table.h"
+#include "capture/remote.h"
+#include "capture/switches.h"
+#include "capture/waits.h"
+#include "capture/wall.h"
+
+enum hone_wall_state {
+    HONE_WALL_UNKNOWN, // nobody has told yet
+    HONE_WALL_RUNNING,
+    HONE_WALL_PREEMPTED,
+    HONE_WALL_BLOCKED,
+    HONE_WALL_ENDED,
+};
+
+// One thread as one program; after an exec there is another one.
+struct hone_wall_thread {
+    uint32_t pid, tid;
+    uint32_t process; // in wall->processes
+    char name[16];
+    uint64_t born_ns, ended_ns; // ended_ns 0: alive
+    enum hone_wall_state state;
+    uint64_t since_ns;
+    uint64_t run_ns, preempted_ns;
+    uint64_t long_ns, short_ns; // blocked: how long in blocks of either kind
+
+    // The block that it is in, if its stack was read.
+    bool queued; // for reading
+    bool seen;
+    enum hone_wait wait;
+    uint32_t stack;
+    uint64_t looked_ns, read_ns; // the tick, and when reading ended
+
+    uint64_t delay_first_ns, delay_ns; // it waited for CPUs, as the kernel counts
+    uint64_t delay_read_ns;            // when that was read
+    uint64_t blocks;                   // that are over
+    uint64_t wakeup_ns;                // how long it waits at the end of one, on average
+    bool refused;                      // its stack is not ours to read
+
+    // Of a thread that is polled.
+    uint64_t checked_ns;
+    int counts_fd;        // of its counts, plus one; 0: closed
+    bool met_late;        // it may have begun a while before born_ns
+    uint64_t times;       // it was put on a CPU, at the last look
+    uint64_t run_read_ns; // and what the kernel counted then
+};
+
+struct hone_wall_process {
+    uint32_t pid;
+    uint32_t alive;             // threads
+    struct hone_remote *remote; // NULL: not opened yet, or it cannot be
+    int refused;                // why not; 0: it was not tried
+    bool stale;                 // it has mapped code since
+    bool announced;             // by the session
+    bool left_out;              // ours, or the kernel's
+    uint64_t links, listed_ns;  // of its folder of threads, when it is polled
+    uint32_t *modules;          // by the remote's number: in collected, plus one
+};
+
+// What was seen: a thread blocked at a stack. In blocks of either kind.
+struct hone_wall_seen {
+    uint32_t thread, stack;
+    enum hone_wait wait;
+    uint64_t samples, long_ns, short_ns;
+};
+
+struct hone_wall {
+    struct hone_collected *collected;
+    struct hone_wall_facts facts;
+    uint64_t period_ns, due_ns;
+    uint64_t random;
+    uint32_t stack_max;
+    struct hone_switches *switches; // NULL: threads are polled, or all is over
+    bool polled;
+    bool everybody;     // is watched
+    uint64_t alive;     // threads
+    uint64_t listed_ns; // when new ones were looked for
+    uint64_t *due;      // by thread: when to look
+    uint32_t due_room;
+    uint32_t counts_open, counts_most;
+    int status; // -ENOMEM
+
+    struct hone_wall_thread *threads;
+    uint32_t thread_count, thread_room;
+    uint32_t *by_tid; // the thread that has the number now, plus one
+    struct hone_wall_process *processes;
+    uint32_t process_count, process_room;
+    uint32_t *by_pid;
+    uint32_t *queue; // threads that are blocked anew
+    uint32_t queue_count, queue_room;
+    struct hone_wall_seen *seen;
+    uint32_t seen_count, seen_room;
+    struct hone_table seen_table;
+
+    unsigned char *copy; // of a stack
+    uint64_t *addresses;
+    uint32_t *places;
+};
+
+enum {
+    HONE_WALL_COPY_BYTES = 64 << 10,
+    HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
+    HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
+    HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
+};
+
+// The thread that has this number now; NULL: nobody we know.
+struct hone_wall_thread *hone_wall_find(struct hone_wall *wall, uint32_t tid);
+// A thread that was not known; NULL: it cannot be one, or memory is out.
+struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uint32_t tid,
+                                       uint64_t born_ns, const char *name);
+// It has ended: its number may mean another one.
+void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread);
+void hone_wall_thread_name(uint32_t pid, uint32_t tid, char ret[16]);
+
+// From now on the thread is in this state; what was before is taken into account.
+void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
+                     enum hone_wall_state state, uint64_t time_ns);
+
+// What the scheduler tells; the context is the struct hone_wall.
+void hone_wall_event(void *context, const struct hone_switch *event);
+
+// Adds to what was seen.
+void hone_wall_seen(struct hone_wall *wall, uint32_t thread, uint32_t stack, enum hone_wait wait,
+                    uint64_t long_ns, uint64_t short_ns);
+
+// As hone_wall_watch(), hone_wall_tick() and hone_wall_stop(), by polling. `new`: the process has
+// just begun.
+void hone_wall_poll_open(struct hone_wall *wall);
+void hone_wall_poll_close(struct hone_wall *wall);
+int hone_wall_poll_watch(struct hone_wall *wall, uint32_t pid, uint64_t began_ns, bool new);
+void hone_wall_poll_tick(struct hone_wall *wall, uint64_t now_ns);
+// The process's threads end, as far as we know them.
+void hone_wall_poll_end(struct hone_wall *wall, uint32_t process);
+void hone_wall_poll_stop(struct hone_wall *wall);
+
+// Doubles an array until `need` items fit; what is new is zero. False, and wall->status, when
+// memory is out.
+bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint64_t need,
+                       size_t size);
+
+// Reads where the thread waits. Returns 0, with *ret_wait and *ret_stack (in collected); -EBUSY
+// when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
+int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, uint32_t tid,
+                   enum hone_wait *ret_wait, uint32_t *ret_stack);
+
+void hone_wall_process_done(struct hone_wall_process *process);
+
+#endif

@@ -1,0 +1,299 @@
+#include "capture/wall_parts.h"
+
+#include "check.h"
+
+#include "core/clock.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { PID = 1000, STACK_SHORT = 1, STACK_LONG = 2, MS = 1000000 };
+
+static struct hone_collected collected;
+static struct hone_wall *wall;
+static uint64_t clock_ns;
+
+static void begin(void)
+{
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    CHECK_EQ(hone_wall_open(&collected, 100, 64, true, &wall, NULL), 0);
+    for (uint64_t address = 0; address < 3; address++) {
+        uint32_t place = hone_collect_place(
+            &collected, (struct hone_collected_place){.address = 0x1000 + address});
+        CHECK_EQ(hone_collect_stack(&collected, &place, 1, HONE_STACK_COMPLETE), address);
+    }
+    clock_ns = 1000000000;
+}
+
+static void happens(enum hone_switch_kind kind)
+{
+    hone_wall_event(
+        wall, &(struct hone_switch){
+                  .kind = kind, .pid = PID, .tid = PID, .time_ns = clock_ns, .name = "program"});
+}
+
+// The thread's stack is read, from tick_ns to read_ns.
+static void sees(uint32_t stack, enum hone_wait wait, uint64_t tick_ns, uint64_t read_ns)
+{
+    struct hone_wall_thread *thread = hone_wall_find(wall, PID);
+    thread->seen = true;
+    thread->stack = stack;
+    thread->wait = wait;
+    thread->looked_ns = tick_ns;
+    thread->read_ns = read_ns;
+}
+
+static void finish(void)
+{
+    wall->facts.ended_ns = clock_ns;
+    CHECK_EQ(hone_wall_finish(wall), 0);
+}
+
+static uint64_t sum(enum hone_wait wait, uint32_t stack)
+{
+    uint64_t ns = 0;
+    for (uint32_t i = 0; i < collected.wall_count; i++)
+        if (collected.wall[i].wait == wait && (!stack || collected.wall[i].stack == stack))
+            ns += collected.wall[i].ns;
+    return ns;
+}
+
+static void end(void)
+{
+    hone_wall_close(wall);
+    hone_collect_done(&collected);
+}
+
+TEST(states_of_a_thread_add_up_to_its_life)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    clock_ns += 1 * MS; // waits for its first CPU
+    happens(HONE_SWITCH_IN);
+    clock_ns += 7 * MS;
+    happens(HONE_SWITCH_PREEMPTED);
+    clock_ns += 2 * MS;
+    happens(HONE_SWITCH_IN);
+    clock_ns += 5 * MS;
+    happens(HONE_SWITCH_BLOCKED);
+    sees(STACK_LONG, HONE_WAIT_LOCK, clock_ns + 1 * MS, clock_ns + 2 * MS);
+    clock_ns += 40 * MS;
+    happens(HONE_SWITCH_IN);
+    clock_ns += 3 * MS;
+    happens(HONE_SWITCH_BLOCKED); // nobody looks
+    clock_ns += 4 * MS;
+    happens(HONE_SWITCH_IN);
+    clock_ns += 1 * MS;
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(sum(HONE_WAIT_NONE, 0), 16 * MS);
+    CHECK_EQ(sum(HONE_WAIT_RUNNABLE, 0), 3 * MS);
+    CHECK_EQ(sum(HONE_WAIT_LOCK, STACK_LONG), 40 * MS);
+    CHECK_EQ(sum(HONE_WAIT_UNKNOWN, 0), 4 * MS);
+    CHECK_EQ(collected.wall_facts.lifetime_ns, 63 * MS);
+    end();
+}
+
+TEST(read_that_the_thread_ran_away_from_counts_for_nothing)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    clock_ns += 1 * MS;
+    happens(HONE_SWITCH_BLOCKED);
+    sees(STACK_LONG, HONE_WAIT_SLEEP, clock_ns + 29 * MS, clock_ns + 31 * MS);
+    clock_ns += 30 * MS;
+    happens(HONE_SWITCH_IN);
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(wall->facts.torn, 1);
+    CHECK_EQ(sum(HONE_WAIT_SLEEP, 0), 0);
+    CHECK_EQ(sum(HONE_WAIT_UNKNOWN, 0), 30 * MS);
+    end();
+}
+
+TEST(program_after_an_exec_is_a_thread_of_its_own)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    clock_ns += 5 * MS;
+    happens(HONE_SWITCH_EXEC);
+    clock_ns += 3 * MS;
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(wall->thread_count, 2);
+    CHECK_EQ(wall->threads[0].run_ns, 5 * MS);
+    CHECK_EQ(wall->threads[1].run_ns, 3 * MS);
+    CHECK_STR(wall->threads[1].name, "program");
+    CHECK_EQ(wall->alive, 0);
+    CHECK_EQ(collected.process_count, 2);
+    end();
+}
+
+TEST(losses_and_strange_orders_never_make_time)
+{
+    static const enum hone_switch_kind kinds[] = {
+        HONE_SWITCH_NEW,       HONE_SWITCH_END,     HONE_SWITCH_EXEC,   HONE_SWITCH_IN,
+        HONE_SWITCH_PREEMPTED, HONE_SWITCH_BLOCKED, HONE_SWITCH_MAPPED, HONE_SWITCH_NAME};
+    begin();
+    uint32_t random = 12345;
+    for (int i = 0; i < 20000; i++) {
+        random = random * 1103515245 + 12345;
+        clock_ns += (random >> 8) % 1000;
+        happens(kinds[(random >> 16) % 8]);
+        struct hone_wall_thread *thread = hone_wall_find(wall, PID);
+        if (thread && thread->state == HONE_WALL_BLOCKED && random % 3 == 0)
+            sees(STACK_SHORT, HONE_WAIT_IO, clock_ns, clock_ns);
+    }
+    happens(HONE_SWITCH_END);
+    finish();
+    uint64_t all = 0;
+    for (int wait = 0; wait < HONE_WAITS; wait++)
+        all += collected.wall_facts.state_ns[wait];
+    CHECK_NEAR((double)all, (double)collected.wall_facts.lifetime_ns,
+               0.001 * (double)collected.wall_facts.lifetime_ns);
+    end();
+}
+
+// Two kinds of waits in turn, 1 and 4 ms; looks every 10 ms at random, each of which takes a while.
+// The share that is found is that of the time, not that of how often, nor how long what was seen
+// lasted.
+static double share_of_short(uint64_t reading_ns, uint64_t wakeup_ns)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    uint64_t random = 88172645463325252, due_ns = clock_ns;
+    struct hone_wall_thread *thread = hone_wall_find(wall, PID);
+    thread->wakeup_ns = wakeup_ns;
+    for (int i = 0; i < 200000; i++) {
+        uint64_t wait_ns = i % 2 ? 4 * MS : 1 * MS;
+        happens(HONE_SWITCH_BLOCKED);
+        uint64_t woken_ns = clock_ns + wait_ns;
+        while (due_ns < clock_ns || (due_ns < woken_ns && !thread->seen)) {
+            if (due_ns >= clock_ns && due_ns + reading_ns < woken_ns)
+                sees(i % 2 ? STACK_LONG : STACK_SHORT, HONE_WAIT_SLEEP, due_ns,
+                     due_ns + reading_ns);
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            due_ns += 5 * MS + random % (10 * MS);
+        }
+        clock_ns = woken_ns + wakeup_ns;
+        happens(HONE_SWITCH_IN);
+        clock_ns += 10000;
+    }
+    happens(HONE_SWITCH_END);
+    finish();
+    double found = (double)sum(HONE_WAIT_SLEEP, STACK_SHORT),
+           other = (double)sum(HONE_WAIT_SLEEP, STACK_LONG);
+    CHECK_NEAR(found + other, 100000.0 * (5 * MS + 2.0 * (double)wakeup_ns), 1e7);
+    end();
+    return found / (found + other);
+}
+
+TEST(short_waits_have_their_shares_of_the_time)
+{
+    CHECK_NEAR(share_of_short(0, 0), 0.2, 0.006); // some 50000 looks: 3 standard errors
+    CHECK_NEAR(share_of_short(300000, 0), 0.2, 0.006);
+    CHECK_NEAR(share_of_short(300000, 200000), 0.2, 0.006);
+}
+
+// --- real processes that run already -------------------------------------------------------------
+
+static void *rest(void *unused)
+{
+    struct timespec span = {60, 0};
+    (void)nanosleep(&span, NULL);
+    return unused;
+}
+
+enum { RESTING = 5 };
+
+static pid_t start_resting(void)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        pthread_t thread;
+        for (int i = 1; i < RESTING; i++)
+            (void)pthread_create(&thread, NULL, rest, NULL);
+        (void)rest(NULL);
+        _exit(0);
+    }
+    (void)usleep(200000);
+    return child;
+}
+
+static uint64_t asleep(pid_t child)
+{
+    uint64_t ns = 0;
+    for (uint32_t i = 0; i < collected.wall_count; i++) {
+        const struct hone_collected_wall *row = &collected.wall[i];
+        uint32_t process = collected.threads[row->thread].process;
+        if (collected.processes[process].pid == (uint32_t)child && row->wait == HONE_WAIT_SLEEP &&
+            collected.stacks[row->stack].count > 2)
+            ns += row->ns;
+    }
+    return ns;
+}
+
+// Watches for a while and returns how long; 0: it is not permitted here.
+static uint64_t watch_for_a_while(pid_t child, bool poll, bool all)
+{
+    struct hone_error err = {0};
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    CHECK_EQ(hone_wall_open(&collected, 100, 64, poll, &wall, &err), 0);
+    uint64_t start_ns = hone_now_ns();
+    int r = all ? hone_wall_watch_all(wall, &err) : hone_wall_watch(wall, child, 0, &err);
+    if (r && all) {
+        (void)fprintf(stderr, "%s\n", err.message);
+        return 0;
+    }
+    CHECK_EQ(r, 0);
+    uint64_t watched_ns = hone_now_ns();
+    while (hone_now_ns() < watched_ns + 300 * MS) {
+        (void)usleep(2000);
+        hone_wall_tick(wall);
+    }
+    hone_wall_stop(wall);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(hone_wall_finish(wall), 0);
+    // Each thread is met somewhere in between.
+    CHECK(asleep(child) <= RESTING * (hone_now_ns() - start_ns));
+    return 300 * MS;
+}
+
+static void check_attached(bool poll, bool all)
+{
+    pid_t child = start_resting();
+    uint64_t ns = watch_for_a_while(child, poll, all);
+    if (ns)
+        CHECK(asleep(child) >= RESTING * (ns - 30 * MS));
+    CHECK_EQ(waitpid(child, NULL, WNOHANG), 0); // it sleeps on
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    end();
+}
+
+TEST(process_that_sleeps_already_is_seen_asleep)
+{
+    check_attached(false, false);
+}
+
+TEST(process_that_sleeps_already_is_seen_asleep_by_polling)
+{
+    check_attached(true, false);
+}
+
+TEST(processes_of_the_machine_are_seen)
+{
+    check_attached(false, true);
+    for (uint32_t i = 0; i < collected.process_count; i++)
+        CHECK(collected.processes[i].pid != (uint32_t)getpid());
+}

@@ -1,0 +1,357 @@
+"""`hone record --types wall`: what every thread does and waits for, without touching any of them.
+
+A program's own clock around a call that waits says when the thread had a CPU again, the scheduler
+when it was woken: what lies between is `runnable`. So a state is right when it lies between what
+the program says and that, less the thread's runnable time.
+"""
+
+import os
+import subprocess
+import time
+import unittest
+from collections import Counter, namedtuple
+
+import harness
+from harness import HONE, NS, workload
+from starts import completeness
+
+Wait = namedtuple('Wait', 'state function tid ns life_ns')
+MS = NS // 1000
+SLACK_NS = 25 * MS      # a thread's start and end, printing, and what a busy machine adds
+
+
+def waits(stdout):
+    return [Wait(words[1], words[2], *map(int, words[3:]))
+            for words in (line.split() for line in stdout.decode().splitlines())
+            if words[0] == 'wait']
+
+
+def states(profile, where=lambda sample: True):
+    """Nanoseconds by state."""
+    i, sums = profile.index('wall'), Counter()
+    for sample in filter(where, profile.samples):
+        sums[sample.labels['state'][0]] += sample.values[i]
+    return sums
+
+
+def of_thread(tid):
+    return lambda sample: sample.labels['tid'] == [tid]
+
+
+def unprivileged(program):
+    return ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', *program)
+
+
+class States(harness.TestCase):
+    program, engine = 'waits', 'switches'
+    slack_ns = 25 * MS      # a thread's start and end, printing, and what a busy machine adds
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.recording = None
+
+    def setUp(self):
+        super().setUp()
+        cls = type(self)
+        if cls.recording is None:       # one for all: a recording of two seconds and 17 threads
+            cls.recording = self.record(workload(self.program), '2000', options=(
+                '--types', 'cpu,wall', '--wall-engine', self.engine))
+            self.assertEqual(cls.recording.status, 0, cls.recording.stderr)
+            _ = cls.recording.wall, cls.recording.profile
+            cls.session = cls.recording.session
+        self.wall, self.waits = self.recording.wall, waits(self.recording.stdout)
+
+    def test_the_file_is_correct(self):
+        self.assertEqual(self.wall.problems(), [])
+        self.assertEqual(self.wall.sample_types, [('samples', 'count'), ('wall', 'nanoseconds')])
+        self.assertEqual(self.wall.default_type, 'wall')
+        self.assertEqual(self.wall.period_type, ('wall', 'nanoseconds'))
+        self.assertEqual(self.wall.period, 10 * MS)
+
+    def test_nothing_that_waits_ends_early(self):
+        self.assertEqual(len(self.waits), 17)
+        self.assertIn(b'early 0\ninterrupted 0\n', self.recording.stdout)
+
+    def test_each_state_has_its_time_in_the_function_that_waits(self):
+        for wait in self.waits:
+            if wait.function.startswith('nap'):
+                continue        # seen by chance
+            own = states(self.wall, of_thread(wait.tid))
+            there = states(self.wall, lambda s, w=wait: of_thread(w.tid)(s) and s.has(w.function))
+            slack = self.slack_ns + wait.ns // 100
+            with self.subTest(wait=wait):
+                self.assertLessEqual(there[wait.state], wait.ns + slack, own)
+                self.assertGreaterEqual(there[wait.state], wait.ns - own['runnable'] - slack, own)
+
+    def test_short_waits_are_known_together(self):
+        """Whatever was seen of them."""
+        naps = [w for w in self.waits if w.function.startswith('nap')]
+        own = states(self.wall, of_thread(naps[0].tid))
+        said = sum(w.ns for w in naps)
+        self.assertLessEqual(own['sleep'], said + self.slack_ns)
+        self.assertGreaterEqual(own['sleep'] + own['unknown'],
+                                said - own['runnable'] - own['on-cpu'] - self.slack_ns, own)
+
+    def test_states_add_up_to_each_thread_s_life(self):
+        for wait in self.waits:
+            own = states(self.wall, of_thread(wait.tid))
+            with self.subTest(wait=wait):
+                # It lived before and after its own clock was read, above all when it had no CPU.
+                self.assertGreaterEqual(sum(own.values()), wait.life_ns * 0.99)
+                self.assertLessEqual(sum(own.values()) - own['runnable'],
+                                     wait.life_ns * 1.01 + self.slack_ns)
+
+    def test_states_add_up_to_the_wall_clock(self):
+        facts = self.session['wall']
+        total = self.wall.total('wall')
+        self.assertAlmostEqual(sum(facts['states_ns'].values()), total, delta=1000)
+        self.assertAlmostEqual(total / facts['lifetime_ns'], 1, delta=0.01)
+        # The first thread lives as long as the recording.
+        first = min(s.labels['tid'][0] for s in self.wall.samples)
+        life = sum(states(self.wall, of_thread(first)).values())
+        self.assertAlmostEqual(life / self.wall.duration_ns, 1, delta=0.05)
+
+    def test_stacks_of_waiting_threads_are_complete(self):
+        found = completeness(self.wall, lambda s: s.labels['state'][0] not in
+                             ('on-cpu', 'runnable', 'unknown'))
+        self.assertGreaterEqual(found.share, 0.995, found.broken.most_common(8))
+
+    def test_time_on_the_cpu_agrees_with_the_cpu_profile(self):
+        worker = next(w for w in self.waits if w.function == 'worker')
+        cpu = self.recording.profile.total('cpu', of_thread(worker.tid))
+        on_cpu = states(self.wall, of_thread(worker.tid))['on-cpu']
+        # The scheduler's clock runs on while a hypervisor takes the CPU away; the CPU clock may not.
+        self.assertGreater(on_cpu, 0.93 * cpu)
+        self.assertLess(on_cpu, 1.4 * cpu)
+        self.assertGreater(self.wall.total('wall', lambda s: s.has('worker')), 0.9 * on_cpu)
+
+    def test_session_json_tells(self):
+        facts = self.session['wall']
+        self.assertEqual(facts['file'], 'wall.prof')
+        self.assertEqual(facts['rate_hz'], 100)
+        self.assertTrue(facts['taken'])
+        self.assertGreaterEqual(facts['threads'], 18)
+        self.assertEqual(facts['losses']['switch_records_lost'], 0)
+        self.assertEqual(self.session['cpu']['file'], 'cpu.prof')
+
+    def test_comments_tell(self):
+        text = '\n'.join(self.wall.comments)
+        self.assertRegex(text, r'# wall rate: 100 looks a second asked, [\d.]+ reached')
+        self.assertRegex(text, r'# states: on-cpu [\d.]+%, .*lock [\d.]+%')
+        self.assertRegex(text, r'# blocked stacks: (100.00|99.\d+)% of the blocked time that was seen in ')
+
+
+class WithFramePointers(States):
+    """Nobody tells the frame pointer of a blocked thread: it is found, and is the right one."""
+    program = 'waits_fp'
+
+    def test_callers_are_the_right_ones(self):
+        found = 0
+        for sample in self.wall.samples:
+            names = [frame.function for frame in sample.stack]
+            for function in (n for n in names if n.startswith('in_')):
+                at = names.index(function)
+                with self.subTest(stack=names):
+                    self.assertEqual(names[at + 1:at + 3], [function[3:], 'start_thread'])
+                found += 1
+        self.assertGreater(found, 12)
+        self.assertGreater(self.session['wall']['stacks_with_found_frame_pointer'], 10)
+
+
+class Polled(States):
+    """Where perf events are not permitted, which many systems do not permit to everybody."""
+    engine = 'polling'
+    slack_ns = 100 * MS     # it is a while until a new thread is met
+
+
+def perf_is_permitted():
+    with open('/proc/sys/kernel/perf_event_paranoid', encoding='ascii') as file:
+        return os.geteuid() == 0 or int(file.read()) < 3
+
+
+@unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+class WithoutLibrary(States):
+    """Static: everything is done from outside."""
+    program = 'waits_static'
+    slack_ns = 40 * MS
+
+
+class Programs(harness.TestCase):
+    def wall_of(self, *program, options=('--types', 'wall'), **more):
+        recording = self.record(*program, options=options, **more)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        self.assertEqual(recording.wall.problems(), [])
+        return recording
+
+    def test_a_program_that_only_computes_does_not_wait(self):
+        """The clean control."""
+        recording = self.wall_of(workload('split'), 'functions', '1000')
+        sums = states(recording.wall)
+        busy = sums['on-cpu'] + sums['runnable']
+        self.assertLessEqual(sum(sums.values()) - busy, 0.05 * sum(sums.values()), sums)
+        self.assertGreater(sums['on-cpu'], 0.9 * sum(recording.truth.values()))
+        shares = recording.wall.cumulative('wall')
+        true = sum(recording.truth.values())
+        for name, ns in recording.truth.items():
+            self.assertAlmostEqual(shares[name] / sums['on-cpu'], ns / true, delta=0.08)
+
+    def test_short_waits_have_their_shares(self):
+        """Of n looks a share p is right within sqrt(p (1 - p) / n).
+
+        Two kinds of waits in turn, both shorter than two looks are apart: the shorter one is seen
+        rarely, and counts for more than it lasted. Where others use the CPUs, waking up takes as
+        long as the shorter one: how the account weighs them is tested in capture/wall_test.c."""
+        recording = self.wall_of(workload('waits'), '4000',
+                                 options=('--types', 'wall', '--wall-frequency', '400'))
+        naps = {w.function: w for w in waits(recording.stdout) if w.function.startswith('nap')}
+
+        def of_nap(name):
+            return lambda s: (of_thread(naps[name].tid)(s) and s.has(name)
+                              and s.labels['state'] == ['sleep'])
+
+        wall = recording.wall
+        seen = {name: wall.total('wall', of_nap(name)) for name in naps}
+        looks = sum(wall.total('samples', of_nap(name)) for name in naps)
+        self.assertGreater(looks, 50)
+        # 1 and 4 ms and the timer's slack. The program's own clock counts its waiting for a CPU too.
+        true = 1.05 / 5.1
+        error = (true * (1 - true) / looks) ** 0.5
+        self.assertAlmostEqual(seen['nap_short'] / sum(seen.values()), true,
+                               delta=3.5 * error + 0.07, msg=f'{looks} looks')
+
+    def test_only_what_was_asked_for_is_written(self):
+        wall = self.wall_of(workload('idle'), '100')
+        self.assertEqual(sorted(os.listdir(wall.directory)), ['session.json', 'wall.prof'])
+        self.assertIsNone(wall.session['cpu']['file'])
+        top = subprocess.run([HONE, 'top', wall.directory], capture_output=True, check=False)
+        self.assertIn(b'Type: wall', top.stdout)
+        self.assertIn(b'nanosleep', top.stdout)
+        cpu = self.record(workload('idle'), '100')
+        self.assertEqual(sorted(os.listdir(cpu.directory)), ['cpu.prof', 'session.json'])
+        self.assertIsNone(cpu.session['wall'])
+        both = self.record(workload('idle'), '100', options=('--types', 'all'))
+        self.assertEqual(sorted(os.listdir(both.directory)),
+                         ['cpu.prof', 'session.json', 'wall.prof'])
+        self.assertIn(b'wall.prof', both.stderr)
+
+    def test_an_idle_program_sleeps(self):
+        recording = self.wall_of(workload('idle'), '700')
+        self.assertEqual(recording.stdout, b'slept\n')
+        sums = states(recording.wall)
+        self.assertGreaterEqual(sums['sleep'], 700 * MS - sums['runnable'] - SLACK_NS)
+        self.assertLessEqual(sums['sleep'], 700 * MS + SLACK_NS)
+
+    def test_programs_that_follow_one_another(self):
+        """Children, and what a process becomes: each part has its own program."""
+        recording = self.wall_of('sh', '-c', 'sleep 0.4; ' + workload('idle') + ' 300 >&2; '
+                                 'exec ' + workload('idle') + ' 500')
+        i = recording.wall.index('wall')
+        sums = Counter()
+        for sample in recording.wall.samples:
+            sums[sample.labels['process'][0], sample.labels['state'][0]] += sample.values[i]
+        runnable = states(recording.wall)['runnable']
+        for (process, state), ns in {('sleep', 'sleep'): 400 * MS, ('idle', 'sleep'): 800 * MS,
+                                     ('dash', 'child'): 700 * MS}.items():
+            with self.subTest(process=process):
+                self.assertGreaterEqual(sums[process, state], ns - runnable - SLACK_NS, sums)
+                if process != 'dash':           # which also waits for their starts and ends
+                    self.assertLessEqual(sums[process, state], ns + 2 * SLACK_NS, sums)
+
+    def test_recording_may_end_before_the_program(self):
+        recording = self.wall_of(workload('idle'), '1500',
+                                 options=('--types', 'wall', '-d', '500ms'))
+        sums = states(recording.wall)
+        self.assertEqual(recording.stdout, b'slept\n')
+        self.assertLessEqual(abs(sum(sums.values()) - recording.wall.duration_ns),
+                             0.05 * recording.wall.duration_ns)
+        self.assertGreater(sums['sleep'] + sums['runnable'], 350 * MS)
+
+    def test_terminal_disk_and_file_states_by_descriptor(self):
+        recording = self.wall_of('sh', '-c', '(sleep 0.5; echo) | cat', input=None,
+                                 stdin=subprocess.DEVNULL)
+        sums = states(recording.wall)
+        self.assertGreater(sums['pipe'], 300 * MS - sums['runnable'])
+
+    @unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+    def test_a_process_that_runs_already(self):
+        with subprocess.Popen([workload('waits'), '3000', '3'], stdout=subprocess.PIPE) as program:
+            self.assertEqual(program.stdout.readline(), b'ready\n')
+            directory = os.path.join(self.tmp, 'attached')
+            done = subprocess.run([HONE, 'record', '-t', 'wall', '-d', '700ms', '-o', directory,
+                                   '-p', str(program.pid)], capture_output=True, timeout=60,
+                                  check=False)
+            out, _ = program.communicate(timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b'early 0\ninterrupted 0\n', out)
+        wall = harness.Profile.read(os.path.join(directory, 'wall.prof'))
+        self.assertEqual(wall.problems(), [])
+        sums = states(wall)
+        self.assertGreater(sums['signal'], 3 * 450 * MS)
+        self.assertGreater(sums['sleep'], 450 * MS)
+        self.assertEqual(set(sums), {'signal', 'sleep'})
+        self.assertEqual(completeness(wall).share, 1)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs another user to be')
+    def test_without_privileges(self):
+        directory = os.path.join(self.tmp, 'nobody')
+        os.mkdir(directory)
+        os.chmod(directory, 0o777)
+        done = subprocess.run(unprivileged([HONE, 'record', '-t', 'wall', '-o',
+                                            os.path.join(directory, 's'), workload('waits'),
+                                            '700']),
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b'early 0\ninterrupted 0\n', done.stdout)
+        wall = harness.Profile.read(os.path.join(directory, 's', 'wall.prof'))
+        for wait in waits(done.stdout):
+            own = states(wall, of_thread(wait.tid))
+            with self.subTest(wait=wait):
+                self.assertGreaterEqual(sum(own.values()), wait.life_ns * 0.99)
+                if not wait.function.startswith('nap'):
+                    self.assertGreaterEqual(own[wait.state],
+                                            wait.ns - own['runnable'] - 2 * SLACK_NS, own)
+
+
+class Cost(harness.TestCase):
+    def test_idle_threads_cost_next_to_nothing(self):
+        """By the CPU clocks of the recorder and of the program, both of which do nothing else."""
+        threads, seconds = 5000, 3
+        with subprocess.Popen([HONE, 'record', '-q', '-t', 'cpu,wall', '-o',
+                               os.path.join(self.tmp, 's'), workload('waits'),
+                               str(1000 * (seconds + 5)), str(threads)],
+                              stdout=subprocess.PIPE) as run:
+            self.assertEqual(run.stdout.readline(), b'ready\n')
+            with open(f'/proc/{run.pid}/task/{run.pid}/children', encoding='ascii') as file:
+                program = int(file.read().split()[0])
+            time.sleep(4)       # their starts are seen, and the stacks of all are read
+
+            def used():
+                return cpu_ns(run.pid) + cpu_ns(program)
+
+            before, clock = used(), time.monotonic_ns()
+            time.sleep(seconds)
+            share = (used() - before) / (time.monotonic_ns() - clock)
+            out, _ = run.communicate(timeout=60)
+        print(f'\n{threads} idle threads: {100 * share:.2f} % of a core', end=' ', flush=True)
+        self.assertIn(b'early 0\ninterrupted 0\n', out)
+        self.assertLess(share, 0.05)     # 0.6 % where nobody else computes
+        wall = harness.Profile.read(os.path.join(self.tmp, 's', 'wall.prof'))
+        sums = states(wall)
+        # All of them were met, and where they wait was read of nearly all.
+        self.assertEqual(len({s.labels['tid'][0] for s in wall.samples}), threads + 1)
+        self.assertGreater(sums['signal'], 0.9 * sum(sums.values()), sums)
+
+
+def cpu_ns(pid):
+    """Of the recorder, which has one thread, exactly; of a program with many to the clock's tick."""
+    with open(f'/proc/{pid}/stat', encoding='utf-8') as file:
+        fields = file.read().rpartition(')')[2].split()
+    if fields[17] == '1':
+        with open(f'/proc/{pid}/schedstat', encoding='ascii') as file:
+            return int(file.read().split()[0])
+    return (int(fields[11]) + int(fields[12])) * NS // os.sysconf('SC_CLK_TCK')
+
+
+if __name__ == '__main__':
+    unittest.main()
