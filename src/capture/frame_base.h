@@ -9,7 +9,7 @@
 #include "capture/waits.h"
 
 // Fills in what the kernel told. Returns a bit for each register that is known.
-uint32_t hone_blocked_registers(const struct hone_blocked *blocked, struct hone_registers *ret);
+uint64_t hone_blocked_registers(const struct hone_blocked *blocked, struct hone_registers *ret);
 
 // A copy of the stack from `low` up, and the process that it is of.
 struct hone_frame_stack {

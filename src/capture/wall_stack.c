@@ -117,7 +117,7 @@ static void walk_stack(struct hone_wall *wall, const struct hone_wall_process *p
                        const struct hone_blocked *blocked, size_t size, struct hone_walk *ret)
 {
     struct hone_registers registers;
-    uint32_t known = hone_blocked_registers(blocked, &registers);
+    uint64_t known = hone_blocked_registers(blocked, &registers);
     const struct hone_frame_stack stack = {(pid_t)process->pid, wall->copy, blocked->sp, size};
     for (int turn = 0; turn < 2; turn++) {
         (void)hone_remote_walk(process->remote, &registers, known, wall->copy, blocked->sp, size,
@@ -127,7 +127,7 @@ static void walk_stack(struct hone_wall *wall, const struct hone_wall_process *p
             !hone_frame_base_find(process->remote, &stack, ret->end_address, ret->end_sp, &fp))
             return;
         registers.r[HONE_REGISTER_FP] = fp;
-        known |= 1u << HONE_REGISTER_FP;
+        known |= 1ull << HONE_REGISTER_FP;
         wall->facts.bases++;
     }
 }

@@ -27,16 +27,16 @@ enum {
     RDI = 5,
 };
 
-uint32_t hone_blocked_registers(const struct hone_blocked *blocked, struct hone_registers *ret)
+uint64_t hone_blocked_registers(const struct hone_blocked *blocked, struct hone_registers *ret)
 {
     *ret = (struct hone_registers){0};
     ret->r[HONE_REGISTER_IP] = blocked->ip;
     ret->r[HONE_REGISTER_SP] = blocked->sp;
-    uint32_t known = 1u << HONE_REGISTER_IP | 1u << HONE_REGISTER_SP;
+    uint64_t known = 1ull << HONE_REGISTER_IP | 1ull << HONE_REGISTER_SP;
     static const uint8_t places[6] = {RDI, RSI, RDX, R10, R8, R9};
     for (int i = 0; blocked->call >= 0 && i < 6; i++) {
         ret->r[places[i]] = blocked->arguments[i];
-        known |= 1u << places[i];
+        known |= 1ull << places[i];
     }
     return known;
 }
