@@ -24,7 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum { HONE_REMOTE_KNOWN_ALL = (1 << HONE_REGISTER_COUNT) - 1 };
+#define HONE_REMOTE_KNOWN_ALL ((1ull << HONE_REGISTER_COUNT) - 1)
 
 struct hone_remote;
 
