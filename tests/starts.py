@@ -95,7 +95,7 @@ def is_start(frame):
 
 def completeness(profile, where=lambda sample: True):
     """The share of the sampled time in stacks that reach a start, and where the others end."""
-    cpu = profile.index(profile.default_type)
+    cpu = profile.index(profile.default_type or profile.sample_types[-1][0])
     complete = total = 0
     broken = Counter()
     for sample in filter(where, profile.samples):

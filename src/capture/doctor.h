@@ -45,6 +45,7 @@ struct hone_findings {
     enum hone_engine engine; // the best that works here; HONE_ENGINE_NONE: none does
     double rate_hz;          // that it reached, of 1000
     bool loads;              // libhone.so is there and can be preloaded
+    bool outside;            // programs can be recorded from outside
     bool recordable;         // the program that was asked for
 };
 

@@ -1,6 +1,7 @@
 // Each engine is tried in a child of its own, which computes for a while and counts what comes: so
 // a signal that kills, or a filter that does, ends nothing but the attempt.
 #include "capture/doctor_parts.h"
+#include "capture/perf_events.h"
 
 #include "base/base.h"
 
@@ -173,16 +174,18 @@ static void explain_refusal(struct hone_findings *findings, const struct hone_ri
     }
 }
 
-static void add_attempt(struct hone_findings *findings, const struct hone_rights *rights,
+// Returns whether a sandbox ends who tries it.
+static bool add_attempt(struct hone_findings *findings, const struct hone_rights *rights,
                         enum hone_engine engine)
 {
+    bool killed = false;
     struct attempt attempt = {0};
     int status = 0;
     struct hone_finding finding = {
         .mark = HONE_MARK_BAD, .topic = "Engines", .name = hone_engine_name(engine)};
     bool best = findings->engine == HONE_ENGINE_NONE;
     if (!try_engine(engine, &attempt, &status)) {
-        bool killed = WIFSIGNALED(status);
+        killed = WIFSIGNALED(status);
         finding.mark = killed ? HONE_MARK_BAD : HONE_MARK_UNKNOWN;
         finding.what = killed ? hone_finding_text(findings, "a program that tries it is killed: %s",
                                                   strsignal(WTERMSIG(status)))
@@ -210,6 +213,35 @@ static void add_attempt(struct hone_findings *findings, const struct hone_rights
     if (best && finding.mark == HONE_MARK_BAD && engine == HONE_ENGINE_PERF_TRAP_USER)
         finding.why = "the rate is limited to the kernel's tick";
     hone_finding_add(findings, finding);
+    return killed;
+}
+
+// What static and Go programs need, and those that run already: events with copies of stacks.
+static void add_outside(struct hone_findings *findings, const struct hone_rights *rights)
+{
+    enum { BUFFER_BYTES = 1 << 20 };
+    struct hone_finding finding = {
+        .mark = HONE_MARK_BAD, .topic = "Engines", .name = "perf-outside"};
+    struct hone_perf perf;
+    int r = hone_perf_init(&perf, &(struct hone_perf_options){.period_ns = 1000000000 / RATE_HZ,
+                                                              .memory_bytes = BUFFER_BYTES});
+    if (!r) {
+        r = hone_perf_add_thread(&perf, getpid(), NULL);
+        findings->outside = !r;
+        if (r) {
+            explain_refusal(findings, rights, HONE_ENGINE_PERF_TRAP_USER, -r, &finding);
+            finding.why = "static and Go programs, and those that run already, cannot be recorded";
+        } else {
+            finding.mark = perf.sees_kernel ? HONE_MARK_GOOD : HONE_MARK_LESS;
+            finding.what = perf.sees_kernel
+                               ? "static, Go and running programs; with the kernel's frames"
+                               : "static, Go and running programs; without the kernel's frames";
+        }
+        hone_perf_done(&perf);
+    } else {
+        finding.what = hone_finding_text(findings, "could not be tried: %s", strerror(-r));
+    }
+    hone_finding_add(findings, finding);
 }
 
 void hone_doctor_engines(struct hone_findings *findings, const struct hone_rights *rights)
@@ -217,6 +249,9 @@ void hone_doctor_engines(struct hone_findings *findings, const struct hone_right
     static const enum hone_engine best_first[] = {HONE_ENGINE_PERF_TRAP, HONE_ENGINE_PERF_TRAP_USER,
                                                   HONE_ENGINE_THREAD_TIMER,
                                                   HONE_ENGINE_PROCESS_TIMER};
+    bool killed = false;
     for (size_t i = 0; i < sizeof best_first / sizeof best_first[0]; i++)
-        add_attempt(findings, rights, best_first[i]);
+        killed |= add_attempt(findings, rights, best_first[i]);
+    if (!killed)
+        add_outside(findings, rights);
 }

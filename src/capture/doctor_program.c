@@ -180,7 +180,7 @@ static const char *recordable_words(struct hone_findings *findings)
     return !findings->loads ? "libhone.so cannot be preloaded"
            : findings->engine == HONE_ENGINE_NONE
                ? "no engine works here"
-               : hone_finding_text(findings, "yes: hone record, cpu by %s",
+               : hone_finding_text(findings, "yes: hone record, cpu by %s; wall from outside",
                                    hone_engine_name(findings->engine));
 }
 
@@ -192,8 +192,19 @@ int hone_doctor_program(struct hone_findings *findings, const char *program, str
     int r = hone_target_check(program, path, sizeof path, &why);
     if (r < 0 && r == -ENOMEM)
         return hone_error_set(err, r, "cannot look at '%s'", program);
-    findings->recordable = r == 0 && findings->loads && findings->engine != HONE_ENGINE_NONE;
-    if (r)
+    bool from_outside = r == HONE_TARGET_OUTSIDE || r == HONE_TARGET_OUTSIDE_RIGHTS;
+    findings->recordable = from_outside
+                               ? findings->outside
+                               : r == 0 && findings->loads && findings->engine != HONE_ENGINE_NONE;
+    if (from_outside)
+        add(findings, topic, findings->recordable ? HONE_MARK_GOOD : HONE_MARK_BAD, "recordable",
+            hone_finding_text(findings,
+                              findings->recordable
+                                  ? "yes: hone record, cpu and wall from outside: %s"
+                                  : "only from outside, which is not permitted: %s",
+                              why.message),
+            NULL, NULL);
+    else if (r)
         add(findings, topic, HONE_MARK_BAD, "recordable",
             hone_finding_text(findings, "%s", why.message), NULL,
             why.hint[0] ? hone_finding_text(findings, "%s", why.hint) : NULL);

@@ -33,7 +33,7 @@ SHIFT = 8
 class Browser:
     def __init__(self, patience=60):
         self.patience = patience
-        self.directory = tempfile.TemporaryDirectory(prefix='hone-chromium-')
+        self.directory = tempfile.TemporaryDirectory(prefix='hone-chromium-', ignore_cleanup_errors=True)
         commands, self.commands = os.pipe()
         self.answers, answers = os.pipe()
         # Chromium reads descriptor 3 and writes descriptor 4.
