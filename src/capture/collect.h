@@ -110,6 +110,7 @@ struct hone_wall_facts {
     uint64_t gone;                 // threads that had gone on before they could be read
     uint64_t postponed; // reads put off: more threads blocked anew than there was time for
     uint64_t bases;     // of which the frame pointer had to be found on the stack
+    uint64_t searched;  // and of which a caller was
     // Blocked time whose stack was seen, and the part of it with stacks that end early; and looks
     // by how the stack ended.
     uint64_t seen_ns, truncated_ns;

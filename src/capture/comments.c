@@ -307,6 +307,11 @@ static void comment_on_wall(struct hone_profile *profile, const struct hone_reco
     if (facts->bases)
         comment(profile, "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
                 facts->bases);
+    if (facts->searched)
+        comment(profile,
+                "# blocked stacks searched: %" PRIu64
+                ", the callers of code without unwind rules were taken from the stack",
+                facts->searched);
     if (facts->torn || facts->gone || facts->postponed)
         comment(profile,
                 "# blocked stacks not read: %" PRIu64 " had gone on, %" PRIu64

@@ -132,6 +132,7 @@ static enum hone_stack_end add_user_frames(struct hone_outside *outside,
     process->facts.frames += walk.count;
     process->facts.frame_misses += walk.misses;
     process->facts.frame_pointer += walk.frame_pointers;
+    process->facts.searched += walk.guessed;
     return (enum hone_stack_end)walk.end;
 }
 

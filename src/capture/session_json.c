@@ -102,15 +102,17 @@ static json_t *wall_json(const struct hone_recording *recording)
     for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
         (void)json_object_set_new(stacks, end_names[end], number(facts->ends[end]));
     return json_pack(
-        "{s:s, s:b, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, s:o, "
+        "{s:s, s:b, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, "
+        "s:o, "
         "s:o, s:o}}", //
         "file", "wall.prof", "taken", (int)facts->taken, "reason",
         facts->reason[0] ? text(facts->reason) : json_null(), "rate_hz", (json_int_t)facts->hz,
         "rate_reached_hz", length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0.0,
         "threads", number(facts->threads), "lifetime_ns", number(facts->lifetime_ns), "states_ns",
         states, "stacks", stacks, "stacks_read", number(facts->reads),
-        "stacks_with_found_frame_pointer", number(facts->bases), "blocked_seen_ns",
-        number(facts->seen_ns), "blocked_truncated_ns", number(facts->truncated_ns), //
+        "stacks_with_found_frame_pointer", number(facts->bases), "stacks_with_callers_searched_for",
+        number(facts->searched), "blocked_seen_ns", number(facts->seen_ns), "blocked_truncated_ns",
+        number(facts->truncated_ns), //
         "losses", "reads_too_late", number(facts->gone), "reads_torn", number(facts->torn),
         "reads_postponed", number(facts->postponed), "switch_records_lost", number(facts->lost),
         "threads_refused", number(facts->refused), "threads_not_watched", number(facts->unmatched));

@@ -149,6 +149,7 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, ui
     size_t size = copy_stack(wall, process->pid, blocked.sp);
     struct hone_walk walk;
     walk_stack(wall, process, &blocked, size, &walk);
+    wall->facts.searched += walk.guessed;
     *ret_wait = hone_blocked_wait(process->pid, &blocked);
     *ret_stack = intern(wall, process, &walk);
     return 0;
