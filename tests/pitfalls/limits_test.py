@@ -120,7 +120,7 @@ class SharedMemory(harness.TestCase):
         return harness.Profile.read(os.path.join(directory, 'cpu.prof'))
 
     def test_full_from_the_start(self):
-        self.assertGreater(self.check('64k').cumulative()['branch'], 0.7e9)
+        self.assertGreater(self.check('64k').cumulative()['paths'], 0.7e9)
 
     def test_full_in_the_middle(self):
         profile = self.check('1m')
