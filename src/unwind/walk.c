@@ -256,8 +256,8 @@ static bool rescue(struct walker *walker, struct position *ret)
         uint64_t word;
         if (!hone_memory_load(&walker->memory, sp + i * WORD_BYTES, &word))
             break;
-        const struct hone_module *caller =
-            hone_modules_find(walker->unwinder->modules, word, &stale);
+        // Among those we know: most words are no addresses, and the loader is asked in vain.
+        const struct hone_module *caller = hone_modules_listed(walker->unwinder->modules, word);
         if (!caller || word - caller->text_start >= caller->text_end - caller->text_start ||
             !hone_arch_follows_call(&walker->memory, word))
             continue;
