@@ -141,7 +141,10 @@ class Differential(harness.TestCase):
                 owners = [name for low, high, name in symbols(outer.mapping.file)
                           if low <= at < high]
                 function = outer.function.replace('(anonymous namespace)::', '')
-                self.assertIn(function.split('(')[0], [name.split('(')[0] for name in owners])
+                # gcc cuts functions in parts: debug information names the whole, nm the part.
+                self.assertIn(function.split('(')[0],
+                              [re.sub(r'\.(part|cold|isra|constprop)\b.*', '', name).split('(')[0]
+                               for name in owners])
                 checked += 1
             self.assertGreater(checked, 2)
         self.each(judge)
