@@ -120,9 +120,10 @@ def of_unittest(name, file, **environment):
 
 # --- suites ---------------------------------------------------------------------------------------
 
-def unit(_quick):
+def unit(quick):
     return (compiled('unit', BUILD, '-Dtests=true') or
-            of_meson('unit', BUILD, '--no-suite', 'checks', '--timeout-multiplier', '3'))
+            of_meson('unit', BUILD, '--no-suite', 'checks', *(('--no-suite', 'long') if quick else ()),
+                     '--timeout-multiplier', '3'))
 
 
 def checks(_quick):
@@ -181,7 +182,9 @@ def fuzz(_quick):
     return of_command('fuzz', [ROOT / 'tools' / 'fuzz', '5'])
 
 
-LONG = {'real_test.py', 'long_test.py'}  # tests of whole programs that take minutes
+# Whole programs whose tests take a minute or more; each idea is also met in a shorter one.
+LONG = {'long_test.py', 'machines_test.py', 'outside_test.py', 'pprof_test.py', 'processes_test.py',
+        'real_test.py'}
 QUICK = [unit, checks, programs]
 ALL = QUICK + [sanitizers, threads, lint, fuzz]
 
