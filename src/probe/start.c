@@ -76,6 +76,8 @@ static void begin_process(uint32_t parent_pid, bool forked)
     struct hone_thread *self = hone_thread_self();
     hone_thread_meet(self, 0);
     hone_modules_emit_anew();
+    uint64_t cpu_before_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+    self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
     const char *forbidden = hone_sampling_forbidden();
     if (forbidden)
         memcpy(process->reason, forbidden, strlen(forbidden) + 1);
@@ -83,12 +85,14 @@ static void begin_process(uint32_t parent_pid, bool forked)
         (void)hone_engine_start(writer->header->config.cpu_engine, process->reason,
                                 sizeof process->reason);
     process->engine = hone_probe.engine_id;
-    // After arming, which may take the kernel some 10 ms when nobody else uses perf events: threads
-    // that were there before us run on meanwhile.
-    atomic_store_explicit(&process->cpu_before_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
-                          memory_order_relaxed);
-    if (!self->sampled)
+    // Arming may take the kernel long, on a busy machine some 100 ms: that is not the program's
+    // time, and threads that were there before us run on meanwhile. Unless a first sample has come
+    // already: what it stands for must not be counted twice.
+    if (!self->sampled) {
+        cpu_before_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
+    }
+    atomic_store_explicit(&process->cpu_before_ns, cpu_before_ns, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
 }
 
