@@ -294,6 +294,23 @@ static void add_unwatched(struct finish *finish)
     }
 }
 
+int hone_wall_tell_cpu(struct hone_wall *wall)
+{
+    if (wall->polled || wall->facts.lost)
+        return 0;
+    struct hone_collected *collected = wall->collected;
+    HONE_CLEANUP(finish_done)
+    struct finish finish = {
+        .wall = wall, .collected = collected, .session_threads = collected->thread_count};
+    int r = prepare(&finish);
+    for (uint32_t i = 0; !r && i < wall->thread_count; i++) {
+        uint32_t thread = session_thread(&finish, &wall->threads[i]);
+        if (thread != UINT32_MAX && wall->threads[i].run_ns)
+            collected->threads[thread].end_ns = wall->threads[i].run_ns;
+    }
+    return r;
+}
+
 int hone_wall_finish(struct hone_wall *wall)
 {
     HONE_CLEANUP(finish_done)

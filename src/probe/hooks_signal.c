@@ -282,13 +282,20 @@ HONE_EXPORT int sigrelse(int number)
     return 0;
 }
 
-// What the program changes in its mask of our signal happens in its belief only.
-static void believe(int how, const sigset_t *set)
+// Whether a set that the program gives names our signal. Asked before the call: the set may be
+// where the old one is written to.
+static bool names_ours(const sigset_t *set)
 {
     int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
-    if (!set || !ours)
+    return set && ours && sigismember(set, ours) == 1;
+}
+
+// What the program changes in its mask of our signal happens in its belief only.
+static void believe(int how, bool named)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!ours)
         return;
-    bool named = sigismember(set, ours) == 1;
     if (how == SIG_SETMASK)
         thread_blocks = named;
     else if (named)
@@ -310,10 +317,11 @@ HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
     const sigset_t *without = how == SIG_UNBLOCK ? set : without_ours(set, &copy);
-    bool blocked = thread_blocks;
+    bool blocked = thread_blocks, given = set, named = names_ours(set);
     int r = hone_real()->sigprocmask(how, without, before);
     if (r == 0) {
-        believe(how, set);
+        if (given)
+            believe(how, named);
         show_belief(before, blocked);
     }
     return r;
@@ -323,12 +331,21 @@ HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
     const sigset_t *without = how == SIG_UNBLOCK ? set : without_ours(set, &copy);
-    bool blocked = thread_blocks;
+    bool blocked = thread_blocks, given = set, named = names_ours(set);
     int r = hone_real()->pthread_sigmask(how, without, before);
     if (r == 0) {
-        believe(how, set);
+        if (given)
+            believe(how, named);
         show_belief(before, blocked);
     }
+    return r;
+}
+
+HONE_EXPORT int sigpending(sigset_t *ret)
+{
+    int r = hone_real()->sigpending(ret);
+    if (r == 0 && is_pending)
+        (void)sigaddset(ret, atomic_load_explicit(&program.signal, memory_order_relaxed));
     return r;
 }
 

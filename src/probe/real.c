@@ -26,6 +26,7 @@ static void resolve(void)
         {"sigrelse", (void **)&real.sigrelse},
         {"sigprocmask", (void **)&real.sigprocmask},
         {"pthread_sigmask", (void **)&real.pthread_sigmask},
+        {"sigpending", (void **)&real.sigpending},
         {"sigtimedwait", (void **)&real.sigtimedwait},
         {"signalfd", (void **)&real.signalfd},
         {"sigsuspend", (void **)&real.sigsuspend},

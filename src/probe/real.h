@@ -21,6 +21,7 @@ struct hone_real {
     int (*sighold)(int);
     int (*sigrelse)(int);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);
+    int (*sigpending)(sigset_t *);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
     int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
     int (*signalfd)(int, const sigset_t *, int);
