@@ -430,7 +430,7 @@ static int find_routines(struct disasm *d, bool *ret_any)
         *ret_any = true;
         r = find_routine(d, i);
     }
-    if (!r)
+    if (!r && d->routine_count)
         qsort(d->routines, d->routine_count, sizeof *d->routines, compare_routines);
     return r ? r : attribute(d);
 }
