@@ -16,7 +16,7 @@ ENTRY_BYTES = 0x80          # _start and what it contains; the longest, ld.so's,
 KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_user'}
 
 # Rows that carry time in which no stack was taken, and say so: their time counts in totals.
-WITHOUT_STACK = {'[exec and loader]', '[never sampled]', '[waits for a CPU]'}
+WITHOUT_STACK = {'[exec and loader]', '[fork]', '[never sampled]', '[waits for a CPU]'}
 
 Completeness = namedtuple('Completeness', 'share complete total broken')
 

@@ -10,6 +10,8 @@
 //          start, works, and counts what it did not send itself
 //
 // raw      resets every signal by the system call itself, works, and sets them back
+// mask     blocks SIGTRAP by a set that is also where the old one goes, and raises it: pending, until
+//          it is let through, and then once
 //
 // Right answer: prints `sent N received N` with both equal (timers: received above 0); a profiler
 // neither steals a signal from the program nor shows it one of its own. steal prints `strangers 0`.
@@ -148,6 +150,28 @@ static int raw(void)
     return 0;
 }
 
+static int mask(void)
+{
+    handle(SIGTRAP, count, 0);
+    sigset_t set, seen;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigset_t *volatile same = &set; // what gcc warns of, and programs do
+    sigprocmask(SIG_BLOCK, &set, same);
+    int before = sigismember(&set, SIGTRAP);
+    sigprocmask(SIG_BLOCK, NULL, &seen);
+    raise(SIGTRAP);
+    work();
+    sigset_t waiting;
+    sigpending(&waiting);
+    printf("before %d blocked %d pending %d received %d", before, sigismember(&seen, SIGTRAP),
+           sigismember(&waiting, SIGTRAP), (int)received);
+    sigprocmask(SIG_UNBLOCK, &seen, NULL);
+    sigpending(&waiting);
+    printf(", then pending %d received %d\n", sigismember(&waiting, SIGTRAP), (int)received);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *kind = argc > 1 ? argv[1] : "";
@@ -166,9 +190,11 @@ int main(int argc, char **argv)
         return steal();
     if (!strcmp(kind, "raw"))
         return raw();
+    if (!strcmp(kind, "mask"))
+        return mask();
     if (!strcmp(kind, "trapdie")) {
         work();
         raise(SIGTRAP);
     }
-    return misused("sigs prof|alarm|trap|trapdie|segv|altstack|steal|raw [MILLISECONDS]");
+    return misused("sigs prof|alarm|trap|trapdie|segv|altstack|steal|raw|mask [MILLISECONDS]");
 }

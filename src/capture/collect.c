@@ -581,12 +581,12 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
     collected->never_sampled_ns += collected->threads[thread].end_ns;
 }
 
-// What a program used before its probe began: not what the process used as another program before.
+// What a process used before its probe began: not what the process used as another program before.
 static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
 {
     const struct hone_process_facts *facts = &collected->processes[i].facts;
     if (facts->forked)
-        return 0;
+        return facts->cpu_before_ns; // its clock begins at the fork
     for (uint32_t before = i; before-- > 0;) {
         const struct hone_process_facts *other = &collected->processes[before].facts;
         if (other->pid == facts->pid)
@@ -597,7 +597,7 @@ static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
     return facts->cpu_before_ns;
 }
 
-// Exec and loader, on each program's first thread.
+// Fork, exec and loader, on each process's first thread.
 static void add_starts(struct hone_collected *collected)
 {
     struct hone_collect_state *state = collected->state;
@@ -607,8 +607,10 @@ static void add_starts(struct hone_collected *collected)
         uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
         if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
             continue;
+        bool forked = collected->processes[process].facts.forked;
         uint32_t place = hone_collect_place(
-            collected, (struct hone_collected_place){.address = HONE_PLACE_BEFORE});
+            collected,
+            (struct hone_collected_place){.address = forked ? HONE_PLACE_FORK : HONE_PLACE_BEFORE});
         uint32_t stack = hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE);
         add_sample(collected, i, stack, 0, cpu_ns, 0);
         collected->before_ns += cpu_ns;

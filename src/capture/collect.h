@@ -35,6 +35,8 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 // And of what a program used before it was sampled: in the kernel's exec, in the loader, and for
 // the probe to begin.
 #define HONE_PLACE_BEFORE (UINT64_MAX - 1)
+// The same of a forked process: in the kernel's fork, and for the probe to begin anew.
+#define HONE_PLACE_FORK (UINT64_MAX - 3)
 
 // And of what threads did that were ready to run and got no CPU.
 #define HONE_PLACE_RUNNABLE (UINT64_MAX - 2)
@@ -135,7 +137,7 @@ struct hone_collected {
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived
     uint64_t never_sampled_ns; // CPU time of threads that ended before their first sample
-    uint64_t before_ns;        // CPU time of exec and loader, before the probe could begin
+    uint64_t before_ns;        // CPU time of fork, exec and loader, before the probe could begin
 
     struct hone_collect_state *state; // private
 };

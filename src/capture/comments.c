@@ -218,18 +218,21 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
         percent(kernel_ns - totals->cpu_ns, kernel_ns) > UNSEEN_PERCENT)
         comment(profile, "not covered: %.3f s of CPU time that the kernel counts, %s",
                 (double)(kernel_ns - totals->cpu_ns) / 1e9,
-                recording->outside ? "in what it does not sample"
-                                   : "in programs that did not load libhone.so (static, setuid, "
-                                     "emptied environment) or in threads that keep its signal out");
+                recording->outside
+                    ? "in what it does not sample"
+                    : "in the ends of short processes, in programs that did not "
+                      "load libhone.so (static, setuid, LD_PRELOAD or the whole "
+                      "environment replaced) or in threads that keep its signal out");
     if (kernel_ns)
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
                 (double)kernel_ns / 1e9,
-                totals->cpu_ns > kernel_ns + kernel_ns / 50
+                totals->cpu_ns > kernel_ns + kernel_ns / 50 &&
+                        recording->collected->process_count > 1
                     ? ", which lacks children that nobody waited for"
                     : "",
                 percent(totals->cpu_ns, kernel_ns));
     if (recording->collected->before_ns)
-        comment(profile, "# never sampled: %.3f s in exec and loader, before programs start",
+        comment(profile, "# never sampled: %.3f s in fork, exec and loader, before programs start",
                 (double)recording->collected->before_ns / 1e9);
 }
 

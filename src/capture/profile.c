@@ -29,6 +29,7 @@ struct builder {
     uint32_t unknown_code;    // the function of addresses in no file
     uint32_t never_sampled;   // and of threads without a sample
     uint32_t exec_and_loader; // and of what comes before the probe
+    uint32_t fork;            // in a forked process
     uint32_t runnable;        // and of who waits for a CPU
     const char *unfetched;    // the first module whose debug file could not be fetched
     const char *unfetched_why;
@@ -210,6 +211,8 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
         line.function = builder->never_sampled;
     else if (place->address == HONE_PLACE_BEFORE)
         line.function = builder->exec_and_loader;
+    else if (place->address == HONE_PLACE_FORK)
+        line.function = builder->fork;
     else if (place->address == HONE_PLACE_RUNNABLE)
         line.function = builder->runnable;
     if (path[0]) {
@@ -437,6 +440,7 @@ static void describe(struct builder *builder)
     builder->unknown_code = add_function(builder, "[unknown code]", "", "", 0);
     builder->never_sampled = add_function(builder, "[never sampled]", "", "", 0);
     builder->exec_and_loader = add_function(builder, "[exec and loader]", "", "", 0);
+    builder->fork = add_function(builder, "[fork]", "", "", 0);
     builder->runnable = add_function(builder, "[waits for a CPU]", "", "", 0);
 }
 

@@ -23,7 +23,9 @@ class OwnSignals(harness.TestCase):
                                  ('trap', b'sent 2000 received 2000\n'),
                                  ('segv', b'sent 2000 received 2000\n'),
                                  ('altstack', b'sent 1 received 1\n'),
-                                 ('steal', b'strangers 0\n'), ('raw', b'strangers 0\n')):
+                                 ('steal', b'strangers 0\n'), ('raw', b'strangers 0\n'),
+                                 ('mask', b'before 0 blocked 1 pending 1 received 0, '
+                                          b'then pending 0 received 1\n')):
                 with self.subTest(kind=kind, rate=rate):
                     profile = self.check(kind, output, rate)
                     self.assert_complete(profile)
