@@ -99,6 +99,8 @@ def measure(case, program, directory, options=()):
                           env=environment, timeout=PATIENCE)
     plain = Run(done.returncode, done.stdout, done.stderr, take_outputs(program, directory),
                 harness.Usage(times))
+    if 'Go' in program.kind or program.kind == 'static':
+        options = (*options, '--engine', 'outside')  # the stopwatch before it can be preloaded into
     recording = case.record(*program.command, stopwatch=True, cwd=directory, env=environment,
                             options=options, timeout=PATIENCE)
     return Measured(program, plain, recording, take_outputs(program, directory))

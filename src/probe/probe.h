@@ -35,6 +35,9 @@ struct hone_thread {
     uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
     uint64_t last_cpu_ns;  // and at its last sample
     uint64_t last_ns;      // when that was
+    uint64_t done_ns;      // when our last work in it ended
+    uint64_t spent_ns;     // and how long it took
+    uint32_t slow;         // how many times in a row that was longer than a period
 };
 
 // One for the process, filled at start. Handlers read it; the fork child resets it.

@@ -149,11 +149,24 @@ static void walk_stack(const struct hone_thread *self, const void *ucontext,
     atomic_store_explicit(&trail->taken, false, memory_order_release);
 }
 
-// On the area's own stack.
-static void take_sample(void *argument)
+// Where samples take longer than their period the thread would do nothing else: then it gets as
+// much time as they took. One that was long may have been interrupted itself, several were not.
+static bool is_starving(const struct hone_thread *self)
 {
-    struct area *area = argument;
-    struct hone_thread *self = hone_thread_self();
+    enum { SLOW_IN_A_ROW = 4 };
+    return HONE_UNLIKELY(self->slow >= SLOW_IN_A_ROW) &&
+           hone_now_ns() - self->done_ns < self->spent_ns;
+}
+
+static void remember_cost(struct hone_thread *self, uint64_t began_ns)
+{
+    self->done_ns = hone_now_ns();
+    self->spent_ns = self->done_ns - began_ns;
+    self->slow = HONE_UNLIKELY(self->spent_ns > hone_probe.period_ns) ? self->slow + 1 : 0;
+}
+
+static void take_sample_now(struct area *area, struct hone_thread *self)
+{
     struct hone_process_counters *counters = hone_counters();
     uint64_t *addresses = area->addresses;
     hone_thread_meet(self, 0);
@@ -187,7 +200,22 @@ static void take_sample(void *argument)
     hone_count(&counters->samples, 1);
 }
 
-HONE_HANDLER void hone_sample_cpu(const void *ucontext, bool random_period)
+HONE_HANDLER // On the area's own stack.
+    static void
+    take_sample(void *argument)
+{
+    struct area *area = argument;
+    struct hone_thread *self = hone_thread_self();
+    if (is_starving(self)) {
+        hone_count(&hone_counters()->lost_busy, 1);
+        return;
+    }
+    uint64_t began_ns = hone_now_ns();
+    take_sample_now(area, self);
+    remember_cost(self, began_ns);
+}
+
+void hone_sample_cpu(const void *ucontext, bool random_period)
 {
     struct area *area = area_take();
     if (!area) {

@@ -16,7 +16,10 @@ enum {
     RESCUE_WORDS = 64,      // of the stack, where the innermost frame hides its caller
     SEARCH_WORDS = 4096,    // where a frame without rules does
     SEARCH_ON_WORDS = 256,  // and how much further when a first one is found
-    CALLED_ALIGNMENT = 8,   // of the stack when a function is called, below a multiple of 16
+    SEARCH_TRIES = 128, // calls looked at in one walk: some 100 us, for a walk may not starve who
+                        // it is made for
+    CODE_BYTES_PER_RULE = 4096, // where functions have no rules there are few for much code
+    CALLED_ALIGNMENT = 8,       // of the stack when a function is called, below a multiple of 16
     FUNCTION_BYTES_MAX = 8 << 10,
     FRAME_BYTES_MAX = 8 << 20, // between one frame pointer and the next, where no rule vouches
     NOT_REUSABLE = 1,          // what a trail frame saved
@@ -48,6 +51,7 @@ struct walker {
     unsigned stack_switches;
     bool stale;
     bool landing;           // the innermost frame's caller is a landing pad
+    unsigned search_tries;  // left
     bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
     bool fp_unknown;        // of the frame we are at; only in another process
     struct hone_frame full; // all registers of frame number full_index
@@ -321,6 +325,9 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
         if (!is_code_of(hone_modules_listed(modules, word), word) ||
             word - walker->unwinder->own_low < own_bytes)
             continue;
+        if (walker->search_tries == 0)
+            return HONE_STEP_NO_RULE;
+        walker->search_tries--;
         uint64_t value = explains(walker, module, word, at->address);
         uint64_t slot = at->sp + i * WORD_BYTES;
         if (value <= best || slot % 16 != CALLED_ALIGNMENT ||
@@ -343,6 +350,15 @@ static enum hone_step search_caller(struct walker *walker, struct position *at, 
     hone_cache_put(hone_cache_set(walker->unwinder, at->address),
                    hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
     return HONE_STEP_OUTERMOST;
+}
+
+// Whether most code of a module has rules. What has none there was written by a compiler of its own
+// (the built-ins of V8 lie in the program that way) and keeps frame pointers.
+static bool has_rules_elsewhere(const struct walker *walker, uint64_t address)
+{
+    const struct hone_module *module = hone_modules_listed(walker->unwinder->modules, address);
+    return module &&
+           module->cfi.hdr.size / 8 * CODE_BYTES_PER_RULE > module->text_end - module->text_start;
 }
 
 // The register that calls set, of a frame that was interrupted; 0 of others: theirs is overwritten.
@@ -436,7 +452,7 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
         return HONE_STEP_OUTERMOST;
     if (!followed && innermost && in_module && rescue(walker, at))
         return HONE_STEP_ON;
-    if (HONE_CALL_PUSHES && in_module) {
+    if (HONE_CALL_PUSHES && in_module && !(followed && has_rules_elsewhere(walker, at->address))) {
         // A frame pointer may be some outer function's and lead past callers: then a call nearer by
         // explains more.
         const struct hone_module *module =
@@ -840,6 +856,7 @@ static struct position start(struct walker *walker, struct hone_unwinder *unwind
     walker->stack_switches = 0;
     walker->stale = false;
     walker->landing = false;
+    walker->search_tries = SEARCH_TRIES;
     walker->sp_lost = false;
     walker->fp_unknown = false;
     walker->known = all_known;
