@@ -126,11 +126,9 @@ class Musl(Everywhere):
         recording = self.record(self.musl('bare', '-static'))
         self.assertEqual(recording.status, 5, recording.stderr)
         self.assert_one_clear_line(recording.stderr, 'statically', 'outside')
-        # Most functions of a static musl program have no rules: what was searched for is told.
+        # Most functions of musl have no rules: stacks that end in one are told.
         self.assertGreater(recording.profile.total('samples'), 300)
-        searched = recording.session['unwinder']['samples_with_callers_searched_for']
-        self.assertGreater(searched, 0)
-        self.assertIn('stacks searched', '\n'.join(recording.profile.comments))
+        self.assertIn('stacks truncated', '\n'.join(recording.profile.comments))
 
     def test_exec_goes_from_one_library_to_the_other_and_back(self):
         glibc = compile_everywhere('gcc', os.path.join(self.tmp, 'glibc'))

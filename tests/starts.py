@@ -13,7 +13,10 @@ import subprocess
 from collections import Counter, namedtuple
 
 ENTRY_BYTES = 0x80          # _start and what it contains; the longest, ld.so's, has 0x50
-KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_user'}
+KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_user',
+                # Go's: below every goroutine, and the program's and its threads' first.
+                'runtime.goexit', 'runtime.goexit.abi0', 'runtime.rt0_go', 'runtime.rt0_go.abi0',
+                'runtime.mstart', 'runtime.mstart.abi0', 'runtime.mstart0'}
 
 # Rows that carry time in which no stack was taken, and say so: their time counts in totals.
 WITHOUT_STACK = {'[exec and loader]', '[fork]', '[never sampled]', '[waits for a CPU]'}

@@ -288,9 +288,9 @@ static int record(struct recorder *recorder)
 
 static int finish_samples(struct recorder *recorder)
 {
-    int r = recorder->wall && recorder->outside ? hone_wall_tell_cpu(recorder->wall) : 0;
-    if (!r)
-        r = hone_collect_finish(&recorder->collected);
+    if (recorder->wall && recorder->outside)
+        hone_wall_distrust_ends(recorder->wall);
+    int r = hone_collect_finish(&recorder->collected);
     return r || !recorder->wall ? r : hone_wall_finish(recorder->wall);
 }
 

@@ -294,21 +294,11 @@ static void add_unwatched(struct finish *finish)
     }
 }
 
-int hone_wall_tell_cpu(struct hone_wall *wall)
+void hone_wall_distrust_ends(const struct hone_wall *wall)
 {
-    if (wall->polled || wall->facts.lost)
-        return 0;
     struct hone_collected *collected = wall->collected;
-    HONE_CLEANUP(finish_done)
-    struct finish finish = {
-        .wall = wall, .collected = collected, .session_threads = collected->thread_count};
-    int r = prepare(&finish);
-    for (uint32_t i = 0; !r && i < wall->thread_count; i++) {
-        uint32_t thread = session_thread(&finish, &wall->threads[i]);
-        if (thread != UINT32_MAX && wall->threads[i].run_ns)
-            collected->threads[thread].end_ns = wall->threads[i].run_ns;
-    }
-    return r;
+    for (uint32_t i = 0; !wall->polled && i < collected->thread_count; i++)
+        collected->threads[i].end_ns = 0;
 }
 
 int hone_wall_finish(struct hone_wall *wall)

@@ -452,7 +452,9 @@ static enum hone_step step_without_rules(struct walker *walker, struct position 
         return HONE_STEP_OUTERMOST;
     if (!followed && innermost && in_module && rescue(walker, at))
         return HONE_STEP_ON;
-    if (HONE_CALL_PUSHES && in_module && !(followed && has_rules_elsewhere(walker, at->address))) {
+    // Only inside: from outside each look at code is dear, and what is found there is less sure.
+    if (HONE_CALL_PUSHES && in_module && !hone_memory_is_partial(&walker->memory) &&
+        !(followed && has_rules_elsewhere(walker, at->address))) {
         // A frame pointer may be some outer function's and lead past callers: then a call nearer by
         // explains more.
         const struct hone_module *module =
