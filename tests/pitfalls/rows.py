@@ -156,13 +156,12 @@ ROWS = [
           '_Unwind_Backtrace(void);\n\nHONE_EXPORT int _Unwind_Backtrace(void)\n{\n    return 5;\n}'
           '\n\nstruct hone_probe hone_probe;\n')]),
     Row('longjmp', STACKS + 'test_longjmp',
-        [('src/unwind/walk.c', '    case HONE_ROW_GENERAL:\n        return step_general(walker, at, '
+        [('src/unwind/walk_step.c', '    case HONE_ROW_GENERAL:\n        return step_general(walker, at, '
           'index);', '    case HONE_ROW_GENERAL:\n        (void)step_general;\n'
           '        return HONE_STEP_BAD_RULE;')]),
     Row('tail calls', STACKS + 'test_tail_calls',
-        [('src/unwind/walk.c', '    return (struct position){registers->r[HONE_REGISTER_IP], sp, '
-          'registers->r[HONE_REGISTER_FP],', '    return (struct position){registers->r['
-          'HONE_REGISTER_IP] - 64, sp, registers->r[HONE_REGISTER_FP],')]),
+        [('src/unwind/walk.c', '    return (struct hone_position){registers->r[HONE_REGISTER_IP], sp,',
+          '    return (struct hone_position){registers->r[HONE_REGISTER_IP] - 64, sp,')]),
     Row('lock hooks', why=NO_LOCKS),
     Row('hook misses calls inside a shared object',
         THREADS + 'Timers.test_threads_that_no_hook_sees',
@@ -171,10 +170,10 @@ ROWS = [
     Row('skid', why='a period of the CPU clock is no event that an instruction causes; there are no '
         'hardware counters yet'),
     Row('prologue, epilogue, PLT, leaf functions', 'unit:walk at every instruction',
-        [('src/unwind/walk.c', '                             true};\n}',
-          '                             false};\n}')]),
+        [('src/unwind/walk.c', 'registers->r[HONE_REGISTER_FP], true};\n}',
+          'registers->r[HONE_REGISTER_FP], false};\n}')]),
     Row('-fomit-frame-pointer mixed code', STACKS + 'test_code_without_frame_pointers',
-        [('src/unwind/walk.c', '        row = hone_row_pack(&module->cfi, &rules, '
+        [('src/unwind/walk_step.c', '        row = hone_row_pack(&module->cfi, &rules, '
           'fde.signal_frame);', '        row = HONE_ROW_NO_RULES;')]),
     Row('aarch64 slow or wrong paths', why='another machine: machines_test.py runs under qemu'),
     Row('vDSO', STACKS + 'test_vdso',
@@ -182,7 +181,7 @@ ROWS = [
           '    if (refresh->vdso && like.start == refresh->vdso)\n        return 0;\n'
           '    struct hone_module *module = known(refresh->modules, &like);\n')]),
     Row('JIT and unknown code', STACKS + 'test_jit_and_unknown_code',
-        [('src/unwind/walk.c', '    if (!followed)\n        return nothing;',
+        [('src/unwind/walk_step.c', '    if (!followed)\n        return nothing;',
           '    if (followed || !linked)\n        return nothing;')]),
     Row('backtrace that stops early silently',
         STACKS + 'test_a_backtrace_that_stops_early_silently',
