@@ -2,8 +2,6 @@
 // So sampling pauses, and goes on when the exec fails. In a vfork child, which borrows our memory,
 // nothing is paused: it has no event of its own, and the parent's must go on.
 //
-// (Its loader would also complain of a libhone.so that it cannot reach, so then it is not named.)
-//
 // The program's path is written down, so that the reader can tell that a process became something
 // that cannot be profiled (a static program) instead of having gone silent.
 #include "probe/probe.h"
@@ -15,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -63,47 +62,91 @@ static int after_exec(bool paused, int result)
     return result;
 }
 
-// Where our library cannot be found any more (in another root, as another user), the loader would
-// complain of it on the new program's stderr: then it goes without us. The first preload is ours.
-static bool library_is_lost(const char *preload)
+// --- the preload list ----------------------------------------------------------------------------
+
+enum { PRELOAD_NAME = sizeof "LD_PRELOAD=" - 1, SESSION_NAME = sizeof "HONE_SESSION=" - 1 };
+
+static const char library_name[] = "/libhone.so";
+static char own_library[HONE_PROCESS_PATH]; // as we were preloaded; empty: not known
+
+// The first of a list, where that is ours.
+static bool copy_own(const char *list, char path[HONE_PROCESS_PATH])
 {
-    char path[HONE_PROCESS_PATH];
-    size_t len = strcspn(preload, ": ");
-    if (len >= sizeof path || len < sizeof "/libhone.so" - 1 ||
-        memcmp(preload + len - (sizeof "/libhone.so" - 1), "/libhone.so",
-               sizeof "/libhone.so" - 1) != 0)
+    size_t len = strcspn(list, ": "), name = sizeof library_name - 1;
+    if (len >= HONE_PROCESS_PATH || len < name ||
+        memcmp(list + len - name, library_name, name) != 0)
         return false;
-    memcpy(path, preload, len);
+    memcpy(path, list, len);
     path[len] = '\0';
-    return hone_syscall3(SYS_faccessat, AT_FDCWD, path, R_OK) < 0;
+    return true;
 }
 
-enum { PRELOAD_NAME = sizeof "LD_PRELOAD=" - 1 };
-
-// The place in the environment of a preload list that begins with a lost library; -1: none.
-static long find_lost(char *const envp[])
+__attribute__((constructor)) static void remember_library(void)
 {
+    const char *list = secure_getenv("LD_PRELOAD");
+    if (list)
+        (void)copy_own(list, own_library);
+}
+
+static bool is_lost(const char *library)
+{
+    return hone_syscall3(SYS_faccessat, AT_FDCWD, library, R_OK) < 0;
+}
+
+// What becomes of the preload list at place `at` of an environment: ours in front if so, and
+// `rest`.
+struct preload {
+    long at; // -1: it stays as it is
+    bool ours;
+    const char *rest;
+};
+
+// Where our library cannot be found any more (in another root, as another user), the loader would
+// complain of it on the new program's stderr: then it goes without us. A wrapper that puts another
+// library in our place (LD_PRELOAD=x program), but keeps the session, wanted that one to be there,
+// not us to be gone: we go back in front. The first preload is ours.
+static struct preload preload_of(char *const envp[])
+{
+    struct preload found = {.at = -1};
     if (!hone_probe.writer.process || !envp)
-        return -1;
-    for (long i = 0; envp[i]; i++)
-        if (strncmp(envp[i], "LD_PRELOAD=", PRELOAD_NAME) == 0)
-            return library_is_lost(envp[i] + PRELOAD_NAME) ? i : -1;
-    return -1;
+        return found;
+    bool session = false;
+    for (long i = 0; envp[i]; i++) {
+        session |= strncmp(envp[i], "HONE_SESSION=", SESSION_NAME) == 0;
+        if (found.at < 0 && strncmp(envp[i], "LD_PRELOAD=", PRELOAD_NAME) == 0)
+            found.at = i;
+    }
+    if (found.at < 0)
+        return found;
+    char library[HONE_PROCESS_PATH];
+    found.rest = envp[found.at] + PRELOAD_NAME;
+    if (copy_own(found.rest, library)) {
+        found.rest += strcspn(found.rest, ": ");
+        found.rest += strspn(found.rest, ": ");
+        if (!is_lost(library))
+            found.at = -1;
+    } else {
+        found.ours = session && own_library[0] && found.rest[0] &&
+                     !strstr(found.rest, library_name) && !is_lost(own_library);
+        if (!found.ours)
+            found.at = -1;
+    }
+    return found;
 }
 
-// A copy of the environment without it, in room of the caller's: as many words, and the text.
-static char *const *without_lost(char *const envp[], long lost, char **words, char *text)
+// A copy of the environment with that, in room of the caller's: as many words, and the text.
+static char *const *with_preload(char *const envp[], const struct preload *preload, char **words,
+                                 char *text)
 {
-    const char *list = envp[lost] + PRELOAD_NAME;
-    const char *rest = list + strcspn(list, ": ");
-    rest += strspn(rest, ": ");
     long to = 0;
     for (long i = 0; envp[i]; i++) {
-        if (i != lost) {
+        if (i != preload->at) {
             words[to++] = envp[i];
-        } else if (*rest) { // the name, and what stands behind us
-            memcpy(text, envp[lost], PRELOAD_NAME);
-            memcpy(text + PRELOAD_NAME, rest, strlen(rest) + 1);
+        } else if (preload->ours || *preload->rest) {
+            char *end = stpcpy(text, "LD_PRELOAD=");
+            if (preload->ours)
+                end = stpcpy(stpcpy(end, own_library), ":");
+            (void)stpcpy(end, preload->rest);
             words[to++] = text;
         }
     }
@@ -120,19 +163,21 @@ static size_t count_words(char *const envp[])
 }
 
 // On the caller's stack, for this may run in a vfork child.
-#define DROP_LOST_LIBRARY(envp)                                                                    \
+#define MEND_PRELOAD(envp)                                                                         \
     do {                                                                                           \
-        long lost = find_lost(envp);                                                               \
-        if (HONE_UNLIKELY(lost >= 0)) {                                                            \
+        struct preload preload = preload_of(envp);                                                 \
+        if (HONE_UNLIKELY(preload.at >= 0)) {                                                      \
             char **words = alloca((count_words(envp) + 1) * sizeof *words);                        \
-            char *text = alloca(strlen((envp)[lost]) + 1);                                         \
-            (envp) = without_lost(envp, lost, words, text);                                        \
+            char *text = alloca(PRELOAD_NAME + sizeof own_library + strlen(preload.rest) + 2);     \
+            (envp) = with_preload(envp, &preload, words, text);                                    \
         }                                                                                          \
     } while (0)
 
+// --- the hooks -----------------------------------------------------------------------------------
+
 HONE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-    DROP_LOST_LIBRARY(envp);
+    MEND_PRELOAD(envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execve(path, argv, envp));
 }
@@ -144,7 +189,7 @@ HONE_EXPORT int execv(const char *path, char *const argv[])
 
 HONE_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    DROP_LOST_LIBRARY(envp);
+    MEND_PRELOAD(envp);
     bool paused = before_exec(file);
     return after_exec(paused, hone_real()->execvpe(file, argv, envp));
 }
@@ -156,7 +201,7 @@ HONE_EXPORT int execvp(const char *file, char *const argv[])
 
 HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    DROP_LOST_LIBRARY(envp);
+    MEND_PRELOAD(envp);
     bool paused = before_exec("(a descriptor)");
     return after_exec(paused, hone_real()->fexecve(fd, argv, envp));
 }
@@ -164,7 +209,7 @@ HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[],
                          int flags)
 {
-    DROP_LOST_LIBRARY(envp);
+    MEND_PRELOAD(envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execveat(fd, path, argv, envp, flags));
 }

@@ -75,6 +75,15 @@ class Exec(harness.TestCase):
             self.assertEqual((recording.status, recording.stdout), (0, b'done\n'),
                              recording.stderr)
 
+    def test_a_wrapper_that_preloads_something_else_is_followed(self):
+        recording = self.record_well('sh', '-c', 'LD_PRELOAD=libm.so.6 exec '
+                                     f'{workload("split")} functions 400')
+        self.assertGreater(recording.profile.cumulative()['by_functions'], 0.38 * NS)
+        # Its own library stays, behind ours; one who clears the list is left alone.
+        recording = self.record('sh', '-c', 'LD_PRELOAD=libm.so.6 printenv LD_PRELOAD; '
+                                'LD_PRELOAD= printenv LD_PRELOAD')
+        self.assertRegex(recording.stdout, rb'\A\S+/libhone\.so:libm\.so\.6\n\n\Z')
+
     def test_an_emptied_environment_ends_the_recording_there_and_says_so(self):
         recording = self.record('env', '-i', workload('split'), 'functions', '300')
         self.assertEqual(recording.status, 0, recording.stderr)
