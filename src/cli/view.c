@@ -69,5 +69,10 @@ int hone_view_run_pattern(hone_text_view view, const struct hone_view_options *o
     if (r)
         return r == -EINVAL ? HONE_MISUSED : r;
     struct hone_operands files = {operands->at + 1, operands->count - 1};
-    return run(view, options, pattern, &files, err);
+    r = run(view, options, pattern, &files, err);
+    if (r == -ENOENT && operands->count == 1 && access(operands->at[0], F_OK) == 0)
+        hone_error_hint(err,
+                        "'%s' was taken for a function: the first operand is one, files follow",
+                        operands->at[0]);
+    return r;
 }
