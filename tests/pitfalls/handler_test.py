@@ -75,7 +75,8 @@ class Stacks(harness.TestCase):
         self.check('garbage')
 
     def test_longjmp(self):
-        self.assert_complete(self.check('jump', rate=10000))
+        # longjmp() itself is where one sample in 200 falls.
+        self.assert_complete(self.check('jump', rate=10000), least=0.999)
 
     def test_tail_calls(self):
         profile = self.check('tail', rate=10000)
