@@ -10,15 +10,10 @@
 #ifndef HONE_BASE_BUFFER_H
 #define HONE_BASE_BUFFER_H
 
+#include "hone/base.h" // struct hone_buffer and hone_buffer_done()
+
 #include <stdbool.h>
 #include <stddef.h>
-
-struct hone_buffer {
-    char *at;
-    size_t len;
-    size_t capacity;
-    bool failed;
-};
 
 // Room for len more bytes, already counted in out->len; NULL when memory is out.
 void *hone_buffer_grow(struct hone_buffer *out, size_t len);
@@ -26,6 +21,5 @@ void hone_buffer_add(struct hone_buffer *out, const void *bytes, size_t len);
 void hone_buffer_text(struct hone_buffer *out, const char *text);
 __attribute__((format(printf, 2, 3))) void hone_buffer_format(struct hone_buffer *out,
                                                               const char *format, ...);
-void hone_buffer_done(struct hone_buffer *out);
 
 #endif

@@ -9,13 +9,9 @@
 #ifndef HONE_BASE_ERROR_H
 #define HONE_BASE_ERROR_H
 
-#include <stdarg.h>
+#include "hone/base.h" // struct hone_error
 
-struct hone_error {
-    int code;          // negative errno
-    char message[512]; // what and where: "cannot open 'x': permission denied"
-    char hint[256];    // the next step, empty when there is none: "try 'hone doctor'"
-};
+#include <stdarg.h>
 
 // Fills err (may be NULL) and returns code, a negative errno. Its text, lower case, is appended
 // after a colon, unless code is 0 or the message says it all (-EINVAL and -EBADMSG add none).

@@ -3,14 +3,11 @@
 #ifndef HONE_BASE_STR_H
 #define HONE_BASE_STR_H
 
+#include "hone/base.h" // struct hone_str, which users of our libraries see too
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-
-struct hone_str {
-    const char *at;
-    size_t len;
-};
 
 #define HONE_STR(literal) ((struct hone_str){(literal), sizeof(literal) - 1})
 

@@ -52,6 +52,13 @@ int hone_table_add(struct hone_table *table, uint64_t hash, uint32_t number)
     return 0;
 }
 
+void hone_table_clear(struct hone_table *table)
+{
+    if (table->slots)
+        memset(table->slots, 0, ((size_t)table->mask + 1) * sizeof *table->slots);
+    table->count = 0;
+}
+
 void hone_table_done(struct hone_table *table)
 {
     free(table->slots);

@@ -37,6 +37,9 @@ int hone_table_add(struct hone_table *table, uint64_t hash, uint32_t number);
 // Makes room for so many entries, so that adding them moves nothing. Returns 0 or -ENOMEM.
 int hone_table_reserve(struct hone_table *table, uint32_t count);
 
+// Forgets all entries and keeps the room.
+void hone_table_clear(struct hone_table *table);
+
 void hone_table_done(struct hone_table *table);
 
 // The same in one process, another in the next.

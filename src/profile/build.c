@@ -203,7 +203,13 @@ uint32_t hone_profile_add_type(struct hone_profile *p, const char *type, const c
     assert(!p->samples.count);
     if (p->type_count == HONE_PROFILE_TYPES_MAX)
         return hone_profile_fail(p, -EOVERFLOW);
-    p->types[p->type_count] =
+    uint32_t place = p->type_count;
+    if (p->index->sample_room) { // there were samples before
+        p->samples.values[place] = calloc(p->index->sample_room, sizeof *p->samples.values[0]);
+        if (!p->samples.values[place])
+            return hone_profile_fail(p, -ENOMEM);
+    }
+    p->types[place] =
         (struct hone_profile_type){hone_profile_intern(p, type), hone_profile_intern(p, unit)};
     return p->type_count++;
 }
@@ -515,12 +521,12 @@ static bool reserve_sample(struct hone_profile *p)
     return reserve(p, &p->index->sample_room, p->samples.count, columns, 2 + p->type_count);
 }
 
-static int64_t add_saturated(int64_t a, int64_t b)
+bool hone_profile_sample_is_zero(const struct hone_profile *p, uint32_t sample)
 {
-    int64_t sum;
-    if (__builtin_add_overflow(a, b, &sum))
-        return b > 0 ? INT64_MAX : INT64_MIN;
-    return sum;
+    for (uint32_t i = 0; i < p->type_count; i++)
+        if (p->samples.values[i][sample])
+            return false;
+    return true;
 }
 
 static uint64_t hash_sample(const struct hone_profile *p, uint32_t stack, uint32_t label_set)
@@ -548,7 +554,7 @@ uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
     while ((at = hone_table_next(table, &probe)) != HONE_TABLE_END)
         if (all->stack[at] == stack && all->label_set[at] == label_set) {
             for (uint32_t i = 0; i < p->type_count; i++)
-                all->values[i][at] = add_saturated(all->values[i][at], values[i]);
+                all->values[i][at] = hone_profile_add_values(all->values[i][at], values[i]);
             return at;
         }
     if (!reserve_sample(p))
@@ -558,6 +564,22 @@ uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
     for (uint32_t i = 0; i < p->type_count; i++)
         all->values[i][all->count] = values[i];
     return commit(p, table, hash, &all->count);
+}
+
+void hone_profile_samples_changed(struct hone_profile *p)
+{
+    struct hone_profile_samples *all = &p->samples;
+    hone_table_clear(&p->index->samples);
+    uint32_t count = all->count;
+    all->count = 0;
+    for (uint32_t i = 0; i < count && !p->index->status; i++) {
+        if (hone_profile_sample_is_zero(p, i))
+            continue;
+        int64_t values[HONE_PROFILE_TYPES_MAX];
+        for (uint32_t k = 0; k < p->type_count; k++)
+            values[k] = all->values[k][i];
+        (void)hone_profile_add_sample_in_set(p, all->stack[i], values, all->label_set[i]);
+    }
 }
 
 uint32_t hone_profile_add_sample(struct hone_profile *p, uint32_t stack, const int64_t *values,

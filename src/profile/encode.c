@@ -54,55 +54,74 @@ struct encoder {
     const struct hone_profile *profile;
     struct hone_buffer *out;
     uint32_t *string; // our number to the file's
+    uint32_t *named;  // the file's number - 1 to ours
+    uint32_t named_count;
 };
 
 // --- strings -------------------------------------------------------------------------------------
 
-static void mark_used(const struct hone_profile *p, uint32_t *used)
+// The strings that something names, numbered in the order of Go's encoder: as the messages name
+// them, though strings are written behind.
+static void name(struct encoder *e, uint32_t string)
 {
-    for (uint32_t i = 0; i < p->type_count; i++)
-        used[p->types[i].type] = used[p->types[i].unit] = 1;
-    for (uint32_t i = 0; i < p->labels.count; i++)
-        used[p->labels.at[i].key] = used[p->labels.at[i].text] = used[p->labels.at[i].unit] = 1;
-    for (uint32_t i = 1; i < p->mappings.count; i++)
-        used[p->mappings.at[i].file] = used[p->mappings.at[i].build_id] = 1;
-    for (uint32_t i = 1; i < p->functions.count; i++)
-        used[p->functions.name[i]] = used[p->functions.system_name[i]] =
-            used[p->functions.file[i]] = 1;
-    for (uint32_t i = 0; i < p->comment_count; i++)
-        used[p->comments[i]] = 1;
-    used[p->period_type.type] = used[p->period_type.unit] = 1;
-    used[p->default_type] = used[p->drop_frames] = used[p->keep_frames] = used[p->doc_url] = 1;
+    if (!string || e->string[string])
+        return;
+    e->named[e->named_count] = string;
+    e->string[string] = ++e->named_count;
 }
 
-static uint32_t *number_strings(const struct hone_profile *p)
+static void name_type(struct encoder *e, struct hone_profile_type type)
 {
-    uint32_t *number = calloc(p->strings.count, sizeof *number);
-    if (!number)
-        return NULL;
-    mark_used(p, number);
-    number[0] = 0;
-    uint32_t next = 1;
-    for (uint32_t i = 1; i < p->strings.count; i++)
-        if (number[i])
-            number[i] = next++;
-    return number;
+    name(e, type.type);
+    name(e, type.unit);
+}
+
+static void name_all(struct encoder *e)
+{
+    const struct hone_profile *p = e->profile;
+    for (uint32_t i = 0; i < p->type_count; i++)
+        name_type(e, p->types[i]);
+    for (uint32_t i = 0; i < p->samples.count; i++) {
+        struct hone_profile_label_span labels = hone_profile_labels_of(p, p->samples.label_set[i]);
+        for (uint32_t k = 0; k < labels.count; k++) {
+            name(e, labels.at[k].key);
+            name(e, labels.at[k].text);
+            name(e, labels.at[k].unit);
+        }
+    }
+    for (uint32_t i = 1; i < p->mappings.count; i++) {
+        name(e, p->mappings.at[i].file);
+        name(e, p->mappings.at[i].build_id);
+    }
+    for (uint32_t i = 1; i < p->functions.count; i++) {
+        name(e, p->functions.name[i]);
+        name(e, p->functions.system_name[i]);
+        name(e, p->functions.file[i]);
+    }
+    name(e, p->drop_frames);
+    name(e, p->keep_frames);
+    name_type(e, p->period_type);
+    for (uint32_t i = 0; i < p->comment_count; i++)
+        name(e, p->comments[i]);
+    name(e, p->default_type);
+    name(e, p->doc_url);
+}
+
+static void put_string(struct encoder *e, struct hone_str text)
+{
+    unsigned char *at = hone_buffer_grow(e->out, message_size(text.len));
+    if (!at)
+        return;
+    at = put_head(at, 6, text.len);
+    if (text.len)
+        memcpy(at, text.at, text.len);
 }
 
 static void put_strings(struct encoder *e)
 {
-    const struct hone_profile *p = e->profile;
-    for (uint32_t i = 0; i < p->strings.count; i++) {
-        if (i && !e->string[i])
-            continue;
-        struct hone_str text = p->strings.text[i];
-        unsigned char *at = hone_buffer_grow(e->out, message_size(text.len));
-        if (!at)
-            return;
-        at = put_head(at, 6, text.len);
-        if (text.len)
-            memcpy(at, text.at, text.len);
-    }
+    put_string(e, (struct hone_str){"", 0});
+    for (uint32_t i = 0; i < e->named_count; i++)
+        put_string(e, e->profile->strings.text[e->named[i]]);
 }
 
 // --- messages ------------------------------------------------------------------------------------
@@ -289,11 +308,13 @@ int hone_profile_encode(const struct hone_profile *p, struct hone_buffer *out,
     int r = hone_profile_status(p);
     if (r)
         return hone_error_set(err, r, "cannot encode the profile, which is incomplete");
-    HONE_CLEANUP(hone_freep) uint32_t *string = number_strings(p);
-    if (!string)
+    HONE_CLEANUP(hone_freep) uint32_t *string = calloc(p->strings.count, sizeof *string);
+    HONE_CLEANUP(hone_freep) uint32_t *named = calloc(p->strings.count, sizeof *named);
+    if (!string || !named)
         return hone_error_set(err, -ENOMEM, "cannot encode the profile");
 
-    struct encoder e = {.profile = p, .out = out, .string = string};
+    struct encoder e = {.profile = p, .out = out, .string = string, .named = named};
+    name_all(&e);
     for (uint32_t i = 0; i < p->type_count; i++)
         put_value_type(&e, 1, p->types[i]);
     for (uint32_t i = 0; i < p->samples.count; i++)

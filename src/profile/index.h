@@ -57,4 +57,21 @@ uint32_t hone_profile_stack_close(struct hone_profile *profile, size_t place, si
 void hone_profile_sample_prefetch(const struct hone_profile *profile, uint32_t stack,
                                   uint32_t label_set);
 
+// To be called after the samples' columns were written to: samples of only zeros are dropped, equal
+// ones summed, and the others found again by their new stacks and labels.
+void hone_profile_samples_changed(struct hone_profile *profile);
+
+bool hone_profile_sample_is_zero(const struct hone_profile *profile, uint32_t sample);
+
+// Values are added and scaled like this everywhere: the largest number instead of wrapping around.
+int64_t hone_profile_scale_value(int64_t value, double ratio);
+
+static inline int64_t hone_profile_add_values(int64_t a, int64_t b)
+{
+    int64_t sum;
+    if (__builtin_add_overflow(a, b, &sum))
+        return b > 0 ? INT64_MAX : INT64_MIN;
+    return sum;
+}
+
 #endif

@@ -1,5 +1,9 @@
-// Merging: each profile's strings, mappings, functions, locations, stacks and label sets are added
-// to the result, which makes equal ones one; arrays translate the profile's numbers on the way.
+// Merging: each profile's samples are gone through in order, and what they name is added to the
+// result when it is named first, where equal things become one; arrays translate the profile's
+// numbers, 0 for what was not met yet.
+#include "profile/merge.h"
+
+#include "profile/compatible.h"
 #include "profile/index.h"
 
 #include "base/cleanup.h"
@@ -11,15 +15,17 @@ struct merger {
     struct hone_profile *result;
     struct hone_table modules; // the result's mappings by what file they show
 
-    // The numbers of the profile at hand in the result.
+    // The profile at hand, and its numbers in the result.
+    const struct hone_profile *from;
     uint32_t *strings;
     uint32_t *mappings;
     uint32_t *functions;
     uint32_t *locations;
+    uint32_t *stacks;
     uint32_t *label_sets;
     struct hone_profile_line *lines; // of the location at hand
-    uint32_t *frames;                // of the stack at hand
     struct hone_profile_label *labels;
+    bool is_base;
 };
 
 static void merger_done_with_one(struct merger *m)
@@ -28,11 +34,11 @@ static void merger_done_with_one(struct merger *m)
     free(m->mappings);
     free(m->functions);
     free(m->locations);
+    free(m->stacks);
     free(m->label_sets);
     free(m->lines);
-    free(m->frames);
     free(m->labels);
-    m->strings = m->mappings = m->functions = m->locations = m->label_sets = m->frames = NULL;
+    m->strings = m->mappings = m->functions = m->locations = m->stacks = m->label_sets = NULL;
     m->lines = NULL;
     m->labels = NULL;
 }
@@ -44,90 +50,63 @@ static void merger_done(struct merger *m)
     hone_profile_free(m->result);
 }
 
-// --- may they be merged --------------------------------------------------------------------------
-
-static bool same_type(const struct hone_profile *a, struct hone_profile_type type_a,
-                      const struct hone_profile *b, struct hone_profile_type type_b)
+static uint32_t string_of(struct merger *m, uint32_t theirs)
 {
-    return hone_str_equal(hone_profile_str(a, type_a.type), hone_profile_str(b, type_b.type)) &&
-           hone_str_equal(hone_profile_str(a, type_a.unit), hone_profile_str(b, type_b.unit));
+    if (theirs && !m->strings[theirs])
+        m->strings[theirs] = hone_profile_intern_str(m->result, m->from->strings.text[theirs]);
+    return m->strings[theirs];
 }
 
-static int check_types(const struct hone_profile *first, const struct hone_profile *other,
-                       size_t place, struct hone_error *err)
+static struct hone_profile_type type_of(struct merger *m, struct hone_profile_type theirs)
 {
-    if (first->type_count != other->type_count)
-        return hone_error_set(err, -EINVAL,
-                              "cannot merge: profile 1 has %u sample types, profile %zu has %u",
-                              first->type_count, place, other->type_count);
-    for (uint32_t i = 0; i < first->type_count; i++)
-        if (!same_type(first, first->types[i], other, other->types[i]))
-            return hone_error_set(err, -EINVAL,
-                                  "cannot merge: type %u is %s/%s in profile 1, but %s/%s in "
-                                  "profile %zu",
-                                  i, hone_profile_text(first, first->types[i].type),
-                                  hone_profile_text(first, first->types[i].unit),
-                                  hone_profile_text(other, other->types[i].type),
-                                  hone_profile_text(other, other->types[i].unit), place);
-    bool both = (first->period_type.type || first->period_type.unit) &&
-                (other->period_type.type || other->period_type.unit);
-    if (both && !same_type(first, first->period_type, other, other->period_type))
-        return hone_error_set(err, -EINVAL,
-                              "cannot merge: profile 1 was sampled by %s, profile %zu by %s",
-                              hone_profile_text(first, first->period_type.type), place,
-                              hone_profile_text(other, other->period_type.type));
-    return 0;
+    return (struct hone_profile_type){string_of(m, theirs.type), string_of(m, theirs.unit)};
 }
 
 // --- the head ------------------------------------------------------------------------------------
 
-static uint32_t string_of(struct merger *m, uint32_t theirs)
+// known has a byte for each string of the result: whether it is a comment already.
+static void merge_comments(struct merger *m, struct hone_buffer *known)
 {
-    return m->strings[theirs];
-}
-
-static void merge_comments(struct merger *m, const struct hone_profile *p)
-{
-    struct hone_profile *result = m->result;
-    for (uint32_t i = 0; i < p->comment_count; i++) {
-        uint32_t string = string_of(m, p->comments[i]);
-        bool there = false;
-        for (uint32_t k = 0; k < result->comment_count; k++)
-            there |= result->comments[k] == string;
-        if (!there)
-            hone_profile_add_comment_string(result, string);
+    for (uint32_t i = 0; i < m->from->comment_count; i++) {
+        uint32_t string = string_of(m, m->from->comments[i]);
+        if (string >= known->len) {
+            size_t more = (size_t)string + 1 - known->len;
+            void *at = hone_buffer_grow(known, more);
+            if (!at) {
+                (void)hone_profile_fail(m->result, -ENOMEM);
+                return;
+            }
+            memset(at, 0, more);
+        }
+        if (!known->at[string])
+            hone_profile_add_comment_string(m->result, string);
+        known->at[string] = 1;
     }
 }
 
-static void merge_head(struct merger *m, const struct hone_profile *p)
+static void merge_head(struct merger *m, bool first, struct hone_buffer *known_comments)
 {
     struct hone_profile *result = m->result;
-    if (!result->type_count) {
+    const struct hone_profile *p = m->from;
+    if (first) {
         for (uint32_t i = 0; i < p->type_count; i++)
-            result->types[i] = (struct hone_profile_type){string_of(m, p->types[i].type),
-                                                          string_of(m, p->types[i].unit)};
+            result->types[i] = type_of(m, p->types[i]);
         result->type_count = p->type_count;
+        result->drop_frames = string_of(m, p->drop_frames);
+        result->keep_frames = string_of(m, p->keep_frames);
     }
     if (!result->period_type.type && !result->period_type.unit)
-        result->period_type = (struct hone_profile_type){string_of(m, p->period_type.type),
-                                                         string_of(m, p->period_type.unit)};
+        result->period_type = type_of(m, p->period_type);
     if (p->period > result->period)
         result->period = p->period;
     if (p->time_ns && (!result->time_ns || p->time_ns < result->time_ns))
         result->time_ns = p->time_ns;
-    int64_t duration;
-    result->duration_ns = __builtin_add_overflow(result->duration_ns, p->duration_ns, &duration)
-                              ? INT64_MAX
-                              : duration;
+    result->duration_ns = hone_profile_add_values(result->duration_ns, p->duration_ns);
     if (!result->default_type)
         result->default_type = string_of(m, p->default_type);
-    if (!result->drop_frames)
-        result->drop_frames = string_of(m, p->drop_frames);
-    if (!result->keep_frames)
-        result->keep_frames = string_of(m, p->keep_frames);
     if (!result->doc_url)
         result->doc_url = string_of(m, p->doc_url);
-    merge_comments(m, p);
+    merge_comments(m, known_comments);
 }
 
 // --- places in the program -----------------------------------------------------------------------
@@ -148,7 +127,7 @@ static struct module module_of(const struct hone_profile_mapping *mapping)
                            .file = mapping->build_id ? mapping->build_id : mapping->file};
 }
 
-static uint32_t merge_mapping(struct merger *m, const struct hone_profile_mapping *theirs)
+static uint32_t add_mapping(struct merger *m, const struct hone_profile_mapping *theirs)
 {
     struct hone_profile *result = m->result;
     struct hone_profile_mapping mapping = *theirs;
@@ -160,10 +139,8 @@ static uint32_t merge_mapping(struct merger *m, const struct hone_profile_mappin
     uint32_t at;
     while ((at = hone_table_next(&m->modules, &probe)) != HONE_TABLE_END) {
         struct module there = module_of(&result->mappings.at[at]);
-        if (memcmp(&there, &module, sizeof module) == 0) {
-            result->mappings.at[at].flags |= mapping.flags;
+        if (memcmp(&there, &module, sizeof module) == 0)
             return at;
-        }
     }
     uint32_t number = hone_profile_add_mapping(result, &mapping);
     if (number && hone_table_add(&m->modules, hash, number))
@@ -171,68 +148,120 @@ static uint32_t merge_mapping(struct merger *m, const struct hone_profile_mappin
     return number;
 }
 
-static void merge_places(struct merger *m, const struct hone_profile *p)
+static uint32_t mapping_of(struct merger *m, uint32_t theirs)
 {
-    for (uint32_t i = 1; i < p->mappings.count; i++)
-        m->mappings[i] = merge_mapping(m, &p->mappings.at[i]);
-    for (uint32_t i = 1; i < p->functions.count; i++) {
+    if (theirs && !m->mappings[theirs])
+        m->mappings[theirs] = add_mapping(m, &m->from->mappings.at[theirs]);
+    return m->mappings[theirs];
+}
+
+static uint32_t function_of(struct merger *m, uint32_t theirs)
+{
+    const struct hone_profile_functions *all = &m->from->functions;
+    if (theirs && !m->functions[theirs]) {
         struct hone_profile_function function = {
-            .name = string_of(m, p->functions.name[i]),
-            .system_name = string_of(m, p->functions.system_name[i]),
-            .file = string_of(m, p->functions.file[i]),
-            .start_line = p->functions.start_line[i],
+            .name = string_of(m, all->name[theirs]),
+            .system_name = string_of(m, all->system_name[theirs]),
+            .file = string_of(m, all->file[theirs]),
+            .start_line = all->start_line[theirs],
         };
-        m->functions[i] = hone_profile_add_function(m->result, &function);
+        m->functions[theirs] = hone_profile_add_function(m->result, &function);
     }
-    for (uint32_t i = 1; i < p->locations.count && !hone_profile_status(m->result); i++) {
-        struct hone_profile_line_span lines = hone_profile_lines_of(p, i);
-        for (uint32_t k = 0; k < lines.count; k++) {
-            m->lines[k] = lines.at[k];
-            m->lines[k].function = m->functions[lines.at[k].function];
-        }
-        uint32_t theirs = p->locations.mapping[i];
-        uint32_t ours = m->mappings[theirs];
-        struct hone_profile_location location = {
-            .mapping = ours,
-            .address = p->locations.address[i] - p->mappings.at[theirs].start +
-                       m->result->mappings.at[ours].start,
-            .lines = m->lines,
-            .line_count = lines.count,
-            .folded = p->locations.folded[i],
-        };
-        m->locations[i] = hone_profile_add_location(m->result, &location);
+    return m->functions[theirs];
+}
+
+static uint32_t add_location(struct merger *m, uint32_t theirs)
+{
+    const struct hone_profile *p = m->from;
+    struct hone_profile_line_span lines = hone_profile_lines_of(p, theirs);
+    for (uint32_t i = 0; i < lines.count; i++) {
+        m->lines[i] = lines.at[i];
+        m->lines[i].function = function_of(m, lines.at[i].function);
     }
+    uint32_t their_mapping = p->locations.mapping[theirs];
+    uint32_t mapping = mapping_of(m, their_mapping);
+    struct hone_profile_location location = {
+        .mapping = mapping,
+        .address = p->locations.address[theirs] - p->mappings.at[their_mapping].start +
+                   m->result->mappings.at[mapping].start,
+        .lines = m->lines,
+        .line_count = lines.count,
+        .folded = p->locations.folded[theirs],
+    };
+    return hone_profile_add_location(m->result, &location);
 }
 
 // --- samples -------------------------------------------------------------------------------------
 
-static void merge_label_sets(struct merger *m, const struct hone_profile *p)
+static uint32_t add_stack(struct merger *m, uint32_t theirs)
 {
-    for (uint32_t i = 1; i < p->label_sets.count; i++) {
-        struct hone_profile_label_span labels = hone_profile_labels_of(p, i);
-        for (uint32_t k = 0; k < labels.count; k++)
-            m->labels[k] = (struct hone_profile_label){
-                .key = string_of(m, labels.at[k].key),
-                .text = string_of(m, labels.at[k].text),
-                .number = labels.at[k].number,
-                .unit = string_of(m, labels.at[k].unit),
-            };
-        m->label_sets[i] = hone_profile_add_label_set(m->result, m->labels, labels.count);
+    struct hone_profile_span span = hone_profile_frames_of(m->from, theirs);
+    uint32_t *frames = hone_profile_stack_open(m->result, 0, span.count);
+    if (!frames)
+        return 0;
+    for (uint32_t i = 0; i < span.count; i++) {
+        uint32_t location = m->locations[span.at[i]];
+        if (!location) {
+            location = add_location(m, span.at[i]);
+            m->locations[span.at[i]] = location;
+        }
+        frames[i] = location;
     }
+    uint64_t hash = hone_profile_stack_hash(m->result, frames, span.count);
+    return hone_profile_stack_close(m->result, m->result->frames.count, span.count, hash);
 }
 
-static void merge_samples(struct merger *m, const struct hone_profile *p)
+static uint32_t add_label_set(struct merger *m, uint32_t theirs)
 {
-    for (uint32_t i = 0; i < p->samples.count && !hone_profile_status(m->result); i++) {
-        struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[i]);
-        for (uint32_t k = 0; k < frames.count; k++)
-            m->frames[k] = m->locations[frames.at[k]];
+    struct hone_profile_label_span labels = hone_profile_labels_of(m->from, theirs);
+    uint32_t base_key = m->is_base ? hone_profile_intern(m->result, HONE_PROFILE_BASE_KEY) : 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < labels.count; i++) {
+        struct hone_profile_label label = {
+            .key = string_of(m, labels.at[i].key),
+            .text = string_of(m, labels.at[i].text),
+            .number = labels.at[i].number,
+            .unit = string_of(m, labels.at[i].unit),
+        };
+        if (!(m->is_base && label.key == base_key && label.text))
+            m->labels[count++] = label;
+    }
+    if (m->is_base)
+        m->labels[count++] = (struct hone_profile_label){
+            .key = base_key, .text = hone_profile_intern(m->result, HONE_PROFILE_BASE_TEXT)};
+    return hone_profile_add_label_set(m->result, m->labels, count);
+}
+
+// The sample's values. False when all are 0.
+static bool values_of(const struct hone_profile_part *part, uint32_t sample,
+                      int64_t values[HONE_PROFILE_TYPES_MAX])
+{
+    const struct hone_profile *p = part->profile;
+    int64_t any = 0;
+    for (uint32_t i = 0; i < p->type_count; i++) {
+        values[i] = p->samples.values[i][sample];
+        if (part->ratios)
+            values[i] = hone_profile_scale_value(values[i], part->ratios[i]);
+        any |= values[i];
+    }
+    return any != 0;
+}
+
+static void merge_samples(struct merger *m, const struct hone_profile_part *part)
+{
+    const struct hone_profile_samples *all = &part->profile->samples;
+    for (uint32_t i = 0; i < all->count && !hone_profile_status(m->result); i++) {
         int64_t values[HONE_PROFILE_TYPES_MAX];
-        for (uint32_t k = 0; k < p->type_count; k++)
-            values[k] = p->samples.values[k][i];
-        uint32_t stack = hone_profile_add_stack(m->result, m->frames, frames.count);
-        (void)hone_profile_add_sample_in_set(m->result, stack, values,
-                                             m->label_sets[p->samples.label_set[i]]);
+        if (!values_of(part, i, values))
+            continue;
+        uint32_t stack = all->stack[i];
+        uint32_t set = all->label_set[i];
+        if (stack && !m->stacks[stack])
+            m->stacks[stack] = add_stack(m, stack);
+        if ((set || m->is_base) && !m->label_sets[set])
+            m->label_sets[set] = add_label_set(m, set);
+        (void)hone_profile_add_sample_in_set(m->result, m->stacks[stack], values,
+                                             m->label_sets[set]);
     }
 }
 
@@ -245,30 +274,58 @@ static uint32_t largest_range(const uint32_t *first, uint32_t count)
     return largest;
 }
 
-static int merge_one(struct merger *m, const struct hone_profile *p)
+static int open_part(struct merger *m, const struct hone_profile_part *part)
 {
+    const struct hone_profile *p = m->from = part->profile;
+    m->is_base = part->is_base;
     uint32_t lines = largest_range(p->locations.first_line, p->locations.count);
-    uint32_t frames = largest_range(p->stacks.first_frame, p->stacks.count);
     uint32_t labels = largest_range(p->label_sets.first_label, p->label_sets.count);
     m->strings = calloc(p->strings.count, sizeof *m->strings);
     m->mappings = calloc(p->mappings.count, sizeof *m->mappings);
     m->functions = calloc(p->functions.count, sizeof *m->functions);
     m->locations = calloc(p->locations.count, sizeof *m->locations);
+    m->stacks = calloc(p->stacks.count, sizeof *m->stacks);
     m->label_sets = calloc(p->label_sets.count, sizeof *m->label_sets);
     m->lines = calloc((size_t)lines + 1, sizeof *m->lines);
-    m->frames = calloc((size_t)frames + 1, sizeof *m->frames);
     m->labels = calloc((size_t)labels + 1, sizeof *m->labels);
-    if (!m->strings || !m->mappings || !m->functions || !m->locations || !m->label_sets ||
-        !m->lines || !m->frames || !m->labels)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < p->strings.count; i++)
-        m->strings[i] = hone_profile_intern_str(m->result, p->strings.text[i]);
-    merge_head(m, p);
-    merge_places(m, p);
-    merge_label_sets(m, p);
-    merge_samples(m, p);
-    merger_done_with_one(m);
-    return hone_profile_status(m->result);
+    return m->strings && m->mappings && m->functions && m->locations && m->stacks &&
+                   m->label_sets && m->lines && m->labels
+               ? 0
+               : -ENOMEM;
+}
+
+static bool any_zero(const struct hone_profile *p)
+{
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        if (hone_profile_sample_is_zero(p, i))
+            return true;
+    return false;
+}
+
+int hone_profile_merge_parts(const struct hone_profile_part *parts, size_t count,
+                             struct hone_profile **ret, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer comments = {0};
+    HONE_CLEANUP(merger_done) struct merger m = {.result = hone_profile_new()};
+    int r = m.result ? 0 : -ENOMEM;
+    for (size_t i = 0; !r && i < count; i++) {
+        r = open_part(&m, &parts[i]);
+        if (r)
+            break;
+        merge_head(&m, i == 0, &comments);
+        if (m.result->mappings.count == 1 && m.from->mappings.count > 1)
+            (void)mapping_of(&m, 1); // the main program
+        merge_samples(&m, &parts[i]);
+        merger_done_with_one(&m);
+        r = hone_profile_status(m.result);
+    }
+    if (r)
+        return hone_error_set(err, r, "cannot merge the profiles");
+    if (any_zero(m.result)) // what became nothing is left out, and what only it named
+        return hone_profile_merge_parts(&(struct hone_profile_part){.profile = m.result}, 1, ret,
+                                        err);
+    *ret = hone_take(m.result);
+    return 0;
 }
 
 int hone_profile_merge(const struct hone_profile *const *profiles, size_t count,
@@ -276,17 +333,19 @@ int hone_profile_merge(const struct hone_profile *const *profiles, size_t count,
 {
     if (!count)
         return hone_error_set(err, -EINVAL, "no profiles to merge");
-    for (size_t i = 1; i < count; i++) {
-        int r = check_types(profiles[0], profiles[i], i + 1, err);
-        if (r)
-            return r;
-    }
-    HONE_CLEANUP(merger_done) struct merger m = {.result = hone_profile_new()};
-    int r = m.result ? 0 : -ENOMEM;
-    for (size_t i = 0; !r && i < count; i++)
-        r = merge_one(&m, profiles[i]);
+    int r = hone_profile_check_compatible(profiles, count, "merge", err);
     if (r)
-        return hone_error_set(err, r, "cannot merge the profiles");
-    *ret = hone_take(m.result);
-    return 0;
+        return r;
+    HONE_CLEANUP(hone_freep) struct hone_profile_part *parts = calloc(count, sizeof *parts);
+    if (!parts)
+        return hone_error_set(err, -ENOMEM, "cannot merge the profiles");
+    for (size_t i = 0; i < count; i++)
+        parts[i].profile = profiles[i];
+    return hone_profile_merge_parts(parts, count, ret, err);
+}
+
+int hone_profile_compact(const struct hone_profile *profile, struct hone_profile **ret,
+                         struct hone_error *err)
+{
+    return hone_profile_merge_parts(&(struct hone_profile_part){.profile = profile}, 1, ret, err);
 }

@@ -1,68 +1,11 @@
 #include "view/measure.h"
 
-#include "core/core.h"
+#include "base/unit.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-struct unit {
-    const char *printed;
-    const char *aliases[4]; // lower case, without a plural s
-    double factor;          // of the smallest of its kind
-};
-
-struct kind {
-    const struct unit *units; // smallest first
-    size_t count;
-    struct unit fallback; // where no unit is small enough
-};
-
-static const struct unit bytes[] = {
-    {"B", {"b", "byte"}, 1},
-    {"kB", {"kb", "kbyte", "kilobyte"}, 1024.0},
-    {"MB", {"mb", "mbyte", "megabyte"}, 1024.0 * 1024},
-    {"GB", {"gb", "gbyte", "gigabyte"}, 1024.0 * 1024 * 1024},
-    {"TB", {"tb", "tbyte", "terabyte"}, 1024.0 * 1024 * 1024 * 1024},
-    {"PB", {"pb", "pbyte", "petabyte"}, 1024.0 * 1024 * 1024 * 1024 * 1024},
-};
-
-static const struct unit times[] = {
-    {"ns", {"ns", "nanosecond"}, 1},    {"us", {"μs", "us", "microsecond"}, 1e3},
-    {"ms", {"ms", "millisecond"}, 1e6}, {"s", {"s", "sec", "second"}, 1e9},
-    {"hrs", {"hour", "hr"}, 3600e9},
-};
-
-static const struct unit compute_units[] = {
-    {"n*GCU", {"nanogcu"}, 1e-9}, {"u*GCU", {"microgcu"}, 1e-6}, {"m*GCU", {"milligcu"}, 1e-3},
-    {"GCU", {"gcu"}, 1},          {"k*GCU", {"kilogcu"}, 1e3},   {"M*GCU", {"megagcu"}, 1e6},
-    {"G*GCU", {"gigagcu"}, 1e9},  {"T*GCU", {"teragcu"}, 1e12},  {"P*GCU", {"petagcu"}, 1e15},
-};
-
-static const struct kind kinds[] = {
-    {bytes, HONE_ARRAY_LENGTH(bytes), {"B", {NULL}, 1}},
-    {times, HONE_ARRAY_LENGTH(times), {"s", {NULL}, 1e9}},
-    {compute_units, HONE_ARRAY_LENGTH(compute_units), {"GCU", {NULL}, 1}},
-};
-
-static const struct unit *find_unit(const struct kind *kind, const char *name)
-{
-    char word[24];
-    size_t len = strlen(name);
-    if (len >= sizeof word)
-        return NULL;
-    for (size_t i = 0; i <= len; i++)
-        word[i] = (char)tolower((unsigned char)name[i]);
-    if (len > 2 && word[len - 1] == 's')
-        word[len - 1] = '\0';
-    for (size_t i = 0; i < kind->count; i++)
-        for (const char *const *alias = kind->units[i].aliases; *alias; alias++)
-            if (strcmp(*alias, word) == 0)
-                return &kind->units[i];
-    return NULL;
-}
 
 static bool is_auto(const char *unit)
 {
@@ -70,9 +13,9 @@ static bool is_auto(const char *unit)
 }
 
 // The largest unit of which the value holds at least one.
-static const struct unit *suitable(const struct kind *kind, double value)
+static const struct hone_unit *suitable(const struct hone_unit_kind *kind, double value)
 {
-    const struct unit *best = &kind->fallback;
+    const struct hone_unit *best = &kind->fallback;
     for (size_t i = 0; i < kind->count; i++)
         if (value / kind->units[i].factor >= 1.0)
             best = &kind->units[i];
@@ -83,15 +26,16 @@ double hone_measure_scale(int64_t value, const char *from, const char *to, const
 {
     if (value < 0 && value != INT64_MIN)
         return -hone_measure_scale(-value, from, to, ret_unit);
-    for (size_t i = 0; i < HONE_ARRAY_LENGTH(kinds); i++) {
-        const struct unit *source = find_unit(&kinds[i], from);
+    for (size_t i = 0; i < HONE_UNIT_KINDS; i++) {
+        const struct hone_unit_kind *kind = &hone_unit_kinds[i];
+        const struct hone_unit *source = hone_unit_find(kind, from);
         if (!source)
             continue;
         double base = (double)value * source->factor;
-        const struct unit *target =
-            is_auto(to) ? suitable(&kinds[i], base) : find_unit(&kinds[i], to);
+        const struct hone_unit *target =
+            is_auto(to) ? suitable(kind, base) : hone_unit_find(kind, to);
         if (!target)
-            target = &kinds[i].fallback;
+            target = &kind->fallback;
         *ret_unit = target->printed;
         return base / target->factor;
     }
