@@ -4,6 +4,7 @@
 // costs 2 ms.
 #include "profile/decode.h"
 
+#include "profile/legacy.h"
 #include "profile/unpack.h"
 
 #include "base/cleanup.h"
@@ -310,9 +311,12 @@ static int decode(const void *bytes, size_t len, char **packed, const char *name
             *packed = NULL;
         }
     }
+    if (hone_legacy_detect(d.start, d.len))
+        return hone_legacy_decode(d.start, d.len, name, ret, err);
     r = decode_plain(&d);
     if (r == -EBADMSG)
-        hone_error_hint(err, "a profile here is pprof's profile.proto, plain or in gzip");
+        hone_error_hint(err, "a profile here is pprof's profile.proto, plain or in gzip, or one of "
+                             "its older formats");
     if (!r)
         *ret = hone_take(d.profile);
     return r;
