@@ -3,9 +3,19 @@
 #include <string.h>
 
 const struct hone_command *const hone_commands[] = {
-    &hone_command_record,    &hone_command_top,    &hone_command_tree,   &hone_command_peek,
-    &hone_command_list,      &hone_command_disasm, &hone_command_traces, &hone_command_flame,
-    &hone_command_collapsed, &hone_command_info,   &hone_command_doctor, NULL,
+    &hone_command_record,
+    &hone_command_top,
+    &hone_command_tree,
+    &hone_command_peek,
+    &hone_command_list,
+    &hone_command_disasm,
+    &hone_command_traces,
+    &hone_command_flame,
+    &hone_command_collapsed,
+    &hone_command_info,
+    &hone_command_convert,
+    &hone_command_doctor,
+    NULL,
 };
 
 const struct hone_command *hone_command_find(const char *name)

@@ -1,6 +1,7 @@
 #include "cli/input.h"
 
 #include "base/cleanup.h"
+#include "convert/convert.h"
 #include "profile/profile.h"
 
 #include <dirent.h>
@@ -130,7 +131,7 @@ static int read_one(const char *operand, struct hone_profile **ret, struct hone_
         return r;
     if (isatty(STDERR_FILENO) && (!operand || strcmp(path, operand) != 0))
         (void)fprintf(stderr, "hone: showing '%s'\n", path);
-    return hone_profile_read(path, NULL, ret, err);
+    return hone_convert_read(path, NULL, ret, NULL, err);
 }
 
 static int read_several(const struct hone_operands *operands, struct hone_profile **profiles,

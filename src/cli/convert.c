@@ -1,0 +1,114 @@
+#include "cli/commands.h"
+
+#include "base/cleanup.h"
+#include "cli/output.h"
+#include "convert/convert.h"
+#include "profile/profile.h"
+
+#include <string.h>
+
+struct convert_options {
+    const char *from;
+    const char *to;
+    const char *type;
+};
+
+static const struct hone_option options[] = {
+    {.name = "from",
+     .kind = HONE_OPTION_TEXT,
+     .value = "FORMAT",
+     .at = offsetof(struct convert_options, from),
+     .help = "what IN is (what its content says)"},
+    {.name = "to",
+     .kind = HONE_OPTION_TEXT,
+     .value = "FORMAT",
+     .at = offsetof(struct convert_options, to),
+     .help = "what OUT becomes (what its name says)"},
+    {.name = "type",
+     .kind = HONE_OPTION_TEXT,
+     .value = "TYPE",
+     .at = offsetof(struct convert_options, type),
+     .help = "the sample type for formats that hold one only, by name or place (the profile's "
+             "default)"},
+    {0},
+};
+
+static const struct hone_example examples[] = {
+    {"hone convert out.perf cpu.prof", "whatever it is, to pprof's format"},
+    {"hone convert cpu.prof cpu.speedscope.json", "for speedscope"},
+    {"hone convert --to collapsed heap.prof -", "to standard output"},
+    {0},
+};
+
+static int unknown_format(const char *option, const char *name, struct hone_error *err)
+{
+    return hone_misused(err, "unknown format '%s' for '--%s'; see 'hone help convert'", name,
+                        option);
+}
+
+static int choose(const struct convert_options *given, const char *out,
+                  const struct hone_convert_format **ret_from,
+                  const struct hone_convert_format **ret_to, struct hone_error *err)
+{
+    *ret_from = given->from ? hone_convert_format_named(given->from) : NULL;
+    if (given->from && !*ret_from)
+        return unknown_format("from", given->from, err);
+    if (*ret_from && !(*ret_from)->read && !(*ret_from)->read_file)
+        return hone_misused(err, "'%s' is written only", given->from);
+    *ret_to = given->to ? hone_convert_format_named(given->to) : hone_convert_format_for(out);
+    if (given->to && !*ret_to)
+        return unknown_format("to", given->to, err);
+    if (!*ret_to)
+        return hone_misused(err, "the name '%s' does not tell the format; give --to FORMAT", out);
+    if (!(*ret_to)->write)
+        return hone_misused(err, "'%s' is read only", given->to);
+    return 0;
+}
+
+static bool is_packed_name(const char *path)
+{
+    size_t len = strlen(path);
+    return len > 3 && strcmp(path + len - 3, ".gz") == 0;
+}
+
+static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    const struct convert_options *given = parsed;
+    if (operands->count > 2)
+        return hone_misused(err, "more than IN and OUT: '%s'", operands->at[2]);
+    const char *in = operands->at[0];
+    const char *out = operands->at[1];
+    const struct hone_convert_format *from = NULL;
+    const struct hone_convert_format *to = NULL;
+    int r = choose(given, out, &from, &to, err);
+    if (r)
+        return r;
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
+    r = hone_convert_read(in, from, &profile, NULL, err);
+    if (r)
+        return r;
+    if (given->type) {
+        uint32_t type;
+        r = hone_profile_select_type(profile, given->type, &type, err);
+        if (r)
+            return r;
+        hone_profile_set_default_type(profile,
+                                      hone_profile_text(profile, profile->types[type].type));
+    }
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer bytes = {0};
+    r = hone_convert_write(profile, to, is_packed_name(out), &bytes, err);
+    return r ? r : hone_output_write(out, &bytes, err);
+}
+
+const struct hone_command hone_command_convert = {
+    .name = "convert",
+    .summary = "a profile in another tool's format",
+    .operands = "IN OUT",
+    .manual = "IN is known by its content, OUT by its name. \"-\" is standard input or output.",
+    .examples = examples,
+    .options = options,
+    .options_size = sizeof(struct convert_options),
+    .complete = "profile",
+    .operands_minimum = 2,
+    .run = run,
+};

@@ -1,0 +1,23 @@
+// The functions that the table of formats names, one set for each format. Private to this room.
+#ifndef HONE_CONVERT_READERS_H
+#define HONE_CONVERT_READERS_H
+
+#include "convert/convert.h"
+
+#define HONE_CONVERT_DETECT(format) unsigned hone_##format##_detect(const void *bytes, size_t len)
+#define HONE_CONVERT_READ(format)                                                                  \
+    int hone_##format##_read(const void *bytes, size_t len, const char *name,                      \
+                             struct hone_profile **ret, struct hone_error *err)
+#define HONE_CONVERT_WRITE(format)                                                                 \
+    int hone_##format##_write(const struct hone_profile *profile, struct hone_buffer *out,         \
+                              struct hone_error *err)
+
+HONE_CONVERT_DETECT(pprof);
+HONE_CONVERT_READ(pprof);
+HONE_CONVERT_WRITE(pprof);
+
+HONE_CONVERT_DETECT(collapsed);
+HONE_CONVERT_READ(collapsed);
+HONE_CONVERT_WRITE(collapsed);
+
+#endif
