@@ -68,7 +68,7 @@ struct hone_profile_mapping {
 
 struct hone_profile_function {
     uint32_t name;        // as people read it
-    uint32_t system_name; // as the linker knows it; 0 is written as name
+    uint32_t system_name; // as the linker knows it; adding makes 0 the name, files may have none
     uint32_t file;
     int64_t start_line;
 };
@@ -179,6 +179,10 @@ struct hone_profile {
 struct hone_profile *hone_profile_new(void);
 void hone_profile_free(struct hone_profile *profile);
 void hone_profile_freep(struct hone_profile **profile); // for HONE_CLEANUP
+
+// A copy that can be changed while the original, which has to outlive it, stays as it is. Costs
+// about as much as reading the columns once. Returns NULL when memory is out.
+struct hone_profile *hone_profile_clone(const struct hone_profile *profile);
 
 // 0, -ENOMEM, or -EOVERFLOW when a limit or 2^32 numbers were used up.
 int hone_profile_status(const struct hone_profile *profile);

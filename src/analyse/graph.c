@@ -24,7 +24,11 @@ struct builder {
     struct hone_graph *graph;
     struct hone_nodes nodes;
     int64_t *weights; // by stack
+    bool *touched;    // by stack, NULL: those with a weight
     struct hone_tally tally;
+    int64_t *counts; // by stack: what means are divided by; NULL without means
+    struct hone_tally count_tally;
+    bool cut;           // nodes were left out: calls skip over them
     uint32_t *kept;     // place among the nodes kept, + 1
     struct call *calls; // a hash table by key
     uint64_t call_mask;
@@ -35,7 +39,10 @@ static void builder_done(struct builder *b)
 {
     hone_nodes_done(&b->nodes);
     free(b->weights);
+    free(b->touched);
     hone_tally_done(&b->tally);
+    free(b->counts);
+    hone_tally_done(&b->count_tally);
     free(b->kept);
     free(b->calls);
 }
@@ -49,6 +56,7 @@ static int compare_names(struct hone_str a, struct hone_str b)
 }
 
 struct candidate {
+    const struct builder *builder;
     struct hone_str name;
     uint64_t first;  // ordered by: magnitude of flat or cum
     uint64_t second; // and of the other, after the name
@@ -66,7 +74,7 @@ static int compare_candidates(const void *left, const void *right)
         return order;
     if (a->second != b->second)
         return a->second > b->second ? -1 : 1;
-    return (a->node > b->node) - (a->node < b->node);
+    return hone_nodes_compare(&a->builder->nodes, a->builder->profile, a->node, b->node);
 }
 
 static uint64_t cutoff(int64_t total, double fraction)
@@ -76,11 +84,22 @@ static uint64_t cutoff(int64_t total, double fraction)
     return part < 9.2e18 ? (uint64_t)part : INT64_MAX;
 }
 
+// Nodes without a value, and negative ones where these are not wanted, are not shown.
+static bool is_shown(const struct builder *b, uint32_t node)
+{
+    int64_t flat = b->tally.flat[node];
+    int64_t cum = b->tally.cum[node].sum;
+    if (!flat && !cum)
+        return false;
+    return !(b->options->drop_negative && (flat < 0 || (!flat && cum < 0)));
+}
+
 static int64_t sum_of_flat(const struct builder *b)
 {
     int64_t total = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++)
-        total = hone_tally_add(total, b->tally.flat[i]);
+        if (is_shown(b, i))
+            total = hone_tally_add(total, b->tally.flat[i]);
     return total;
 }
 
@@ -90,16 +109,17 @@ static void keep_nodes(struct builder *b, struct candidate *candidates)
     uint64_t least = cutoff(sum_of_flat(b), b->options->node_fraction);
     uint32_t count = 0;
     for (uint32_t i = 0; i < b->nodes.count; i++) {
+        if (!is_shown(b, i))
+            continue;
         uint64_t cum = hone_tally_magnitude(b->tally.cum[i].sum);
         uint64_t flat = hone_tally_magnitude(b->tally.flat[i]);
-        if (!cum && !flat)
-            continue;
         if (cum < least) {
             graph->dropped_nodes++;
             continue;
         }
         bool by_cum = b->options->by_cum;
-        candidates[count++] = (struct candidate){.name = b->nodes.names[i],
+        candidates[count++] = (struct candidate){.builder = b,
+                                                 .name = b->nodes.names[i],
                                                  .first = by_cum ? cum : flat,
                                                  .second = by_cum ? flat : cum,
                                                  .node = i};
@@ -108,6 +128,31 @@ static void keep_nodes(struct builder *b, struct candidate *candidates)
         qsort(candidates, count, sizeof *candidates, compare_candidates);
     graph->untrimmed_count = count;
     graph->node_count = b->options->rows && b->options->rows < count ? b->options->rows : count;
+    b->cut = graph->dropped_nodes || graph->node_count < count;
+}
+
+static void put_graph_node(struct builder *b, uint32_t node)
+{
+    struct hone_graph *graph = b->graph;
+    uint32_t place = graph->node_count + graph->hidden_count;
+    struct hone_graph_node *to = &graph->nodes[place];
+    *to = (struct hone_graph_node){.name = b->nodes.names[node],
+                                   .flat = b->tally.flat[node],
+                                   .cum = b->tally.cum[node].sum,
+                                   .location = b->nodes.origins[node].location,
+                                   .line = b->nodes.origins[node].line};
+    if (b->counts) {
+        to->flat_count = b->count_tally.flat[node];
+        to->cum_count = b->count_tally.cum[node].sum;
+    }
+    b->kept[node] = place + 1;
+}
+
+// Calls pass over nodes that were cut off, but they lead to those that are merely not shown.
+// Without negative values these have no calls.
+static bool may_be_hidden(const struct builder *b, uint32_t node)
+{
+    return b->options->edges && b->touched && !b->cut && !is_shown(b, node);
 }
 
 static int select_nodes(struct builder *b)
@@ -118,18 +163,24 @@ static int select_nodes(struct builder *b)
     if (!candidates)
         return -ENOMEM;
     keep_nodes(b, candidates);
-    graph->nodes = calloc((size_t)graph->node_count + 1, sizeof *graph->nodes);
+    uint32_t shown = graph->node_count;
+    uint64_t room = (uint64_t)shown + 1;
+    for (uint32_t i = 0; i < b->nodes.count; i++)
+        room += may_be_hidden(b, i);
+    graph->nodes = calloc(room, sizeof *graph->nodes);
     if (!graph->nodes)
         return -ENOMEM;
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        uint32_t node = candidates[i].node;
-        b->kept[node] = i + 1;
-        graph->nodes[i] = (struct hone_graph_node){.name = candidates[i].name,
-                                                   .flat = b->tally.flat[node],
-                                                   .cum = b->tally.cum[node].sum,
-                                                   .location = b->nodes.origins[node].location,
-                                                   .line = b->nodes.origins[node].line};
-        graph->flat_sum = hone_tally_add(graph->flat_sum, b->tally.flat[node]);
+    for (graph->node_count = 0; graph->node_count < shown; graph->node_count++) {
+        put_graph_node(b, candidates[graph->node_count].node);
+        const struct hone_graph_node *node = &graph->nodes[graph->node_count];
+        graph->flat_sum =
+            hone_tally_add(graph->flat_sum, hone_graph_value(node->flat, node->flat_count));
+    }
+    for (uint32_t i = 0; i < b->nodes.count; i++) {
+        if (!may_be_hidden(b, i))
+            continue;
+        put_graph_node(b, i);
+        graph->hidden_count++;
     }
     return 0;
 }
@@ -224,7 +275,7 @@ static int tally_calls(struct builder *b)
     int r = kept ? grow_calls(b) : -ENOMEM;
     for (uint32_t stack = 1; !r && stack < p->stacks.count; stack++) {
         int64_t weight = b->weights[stack];
-        if (!weight)
+        if (b->touched ? !b->touched[stack] : !weight)
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(p, stack);
         uint32_t caller = 0;
@@ -281,7 +332,8 @@ static int collect_edges(struct builder *b)
         const struct call *call = &b->calls[i];
         if (!call->key)
             continue;
-        if (hone_tally_magnitude(call->weight) < least) {
+        bool into_shown = (uint32_t)call->key <= graph->node_count;
+        if (into_shown && hone_tally_magnitude(call->weight) < least) {
             graph->dropped_edges++;
             continue;
         }
@@ -304,7 +356,7 @@ static void order_edges(struct hone_graph *graph)
     qsort_r(graph->out, count, sizeof *graph->out, compare_edges, &out);
     uint32_t at_in = 0;
     uint32_t at_out = 0;
-    for (uint32_t i = 0; i <= graph->node_count; i++) {
+    for (uint32_t i = 0; i <= graph->node_count + graph->hidden_count; i++) {
         while (at_in < count && graph->edges[graph->in[at_in]].to < i)
             at_in++;
         while (at_out < count && graph->edges[graph->out[at_out]].from < i)
@@ -314,18 +366,30 @@ static void order_edges(struct hone_graph *graph)
     }
 }
 
+// What means are divided by, by stack and by node.
+static int tally_counts(struct builder *b)
+{
+    int64_t ignored;
+    b->graph->total = hone_tally_total(b->profile, b->options->type, true);
+    b->counts = hone_tally_weights(b->profile, 0, &ignored);
+    return b->counts ? hone_tally_init(&b->count_tally, b->profile, b->counts, &b->nodes) : -ENOMEM;
+}
+
 static int build(struct builder *b)
 {
     const struct hone_profile *p = b->profile;
-    b->weights = hone_tally_weights(p, b->options->type, &b->graph->total);
-    int r = hone_nodes_init(&b->nodes, p, b->options->group, &b->graph->text);
-    if (r || !b->weights)
+    const struct hone_graph_options *o = b->options;
+    b->weights = hone_tally_weights(p, o->type, &b->graph->total);
+    int r = hone_nodes_init(&b->nodes, p, o->group, o->strict, &b->graph->text);
+    if (r || !b->weights || hone_tally_touched(p, o->type, o->mean, &b->touched))
         return -ENOMEM;
     b->kept = calloc((size_t)b->nodes.count + 1, sizeof *b->kept);
     r = b->kept ? hone_tally_init(&b->tally, p, b->weights, &b->nodes) : -ENOMEM;
+    if (!r && o->mean)
+        r = tally_counts(b);
     if (!r)
         r = select_nodes(b);
-    if (r || !b->options->edges)
+    if (r || !o->edges)
         return r;
     r = tally_calls(b);
     if (!r)

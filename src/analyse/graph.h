@@ -41,14 +41,19 @@ struct hone_graph_options {
     uint32_t rows;        // keep at most so many nodes; 0: all
     double node_fraction; // drop nodes whose cum is below this part of all flat values
     double edge_fraction; // drop calls below it
+    bool strict;          // tell functions without a name apart by place and module, too
+    bool mean;            // values per unit of the first sample type
+    bool drop_negative;   // leave out nodes of negative value
 };
 
 #define HONE_GRAPH_NO_LINE UINT32_MAX
 
 struct hone_graph_node {
     struct hone_str name; // as printed; code without a name is "[libz.so.1]" or "<unknown>"
-    int64_t flat;
+    int64_t flat; // sums, whose means are flat / flat_count and so on
     int64_t cum;
+    int64_t flat_count; // 0 unless means were asked for
+    int64_t cum_count;
     uint32_t first_in;  // its callers are graph->in[first_in … next node's first_in)
     uint32_t first_out; // its callees are graph->out[first_out … next node's first_out)
     uint32_t location;  // a place that belongs to it, and there the line of profile->lines, or
@@ -64,8 +69,11 @@ struct hone_graph_edge {
 
 struct hone_graph {
     int64_t total;       // of the samples' absolute values: what percentages refer to
-    int64_t flat_sum;    // of the nodes kept
-    uint32_t node_count; // one more follows, which closes the ranges of edges
+    int64_t flat_sum;    // of the values of the nodes kept
+    uint32_t node_count;
+    // Behind the nodes: those whose values add up to nothing, or that are negative where these were
+    // not wanted, and that calls of others lead to. One more closes the ranges of edges.
+    uint32_t hidden_count;
     struct hone_graph_node *nodes;
     uint32_t untrimmed_count; // nodes before rows limited them
     uint32_t dropped_nodes;   // by node_fraction
@@ -76,6 +84,12 @@ struct hone_graph {
     uint32_t *out; // the same
     struct hone_arena text;
 };
+
+// A sum, or a mean where one was asked for: rounded towards zero.
+static inline int64_t hone_graph_value(int64_t sum, int64_t count)
+{
+    return count && count != -1 ? sum / count : count ? (int64_t)(0 - (uint64_t)sum) : sum;
+}
 
 // Returns 0 or -ENOMEM.
 int hone_graph_new(const struct hone_profile *profile, const struct hone_graph_options *options,

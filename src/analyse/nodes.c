@@ -1,5 +1,6 @@
 #include "analyse/nodes.h"
 
+#include "base/cleanup.h"
 #include "base/table.h"
 
 #include <errno.h>
@@ -7,31 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-// What tells nodes apart; what a grouping does not look at is 0.
-struct key {
-    uint64_t address;
-    int64_t line;
-    uint32_t name; // strings
-    uint32_t file;
-    uint32_t object; // the mapping's file, where there is no name
-    uint32_t padding;
-};
-
 struct builder {
     const struct hone_profile *profile;
     struct hone_nodes *nodes;
     enum hone_graph_group group;
+    bool strict;
     struct hone_arena *text;
     struct hone_table table;
-    struct key *keys;
     uint32_t room;
 };
 
-static struct key key_of(const struct builder *b, uint32_t location,
+static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
                          const struct hone_profile_line *line)
 {
     const struct hone_profile *p = b->profile;
-    struct key key = {0};
+    struct hone_nodes_key key = {0};
     if (b->group == HONE_GRAPH_ADDRESS)
         key.address = p->locations.address[location];
     if (line) {
@@ -42,8 +33,10 @@ static struct key key_of(const struct builder *b, uint32_t location,
         if (b->group == HONE_GRAPH_LINE || b->group == HONE_GRAPH_ADDRESS)
             key.line = line->number;
     }
-    if (!key.name && !key.file)
+    if (!key.name && (!key.file || b->strict))
         key.object = p->mappings.at[p->locations.mapping[location]].file;
+    if (!key.name && line && b->strict)
+        key.start_line = p->functions.start_line[line->function];
     return key;
 }
 
@@ -55,7 +48,7 @@ static struct hone_str base_name(struct hone_str path)
     return (struct hone_str){path.at + at, path.len - at};
 }
 
-static struct hone_str format_name(struct builder *b, const struct key *key)
+static struct hone_str format_name(struct builder *b, const struct hone_nodes_key *key)
 {
     const struct hone_profile *p = b->profile;
     const char *name = hone_profile_text(p, key->name);
@@ -81,7 +74,7 @@ static struct hone_str format_name(struct builder *b, const struct key *key)
     return hone_str_of(text);
 }
 
-static int add_node(struct builder *b, const struct key *key, uint64_t hash,
+static int add_node(struct builder *b, const struct hone_nodes_key *key, uint64_t hash,
                     struct hone_nodes_origin origin)
 {
     struct hone_nodes *nodes = b->nodes;
@@ -93,9 +86,9 @@ static int add_node(struct builder *b, const struct key *key, uint64_t hash,
         struct hone_nodes_origin *origins = reallocarray(nodes->origins, room, sizeof *origins);
         if (origins)
             nodes->origins = origins;
-        struct key *keys = reallocarray(b->keys, room, sizeof *keys);
+        struct hone_nodes_key *keys = reallocarray(nodes->keys, room, sizeof *keys);
         if (keys)
-            b->keys = keys;
+            nodes->keys = keys;
         if (!names || !origins || !keys)
             return -ENOMEM;
         b->room = room;
@@ -106,20 +99,20 @@ static int add_node(struct builder *b, const struct key *key, uint64_t hash,
         return -ENOMEM;
     nodes->names[nodes->count] = name;
     nodes->origins[nodes->count] = origin;
-    b->keys[nodes->count++] = *key;
+    nodes->keys[nodes->count++] = *key;
     return 0;
 }
 
 static int find_node(struct builder *b, uint32_t location, const struct hone_profile_line *line,
                      uint32_t *ret)
 {
-    struct key key = key_of(b, location, line);
+    struct hone_nodes_key key = key_of(b, location, line);
     uint64_t hash = hone_table_hash(&key, sizeof key, b->profile->strings.count);
     struct hone_table_probe probe = hone_table_probe(&b->table, hash);
     uint32_t at;
     while ((at = hone_table_next(&b->table, &probe)) != HONE_TABLE_END)
         // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): what the table knows has a key
-        if (memcmp(&b->keys[at], &key, sizeof key) == 0) {
+        if (memcmp(&b->nodes->keys[at], &key, sizeof key) == 0) {
             *ret = at;
             return 0;
         }
@@ -147,7 +140,7 @@ static int find_all(struct builder *b)
 }
 
 int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile,
-                    enum hone_graph_group group, struct hone_arena *text)
+                    enum hone_graph_group group, bool strict, struct hone_arena *text)
 {
     *nodes = (struct hone_nodes){0};
     nodes->first = calloc((size_t)profile->locations.count + 1, sizeof *nodes->first);
@@ -155,16 +148,38 @@ int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile
     nodes->only = calloc(profile->locations.count, sizeof *nodes->only);
     if (!nodes->first || !nodes->at || !nodes->only)
         return -ENOMEM;
-    struct builder b = {.profile = profile, .nodes = nodes, .group = group, .text = text};
+    struct builder b = {
+        .profile = profile, .nodes = nodes, .group = group, .strict = strict, .text = text};
     int r = find_all(&b);
-    free(b.keys);
     hone_table_done(&b.table);
     return r;
+}
+
+static void print_key(const struct hone_profile *p, const struct hone_nodes_key *key,
+                      struct hone_buffer *out)
+{
+    hone_buffer_format(out, "{%s  %" PRIu64 " %s %" PRId64 " %" PRId64 " %s}",
+                       hone_profile_text(p, key->name), key->address,
+                       hone_profile_text(p, key->file), key->start_line, key->line,
+                       hone_profile_text(p, key->object));
+    hone_buffer_add(out, "", 1);
+}
+
+int hone_nodes_compare(const struct hone_nodes *nodes, const struct hone_profile *profile,
+                       uint32_t a, uint32_t b)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text_a = {0};
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text_b = {0};
+    print_key(profile, &nodes->keys[a], &text_a);
+    print_key(profile, &nodes->keys[b], &text_b);
+    int order = text_a.failed || text_b.failed ? 0 : strcmp(text_a.at, text_b.at);
+    return order ? order : (a > b) - (a < b);
 }
 
 void hone_nodes_done(struct hone_nodes *nodes)
 {
     free(nodes->names);
+    free(nodes->keys);
     free(nodes->origins);
     free(nodes->first);
     free(nodes->at);

@@ -14,29 +14,75 @@ static bool is_base(const struct hone_profile *p, uint32_t label_set)
     return false;
 }
 
+struct totals {
+    uint64_t all;
+    uint64_t base;
+    uint64_t count; // divisors of means
+    uint64_t base_count;
+    uint32_t known_set; // labels are looked at once per run of equal ones
+    bool known_base;
+};
+
+static inline void add_to_totals(struct totals *totals, const struct hone_profile *p, uint32_t i,
+                                 int64_t value)
+{
+    totals->all += hone_tally_magnitude(value);
+    if (p->samples.label_set[i] != totals->known_set) {
+        totals->known_set = p->samples.label_set[i];
+        totals->known_base = is_base(p, totals->known_set);
+    }
+    if (totals->known_base)
+        totals->base += hone_tally_magnitude(value);
+}
+
 int64_t *hone_tally_weights(const struct hone_profile *p, uint32_t type, int64_t *ret_total)
 {
     int64_t *weights = calloc(p->stacks.count, sizeof *weights);
     if (!weights)
         return NULL;
     const int64_t *values = p->samples.values[type];
-    uint64_t total = 0;
-    uint64_t base_total = 0;
-    uint32_t known_set = 0; // labels are looked at once per run of equal ones
-    bool known_base = false;
+    struct totals totals = {0};
     for (uint32_t i = 0; i < p->samples.count; i++) {
         uint32_t stack = p->samples.stack[i];
         weights[stack] = hone_tally_add(weights[stack], values[i]);
-        total += hone_tally_magnitude(values[i]);
-        if (p->samples.label_set[i] != known_set) {
-            known_set = p->samples.label_set[i];
-            known_base = is_base(p, known_set);
-        }
-        if (known_base)
-            base_total += hone_tally_magnitude(values[i]);
+        add_to_totals(&totals, p, i, values[i]);
     }
-    *ret_total = (int64_t)(base_total ? base_total : total);
+    *ret_total = (int64_t)(totals.base ? totals.base : totals.all);
     return weights;
+}
+
+int64_t hone_tally_total(const struct hone_profile *p, uint32_t type, bool mean)
+{
+    const int64_t *values = p->samples.values[type];
+    struct totals totals = {0};
+    for (uint32_t i = 0; i < p->samples.count; i++) {
+        add_to_totals(&totals, p, i, values[i]);
+        if (!mean)
+            continue;
+        totals.count += (uint64_t)p->samples.values[0][i];
+        if (totals.known_base)
+            totals.base_count += (uint64_t)p->samples.values[0][i];
+    }
+    int64_t total = (int64_t)((int64_t)totals.base > 0 ? totals.base : totals.all);
+    int64_t count = (int64_t)((int64_t)totals.base > 0 ? totals.base_count : totals.count);
+    return hone_graph_value(total, count);
+}
+
+int hone_tally_touched(const struct hone_profile *p, uint32_t type, bool mean, bool **ret)
+{
+    const int64_t *values = p->samples.values[type];
+    bool plain = !mean;
+    for (uint32_t i = 0; plain && i < p->samples.count; i++)
+        plain = values[i] >= 0;
+    if (plain)
+        return 0;
+    bool *touched = calloc(p->stacks.count, sizeof *touched);
+    if (!touched)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        touched[p->samples.stack[i]] |= values[i] || (mean && p->samples.values[0][i]);
+    *ret = touched;
+    return 0;
 }
 
 static inline void add_to(struct hone_tally_cum *cum, uint32_t stack, int64_t weight)

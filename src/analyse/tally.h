@@ -21,6 +21,13 @@ static inline uint64_t hone_tally_magnitude(int64_t value)
 // comparison has marked samples as such.
 int64_t *hone_tally_weights(const struct hone_profile *profile, uint32_t type, int64_t *ret_total);
 
+// The same total alone; with mean, divided by the sum of the first type's values.
+int64_t hone_tally_total(const struct hone_profile *profile, uint32_t type, bool mean);
+
+// By stack, whether any of its samples has a value: values of both signs may add up to nothing.
+// *ret is NULL when every weight but 0 says so itself. Returns 0 or -ENOMEM.
+int hone_tally_touched(const struct hone_profile *profile, uint32_t type, bool mean, bool **ret);
+
 // By node. A stack counts once for a node, however often it passes through it.
 struct hone_tally {
     int64_t *flat;

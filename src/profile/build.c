@@ -273,9 +273,18 @@ uint32_t hone_profile_add_mapping(struct hone_profile *p,
 uint32_t hone_profile_add_function(struct hone_profile *p,
                                    const struct hone_profile_function *function)
 {
+    struct hone_profile_function named = *function;
+    if (!named.system_name)
+        named.system_name = named.name;
+    return hone_profile_add_function_as_is(p, &named);
+}
+
+uint32_t hone_profile_add_function_as_is(struct hone_profile *p,
+                                         const struct hone_profile_function *function)
+{
     assert(function->name < p->strings.count && function->file < p->strings.count);
     struct hone_profile_functions *all = &p->functions;
-    uint32_t system_name = function->system_name ? function->system_name : function->name;
+    uint32_t system_name = function->system_name;
     assert(system_name < p->strings.count);
     uint64_t key[] = {(uint64_t)function->name << 32 | system_name, function->file,
                       (uint64_t)function->start_line};

@@ -90,7 +90,7 @@ int hone_decode_function(struct hone_decoder *d, const struct hone_wire_field *f
     if (r)
         return r;
     return add_id(d, &d->functions, "function", id,
-                  hone_profile_add_function(d->profile, &function), field->start);
+                  hone_profile_add_function_as_is(d->profile, &function), field->start);
 }
 
 static int decode_line(struct hone_decoder *d, const struct hone_wire_field *field, uint32_t count)

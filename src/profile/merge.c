@@ -165,7 +165,7 @@ static uint32_t function_of(struct merger *m, uint32_t theirs)
             .file = string_of(m, all->file[theirs]),
             .start_line = all->start_line[theirs],
         };
-        m->functions[theirs] = hone_profile_add_function(m->result, &function);
+        m->functions[theirs] = hone_profile_add_function_as_is(m->result, &function);
     }
     return m->functions[theirs];
 }

@@ -24,6 +24,7 @@ enum hone_text_group {
     HONE_TEXT_LINES,     // each source line of a function
     HONE_TEXT_FILES,     // each source file
     HONE_TEXT_ADDRESSES, // each address
+    HONE_TEXT_ROUTINES,  // each function in its source file
 };
 
 // Zero means default.
@@ -40,6 +41,17 @@ struct hone_text_options {
     const char *trim_path;        // list: what is cut from the front of recorded paths, ':' between
     bool intel;                   // disasm: Intel's syntax (AT&T's)
     uint32_t width;               // columns of the terminal; names are cut to fit. 0: never cut
+    const char *unit;             // in which values are printed ("minimum": one that suits all)
+    double divide_by;             // values are printed divided by it (1)
+    bool mean;                    // values per unit of the first sample type
+    bool drop_negative;           // leave out rows of negative value
+    bool compact;                 // top, tree, peek: without the lines that tell of the profile
+    bool total_known;             // total is what percentages refer to (the profile's own) …
+    int64_t total;                // … since the profile was filtered
+    const char *const *filters;   // what it was filtered by, "focus=main"; ends with NULL. NULL: none
+    // To the letter as go tool pprof: fractions and rows as they are given, 0 included, no reasons
+    // for empty reports, and rows told apart by everything that it looks at.
+    bool strict;
 };
 
 typedef int (*hone_text_view)(const struct hone_profile *profile,

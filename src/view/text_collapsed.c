@@ -14,7 +14,7 @@ int hone_text_collapsed(const struct hone_profile *profile, const struct hone_te
         return r;
     HONE_CLEANUP(hone_arena_done) struct hone_arena text = {0};
     HONE_CLEANUP(hone_nodes_done) struct hone_nodes nodes = {0};
-    r = hone_nodes_init(&nodes, profile, hone_report_group(&report), &text);
+    r = hone_nodes_init(&nodes, profile, hone_report_group(&report), false, &text);
     if (!r)
         r = hone_collapse(profile, profile->samples.values[report.type],
                           &(struct hone_collapse_names){

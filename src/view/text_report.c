@@ -1,5 +1,7 @@
 #include "view/text_report.h"
 
+#include "analyse/tally.h"
+
 #include <errno.h>
 #include <math.h>
 #include <string.h>
@@ -13,32 +15,52 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
     *report = (struct hone_report){.profile = profile,
                                    .options = options ? options : &defaults,
                                    .out = out,
-                                   .shown_unit = "auto"};
+                                   .shown_unit = "auto",
+                                   .ratio = 1};
+    const struct hone_text_options *o = report->options;
     int r = hone_profile_select_type(profile, report->options->type, &report->type, err);
     if (r)
         return r;
     report->type_name = hone_profile_text(profile, profile->types[report->type].type);
     report->unit = hone_profile_text(profile, profile->types[report->type].unit);
-    uint64_t total = 0;
-    const int64_t *values = profile->samples.values[report->type];
-    for (uint32_t i = 0; i < profile->samples.count; i++)
-        total += values[i] < 0 ? 0 - (uint64_t)values[i] : (uint64_t)values[i];
-    report->total = (int64_t)total;
+    report->total =
+        o->total_known ? o->total : hone_tally_total(profile, report->type, o->mean);
+    if (o->divide_by > 0)
+        report->ratio = 1 / o->divide_by;
+    if (o->unit && strcmp(o->unit, "minimum") != 0)
+        report->shown_unit = o->unit;
     return 0;
+}
+
+// A number as an integer; those that are too large for one are the smallest, as in pprof.
+static int64_t integer(double number)
+{
+    return fabs(number) < 9.2e18 ? (int64_t)number : INT64_MIN;
+}
+
+static int64_t scaled(const struct hone_report *report, int64_t value)
+{
+    return report->ratio == 1 ? value : integer((double)value * report->ratio);
 }
 
 static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
 {
+    const char *asked = report->options->unit;
+    if (!graph->node_count || (asked && strcmp(asked, "minimum") != 0))
+        return;
     uint64_t smallest = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        int64_t value = graph->nodes[i].flat ? graph->nodes[i].flat : graph->nodes[i].cum;
-        uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+        const struct hone_graph_node *node = &graph->nodes[i];
+        int64_t value = hone_graph_value(node->flat, node->flat_count);
+        value = value ? value : hone_graph_value(node->cum, node->cum_count);
+        uint64_t size = hone_tally_magnitude(value);
         if (size && (!smallest || size < smallest))
             smallest = size;
     }
-    if (graph->node_count)
-        report->shown_unit =
-            hone_measure_common_unit((int64_t)smallest, report->total, report->unit);
+    if (!smallest)
+        smallest = (uint64_t)report->total;
+    report->shown_unit = hone_measure_common_unit(
+        scaled(report, (int64_t)smallest), scaled(report, report->total), report->unit);
 }
 
 enum hone_graph_group hone_report_group(const struct hone_report *report)
@@ -48,36 +70,53 @@ enum hone_graph_group hone_report_group(const struct hone_report *report)
         [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
         [HONE_TEXT_FILES] = HONE_GRAPH_FILE,
         [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
+        [HONE_TEXT_ROUTINES] = HONE_GRAPH_ROUTINE,
     };
     return groups[report->options->group];
+}
+
+static double fraction_or(const struct hone_text_options *o, double fraction, double otherwise)
+{
+    if (o->strict)
+        return fraction;
+    if (o->all)
+        return 0;
+    return fraction > 0 ? fraction : otherwise;
+}
+
+static double node_fraction(const struct hone_text_options *o)
+{
+    return fraction_or(o, o->node_fraction, 0.005);
 }
 
 int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
                       struct hone_graph **ret, struct hone_error *err)
 {
     const struct hone_text_options *o = report->options;
-    double node_fraction = o->node_fraction > 0 ? o->node_fraction : 0.005;
-    double edge_fraction = o->edge_fraction > 0 ? o->edge_fraction : 0.001;
     const struct hone_graph_options options = {
         .type = report->type,
         .group = hone_report_group(report),
         .by_cum = o->by_cum,
         .edges = edges,
         .rows = rows,
-        .node_fraction = o->all ? 0 : node_fraction,
-        .edge_fraction = o->all ? 0 : edge_fraction,
+        .node_fraction = node_fraction(o),
+        .edge_fraction = fraction_or(o, o->edge_fraction, 0.001),
+        .strict = o->strict,
+        .mean = o->mean,
+        .drop_negative = o->drop_negative,
     };
     int r = hone_graph_new(report->profile, &options, ret, err);
     if (r)
         return r;
-    report->total = (*ret)->total;
+    if (!o->total_known)
+        report->total = (*ret)->total;
     choose_unit(report, *ret);
     return 0;
 }
 
 struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value)
 {
-    return hone_measure_label(value, report->unit, report->shown_unit);
+    return hone_measure_label(scaled(report, value), report->unit, report->shown_unit);
 }
 
 struct hone_measure_label hone_report_value_or_dot(const struct hone_report *report, int64_t value)
@@ -88,6 +127,10 @@ struct hone_measure_label hone_report_value_or_dot(const struct hone_report *rep
 int hone_report_no_match(const struct hone_report *report, struct hone_error *err)
 {
     const struct hone_pattern *pattern = report->options->pattern;
+    if (report->options->strict) {
+        (void)hone_error_set(err, 0, "no matches found for regexp: %s", hone_pattern_text(pattern));
+        return -ENOENT;
+    }
     (void)hone_error_set(err, 0, "no function matches '%s'%s", hone_pattern_text(pattern),
                          hone_pattern_gave_up(pattern) ? ", which takes too long on some names"
                                                        : "");
@@ -185,8 +228,12 @@ static void put_duration(const struct hone_report *report)
 
 void hone_report_head(const struct hone_report *report)
 {
+    if (report->options->compact)
+        return;
     const struct hone_profile *p = report->profile;
-    const struct hone_profile_mapping *program = &p->mappings.at[hone_report_main_mapping(p)];
+    uint32_t first = p->mappings.count > 1;
+    const struct hone_profile_mapping *program =
+        &p->mappings.at[report->options->strict ? first : hone_report_main_mapping(p)];
     struct hone_str file = hone_report_base_name(hone_profile_str(p, program->file));
     if (file.len)
         hone_buffer_format(report->out, "File: %.*s\n", (int)file.len, file.at);
@@ -198,7 +245,8 @@ void hone_report_head(const struct hone_report *report)
             hone_report_sentence(report, comment);
     }
     if (*report->type_name)
-        hone_buffer_format(report->out, "Type: %s\n", report->type_name);
+        hone_buffer_format(report->out, "Type: %s%s\n", report->options->mean ? "mean_" : "",
+                           report->type_name);
     if (p->time_ns)
         put_time(report);
     if (p->duration_ns)
@@ -208,13 +256,29 @@ void hone_report_head(const struct hone_report *report)
 static void put_dropped(const struct hone_report *report, uint32_t count, const char *what,
                         double fraction)
 {
-    double part = fabs((double)report->total * fraction);
+    int64_t part = integer(fabs((double)report->total * fraction));
     hone_buffer_format(report->out, "Dropped %u %s%s (cum <= %s)\n", count, what,
-                       count > 1 ? "s" : "", hone_report_value(report, (int64_t)part).text);
+                       count > 1 ? "s" : "", hone_report_value(report, part).text);
+}
+
+enum { FILTER_MAX = 80 }; // bytes of one that are printed
+
+static void put_filters(const struct hone_report *report)
+{
+    const char *const *filter = report->options->filters;
+    if (!filter || !*filter)
+        return;
+    hone_buffer_text(report->out, "Active filters:\n");
+    for (; *filter; filter++) {
+        size_t len = strlen(*filter);
+        hone_buffer_format(report->out, "   %.*s%s\n", (int)(len < FILTER_MAX ? len : FILTER_MAX),
+                           *filter, len > FILTER_MAX ? "…" : "");
+    }
 }
 
 void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph)
 {
+    put_filters(report);
     const char *part = hone_measure_percentage(graph->flat_sum, report->total).text;
     while (*part == ' ')
         part++;
@@ -223,9 +287,8 @@ void hone_report_graph_head(const struct hone_report *report, const struct hone_
                        hone_report_value(report, report->total).text);
     if (!report->total)
         return;
-    double fraction = report->options->node_fraction > 0 ? report->options->node_fraction : 0.005;
     if (graph->dropped_nodes)
-        put_dropped(report, graph->dropped_nodes, "node", fraction);
+        put_dropped(report, graph->dropped_nodes, "node", node_fraction(report->options));
     if (graph->node_count && graph->node_count < graph->untrimmed_count)
         hone_buffer_format(report->out, "Showing top %u nodes out of %u\n", graph->node_count,
                            graph->untrimmed_count);
@@ -233,7 +296,7 @@ void hone_report_graph_head(const struct hone_report *report, const struct hone_
 
 bool hone_report_is_empty(const struct hone_report *report)
 {
-    return report->total == 0;
+    return report->total == 0 && !report->options->strict;
 }
 
 void hone_report_facts(const struct hone_report *report, const char *title)

@@ -7,7 +7,7 @@
 #include "base/buffer.h"
 #include "base/pattern.h"
 #include "profile/profile.h"
-#include "view/measure.h"
+#include "base/measure.h"
 #include "view/text.h"
 
 struct hone_report {
@@ -19,6 +19,7 @@ struct hone_report {
     const char *unit;       // of the values
     const char *shown_unit; // in which they are printed
     int64_t total;          // of absolute values
+    double ratio;           // values are multiplied by it when they are printed
 };
 
 // Chooses the sample type. options may be NULL.
@@ -37,7 +38,7 @@ struct hone_measure_label hone_report_value(const struct hone_report *report, in
 // File, build id, comments that do not begin with '#' (warnings), type, time, duration.
 void hone_report_head(const struct hone_report *report);
 
-// "Showing nodes accounting for …" and what was left out.
+// What it was filtered by, "Showing nodes accounting for …" and what was left out.
 void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph);
 
 // Comments that begin with '#', which pprof keeps for those who ask: one per line, the title before

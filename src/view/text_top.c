@@ -28,12 +28,14 @@ static void put_row(const struct hone_report *report, const struct hone_graph *g
                     int64_t flat_sum)
 {
     const struct hone_graph_node *row = &graph->nodes[node];
+    int64_t flat = hone_graph_value(row->flat, row->flat_count);
+    int64_t cum = hone_graph_value(row->cum, row->cum_count);
     int64_t total = report->total;
-    hone_buffer_format(
-        report->out, "%10s %s %s %10s %s  ", hone_report_value(report, row->flat).text,
-        hone_measure_percentage(row->flat, total).text,
-        hone_measure_percentage(flat_sum, total).text, hone_report_value(report, row->cum).text,
-        hone_measure_percentage(row->cum, total).text);
+    hone_buffer_format(report->out, "%10s %s %s %10s %s  ", hone_report_value(report, flat).text,
+                       hone_measure_percentage(flat, total).text,
+                       hone_measure_percentage(flat_sum, total).text,
+                       hone_report_value(report, cum).text,
+                       hone_measure_percentage(cum, total).text);
     const char *note = inline_note(graph, node);
     hone_report_name(report, row->name, 44, (uint32_t)strlen(note));
     hone_buffer_format(report->out, "%s\n", note);
@@ -59,7 +61,7 @@ int hone_text_top(const struct hone_profile *profile, const struct hone_text_opt
     hone_buffer_format(out, "%10s %5s%% %5s%% %10s %5s%%\n", "flat", "flat", "sum", "cum", "cum");
     uint64_t flat_sum = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
-        flat_sum += (uint64_t)graph->nodes[i].flat;
+        flat_sum += (uint64_t)hone_graph_value(graph->nodes[i].flat, graph->nodes[i].flat_count);
         put_row(&report, graph, i, (int64_t)flat_sum);
     }
     return hone_report_finish(&report, err);

@@ -2,6 +2,7 @@
 
 #include "analyse/nodes.h"
 #include "base/cleanup.h"
+#include "profile/filter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,28 +27,6 @@ static void traces_done(struct traces *traces)
 }
 
 // --- labels --------------------------------------------------------------------------------------
-
-// The unit of a number: the first that any sample gives for this key. Without one the name says
-// it: pprof takes sizes for bytes and leaves others as they are.
-static const char *unit_of(const struct hone_profile *p, uint32_t key)
-{
-    for (uint32_t i = 0; i < p->labels.count; i++)
-        if (p->labels.at[i].key == key && !p->labels.at[i].text && p->labels.at[i].unit)
-            return hone_profile_text(p, p->labels.at[i].unit);
-    const char *name = hone_profile_text(p, key);
-    return strcmp(name, "alignment") == 0 || strcmp(name, "request") == 0 ? "bytes" : name;
-}
-
-static const char **find_units(const struct hone_profile *p)
-{
-    const char **units = calloc(p->strings.count, sizeof *units);
-    for (uint32_t i = 0; units && i < p->labels.count; i++) {
-        uint32_t key = p->labels.at[i].key;
-        if (!p->labels.at[i].text && !units[key])
-            units[key] = unit_of(p, key);
-    }
-    return units;
-}
 
 enum { KEY_WIDTH = 10 };
 
@@ -111,8 +90,9 @@ static void put_stack(const struct traces *traces, uint32_t sample)
     const struct hone_nodes *nodes = &traces->nodes;
     const struct hone_profile *p = report->profile;
     struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
-    struct hone_measure_label value =
-        hone_report_value(report, p->samples.values[report->type][sample]);
+    int64_t count = report->options->mean ? p->samples.values[0][sample] : 0;
+    int64_t number = hone_graph_value(p->samples.values[report->type][sample], count);
+    struct hone_measure_label value = hone_report_value(report, number);
     const char *shown = value.text;
     for (uint32_t i = 0; i < frames.count; i++) {
         uint32_t first = nodes->first[frames.at[i]];
@@ -146,11 +126,12 @@ static uint32_t most_labels(const struct hone_profile *p)
 static int prepare(struct traces *traces)
 {
     const struct hone_profile *p = traces->report.profile;
-    traces->units = find_units(p);
+    traces->units = hone_profile_label_units(p);
     traces->labels = calloc((size_t)most_labels(p) + 1, sizeof *traces->labels);
     if (!traces->units || !traces->labels)
         return -ENOMEM;
-    return hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report), &traces->names);
+    return hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report),
+                           traces->report.options->strict, &traces->names);
 }
 
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
@@ -169,7 +150,8 @@ int hone_text_traces(const struct hone_profile *profile, const struct hone_text_
         return hone_report_finish(&traces.report, err);
     }
     for (uint32_t i = 0; i < profile->samples.count && !out->failed; i++) {
-        if (is_zero(profile, i) || !profile->samples.stack[i])
+        if (is_zero(profile, i) ||
+            !hone_profile_frames_of(profile, profile->samples.stack[i]).count)
             continue;
         hone_buffer_text(out, separator);
         put_labels(&traces, i);

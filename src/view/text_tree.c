@@ -20,22 +20,24 @@ static void put_node(const struct hone_report *report, const struct hone_graph *
                      uint32_t node, int64_t flat_sum)
 {
     const struct hone_graph_node *at = &graph->nodes[node];
+    int64_t flat = hone_graph_value(at->flat, at->flat_count);
+    int64_t cum = hone_graph_value(at->cum, at->cum_count);
     hone_buffer_text(report->out, separator);
     for (uint32_t i = at[0].first_in; i < at[1].first_in; i++) {
         const struct hone_graph_edge *edge = &graph->edges[graph->in[i]];
-        put_call(report, graph, edge, edge->from, at->cum);
+        put_call(report, graph, edge, edge->from, cum);
     }
     hone_buffer_format(report->out, "%10s %s %s %10s %s                | ",
-                       hone_report_value(report, at->flat).text,
-                       hone_measure_percentage(at->flat, report->total).text,
+                       hone_report_value(report, flat).text,
+                       hone_measure_percentage(flat, report->total).text,
                        hone_measure_percentage(flat_sum, report->total).text,
-                       hone_report_value(report, at->cum).text,
-                       hone_measure_percentage(at->cum, report->total).text);
+                       hone_report_value(report, cum).text,
+                       hone_measure_percentage(cum, report->total).text);
     hone_report_name(report, at->name, 60, 0);
     hone_buffer_text(report->out, "\n");
     for (uint32_t i = at[0].first_out; i < at[1].first_out; i++) {
         const struct hone_graph_edge *edge = &graph->edges[graph->out[i]];
-        put_call(report, graph, edge, edge->to, at->cum);
+        put_call(report, graph, edge, edge->to, cum);
     }
 }
 
@@ -63,7 +65,7 @@ static int put_nodes(struct hone_report *report, uint32_t rows, struct hone_erro
             !hone_pattern_matches(report->options->pattern, graph->nodes[i].name))
             continue;
         any = true;
-        flat_sum += (uint64_t)graph->nodes[i].flat;
+        flat_sum += (uint64_t)hone_graph_value(graph->nodes[i].flat, graph->nodes[i].flat_count);
         put_node(report, graph, i, (int64_t)flat_sum);
     }
     if (report->options->pattern && !any)
@@ -80,8 +82,10 @@ int hone_text_tree(const struct hone_profile *profile, const struct hone_text_op
     int r = hone_report_init(&report, profile, options, out, err);
     if (r)
         return r;
-    uint32_t rows = report.options->rows ? report.options->rows : ROWS_DEFAULT;
-    return put_nodes(&report, report.options->all ? report.options->rows : rows, err);
+    uint32_t rows = report.options->rows;
+    if (!rows && !report.options->all && !report.options->strict)
+        rows = ROWS_DEFAULT;
+    return put_nodes(&report, rows, err);
 }
 
 // Nothing is left out: who asks for a function by name wants to see it, however small.

@@ -13,7 +13,7 @@ import sys
 
 GUEST = ['core', 'unwind', 'session', 'probe']
 ROOMS = GUEST + ['base', 'elf', 'profile', 'symbol', 'convert', 'capture', 'analyse', 'view',
-                 'http', 'store', 'agent', 'pgo', 'cli']
+                 'fetch', 'pprof', 'http', 'store', 'agent', 'pgo', 'cli']
 INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
 BESIDE = re.compile(r'_(test|fuzz|bench)\.c$')
 

@@ -1,9 +1,9 @@
-// Values with units, as pprof prints them: 1.23s, 45.60ms, 512kB, 99.5%. Private to this room.
+// Values with units, as pprof prints them: 1.23s, 45.60ms, 512kB, 99.5%.
 //
 // Units are known by name ("nanoseconds", "ns", "bytes", …); of one kind they are converted into
 // each other, any other unit is printed as it is, and "count" is not printed at all.
-#ifndef HONE_VIEW_MEASURE_H
-#define HONE_VIEW_MEASURE_H
+#ifndef HONE_BASE_MEASURE_H
+#define HONE_BASE_MEASURE_H
 
 #include "base/buffer.h"
 

@@ -1,4 +1,4 @@
-#include "view/measure.h"
+#include "base/measure.h"
 
 #include "base/unit.h"
 
