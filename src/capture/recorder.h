@@ -1,0 +1,74 @@
+// A recording while it runs: what its parts share. Private to this room.
+//
+//     capture.c          begins it: a program, its session or the events outside it
+//     attach.c           begins that of processes that run already
+//     recorder_watch.c   its course: who comes and goes, signals, reading along
+//     recorder_finish.c  its end: the rest is read, the profiles are written
+#ifndef HONE_CAPTURE_RECORDER_H
+#define HONE_CAPTURE_RECORDER_H
+
+#include "capture/capture.h"
+#include "capture/collect.h"
+#include "capture/launch.h"
+#include "capture/outside.h"
+#include "capture/wall.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <sys/epoll.h>
+
+struct hone_recorder {
+    struct hone_capture_options options;
+    char *const *argv;
+    char directory[PATH_MAX];
+    struct hone_launch launch;
+    struct hone_reader *reader;
+    struct hone_collected collected;
+    struct hone_outside *outside; // NULL: the programs write into the session themselves
+    bool rights;                  // the program has rights of its own
+    bool attached;                // no program of ours
+    uint32_t targets;             // processes that were named and live
+    uint64_t started_realtime_ns, started_monotonic_ns;
+    struct hone_wall *wall; // NULL: not asked for, or not possible
+    uint64_t read_ns;       // when the session is to be read next
+    int epoll_fd;
+    int signal_fd;
+    uint32_t watched; // processes of collected that have a pidfd in epoll
+    int *pidfds;      // by process of collected; -1: dead
+    uint32_t pidfd_room;
+    bool program_ended;
+    int status;
+    uint64_t cpu_kernel_ns;
+};
+
+// What an event in epoll is about: one of these, or a process of collected.
+enum {
+    HONE_WATCH_PROGRAM = UINT32_MAX,
+    HONE_WATCH_SIGNALS = UINT32_MAX - 1,
+    HONE_WATCH_BUFFER = UINT32_MAX - 2,
+    HONE_WATCH_TARGET = UINT32_MAX - 3,
+};
+
+// capture.c
+int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const sigset_t *signals,
+                          struct hone_error *err);
+void hone_recorder_watch_buffers(struct hone_recorder *recorder);
+void hone_recorder_watch_wall(struct hone_recorder *recorder);
+
+// attach.c: the whole recording of the processes that the options name.
+int hone_recorder_attach(struct hone_recorder *recorder, struct hone_error *err);
+
+// recorder_watch.c
+int hone_recorder_watch(struct hone_recorder *recorder, int fd, uint32_t what);
+void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
+int hone_recorder_read(struct hone_recorder *recorder);
+void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns, bool working);
+// Until the program ends, or the time of the recording.
+int hone_recorder_record(struct hone_recorder *recorder);
+// After the recording's time: the program goes on, and we stand in its place until it ends.
+void hone_recorder_wait(struct hone_recorder *recorder);
+
+// recorder_finish.c
+int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err);
+
+#endif

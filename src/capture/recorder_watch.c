@@ -1,0 +1,233 @@
+// The course of a recording: who comes and goes, signals on their way to the program, and reading
+// along what is written.
+#include "capture/recorder.h"
+
+#include "base/cleanup.h"
+#include "core/clock.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    // Often enough that 4 MiB of free chunks last at 10 000 Hz on many cores, rare enough to cost
+    // nothing.
+    POLL_MS = 50,
+    PROGRESS_MS = 500,
+};
+
+int hone_recorder_watch(struct hone_recorder *recorder, int fd, uint32_t what)
+{
+    // What in the lower half, as data.u32 finds it.
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = what | (uint64_t)(uint32_t)fd << 32};
+    return epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
+}
+
+// Processes that the last poll found get a descriptor that tells of their death. One that is dead
+// already is read to its end at once, one that cannot be watched at the end of the recording.
+static int watch_new(struct hone_recorder *recorder)
+{
+    uint32_t count = recorder->collected.process_count;
+    if (count > recorder->pidfd_room) {
+        uint32_t room = count * 2;
+        int *pidfds = realloc(recorder->pidfds, room * sizeof *pidfds);
+        if (!pidfds)
+            return -ENOMEM;
+        recorder->pidfds = pidfds;
+        recorder->pidfd_room = room;
+    }
+    for (; recorder->watched < count; recorder->watched++) {
+        uint32_t i = recorder->watched;
+        const struct hone_collected_process *process = &recorder->collected.processes[i];
+        recorder->pidfds[i] = -1;
+        if (recorder->wall && hone_collect_same_pids(&recorder->collected, process))
+            hone_wall_announce(recorder->wall, (pid_t)process->pid);
+        // In another pid namespace its number says nothing here: it is read until the end.
+        if (hone_collect_same_pids(&recorder->collected, process))
+            recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
+        if (recorder->pidfds[i] >= 0 && hone_recorder_watch(recorder, recorder->pidfds[i], i))
+            (void)close(hone_fd_take(&recorder->pidfds[i]));
+        else if (recorder->pidfds[i] < 0 && errno == ESRCH &&
+                 hone_collect_same_pids(&recorder->collected, process))
+            hone_reader_dead(recorder->reader, process->number);
+        // A process that became another program: what it was before is over, and since the new
+        // program reports, nothing is missing.
+        for (uint32_t before = i; before-- > 0;) {
+            struct hone_collected_process *other = &recorder->collected.processes[before];
+            if (other->pid != process->pid ||
+                other->facts.pid_namespace != process->facts.pid_namespace)
+                continue;
+            other->became[0] = '\0';
+            hone_reader_dead(recorder->reader, other->number);
+            break;
+        }
+    }
+    return 0;
+}
+
+static void process_died(struct hone_recorder *recorder, uint32_t i)
+{
+    if (i >= recorder->watched || recorder->pidfds[i] < 0)
+        return;
+    (void)close(hone_fd_take(&recorder->pidfds[i]));
+    hone_reader_dead(recorder->reader, recorder->collected.processes[i].number);
+}
+
+static void program_died(struct hone_recorder *recorder)
+{
+    struct rusage usage = {0};
+    int status;
+    if (wait4(recorder->launch.pid, &status, WNOHANG, &usage) != recorder->launch.pid)
+        return;
+    recorder->program_ended = true;
+    recorder->status = status;
+    recorder->cpu_kernel_ns =
+        ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000000u +
+        ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;
+    (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, recorder->launch.pidfd, NULL);
+}
+
+// --- signals -------------------------------------------------------------------------------------
+
+// Those that ask a program to end or to do something reach us in its place.
+static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
+                                SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
+
+void hone_recorder_signals(sigset_t *set)
+{
+    (void)sigemptyset(set);
+    for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
+        (void)sigaddset(set, passed_on[i]);
+}
+
+static void pass_on_signals(struct hone_recorder *recorder)
+{
+    struct signalfd_siginfo info;
+    while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
+        if (recorder->attached) {
+            recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
+                                       info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
+            continue;
+        }
+        // What the terminal sends goes to the whole group: the program has it already.
+        if (info.ssi_code == SI_KERNEL)
+            continue;
+        if (!recorder->program_ended)
+            (void)kill(recorder->launch.pid, (int)info.ssi_signo);
+    }
+}
+
+// --- reading along -------------------------------------------------------------------------------
+
+int hone_recorder_read(struct hone_recorder *recorder)
+{
+    if (recorder->outside)
+        return hone_outside_poll(recorder->outside);
+    (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
+    int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    return r ? r : watch_new(recorder);
+}
+
+void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns, bool working)
+{
+    if (!recorder->options.progress)
+        return;
+    struct hone_capture_progress progress = {.elapsed_ns = hone_now_ns() - started_ns,
+                                             .working = working};
+    if (recorder->outside) {
+        struct hone_outside_facts facts;
+        hone_outside_facts(recorder->outside, &facts);
+        progress.samples = facts.samples;
+        progress.processes = facts.processes;
+        recorder->options.progress(recorder->options.context, &progress);
+        return;
+    }
+    for (uint32_t i = 0; i < recorder->collected.process_count; i++) {
+        const struct hone_collected_process *process = &recorder->collected.processes[i];
+        struct hone_process_facts facts;
+        if (process->ended) {
+            progress.samples += process->facts.samples;
+        } else if (hone_reader_facts(recorder->reader, process->number, &facts)) {
+            progress.samples += facts.samples;
+            progress.processes++;
+        }
+    }
+    recorder->options.progress(recorder->options.context, &progress);
+}
+
+// A buffer fills, and is read next; or has nobody any more who writes into it.
+static void buffer_fills(struct hone_recorder *recorder, const struct epoll_event *event)
+{
+    if (event->events & (EPOLLHUP | EPOLLERR))
+        (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, (int)(event->data.u64 >> 32), NULL);
+}
+
+static void target_died(struct hone_recorder *recorder, const struct epoll_event *event)
+{
+    (void)close((int)(event->data.u64 >> 32));
+    if (--recorder->targets == 0)
+        recorder->program_ended = true;
+}
+
+static void on_event(struct hone_recorder *recorder, const struct epoll_event *event)
+{
+    if (event->data.u32 == HONE_WATCH_PROGRAM)
+        program_died(recorder);
+    else if (event->data.u32 == HONE_WATCH_SIGNALS)
+        pass_on_signals(recorder);
+    else if (event->data.u32 == HONE_WATCH_BUFFER)
+        buffer_fills(recorder, event);
+    else if (event->data.u32 == HONE_WATCH_TARGET)
+        target_died(recorder, event);
+    else
+        process_died(recorder, event->data.u32);
+}
+
+int hone_recorder_record(struct hone_recorder *recorder)
+{
+    uint64_t started_ns = recorder->started_monotonic_ns;
+    uint64_t end_ns =
+        recorder->options.duration_ns ? started_ns + recorder->options.duration_ns : UINT64_MAX;
+    uint64_t progress_ns = started_ns + PROGRESS_MS * 1000000ull;
+    while (!recorder->program_ended) {
+        uint64_t now_ns = hone_now_ns();
+        if (now_ns >= end_ns)
+            break;
+        uint64_t due_ns = recorder->read_ns < end_ns ? recorder->read_ns : end_ns;
+        if (recorder->wall && hone_wall_due_ns(recorder->wall) < due_ns)
+            due_ns = hone_wall_due_ns(recorder->wall);
+        int wait_ms = due_ns > now_ns ? (int)((due_ns - now_ns) / 1000000) + 1 : 0;
+        struct epoll_event events[64];
+        int count = epoll_wait(recorder->epoll_fd, events, 64, wait_ms);
+        if (recorder->wall)
+            hone_wall_tick(recorder->wall);
+        for (int i = 0; i < count; i++)
+            on_event(recorder, &events[i]);
+        now_ns = hone_now_ns();
+        if (count <= 0 && now_ns < recorder->read_ns)
+            continue;
+        recorder->read_ns = now_ns + POLL_MS * 1000000ull;
+        int r = hone_recorder_read(recorder);
+        if (r)
+            return r;
+        if (hone_now_ns() >= progress_ns) {
+            hone_recorder_progress(recorder, started_ns, false);
+            progress_ns = hone_now_ns() + PROGRESS_MS * 1000000ull;
+        }
+    }
+    return 0;
+}
+
+void hone_recorder_wait(struct hone_recorder *recorder)
+{
+    while (!recorder->program_ended) {
+        struct epoll_event events[8];
+        int count = epoll_wait(recorder->epoll_fd, events, 8, -1);
+        for (int i = 0; i < count; i++)
+            on_event(recorder, &events[i]);
+    }
+}
