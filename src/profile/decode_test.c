@@ -33,7 +33,7 @@ static int each(void (*check)(const struct input *input))
     CHECK(directory);
     int count = 0;
     for (struct dirent *entry; (entry = readdir(directory));) {
-        if (entry->d_name[0] == '.')
+        if (entry->d_name[0] == '.' || entry->d_type == DT_DIR)
             continue;
         struct input input;
         char path[1024];

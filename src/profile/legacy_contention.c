@@ -13,8 +13,8 @@ struct scale {
 
 static bool is_head(struct hone_str line)
 {
-    return hone_legacy_starts(line, "--- contentionz ") ||
-           hone_legacy_starts(line, "--- mutex:") || hone_legacy_starts(line, "--- contention:");
+    return hone_legacy_starts(line, "--- contentionz ") || hone_legacy_starts(line, "--- mutex:") ||
+           hone_legacy_starts(line, "--- contention:");
 }
 
 bool hone_legacy_is_contention(struct hone_legacy *l)

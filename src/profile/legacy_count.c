@@ -24,8 +24,8 @@ static int read_sample(struct hone_legacy *l, struct hone_str line)
     struct hone_str count;
     struct hone_str addresses = line;
     struct hone_legacy_sample sample = {0};
-    if (!hone_legacy_cut_digits(&addresses, &count) || !hone_legacy_cut_text(&addresses, " @") ||
-        !addresses.len)
+    // No address at all is what Go itself writes of threads whose start it does not know.
+    if (!hone_legacy_cut_digits(&addresses, &count) || !hone_legacy_cut_text(&addresses, " @"))
         return hone_legacy_bad(l, "no sample");
     if (!hone_legacy_number(count, &sample.values[0]))
         return hone_legacy_bad(l, "number of more than 63 bits");

@@ -1,6 +1,6 @@
-// Functions that belong to the measurement or to the allocator itself, which pprof leaves out of what
-// it shows. Its files of today bring such patterns with them; for older ones it knows these, and
-// files converted by either are to say the same.
+// Functions that belong to the measurement or to the allocator itself, which pprof leaves out of
+// what it shows. Its files of today bring such patterns with them; for older ones it knows these,
+// and files converted by either are to say the same.
 #include "profile/legacy.h"
 
 static const char allocators[] =
@@ -17,8 +17,7 @@ static const char allocators[] =
     "simple_alloc::allocate";
 
 // Parts of Go's runtime that stay in the middle of a stack.
-static const char allocators_but[] =
-    "runtime\\.panic|runtime\\.reflectcall|runtime\\.call[0-9]*";
+static const char allocators_but[] = "runtime\\.panic|runtime\\.reflectcall|runtime\\.call[0-9]*";
 
 static const char cpu_profiler[] =
     "ProfileData::Add|ProfileData::prof_handler|CpuProfiler::prof_handler|"

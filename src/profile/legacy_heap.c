@@ -139,7 +139,7 @@ static int read_pair(struct hone_legacy *l, const struct header *header,
     if (!count && bytes)
         return hone_legacy_bad(l, "%lld bytes in no blocks", (long long)bytes);
     if (count) {
-        sample->block_bytes = count == -1 ? (int64_t)-(uint64_t)bytes : bytes / count;
+        sample->block_bytes = count == -1 ? (int64_t) - (uint64_t)bytes : bytes / count;
         if (header->unsample && !hone_legacy_unsample(&count, &bytes, header->period))
             return hone_legacy_bad(l, "estimate of more than 63 bits");
     }
@@ -153,7 +153,7 @@ static int read_sample(struct hone_legacy *l, const struct header *header, struc
     struct hone_str number[4];
     struct hone_str addresses;
     if (!find_sample(line, number, &addresses))
-        return hone_legacy_bad(l, "no sample");
+        return hone_legacy_bad(l, "neither a sample nor the list of mappings");
     struct hone_legacy_sample sample = {.has_block_bytes = true};
     int64_t *values = sample.values;
     int r = 0;

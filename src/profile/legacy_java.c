@@ -220,8 +220,8 @@ static bool is_source(struct hone_str text, struct method *ret)
         !find_bracket(text, colon - 1, 1, &bracket))
         return false;
     *ret = (struct method){{text.at, bracket - 1}, {text.at + bracket + 1, colon - bracket - 2}, 0};
-    if (negative || !hone_legacy_decimal((struct hone_str){text.at + digits, end - digits},
-                                         &ret->line))
+    if (negative ||
+        !hone_legacy_decimal((struct hone_str){text.at + digits, end - digits}, &ret->line))
         ret->line = 0;
     return true;
 }

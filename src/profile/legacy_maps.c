@@ -8,8 +8,8 @@
 // here is to read the same.
 #include "profile/legacy.h"
 
-#include "base/array.h"
 #include "base/arena.h"
+#include "base/array.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
 
@@ -233,8 +233,7 @@ static int add_word(struct hone_legacy *l, struct words *words, struct hone_str 
         memcpy(copy, name.at, name.len);
     if (meaning.len)
         memcpy(copy + name.len, meaning.at, meaning.len);
-    words->at[words->count++] =
-        (struct word){{copy, name.len}, {copy + name.len, meaning.len}};
+    words->at[words->count++] = (struct word){{copy, name.len}, {copy + name.len, meaning.len}};
     return 0;
 }
 

@@ -39,7 +39,7 @@ int hone_legacy_add_frame(struct hone_legacy *l, uint64_t address)
 {
     if (l->frame_count - l->open_frame == HONE_PROFILE_DEPTH_MAX)
         return hone_legacy_bad(l, "more than %d frames in a stack", HONE_PROFILE_DEPTH_MAX);
-    uint32_t place;
+    uint32_t place = 0;
     int r = add_place(l, address, &place);
     if (r)
         return r;
@@ -106,11 +106,11 @@ static uint32_t add_location(struct hone_legacy *l, struct hone_legacy_place *pl
     if (!place->location) {
         struct hone_profile_line line = {.function = place->function, .number = place->line};
         place->location = hone_profile_add_location(
-            l->profile,
-            &(struct hone_profile_location){.mapping = place->mapping ? mappings[place->mapping] : 0,
-                                            .address = place->address,
-                                            .lines = &line,
-                                            .line_count = place->function ? 1 : 0});
+            l->profile, &(struct hone_profile_location){
+                            .mapping = place->mapping ? mappings[place->mapping] : 0,
+                            .address = place->address,
+                            .lines = &line,
+                            .line_count = place->function ? 1 : 0});
     }
     return place->location;
 }
@@ -141,14 +141,13 @@ int hone_legacy_build(struct hone_legacy *l)
         return hone_legacy_out_of_memory(l);
     for (uint32_t i = 0; i < l->mapping_count; i++) {
         const struct hone_legacy_mapping *m = &l->mappings[i];
-        mappings[i + 1] =
-            hone_profile_add_mapping(l->profile, &(struct hone_profile_mapping){
-                                                     .start = m->start,
-                                                     .limit = m->limit,
-                                                     .offset = m->offset,
-                                                     .file = m->file,
-                                                     .build_id = m->build_id,
-                                                 });
+        mappings[i + 1] = hone_profile_add_mapping(l->profile, &(struct hone_profile_mapping){
+                                                                   .start = m->start,
+                                                                   .limit = m->limit,
+                                                                   .offset = m->offset,
+                                                                   .file = m->file,
+                                                                   .build_id = m->build_id,
+                                                               });
     }
     add_samples(l, mappings);
     free(mappings);

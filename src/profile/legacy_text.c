@@ -222,8 +222,9 @@ bool hone_legacy_number(struct hone_str text, int64_t *ret)
         base = 16;
     else if (hone_legacy_cut_text(&text, "0b") || hone_legacy_cut_text(&text, "0B"))
         base = 2;
-    else if (text.len > 1 && (hone_legacy_cut_text(&text, "0o") ||
-                              hone_legacy_cut_text(&text, "0O") || hone_legacy_cut_text(&text, "0")))
+    else if (text.len > 1 &&
+             (hone_legacy_cut_text(&text, "0o") || hone_legacy_cut_text(&text, "0O") ||
+              hone_legacy_cut_text(&text, "0")))
         base = 8;
     uint64_t value;
     return magnitude(text, base, &value) && negated(value, negative, ret);
