@@ -50,7 +50,7 @@ struct hone_graph_options {
 
 struct hone_graph_node {
     struct hone_str name; // as printed; code without a name is "[libz.so.1]" or "<unknown>"
-    int64_t flat; // sums, whose means are flat / flat_count and so on
+    int64_t flat;         // sums, whose means are flat / flat_count and so on
     int64_t cum;
     int64_t flat_count; // 0 unless means were asked for
     int64_t cum_count;
@@ -68,8 +68,8 @@ struct hone_graph_edge {
 };
 
 struct hone_graph {
-    int64_t total;       // of the samples' absolute values: what percentages refer to
-    int64_t flat_sum;    // of the values of the nodes kept
+    int64_t total;    // of the samples' absolute values: what percentages refer to
+    int64_t flat_sum; // of the values of the nodes kept
     uint32_t node_count;
     // Behind the nodes: those whose values add up to nothing, or that are negative where these were
     // not wanted, and that calls of others lead to. One more closes the ranges of edges.

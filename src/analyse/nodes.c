@@ -19,7 +19,7 @@ struct builder {
 };
 
 static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
-                         const struct hone_profile_line *line)
+                                    const struct hone_profile_line *line)
 {
     const struct hone_profile *p = b->profile;
     struct hone_nodes_key key = {0};

@@ -18,16 +18,17 @@ struct hone_pattern {
     bool gave_up;
 };
 
-int hone_pattern_new(const char *text, struct hone_pattern **ret, struct hone_error *err)
+static int new_pattern(const char *text, uint32_t flags, struct hone_pattern **ret,
+                       struct hone_error *err)
 {
     HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *pattern = calloc(1, sizeof *pattern);
     if (!pattern)
         return hone_error_set(err, -ENOMEM, "cannot read the pattern");
     int code = 0;
     PCRE2_SIZE at = 0;
-    pattern->code = pcre2_compile((PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
-                                  PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C,
-                                  &code, &at, NULL);
+    pattern->code = pcre2_compile(
+        (PCRE2_SPTR)text, PCRE2_ZERO_TERMINATED,
+        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_NEVER_BACKSLASH_C | flags, &code, &at, NULL);
     if (!pattern->code) {
         PCRE2_UCHAR reason[128] = "";
         (void)pcre2_get_error_message(code, reason, sizeof reason);
@@ -42,6 +43,16 @@ int hone_pattern_new(const char *text, struct hone_pattern **ret, struct hone_er
     (void)pcre2_set_match_limit(pattern->context, STEPS_MAX);
     *ret = hone_take(pattern);
     return 0;
+}
+
+int hone_pattern_new(const char *text, struct hone_pattern **ret, struct hone_error *err)
+{
+    return new_pattern(text, 0, ret, err);
+}
+
+int hone_pattern_new_go(const char *text, struct hone_pattern **ret, struct hone_error *err)
+{
+    return new_pattern(text, PCRE2_DOLLAR_ENDONLY, ret, err);
 }
 
 void hone_pattern_free(struct hone_pattern *pattern)

@@ -17,6 +17,10 @@ struct hone_pattern;
 
 // Returns 0; -EINVAL with what is wrong and where in err; -ENOMEM.
 int hone_pattern_new(const char *text, struct hone_pattern **ret, struct hone_error *err);
+
+// The same for those who write for Go: what its package regexp refuses is refused with its words,
+// such as looking back and ahead, and '$' is the end of the text only.
+int hone_pattern_new_go(const char *text, struct hone_pattern **ret, struct hone_error *err);
 void hone_pattern_free(struct hone_pattern *pattern);
 void hone_pattern_freep(struct hone_pattern **pattern); // for HONE_CLEANUP
 

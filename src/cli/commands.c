@@ -14,6 +14,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_collapsed,
     &hone_command_info,
     &hone_command_convert,
+    &hone_command_pprof,
     &hone_command_doctor,
     NULL,
 };

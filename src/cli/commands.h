@@ -16,6 +16,7 @@ extern const struct hone_command hone_command_flame;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;
 extern const struct hone_command hone_command_convert;
+extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;
 
 #endif

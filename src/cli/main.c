@@ -89,7 +89,11 @@ static int run(const struct hone_command *command, int argc, char **argv)
     void *parsed = calloc(1, command->options_size);
     if (!parsed)
         return finish(hone_error_set(&err, -ENOMEM, "cannot start"), &err);
-    int r = hone_options_parse(command, argc, argv, parsed, &operands, &err);
+    int r = 0;
+    if (command->verbatim)
+        operands = (struct hone_operands){argv, argc};
+    else
+        r = hone_options_parse(command, argc, argv, parsed, &operands, &err);
     if (r == HONE_OPTIONS_HELP)
         r = help(command->name);
     else

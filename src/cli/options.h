@@ -91,6 +91,7 @@ struct hone_command {
     const struct hone_example *examples; // ends with a row without command; shown first
     const struct hone_option *options;
     size_t options_size;  // of the struct that options fill
+    bool verbatim;        // every word is an operand: it reads its own options
     bool program;         // operands are a program and its own arguments
     const char *complete; // what completion offers for operands: "profile", "program" or NULL
     int operands_minimum; // fewer: misuse

@@ -30,14 +30,14 @@ enum hone_pprof_report {
 struct hone_pprof_command {
     const char *name;
     enum hone_pprof_report report;
-    bool has_pattern;          // takes a regular expression
-    const char *picture;       // what Graphviz makes of the report: "svg", "pdf", …; NULL: nothing
-    const char *file;          // ending of the file that keeps it off a terminal; NULL: none
-    const char *view;          // ending of the file that a program of viewers shows; NULL: none
+    bool has_pattern;    // takes a regular expression
+    const char *picture; // what Graphviz makes of the report: "svg", "pdf", …; NULL: nothing
+    const char *file;    // ending of the file that keeps it off a terminal; NULL: none
+    const char *view;    // ending of the file that a program of viewers shows; NULL: none
     const char *const *viewers; // commands, the first that there is shows it; ends with NULL
-    bool browser;              // browsers are the viewers
-    const char *help;          // one line
-    const char *usage;         // lines; "" when there is no more to say
+    bool browser;               // browsers are the viewers
+    const char *help;           // one line
+    const char *usage;          // lines; "" when there is no more to say
 };
 
 extern const struct hone_pprof_command hone_pprof_commands[];

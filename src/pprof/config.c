@@ -141,8 +141,7 @@ const struct hone_pprof_option hone_pprof_options[] = {
         "If set, all frames above the highest match are dropped from every sample.\n" MATCHING),
     ROW(tagfocus, TEXT,
         "Restricts to samples with tags in range or matched by regexp\n" TAG_EXAMPLES),
-    ROW(tagignore, TEXT,
-        "Discard samples with tags in range or matched by regexp\n" TAG_EXAMPLES),
+    ROW(tagignore, TEXT, "Discard samples with tags in range or matched by regexp\n" TAG_EXAMPLES),
     ROW(tagshow, TEXT,
         "Only consider tags matching this regexp\n"
         "Discard tags that do not match this regexp\n"),
@@ -213,8 +212,8 @@ const char *hone_pprof_option_print(const struct hone_pprof_config *config,
     case HONE_PPROF_INT:
         return hone_arena_format(arena, "%" PRId64, *(const int64_t *)(const void *)at);
     case HONE_PPROF_FLOAT:
-        return hone_arena_format(
-            arena, "%s", hone_pprof_print_float(*(const double *)(const void *)at).text);
+        return hone_arena_format(arena, "%s",
+                                 hone_pprof_print_float(*(const double *)(const void *)at).text);
     case HONE_PPROF_TEXT:
         break;
     }

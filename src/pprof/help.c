@@ -122,8 +122,8 @@ static void put_options(struct hone_buffer *out, const char *prefix)
 void hone_pprof_put_usage(struct hone_buffer *out, bool command_line)
 {
     const char *prefix = command_line ? "-" : "";
-    hone_buffer_text(out, command_line ? "  Output formats (select at most one):\n"
-                                       : "  Commands:\n");
+    hone_buffer_text(out,
+                     command_line ? "  Output formats (select at most one):\n" : "  Commands:\n");
     for (const struct hone_pprof_command *at = hone_pprof_commands; at->name; at++)
         put_line(out, "", prefix, at->name, at->help);
     if (!command_line) {

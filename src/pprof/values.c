@@ -56,8 +56,7 @@ int hone_pprof_parse_int(const char *text, bool any_base, int64_t *ret)
     if (!*text)
         return -EINVAL;
     for (; *text; text++) {
-        if (*text == '_' && any_base && (after_digit || after_prefix) &&
-            digit_of(text[1]) < base) {
+        if (*text == '_' && any_base && (after_digit || after_prefix) && digit_of(text[1]) < base) {
             after_digit = after_prefix = false;
             continue;
         }
@@ -124,7 +123,7 @@ struct hone_pprof_float_text hone_pprof_print_float(double number)
     while (strtod(out.text, NULL) != number && ++digits < 17);
     int exponent = atoi(strchr(out.text, 'e') + 1);
     if (exponent >= -4 && exponent < 21)
-        (void)snprintf(out.text, sizeof out.text, "%.*f",
-                       digits > exponent ? digits - exponent : 0, number);
+        (void)snprintf(out.text, sizeof out.text, "%.*f", digits > exponent ? digits - exponent : 0,
+                       number);
     return out;
 }

@@ -137,8 +137,8 @@ static uint32_t show_from(struct names *names, uint32_t location,
     if (!names->show_from.pattern)
         return count;
     uint32_t left = count;
-    bool whole = hone_filter_matches_mapping(&names->show_from,
-                                             names->profile->locations.mapping[location]);
+    bool whole =
+        hone_filter_matches_mapping(&names->show_from, names->profile->locations.mapping[location]);
     while (!whole && left &&
            !hone_filter_matches_function(&names->show_from, lines[left - 1].function))
         left--;
@@ -172,8 +172,7 @@ static void judge_places(struct names *names)
         uint32_t end = p->locations.first_line[location + 1];
         struct hone_profile_line *lines = p->lines.at + from;
         uint32_t count = end - from;
-        uint8_t marks =
-            judge_focus(names, location, (struct hone_profile_line_span){lines, count});
+        uint8_t marks = judge_focus(names, location, (struct hone_profile_line_span){lines, count});
         count = hide_and_show(names, location, lines, count, &marks);
         count = show_from(names, location, lines, count, &marks);
         count = prune_from(names, lines, count, &marks);
@@ -229,8 +228,8 @@ static struct hone_profile_span edit_stack(void *context, uint32_t *frames, uint
 static int filter_names(struct hone_profile *p, const struct hone_profile_filter *filter,
                         struct hone_profile_filter_found *found)
 {
-    if (!filter->focus && !filter->ignore && !filter->hide && !filter->show &&
-        !filter->show_from && !filter->prune_from) {
+    if (!filter->focus && !filter->ignore && !filter->hide && !filter->show && !filter->show_from &&
+        !filter->prune_from) {
         hone_filter_samples(p, NULL, NULL);
         return 0;
     }

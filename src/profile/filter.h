@@ -16,8 +16,11 @@
 
 #include "base/error.h"
 #include "base/pattern.h"
+#include "base/str.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct hone_profile;
 struct hone_label_filter;
@@ -61,6 +64,15 @@ int hone_profile_drop_frames(struct hone_profile *profile, struct hone_error *er
 
 // Gives what inlined functions took to the function that they were inlined into.
 void hone_profile_drop_inlined(struct hone_profile *profile);
+
+// Gives every location other lines: those of location i are lines[first[i] … first[i + 1]), counted
+// from 0. Both arrays become the profile's.
+struct hone_profile_line;
+void hone_profile_replace_lines(struct hone_profile *profile, uint32_t *first,
+                                struct hone_profile_line *lines);
+
+// Takes labels out that say nothing: no text, no number other than 0 and no unit.
+void hone_profile_drop_blank_labels(struct hone_profile *profile);
 
 // --- labels --------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ static int new_pattern(const struct hone_profile *p, uint32_t string, struct hon
         return 0;
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
     hone_buffer_format(&text, "^(%s)$", hone_profile_text(p, string));
-    return text.failed ? -ENOMEM : hone_pattern_new(text.at, ret, NULL);
+    return text.failed ? -ENOMEM : hone_pattern_new_go(text.at, ret, NULL);
 }
 
 int hone_profile_drop_frames(struct hone_profile *p, struct hone_error *err)

@@ -9,15 +9,15 @@
 #include <string.h>
 
 struct hone_label_filter {
-    char *text;    // of the whole, cut in pieces
+    char *text;      // of the whole, cut in pieces
     const char *key; // NULL: any
-    char *range;   // as it was given; NULL: expressions
+    char *range;     // as it was given; NULL: expressions
     bool has_low;
     bool has_high;
     double low;
     double high;
-    const char *unit;        // of both
-    char unit_text[64];      // where unit points to when it is none that is known
+    const char *unit;   // of both
+    char unit_text[64]; // where unit points to when it is none that is known
     struct hone_pattern **patterns;
     size_t pattern_count;
     struct hone_buffer name; // "key:value"
@@ -151,7 +151,7 @@ static int parse_patterns(struct hone_label_filter *filter, char *text, struct h
         return hone_error_set(err, -ENOMEM, "cannot read the expression");
     for (char *next = text; next;) {
         const char *one = strsep(&next, ",");
-        int r = hone_pattern_new(one, &filter->patterns[filter->pattern_count], err);
+        int r = hone_pattern_new_go(one, &filter->patterns[filter->pattern_count], err);
         if (r)
             return r;
         filter->pattern_count++;

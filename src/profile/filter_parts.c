@@ -32,9 +32,9 @@ bool hone_filter_matches_function(struct hone_filter_matcher *m, uint32_t functi
         if (m->simplified)
             matches = name.len && hone_pattern_matches(m->pattern, hone_filter_simplify(name));
         else
-            matches = hone_pattern_matches(m->pattern, name) ||
-                      hone_pattern_matches(m->pattern,
-                                           hone_profile_str(p, p->functions.file[function]));
+            matches =
+                hone_pattern_matches(m->pattern, name) ||
+                hone_pattern_matches(m->pattern, hone_profile_str(p, p->functions.file[function]));
         m->functions[function] = 1 + matches;
     }
     return m->functions[function] == 2;
@@ -80,8 +80,7 @@ void hone_filter_stacks(struct hone_profile *p, hone_filter_edit edit, void *con
     for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
         uint32_t end = first[stack + 1];
         bool keep = true;
-        struct hone_profile_span left =
-            edit(context, p->frames.location + from, end - from, &keep);
+        struct hone_profile_span left = edit(context, p->frames.location + from, end - from, &keep);
         if (!keep)
             left.count = 0;
         if (left.count && left.at != p->frames.location + to)

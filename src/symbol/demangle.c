@@ -71,7 +71,8 @@ static const char *demangle_d(struct hone_arena *arena, const char *mangled)
     return name ? hone_arena_copy(arena, name, strlen(name) + 1) : NULL;
 }
 
-static const char *demangle(struct hone_arena *arena, const char *mangled, size_t len)
+// style: DMGL_PARAMS or 0.
+static const char *demangle(struct hone_arena *arena, const char *mangled, size_t len, int style)
 {
     if (mangled[0] != '_' || len > HONE_DEMANGLE_INPUT_MAX)
         return NULL;
@@ -81,8 +82,8 @@ static const char *demangle(struct hone_arena *arena, const char *mangled, size_
             return name;
     }
     if (starts(mangled, "_Z")) {
-        int options = len > LIBIBERTY_INPUT_MAX ? DMGL_NO_RECURSE_LIMIT : 0;
-        return print(arena, cplus_demangle_v3_callback, mangled, options);
+        int limit = len > LIBIBERTY_INPUT_MAX ? DMGL_NO_RECURSE_LIMIT : 0;
+        return print(arena, cplus_demangle_v3_callback, mangled, style | limit);
     }
     if (starts(mangled, "_D") && (mangled[2] == 'm' || (mangled[2] >= '1' && mangled[2] <= '9')))
         return demangle_d(arena, mangled);
@@ -142,8 +143,18 @@ const char *hone_demangle(struct hone_arena *arena, const char *symbol)
     if (!base)
         return NULL;
     base[base_len] = '\0';
-    const char *name = demangle(arena, base, base_len);
+    const char *name = demangle(arena, base, base_len, 0);
     if (!name)
         return mark[0] ? symbol : base;
     return mark[0] ? hone_arena_format(arena, "%s%s", name, mark) : name;
+}
+
+const char *hone_demangle_full(struct hone_arena *arena, const char *symbol)
+{
+    size_t base_len = hone_symbol_base_len(symbol);
+    char *base = hone_arena_copy(arena, symbol, base_len + 1);
+    if (!base)
+        return NULL;
+    base[base_len] = '\0';
+    return demangle(arena, base, base_len, DMGL_PARAMS);
 }

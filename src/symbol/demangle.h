@@ -29,4 +29,8 @@ size_t hone_symbol_base_len(const char *symbol);
 // suffixes of copies. NULL when memory is out.
 const char *hone_demangle(struct hone_arena *arena, const char *symbol);
 
+// The same with parameters and return type, the suffixes of copies left out. NULL when the symbol
+// is not mangled or memory is out.
+const char *hone_demangle_full(struct hone_arena *arena, const char *symbol);
+
 #endif

@@ -48,7 +48,7 @@ struct hone_text_options {
     bool compact;                 // top, tree, peek: without the lines that tell of the profile
     bool total_known;             // total is what percentages refer to (the profile's own) …
     int64_t total;                // … since the profile was filtered
-    const char *const *filters;   // what it was filtered by, "focus=main"; ends with NULL. NULL: none
+    const char *const *filters; // what it was filtered by, "focus=main"; ends with NULL. NULL: none
     // To the letter as go tool pprof: fractions and rows as they are given, 0 included, no reasons
     // for empty reports, and rows told apart by everything that it looks at.
     bool strict;
@@ -60,6 +60,10 @@ typedef int (*hone_text_view)(const struct hone_profile *profile,
 
 // Each returns 0; -EINVAL with the choices in err for an unknown type; -ENOMEM.
 // options may be NULL.
+
+// The lines that stand above every report: what program, which type, when and for how long.
+int hone_text_head(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
 
 // The rows with the largest values: flat, flat%, sum%, cum, cum%, name.
 int hone_text_top(const struct hone_profile *profile, const struct hone_text_options *options,

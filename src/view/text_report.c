@@ -23,8 +23,7 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
         return r;
     report->type_name = hone_profile_text(profile, profile->types[report->type].type);
     report->unit = hone_profile_text(profile, profile->types[report->type].unit);
-    report->total =
-        o->total_known ? o->total : hone_tally_total(profile, report->type, o->mean);
+    report->total = o->total_known ? o->total : hone_tally_total(profile, report->type, o->mean);
     if (o->divide_by > 0)
         report->ratio = 1 / o->divide_by;
     if (o->unit && strcmp(o->unit, "minimum") != 0)
@@ -59,17 +58,15 @@ static void choose_unit(struct hone_report *report, const struct hone_graph *gra
     }
     if (!smallest)
         smallest = (uint64_t)report->total;
-    report->shown_unit = hone_measure_common_unit(
-        scaled(report, (int64_t)smallest), scaled(report, report->total), report->unit);
+    report->shown_unit = hone_measure_common_unit(scaled(report, (int64_t)smallest),
+                                                  scaled(report, report->total), report->unit);
 }
 
 enum hone_graph_group hone_report_group(const struct hone_report *report)
 {
     static const enum hone_graph_group groups[] = {
-        [HONE_TEXT_FUNCTIONS] = HONE_GRAPH_FUNCTION,
-        [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
-        [HONE_TEXT_FILES] = HONE_GRAPH_FILE,
-        [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
+        [HONE_TEXT_FUNCTIONS] = HONE_GRAPH_FUNCTION, [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
+        [HONE_TEXT_FILES] = HONE_GRAPH_FILE,         [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
         [HONE_TEXT_ROUTINES] = HONE_GRAPH_ROUTINE,
     };
     return groups[report->options->group];
@@ -382,4 +379,15 @@ void hone_report_name(const struct hone_report *report, struct hone_str name, ui
 int hone_report_finish(const struct hone_report *report, struct hone_error *err)
 {
     return report->out->failed ? hone_error_set(err, -ENOMEM, "cannot write the report") : 0;
+}
+
+int hone_text_head(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err)
+{
+    struct hone_report report;
+    int r = hone_report_init(&report, profile, options, out, err);
+    if (r)
+        return r;
+    hone_report_head(&report);
+    return hone_report_finish(&report, err);
 }

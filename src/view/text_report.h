@@ -5,9 +5,9 @@
 
 #include "analyse/graph.h"
 #include "base/buffer.h"
+#include "base/measure.h"
 #include "base/pattern.h"
 #include "profile/profile.h"
-#include "base/measure.h"
 #include "view/text.h"
 
 struct hone_report {

@@ -31,11 +31,10 @@ static void put_row(const struct hone_report *report, const struct hone_graph *g
     int64_t flat = hone_graph_value(row->flat, row->flat_count);
     int64_t cum = hone_graph_value(row->cum, row->cum_count);
     int64_t total = report->total;
-    hone_buffer_format(report->out, "%10s %s %s %10s %s  ", hone_report_value(report, flat).text,
-                       hone_measure_percentage(flat, total).text,
-                       hone_measure_percentage(flat_sum, total).text,
-                       hone_report_value(report, cum).text,
-                       hone_measure_percentage(cum, total).text);
+    hone_buffer_format(
+        report->out, "%10s %s %s %10s %s  ", hone_report_value(report, flat).text,
+        hone_measure_percentage(flat, total).text, hone_measure_percentage(flat_sum, total).text,
+        hone_report_value(report, cum).text, hone_measure_percentage(cum, total).text);
     const char *note = inline_note(graph, node);
     hone_report_name(report, row->name, 44, (uint32_t)strlen(note));
     hone_buffer_format(report->out, "%s\n", note);

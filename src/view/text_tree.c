@@ -27,12 +27,11 @@ static void put_node(const struct hone_report *report, const struct hone_graph *
         const struct hone_graph_edge *edge = &graph->edges[graph->in[i]];
         put_call(report, graph, edge, edge->from, cum);
     }
-    hone_buffer_format(report->out, "%10s %s %s %10s %s                | ",
-                       hone_report_value(report, flat).text,
-                       hone_measure_percentage(flat, report->total).text,
-                       hone_measure_percentage(flat_sum, report->total).text,
-                       hone_report_value(report, cum).text,
-                       hone_measure_percentage(cum, report->total).text);
+    hone_buffer_format(
+        report->out, "%10s %s %s %10s %s                | ", hone_report_value(report, flat).text,
+        hone_measure_percentage(flat, report->total).text,
+        hone_measure_percentage(flat_sum, report->total).text, hone_report_value(report, cum).text,
+        hone_measure_percentage(cum, report->total).text);
     hone_report_name(report, at->name, 60, 0);
     hone_buffer_text(report->out, "\n");
     for (uint32_t i = at[0].first_out; i < at[1].first_out; i++) {

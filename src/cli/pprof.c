@@ -1,0 +1,61 @@
+// hone pprof: the command line of `go tool pprof`, to the letter, so it reads its own flags and
+// prints its own errors.
+#include "pprof/driver.h"
+
+#include "base/cleanup.h"
+#include "cli/commands.h"
+#include "profile/profile.h"
+
+#include <stdio.h>
+
+enum { FAILED = 2 }; // as pprof has it for everything
+
+static int fail(const struct hone_error *err)
+{
+    (void)fprintf(stderr, "%s\n", err->message);
+    return FAILED;
+}
+
+static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    (void)parsed;
+    struct hone_pprof_arguments arguments;
+    int r = hone_pprof_parse(operands->count, operands->at, &arguments, err);
+    if (r)
+        return r < 0 ? fail(err) : r == HONE_PPROF_HELP ? 0 : FAILED;
+    if (!arguments.command) {
+        (void)hone_error_set(err, 0,
+                             *arguments.http ? "hone: the web page is not there yet"
+                                             : "hone: no output format was given");
+        return fail(err);
+    }
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
+    r = hone_pprof_load(&arguments.input, &profile, err);
+    if (!r)
+        r = hone_pprof_run(profile, false, arguments.command, arguments.pattern, &arguments.config,
+                           false, err);
+    return r ? fail(err) : 0;
+}
+
+static const struct hone_example examples[] = {
+    {"hone pprof -top cpu.prof", "instead of go tool pprof -top cpu.prof"},
+    {"hone pprof -tree -focus=parse cpu.prof", "only stacks with a function that matches"},
+    {"hone pprof -top -base old.prof new.prof", "what became more and what less"},
+    {0},
+};
+
+static const struct hone_option no_options[] = {{0}};
+
+const struct hone_command hone_command_pprof = {
+    .name = "pprof",
+    .summary = "the commands, flags and output of 'go tool pprof'",
+    .operands = "[FORMAT] [FLAG]… [BINARY] SOURCE…",
+    .manual = "Takes the flags of 'go tool pprof', which 'hone pprof -h' lists, and prints the "
+              "same.",
+    .examples = examples,
+    .options = no_options,
+    .options_size = 1,
+    .verbatim = true,
+    .complete = "profile",
+    .run = run,
+};

@@ -1,0 +1,54 @@
+#include "pprof/views.h"
+
+#include "profile/profile.h"
+#include "view/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int view_comments(const struct hone_profile *profile,
+                         const struct hone_text_options *options, struct hone_buffer *out,
+                         struct hone_error *err)
+{
+    (void)options;
+    for (uint32_t i = 0; i < profile->comment_count; i++)
+        hone_buffer_format(out, "%s\n", hone_profile_text(profile, profile->comments[i]));
+    return out->failed ? hone_error_set(err, -ENOMEM, "cannot list the comments") : 0;
+}
+
+static int view_tree(const struct hone_profile *profile, const struct hone_text_options *options,
+                     struct hone_buffer *out, struct hone_error *err)
+{
+    return options->pattern ? hone_text_peek(profile, options, out, err)
+                            : hone_text_tree(profile, options, out, err);
+}
+
+static hone_text_view find_view(enum hone_pprof_report report)
+{
+    switch (report) {
+    case HONE_PPROF_COMMENTS:
+        return view_comments;
+    case HONE_PPROF_DISASM:
+        return hone_text_disasm;
+    case HONE_PPROF_LIST:
+        return hone_text_list;
+    case HONE_PPROF_TOP:
+        return hone_text_top;
+    case HONE_PPROF_TRACES:
+        return hone_text_traces;
+    case HONE_PPROF_TREE:
+        return view_tree;
+    default:
+        return NULL;
+    }
+}
+
+int hone_pprof_view(const struct hone_profile *profile, const struct hone_pprof_command *command,
+                    const struct hone_text_options *options, struct hone_buffer *out,
+                    struct hone_error *err)
+{
+    hone_text_view view = find_view(command->report);
+    if (!view)
+        return hone_error_set(err, -ENOSYS, "cannot make this report");
+    return view(profile, options, out, err);
+}
