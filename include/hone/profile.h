@@ -207,6 +207,9 @@ uint32_t hone_profile_add_mapping(struct hone_profile *profile,
                                   const struct hone_profile_mapping *mapping);
 uint32_t hone_profile_add_function(struct hone_profile *profile,
                                    const struct hone_profile_function *function);
+// For what a file says: a function that has no system name keeps none.
+uint32_t hone_profile_add_function_as_is(struct hone_profile *profile,
+                                         const struct hone_profile_function *function);
 uint32_t hone_profile_add_location(struct hone_profile *profile,
                                    const struct hone_profile_location *location);
 // Locations, leaf first.

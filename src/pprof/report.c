@@ -12,6 +12,7 @@
 #include "view/text.h"
 
 #include <errno.h>
+#include <math.h>
 #include <string.h>
 
 enum { FILTERS_MAX = 10, KEYS_MAX = 64, NODES_DEFAULT = 80 };
@@ -86,9 +87,8 @@ static void override(struct work *work)
 
 // --- labels as frames ----------------------------------------------------------------------------
 
-static size_t split_keys(struct work *work, const char *text, struct hone_str keys[KEYS_MAX])
+static size_t split_keys(const char *text, struct hone_str keys[KEYS_MAX])
 {
-    (void)work;
     size_t count = 0;
     while (*text && count < KEYS_MAX) {
         size_t len = strcspn(text, ",");
@@ -110,8 +110,8 @@ static int add_label_frames(struct work *work, struct hone_error *err)
     const struct hone_pprof_config *config = &work->config;
     struct hone_str roots[KEYS_MAX];
     struct hone_str leaves[KEYS_MAX];
-    size_t root_count = split_keys(work, config->tagroot, roots);
-    size_t leaf_count = split_keys(work, config->tagleaf, leaves);
+    size_t root_count = split_keys(config->tagroot, roots);
+    size_t leaf_count = split_keys(config->tagleaf, leaves);
     bool root_found;
     bool leaf_found;
     int r = hone_profile_label_frames(work->profile, roots, root_count, leaves, leaf_count,
@@ -305,6 +305,19 @@ static int compile_pattern(struct work *work, const char *pattern, struct hone_e
     return 0;
 }
 
+// A profile that is written is divided itself; what is left over is dropped.
+static void divide(struct hone_profile *p, double divide_by)
+{
+    double ratio = 1 / divide_by;
+    if (!(ratio > 0) || ratio == 1)
+        return;
+    for (uint32_t type = 0; type < p->type_count; type++)
+        for (uint32_t i = 0; i < p->samples.count; i++) {
+            double value = (double)p->samples.values[type][i] * ratio;
+            p->samples.values[type][i] = fabs(value) < 9.2e18 ? (int64_t)value : INT64_MIN;
+        }
+}
+
 // --- all of it -----------------------------------------------------------------------------------
 
 static int prepare(struct work *work, const char *pattern, struct hone_error *err)
@@ -325,6 +338,8 @@ static int prepare(struct work *work, const char *pattern, struct hone_error *er
         return r;
     if (work->config.noinlines && work->command->report != HONE_PPROF_DISASM)
         hone_profile_drop_inlined(work->profile);
+    if (work->command->report == HONE_PPROF_PROTO)
+        divide(work->profile, work->config.divide_by);
     return hone_pprof_clean_files(work->profile, work->command->report, &work->config, err);
 }
 

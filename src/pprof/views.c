@@ -23,6 +23,13 @@ static int view_tree(const struct hone_profile *profile, const struct hone_text_
                             : hone_text_tree(profile, options, out, err);
 }
 
+static int view_proto(const struct hone_profile *profile, const struct hone_text_options *options,
+                      struct hone_buffer *out, struct hone_error *err)
+{
+    (void)options;
+    return hone_profile_encode_gzip(profile, out, err);
+}
+
 static hone_text_view find_view(enum hone_pprof_report report)
 {
     switch (report) {
@@ -32,8 +39,16 @@ static hone_text_view find_view(enum hone_pprof_report report)
         return hone_text_disasm;
     case HONE_PPROF_LIST:
         return hone_text_list;
+    case HONE_PPROF_PROTO:
+        return view_proto;
+    case HONE_PPROF_RAW:
+        return hone_text_raw;
+    case HONE_PPROF_TAGS:
+        return hone_text_tags;
     case HONE_PPROF_TOP:
         return hone_text_top;
+    case HONE_PPROF_TOPPROTO:
+        return hone_view_top_profile;
     case HONE_PPROF_TRACES:
         return hone_text_traces;
     case HONE_PPROF_TREE:

@@ -40,10 +40,6 @@ uint32_t hone_profile_fail(struct hone_profile *profile, int status);
 
 void hone_profile_add_comment_string(struct hone_profile *profile, uint32_t string);
 
-// The same as hone_profile_add_function() for what a file says: a function may have no system name.
-uint32_t hone_profile_add_function_as_is(struct hone_profile *profile,
-                                         const struct hone_profile_function *function);
-
 // After stacks, samples, locations or label sets were changed in place: the tables that find equal
 // ones are emptied, so what is added later is compared with what is added later only.
 void hone_profile_forget(struct hone_profile *profile);

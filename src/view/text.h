@@ -93,6 +93,20 @@ int hone_text_disasm(const struct hone_profile *profile, const struct hone_text_
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
                      struct hone_buffer *out, struct hone_error *err);
 
+// The labels of all samples: of each key its values and what samples with them add up to.
+int hone_text_tags(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err);
+
+// All that the profile holds: samples, locations and mappings by their numbers. Options count for
+// nothing.
+int hone_text_raw(const struct hone_profile *profile, const struct hone_text_options *options,
+                  struct hone_buffer *out, struct hone_error *err);
+
+// The rows of top as the bytes of a profile with the types cum and flat.
+int hone_view_top_profile(const struct hone_profile *profile,
+                          const struct hone_text_options *options, struct hone_buffer *out,
+                          struct hone_error *err);
+
 // One line per stack, "root;…;leaf value": input of flame graph scripts. A ';' within a name
 // becomes ':', line ends become spaces. Ordered by text, so that two runs can be compared.
 int hone_text_collapsed(const struct hone_profile *profile, const struct hone_text_options *options,
