@@ -1,0 +1,320 @@
+"""`hone pprof` beside `go tool pprof`: profiles times flags, compared to the byte.
+
+A cell is one command line. Both programs run it in the same directory with the same environment;
+their standard output, exit status and standard error must be equal. Where they are not and we want
+it so, the difference stands in WANTED with its reason; a row there that nothing needs is an error.
+
+    HONE_BUILD=build python3 tests/pprof_matrix.py [WORD]…    cells that contain every word
+"""
+
+import collections
+import concurrent.futures
+import difflib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import pprof_profiles
+
+HONE = pathlib.Path(os.environ.get('HONE_BUILD', 'build')).resolve() / 'hone'
+
+# What text tables are asked for, on every profile.
+TABLES = """
+-top
+-text -cum
+-top -nodecount=5
+-top -lines
+-top -addresses
+-top -files
+-top -filefunctions -cum
+-top -noinlines
+-top -trim=false -sample_index=0
+-top -unit=ms -nodefraction=0.05
+-top -unit=auto
+-top -mean
+-top -divide_by=3
+-top -drop_negative
+-top -compact_labels -focus=f1
+-top -relative_percentages -focus=f1
+-tree
+-tree -lines -nodecount=12
+-tree -edgefraction=0.05 -noinlines
+-tree -trim=false
+-tree -mean -cum
+-peek=f1
+-peek=. -files
+-traces
+-traces -addresses
+-traces -mean -unit=auto -noinlines
+-tags
+-tags -unit=auto -sample_index=0
+-raw
+-comments
+-proto
+-topproto
+-topproto -lines -nodecount=9
+"""
+
+# How samples, frames and labels are chosen, on some.
+FILTERS = """
+-top -focus=f1
+-top -ignore=f1|libc
+-top -hide=f[0-4]
+-top -show=f[12]
+-tree -show_from=f2
+-tree -prune_from=f3
+-traces -hide=^space1 -show=f
+-traces -show_from=dir1
+-traces -prune_from=f3$
+-raw -focus=f1 -ignore=f2
+-raw -hide=libc
+-raw -show=f1
+-raw -prune_from=f1
+-proto -focus=f2 -hide=f3
+-top -focus=nothing_of_this_name
+-top -ignore=. 
+-top -hide=.
+-top -show=nothing
+-top -show_from=nothing
+-top -tagfocus=running
+-top -tagfocus=state=waiting
+-top -tagfocus=request=2kb:4kb
+-top -tagfocus=:4kb
+-top -tagignore=thread=2
+-top -tagignore=1:2
+-top -tagfocus=3mb:
+-traces -tagshow=state|thread
+-traces -taghide=request
+-tags -tagfocus=running,thread
+-tags -tagfocus=nothing
+-tags -taghide=.
+-top -tagroot=state
+-tree -tagleaf=thread,state -tagroot=request
+-raw -tagroot=thread
+-traces -tagroot=nothing,state -tagleaf=latency -unit=ms
+-top -trim_path=/src -lines
+-top -source_path=/home/x/dir1 -lines
+-tree -focus=f1 -tagfocus=running -hide=f2 -compact_labels
+"""
+
+# What is misused, or said in another way, on one.
+LINES = """
+-top
+--top --cum=true
+-top=true -nodecount 7
+-top -nodecount=0x10 -lines
+-top -nodecount=-3
+-top -nodefraction=0.1 -edgefraction=1e-1
+-top -flat -cum
+-top -lines -lines=false
+-top -tree
+-top -peek=f1
+-nosuchflag
+-top -nodecount=many
+-top -nodecount=99999999999999999999
+-top -nodefraction=x
+-top=maybe
+-top ---x
+-top -focus=(
+-top -ignore=a**
+-top -hide=[z-a]
+-top -show=(?<=a)b
+-top -focus=a{1001}
+-top -focus=\\
+-top -focus=x(?P<n>y
+-top -focus=[[:foo:]]
+-top -focus=\\pN+\\d
+-top -focus=(?i)F1$
+-top -focus=\\Af1
+-tags -tagfocus=a(
+-top -sample_index=nothing
+-top -sample_index=9
+-top -sample_index=-1
+-top -sample_index=samples -inuse_space
+-top -total_delay
+-top -mean_delay
+-top -divide_by=0
+-top -divide_by=-2
+-top -divide_by=1e-3
+-top -divide_by=0x1p4
+-top -normalize
+-top -base=x -diff_base=y
+-top -http=:0
+-no_browser
+-list
+-peek=nothing_of_this_name
+-peek=(
+-top -unit=hours
+-top -unit=widgets
+-top -unit=
+-top -symbolize=none
+-top -symbolize=demangle=full
+-top -symbolize=demangle=templates
+-top -symbolize=nonsense
+-top -symbolize=force:local
+-raw -buildid=12345678
+-raw -add_comment=hello
+-comments -add_comment=#world
+-top -seconds=5 -timeout=7
+-top -output=OUT
+-tree -output=/no/such/directory/out
+-h
+-help
+"""
+
+# Whole command lines; {name} is a profile.
+SPECIAL = """
+-top {random} {second}
+-raw {second} {random}
+-top {random} {random} {heap}
+-top {random} {milli}
+-raw {milli} {random}
+-top {random} {cancelling} {twice}
+-comments {unusual} {empty}
+-top -base={second} {random}
+-top -diff_base={second} {random}
+-tree -diff_base={second} {random} -trim=false
+-tree -diff_base={second} -drop_negative {random}
+-traces -diff_base={random} {random}
+-raw -base={second} {random}
+-tags -diff_base={second} {random}
+-top -base={second} -normalize {random}
+-raw -diff_base={second} -normalize {random}
+-peek=f1 -base={random} {second}
+-proto -base={second} {random}
+-topproto -diff_base={second} {random}
+-top -base={heap} {random}
+-top -base=/no/such/file {random}
+-top /no/such/file
+-top /no/such/file {random}
+-top /no/such/file /no/such/other
+-top
+-top abcdef {random}
+-raw abcdef12 {random}
+-raw -buildid=77 abcdef12 {random}
+-top /bin/true {random}
+-raw /bin/true {mapless}
+-top -focus {random}
+-top -- {random}
+-top {random} -cum
+-top -tagfocus=size=2kb {units}
+-top -tagfocus=age=5 {units}
+-tags {units}
+-traces -tagroot=age,size {units}
+"""
+
+# Differences that we want, at most ten: what a cell contains, which stream differs, and why.
+Wanted = collections.namedtuple('Wanted', 'pattern stream reason')
+WANTED = []
+
+
+Cell = collections.namedtuple('Cell', 'line profiles')
+Result = collections.namedtuple('Result', 'cell equal wanted difference')
+
+
+def lines(text):
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def cells(names):
+    """Every cell, in a fixed order."""
+    found = []
+    for name in names:
+        found += [f'{line} {{{name}}}' for line in lines(TABLES)]
+    for name in ('random', 'negative', 'unusual', 'go_cpu', 'recorded'):
+        if name in names:
+            found += [f'{line} {{{name}}}' for line in lines(FILTERS)]
+    found += [line if line.startswith('-h') else f'{line} {{random}}' for line in lines(LINES)]
+    found += lines(SPECIAL)
+    return found
+
+
+class Matrix:
+    """The profiles in a directory of their own, and the two programs."""
+
+    def __init__(self, directory, extra=()):
+        self.directory = pathlib.Path(directory)
+        self.profiles = pprof_profiles.make_all(self.directory)
+        self.profiles.update(extra)
+        self.go = subprocess.run(['go', 'tool', '-n', 'pprof'], capture_output=True, text=True,
+                                 check=True).stdout.strip()
+        self.environment = {'PATH': os.environ['PATH'], 'HOME': str(self.directory / 'home'),
+                            'TZ': 'Europe/Berlin', 'TERM': 'dumb',
+                            'PPROF_TMPDIR': str(self.directory / 'saved')}
+
+    def run(self, program, words, directory):
+        done = subprocess.run([*program, *words], cwd=directory, env=self.environment,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+                              check=False)
+        return done.stdout, done.returncode, done.stderr
+
+    def decode(self, data):
+        """A profile as text, for bytes of gzip are nobody's business."""
+        if data[:2] != b'\x1f\x8b':
+            return data
+        with tempfile.NamedTemporaryFile(dir=self.directory) as file:
+            file.write(data)
+            file.flush()
+            return self.run([self.go], ['-symbolize=none', '-raw', file.name],
+                            self.directory)[0]
+
+    def outcome(self, program, words):
+        with tempfile.TemporaryDirectory(dir=self.directory) as directory:
+            out, status, said = self.run(program, words, directory)
+            left = {file.name: self.decode(file.read_bytes())
+                    for file in sorted(pathlib.Path(directory).iterdir())}
+        return {'status': str(status).encode(), 'output': self.decode(out), 'errors': said,
+                'files': repr(left).encode()}
+
+    def judge(self, line):
+        words = self.split(line)
+        theirs = self.outcome([self.go], words)
+        ours = self.outcome([str(HONE), 'pprof'], words)
+        different = [stream for stream in theirs if theirs[stream] != ours[stream]]
+        wanted = {i for i, row in enumerate(WANTED) for stream in different
+                  if stream == row.stream and re.search(row.pattern, line)}
+        excused = {WANTED[i].stream for i in wanted}
+        difference = ''
+        for stream in different:
+            if stream not in excused:
+                difference += self.show(stream, theirs[stream], ours[stream])
+        return Result(line, not different, wanted if not difference else set(), difference)
+
+    def split(self, line):
+        return [self.fill(word) for word in line.split()]
+
+    def fill(self, word):
+        return re.sub(r'\{(\w*[a-z]\w*)\}', lambda m: self.profiles[m[1]], word)
+
+    @staticmethod
+    def show(stream, theirs, ours):
+        diff = difflib.unified_diff(theirs.decode(errors='replace').splitlines(),
+                                    ours.decode(errors='replace').splitlines(),
+                                    f'{stream} of go tool pprof', f'{stream} of hone', n=1,
+                                    lineterm='')
+        return '\n'.join(list(diff)[:14]) + '\n'
+
+    def run_all(self, chosen):
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+            return list(pool.map(self.judge, chosen))
+
+
+def main(words):
+    with tempfile.TemporaryDirectory() as directory:
+        matrix = Matrix(directory)
+        chosen = [line for line in cells(matrix.profiles) if all(word in line for word in words)]
+        results = matrix.run_all(chosen)
+    bad = [result for result in results if result.difference]
+    for result in bad:
+        print(f'--- {result.cell}\n{result.difference}')
+    print(f'{len(results)} cells: {sum(r.equal for r in results)} equal, '
+          f'{sum(bool(r.wanted) for r in results)} wanted differences, {len(bad)} different')
+    return 1 if bad else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main(sys.argv[1:]))
