@@ -18,6 +18,7 @@ struct flame_options {
     unsigned group; // enum hone_flame_group
     bool inverted;
     bool reversed;
+    int64_t seconds;
 };
 
 static const struct hone_choice groups[] = {
@@ -62,6 +63,7 @@ static const struct hone_option options[] = {
      .at = offsetof(struct flame_options, type),
      .help = "which of the profile's sample types, by name or place; 'hone info' lists them (the "
              "profile's default)"},
+    HONE_INPUT_ROW_SECONDS(flame_options, seconds),
     {0},
 };
 
@@ -92,7 +94,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 {
     const struct flame_options *given = parsed;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(operands, &profile, err);
+    int r = hone_input_read(operands, given->seconds, &profile, err);
     if (r)
         return r;
 

@@ -1,165 +1,122 @@
 #include "cli/input.h"
 
 #include "base/cleanup.h"
-#include "convert/convert.h"
+#include "fetch/fetch.h"
 #include "profile/profile.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-
-#define SESSIONS "profiles"
-
-// What a recording is opened by: the first of these that it has.
-static const char *const session_files[] = {"cpu.prof", "wall.prof"};
-
-static void closedirp(DIR **directory)
-{
-    if (*directory)
-        (void)closedir(*directory);
-}
-
-static bool is_later(const struct timespec *a, const struct timespec *b)
-{
-    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
-}
-
-static int path_of(char path[HONE_INPUT_PATH_MAX], const char *directory, const char *name,
-                   const char *file, struct hone_error *err)
-{
-    int len = name ? snprintf(path, HONE_INPUT_PATH_MAX, "%s/%s/%s", directory, name, file)
-                   : snprintf(path, HONE_INPUT_PATH_MAX, "%s/%s", directory, file);
-    if (len < 0 || len >= HONE_INPUT_PATH_MAX)
-        return hone_error_set(err, -ENAMETOOLONG, "cannot open '%s'", directory);
-    return 0;
-}
-
-// The recording's file to open. -ENOENT: it has none.
-static int file_of(char path[HONE_INPUT_PATH_MAX], const char *directory, const char *name,
-                   struct stat *ret_status)
-{
-    for (size_t i = 0; i < sizeof session_files / sizeof session_files[0]; i++)
-        if (path_of(path, directory, name, session_files[i], NULL) == 0 &&
-            stat(path, ret_status) == 0 && S_ISREG(ret_status->st_mode))
-            return 0;
-    return -ENOENT;
-}
-
-// The profile written last among the sessions in a directory: by its own time, and where two are
-// equal by name, which holds the time of the start. path stays empty when there is none.
-static int find_newest(const char *directory, char path[HONE_INPUT_PATH_MAX],
-                       struct hone_error *err)
-{
-    path[0] = '\0';
-    HONE_CLEANUP(closedirp) DIR *sessions = opendir(directory);
-    if (!sessions)
-        return errno == ENOENT ? 0 : hone_error_set(err, -errno, "cannot open '%s'", directory);
-
-    struct timespec newest = {0};
-    for (const struct dirent *entry; (entry = readdir(sessions)) != NULL;) {
-        char candidate[HONE_INPUT_PATH_MAX];
-        struct stat status;
-        if (entry->d_name[0] == '.' || file_of(candidate, directory, entry->d_name, &status) != 0)
-            continue;
-        bool equal =
-            status.st_mtim.tv_sec == newest.tv_sec && status.st_mtim.tv_nsec == newest.tv_nsec;
-        if (path[0] && !is_later(&status.st_mtim, &newest) &&
-            !(equal && strcmp(candidate, path) > 0))
-            continue;
-        newest = status.st_mtim;
-        memcpy(path, candidate, sizeof candidate);
-    }
-    return 0;
-}
-
-static int newest_session(char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
-{
-    int r = find_newest(SESSIONS, path, err);
-    if (r)
-        return r;
-    if (!path[0]) {
-        (void)hone_error_set(err, 0, "no FILE was given, and '" SESSIONS "' holds no recording");
-        hone_error_hint(err, "make one: hone record PROGRAM");
-        return -ENOENT;
-    }
-    return 0;
-}
-
-// A session, or a directory with sessions.
-static int directory_profile(const char *directory, char path[HONE_INPUT_PATH_MAX],
-                             struct hone_error *err)
-{
-    struct stat status;
-    int r = path_of(path, directory, NULL, session_files[0], err);
-    if (r || file_of(path, directory, NULL, &status) == 0)
-        return r;
-    r = find_newest(directory, path, err);
-    if (r)
-        return r;
-    if (!path[0]) {
-        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof or wall.prof", directory);
-        return -ENOENT;
-    }
-    return 0;
-}
-
-static int operand_path(const char *operand, char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
-{
-    struct stat status;
-    if (stat(operand, &status) == 0 && S_ISDIR(status.st_mode))
-        return directory_profile(operand, path, err);
-    int len = snprintf(path, HONE_INPUT_PATH_MAX, "%s", operand);
-    if (len < 0 || len >= HONE_INPUT_PATH_MAX)
-        return hone_error_set(err, -ENAMETOOLONG, "cannot open '%s'", operand);
-    return 0;
-}
 
 int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
                     struct hone_error *err)
 {
-    return operands->count > 0 ? operand_path(operands->at[0], path, err)
-                               : newest_session(path, err);
+    const char *first = operands->count > 0 ? operands->at[0] : NULL;
+    if (!hone_fetch_is_remote(first))
+        return hone_fetch_locate(first, path, err);
+    path[0] = '\0'; // the current directory
+    return 0;
 }
 
-static int read_one(const char *operand, struct hone_profile **ret, struct hone_error *err)
+// --- what the user is told -----------------------------------------------------------------------
+
+// On a terminal: which file stands for what was given.
+static void tell_choice(const char *name)
 {
-    char path[HONE_INPUT_PATH_MAX];
-    int r = operand ? operand_path(operand, path, err) : newest_session(path, err);
-    if (r)
-        return r;
-    if (isatty(STDERR_FILENO) && (!operand || strcmp(path, operand) != 0))
+    char path[HONE_FETCH_PATH_MAX];
+    if (!isatty(STDERR_FILENO) || hone_fetch_is_remote(name) ||
+        hone_fetch_locate(name, path, NULL) != 0)
+        return;
+    if (!name || strcmp(path, name) != 0)
         (void)fprintf(stderr, "hone: showing '%s'\n", path);
-    return hone_convert_read(path, NULL, ret, NULL, err);
 }
 
-static int read_several(const struct hone_operands *operands, struct hone_profile **profiles,
-                        struct hone_profile **ret, struct hone_error *err)
+// What a server measured is kept: nobody can measure it again.
+static void keep(const struct hone_profile *profile)
 {
-    size_t count = (size_t)operands->count;
+    char path[HONE_FETCH_PATH_MAX];
+    struct hone_error err = {0};
+    if (hone_fetch_save(profile, path, &err) == 0)
+        (void)fprintf(stderr, "hone: saved as '%s'\n", path);
+    else
+        hone_error_print(&err);
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+// A file that cannot be read is an error; a server that fails is left out, as long as one answers.
+static int judge(struct hone_fetch_source *sources, size_t count, struct hone_error *err)
+{
+    size_t good = 0;
     for (size_t i = 0; i < count; i++) {
-        int r = read_one(operands->at[i], &profiles[i], err);
-        if (r)
-            return r;
+        good += sources[i].profile != NULL;
+        if (sources[i].profile || hone_fetch_is_remote(sources[i].name))
+            continue;
+        *err = sources[i].error;
+        return err->code;
     }
-    return hone_profile_merge((const struct hone_profile *const *)profiles, count, ret, err);
+    for (size_t i = 0; i < count; i++) {
+        if (sources[i].profile)
+            continue;
+        if (!good && i + 1 == count) {
+            *err = sources[i].error;
+            return err->code;
+        }
+        hone_error_print(&sources[i].error);
+    }
+    if (good < count)
+        (void)fprintf(stderr, "hone: showing %zu of %zu profiles\n", good, count);
+    return 0;
 }
 
-int hone_input_read(const struct hone_operands *operands, struct hone_profile **ret,
-                    struct hone_error *err)
+static int merge(const struct hone_fetch_source *sources, size_t count, struct hone_profile **ret,
+                 struct hone_error *err)
 {
-    if (operands->count <= 1)
-        return read_one(operands->count ? operands->at[0] : NULL, ret, err);
-
-    size_t count = (size_t)operands->count;
     HONE_CLEANUP(hone_freep)
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
-    struct hone_profile **profiles = calloc(count, sizeof *profiles);
+    const struct hone_profile **profiles = calloc(count, sizeof *profiles);
     if (!profiles)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
-    int r = read_several(operands, profiles, ret, err);
+    size_t good = 0;
     for (size_t i = 0; i < count; i++)
-        hone_profile_free(profiles[i]);
+        if (sources[i].profile)
+            profiles[good++] = sources[i].profile;
+    return hone_profile_merge(profiles, good, ret, err);
+}
+
+static int read_sources(struct hone_fetch_source *sources, size_t count, int64_t seconds,
+                        struct hone_profile **ret, struct hone_error *err)
+{
+    const struct hone_fetch_options options = {.size = sizeof options, .seconds = seconds};
+    int r = hone_fetch(sources, count, &options, err);
+    if (!r)
+        r = judge(sources, count, err);
+    if (r)
+        return r;
+    bool remote = false;
+    for (size_t i = 0; i < count; i++) {
+        remote |= sources[i].url != NULL;
+        tell_choice(sources[i].name);
+    }
+    if (count == 1)
+        *ret = hone_take(sources[0].profile);
+    else
+        r = merge(sources, count, ret, err);
+    if (!r && remote)
+        keep(*ret);
+    return r;
+}
+
+int hone_input_read(const struct hone_operands *operands, int64_t seconds,
+                    struct hone_profile **ret, struct hone_error *err)
+{
+    size_t count = operands->count > 0 ? (size_t)operands->count : 1;
+    HONE_CLEANUP(hone_freep) struct hone_fetch_source *sources = calloc(count, sizeof *sources);
+    if (!sources)
+        return hone_error_set(err, -ENOMEM, "cannot read the profiles");
+    for (int i = 0; i < operands->count; i++)
+        sources[i].name = operands->at[i];
+    int r = read_sources(sources, count, seconds, ret, err);
+    hone_fetch_done(sources, count);
     return r;
 }

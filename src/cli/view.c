@@ -2,7 +2,6 @@
 
 #include "base/cleanup.h"
 #include "base/pattern.h"
-#include "cli/input.h"
 #include "cli/output.h"
 #include "profile/profile.h"
 
@@ -29,7 +28,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
                struct hone_error *err)
 {
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(files, &profile, err);
+    int r = hone_input_read(files, options->seconds, &profile, err);
     if (r)
         return r;
     bool terminal = !options->output && isatty(STDOUT_FILENO);

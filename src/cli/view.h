@@ -3,6 +3,7 @@
 #ifndef HONE_CLI_VIEW_H
 #define HONE_CLI_VIEW_H
 
+#include "cli/input.h"
 #include "cli/options.h"
 #include "view/text.h"
 
@@ -11,6 +12,7 @@ struct hone_view_options {
     const char *output;
     unsigned group; // enum hone_text_group
     int64_t rows;
+    int64_t seconds;
     bool by_cum;
     bool all;
     bool intel;
@@ -23,7 +25,9 @@ extern const struct hone_choice hone_view_groups[];
 // For the manual of every view.
 #define HONE_VIEW_FILES                                                                            \
     "Several files are merged. Without FILE the newest recording under profiles/ is taken; of a "  \
-    "directory, its CPU profile."
+    "directory, its CPU profile. A URL, or HOST:PORT, is asked for a profile of a program that "   \
+    "runs: without a path, for /debug/pprof/profile. What it sends is kept in $PPROF_TMPDIR or "   \
+    "~/pprof."
 
 // Rows that mean the same in every view.
 #define HONE_VIEW_ROW_TYPE                                                                         \
@@ -33,6 +37,7 @@ extern const struct hone_choice hone_view_groups[];
         .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
                 "(the profile's default)",                                                         \
     }
+#define HONE_VIEW_ROW_SECONDS HONE_INPUT_ROW_SECONDS(hone_view_options, seconds)
 #define HONE_VIEW_ROW_OUTPUT                                                                       \
     {                                                                                              \
         .name = "output", .letter = 'o', .kind = HONE_OPTION_TEXT, .value = "FILE",                \

@@ -11,6 +11,7 @@ static const struct hone_option top_options[] = {
     HONE_VIEW_ROW_GROUP,
     HONE_VIEW_ROW_ALL,
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
@@ -21,12 +22,18 @@ static const struct hone_option tree_options[] = {
     HONE_VIEW_ROW_GROUP,
     HONE_VIEW_ROW_ALL,
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
 
 static const struct hone_option peek_options[] = {
-    HONE_VIEW_ROW_CUM, HONE_VIEW_ROW_GROUP, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_CUM,
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
+    HONE_VIEW_ROW_OUTPUT,
+    {0},
 };
 
 static const struct hone_option list_options[] = {
@@ -42,6 +49,7 @@ static const struct hone_option list_options[] = {
      .at = offsetof(struct hone_view_options, trim_path),
      .help = "what to cut from the front of recorded paths: where the program was built"},
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
@@ -52,6 +60,7 @@ static const struct hone_option disasm_options[] = {
      .at = offsetof(struct hone_view_options, intel),
      .help = "Intel's syntax instead of AT&T's"},
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
@@ -59,12 +68,14 @@ static const struct hone_option disasm_options[] = {
 static const struct hone_option stack_options[] = {
     HONE_VIEW_ROW_GROUP,
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
 
 static const struct hone_option info_options[] = {
     HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,
     HONE_VIEW_ROW_OUTPUT,
     {0},
 };
@@ -75,6 +86,7 @@ static const struct hone_example top_examples[] = {
     {"hone top", "of the newest recording"},
     {"hone top -n 10 -cum cpu.prof", "ten functions, with what they called"},
     {"hone top --by lines cpu.prof", "source lines instead of functions"},
+    {"hone top --seconds 10 localhost:6060", "of a server that runs"},
     {0},
 };
 
@@ -133,7 +145,7 @@ static const struct hone_example info_examples[] = {
     const struct hone_command hone_command_##view = {                                              \
         .name = #view,                                                                             \
         .summary = (words),                                                                        \
-        .operands = before_files "[FILE|DIR]…",                                                    \
+        .operands = before_files "[FILE|DIR|URL]…",                                                    \
         .manual = more HONE_VIEW_FILES,                                                            \
         .examples = view##_examples,                                                               \
         .options = (option_rows),                                                                  \
