@@ -6,34 +6,18 @@
 // --- options -------------------------------------------------------------------------------------
 
 static const struct hone_option top_options[] = {
-    HONE_VIEW_ROW_COUNT("30"),
-    HONE_VIEW_ROW_CUM,
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_COUNT("30"), HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option tree_options[] = {
-    HONE_VIEW_ROW_COUNT("0"),
-    HONE_VIEW_ROW_CUM,
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_COUNT("0"), HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_TYPE,       HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option peek_options[] = {
-    HONE_VIEW_ROW_CUM,
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option list_options[] = {
@@ -66,11 +50,7 @@ static const struct hone_option disasm_options[] = {
 };
 
 static const struct hone_option stack_options[] = {
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_GROUP, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option info_options[] = {
@@ -145,7 +125,7 @@ static const struct hone_example info_examples[] = {
     const struct hone_command hone_command_##view = {                                              \
         .name = #view,                                                                             \
         .summary = (words),                                                                        \
-        .operands = before_files "[FILE|DIR|URL]…",                                                    \
+        .operands = before_files "[FILE|DIR|URL]…",                                                \
         .manual = more HONE_VIEW_FILES,                                                            \
         .examples = view##_examples,                                                               \
         .options = (option_rows),                                                                  \

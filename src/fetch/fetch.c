@@ -89,7 +89,8 @@ static void tell(const struct work *work, const struct hone_url *url)
     // As Go writes durations: 30s, 1m30s, 1h0m0s.
     long long s = options->seconds;
     if (s >= 3600)
-        hone_buffer_format(&line, "Please wait... (%lldh%lldm%llds)", s / 3600, s / 60 % 60, s % 60);
+        hone_buffer_format(&line, "Please wait... (%lldh%lldm%llds)", s / 3600, s / 60 % 60,
+                           s % 60);
     else if (s >= 60)
         hone_buffer_format(&line, "Please wait... (%lldm%llds)", s / 60, s % 60);
     else
@@ -109,11 +110,9 @@ static int ask_servers(struct work *work, struct hone_error *err)
         if (work->options->tell)
             tell(work, url);
     }
-    hone_fetch_progress_begin(&work->progress, work->transfer_count, longest,
-                              work->options->quiet);
+    hone_fetch_progress_begin(&work->progress, work->transfer_count, longest, work->options->quiet);
     struct hone_transfer_watch watch = {.over = on_over, .progress = on_progress, .context = work};
-    int r =
-        hone_transfer_run(work->transfers, work->transfer_count, work->options, &watch, err);
+    int r = hone_transfer_run(work->transfers, work->transfer_count, work->options, &watch, err);
     hone_fetch_progress_end(&work->progress);
     return r;
 }

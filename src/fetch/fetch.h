@@ -27,8 +27,8 @@
 struct hone_profile;
 
 enum {
-    HONE_FETCH_PATH_MAX = 4096,    // room for the path of a profile
-    HONE_FETCH_AT_ONCE = 64,       // servers that are asked at the same time; more wait
+    HONE_FETCH_PATH_MAX = 4096, // room for the path of a profile
+    HONE_FETCH_AT_ONCE = 64,    // servers that are asked at the same time; more wait
     HONE_FETCH_SECONDS_MAX = 7 * 24 * 3600,
 };
 

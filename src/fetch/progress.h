@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 struct hone_fetch_progress {
-    bool shown;      // a line stands there
+    bool shown; // a line stands there
     bool wanted;
     size_t count;    // of servers
     int64_t seconds; // the longest that one of them measures

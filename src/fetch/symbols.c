@@ -18,7 +18,7 @@ enum { TIMEOUT_S = 60 };
 struct question {
     uint32_t mapping;
     struct hone_url page;
-    uint64_t higher; // the server's addresses than the profile's
+    uint64_t higher;              // the server's addresses than the profile's
     struct hone_buffer addresses; // "0x1+0x2"
     struct hone_buffer answer;
 };
@@ -95,8 +95,8 @@ static void add_addresses(struct asking *asking)
         if (!number || !address || hone_profile_lines_of(profile, i).count)
             continue;
         struct question *question = &asking->questions[number - 1];
-        hone_buffer_format(&question->addresses, "%s0x%" PRIx64,
-                           question->addresses.len ? "+" : "", address + question->higher);
+        hone_buffer_format(&question->addresses, "%s0x%" PRIx64, question->addresses.len ? "+" : "",
+                           address + question->higher);
     }
 }
 
@@ -121,16 +121,15 @@ static int ask(struct asking *asking, const struct hone_fetch_options *options,
         if (question->addresses.failed)
             return hone_error_set(err, -ENOMEM, "cannot ask for names");
         if (question->addresses.len)
-            asking->transfers[count++] =
-                (struct hone_transfer){.url = question->page.request,
-                                       .shown = question->page.shown,
-                                       .insecure = question->page.insecure,
-                                       .direct = question->page.local,
-                                       .post = question->addresses.at,
-                                       .post_len = question->addresses.len,
-                                       .timeout_s = TIMEOUT_S,
-                                       .bytes_max = ANSWER_MAX,
-                                       .owner = question};
+            asking->transfers[count++] = (struct hone_transfer){.url = question->page.request,
+                                                                .shown = question->page.shown,
+                                                                .insecure = question->page.insecure,
+                                                                .direct = question->page.local,
+                                                                .post = question->addresses.at,
+                                                                .post_len = question->addresses.len,
+                                                                .timeout_s = TIMEOUT_S,
+                                                                .bytes_max = ANSWER_MAX,
+                                                                .owner = question};
     }
     const struct hone_transfer_watch watch = {.over = on_over};
     int r = count ? hone_transfer_run(asking->transfers, count, options, &watch, err) : 0;

@@ -54,7 +54,7 @@ struct hone_str hone_symbols_find(const struct hone_symbols *symbols, uint64_t a
 struct hone_symbols_answer {
     struct hone_symbols symbols;
     uint64_t higher;
-    bool asked; // the mapping counts as looked up from now on
+    bool asked;   // the mapping counts as looked up from now on
     bool renamed; // its file is the URL of a server, which is no file
 };
 

@@ -60,11 +60,11 @@ static void copy_functions(const struct copier *c)
     const struct hone_profile *from = c->from;
     for (uint32_t i = 1; i < from->functions.count; i++)
         c->functions[i] = hone_profile_add_function(
-            c->to, &(struct hone_profile_function){
-                       .name = text_of(c, from->functions.name[i]),
-                       .system_name = text_of(c, from->functions.system_name[i]),
-                       .file = text_of(c, from->functions.file[i]),
-                       .start_line = from->functions.start_line[i]});
+            c->to, &(struct hone_profile_function){.name = text_of(c, from->functions.name[i]),
+                                                   .system_name =
+                                                       text_of(c, from->functions.system_name[i]),
+                                                   .file = text_of(c, from->functions.file[i]),
+                                                   .start_line = from->functions.start_line[i]});
 }
 
 static uint32_t name_lines(const struct copier *c, uint32_t location)
@@ -92,11 +92,12 @@ static void copy_locations(const struct copier *c)
         }
         uint32_t count = span.count ? span.count : name_lines(c, i);
         c->locations[i] = hone_profile_add_location(
-            c->to, &(struct hone_profile_location){.mapping = c->mappings[from->locations.mapping[i]],
-                                                   .address = from->locations.address[i],
-                                                   .lines = c->lines,
-                                                   .line_count = count,
-                                                   .folded = from->locations.folded[i]});
+            c->to,
+            &(struct hone_profile_location){.mapping = c->mappings[from->locations.mapping[i]],
+                                            .address = from->locations.address[i],
+                                            .lines = c->lines,
+                                            .line_count = count,
+                                            .folded = from->locations.folded[i]});
     }
 }
 

@@ -194,8 +194,7 @@ static int check_tls(const struct hone_fetch_options *options, struct hone_error
 
 static struct curl_slist *headers_of_posts(const struct hone_curl *curl)
 {
-    struct curl_slist *type =
-        curl->slist_append(NULL, "Content-Type: application/octet-stream");
+    struct curl_slist *type = curl->slist_append(NULL, "Content-Type: application/octet-stream");
     // curl would ask first whether a long body is welcome, and old servers do not answer that.
     struct curl_slist *both = type ? curl->slist_append(type, "Expect:") : NULL;
     if (!both)

@@ -12,8 +12,8 @@
 
 enum {
     HONE_TRANSFER_REDIRECTS_MAX = 10,
-    HONE_TRANSFER_WORD_MAX = 256,  // of a header that is kept
-    HONE_TRANSFER_GRACE_S = 5,     // what pprof adds to each time limit
+    HONE_TRANSFER_WORD_MAX = 256, // of a header that is kept
+    HONE_TRANSFER_GRACE_S = 5,    // what pprof adds to each time limit
 };
 
 // What all answers together may hold until somebody has taken them, and each alone.

@@ -99,8 +99,9 @@ static struct hone_str first_line(const struct hone_transfer *transfer)
 static int judge_status(struct hone_transfer *transfer)
 {
     struct hone_str line = first_line(transfer);
-    return hone_error_set(&transfer->error, -EBADMSG, "cannot fetch '%s': server response: %s%s%.*s",
-                          transfer->shown, transfer->reason, line.len ? " - " : "",
+    return hone_error_set(&transfer->error, -EBADMSG,
+                          "cannot fetch '%s': server response: %s%s%.*s", transfer->shown,
+                          transfer->reason, line.len ? " - " : "",
                           line.len < 300 ? (int)line.len : 300, line.at ? line.at : "");
 }
 
@@ -140,8 +141,8 @@ static int judge_certificate(struct hone_transfer *transfer)
 // In curl's words, without the line ends that some have.
 static int judge_rest(struct hone_transfer *transfer, CURLcode code)
 {
-    const char *words = transfer->words[0] ? transfer->words
-                                           : transfer->all->curl->easy_strerror(code);
+    const char *words =
+        transfer->words[0] ? transfer->words : transfer->all->curl->easy_strerror(code);
     return hone_error_set(&transfer->error, -EBADMSG, "cannot fetch '%s': %.*s", transfer->shown,
                           (int)strcspn(words, "\r\n"), words);
 }
@@ -192,9 +193,7 @@ void hone_transfer_judge(struct hone_transfer *transfer, CURLcode code)
 void hone_transfer_judge_silent(struct hone_transfer *transfer)
 {
     long long patience_s = transfer->timeout_s + HONE_TRANSFER_GRACE_S;
-    transfer->result = hone_error_set(&transfer->error, -EBADMSG, "cannot fetch '%s': %s for %lld s",
-                                      transfer->shown,
-                                      transfer->status ? "the server stopped sending"
-                                                       : "the server does not answer",
-                                      patience_s);
+    transfer->result = hone_error_set(
+        &transfer->error, -EBADMSG, "cannot fetch '%s': %s for %lld s", transfer->shown,
+        transfer->status ? "the server stopped sending" : "the server does not answer", patience_s);
 }
