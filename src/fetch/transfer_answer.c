@@ -166,6 +166,10 @@ static int judge(struct hone_transfer *transfer, CURLcode code)
         return judge_connection(transfer);
     case CURLE_PEER_FAILED_VERIFICATION:
         return judge_certificate(transfer);
+    case CURLE_SSL_CONNECT_ERROR:
+        (void)judge_rest(transfer, code);
+        hone_error_hint(&transfer->error, "does it want https at all, or a certificate of yours?");
+        return -EBADMSG;
     case CURLE_UNSUPPORTED_PROTOCOL:
         return hone_error_set(&transfer->error, -EBADMSG,
                               "cannot fetch '%s': only http, https and https+insecure can be asked",

@@ -26,7 +26,7 @@ struct parts {
     struct hone_str host; // decoded, with its port
     struct hone_str path; // encoded
     struct hone_str query;
-    bool has_query;
+    bool has_bare_question;   // nothing behind it
     struct hone_str fragment; // decoded
 };
 
@@ -256,8 +256,8 @@ static int take_apart(struct hone_arena *arena, struct hone_str text, struct par
         return r;
 
     size_t question = find(rest, '?');
-    ret->has_query = question < rest.len;
-    if (ret->has_query)
+    ret->has_bare_question = question + 1 == rest.len;
+    if (question < rest.len)
         ret->query = from(rest, question + 1);
     rest = until(rest, question);
 
@@ -412,7 +412,7 @@ static const char *put_together(struct hone_arena *arena, const struct parts *ur
     if (url->path.len && url->path.at[0] != '/')
         hone_buffer_text(&out, "/");
     hone_buffer_add(&out, url->path.at, url->path.len);
-    if (url->query.len)
+    if (url->query.len || url->has_bare_question)
         hone_buffer_text(&out, "?");
     hone_buffer_add(&out, url->query.at, url->query.len);
     if (url->fragment.len) {
@@ -468,6 +468,8 @@ static int read_source(struct hone_arena *arena, const char *source, struct part
     if (r == -ENOMEM || (r == 0 && (ret->host.len || !ret->scheme.len ||
                                     hone_str_equal(ret->scheme, HONE_STR("file")))))
         return r;
+    if (strstr(source, "://"))
+        return BROKEN; // for Go a server called "http" then, which cannot be meant
     const char *with_scheme = hone_arena_format(arena, "http://%s", source);
     if (!with_scheme)
         return -ENOMEM;
@@ -538,5 +540,6 @@ int hone_url_of_symbols(struct hone_arena *arena, const char *text, struct hone_
     }
     url.path = hone_str_of(path);
     url.query = url.fragment = (struct hone_str){0};
+    url.has_bare_question = false;
     return write_texts(arena, &url, ret);
 }
