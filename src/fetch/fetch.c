@@ -1,6 +1,7 @@
 #include "fetch/fetch.h"
 
 #include "base/base.h"
+#include "convert/convert.h"
 #include "fetch/progress.h"
 #include "fetch/transfer.h"
 #include "fetch/url.h"
@@ -27,7 +28,7 @@ static void read_local(struct hone_fetch_source *source)
     char path[HONE_FETCH_PATH_MAX];
     int r = hone_fetch_locate(source->name, path, &source->error);
     if (r == 0)
-        r = hone_profile_read(path, NULL, &source->profile, &source->error);
+        r = hone_convert_read(path, NULL, &source->profile, NULL, &source->error);
     source->error.code = r;
 }
 
@@ -41,9 +42,8 @@ static bool is_text(const char *content_type)
 static void decode(struct hone_transfer *transfer, const struct hone_url *url,
                    struct hone_fetch_source *source)
 {
-    const struct hone_profile_limits limits = {.plain_bytes = HONE_TRANSFER_BYTES_MAX};
-    int r = hone_profile_decode(transfer->bytes.at, transfer->bytes.len, url->shown, &limits,
-                                &source->profile, &source->error);
+    int r = hone_convert_read_bytes(transfer->bytes.at, transfer->bytes.len, url->shown, NULL,
+                                    &source->profile, NULL, &source->error);
     source->error.code = r;
     if (r == -EBADMSG && is_text(transfer->content_type))
         hone_error_hint(&source->error, "the server sent %s; is that the page of a profile?",
