@@ -4,8 +4,10 @@
 
 #include "base/cleanup.h"
 #include "cli/commands.h"
+#include "pprof/shell.h"
 #include "profile/profile.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 enum { FAILED = 2 }; // as pprof has it for everything
@@ -23,15 +25,16 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     int r = hone_pprof_parse(operands->count, operands->at, &arguments, err);
     if (r)
         return r < 0 ? fail(err) : r == HONE_PPROF_HELP ? 0 : FAILED;
-    if (!arguments.command) {
-        (void)hone_error_set(err, 0,
-                             *arguments.http ? "hone: the web page is not there yet"
-                                             : "hone: no output format was given");
-        return fail(err);
+    if (*arguments.http) {
+        (void)hone_error_set(err, 0, "there is no page for '-http' yet");
+        hone_error_hint(err, "try 'hone flame -o flame.svg SOURCE' or 'hone pprof -svg SOURCE'");
+        return -ENOTSUP;
     }
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
     r = hone_pprof_load(&arguments.input, &profile, err);
-    if (!r)
+    if (!r && !arguments.command)
+        r = hone_pprof_shell(profile, &arguments.config, err);
+    else if (!r)
         r = hone_pprof_run(profile, false, arguments.command, arguments.pattern, &arguments.config,
                            false, err);
     return r ? fail(err) : 0;

@@ -181,7 +181,7 @@ int hone_pprof_deliver(const struct hone_pprof_command *command,
         return write_file(config->output, report, err);
     if (command->view)
         return show(command, report, interactive, err);
-    if (command->file && isatty(STDOUT_FILENO) && (interactive || is_smart_terminal()))
+    if (command->file && (interactive || (isatty(STDOUT_FILENO) && is_smart_terminal())))
         return write_away(command->file, report, err);
     int r = write_all(STDOUT_FILENO, report);
     return r && r != -EPIPE ? hone_error_set(err, r, "cannot write to standard output") : 0;

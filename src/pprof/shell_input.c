@@ -1,0 +1,239 @@
+// Lines from a terminal by libedit, from anything else as they come. There the prompt goes to
+// standard output, as pprof has it; here to standard error, which leaves the output to reports.
+//
+// What was typed is remembered in ~/.hone_history, for expressions that took time to get right are
+// wanted again the next day; it is readable for its owner only. $HONE_HISTORY names another file,
+// and none when it is empty.
+#include "pprof/shell_parts.h"
+
+#include "base/base.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <histedit.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PROMPT "(pprof) "
+
+enum { HISTORY_LINES = 1000, LISTED_MAX = 60 };
+
+struct hone_shell_input {
+    const struct hone_profile *profile;
+    char *line;
+    size_t room;
+
+    // On a terminal.
+    EditLine *edit;
+    History *history;
+    char *history_path; // NULL: nothing is kept
+};
+
+// --- completion ----------------------------------------------------------------------------------
+
+static size_t common_len(const struct hone_shell_matches *matches)
+{
+    size_t len = strlen(matches->at[0]);
+    for (size_t i = 1; i < matches->count; i++) {
+        size_t same = 0;
+        while (same < len && matches->at[i][same] == matches->at[0][same])
+            same++;
+        len = same;
+    }
+    return len;
+}
+
+static void list(const struct hone_shell_matches *matches)
+{
+    (void)fputc('\n', stderr);
+    for (size_t i = 0; i < matches->count && i < LISTED_MAX; i++) {
+        HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+        bool failed = false;
+        struct hone_str name = hone_utf8_clean(&arena, hone_str_of(matches->at[i]), 200, &failed);
+        (void)fprintf(stderr, "%.*s\n", (int)name.len, name.at);
+    }
+    if (matches->count > LISTED_MAX)
+        (void)fprintf(stderr, "and %zu more\n", matches->count - LISTED_MAX);
+}
+
+// Puts text in the place of the word before the cursor, which is so long.
+static bool replace(EditLine *edit, size_t word_len, const char *text, size_t len, char after)
+{
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    const char *with = hone_arena_format(&arena, after ? "%.*s%c" : "%.*s", (int)len, text, after);
+    if (!with)
+        return false;
+    el_deletestr(edit, (int)word_len);
+    return !*with || el_insertstr(edit, with) == 0;
+}
+
+static unsigned char on_tab(EditLine *edit, int key)
+{
+    (void)key;
+    struct hone_shell_input *input = NULL;
+    (void)el_get(edit, EL_CLIENTDATA, &input);
+    const LineInfo *line = el_line(edit);
+    size_t len = (size_t)(line->cursor - line->buffer);
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    struct hone_shell_matches matches =
+        hone_shell_complete(&arena, input->profile, line->buffer, len);
+    if (!matches.count)
+        return CC_REFRESH_BEEP;
+    size_t word_len = len - matches.from;
+    if (matches.count == 1)
+        return replace(edit, word_len, matches.at[0], strlen(matches.at[0]), matches.after)
+                   ? CC_REFRESH
+                   : CC_ERROR;
+    size_t common = matches.inside ? 0 : common_len(&matches);
+    if (common > word_len)
+        return replace(edit, word_len, matches.at[0], common, 0) ? CC_REFRESH : CC_ERROR;
+    list(&matches);
+    return CC_REDISPLAY;
+}
+
+// --- history -------------------------------------------------------------------------------------
+
+static char *history_path(void)
+{
+    const char *chosen = getenv("HONE_HISTORY");
+    const char *home = getenv("HOME");
+    char *path = NULL;
+    if (chosen)
+        return *chosen ? strdup(chosen) : NULL;
+    if (!home || !*home || asprintf(&path, "%s/.hone_history", home) < 0)
+        return NULL;
+    return path;
+}
+
+static void remember(struct hone_shell_input *input, const char *line)
+{
+    HistEvent event;
+    if (!line[strspn(line, " \t\r\n")])
+        return;
+    (void)history(input->history, &event, H_ENTER, line);
+    if (!input->history_path)
+        return;
+    // After each line, so that it survives whatever ends the shell.
+    mode_t mask = umask(077);
+    (void)history(input->history, &event, H_SAVE, input->history_path);
+    (void)umask(mask);
+}
+
+// --- a terminal ----------------------------------------------------------------------------------
+
+static char *prompt(EditLine *edit)
+{
+    (void)edit;
+    static char text[] = PROMPT;
+    return text;
+}
+
+static bool is_terminal(void)
+{
+    const char *term = getenv("TERM");
+    return term && *term && strcasecmp(term, "dumb") != 0 && isatty(STDIN_FILENO);
+}
+
+static int open_terminal(struct hone_shell_input *input, struct hone_error *err)
+{
+    HistEvent event;
+    // Letters of all alphabets are one column wide or two, not several bytes.
+    if (!setlocale(LC_CTYPE, ""))
+        (void)setlocale(LC_CTYPE, "C.UTF-8");
+    input->history = history_init();
+    input->edit = el_init("hone", stdin, stderr, stderr);
+    if (!input->history || !input->edit)
+        return hone_error_set(err, -ENOMEM, "cannot read commands");
+    (void)history(input->history, &event, H_SETSIZE, HISTORY_LINES);
+    (void)history(input->history, &event, H_SETUNIQUE, 1);
+    input->history_path = history_path();
+    if (input->history_path)
+        (void)history(input->history, &event, H_LOAD, input->history_path);
+    (void)el_set(input->edit, EL_PROMPT, prompt);
+    (void)el_set(input->edit, EL_EDITOR, "emacs");
+    (void)el_set(input->edit, EL_SIGNAL, 1);
+    (void)el_set(input->edit, EL_HIST, history, input->history);
+    (void)el_set(input->edit, EL_CLIENTDATA, input);
+    (void)el_set(input->edit, EL_ADDFN, "hone-complete", "completes the word", on_tab);
+    (void)el_set(input->edit, EL_BIND, "^I", "hone-complete", NULL);
+    (void)el_set(input->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    (void)el_source(input->edit, NULL); // the user's own ~/.editrc has the last word
+    return 0;
+}
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+// ^C takes the line away; while a report is made it ends the shell.
+static const char *next_of_terminal(struct hone_shell_input *input)
+{
+    for (;;) {
+        const struct sigaction catch = {.sa_handler = on_interrupt};
+        struct sigaction before;
+        int len = 0;
+        interrupted = 0;
+        (void)sigaction(SIGINT, &catch, &before);
+        const char *line = el_gets(input->edit, &len);
+        (void)sigaction(SIGINT, &before, NULL);
+        if (line && len > 0) {
+            remember(input, line);
+            return line;
+        }
+        if (!interrupted) {
+            (void)fputc('\n', stderr);
+            return NULL;
+        }
+        (void)fputs("^C\n", stderr);
+        el_reset(input->edit);
+    }
+}
+
+// --- either --------------------------------------------------------------------------------------
+
+int hone_shell_input_open(const struct hone_profile *profile, struct hone_shell_input **ret,
+                          struct hone_error *err)
+{
+    struct hone_shell_input *input = calloc(1, sizeof *input);
+    if (!input)
+        return hone_error_set(err, -ENOMEM, "cannot read commands");
+    input->profile = profile;
+    int r = is_terminal() ? open_terminal(input, err) : 0;
+    if (r)
+        hone_shell_input_close(input);
+    else
+        *ret = input;
+    return r;
+}
+
+void hone_shell_input_close(struct hone_shell_input *input)
+{
+    if (!input)
+        return;
+    if (input->edit)
+        el_end(input->edit);
+    if (input->history)
+        history_end(input->history);
+    free(input->history_path);
+    free(input->line);
+    free(input);
+}
+
+const char *hone_shell_input_next(struct hone_shell_input *input)
+{
+    if (input->edit)
+        return next_of_terminal(input);
+    (void)fputs(PROMPT, stdout);
+    (void)fflush(stdout);
+    return getline(&input->line, &input->room, stdin) >= 0 ? input->line : NULL;
+}
