@@ -2,6 +2,7 @@
 // own files, which are most, go to their decoder as they are.
 #include "convert/convert.h"
 
+#include "convert/lines.h"
 #include "convert/readers.h"
 #include "convert/unpack.h"
 
@@ -53,7 +54,9 @@ static int read_unknown(const void *bytes, size_t len, const char *name, struct 
                         struct hone_error *err)
 {
     int r = hone_profile_decode(bytes, len, name, NULL, ret, err);
-    if (r == -EBADMSG && len)
+    if (r == -EBADMSG && hone_bytes_are_text(bytes, len))
+        (void)hone_error_set(err, r, "cannot read '%s': a text in no format that is known", name);
+    if (r == -EBADMSG)
         hone_error_hint(err, "no format fits; 'hone help convert' lists those that are read");
     return r;
 }

@@ -26,6 +26,78 @@ const struct hone_convert_format hone_convert_formats[] = {
         .read = hone_collapsed_read,
         .write = hone_collapsed_write,
     },
+    {
+        .name = "perf-script",
+        .extensions = "",
+        .summary = "what `perf script` prints",
+        .keeps =
+            "In: names, modules, addresses, inlined calls and source lines as far as they were "
+            "printed; each event is a sample type with its periods, beside the number of "
+            "samples; labels 'thread', 'pid', 'tid' and, of several events, 'event'",
+        .detect = hone_perf_script_detect,
+        .read = hone_perf_script_read,
+    },
+    {
+        .name = "speedscope",
+        .extensions = "speedscope.json",
+        .summary = "speedscope's own JSON",
+        .keeps = "In: each unit becomes a sample type, with times in nanoseconds; several profiles "
+                 "are told apart by the label 'profile'. Out: functions, files and one profile for "
+                 "each sample type; labels, addresses and modules are left out",
+        .detect = hone_speedscope_detect,
+        .read = hone_speedscope_read,
+        .write = hone_speedscope_write,
+    },
+    {
+        .name = "chrome",
+        .extensions = "trace.json",
+        .summary = "Chrome's trace events, as JSON",
+        .keeps = "In: the samples of V8's profiler, or samples with stack frames, or else the time "
+                 "that spans took themselves. Out: the call tree of each thread as spans, 1 of the "
+                 "value as 1 ns, of one sample type",
+        .detect = hone_chrome_detect,
+        .read = hone_chrome_read,
+        .write = hone_chrome_write,
+    },
+    {
+        .name = "cpuprofile",
+        .extensions = "",
+        .summary = "CPU profiles of V8: Chrome, Node.js",
+        .keeps = "In: functions, scripts and the line where a function begins; samples and time",
+        .detect = hone_cpuprofile_detect,
+        .read = hone_cpuprofile_read,
+    },
+    {
+        .name = "callgrind",
+        .extensions = "callgrind",
+        .summary = "Callgrind's call graph",
+        .keeps = "In: what each line cost itself, exactly; stacks are estimated from who called "
+                 "whom, and a comment of the profile says so. Out: each line and each call with "
+                 "its callee, for all sample types; whole stacks, labels and addresses are left "
+                 "out",
+        .detect = hone_callgrind_detect,
+        .read = hone_callgrind_read,
+        .write = hone_callgrind_write,
+    },
+    {
+        .name = "jemalloc",
+        .extensions = "",
+        .summary = "jemalloc's heap profiles, heap_v2",
+        .keeps = "In: addresses and modules; allocated and used memory, scaled up from the samples "
+                 "as jeprof does",
+        .detect = hone_jemalloc_detect,
+        .read = hone_jemalloc_read,
+    },
+    {
+        .name = "heaptrack",
+        .extensions = "",
+        .summary = "heaptrack's data",
+        .keeps =
+            "In: names, modules, addresses, inlined calls and lines; what was allocated, freed "
+            "at once (temporary), in use at the peak and in use at the end",
+        .detect = hone_heaptrack_detect,
+        .read = hone_heaptrack_read,
+    },
     {0},
 };
 
