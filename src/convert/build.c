@@ -1,6 +1,7 @@
 #include "convert/build.h"
 
 #include "base/cleanup.h"
+#include "profile/index.h"
 
 #include <errno.h>
 
@@ -11,6 +12,14 @@ void hone_stack_reverse(struct hone_stack *stack)
         stack->at[k] = stack->at[i];
         stack->at[i] = other;
     }
+}
+
+uint32_t hone_stack_add(struct hone_profile *profile, struct hone_stack *stack)
+{
+    stack->total += stack->count;
+    if (stack->total > HONE_STACK_TOTAL_MAX)
+        return hone_profile_fail(profile, -EOVERFLOW);
+    return hone_profile_add_stack(profile, stack->at, stack->count);
 }
 
 uint32_t hone_place_add(struct hone_profile *profile, const struct hone_place *place)
@@ -73,6 +82,8 @@ int hone_build_finish(struct hone_profile **profile, const char *name, struct ho
                       struct hone_error *err)
 {
     int r = hone_profile_status(*profile);
+    if (r == -EOVERFLOW)
+        return hone_error_set(err, r, "cannot read '%s': more than a profile can hold", name);
     if (r)
         return hone_error_set(err, r, "cannot read '%s'", name);
     *ret = hone_take(*profile);

@@ -12,9 +12,14 @@ struct hone_stack {
     uint32_t *at;
     uint32_t room;
     uint32_t count;
+    uint64_t total; // frames of all stacks added
 };
 
-// False: memory is out. A deeper stack than the model allows is cut by hone_stack_add().
+// What all stacks of a file may have together, 1 GiB of frames: a tree of calls can say more in few
+// bytes than any memory holds.
+#define HONE_STACK_TOTAL_MAX ((uint64_t)1 << 28)
+
+// False: memory is out.
 static inline bool hone_stack_push(struct hone_stack *stack, uint32_t location)
 {
     if (!hone_array_reserve(&stack->at, &stack->room, (uint64_t)stack->count + 1,
@@ -31,6 +36,9 @@ static inline void hone_stack_done(struct hone_stack *stack)
 
 // Turns what was pushed root first into leaf first.
 void hone_stack_reverse(struct hone_stack *stack);
+
+// The profile's number of the stack. Beyond HONE_STACK_TOTAL_MAX the profile fails (-EOVERFLOW).
+uint32_t hone_stack_add(struct hone_profile *profile, struct hone_stack *stack);
 
 // A place with one function and no address. The text may be empty where it is unknown; a name that
 // is empty is "[unknown]".

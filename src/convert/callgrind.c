@@ -401,6 +401,8 @@ static int read_calls(struct reader *r)
 static int read_specification(struct reader *r, struct hone_str key, struct hone_str text)
 {
     int result;
+    struct hone_str place;
+    uint32_t function;
     if (hone_str_equal(key, HONE_STR("ob")))
         return take_place(r, &r->objects, text, &r->object);
     if (hone_str_equal(key, HONE_STR("fl"))) {
@@ -426,7 +428,12 @@ static int read_specification(struct reader *r, struct hone_str key, struct hone
     }
     if (hone_str_equal(key, HONE_STR("calls")))
         return read_calls(r);
-    return 0; // jumps: their line and the one with its position cost nothing
+    // Jumps: their line and the one with its position cost nothing, but they may give names.
+    if (hone_str_equal(key, HONE_STR("jfi")))
+        return take_place(r, &r->files, text, &place);
+    if (hone_str_equal(key, HONE_STR("jfn")))
+        return take_function(r, text, r->object, r->file, false, &function);
+    return 0;
 }
 
 static int read_header(struct reader *r, struct hone_str key, struct hone_str text)

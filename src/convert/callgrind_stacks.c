@@ -141,7 +141,7 @@ static void add_sample(struct dealer *d, int64_t amount)
 {
     int64_t values[HONE_PROFILE_TYPES_MAX] = {0};
     values[d->event] = amount;
-    uint32_t stack = hone_profile_add_stack(d->c->profile, d->stack.at, d->stack.count);
+    uint32_t stack = hone_stack_add(d->c->profile, &d->stack);
     (void)hone_profile_add_sample(d->c->profile, stack, values, NULL, 0);
 }
 

@@ -370,7 +370,7 @@ static bool pass(struct reader *r, int64_t ns, uint32_t label_set)
     for (uint32_t i = r->open_count; i-- > 0;)
         if (!hone_stack_push(&r->stack, r->open[i].location))
             return false;
-    uint32_t stack = hone_profile_add_stack(r->profile, r->stack.at, r->stack.count);
+    uint32_t stack = hone_stack_add(r->profile, &r->stack);
     (void)hone_profile_add_sample_in_set(r->profile, stack, &ns, label_set);
     return true;
 }
@@ -513,7 +513,7 @@ static int read_sample(struct reader *r)
     if (result || !frame)
         return result;
     uint32_t stack;
-    int found = hone_v8_stack(&r->sampled, r->profile, frame, &stack);
+    int found = hone_v8_stack(&r->sampled, r->profile, frame, &r->stack, &stack);
     if (found == -ENOMEM)
         return out_of_memory(r);
     if (found)

@@ -161,7 +161,7 @@ static int read_line(struct collapsed *c, struct hone_lines *lines, struct hone_
         line = hone_str_skip(line, end < line.len ? end + 1 : end);
     }
     hone_stack_reverse(&c->stack);
-    uint32_t stack = hone_profile_add_stack(c->profile, c->stack.at, c->stack.count);
+    uint32_t stack = hone_stack_add(c->profile, &c->stack);
     (void)hone_profile_add_sample(c->profile, stack, values, NULL, 0);
     return 0;
 }

@@ -98,6 +98,45 @@ const struct hone_convert_format hone_convert_formats[] = {
         .detect = hone_heaptrack_detect,
         .read = hone_heaptrack_read,
     },
+    {
+        .name = "firefox",
+        .extensions = "firefox.json profile.json",
+        .summary = "Firefox Profiler's processed format",
+        .keeps = "In: version 50 and later; names, files, lines, threads, and what samples weigh. "
+                 "Out: version 61, one track for each thread, one sample type; times of samples "
+                 "are made up, for a profile has none",
+        .detect = hone_firefox_detect,
+        .read = hone_firefox_read,
+        .write = hone_firefox_write,
+    },
+    {
+        .name = "csv",
+        .extensions = "csv",
+        .summary = "a table with a row for each stack and its labels",
+        .keeps =
+            "Both ways: names of functions, labels, all sample types; files, lines and modules "
+            "are left out",
+        .detect = hone_csv_detect,
+        .read = hone_csv_read,
+        .write = hone_csv_write,
+    },
+    {
+        .name = "csv-functions",
+        .extensions = "functions.csv",
+        .summary = "a table with a row for each function",
+        .keeps = "Out: name, file, module, and for each sample type what it took itself (flat) and "
+                 "with all it called (cum)",
+        .write = hone_csv_functions_write,
+    },
+    {
+        .name = "json",
+        .extensions = "json",
+        .summary = "functions with their totals, and all samples, as JSON",
+        .keeps = "Both ways: everything but addresses, build ids and columns",
+        .detect = hone_json_profile_detect,
+        .read = hone_json_profile_read,
+        .write = hone_json_profile_write,
+    },
     {0},
 };
 

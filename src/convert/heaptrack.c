@@ -132,9 +132,10 @@ static int read_place(struct reader *r, struct hone_str line)
     uint32_t count = 0;
     while (line.len && count < INLINED_MAX) {
         struct hone_profile_function function = {0};
-        uint64_t number;
-        if (!take_string(r, &line, &function.name) || !take_string(r, &line, &function.file) ||
-            !take(&line, &number))
+        uint64_t number = 0;
+        // A function that only the symbol table knows stands alone.
+        if (!take_string(r, &line, &function.name) ||
+            (line.len && (!take_string(r, &line, &function.file) || !take(&line, &number))))
             return hone_lines_bad(&r->lines, "expected function, file and line");
         if (!function.name)
             continue;
@@ -304,7 +305,7 @@ static int add_samples(struct reader *r)
             (int64_t)kind->peak,      times(kind->peak, kind->bytes),      (int64_t)live,
             times(live, kind->bytes),
         };
-        uint32_t stack = hone_profile_add_stack(p, r->stack.at, r->stack.count);
+        uint32_t stack = hone_stack_add(p, &r->stack);
         (void)hone_profile_add_sample(p, stack, values, NULL, 0);
     }
     return 0;

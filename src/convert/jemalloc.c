@@ -117,7 +117,7 @@ static int read_counts(struct reader *r, struct hone_str line)
     all = scale(all, r->rate);
     live = scale(live, r->rate);
     int64_t values[] = {all.objects, all.bytes, live.objects, live.bytes};
-    uint32_t stack = hone_profile_add_stack(r->profile, r->stack.at, r->stack.count);
+    uint32_t stack = hone_stack_add(r->profile, &r->stack);
     (void)hone_profile_add_sample(r->profile, stack, values, NULL, 0);
     return 0;
 }

@@ -413,7 +413,7 @@ static int finish_sample(struct reader *r)
             .key = hone_profile_intern(p, "event"),
             .text = hone_profile_intern_str(p, header->event),
         };
-    uint32_t stack = hone_profile_add_stack(p, r->stack.at, r->stack.count);
+    uint32_t stack = hone_stack_add(p, &r->stack);
     (void)hone_profile_add_sample(p, stack, values, labels, count);
     if (header->has_time) {
         if (!r->first_ns || header->time_ns < r->first_ns)

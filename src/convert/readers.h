@@ -44,4 +44,17 @@ HONE_CONVERT_READ(jemalloc);
 HONE_CONVERT_DETECT(heaptrack);
 HONE_CONVERT_READ(heaptrack);
 
+HONE_CONVERT_DETECT(firefox);
+HONE_CONVERT_READ(firefox);
+HONE_CONVERT_WRITE(firefox);
+
+HONE_CONVERT_DETECT(csv);
+HONE_CONVERT_READ(csv);
+HONE_CONVERT_WRITE(csv);
+HONE_CONVERT_WRITE(csv_functions);
+
+HONE_CONVERT_DETECT(json_profile);
+HONE_CONVERT_READ(json_profile);
+HONE_CONVERT_WRITE(json_profile);
+
 #endif

@@ -292,7 +292,7 @@ static void add_sample(struct reader *r, const struct part *part, int64_t value)
     struct hone_profile_label label = {.key = labelled ? hone_profile_intern(p, "profile") : 0,
                                        .text =
                                            labelled ? hone_profile_intern_str(p, part->name) : 0};
-    uint32_t stack = hone_profile_add_stack(p, r->stack.at, r->stack.count);
+    uint32_t stack = hone_stack_add(p, &r->stack);
     (void)hone_profile_add_sample(p, stack, values, &label, labelled ? 1 : 0);
 }
 

@@ -190,15 +190,14 @@ bool hone_v8_add_node(struct hone_v8_profile *v8, const struct hone_v8_node *nod
 }
 
 int hone_v8_stack(const struct hone_v8_profile *v8, struct hone_profile *profile, int64_t id,
-                  uint32_t *ret)
+                  struct hone_stack *scratch, uint32_t *ret)
 {
-    HONE_CLEANUP(hone_stack_done) struct hone_stack stack = {0};
     const struct hone_v8_node *node = find_node(v8, id);
     if (!node)
         return -EBADMSG;
-    if (!walk(v8, node, &stack))
+    if (!walk(v8, node, scratch))
         return -ENOMEM;
-    *ret = hone_profile_add_stack(profile, stack.at, stack.count);
+    *ret = hone_stack_add(profile, scratch);
     return 0;
 }
 
@@ -227,7 +226,7 @@ static bool find_stack(const struct hone_v8_profile *v8, struct hone_profile *p,
                          : hone_stack_push(stack, hone_place_add(p, &(struct hone_place){0}));
         if (!good)
             return false;
-        *known = hone_profile_add_stack(p, stack->at, stack->count) + 1;
+        *known = hone_stack_add(p, stack) + 1;
     }
     *ret = *known - 1;
     return true;

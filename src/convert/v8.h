@@ -4,6 +4,7 @@
 #define HONE_CONVERT_V8_H
 
 #include "base/table.h"
+#include "convert/build.h"
 #include "convert/json.h"
 #include "profile/profile.h"
 
@@ -38,7 +39,7 @@ bool hone_v8_add_node(struct hone_v8_profile *v8, const struct hone_v8_node *nod
 
 // The stack of a node. Returns 0; -EBADMSG when there is no such node; -ENOMEM.
 int hone_v8_stack(const struct hone_v8_profile *v8, struct hone_profile *profile, int64_t id,
-                  uint32_t *ret);
+                  struct hone_stack *scratch, uint32_t *ret);
 
 // Adds the samples with these labels; values are 1 and nanoseconds. A trace may have begun after
 // some of the nodes: their samples are "[unknown]". Returns 0 or -ENOMEM.
