@@ -31,6 +31,7 @@ enum hone_graph_group {
     HONE_GRAPH_FILE,     // functions of one source file
     HONE_GRAPH_ROUTINE,  // functions of one name in one source file
     HONE_GRAPH_ADDRESS,  // the same address and, if several are inlined there, the same function
+    HONE_GRAPH_OBJECT,   // … of the same mapped file, and beginning at the same line
 };
 
 struct hone_graph_options {

@@ -23,19 +23,21 @@ static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
 {
     const struct hone_profile *p = b->profile;
     struct hone_nodes_key key = {0};
-    if (b->group == HONE_GRAPH_ADDRESS)
+    bool by_object = b->group == HONE_GRAPH_OBJECT;
+    bool by_address = b->group == HONE_GRAPH_ADDRESS || by_object;
+    if (by_address)
         key.address = p->locations.address[location];
     if (line) {
         if (b->group != HONE_GRAPH_FILE)
             key.name = p->functions.name[line->function];
         if (b->group != HONE_GRAPH_FUNCTION)
             key.file = p->functions.file[line->function];
-        if (b->group == HONE_GRAPH_LINE || b->group == HONE_GRAPH_ADDRESS)
+        if (b->group == HONE_GRAPH_LINE || by_address)
             key.line = line->number;
     }
-    if (!key.name && (!key.file || b->strict))
+    if (by_object || (!key.name && (!key.file || b->strict)))
         key.object = p->mappings.at[p->locations.mapping[location]].file;
-    if (!key.name && line && b->strict)
+    if (line && (by_object || (!key.name && b->strict)))
         key.start_line = p->functions.start_line[line->function];
     return key;
 }

@@ -1,5 +1,6 @@
 // cli commands: the rows of the command list, each defined in the file of its name, those
-// that print a profile as text in views.c.
+// that print a profile as text in views.c, those
+// that draw its calls in drawings.c.
 #ifndef HONE_CLI_COMMANDS_H
 #define HONE_CLI_COMMANDS_H
 
@@ -13,6 +14,7 @@ extern const struct hone_command hone_command_list;
 extern const struct hone_command hone_command_disasm;
 extern const struct hone_command hone_command_traces;
 extern const struct hone_command hone_command_flame;
+extern const struct hone_command hone_command_dot;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;
 extern const struct hone_command hone_command_convert;

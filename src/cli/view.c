@@ -41,6 +41,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         .pattern = pattern,
         .source_path = options->source_path,
         .trim_path = options->trim_path,
+        .call_tree = options->call_tree,
         .intel = options->intel,
         .width = terminal ? terminal_width() : 0,
     };

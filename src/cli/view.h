@@ -15,6 +15,7 @@ struct hone_view_options {
     int64_t seconds;
     bool by_cum;
     bool all;
+    bool call_tree;
     bool intel;
     const char *source_path;
     const char *trim_path;
@@ -65,6 +66,13 @@ extern const struct hone_choice hone_view_groups[];
     {                                                                                              \
         .name = "all", .kind = HONE_OPTION_FLAG, .at = offsetof(struct hone_view_options, all),    \
         .help = "leave out nothing, however small",                                                \
+    }
+
+#define HONE_VIEW_ROW_CALL_TREE                                                                    \
+    {                                                                                              \
+        .name = "call-tree", .kind = HONE_OPTION_FLAG,                                             \
+        .at = offsetof(struct hone_view_options, call_tree),                                       \
+        .help = "a node for each way that leads to a function, instead of one for all",            \
     }
 
 // Reads the profiles, makes the view and writes it. Returns what a command's run returns.

@@ -39,6 +39,7 @@ struct hone_text_options {
     struct hone_pattern *pattern; // peek, list, disasm: the functions wanted (all)
     const char *source_path;      // list: directories with sources, ':' between (the current one)
     const char *trim_path;        // list: what is cut from the front of recorded paths, ':' between
+    bool call_tree;               // pictures: a node for each way from the root
     bool intel;                   // disasm: Intel's syntax (AT&T's)
     uint32_t width;               // columns of the terminal; names are cut to fit. 0: never cut
     const char *unit;             // in which values are printed ("minimum": one that suits all)

@@ -1,0 +1,71 @@
+// How the graph of calls is made, step by step; each file of this name does one. Private to
+// calls*.c.
+//
+//     places   what nodes can stand for                          calls_places.c
+//     weights  what each stack weighs                            calls.c
+//     nodes    flat and cum of each                              calls_graph.c, calls_tree.c
+//     edges    between the nodes that are there                  the same
+//     order    by value or by what the calls say                 calls_order.c
+//     tags     of the nodes that may stay                        calls_tags.c
+//     trimming, from all nodes to the few that are shown         calls.c, calls_thin.c
+#ifndef HONE_ANALYSE_CALLS_PARTS_H
+#define HONE_ANALYSE_CALLS_PARTS_H
+
+#include "analyse/calls.h"
+#include "analyse/nodes.h"
+#include "analyse/tally.h"
+
+struct hone_calls_builder {
+    const struct hone_profile *profile;
+    const struct hone_calls_options *options;
+    struct hone_calls *calls;
+    struct hone_nodes places;
+    int64_t *weights;    // by stack
+    int64_t *counts;     // by stack: of the first type; NULL without mean
+    uint8_t *live;       // by stack: whether any of its samples says anything
+    bool *gone;          // by node: went away and takes its calls with it
+    uint32_t *leaves;    // tree: by stack, the node where it ends
+    uint32_t *parents;   // tree: by node, as built
+    int64_t node_cutoff; // pprof's magnitudes, see below
+    int64_t edge_cutoff;
+};
+
+// The size of a value as pprof reckons it: of the one number without opposite that number itself.
+static inline int64_t hone_calls_size_of(int64_t value)
+{
+    return value < 0 ? (int64_t)(0 - (uint64_t)value) : value;
+}
+
+int hone_calls_find_places(struct hone_calls_builder *b);
+
+// A whole order of places that print alike: by all that tells them apart.
+int hone_calls_compare_places(const struct hone_calls_place *a, const struct hone_calls_place *b);
+int hone_calls_compare_texts(struct hone_str a, struct hone_str b);
+
+// Sum nodes, none of which is shown yet.
+int hone_calls_build_graph(struct hone_calls_builder *b);
+int hone_calls_build_tree(struct hone_calls_builder *b);
+
+// Makes the edges between nodes that are not gone, replacing those of before.
+int hone_calls_join_graph(struct hone_calls_builder *b);
+
+// The nodes that just went leave their callees to their callers.
+void hone_calls_join_tree(struct hone_calls_builder *b);
+
+// Puts every edge into the lists of its ends, unless it comes from nowhere: so go those that are
+// dropped.
+void hone_calls_link(struct hone_calls *calls);
+
+// Orders calls->order.
+int hone_calls_sort_nodes(struct hone_calls_builder *b);
+
+// Sums the tags of the first nodes in order, at most so many.
+int hone_calls_sum_tags(struct hone_calls_builder *b, uint32_t count);
+
+// Takes calls below the cutoff out of the lists; returns how many.
+uint32_t hone_calls_drop_edges(struct hone_calls_builder *b);
+
+// Takes residual calls out whose callee can be reached another way.
+int hone_calls_drop_redundant(struct hone_calls_builder *b);
+
+#endif

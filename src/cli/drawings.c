@@ -1,0 +1,37 @@
+// The commands that draw the calls of a profile. They differ by the view and by their words.
+#include "cli/commands.h"
+#include "cli/view.h"
+#include "view/drawing.h"
+
+static const struct hone_option dot_options[] = {
+    HONE_VIEW_ROW_COUNT("80"),
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_CALL_TREE,
+    HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_OUTPUT,
+    {0},
+};
+
+static const struct hone_example dot_examples[] = {
+    {"hone dot | dot -Tpng > calls.png", "of the newest recording, as Graphviz draws it"},
+    {"hone dot -n 20 -o calls.dot cpu.prof", "the twenty nodes that say most"},
+    {0},
+};
+
+static int run_dot(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    return hone_view_run(hone_view_dot, parsed, operands, err);
+}
+
+const struct hone_command hone_command_dot = {
+    .name = "dot",
+    .summary = "the graph of calls in Graphviz's language",
+    .operands = "[FILE|DIR]…",
+    .manual = "A dotted arrow is a call over functions that were left out. " HONE_VIEW_FILES,
+    .examples = dot_examples,
+    .options = dot_options,
+    .options_size = sizeof(struct hone_view_options),
+    .complete = "profile",
+    .run = run_dot,
+};
