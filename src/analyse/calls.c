@@ -76,13 +76,6 @@ static int64_t sum_of_flat(const struct hone_calls *calls)
     return sum;
 }
 
-static int64_t cutoff(int64_t total, double fraction)
-{
-    double part = (double)total * fraction;
-    part = part < 0 ? -part : part;
-    return part < 9.2e18 ? (int64_t)part : INT64_MAX;
-}
-
 // Of a graph, everything but the count first nodes goes away, even what calls only lead to: the
 // samples are counted anew without it. Of a tree the nodes themselves are taken out.
 static void keep_first(struct hone_calls_builder *b, uint32_t count)
@@ -115,7 +108,7 @@ static int drop_small_nodes(struct hone_calls_builder *b)
         else
             calls->order[large_count++] = node;
     }
-    calls->dropped_nodes = small_count;
+    calls->dropped_nodes += small_count;
     memcpy(calls->order + large_count, small, small_count * sizeof *small);
     if (small_count)
         keep_first(b, large_count);
@@ -165,9 +158,9 @@ static int trim(struct hone_calls_builder *b)
     struct hone_calls *calls = b->calls;
     const struct hone_calls_options *o = b->options;
     show_all(b);
-    int64_t total = sum_of_flat(calls);
-    b->node_cutoff = cutoff(total, o->node_fraction);
-    b->edge_cutoff = cutoff(total, o->edge_fraction);
+    int64_t total = hone_tally_add(sum_of_flat(calls), b->cut_flat);
+    b->node_cutoff = hone_calls_cutoff(total, o->node_fraction);
+    b->edge_cutoff = hone_calls_cutoff(total, o->edge_fraction);
     int r = b->node_cutoff > 0 ? drop_small_nodes(b) : 0;
     calls->untrimmed_count = calls->shown_count;
     if (!r)

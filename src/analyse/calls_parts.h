@@ -24,8 +24,9 @@ struct hone_calls_builder {
     int64_t *counts;     // by stack: of the first type; NULL without mean
     uint8_t *live;       // by stack: whether any of its samples says anything
     bool *gone;          // by node: went away and takes its calls with it
-    uint32_t *leaves;    // tree: by stack, the node where it ends
+    uint32_t *leaves;    // tree: by stack, see hone_calls_leaf(); only if there are labels
     uint32_t *parents;   // tree: by node, as built
+    int64_t cut_flat;    // tree: what nodes took that were too small to be made
     int64_t node_cutoff; // pprof's magnitudes, see below
     int64_t edge_cutoff;
 };
@@ -34,6 +35,21 @@ struct hone_calls_builder {
 static inline int64_t hone_calls_size_of(int64_t value)
 {
     return value < 0 ? (int64_t)(0 - (uint64_t)value) : value;
+}
+
+// A value below it is too small. As pprof rounds.
+static inline int64_t hone_calls_cutoff(int64_t total, double fraction)
+{
+    double part = (double)total * fraction;
+    part = part < 0 ? -part : part;
+    return part < 9.2e18 ? (int64_t)part : INT64_MAX;
+}
+
+// Where a stack ends in a tree: the node, and whether it ended there or in a branch below that was
+// cut off.
+static inline uint32_t hone_calls_leaf(uint32_t node, bool there)
+{
+    return node << 1 | there;
 }
 
 int hone_calls_find_places(struct hone_calls_builder *b);

@@ -92,10 +92,13 @@ static int walk_tree(struct tagging *tagging, uint32_t sample)
 {
     const struct hone_calls_builder *b = tagging->builder;
     uint32_t leaf = b->leaves[b->profile->samples.stack[sample]];
+    if (leaf == HONE_CALLS_NONE)
+        return 0;
     int r = 0;
-    for (uint32_t node = leaf; !r && node != HONE_CALLS_NONE; node = b->parents[node])
+    for (uint32_t node = leaf >> 1; !r && node != HONE_CALLS_NONE; node = b->parents[node])
         r = pass(tagging, node, sample);
-    return r || !tagging->wanted[leaf] ? r : add_tags(tagging, leaf, sample, true);
+    bool there = leaf & 1 && tagging->wanted[leaf >> 1];
+    return r || !there ? r : add_tags(tagging, leaf >> 1, sample, true);
 }
 
 static int walk_graph(struct tagging *tagging, uint32_t sample)

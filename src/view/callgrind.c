@@ -146,7 +146,7 @@ static int name_run(struct callgrind *c, const struct function *functions, uint3
         if (total > 1)
             name = hone_str_of(hone_arena_format(&c->dot.arena, "%.*s [%u/%u]", (int)name.len,
                                                  name.at, number, total));
-        if (!name.at)
+        if (total > 1 && !name.at)
             return -ENOMEM;
         c->callee_names[functions[i].node] = name;
     }
