@@ -11,6 +11,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_disasm,
     &hone_command_traces,
     &hone_command_flame,
+    &hone_command_svg,
     &hone_command_dot,
     &hone_command_collapsed,
     &hone_command_info,

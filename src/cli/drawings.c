@@ -13,6 +13,12 @@ static const struct hone_option dot_options[] = {
     {0},
 };
 
+static const struct hone_example svg_examples[] = {
+    {"hone svg -o calls.svg", "of the newest recording"},
+    {"hone svg -n 20 --call-tree -o calls.svg cpu.prof", "the twenty nodes that say most"},
+    {0},
+};
+
 static const struct hone_example dot_examples[] = {
     {"hone dot | dot -Tpng > calls.png", "of the newest recording, as Graphviz draws it"},
     {"hone dot -n 20 -o calls.dot cpu.prof", "the twenty nodes that say most"},
@@ -24,14 +30,33 @@ static int run_dot(const void *parsed, const struct hone_operands *operands, str
     return hone_view_run(hone_view_dot, parsed, operands, err);
 }
 
+static int run_svg(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
+{
+    return hone_view_run(hone_view_svg, parsed, operands, err);
+}
+
+#define ARROWS "A dotted arrow is a call over functions that were left out. "
+
 const struct hone_command hone_command_dot = {
     .name = "dot",
     .summary = "the graph of calls in Graphviz's language",
     .operands = "[FILE|DIR]…",
-    .manual = "A dotted arrow is a call over functions that were left out. " HONE_VIEW_FILES,
+    .manual = ARROWS HONE_VIEW_FILES,
     .examples = dot_examples,
     .options = dot_options,
     .options_size = sizeof(struct hone_view_options),
     .complete = "profile",
     .run = run_dot,
+};
+
+const struct hone_command hone_command_svg = {
+    .name = "svg",
+    .summary = "the graph of calls as a picture, to move and zoom in a browser",
+    .operands = "[FILE|DIR]…",
+    .manual = "Graphviz draws it (package graphviz). " ARROWS HONE_VIEW_FILES,
+    .examples = svg_examples,
+    .options = dot_options,
+    .options_size = sizeof(struct hone_view_options),
+    .complete = "profile",
+    .run = run_svg,
 };
