@@ -75,7 +75,7 @@ static int take_apart(struct hone_calls_builder *b, const struct hone_nodes_orig
 int hone_calls_find_places(struct hone_calls_builder *b)
 {
     struct hone_calls *calls = b->calls;
-    int r = hone_nodes_init(&b->places, b->profile, b->options->group, &calls->text);
+    int r = hone_nodes_init(&b->places, b->profile, b->options->group, true, &calls->text);
     if (r)
         return r;
     calls->place_count = b->places.count;
