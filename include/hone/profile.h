@@ -308,6 +308,7 @@ int hone_profile_write(const struct hone_profile *profile, const char *path,
 // Zero means default.
 struct hone_profile_limits {
     size_t plain_bytes; // after unpacking (1 GiB)
+    unsigned threads;   // that decode a large file, the calling one included (one per processor, 3)
 };
 
 // Decodes gzip or plain bytes. name is used in errors, such as the file's name. Fields that we do

@@ -396,17 +396,15 @@ uint32_t *hone_profile_stack_open(struct hone_profile *p, size_t pending, size_t
 
 uint64_t hone_profile_stack_hash(const struct hone_profile *p, const uint32_t *frames, size_t count)
 {
-    uint64_t hash = hash_of(p, frames, count * sizeof *frames);
+    uint64_t hash = hone_profile_frames_hash(p, frames, count);
     hone_table_prefetch(&p->index->stacks, hash);
     return hash;
 }
 
-uint32_t hone_profile_stack_close(struct hone_profile *p, size_t place, size_t count, uint64_t hash)
+static uint32_t find_stack(const struct hone_profile *p, const uint32_t *frames, size_t count,
+                           uint64_t hash)
 {
-    if (!count)
-        return 0;
-    const uint32_t *frames = p->frames.location + place;
-    struct hone_table *table = &p->index->stacks;
+    const struct hone_table *table = &p->index->stacks;
     struct hone_table_probe probe = hone_table_probe(table, hash);
     uint32_t at;
     while ((at = hone_table_next(table, &probe)) != HONE_TABLE_END) {
@@ -414,16 +412,66 @@ uint32_t hone_profile_stack_close(struct hone_profile *p, size_t place, size_t c
         if (there.count == count && memcmp(there.at, frames, count * sizeof *frames) == 0)
             return at;
     }
+    return 0;
+}
+
+uint32_t hone_profile_stack_close(struct hone_profile *p, size_t place, size_t count, uint64_t hash)
+{
+    if (!count)
+        return 0;
+    const uint32_t *frames = p->frames.location + place;
+    uint32_t there = find_stack(p, frames, count, hash);
+    if (there)
+        return there;
     if (!RESERVE(p, stack_room, (uint64_t)p->stacks.count + 1, COLUMN(p->stacks.first_frame)))
         return 0;
     if (place != p->frames.count) // stacks before this one were not new
         memmove(p->frames.location + p->frames.count, frames, count * sizeof *frames);
-    uint32_t number = commit(p, table, hash, &p->stacks.count);
+    uint32_t number = commit(p, &p->index->stacks, hash, &p->stacks.count);
     if (number) {
         p->frames.count += (uint32_t)count;
         p->stacks.first_frame[p->stacks.count] = p->frames.count;
     }
     return number;
+}
+
+uint32_t hone_profile_stack_copy(struct hone_profile *p, const uint32_t *frames, uint32_t count,
+                                 uint64_t hash, bool *is_new)
+{
+    *is_new = false;
+    if (!count)
+        return 0;
+    uint32_t there = find_stack(p, frames, count, hash);
+    if (there)
+        return there;
+    uint32_t *place = hone_profile_stack_open(p, 0, count);
+    if (!place ||
+        !RESERVE(p, stack_room, (uint64_t)p->stacks.count + 1, COLUMN(p->stacks.first_frame)))
+        return 0;
+    memcpy(place, frames, count * sizeof *frames);
+    uint32_t number = commit(p, &p->index->stacks, hash, &p->stacks.count);
+    if (number) {
+        p->frames.count += count;
+        p->stacks.first_frame[p->stacks.count] = p->frames.count;
+        *is_new = true;
+    }
+    return number;
+}
+
+void hone_profile_stacks_changed(struct hone_profile *p, uint32_t *renumbered)
+{
+    hone_table_clear(&p->index->stacks);
+    uint32_t count = p->stacks.count;
+    p->stacks.count = 1;
+    p->frames.count = 0;
+    uint32_t first = p->stacks.first_frame[1];
+    renumbered[0] = 0;
+    for (uint32_t i = 1; i < count; i++) {
+        uint32_t end = p->stacks.first_frame[i + 1]; // closing writes no further than this
+        uint64_t hash = hone_profile_stack_hash(p, p->frames.location + first, (size_t)end - first);
+        renumbered[i] = hone_profile_stack_close(p, first, (size_t)end - first, hash);
+        first = end;
+    }
 }
 
 uint32_t hone_profile_add_stack(struct hone_profile *p, const uint32_t *locations, size_t count)
@@ -544,15 +592,43 @@ static uint64_t hash_sample(const struct hone_profile *p, uint32_t stack, uint32
     return hash_of(p, &key, sizeof key);
 }
 
+// Puts the samples into the table that were known to be apart without it.
+static void know_samples(struct hone_profile *p)
+{
+    if (!p->index->samples_apart)
+        return;
+    p->index->samples_apart = false;
+    struct hone_table *table = &p->index->samples;
+    bool ok = !hone_table_reserve(table, p->samples.count);
+    for (uint32_t i = 0; ok && i < p->samples.count; i++)
+        ok =
+            !hone_table_add(table, hash_sample(p, p->samples.stack[i], p->samples.label_set[i]), i);
+    if (!ok)
+        (void)hone_profile_fail(p, -ENOMEM);
+}
+
 void hone_profile_sample_prefetch(const struct hone_profile *p, uint32_t stack, uint32_t label_set)
 {
     hone_table_prefetch(&p->index->samples, hash_sample(p, stack, label_set));
 }
 
-uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
-                                        const int64_t *values, uint32_t label_set)
+static uint32_t append_sample(struct hone_profile *p, uint32_t stack, const int64_t *values,
+                              uint32_t label_set)
 {
-    assert(stack < p->stacks.count && label_set < p->label_sets.count);
+    struct hone_profile_samples *all = &p->samples;
+    if (!reserve_sample(p))
+        return HONE_TABLE_END;
+    all->stack[all->count] = stack;
+    all->label_set[all->count] = label_set;
+    for (uint32_t i = 0; i < p->type_count; i++)
+        all->values[i][all->count] = values[i];
+    return all->count++;
+}
+
+static uint32_t add_sample(struct hone_profile *p, uint32_t stack, const int64_t *values,
+                           uint32_t label_set)
+{
+    know_samples(p);
     if (p->index->status)
         return 0;
     struct hone_profile_samples *all = &p->samples;
@@ -566,29 +642,55 @@ uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
                 all->values[i][at] = hone_profile_add_values(all->values[i][at], values[i]);
             return at;
         }
-    if (!reserve_sample(p))
+    at = append_sample(p, stack, values, label_set);
+    if (at == HONE_TABLE_END)
         return 0;
-    all->stack[all->count] = stack;
-    all->label_set[all->count] = label_set;
-    for (uint32_t i = 0; i < p->type_count; i++)
-        all->values[i][all->count] = values[i];
-    return commit(p, table, hash, &all->count);
+    return hone_table_add(table, hash, at) ? hone_profile_fail(p, -ENOMEM) : at;
 }
 
-void hone_profile_samples_changed(struct hone_profile *p)
+uint32_t hone_profile_add_sample_in_set(struct hone_profile *p, uint32_t stack,
+                                        const int64_t *values, uint32_t label_set)
+{
+    assert(stack < p->stacks.count && label_set < p->label_sets.count);
+    return add_sample(p, stack, values, label_set);
+}
+
+void hone_profile_sample_append(struct hone_profile *p, uint32_t stack, bool is_new,
+                                const int64_t *values, uint32_t label_set)
+{
+    if (!p->samples.count)
+        p->index->samples_apart = true;
+    if (is_new && p->index->samples_apart)
+        (void)append_sample(p, stack, values, label_set);
+    else
+        (void)add_sample(p, stack, values, label_set);
+}
+
+static void rebuild_samples(struct hone_profile *p, bool drop_zeros)
 {
     struct hone_profile_samples *all = &p->samples;
+    p->index->samples_apart = false;
     hone_table_clear(&p->index->samples);
     uint32_t count = all->count;
     all->count = 0;
     for (uint32_t i = 0; i < count && !p->index->status; i++) {
-        if (hone_profile_sample_is_zero(p, i))
+        if (drop_zeros && hone_profile_sample_is_zero(p, i))
             continue;
         int64_t values[HONE_PROFILE_TYPES_MAX];
         for (uint32_t k = 0; k < p->type_count; k++)
             values[k] = all->values[k][i];
-        (void)hone_profile_add_sample_in_set(p, all->stack[i], values, all->label_set[i]);
+        (void)add_sample(p, all->stack[i], values, all->label_set[i]);
     }
+}
+
+void hone_profile_samples_changed(struct hone_profile *p)
+{
+    rebuild_samples(p, true);
+}
+
+void hone_profile_samples_renumbered(struct hone_profile *p)
+{
+    rebuild_samples(p, false);
 }
 
 uint32_t hone_profile_add_sample(struct hone_profile *p, uint32_t stack, const int64_t *values,

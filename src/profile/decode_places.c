@@ -147,6 +147,7 @@ int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *f
     if (r)
         return r;
     location.lines = d->lines;
-    return add_id(d, &d->locations, "location", id,
-                  hone_profile_add_location(d->profile, &location), field->start);
+    uint32_t number = hone_profile_add_location(d->profile, &location);
+    d->renumbered |= number != id;
+    return add_id(d, &d->locations, "location", id, number, field->start);
 }

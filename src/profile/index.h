@@ -20,6 +20,7 @@ struct hone_profile_index {
     struct hone_table stacks;
     struct hone_table label_sets;
     struct hone_table samples;
+    bool samples_apart; // all samples have different stacks, and are not in the table yet
 
     // Entries that the columns of each group have room for.
     uint32_t string_room;
@@ -52,6 +53,27 @@ uint32_t *hone_profile_stack_open(struct hone_profile *profile, size_t pending, 
 uint64_t hone_profile_stack_hash(const struct hone_profile *profile, const uint32_t *frames,
                                  size_t count);
 
+// The hash alone, which any thread may ask for.
+static inline uint64_t hone_profile_frames_hash(const struct hone_profile *profile,
+                                                const uint32_t *frames, size_t count)
+{
+    return hone_table_hash(frames, count * sizeof *frames, profile->index->seed);
+}
+
+// The number of the stack with these frames, which lie somewhere else, and that hash; a new one if
+// it is not there, with *is_new set.
+uint32_t hone_profile_stack_copy(struct hone_profile *profile, const uint32_t *frames,
+                                 uint32_t count, uint64_t hash, bool *is_new);
+
+// Forgets how equal stacks are found, and gives the stacks, which were written to in place, new
+// numbers: renumbered[i] is that of stack i.
+void hone_profile_stacks_changed(struct hone_profile *profile, uint32_t *renumbered);
+
+// Adds the values to the sample of this stack, if there is one: of a new stack there is none. The
+// label set need not be there yet.
+void hone_profile_sample_append(struct hone_profile *profile, uint32_t stack, bool is_new,
+                                const int64_t *values, uint32_t label_set);
+
 // Makes a stack of count locations written at this place in frames.location, and not before those
 // that were closed already. Returns the number of the equal stack that is there, or of a new one.
 uint32_t hone_profile_stack_close(struct hone_profile *profile, size_t place, size_t count,
@@ -61,9 +83,10 @@ uint32_t hone_profile_stack_close(struct hone_profile *profile, size_t place, si
 void hone_profile_sample_prefetch(const struct hone_profile *profile, uint32_t stack,
                                   uint32_t label_set);
 
-// To be called after the samples' columns were written to: samples of only zeros are dropped, equal
-// ones summed, and the others found again by their new stacks and labels.
+// To be called after the samples' columns were written to: equal samples are summed, and found
+// again by their new stacks and labels. The first also drops samples of only zeros.
 void hone_profile_samples_changed(struct hone_profile *profile);
+void hone_profile_samples_renumbered(struct hone_profile *profile);
 
 bool hone_profile_sample_is_zero(const struct hone_profile *profile, uint32_t sample);
 

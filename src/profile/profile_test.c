@@ -298,7 +298,7 @@ TEST(errors_name_the_file_the_place_and_the_next_step)
     CHECK_STR(err.message, "cannot read 'x.prof': it is empty");
     static const unsigned char dangling[] = {0x0a, 0, 0x12, 4, 0x08, 9, 0x10, 1};
     CHECK_EQ(hone_profile_decode(dangling, sizeof dangling, "x.prof", NULL, &p, &err), -EBADMSG);
-    CHECK_STR(err.message, "cannot read 'x.prof': no location has id 9 at byte 4");
+    CHECK_STR(err.message, "cannot read 'x.prof': no location has id 9, sample 1");
     CHECK_STR(err.hint, "a profile here is pprof's profile.proto, plain or in gzip");
     CHECK_EQ(hone_profile_read("/nonexistent/x.prof", NULL, &p, &err), -ENOENT);
     CHECK(!p);

@@ -456,7 +456,7 @@ int hone_symbol_index_make(struct hone_symbol_module *module, void **ret, size_t
     struct hone_dwarf_stats stats = hone_symbol_module_stats(module);
     if (!module->elf || stats.units_broken || stats.split_missing)
         return HONE_SYMBOL_UNKNOWN;
-    unsigned threads = hone_symbol_crew_size();
+    unsigned threads = hone_crew_size();
     hone_symbol_module_readers(module, threads);
     if (module->dwarf_count < threads)
         threads = module->dwarf_count;
@@ -470,7 +470,7 @@ int hone_symbol_index_make(struct hone_symbol_module *module, void **ret, size_t
     if (!making.parts)
         return -ENOMEM;
     put_build_id(module, &joining.header);
-    hone_symbol_crew_run(threads, work, &making);
+    hone_crew_run(threads, work, &making);
     int r = atomic_load_explicit(&making.status, memory_order_relaxed);
     stats = hone_symbol_module_stats(module);
     if (!r && (stats.units_broken || stats.split_missing))

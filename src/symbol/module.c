@@ -262,7 +262,7 @@ void hone_symbol_module_done(struct hone_symbol_module *module)
 
 void hone_symbol_module_readers(struct hone_symbol_module *module, unsigned count)
 {
-    if (!module->dwarf_count || count > HONE_SYMBOL_CREW_MAX)
+    if (!module->dwarf_count || count > HONE_CREW_MAX)
         return;
     if (!module->owners)
         module->owners = calloc(hone_dwarf_stats(module->dwarfs[0]).units + 1, 1);

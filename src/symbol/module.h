@@ -8,7 +8,7 @@
 #include "elf/dwarf.h"
 #include "elf/elf.h"
 #include "elf/function.h"
-#include "symbol/crew.h"
+#include "base/crew.h"
 #include "symbol/fetch.h"
 #include "symbol/index.h"
 #include "symbol/store.h"
@@ -34,7 +34,7 @@ struct hone_symbol_module {
     struct hone_elf *debug;     // a separate debug file
     struct hone_elf *alternate; // shared by debug files (dwz)
     // Readers of one DWARF, for threads: each unit belongs to one of them, so that it is read once.
-    struct hone_dwarf *dwarfs[HONE_SYMBOL_CREW_MAX];
+    struct hone_dwarf *dwarfs[HONE_CREW_MAX];
     unsigned dwarf_count;
     uint8_t *owners; // heap: by unit, number of its reader plus one; NULL: all are the first's
     struct hone_elf_functions functions;

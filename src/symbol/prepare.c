@@ -28,12 +28,12 @@ struct preparing {
     size_t *groups; // first answers of units, and the end
     size_t group_count;
     _Atomic size_t next; // group; relaxed: it orders nothing but itself
-    struct worker workers[HONE_SYMBOL_CREW_MAX];
+    struct worker workers[HONE_CREW_MAX];
 };
 
 static void preparing_done(struct preparing *preparing)
 {
-    for (size_t i = 0; i < HONE_SYMBOL_CREW_MAX; i++) {
+    for (size_t i = 0; i < HONE_CREW_MAX; i++) {
         hone_arena_done(&preparing->workers[i].arena);
         hone_arena_done(&preparing->workers[i].scratch);
         hone_symbol_knowns_done(&preparing->workers[i].names);
@@ -140,7 +140,7 @@ static int choose(struct preparing *preparing, const uint64_t *vaddrs, size_t co
 
 static bool is_worth_it(struct hone_symbol_module *module, size_t count)
 {
-    if (!module->dwarf_count || count < FEW || hone_symbol_crew_size() < 2)
+    if (!module->dwarf_count || count < FEW || hone_crew_size() < 2)
         return false;
     struct hone_elf *holder = module->debug ? module->debug : module->elf;
     return hone_elf_section(holder, ".debug_info").len >= SMALL;
@@ -180,7 +180,7 @@ int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddr
     // Units that were read already have no owner: they are the first reader's for good.
     if (!module->owners && hone_dwarf_stats(module->dwarfs[0]).units_read)
         return 0;
-    unsigned threads = hone_symbol_crew_size();
+    unsigned threads = hone_crew_size();
     hone_symbol_module_readers(module, threads);
     if (module->dwarf_count < threads)
         threads = module->dwarf_count;
@@ -190,7 +190,7 @@ int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddr
     r = choose(&preparing, vaddrs, count);
     if (r)
         return r;
-    hone_symbol_crew_run(threads < preparing.group_count ? threads
+    hone_crew_run(threads < preparing.group_count ? threads
                                                          : (unsigned)preparing.group_count,
                          work, &preparing);
     for (unsigned i = 0; i < threads; i++)

@@ -1,4 +1,4 @@
-#include "symbol/crew.h"
+#include "base/crew.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -17,11 +17,11 @@ struct member {
     void *context;
 };
 
-unsigned hone_symbol_crew_size(void)
+unsigned hone_crew_size(void)
 {
     cpu_set_t set;
     int count = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    return count > HONE_SYMBOL_CREW_MAX ? HONE_SYMBOL_CREW_MAX : (unsigned)count;
+    return count > HONE_CREW_MAX ? HONE_CREW_MAX : (unsigned)count;
 }
 
 static void *run_member(void *argument)
@@ -46,12 +46,12 @@ static void start(struct member *member)
     (void)pthread_attr_destroy(&attributes);
 }
 
-void hone_symbol_crew_run(unsigned count, void (*work)(void *context, unsigned number),
+void hone_crew_run(unsigned count, void (*work)(void *context, unsigned number),
                           void *context)
 {
-    struct member members[HONE_SYMBOL_CREW_MAX] = {0};
-    if (count > HONE_SYMBOL_CREW_MAX)
-        count = HONE_SYMBOL_CREW_MAX;
+    struct member members[HONE_CREW_MAX] = {0};
+    if (count > HONE_CREW_MAX)
+        count = HONE_CREW_MAX;
     for (unsigned i = 1; i < count; i++) {
         members[i] = (struct member){.number = i, .work = work, .context = context};
         start(&members[i]);

@@ -1,0 +1,56 @@
+// Samples of a block into the profile. Looking a stack up in a table of 400 000 is a cache miss, so
+// the table is read ahead for those that come next.
+#include "profile/decode.h"
+
+#include "base/cleanup.h"
+
+#include <stdlib.h>
+
+enum { AHEAD = 16 };
+
+// The block's label sets to those of the whole file.
+static int collect_labels(struct hone_decoder *d, const struct hone_decode_labels *theirs,
+                          uint32_t *sets)
+{
+    struct hone_decode_labels *all = &d->labels;
+    for (uint32_t i = 1; i < theirs->set_count; i++) {
+        const struct hone_decode_label_set *set = &theirs->sets[i];
+        for (uint32_t k = 0; k < set->count; k++) {
+            if (!hone_decode_room(&all->at, &all->room, all->count + k, sizeof *all->at))
+                return hone_decode_out_of_memory(d);
+            all->at[all->count + k] = theirs->at[set->first + k];
+        }
+        if (!hone_decode_labels_close(all, set->count, set->hash, &sets[i]))
+            return hone_decode_out_of_memory(d);
+    }
+    return 0;
+}
+
+int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
+{
+    if (b->status) {
+        if (d->err)
+            *d->err = b->err;
+        return b->status;
+    }
+    struct hone_profile *p = d->profile;
+    HONE_CLEANUP(hone_freep)
+    uint32_t *sets = calloc((size_t)b->labels.set_count + 1, sizeof *sets);
+    int r = sets ? collect_labels(d, &b->labels, sets) : hone_decode_out_of_memory(d);
+    if (r)
+        return r;
+    if (b->max_frame > d->max_frame)
+        d->max_frame = b->max_frame;
+    p->type_count = d->value_count; // those of the types are the rest's to tell
+    for (uint32_t i = 0; i < b->sample_count; i++) {
+        const struct hone_decode_sample *sample = &b->samples[i];
+        if (i + AHEAD < b->sample_count)
+            hone_table_prefetch(&p->index->stacks, sample[AHEAD].hash);
+        bool is_new;
+        uint32_t stack = hone_profile_stack_copy(p, b->frames + sample->first_frame,
+                                                 sample->frame_count, sample->hash, &is_new);
+        hone_profile_sample_append(p, stack, is_new, b->values + (size_t)i * d->value_count,
+                                   sets[sample->label_set]);
+    }
+    return hone_decode_status(d);
+}
