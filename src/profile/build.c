@@ -9,6 +9,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { LARGE_PAGE = 2 << 20, SMALL_PAGE = 4096 };
 
 uint32_t hone_profile_fail(struct hone_profile *profile, int status)
 {
@@ -27,6 +30,20 @@ struct column {
     void *pointer; // to the column's pointer
     size_t width;
 };
+
+// Large columns are filled from front to back: in large pages that takes 32 page faults instead of
+// 16 000, which on a virtual machine are a fifth of the time to read a large profile. All of the
+// memory is named, for what is half advised is two mappings to the kernel, which mremap() refuses.
+static void use_large_pages(void *at, size_t len)
+{
+    if (len < (size_t)LARGE_PAGE * 2)
+        return;
+    uintptr_t first = (uintptr_t)at & ~(uintptr_t)(SMALL_PAGE - 1);
+    uintptr_t end = ((uintptr_t)at + len + SMALL_PAGE - 1) & ~(uintptr_t)(SMALL_PAGE - 1);
+    int saved = errno;
+    (void)madvise((void *)first, end - first, MADV_HUGEPAGE); // as well without
+    errno = saved;
+}
 
 // Makes room for count entries, and one more that closes the last range.
 static bool reserve(struct hone_profile *profile, uint32_t *room, uint64_t count,
@@ -49,6 +66,7 @@ static bool reserve(struct hone_profile *profile, uint32_t *room, uint64_t count
         at = reallocarray(at, larger, columns[i].width);
         if (!at)
             return hone_profile_fail(profile, -ENOMEM);
+        use_large_pages(at, larger * columns[i].width);
         memcpy(columns[i].pointer, &at, sizeof at);
     }
     *room = (uint32_t)larger;
@@ -567,6 +585,19 @@ uint32_t hone_profile_add_label_set(struct hone_profile *p, const struct hone_pr
         p->label_sets.first_label[p->label_sets.count] = p->labels.count;
     }
     return number;
+}
+
+void hone_profile_expect(struct hone_profile *p, uint32_t samples, uint32_t frames)
+{
+    if (p->index->status)
+        return;
+    struct hone_profile_index *index = p->index;
+    if (hone_table_reserve(&index->stacks, samples))
+        return;
+    (void)RESERVE(p, stack_room, samples, COLUMN(p->stacks.first_frame));
+    (void)RESERVE(p, frame_room, frames, COLUMN(p->frames.location));
+    if (index->status == -ENOMEM)
+        index->status = 0; // it was a guess
 }
 
 static bool reserve_sample(struct hone_profile *p)

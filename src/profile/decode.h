@@ -79,6 +79,7 @@ struct hone_decode_block {
     size_t room;
     size_t len;
     uint64_t offset; // of the first byte in the file
+    double share;    // of the input that was read with this block
 
     uint32_t sample_count;
     uint32_t sample_room;

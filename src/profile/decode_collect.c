@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { AHEAD = 16 };
+enum { AHEAD = 16, EXPECTED_MAX = 1 << 28 };
 
 // The block's label sets to those of the whole file.
 static int collect_labels(struct hone_decoder *d, const struct hone_decode_labels *theirs,
@@ -26,6 +26,16 @@ static int collect_labels(struct hone_decoder *d, const struct hone_decode_label
     return 0;
 }
 
+// What the whole file will hold, if the rest is like this first block.
+static void expect(struct hone_decoder *d, const struct hone_decode_block *b)
+{
+    double share = b->share;
+    double samples = b->sample_count / share * 1.05;
+    double frames = (double)b->frame_count / share * 1.05;
+    if (share < 0.5 && samples < EXPECTED_MAX / 16 && frames < EXPECTED_MAX)
+        hone_profile_expect(d->profile, (uint32_t)samples, (uint32_t)frames);
+}
+
 int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
 {
     if (b->status) {
@@ -41,6 +51,8 @@ int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
         return r;
     if (b->max_frame > d->max_frame)
         d->max_frame = b->max_frame;
+    if (!p->samples.count && b->sample_count)
+        expect(d, b);
     p->type_count = d->value_count; // those of the types are the rest's to tell
     for (uint32_t i = 0; i < b->sample_count; i++) {
         const struct hone_decode_sample *sample = &b->samples[i];

@@ -15,8 +15,8 @@
 #include <stdlib.h>
 
 enum {
-    BLOCK_BYTES = 1 << 19, // with its frames in the second-level cache
-    BLOCKS = 6,            // at work at a time
+    BLOCK_BYTES = 1 << 18, // with its frames in the second-level cache
+    BLOCKS = 4,            // at work at a time
     THREADS_MAX = 3,       // unpacking keeps one busy; decoding takes as long
     HEAD_MAX = 20,         // longest tag and length
 };
@@ -192,6 +192,7 @@ static int fill(struct stream *s, struct hone_decode_block *b)
     s->at_end = got < b->room - len;
     s->offset += got;
     len += got;
+    b->share = hone_unpack_share(s->d->input);
     r = sort_messages(s, b, len, &b->len);
     if (r)
         return r;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <isa-l/igzip_lib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum {
     CHUNK = 1 << 18,
@@ -21,6 +22,7 @@ struct hone_unpack {
     char *name;
     size_t limit;
     size_t taken; // bytes of input
+    size_t total; // of the input; 0 unknown
     size_t made;  // plain bytes
     bool packed;
     bool between; // members of a gzip file; also at its end
@@ -66,6 +68,12 @@ bool hone_unpack_is_empty(const struct hone_unpack *u)
 bool hone_unpack_is_packed(const struct hone_unpack *u)
 {
     return u->packed;
+}
+
+double hone_unpack_share(const struct hone_unpack *u)
+{
+    size_t used = u->taken - u->left;
+    return used && used < u->total ? (double)used / (double)u->total : 1;
 }
 
 // --- input ---------------------------------------------------------------------------------------
@@ -127,7 +135,7 @@ int hone_unpack_bytes(const void *bytes, size_t len, const char *name, size_t li
     if (!u)
         return hone_error_set(err, -ENOMEM, "cannot read '%s'", name);
     u->at = bytes;
-    u->left = u->taken = len;
+    u->left = u->taken = u->total = len;
     int r = begin(u, err);
     if (!r)
         *ret = hone_take(u);
@@ -145,6 +153,9 @@ int hone_unpack_file(const char *path, size_t limit, struct hone_unpack **ret,
     u->fd = open(standard ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
     if (u->fd < 0)
         return hone_error_set(err, -errno, "cannot open '%s'", path);
+    struct stat status;
+    if (!fstat(u->fd, &status) && S_ISREG(status.st_mode) && status.st_size > 0)
+        u->total = (size_t)status.st_size;
     u->buffer = malloc(BEHIND + CHUNK);
     if (!u->buffer)
         return hone_error_set(err, -ENOMEM, "cannot read '%s'", path);
