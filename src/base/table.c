@@ -1,5 +1,7 @@
 #include "base/table.h"
 
+#include "base/pages.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -21,6 +23,7 @@ static int resize(struct hone_table *table, uint64_t slot_count)
     uint64_t *slots = calloc(slot_count, sizeof *slots);
     if (!slots)
         return -ENOMEM;
+    hone_pages_large(slots, slot_count * sizeof *slots);
     uint32_t mask = (uint32_t)(slot_count - 1);
     if (table->slots)
         for (uint64_t i = 0; i <= table->mask; i++)

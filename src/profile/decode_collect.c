@@ -51,9 +51,9 @@ int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
         return r;
     if (b->max_frame > d->max_frame)
         d->max_frame = b->max_frame;
+    p->type_count = d->value_count; // those of the types are the rest's to tell
     if (!p->samples.count && b->sample_count)
         expect(d, b);
-    p->type_count = d->value_count; // those of the types are the rest's to tell
     for (uint32_t i = 0; i < b->sample_count; i++) {
         const struct hone_decode_sample *sample = &b->samples[i];
         if (i + AHEAD < b->sample_count)
