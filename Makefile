@@ -1,7 +1,7 @@
 # The first command on a fresh machine just works: every target installs what it needs first (Debian
 # and Ubuntu packages, tools/packages) and calls Meson, which knows how things are built.
 #
-#   make build        build/hone, build/libhone.so, build/libhone.a
+#   make build        build/hone, build/libhone.so, build/libhone.a, build/libhone-profile.{so,a}
 #   make demo         record a program that nobody prepared, and show where its time went
 #   make test         everything that can be checked;  make test-quick: without what takes long
 #   make bench        the costs beside those of other tools

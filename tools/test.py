@@ -144,7 +144,7 @@ UNSANITIZED = {'rows agree with elfutils', 'rows agree with elfutils, aarch64',
                'walk at every instruction'}
 # Threads and processes that share memory. The others are walks of stacks, of which the thread
 # sanitizer makes its own, or use no threads.
-THREADED = ['session']
+THREADED = ['session', 'profile ways']
 
 
 def tests_of(directory):

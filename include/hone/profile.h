@@ -26,7 +26,16 @@
 // When memory or numbers run out, the add calls return 0 and the profile stays failed: one check
 // of hone_profile_status() at the end is enough, and encoding refuses a failed profile.
 //
-// Threads: one at a time while it changes, any number of readers after.
+// Units    values are in the unit of their type, times in nanoseconds, addresses in bytes.
+// Owner    a profile owns what its columns point to, and copies the texts that it is given.
+// Errors   0 is success, negative is -errno, with words for the user in a struct hone_error that
+//          may be NULL; outputs are written on success only.
+// Threads  one at a time while a profile changes, any number of readers after; large files are
+//          decoded on several threads, which end before the call does.
+// Signals  not for signal handlers.
+//
+// The format is that of https://github.com/google/pprof, and so are the rules by which profiles are
+// merged, scaled and compared.
 #ifndef HONE_PROFILE_H
 #define HONE_PROFILE_H
 

@@ -1,9 +1,10 @@
 // The decoder's property, which fuzzer and corpus test share: any bytes give a profile or an error
-// with words; and what decodes also encodes, decodes again and encodes to the same bytes.
+// with words; how they are cut into blocks does not show; and what decodes also encodes, decodes
+// again and encodes to the same bytes.
 #ifndef HONE_PROFILE_DECODE_FUZZ_H
 #define HONE_PROFILE_DECODE_FUZZ_H
 
-#include "profile/profile.h"
+#include "profile/decode.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -32,6 +33,13 @@ static inline int hone_decode_check(const void *data, size_t size, bool memory_i
     struct hone_buffer second = {0};
     struct hone_error err = {0};
     int result = hone_profile_decode(exact, size, "fuzz", &limits, &p, &err);
+    int other = hone_profile_decode_by(
+        exact, size, "fuzz", &limits,
+        &(struct hone_decode_ways){.block_bytes = 1 + size % 61, .threads = 1}, &q, NULL);
+    HONE_DEMAND(memory_is_short || !result == !other);
+    HONE_DEMAND(memory_is_short || !p || q->stacks.count == p->stacks.count);
+    hone_profile_free(q);
+    q = NULL;
     free(exact);
     int r = result;
     if (r) {

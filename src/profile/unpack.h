@@ -30,6 +30,7 @@ bool hone_unpack_is_packed(const struct hone_unpack *unpack);
 
 // Which part of the input was taken so far, above 0; 1 where nobody knows.
 double hone_unpack_share(const struct hone_unpack *unpack);
+
 // The first plain bytes, at most 16 KB, which hone_unpack_next() will give all the same.
 int hone_unpack_peek(struct hone_unpack *unpack, const unsigned char **ret, size_t *ret_len,
                      struct hone_error *err);
