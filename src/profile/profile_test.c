@@ -299,7 +299,8 @@ TEST(errors_name_the_file_the_place_and_the_next_step)
     static const unsigned char dangling[] = {0x0a, 0, 0x12, 4, 0x08, 9, 0x10, 1};
     CHECK_EQ(hone_profile_decode(dangling, sizeof dangling, "x.prof", NULL, &p, &err), -EBADMSG);
     CHECK_STR(err.message, "cannot read 'x.prof': no location has id 9, sample 1");
-    CHECK_STR(err.hint, "a profile here is pprof's profile.proto, plain or in gzip");
+    CHECK_STR(err.hint, "a profile here is pprof's profile.proto, plain or in gzip, or one of its "
+                        "older formats");
     CHECK_EQ(hone_profile_read("/nonexistent/x.prof", NULL, &p, &err), -ENOENT);
     CHECK(!p);
 }

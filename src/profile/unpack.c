@@ -76,6 +76,12 @@ double hone_unpack_share(const struct hone_unpack *u)
     return used && used < u->total ? (double)used / (double)u->total : 1;
 }
 
+bool hone_unpack_is_gzip(const void *bytes, size_t len)
+{
+    const unsigned char *at = bytes;
+    return len >= 2 && at[0] == 0x1f && at[1] == 0x8b;
+}
+
 // --- input ---------------------------------------------------------------------------------------
 
 static int read_more(struct hone_unpack *u, struct hone_error *err)
@@ -106,7 +112,7 @@ static int begin(struct hone_unpack *u, struct hone_error *err)
         if (r)
             return r;
     }
-    u->packed = u->left >= 2 && u->at[0] == 0x1f && u->at[1] == 0x8b;
+    u->packed = hone_unpack_is_gzip(u->at, u->left);
     u->between = true;
     return 0;
 }
@@ -305,4 +311,18 @@ int hone_unpack_all(struct hone_unpack *u, struct hone_buffer *out, struct hone_
         if (r || len < room)
             return r;
     }
+}
+
+int hone_unpack_gzip(const void *bytes, size_t len, const char *name, size_t limit,
+                     unsigned char **ret, size_t *ret_len, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_unpack_freep) struct hone_unpack *u = NULL;
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
+    int r = hone_unpack_bytes(bytes, len, name, limit, &u, err);
+    r = r ? r : hone_unpack_all(u, &out, err);
+    if (r)
+        return r;
+    *ret_len = out.len;
+    *ret = (unsigned char *)hone_take(out.at);
+    return 0;
 }
