@@ -13,37 +13,22 @@ static void builder_done(struct hone_calls_builder *b)
     hone_nodes_done(&b->places);
     free(b->weights);
     free(b->counts);
-    free(b->live);
+    free(b->touched);
     free(b->gone);
     free(b->leaves);
     free(b->parents);
-}
-
-int64_t hone_calls_value(struct hone_calls_value value)
-{
-    if (!value.count || value.count == -1) // of the latter the smallest number has no opposite
-        return value.count ? (int64_t)(0 - (uint64_t)value.sum) : value.sum;
-    return value.sum / value.count;
 }
 
 static int weigh(struct hone_calls_builder *b)
 {
     const struct hone_profile *p = b->profile;
     int64_t total;
-    b->weights = hone_tally_weights(p, b->options->type, &b->calls->total);
-    b->live = calloc(p->stacks.count, sizeof *b->live);
+    b->weights = hone_tally_weights(p, b->options->type, &total);
     if (b->options->mean)
         b->counts = hone_tally_weights(p, 0, &total);
-    if (!b->weights || !b->live || (b->options->mean && !b->counts))
+    if (!b->weights || (b->options->mean && !b->counts))
         return -ENOMEM;
-    // Samples of one stack may add up to nothing and yet say who calls whom.
-    const int64_t *values = p->samples.values[b->options->type];
-    const int64_t *counts = p->samples.values[0];
-    for (uint32_t i = 0; i < p->samples.count; i++)
-        if (values[i] || (b->counts && counts[i]))
-            b->live[p->samples.stack[i]] = 1;
-    b->live[0] = 0;
-    return 0;
+    return hone_tally_touched(p, b->options->type, b->options->mean, &b->touched);
 }
 
 // --- who is shown --------------------------------------------------------------------------------

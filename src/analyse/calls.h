@@ -38,6 +38,7 @@ struct hone_calls_options {
     bool telling;                           // order nodes and thin out calls for a picture
     bool by_cum;                            // else order by cum instead of flat
     bool mean;                              // values are per unit of the first sample type
+    bool strict;                            // tell places without a name apart, as graph.h
     bool drop_negative;                     // show no node of negative value
     uint32_t rows;                          // at most so many nodes, tags included; 0: all
     double node_fraction;                   // drop nodes whose cum is below this part of all flat
@@ -110,7 +111,6 @@ struct hone_calls {
     uint32_t untrimmed_count; // nodes before rows limited them
     uint32_t dropped_nodes;   // by node_fraction
     uint32_t dropped_edges;   // by edge_fraction, since rows limited the nodes
-    int64_t total;            // of the samples' absolute values: what percentages refer to
     struct hone_arena text;
 };
 
@@ -120,8 +120,11 @@ int hone_calls_new(const struct hone_profile *profile, const struct hone_calls_o
 void hone_calls_free(struct hone_calls *calls);
 void hone_calls_freep(struct hone_calls **calls); // for HONE_CLEANUP
 
-// The mean, or the sum where no mean was asked for. Dividing as pprof: towards zero.
-int64_t hone_calls_value(struct hone_calls_value value);
+// The mean, or the sum where no mean was asked for.
+static inline int64_t hone_calls_value(struct hone_calls_value value)
+{
+    return hone_graph_value(value.sum, value.count);
+}
 
 // The edges into or out of a node, largest first, then by the names of caller and callee. ret has
 // room for in_count or out_count numbers of edges.

@@ -179,7 +179,7 @@ int hone_calls_join_graph(struct hone_calls_builder *b)
     calls->edges = NULL;
     calls->edge_count = 0;
     for (uint32_t stack = 1; !r && stack < p->stacks.count; stack++) {
-        if (!b->live[stack])
+        if (!hone_calls_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(p, stack);
         struct walk walk = {0};

@@ -48,25 +48,28 @@ static int64_t score_of(const struct hone_calls *calls, const struct hone_calls_
 }
 
 struct candidate {
-    const struct hone_calls_place *place;
+    struct hone_str name;
+    uint32_t place;
     int64_t first;
     int64_t second;
     uint32_t node;
 };
 
-static int compare_candidates(const void *left, const void *right)
+static int compare_candidates(const void *left, const void *right, void *context)
 {
+    const struct hone_calls_builder *builder = context;
     const struct candidate *a = left;
     const struct candidate *b = right;
     if (a->first != b->first)
         return a->first > b->first ? -1 : 1;
-    int order = hone_calls_compare_texts(a->place->together, b->place->together);
+    int order = hone_str_compare(a->name, b->name);
     if (order)
         return order;
     if (a->second != b->second)
         return a->second > b->second ? -1 : 1;
-    order = a->place == b->place ? 0 : hone_calls_compare_places(a->place, b->place);
-    return order ? order : (a->node > b->node) - (a->node < b->node);
+    if (a->place != b->place)
+        return hone_nodes_compare(&builder->places, builder->profile, a->place, b->place);
+    return (a->node > b->node) - (a->node < b->node);
 }
 
 int hone_calls_sort_nodes(struct hone_calls_builder *b)
@@ -81,7 +84,9 @@ int hone_calls_sort_nodes(struct hone_calls_builder *b)
         int64_t flat = hone_calls_size_of(node->flat.sum);
         int64_t cum = hone_calls_size_of(node->cum.sum);
         struct candidate *at = &candidates[i];
-        *at = (struct candidate){.place = &calls->places[node->place], .node = calls->order[i]};
+        *at = (struct candidate){.name = calls->places[node->place].together,
+                                 .place = node->place,
+                                 .node = calls->order[i]};
         if (b->options->telling)
             at->first = hone_calls_size_of(score_of(calls, node));
         else
@@ -89,7 +94,7 @@ int hone_calls_sort_nodes(struct hone_calls_builder *b)
         at->second = b->options->telling || b->options->by_cum ? flat : cum;
     }
     if (calls->shown_count)
-        qsort(candidates, calls->shown_count, sizeof *candidates, compare_candidates);
+        qsort_r(candidates, calls->shown_count, sizeof *candidates, compare_candidates, b);
     for (uint32_t i = 0; i < calls->shown_count; i++)
         calls->order[i] = candidates[i].node;
     return 0;
@@ -113,9 +118,9 @@ static int compare_edges(const void *left, const void *right, void *context)
         return size_a > size_b ? -1 : 1;
     int order = 0;
     if (a->from != b->from)
-        order = hone_calls_compare_texts(name_of(calls, a->from), name_of(calls, b->from));
+        order = hone_str_compare(name_of(calls, a->from), name_of(calls, b->from));
     if (!order && a->to != b->to)
-        order = hone_calls_compare_texts(name_of(calls, a->to), name_of(calls, b->to));
+        order = hone_str_compare(name_of(calls, a->to), name_of(calls, b->to));
     return order ? order : (a > b) - (a < b);
 }
 

@@ -22,7 +22,7 @@ struct hone_calls_builder {
     struct hone_nodes places;
     int64_t *weights;    // by stack
     int64_t *counts;     // by stack: of the first type; NULL without mean
-    uint8_t *live;       // by stack: whether any of its samples says anything
+    bool *touched;       // by stack: whether any sample has a value; NULL: where the weight is not 0
     bool *gone;          // by node: went away and takes its calls with it
     uint32_t *leaves;    // tree: by stack, see hone_calls_leaf(); only if there are labels
     uint32_t *parents;   // tree: by node, as built
@@ -52,11 +52,13 @@ static inline uint32_t hone_calls_leaf(uint32_t node, bool there)
     return node << 1 | there;
 }
 
-int hone_calls_find_places(struct hone_calls_builder *b);
+// Whether a stack says anything: samples of both signs may add up to nothing.
+static inline bool hone_calls_counts(const struct hone_calls_builder *b, uint32_t stack)
+{
+    return b->touched ? b->touched[stack] : b->weights[stack] != 0;
+}
 
-// A whole order of places that print alike: by all that tells them apart.
-int hone_calls_compare_places(const struct hone_calls_place *a, const struct hone_calls_place *b);
-int hone_calls_compare_texts(struct hone_str a, struct hone_str b);
+int hone_calls_find_places(struct hone_calls_builder *b);
 
 // Sum nodes, none of which is shown yet.
 int hone_calls_build_graph(struct hone_calls_builder *b);

@@ -1,5 +1,5 @@
 // The places of a program: what the grouping of nodes.h found, taken apart into what labels and
-// tooltips print, and told apart by all that they have.
+// tooltips print.
 #include "analyse/calls_parts.h"
 
 #include "base/path.h"
@@ -44,38 +44,29 @@ static struct hone_str together(struct hone_arena *text, const struct hone_calls
     return hone_str_of(made);
 }
 
-static int take_apart(struct hone_calls_builder *b, const struct hone_nodes_origin *origin,
+static int take_apart(struct hone_calls_builder *b, const struct hone_nodes_key *key,
                       struct hone_calls_place *place)
 {
     const struct hone_profile *p = b->profile;
-    enum hone_graph_group group = b->options->group;
-    bool by_address = group == HONE_GRAPH_ADDRESS || group == HONE_GRAPH_OBJECT;
-    if (by_address)
-        place->address = p->locations.address[origin->location];
-    if (origin->line != HONE_GRAPH_NO_LINE) {
-        const struct hone_profile_line *line = &p->lines.at[origin->line];
-        if (group != HONE_GRAPH_FILE)
-            place->name = hone_profile_str(p, p->functions.name[line->function]);
-        if (group != HONE_GRAPH_FUNCTION)
-            place->file = hone_path_clean(&b->calls->text,
-                                          hone_profile_str(p, p->functions.file[line->function]));
-        if (group == HONE_GRAPH_LINE || by_address)
-            place->line = line->number;
-        if (!place->name.len || group == HONE_GRAPH_OBJECT)
-            place->start = p->functions.start_line[line->function];
-    }
-    if (!place->name.len || group == HONE_GRAPH_OBJECT)
-        place->object =
-            hone_profile_str(p, p->mappings.at[p->locations.mapping[origin->location]].file);
+    struct hone_arena *text = &b->calls->text;
+    *place = (struct hone_calls_place){
+        .name = hone_profile_str(p, key->name),
+        .file = hone_path_clean(text, hone_profile_str(p, key->file)),
+        .object = hone_profile_str(p, key->object),
+        .address = key->address,
+        .line = key->line,
+        .start = key->start_line,
+    };
     bool plain = place->name.len && !place->address && !place->line && !place->file.len;
-    place->together = plain ? place->name : together(&b->calls->text, place);
-    return place->together.at && (place->file.at || !place->file.len) ? 0 : -ENOMEM;
+    place->together = plain ? place->name : together(text, place);
+    return place->together.at && place->file.at ? 0 : -ENOMEM;
 }
 
 int hone_calls_find_places(struct hone_calls_builder *b)
 {
     struct hone_calls *calls = b->calls;
-    int r = hone_nodes_init(&b->places, b->profile, b->options->group, true, &calls->text);
+    int r = hone_nodes_init(&b->places, b->profile, b->options->group, b->options->strict,
+                            &calls->text);
     if (r)
         return r;
     calls->place_count = b->places.count;
@@ -83,70 +74,6 @@ int hone_calls_find_places(struct hone_calls_builder *b)
     if (!calls->places)
         return -ENOMEM;
     for (uint32_t i = 0; !r && i < calls->place_count; i++)
-        r = take_apart(b, &b->places.origins[i], &calls->places[i]);
+        r = take_apart(b, &b->places.keys[i], &calls->places[i]);
     return r;
-}
-
-// --- order ---------------------------------------------------------------------------------------
-
-int hone_calls_compare_texts(struct hone_str a, struct hone_str b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len ? memcmp(a.at, b.at, len) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-// What a place consists of, with a blank between: pprof orders what prints alike by that text.
-// Its second part, a name that we do not show, is empty.
-struct parts {
-    struct hone_str at[7];
-    char numbers[3][24];
-};
-
-static void spell(const struct hone_calls_place *place, struct parts *ret)
-{
-    (void)snprintf(ret->numbers[0], sizeof ret->numbers[0], "%" PRIu64, place->address);
-    (void)snprintf(ret->numbers[1], sizeof ret->numbers[1], "%" PRId64, place->start);
-    (void)snprintf(ret->numbers[2], sizeof ret->numbers[2], "%" PRId64, place->line);
-    ret->at[0] = place->name;
-    ret->at[1] = HONE_STR("");
-    ret->at[2] = hone_str_of(ret->numbers[0]);
-    ret->at[3] = place->file;
-    ret->at[4] = hone_str_of(ret->numbers[1]);
-    ret->at[5] = hone_str_of(ret->numbers[2]);
-    ret->at[6] = place->object;
-}
-
-struct spelling {
-    const struct parts *parts;
-    uint32_t part;
-    size_t at;
-};
-
-// The next byte; -1 at the end.
-static int next_byte(struct spelling *s)
-{
-    const struct hone_str *part = &s->parts->at[s->part];
-    if (s->at < part->len)
-        return (unsigned char)part->at[s->at++];
-    if (s->part + 1 == sizeof s->parts->at / sizeof s->parts->at[0])
-        return s->at++ == part->len ? '}' : -1;
-    s->part++;
-    s->at = 0;
-    return ' ';
-}
-
-int hone_calls_compare_places(const struct hone_calls_place *a, const struct hone_calls_place *b)
-{
-    struct parts parts[2];
-    spell(a, &parts[0]);
-    spell(b, &parts[1]);
-    struct spelling left = {.parts = &parts[0]};
-    struct spelling right = {.parts = &parts[1]};
-    for (;;) {
-        int from = next_byte(&left);
-        int to = next_byte(&right);
-        if (from != to || from < 0)
-            return from - to;
-    }
 }

@@ -78,7 +78,7 @@ static size_t measure(struct growth *growth)
     const struct hone_nodes *places = &b->places;
     size_t steps = 0;
     for (uint32_t stack = 1; stack < b->profile->stacks.count; stack++) {
-        if (!b->live[stack])
+        if (!hone_calls_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(b->profile, stack);
         growth->way_count++;
@@ -100,7 +100,7 @@ static int find_ways(struct growth *growth)
     uint32_t *to = growth->steps;
     struct way *way = growth->ways;
     for (uint32_t stack = 1; stack < b->profile->stacks.count; stack++) {
-        if (!b->live[stack])
+        if (!hone_calls_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(b->profile, stack);
         way->steps = to;

@@ -21,6 +21,14 @@ static inline bool hone_str_equal(struct hone_str a, struct hone_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
+// Negative, 0 or positive: by bytes, then the shorter first.
+static inline int hone_str_compare(struct hone_str a, struct hone_str b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.at, b.at, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
 static inline bool hone_str_starts(struct hone_str text, struct hone_str prefix)
 {
     return text.len >= prefix.len &&

@@ -25,14 +25,23 @@ static const struct hone_example dot_examples[] = {
     {0},
 };
 
+// For a view, no number of rows is one that suits.
+static int run(hone_text_view view, const struct hone_view_options *given,
+               const struct hone_operands *operands, struct hone_error *err)
+{
+    struct hone_view_options options = *given;
+    options.rows = options.rows ? options.rows : INT32_MAX;
+    return hone_view_run(view, &options, operands, err);
+}
+
 static int run_dot(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
-    return hone_view_run(hone_view_dot, parsed, operands, err);
+    return run(hone_view_dot, parsed, operands, err);
 }
 
 static int run_svg(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
-    return hone_view_run(hone_view_svg, parsed, operands, err);
+    return run(hone_view_svg, parsed, operands, err);
 }
 
 #define ARROWS "A dotted arrow is a call over functions that were left out. "

@@ -1,6 +1,8 @@
 #include "pprof/views.h"
 
+#include "core/core.h"
 #include "profile/profile.h"
+#include "view/drawing.h"
 #include "view/text.h"
 
 #include <errno.h>
@@ -30,13 +32,33 @@ static int view_proto(const struct hone_profile *profile, const struct hone_text
     return hone_profile_encode_gzip(profile, out, err);
 }
 
+// What Graphviz makes of the graph.
+static hone_text_view find_picture(const char *format)
+{
+    static const struct {
+        const char *format;
+        hone_text_view view;
+    } pictures[] = {
+        {"gif", hone_view_gif}, {"pdf", hone_view_pdf}, {"png", hone_view_png},
+        {"ps", hone_view_ps},   {"svg", hone_view_svg},
+    };
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(pictures); i++)
+        if (strcmp(pictures[i].format, format) == 0)
+            return pictures[i].view;
+    return NULL;
+}
+
 static hone_text_view find_view(enum hone_pprof_report report)
 {
     switch (report) {
+    case HONE_PPROF_CALLGRIND:
+        return hone_view_callgrind;
     case HONE_PPROF_COMMENTS:
         return view_comments;
     case HONE_PPROF_DISASM:
         return hone_text_disasm;
+    case HONE_PPROF_DOT:
+        return hone_view_dot;
     case HONE_PPROF_LIST:
         return hone_text_list;
     case HONE_PPROF_PROTO:
@@ -62,7 +84,8 @@ int hone_pprof_view(const struct hone_profile *profile, const struct hone_pprof_
                     const struct hone_text_options *options, struct hone_buffer *out,
                     struct hone_error *err)
 {
-    hone_text_view view = find_view(command->report);
+    hone_text_view view =
+        command->picture ? find_picture(command->picture) : find_view(command->report);
     if (!view)
         return hone_error_set(err, -ENOSYS, "cannot make this report");
     return view(profile, options, out, err);

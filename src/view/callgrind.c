@@ -91,15 +91,8 @@ struct function {
 
 static int compare_names(const struct function *a, const struct function *b)
 {
-    size_t len = a->name.len < b->name.len ? a->name.len : b->name.len;
-    int order = len ? memcmp(a->name.at, b->name.at, len) : 0;
-    if (!order)
-        order = (a->name.len > b->name.len) - (a->name.len < b->name.len);
-    if (order)
-        return order;
-    len = a->file.len < b->file.len ? a->file.len : b->file.len;
-    order = len ? memcmp(a->file.at, b->file.at, len) : 0;
-    return order ? order : (a->file.len > b->file.len) - (a->file.len < b->file.len);
+    int order = hone_str_compare(a->name, b->name);
+    return order ? order : hone_str_compare(a->file, b->file);
 }
 
 static int compare_functions(const struct function *a, const struct function *b)
@@ -111,9 +104,7 @@ static int compare_functions(const struct function *a, const struct function *b)
         return a->parent < b->parent ? -1 : 1;
     if (a->start != b->start)
         return a->start < b->start ? -1 : 1;
-    size_t len = a->object.len < b->object.len ? a->object.len : b->object.len;
-    order = len ? memcmp(a->object.at, b->object.at, len) : 0;
-    return order ? order : (a->object.len > b->object.len) - (a->object.len < b->object.len);
+    return hone_str_compare(a->object, b->object);
 }
 
 static int compare_identities(const void *left, const void *right)
@@ -278,8 +269,8 @@ static int put_all(struct callgrind *c)
     c->edges = calloc((size_t)most + 1, sizeof *c->edges);
     if (!c->edges)
         return -ENOMEM;
-    hone_buffer_format(c->dot.report.out, "positions: instr line\nevents: %s(%s)\n",
-                       c->dot.report.type_name, c->dot.report.shown_unit);
+    hone_buffer_format(c->dot.report.out, "positions: instr line\nevents: %s%s(%s)\n",
+                       c->dot.report.options->mean ? "mean_" : "", c->dot.report.type_name, c->dot.report.shown_unit);
     int r = find_names(c);
     for (uint32_t i = 0; !r && i < calls->shown_count; i++)
         r = put_node(c, calls->order[i]);

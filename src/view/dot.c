@@ -15,24 +15,18 @@ enum { ROWS_DEFAULT = 80 };
 
 static void choose_unit(struct hone_dot *dot, bool whole)
 {
-    struct hone_report *report = &dot->report;
     const struct hone_calls *calls = dot->calls;
     uint64_t smallest = 0;
     for (uint32_t i = 0; i < calls->shown_count; i++) {
         const struct hone_calls_node *node = &calls->nodes[calls->order[i]];
         int64_t value = hone_calls_value(node->flat);
-        if (!value)
-            value = hone_calls_value(node->cum);
+        value = value ? value : hone_calls_value(node->cum);
         uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
         if (size && (!smallest || size < smallest))
             smallest = size;
     }
-    if (!calls->shown_count)
-        return;
-    // Whole numbers cannot show a hundredth: then the unit is the smallest value's own.
-    int64_t largest = whole ? (int64_t)smallest : report->total;
-    report->shown_unit = hone_measure_common_unit(smallest ? (int64_t)smallest : report->total,
-                                                  smallest ? largest : report->total, report->unit);
+    if (calls->shown_count)
+        hone_report_choose_unit(&dot->report, smallest, whole);
 }
 
 int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
@@ -45,24 +39,24 @@ int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
     const struct hone_text_options *o = dot->report.options;
     if (telling && hone_dot_labels_init(&dot->labels, profile, dot->report.shown_unit))
         return hone_error_set(err, -ENOMEM, "cannot draw the graph");
-    double node_fraction = o->node_fraction > 0 ? o->node_fraction : 0.005;
-    double edge_fraction = o->edge_fraction > 0 ? o->edge_fraction : 0.001;
-    bool all = o->all || !telling;
+    uint32_t rows = o->strict || o->all || o->rows ? o->rows : ROWS_DEFAULT;
     const struct hone_calls_options calls = {
         .type = dot->report.type,
         .group = telling ? hone_report_group(&dot->report) : HONE_GRAPH_OBJECT,
         .tree = o->call_tree,
         .telling = telling,
         .by_cum = o->by_cum,
-        .rows = all ? 0 : o->rows ? o->rows : ROWS_DEFAULT,
-        .node_fraction = all ? 0 : node_fraction,
-        .edge_fraction = all ? 0 : edge_fraction,
+        .mean = o->mean,
+        .strict = o->strict,
+        .drop_negative = o->drop_negative,
+        .rows = telling && !(o->all && !o->strict) ? rows : 0,
+        .node_fraction = telling ? hone_report_node_fraction(&dot->report) : 0,
+        .edge_fraction = telling ? hone_report_edge_fraction(&dot->report) : 0,
         .labels = telling ? &dot->labels.calls : NULL,
     };
     r = hone_calls_new(profile, &calls, &dot->calls, err);
     if (r)
         return r;
-    dot->report.total = dot->calls->total;
     choose_unit(dot, !telling);
     return 0;
 }
@@ -196,23 +190,12 @@ static struct color color_of_part(int64_t value, int64_t total, bool pale)
 
 // --- parts of the graph --------------------------------------------------------------------------
 
-static void put_dropped(struct hone_report *head, uint32_t count, const char *what,
-                        const char *measure, double fraction)
-{
-    double part = fabs((double)head->total * fraction);
-    struct hone_measure_label label =
-        hone_report_value(head, part < 0x1p63 ? (int64_t)part : INT64_MAX);
-    if (count)
-        hone_buffer_format(head->out, "Dropped %u %s%s (%s <= %s)\n", count, what,
-                           count > 1 ? "s" : "", measure, label.text);
-}
-
 // What was asked for and how much of it is shown.
 static void put_facts(const struct hone_dot *dot, struct hone_report *head)
 {
     const struct hone_calls *calls = dot->calls;
-    const struct hone_text_options *o = head->options;
     hone_report_head(head);
+    hone_report_filters(head);
     uint64_t flat = 0;
     for (uint32_t i = 0; i < calls->shown_count; i++)
         flat += (uint64_t)hone_calls_value(calls->nodes[calls->order[i]].flat);
@@ -221,10 +204,10 @@ static void put_facts(const struct hone_dot *dot, struct hone_report *head)
     hone_buffer_format(head->out, "Showing nodes accounting for %s, %s of %s total\n", shown.text,
                        percentage((int64_t)flat, head->total).text, total.text);
     if (head->total) {
-        put_dropped(head, calls->dropped_nodes, "node", "cum",
-                    o->node_fraction > 0 ? o->node_fraction : 0.005);
-        put_dropped(head, calls->dropped_edges, "edge", "freq",
-                    o->edge_fraction > 0 ? o->edge_fraction : 0.001);
+        hone_report_dropped(head, calls->dropped_nodes, "node", "cum",
+                            hone_report_node_fraction(head));
+        hone_report_dropped(head, calls->dropped_edges, "edge", "freq",
+                            hone_report_edge_fraction(head));
         if (calls->shown_count && calls->shown_count < calls->untrimmed_count)
             hone_buffer_format(head->out, "Showing top %u nodes out of %u\n", calls->shown_count,
                                calls->untrimmed_count);

@@ -35,11 +35,7 @@ static int find_word(struct words *words, struct hone_str text, uint32_t *ret)
 
 static int compare_texts(const void *left, const void *right)
 {
-    const struct hone_str *a = left;
-    const struct hone_str *b = right;
-    size_t len = a->len < b->len ? a->len : b->len;
-    int order = memcmp(a->at, b->at, len);
-    return order ? order : (a->len > b->len) - (a->len < b->len);
+    return hone_str_compare(*(const struct hone_str *)left, *(const struct hone_str *)right);
 }
 
 struct collection {

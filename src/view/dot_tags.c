@@ -22,20 +22,13 @@ static int64_t size_of(int64_t value)
     return value < 0 ? (int64_t)(0 - (uint64_t)value) : value;
 }
 
-static int compare_names(struct hone_str a, struct hone_str b)
-{
-    size_t len = a.len < b.len ? a.len : b.len;
-    int order = len ? memcmp(a.at, b.at, len) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static int compare_flat(const void *left, const void *right)
 {
     const struct box *a = left;
     const struct box *b = right;
     if (size_of(a->flat.sum) != size_of(b->flat.sum))
         return size_of(a->flat.sum) > size_of(b->flat.sum) ? -1 : 1;
-    return compare_names(a->name, b->name);
+    return hone_str_compare(a->name, b->name);
 }
 
 static int compare_cum(const void *left, const void *right)

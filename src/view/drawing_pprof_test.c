@@ -30,6 +30,9 @@ struct comparison {
     bool tree;
 };
 
+// As the command pprof asks for it.
+#define STRICT .strict = true, .rows = 80, .node_fraction = 0.005, .edge_fraction = 0.001
+
 static const struct comparison comparisons[] = {
     {"-dot", hone_view_dot, {0}},
     {"-dot -nodecount=5", hone_view_dot, {.rows = 5}},
@@ -49,7 +52,18 @@ static const struct comparison comparisons[] = {
      hone_view_dot,
      {.call_tree = true, .rows = 20, .node_fraction = 0.001},
      true},
+    {"-dot -files", hone_view_dot, {STRICT, .group = HONE_TEXT_FILES}},
+    {"-dot -filefunctions", hone_view_dot, {STRICT, .group = HONE_TEXT_ROUTINES}},
+    {"-dot -mean -drop_negative", hone_view_dot, {STRICT, .mean = true, .drop_negative = true}},
+    {"-dot -unit=hr -divide_by=3", hone_view_dot, {STRICT, .unit = "hr", .divide_by = 3}},
+    {"-dot -nodecount=0 -nodefraction=0", hone_view_dot, {.strict = true, .edge_fraction = 0.001}},
     {"-callgrind", hone_view_callgrind, {0}},
+    {"-callgrind -mean -divide_by=7",
+     hone_view_callgrind,
+     {.strict = true, .mean = true, .divide_by = 7}},
+    {"-callgrind -unit=kb -drop_negative",
+     hone_view_callgrind,
+     {.strict = true, .unit = "kb", .drop_negative = true}},
     {"-callgrind -cum", hone_view_callgrind, {.by_cum = true}},
     {"-callgrind -sample_index=0", hone_view_callgrind, {.type = "0"}},
 };

@@ -42,11 +42,18 @@ static int64_t scaled(const struct hone_report *report, int64_t value)
     return report->ratio == 1 ? value : integer((double)value * report->ratio);
 }
 
-static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
+void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool whole)
 {
     const char *asked = report->options->unit;
-    if (!graph->node_count || (asked && strcmp(asked, "minimum") != 0))
+    if (asked && strcmp(asked, "minimum") != 0)
         return;
+    int64_t least = scaled(report, smallest ? (int64_t)smallest : report->total);
+    report->shown_unit =
+        hone_measure_common_unit(least, whole ? least : scaled(report, report->total), report->unit);
+}
+
+static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
+{
     uint64_t smallest = 0;
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct hone_graph_node *node = &graph->nodes[i];
@@ -56,10 +63,8 @@ static void choose_unit(struct hone_report *report, const struct hone_graph *gra
         if (size && (!smallest || size < smallest))
             smallest = size;
     }
-    if (!smallest)
-        smallest = (uint64_t)report->total;
-    report->shown_unit = hone_measure_common_unit(scaled(report, (int64_t)smallest),
-                                                  scaled(report, report->total), report->unit);
+    if (graph->node_count)
+        hone_report_choose_unit(report, smallest, false);
 }
 
 enum hone_graph_group hone_report_group(const struct hone_report *report)
@@ -81,9 +86,14 @@ static double fraction_or(const struct hone_text_options *o, double fraction, do
     return fraction > 0 ? fraction : otherwise;
 }
 
-static double node_fraction(const struct hone_text_options *o)
+double hone_report_node_fraction(const struct hone_report *report)
 {
-    return fraction_or(o, o->node_fraction, 0.005);
+    return fraction_or(report->options, report->options->node_fraction, 0.005);
+}
+
+double hone_report_edge_fraction(const struct hone_report *report)
+{
+    return fraction_or(report->options, report->options->edge_fraction, 0.001);
 }
 
 int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
@@ -96,8 +106,8 @@ int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
         .by_cum = o->by_cum,
         .edges = edges,
         .rows = rows,
-        .node_fraction = node_fraction(o),
-        .edge_fraction = fraction_or(o, o->edge_fraction, 0.001),
+        .node_fraction = hone_report_node_fraction(report),
+        .edge_fraction = hone_report_edge_fraction(report),
         .strict = o->strict,
         .mean = o->mean,
         .drop_negative = o->drop_negative,
@@ -250,17 +260,20 @@ void hone_report_head(const struct hone_report *report)
         put_duration(report);
 }
 
-static void put_dropped(const struct hone_report *report, uint32_t count, const char *what,
-                        double fraction)
+void hone_report_dropped(const struct hone_report *report, uint32_t count, const char *what,
+                         const char *measure, double fraction)
 {
+    if (!count)
+        return;
     int64_t part = integer(fabs((double)report->total * fraction));
-    hone_buffer_format(report->out, "Dropped %u %s%s (cum <= %s)\n", count, what,
-                       count > 1 ? "s" : "", hone_report_value(report, part).text);
+    struct hone_measure_label label = hone_report_value(report, part);
+    hone_buffer_format(report->out, "Dropped %u %s%s (%s <= %s)\n", count, what,
+                       count > 1 ? "s" : "", measure, label.text);
 }
 
 enum { FILTER_MAX = 80 }; // bytes of one that are printed
 
-static void put_filters(const struct hone_report *report)
+void hone_report_filters(const struct hone_report *report)
 {
     const char *const *filter = report->options->filters;
     if (!filter || !*filter)
@@ -275,7 +288,7 @@ static void put_filters(const struct hone_report *report)
 
 void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph)
 {
-    put_filters(report);
+    hone_report_filters(report);
     const char *part = hone_measure_percentage(graph->flat_sum, report->total).text;
     while (*part == ' ')
         part++;
@@ -284,8 +297,8 @@ void hone_report_graph_head(const struct hone_report *report, const struct hone_
                        hone_report_value(report, report->total).text);
     if (!report->total)
         return;
-    if (graph->dropped_nodes)
-        put_dropped(report, graph->dropped_nodes, "node", node_fraction(report->options));
+    hone_report_dropped(report, graph->dropped_nodes, "node", "cum",
+                        hone_report_node_fraction(report));
     if (graph->node_count && graph->node_count < graph->untrimmed_count)
         hone_buffer_format(report->out, "Showing top %u nodes out of %u\n", graph->node_count,
                            graph->untrimmed_count);

@@ -33,6 +33,14 @@ enum hone_graph_group hone_report_group(const struct hone_report *report);
 int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
                       struct hone_graph **ret, struct hone_error *err);
 
+// The parts of the total below which nodes and calls are left out.
+double hone_report_node_fraction(const struct hone_report *report);
+double hone_report_edge_fraction(const struct hone_report *report);
+
+// Sets shown_unit, unless the options name one, by the smallest value that is to be printed; 0: none
+// is there. whole: values are printed as whole numbers.
+void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool whole);
+
 struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value);
 
 // File, build id, comments that do not begin with '#' (warnings), type, time, duration.
@@ -40,6 +48,11 @@ void hone_report_head(const struct hone_report *report);
 
 // What it was filtered by, "Showing nodes accounting for …" and what was left out.
 void hone_report_graph_head(const struct hone_report *report, const struct hone_graph *graph);
+
+// Parts of that: the filters; how many nodes or edges are missing, if any, and by which measure.
+void hone_report_filters(const struct hone_report *report);
+void hone_report_dropped(const struct hone_report *report, uint32_t count, const char *what,
+                         const char *measure, double fraction);
 
 // Comments that begin with '#', which pprof keeps for those who ask: one per line, the title before
 // the first.
