@@ -173,6 +173,8 @@ SPECIAL = """
 -top {random} {random} {heap}
 -top {random} {milli}
 -raw {milli} {random}
+-top -base={milli} {random}
+-top {random} {plural}
 -top {random} {cancelling} {twice}
 -comments {unusual} {empty}
 -top -base={second} {random}

@@ -262,7 +262,7 @@ def cancelling():
     p.sample([at[3], at[2], at[0]], [-2, -200])
     p.sample([at[4], at[0]], [0, 5], {'pprof::base': 'true'})
     p.sample([at[5], at[4], at[0]], [5, -50])
-    p.sample([at[3], at[4], at[0]], [0, 50])
+    p.sample([at[3], at[4], at[0]], [0, 45])
     return p
 
 
@@ -284,8 +284,9 @@ def make_all(directory):
         'empty': empty(),
         'mapless': no_mappings(),
         'cancelling': cancelling(),
-        'milli': random_profile(1, [('sample', 'count'), ('cpu', 'milliseconds')], unit_ns=10,
+        'milli': random_profile(1, [('samples', 'count'), ('cpu', 'milliseconds')], unit_ns=10,
                                 samples=70),
+        'plural': random_profile(11, [('sample', 'count'), ('cpu', 'nanoseconds')], samples=20),
     }
     paths = {}
     for name, maker in profiles.items():

@@ -2,6 +2,7 @@
 #include "base/pattern.h"
 
 #include "base/cleanup.h"
+#include "base/pattern_go.h"
 
 #include <errno.h>
 #include <pcre2.h>
@@ -52,7 +53,8 @@ int hone_pattern_new(const char *text, struct hone_pattern **ret, struct hone_er
 
 int hone_pattern_new_go(const char *text, struct hone_pattern **ret, struct hone_error *err)
 {
-    return new_pattern(text, PCRE2_DOLLAR_ENDONLY, ret, err);
+    int r = hone_pattern_check_go(text, err);
+    return r ? r : new_pattern(text, PCRE2_DOLLAR_ENDONLY, ret, err);
 }
 
 void hone_pattern_free(struct hone_pattern *pattern)

@@ -9,9 +9,12 @@
 #include "profile/profile.h"
 #include "symbol/symbol.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // --- what is wanted ------------------------------------------------------------------------------
 
@@ -124,9 +127,15 @@ static int open_mapping(struct work *work, uint32_t number)
         return 0;
     }
     const char *slash = strrchr(file, '/');
+    char reason[160 + PATH_MAX];
     const char *why = facts->reason == HONE_SYMBOL_CHANGED ? "build ID mismatch"
                       : *facts->detail                     ? facts->detail
                                                            : hone_symbol_reason_text(facts->reason);
+    if (access(file, R_OK)) { // in pprof's words
+        const char *said = strerror(errno);
+        (void)snprintf(reason, sizeof reason, "open %s: %c%s", file, tolower(said[0]), said + 1);
+        why = reason;
+    }
     hone_pprof_tell("Local symbolization failed for %s%s%s%s: %s", slash ? slash + 1 : file,
                     *hex ? " (build ID " : "", hex, *hex ? ")" : "", why);
     return facts->reason != HONE_SYMBOL_CHANGED;
