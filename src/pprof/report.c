@@ -274,6 +274,7 @@ static int make_options(struct work *work, struct hone_error *err)
         .type = type,
         .group = group_of(config->granularity),
         .by_cum = strcmp(config->sort, "cum") == 0,
+        .call_tree = config->call_tree,
         .rows = config->nodecount > 0 ? (uint32_t)config->nodecount : 0,
         .node_fraction = config->nodefraction,
         .edge_fraction = config->edgefraction,
