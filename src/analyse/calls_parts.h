@@ -20,13 +20,13 @@ struct hone_calls_builder {
     const struct hone_calls_options *options;
     struct hone_calls *calls;
     struct hone_nodes places;
-    int64_t *weights;    // by stack
-    int64_t *counts;     // by stack: of the first type; NULL without mean
-    bool *touched;       // by stack: whether any sample has a value; NULL: where the weight is not 0
-    bool *gone;          // by node: went away and takes its calls with it
-    uint32_t *leaves;    // tree: by stack, see hone_calls_leaf(); only if there are labels
-    uint32_t *parents;   // tree: by node, as built
-    int64_t cut_flat;    // tree: what nodes took that were too small to be made
+    int64_t *weights;  // by stack
+    int64_t *counts;   // by stack: of the first type; NULL without mean
+    bool *touched;     // by stack: whether any sample has a value; NULL: where the weight is not 0
+    bool *gone;        // by node: went away and takes its calls with it
+    uint32_t *leaves;  // tree: by stack, see hone_calls_leaf(); only if there are labels
+    uint32_t *parents; // tree: by node, as built
+    int64_t cut_flat;  // tree: what nodes took that were too small to be made
     int64_t node_cutoff; // pprof's magnitudes, see below
     int64_t edge_cutoff;
 };

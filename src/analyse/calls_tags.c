@@ -125,8 +125,8 @@ static int walk_all(struct tagging *tagging)
     for (uint32_t i = 0; !r && i < p->samples.count; i++) {
         uint32_t set = p->samples.label_set[i];
         bool silent = !labels->word[set] && labels->first_size[set] == labels->first_size[set + 1];
-        bool zero = !p->samples.values[b->options->type][i] &&
-                    !(b->counts && p->samples.values[0][i]);
+        bool zero =
+            !p->samples.values[b->options->type][i] && !(b->counts && p->samples.values[0][i]);
         if (silent || zero || !p->samples.stack[i])
             continue;
         r = b->options->tree ? walk_tree(tagging, i) : walk_graph(tagging, i);

@@ -135,8 +135,8 @@ static int push(struct growth *growth, uint32_t step, size_t way)
         !hone_array_reserve(&calls->nodes, &growth->node_room, need, sizeof *calls->nodes) ||
         !hone_array_reserve(&calls->edges, &growth->edge_room, need, sizeof *calls->edges) ||
         !hone_array_reserve(&b->parents, &growth->parent_room, need, sizeof *b->parents) ||
-        !hone_array_reserve(&growth->levels, &growth->level_room,
-                            (uint64_t)growth->level_count + 1, sizeof *growth->levels))
+        !hone_array_reserve(&growth->levels, &growth->level_room, (uint64_t)growth->level_count + 1,
+                            sizeof *growth->levels))
         return -ENOMEM;
     uint32_t node = calls->node_count++;
     uint32_t parent =

@@ -155,7 +155,8 @@ static int name_all(struct callgrind *c, struct function *functions, uint32_t co
         qsort(functions, count, sizeof *functions, compare_appearances);
     int r = 0;
     for (uint32_t from = 0, run; !r && from < count; from += run) {
-        for (run = 1; from + run < count && !compare_names(&functions[from], &functions[from + run]);
+        for (run = 1;
+             from + run < count && !compare_names(&functions[from], &functions[from + run]);
              run++) {
         }
         r = name_run(c, functions + from, run);
@@ -210,8 +211,7 @@ static void put_address(const struct callgrind *c, uint64_t address)
 static int64_t cost(const struct callgrind *c, int64_t value)
 {
     const char *unit;
-    double scaled =
-        hone_measure_scale(value, c->dot.report.unit, c->dot.report.shown_unit, &unit);
+    double scaled = hone_measure_scale(value, c->dot.report.unit, c->dot.report.shown_unit, &unit);
     return scaled >= -0x1p63 && scaled < 0x1p63 ? (int64_t)scaled : INT64_MIN;
 }
 
@@ -269,8 +269,11 @@ static int put_all(struct callgrind *c)
     c->edges = calloc((size_t)most + 1, sizeof *c->edges);
     if (!c->edges)
         return -ENOMEM;
-    hone_buffer_format(c->dot.report.out, "positions: instr line\nevents: %s%s(%s)\n",
-                       c->dot.report.options->mean ? "mean_" : "", c->dot.report.type_name, c->dot.report.shown_unit);
+    const struct hone_report *report = &c->dot.report;
+    const char *asked = report->options->unit ? report->options->unit : "minimum";
+    hone_buffer_format(report->out, "positions: instr line\nevents: %s%s(%s)\n",
+                       report->options->mean ? "mean_" : "", report->type_name,
+                       calls->shown_count ? report->shown_unit : asked);
     int r = find_names(c);
     for (uint32_t i = 0; !r && i < calls->shown_count; i++)
         r = put_node(c, calls->order[i]);

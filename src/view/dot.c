@@ -223,6 +223,7 @@ static int put_legend(const struct hone_dot *dot)
     struct hone_report head = dot->report;
     struct hone_text_options options = *head.options;
     options.width = 0;
+    options.compact = false; // the legend tells all
     head.options = &options;
     head.out = &facts;
     put_facts(dot, &head);

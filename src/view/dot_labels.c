@@ -82,8 +82,8 @@ static int collect_word(struct collection *c, struct hone_profile_label_span lab
         const char *key = hone_profile_text(p, label->key);
         if (!label->text || strcmp(key, "pprof::base") == 0) // the mark of a comparison's base
             continue;
-        c->texts[count] = hone_str_of(hone_arena_format(&c->labels->arena, "%s:%s", key,
-                                                        hone_profile_text(p, label->text)));
+        c->texts[count] = hone_str_of(
+            hone_arena_format(&c->labels->arena, "%s:%s", key, hone_profile_text(p, label->text)));
         if (!c->texts[count++].at)
             return -ENOMEM;
     }

@@ -11,11 +11,11 @@
 // only the sizes of blocks, label "bytes", are shown.
 struct hone_dot_labels {
     struct hone_calls_labels calls;
-    const char *unit;          // of the sizes
-    struct hone_str *words;    // by number of the word
-    struct hone_str *sizes;    // by name of the size
-    struct hone_arena arena;   // of all texts
-    uint32_t *word_of_set;     // owned, as in calls
+    const char *unit;        // of the sizes
+    struct hone_str *words;  // by number of the word
+    struct hone_str *sizes;  // by name of the size
+    struct hone_arena arena; // of all texts
+    uint32_t *word_of_set;   // owned, as in calls
     uint32_t *first_size_of_set;
     struct hone_calls_size *all_sizes;
 };
@@ -44,8 +44,8 @@ void hone_dot_done(struct hone_dot *dot);
 // lines.
 void hone_dot_quote(struct hone_buffer *out, struct hone_str text);
 
-// The boxes beside a node that tell of its tags, and the arrows to them; *ret_any: whether there are
-// any. Returns 0 or -ENOMEM.
+// The boxes beside a node that tell of its tags, and the arrows to them; *ret_any: whether there
+// are any. Returns 0 or -ENOMEM.
 int hone_dot_tags(struct hone_dot *dot, uint32_t node, bool *ret_any);
 
 #endif

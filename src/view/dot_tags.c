@@ -146,7 +146,7 @@ static void put_source(struct hone_buffer *out, const struct beside *beside)
 }
 
 static int put_sizes(struct hone_dot *dot, const struct beside *beside, struct box *boxes,
-                      uint32_t count, bool flat)
+                     uint32_t count, bool flat)
 {
     struct hone_buffer *out = dot->report.out;
     int r = join_sizes(dot, boxes, &count, flat);
@@ -169,7 +169,8 @@ static int put_sizes(struct hone_dot *dot, const struct beside *beside, struct b
         put_source(out, beside);
         hone_buffer_text(out, " -> N");
         put_source(out, beside);
-        hone_buffer_format(out, "_%u [label=\" %s\" weight=100 tooltip=\"%s\" labeltooltip=\"%s\"%s]\n",
+        hone_buffer_format(out,
+                           "_%u [label=\" %s\" weight=100 tooltip=\"%s\" labeltooltip=\"%s\"%s]\n",
                            i, weight, weight, weight, solid ? "" : " style=\"dotted\"");
     }
     return r;
@@ -228,10 +229,11 @@ int hone_dot_tags(struct hone_dot *dot, uint32_t number, bool *ret_any)
             continue;
         put_word(dot, node->number, i, &words[i], value);
         r = put_sizes(dot, &(struct beside){node->number, (int)i}, sizes,
-                  pick(dot, node, words[i].tag->word, sizes), flat);
+                      pick(dot, node, words[i].tag->word, sizes), flat);
     }
     if (!r)
-        r = put_sizes(dot, &(struct beside){node->number, -1}, sizes, pick(dot, node, 0, sizes), flat);
+        r = put_sizes(dot, &(struct beside){node->number, -1}, sizes, pick(dot, node, 0, sizes),
+                      flat);
     free(words);
     free(sizes);
     *ret_any = dot->report.out->len > before;

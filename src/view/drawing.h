@@ -22,7 +22,8 @@ int hone_view_dot(const struct hone_profile *profile, const struct hone_text_opt
 // The same as a picture. Graphviz's dot draws it; -ENOENT when it is not installed, -EIO when it
 // fails.
 int hone_view_svg(const struct hone_profile *profile, const struct hone_text_options *options,
-                  struct hone_buffer *out, struct hone_error *err); // a browser can move and zoom it
+                  struct hone_buffer *out,
+                  struct hone_error *err); // a browser can move and zoom it
 int hone_view_png(const struct hone_profile *profile, const struct hone_text_options *options,
                   struct hone_buffer *out, struct hone_error *err);
 int hone_view_pdf(const struct hone_profile *profile, const struct hone_text_options *options,

@@ -99,8 +99,9 @@ static void forget_order(struct hone_buffer *text)
     size_t lines = 0;
     for (size_t i = 0; i < text->len; i++) {
         bool digit = text->at[i] >= '0' && text->at[i] <= '9';
-        bool numbered = digit && len && (text->at[len - 1] == 'N' || text->at[len - 1] == '#' ||
-                                         (len > 3 && memcmp(text->at + len - 4, "node", 4) == 0));
+        bool numbered = digit && len &&
+                        (text->at[len - 1] == 'N' || text->at[len - 1] == '#' ||
+                         (len > 3 && memcmp(text->at + len - 4, "node", 4) == 0));
         if (numbered) {
             text->at[len++] = '#';
             while (i + 1 < text->len && text->at[i + 1] >= '0' && text->at[i + 1] <= '9')
@@ -279,14 +280,14 @@ static uint32_t tagged_labels(struct hone_profile *p, uint64_t *state, const cha
         labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "owner"),
                                                       .text = hone_profile_intern(p, "me")};
     if (hone_fixture_random(state, 4))
-        labels[count++] = (struct hone_profile_label){
-            .key = hone_profile_intern(p, "bytes"),
-            .number = 1 + (int64_t)hone_fixture_random(state, 9) * 700 *
-                              (1 << hone_fixture_random(state, 10)),
-            .unit = hone_profile_intern(p, unit)};
+        labels[count++] =
+            (struct hone_profile_label){.key = hone_profile_intern(p, "bytes"),
+                                        .number = 1 + (int64_t)hone_fixture_random(state, 9) * 700 *
+                                                          (1 << hone_fixture_random(state, 10)),
+                                        .unit = hone_profile_intern(p, unit)};
     if (hone_fixture_random(state, 5) == 0)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "thread"),
-                                                      .number = 7};
+        labels[count++] =
+            (struct hone_profile_label){.key = hone_profile_intern(p, "thread"), .number = 7};
     return count;
 }
 

@@ -1,6 +1,6 @@
 // Pictures of the graph: Graphviz draws them. Its program reads a file that only it and we know and
-// writes into a pipe. Of SVG, a browser gets a page that can be moved and zoomed, by a script of our
-// own; where scripts do not run the same file is a plain picture.
+// writes into a pipe. Of SVG, a browser gets a page that can be moved and zoomed, by a script of
+// our own; where scripts do not run the same file is a plain picture.
 #include "view/drawing.h"
 
 #include "base/cleanup.h"
