@@ -48,6 +48,19 @@ uint32_t hone_module_add(struct hone_profile *profile, struct hone_str file)
                                                 .flags = HONE_PROFILE_HAS_FUNCTIONS});
 }
 
+void hone_command_comment(struct hone_profile *profile, struct hone_str command)
+{
+    struct hone_buffer text = {0};
+    hone_buffer_text(&text, "# command: ");
+    hone_buffer_add(&text, command.at, command.len);
+    hone_buffer_add(&text, "", 1);
+    if (text.failed)
+        (void)hone_profile_fail(profile, -ENOMEM);
+    else
+        hone_profile_add_comment(profile, text.at);
+    hone_buffer_done(&text);
+}
+
 uint32_t *hone_name_cache_find(struct hone_name_cache *cache, struct hone_str text)
 {
     if (!cache->seed)

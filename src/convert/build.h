@@ -55,6 +55,9 @@ uint32_t hone_place_add(struct hone_profile *profile, const struct hone_place *p
 // A mapping known by its file only.
 uint32_t hone_module_add(struct hone_profile *profile, struct hone_str file);
 
+// "# command: …" among the comments, as recordings have it.
+void hone_command_comment(struct hone_profile *profile, struct hone_str command);
+
 // From texts to locations: an equal text is looked up once. The texts are borrowed.
 struct hone_name_cache {
     struct hone_table table;

@@ -444,7 +444,7 @@ static int read_header(struct reader *r, struct hone_str key, struct hone_str te
     if (hone_str_equal(key, HONE_STR("positions")))
         return read_position_names(r, text);
     if (hone_str_equal(key, HONE_STR("cmd")))
-        hone_profile_add_comment(p, hone_profile_text(p, hone_profile_intern_str(p, text)));
+        hone_command_comment(p, text);
     return 0;
 }
 

@@ -41,6 +41,7 @@ struct writer {
     uint32_t *name_ids;   // by function frame
     uint32_t *object_ids; // by mapping
     uint32_t files;
+    uint32_t types[HONE_PROFILE_TYPES_MAX]; // the default one first: tools sort by it
 };
 
 static void writer_done(struct writer *w)
@@ -198,9 +199,9 @@ static void put_function(struct writer *w, uint32_t function, bool called)
 static void put_values(struct writer *w, int64_t line, const int64_t *values)
 {
     hone_json_put_integer(w->out, line > 0 ? line : 0);
-    for (uint32_t type = 0; type < w->profile->type_count; type++) {
+    for (uint32_t i = 0; i < w->profile->type_count; i++) {
         hone_buffer_add(w->out, " ", 1);
-        hone_json_put_integer(w->out, values[type]);
+        hone_json_put_integer(w->out, values[w->types[i]]);
     }
     hone_buffer_add(w->out, "\n", 1);
 }
@@ -272,15 +273,16 @@ static void put_head(struct writer *w)
     hone_buffer_text(w->out, "# callgrind format\nversion: 1\ncreator: hone-" HONE_VERSION "\n"
                              "desc: calls: samples that passed through a call, not how often it "
                              "was made\npositions: line\nevents:");
-    for (uint32_t type = 0; type < p->type_count; type++)
-        put_event(w->out, p, type);
+    for (uint32_t i = 0; i < p->type_count; i++)
+        put_event(w->out, p, w->types[i]);
     for (int line = 0; line < 2; line++) {
         hone_buffer_text(w->out, line ? "\ntotals:" : "\nsummary:");
         for (uint32_t type = 0; type < p->type_count; type++) {
+            const int64_t *values = p->samples.values[w->types[type]];
             int64_t total = 0;
             for (uint32_t i = 0; i < p->samples.count; i++)
                 if (p->samples.stack[i] && // without a stack there is nobody to charge
-                    __builtin_add_overflow(total, p->samples.values[type][i], &total))
+                    __builtin_add_overflow(total, values[i], &total))
                     total = INT64_MAX;
             hone_buffer_add(w->out, " ", 1);
             hone_json_put_integer(w->out, total);
@@ -303,6 +305,10 @@ int hone_callgrind_write(const struct hone_profile *profile, struct hone_buffer 
                                       "callgrind's format has no negative values, as "
                                       "of a difference");
     HONE_CLEANUP(writer_done) struct writer w = {.profile = profile, .out = out};
+    w.types[0] = type;
+    for (uint32_t i = 0, place = 1; i < profile->type_count; i++)
+        if (i != type)
+            w.types[place++] = i;
     r = hone_frames_init(&w.functions, profile, false);
     if (!r)
         r = hone_frames_init(&w.lines, profile, true);

@@ -82,12 +82,12 @@ static int measure(struct tree *tree, const uint32_t *nodes, const int64_t *valu
     return 0;
 }
 
-static void put_ids(struct hone_buffer *out, const struct hone_thread_track *track, uint32_t thread)
+static void put_ids(struct hone_buffer *out, const struct hone_thread_track *track)
 {
     hone_buffer_text(out, "\"pid\":");
     hone_json_put_integer(out, track->pid ? track->pid : 1);
     hone_buffer_text(out, ",\"tid\":");
-    hone_json_put_integer(out, track->tid ? track->tid : thread + 1);
+    hone_json_put_integer(out, track->track);
 }
 
 static void put_name(struct hone_buffer *out, const struct hone_profile *p,
@@ -97,7 +97,7 @@ static void put_name(struct hone_buffer *out, const struct hone_profile *p,
     if (!name)
         return;
     hone_buffer_format(out, "{\"name\":\"%s\",\"ph\":\"M\",", kind);
-    put_ids(out, &threads->at[thread], thread);
+    put_ids(out, &threads->at[thread]);
     hone_buffer_text(out, ",\"args\":{\"name\":");
     hone_json_put_text(out, hone_profile_str(p, name));
     hone_buffer_text(out, "}},\n");
@@ -111,7 +111,7 @@ static void put_span(struct hone_buffer *out, const struct tree *tree,
         return;
     hone_buffer_text(out, *first ? "{\"ph\":\"X\"," : ",\n{\"ph\":\"X\",");
     *first = false;
-    put_ids(out, &threads->at[thread], thread);
+    put_ids(out, &threads->at[thread]);
     hone_buffer_text(out, ",\"ts\":");
     hone_json_put_thousandths(out, tree->start[node]);
     hone_buffer_text(out, ",\"dur\":");
@@ -121,14 +121,27 @@ static void put_span(struct hone_buffer *out, const struct tree *tree,
     hone_buffer_text(out, "}");
 }
 
+// Where a thread's spans begin: behind those of others with its numbers, as after an exec.
+static int64_t begin_of(const struct hone_threads *threads, uint32_t thread, const int64_t *ends)
+{
+    const struct hone_thread_track *own = &threads->at[thread];
+    int64_t begin = 0;
+    for (uint32_t i = 0; i < threads->count; i++)
+        if (threads->at[i].pid == own->pid && threads->at[i].track == own->track && ends[i] > begin)
+            begin = ends[i];
+    return begin;
+}
+
 // Depth first, with the way back through the parents.
 static void put_thread(struct hone_buffer *out, const struct tree *tree,
                        const struct hone_frames *frames, const struct hone_threads *threads,
-                       uint32_t root, bool *first)
+                       uint32_t root, int64_t *ends, bool *first)
 {
     uint32_t thread = tree->trie.at[root].frame;
     uint32_t node = tree->child[root];
-    int64_t now = 0;
+    int64_t now = begin_of(threads, thread, ends);
+    if (__builtin_add_overflow(now, tree->total[root], &ends[thread])) // beyond what time there is
+        now = 0;
     while (node != NONE && !out->failed) {
         tree->start[node] = now;
         put_span(out, tree, frames, threads, node, thread, first);
@@ -168,8 +181,11 @@ static int put_trace(const struct hone_profile *p, uint32_t type, struct hone_bu
         put_name(out, p, threads, i, "thread_name", threads->at[i].thread);
     }
     bool first = true;
+    HONE_CLEANUP(hone_freep) int64_t *ends = calloc((size_t)threads->count + 1, sizeof *ends);
+    if (!ends)
+        return hone_error_set(err, -ENOMEM, "cannot write the trace");
     for (uint32_t root = tree.child[0]; root != NONE; root = tree.next[root])
-        put_thread(out, &tree, frames, threads, root, &first);
+        put_thread(out, &tree, frames, threads, root, ends, &first);
     if (first && out->len >= 2 && out->at[out->len - 2] == ',') // names alone
         out->at[out->len - 2] = ' ';
     hone_buffer_text(out, "\n]}\n");

@@ -401,7 +401,7 @@ static void put_thread(struct writer *w, uint32_t thread, struct own own)
     hone_buffer_format(out, ",\"isMainThread\":%s,\"pid\":\"", is_main ? "true" : "false");
     hone_json_put_integer(out, track->pid);
     hone_buffer_text(out, "\",\"tid\":");
-    hone_json_put_integer(out, track->tid ? track->tid : thread + 1);
+    hone_json_put_integer(out, track->track);
     hone_buffer_text(out, ",\n\"markers\":{\"length\":0,\"data\":[],\"name\":[],\"startTime\":[],"
                           "\"endTime\":[],\"phase\":[],\"category\":[]},\n");
     put_samples(w, own);

@@ -249,8 +249,7 @@ static int read_line(struct reader *r, struct hone_str line)
         r->attached = true;
         return 0;
     case 'X':
-        hone_profile_add_comment(
-            r->profile, hone_profile_text(r->profile, hone_profile_intern_str(r->profile, line)));
+        hone_command_comment(r->profile, line);
         return 0;
     case 'x':
     case 'm':
@@ -340,7 +339,7 @@ int hone_heaptrack_read(const void *bytes, size_t len, const char *name, struct 
     int result = 0;
     while (!result && !hone_profile_status(r.profile) && hone_lines_next(&r.lines, &line))
         result = read_line(&r, line);
-    if (!result && !r.version)
+    if (!result && !r.version && !hone_profile_status(r.profile))
         return hone_lines_bad(&r.lines, "no version");
     if (!result) {
         find_peak(&r, start);

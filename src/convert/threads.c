@@ -49,6 +49,19 @@ static int find(struct hone_threads *threads, struct hone_table *table,
     return 0;
 }
 
+// Numbers for threads without one, above all that there are.
+static void number_tracks(struct hone_threads *threads)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < threads->count; i++)
+        if (threads->at[i].tid > most && threads->at[i].tid < INT64_MAX - UINT32_MAX)
+            most = threads->at[i].tid;
+    for (uint32_t i = 0; i < threads->count; i++) {
+        struct hone_thread_track *track = &threads->at[i];
+        track->track = track->tid ? track->tid : ++most;
+    }
+}
+
 int hone_threads_init(struct hone_threads *threads, const struct hone_profile *p)
 {
     *threads = (struct hone_threads){0};
@@ -66,6 +79,7 @@ int hone_threads_init(struct hone_threads *threads, const struct hone_profile *p
         r = find(threads, &table, &track, &threads->of_set[set]);
     }
     hone_table_done(&table);
+    number_tracks(threads);
     return r;
 }
 

@@ -10,6 +10,7 @@ struct hone_thread_track {
     uint32_t thread;
     int64_t pid; // 0 unknown
     int64_t tid;
+    int64_t track; // tid, or where that is unknown a number that no other thread has
 };
 
 struct hone_threads {
