@@ -1,10 +1,13 @@
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
+#include "cli/help.h"
 #include "cli/output.h"
 #include "convert/convert.h"
 #include "profile/profile.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct convert_options {
@@ -100,11 +103,56 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     return r ? r : hone_output_write(out, &bytes, err);
 }
 
+// --- what is said of formats ---------------------------------------------------------------------
+
+enum { FORMATS_MAX = 64 };
+
+static const char *ways_of(const struct hone_convert_format *format)
+{
+    bool in = format->read || format->read_file;
+    return in && format->write ? "in, out" : in ? "in" : "out";
+}
+
+static const struct hone_command_row *rows(void)
+{
+    static struct hone_command_row made[FORMATS_MAX + 1];
+    static char meanings[FORMATS_MAX][256];
+    const struct hone_convert_format *format = hone_convert_formats;
+    for (unsigned i = 0; format->name && i < FORMATS_MAX; i++, format++) {
+        (void)snprintf(meanings[i], sizeof meanings[i], "%s: %s%s%.*s", ways_of(format),
+                       format->summary, format->write ? "; ." : "",
+                       format->write ? (int)strcspn(format->extensions, " ") : 0,
+                       format->extensions);
+        made[i] = (struct hone_command_row){format->name, meanings[i]};
+    }
+    return made;
+}
+
+void hone_help_formats(FILE *out)
+{
+    (void)fputs("| format | | names of files | what it is | what is kept |\n"
+                "|---|---|---|---|---|\n",
+                out);
+    for (const struct hone_convert_format *format = hone_convert_formats; format->name; format++) {
+        (void)fprintf(out, "| `%s` | %s | ", format->name, ways_of(format));
+        for (const char *at = format->write ? format->extensions : ""; *at;) {
+            int len = (int)strcspn(at, " ");
+            (void)fprintf(out, "`.%.*s` ", len, at);
+            at += len;
+            at += strspn(at, " ");
+        }
+        (void)fprintf(out, "| %s | %s |\n", format->summary, format->keeps);
+    }
+}
+
 const struct hone_command hone_command_convert = {
     .name = "convert",
     .summary = "a profile in another tool's format",
     .operands = "IN OUT",
-    .manual = "IN is known by its content, OUT by its name. \"-\" is standard input or output.",
+    .manual = "IN is known by its content, also packed by gzip or zstd; every other command reads "
+              "such files too. OUT is known by its name; one that ends in .gz is packed. \"-\" is "
+              "standard input or output.",
+    .rows = rows,
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct convert_options),

@@ -87,6 +87,21 @@ static void print_options(FILE *out, const struct hone_command *command)
     }
 }
 
+// Rows of words with their meaning, of which the longest word sets the column.
+static void print_rows(FILE *out, const struct hone_command_row *rows)
+{
+    int widest = 0;
+    for (const struct hone_command_row *row = rows; row->word; row++) {
+        int len = (int)strlen(row->word);
+        widest = len > widest ? len : widest;
+    }
+    (void)fputc('\n', out);
+    for (const struct hone_command_row *row = rows; row->word; row++) {
+        (void)fprintf(out, "  %-*s   ", widest, row->word);
+        print_wrapped(out, row->meaning, widest + 5);
+    }
+}
+
 void hone_help_command(FILE *out, const struct hone_command *command)
 {
     print_examples(out, command->examples);
@@ -99,4 +114,6 @@ void hone_help_command(FILE *out, const struct hone_command *command)
         paragraph += strcspn(paragraph, "\n");
         paragraph += strspn(paragraph, "\n");
     }
+    if (command->rows)
+        print_rows(out, command->rows());
 }

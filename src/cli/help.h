@@ -17,4 +17,7 @@ void hone_help_command(FILE *out, const struct hone_command *command);
 void hone_help_manual(FILE *out);
 void hone_help_completion(FILE *out);
 
+// The table of formats in Markdown, for docs/formats.md.
+void hone_help_formats(FILE *out);
+
 #endif

@@ -77,6 +77,8 @@ static int generate(const char *what)
         hone_help_manual(stdout);
     else if (what && strcmp(what, "completion") == 0)
         hone_help_completion(stdout);
+    else if (what && strcmp(what, "formats") == 0)
+        hone_help_formats(stdout);
     else
         return unknown_command("--generate");
     return finish_printing();

@@ -76,6 +76,14 @@ static void print_command(FILE *out, const struct hone_command *command)
         print_text(out, command->manual);
         (void)fputc('\n', out);
     }
+    for (const struct hone_command_row *row = command->rows ? command->rows() : NULL;
+         row && row->word; row++) {
+        (void)fputs(".TP\n\\fB", out);
+        print_text(out, row->word);
+        (void)fputs("\\fR\n", out);
+        print_text(out, row->meaning);
+        (void)fputc('\n', out);
+    }
     for (const struct hone_option *option = command->options; option->name; option++)
         print_option(out, option);
     (void)fputs(".PP\nExamples:\n", out);

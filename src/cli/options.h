@@ -81,6 +81,11 @@ struct hone_example {
     const char *purpose; // "record until it ends"
 };
 
+struct hone_command_row {
+    const char *word;
+    const char *meaning;
+};
+
 // A run returns the exit status, 0 to 255; or a negative errno with err filled, which main prints
 // (status 1); or HONE_MISUSED with err filled (status 2).
 struct hone_command {
@@ -88,7 +93,9 @@ struct hone_command {
     const char *summary;  // one line for the list of commands: "record a program while it runs"
     const char *operands; // after the options: "[--] PROGRAM [ARG…]"
     const char *manual;   // paragraphs with an empty line between, may be NULL
-    const struct hone_example *examples; // ends with a row without command; shown first
+    // More of it where a table says it: rows of a word and what it means, may be NULL.
+    const struct hone_command_row *(*rows)(void); // ends with a row without word
+    const struct hone_example *examples;          // ends with a row without command; shown first
     const struct hone_option *options;
     size_t options_size;  // of the struct that options fill
     bool verbatim;        // every word is an operand: it reads its own options
