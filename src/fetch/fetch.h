@@ -89,12 +89,15 @@ void hone_fetch_origins_free(struct hone_fetch_origins *origins);
 
 // Asks servers for the names of locations that have none, as pprof's -symbolize=remote does: a POST
 // of addresses to the page "symbol" beside the profile's. force also asks about mappings that say
-// of themselves that they were looked up. Mappings that were given a URL as file lose it again.
+// of themselves that they were looked up.
 //
-// Returns  0 also when nobody was to be asked; a negative errno with err filled, and the profile is
-//          as it was.
-int hone_fetch_symbolize(struct hone_profile **profile, const struct hone_fetch_origins *origins,
+// Returns  0 also when nobody was to be asked; a negative errno with err filled.
+int hone_fetch_symbolize(struct hone_profile *profile, const struct hone_fetch_origins *origins,
                          bool force, const struct hone_fetch_options *options,
                          struct hone_error *err);
+
+// Takes URLs away again that mappings were given for files.
+void hone_fetch_origins_forget(const struct hone_fetch_origins *origins,
+                               struct hone_profile *profile);
 
 #endif

@@ -72,8 +72,6 @@ static void choose(struct asking *asking, const struct hone_fetch_origins *origi
         const struct hone_profile_mapping *mapping = &profile->mappings.at[i];
         struct question question = {.mapping = i};
         const char *file = hone_profile_text(profile, mapping->file);
-        asking->answers[i].renamed = !mapping->build_id && hone_fetch_is_remote(file) &&
-                                     hone_fetch_origins_find(origins, file);
         bool known = mapping->flags & HONE_PROFILE_HAS_FUNCTIONS;
         if ((known && !force) || has_none(file) ||
             (!find_page(asking, origins, mapping->file, &question) &&
@@ -154,8 +152,7 @@ static int read_answers(struct asking *asking)
 }
 
 static int symbolize(struct asking *asking, const struct hone_fetch_origins *origins, bool force,
-                     const struct hone_fetch_options *options, struct hone_profile **ret,
-                     struct hone_error *err)
+                     const struct hone_fetch_options *options, struct hone_error *err)
 {
     size_t room = (size_t)asking->profile->mappings.count + 1;
     asking->questions = calloc(room, sizeof *asking->questions);
@@ -171,7 +168,7 @@ static int symbolize(struct asking *asking, const struct hone_fetch_origins *ori
         return r;
     r = read_answers(asking);
     if (!r)
-        r = hone_symbols_apply(asking->profile, asking->answers, ret);
+        r = hone_symbols_apply(asking->profile, asking->answers);
     return r ? hone_error_set(err, r, "cannot keep the names of functions") : 0;
 }
 
@@ -190,20 +187,15 @@ static void asking_done(struct asking *asking)
     hone_arena_done(&asking->arena);
 }
 
-int hone_fetch_symbolize(struct hone_profile **profile, const struct hone_fetch_origins *origins,
+int hone_fetch_symbolize(struct hone_profile *profile, const struct hone_fetch_origins *origins,
                          bool force, const struct hone_fetch_options *options,
                          struct hone_error *err)
 {
     static const struct hone_fetch_options defaults;
     if (!origins->count)
         return 0;
-    struct asking asking = {.profile = *profile};
-    struct hone_profile *named = NULL;
-    int r = symbolize(&asking, origins, force, options ? options : &defaults, &named, err);
+    struct asking asking = {.profile = profile};
+    int r = symbolize(&asking, origins, force, options ? options : &defaults, err);
     asking_done(&asking);
-    if (r)
-        return r;
-    hone_profile_free(*profile);
-    *profile = named;
-    return 0;
+    return r;
 }

@@ -54,13 +54,11 @@ struct hone_str hone_symbols_find(const struct hone_symbols *symbols, uint64_t a
 struct hone_symbols_answer {
     struct hone_symbols symbols;
     uint64_t higher;
-    bool asked;   // the mapping counts as looked up from now on
-    bool renamed; // its file is the URL of a server, which is no file
+    bool asked; // the mapping counts as looked up from now on
 };
 
-// The profile with the names that answers (one for each mapping) give to locations without any.
-// Returns 0 or -ENOMEM.
-int hone_symbols_apply(const struct hone_profile *profile,
-                       const struct hone_symbols_answer *answers, struct hone_profile **ret);
+// Gives the names that answers (one for each mapping) have to locations without any. Returns 0 or
+// -ENOMEM.
+int hone_symbols_apply(struct hone_profile *profile, const struct hone_symbols_answer *answers);
 
 #endif

@@ -106,76 +106,89 @@ static const char *function_at(const struct hone_profile *p, uint32_t location)
 TEST(names_come_to_places_without_any_and_nothing_else_changes)
 {
     struct hone_profile *p = sample_profile();
-    struct hone_profile *named = NULL;
     const char *answer = "0x5010 from.server\n0x5020 not.asked\n0x1030 elsewhere\n";
     struct hone_symbols_answer answers[2] = {{.higher = 0}, {.higher = 0x4000, .asked = true}};
     CHECK_EQ(hone_symbols_read(answer, strlen(answer), &answers[1].symbols), 0);
-    CHECK_EQ(hone_symbols_apply(p, answers, &named), 0);
-    CHECK_EQ(named->locations.count, p->locations.count);
-    CHECK_STR(function_at(named, 1), "from.server");
-    CHECK_STR(function_at(named, 2), "known");
-    CHECK_STR(function_at(named, 3), "");
-    CHECK_STR(function_at(named, 4), "");
-    CHECK_EQ(named->mappings.at[1].flags, HONE_PROFILE_HAS_FUNCTIONS);
-    CHECK_EQ(named->samples.count, 2);
-    CHECK_EQ(named->samples.values[0][0], 9);
-    CHECK_EQ(hone_profile_frames_of(named, named->samples.stack[0]).count, 4);
-    CHECK_STR(hone_profile_text(
-                  named, hone_profile_labels_of(named, named->samples.label_set[0]).at[0].text),
-              "red");
-    CHECK_STR(hone_profile_text(named, named->comments[0]), "kept");
-    CHECK_STR(hone_profile_text(named, named->default_type), "cpu");
-    CHECK_EQ(named->period, 7);
-    CHECK_EQ(named->time_ns, 5);
+    CHECK_EQ(hone_symbols_apply(p, answers), 0);
+    CHECK_EQ(p->locations.count, 5);
+    CHECK_STR(function_at(p, 1), "from.server");
+    CHECK_STR(function_at(p, 2), "known");
+    CHECK_STR(function_at(p, 3), "");
+    CHECK_STR(function_at(p, 4), "");
+    CHECK_EQ(p->mappings.at[1].flags, HONE_PROFILE_HAS_FUNCTIONS);
+    CHECK_EQ(p->samples.count, 2);
+    CHECK_EQ(hone_profile_frames_of(p, p->samples.stack[0]).count, 4);
     hone_symbols_done(&answers[1].symbols);
-    hone_profile_free(named);
+    struct hone_buffer bytes = {0};
+    struct hone_profile *again = NULL;
+    CHECK_EQ(hone_profile_encode(p, &bytes, NULL), 0);
+    CHECK_EQ(hone_profile_decode(bytes.at, bytes.len, "again", NULL, &again, NULL), 0);
+    CHECK_STR(function_at(again, 1), "from.server");
+    hone_buffer_done(&bytes);
+    hone_profile_free(again);
     hone_profile_free(p);
 }
 
 TEST(no_answer_gives_the_same_bytes)
 {
     struct hone_profile *p = sample_profile();
-    struct hone_profile *copy = NULL;
     struct hone_buffer before = {0};
     struct hone_buffer after = {0};
-    const struct hone_symbols_answer answers[2] = {{.higher = 0}, {0}};
-    CHECK_EQ(hone_symbols_apply(p, answers, &copy), 0);
+    const struct hone_symbols_answer answers[2] = {{.higher = 0}, {.higher = 0}};
     CHECK_EQ(hone_profile_encode(p, &before, NULL), 0);
-    CHECK_EQ(hone_profile_encode(copy, &after, NULL), 0);
+    CHECK_EQ(hone_symbols_apply(p, answers), 0);
+    CHECK_EQ(hone_profile_encode(p, &after, NULL), 0);
     CHECK(before.len == after.len && memcmp(before.at, after.at, after.len) == 0);
     hone_buffer_done(&before);
     hone_buffer_done(&after);
-    hone_profile_free(copy);
     hone_profile_free(p);
 }
 
 static int starved_work(struct hone_profile *p)
 {
-    struct hone_profile *named = NULL;
     const char *answer = "0x1010 a\n0x1030 b\n";
     struct hone_symbols_answer answers[2] = {{.higher = 0}, {.asked = true}};
     int r = hone_symbols_read(answer, strlen(answer), &answers[1].symbols);
     if (!r)
-        r = hone_symbols_apply(p, answers, &named);
+        r = hone_symbols_apply(p, answers);
     hone_symbols_done(&answers[1].symbols);
-    hone_profile_free(named);
     return r;
 }
 
 TEST(when_memory_is_out_that_is_said_and_nothing_is_lost)
 {
-    struct hone_profile *p = sample_profile();
     for (long after = 0;; after++) {
         long blocks = hone_starve_blocks;
+        struct hone_profile *p = sample_profile();
         hone_starve_after = after;
         int r = starved_work(p);
         bool starved = hone_starve_after < 0;
         hone_starve_after = -1;
+        hone_profile_free(p);
         CHECK_EQ(hone_starve_blocks, blocks);
         CHECK_EQ(r, starved ? -ENOMEM : 0);
         if (!starved)
             break;
     }
+}
+
+TEST(mappings_without_file_are_known_by_their_server_until_that_is_forgotten)
+{
+    struct hone_profile *p = sample_profile();
+    p->mappings.at[1].file = 0;
+    struct hone_fetch_source source = {.profile = p, .url = (char *)"http://h/x"};
+    struct hone_fetch_origins *origins = NULL;
+    CHECK_EQ(hone_fetch_origins_new(&source, 1, &origins, NULL), 0);
+    CHECK_STR(hone_profile_text(p, p->mappings.at[1].file), "http://h/x");
+    CHECK_EQ(hone_fetch_origins_find(origins, "http://h/x")->start, 0x1000);
+    CHECK(!hone_fetch_origins_find(origins, "http://h/"));
+    hone_fetch_origins_forget(origins, p);
+    CHECK_EQ(p->mappings.at[1].file, 0);
+    // A name of its own stays, whatever it looks like.
+    p->mappings.at[1].file = hone_profile_intern(p, "http://other/x");
+    hone_fetch_origins_forget(origins, p);
+    CHECK_STR(hone_profile_text(p, p->mappings.at[1].file), "http://other/x");
+    hone_fetch_origins_free(origins);
     hone_profile_free(p);
 }
 

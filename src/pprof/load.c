@@ -1,6 +1,7 @@
 #include "pprof/driver.h"
 
 #include "base/cleanup.h"
+#include "fetch/fetch.h"
 #include "pprof/binaries.h"
 #include "pprof/symbolize.h"
 #include "pprof/tell.h"
@@ -13,19 +14,36 @@
 
 // --- one source ----------------------------------------------------------------------------------
 
-static int read_source(const char *source, struct hone_profile **ret, struct hone_error *err)
+// Why a file cannot be opened, as Go writes it; what else is wrong with it stays as it is.
+static void rephrase(struct hone_fetch_source *source)
 {
-    HONE_CLEANUP(hone_fd_closep) int fd = open(source, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        int r = -errno;
-        (void)hone_error_set(err, 0, "open %s: %s", source, strerror(-r));
-        if (err) { // as Go writes it
-            char *reason = err->message + strlen(err->message) - strlen(strerror(-r));
-            *reason = (char)(*reason >= 'A' && *reason <= 'Z' ? *reason + 'a' - 'A' : *reason);
-        }
-        return r;
-    }
-    return hone_profile_read(source, NULL, ret, err);
+    HONE_CLEANUP(hone_fd_closep) int fd = open(source->name, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 || hone_fetch_is_remote(source->name) || strcmp(source->name, "-") == 0)
+        return;
+    char reason[128];
+    (void)snprintf(reason, sizeof reason, "%s", strerror(errno));
+    if (reason[0] >= 'A' && reason[0] <= 'Z')
+        reason[0] = (char)(reason[0] + 'a' - 'A');
+    (void)hone_error_set(&source->error, 0, "open %s: %s", source->name, reason);
+}
+
+static void tell(void *context, const char *line)
+{
+    (void)context;
+    hone_pprof_tell("%s", line);
+}
+
+static struct hone_fetch_options fetch_options(const struct hone_pprof_input *input)
+{
+    return (struct hone_fetch_options){
+        .size = sizeof(struct hone_fetch_options),
+        .seconds = input->seconds,
+        .timeout_s = input->timeout,
+        .tls_cert = *input->tls_cert ? input->tls_cert : NULL,
+        .tls_key = *input->tls_key ? input->tls_key : NULL,
+        .tls_ca = *input->tls_ca ? input->tls_ca : NULL,
+        .tell = tell,
+    };
 }
 
 // Without any mapping there is one for all: names may be had from a program given by hand.
@@ -41,15 +59,12 @@ static int add_mapping(struct hone_profile *p, struct hone_error *err)
     return 0;
 }
 
-static int grab(const struct hone_pprof_input *input, const char *source, struct hone_profile **ret,
-                struct hone_error *err)
+// What is done to each profile before it meets others.
+static int prepare(const struct hone_pprof_input *input, struct hone_profile *profile,
+                   struct hone_error *err)
 {
-    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = read_source(source, &profile, err);
-    if (r)
-        return r;
     hone_profile_drop_blank_labels(profile);
-    r = hone_pprof_locate_binaries(profile, err);
+    int r = hone_pprof_locate_binaries(profile, err);
     if (!r)
         r = add_mapping(profile, err);
     if (r)
@@ -60,10 +75,17 @@ static int grab(const struct hone_pprof_input *input, const char *source, struct
     if (*input->build_id)
         program->build_id = hone_profile_intern(profile, input->build_id);
     r = hone_profile_status(profile);
-    if (r)
-        return hone_error_set(err, r, "cannot hold the profile");
-    *ret = hone_take(profile);
-    return 0;
+    return r ? hone_error_set(err, r, "cannot hold the profile") : 0;
+}
+
+static void grab(const struct hone_pprof_input *input, struct hone_fetch_source *source)
+{
+    if (!source->profile) {
+        rephrase(source);
+    } else if (prepare(input, source->profile, &source->error) != 0) {
+        hone_profile_free(source->profile);
+        source->profile = NULL;
+    }
 }
 
 // --- several -------------------------------------------------------------------------------------
@@ -159,8 +181,10 @@ static int merge(struct profiles *all, const struct hone_pprof_input *input,
     return 0;
 }
 
-static int grab_all(const struct hone_pprof_input *input, const char *const *sources, size_t count,
-                    const char *what, struct hone_profile **ret, struct hone_error *err)
+// Merges the profiles of sources into one, which takes them.
+static int merge_all(const struct hone_pprof_input *input, struct hone_fetch_source *sources,
+                     size_t count, const char *what, struct hone_profile **ret,
+                     struct hone_error *err)
 {
     HONE_CLEANUP(profiles_done) struct profiles all = {0};
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
@@ -168,12 +192,10 @@ static int grab_all(const struct hone_pprof_input *input, const char *const *sou
     if (!all.at)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
     for (size_t i = 0; i < count; i++) {
-        struct hone_error why = {0};
-        int r = grab(input, sources[i], &all.at[all.count], &why);
-        if (r)
-            hone_pprof_tell("%s: %s", sources[i], why.message);
+        if (sources[i].profile)
+            all.at[all.count++] = hone_take(sources[i].profile);
         else
-            all.count++;
+            hone_pprof_tell("%s: %s", sources[i].name, sources[i].error.message);
     }
     if (!all.count)
         return hone_error_set(err, -EINVAL, "failed to fetch any %s profiles", what);
@@ -224,28 +246,95 @@ static void drop_equal_comments(struct hone_profile *p)
     p->comment_count = to;
 }
 
-int hone_pprof_load(const struct hone_pprof_input *input, struct hone_profile **ret,
-                    struct hone_error *err)
+// --- all of it -----------------------------------------------------------------------------------
+
+// The sources and, behind them, the base; all are asked at once.
+struct load {
+    const struct hone_pprof_input *input;
+    struct hone_fetch_options options;
+    struct hone_fetch_source *sources;
+    size_t count;
+    struct hone_fetch_origins *origins;
+    bool remote;
+};
+
+static void load_done(struct load *load)
 {
+    hone_fetch_done(load->sources, load->sources ? load->count : 0);
+    hone_fetch_origins_free(load->origins);
+    free(load->sources);
+}
+
+static int fetch(struct load *load, struct hone_error *err)
+{
+    const struct hone_pprof_input *input = load->input;
+    load->options = fetch_options(input);
+    load->count = input->source_count + (*input->base != '\0');
+    load->sources = calloc(load->count, sizeof *load->sources);
+    if (!load->sources)
+        return hone_error_set(err, -ENOMEM, "cannot read the profiles");
+    for (size_t i = 0; i < load->count; i++)
+        load->sources[i].name = i < input->source_count ? input->sources[i] : input->base;
+    int r = hone_fetch(load->sources, load->count, &load->options, err);
+    if (r)
+        return r;
+    for (size_t i = 0; i < load->count; i++) {
+        grab(input, &load->sources[i]);
+        load->remote |= load->sources[i].url && load->sources[i].profile;
+    }
+    return hone_fetch_origins_new(load->sources, load->count, &load->origins, err);
+}
+
+static int combine_sources(struct load *load, struct hone_profile **ret, struct hone_error *err)
+{
+    const struct hone_pprof_input *input = load->input;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *base = NULL;
-    int r = grab_all(input, input->sources, input->source_count, "source", &profile, err);
-    if (!r && *input->base)
-        r = grab_all(input, &input->base, 1, "base", &base, err);
+    size_t count = input->source_count;
+    int r = merge_all(input, load->sources, count, "source", &profile, err);
+    if (!r && load->count > count)
+        r = merge_all(input, load->sources + count, 1, "base", &base, err);
     if (!r && base)
         r = subtract(input, &profile, base, err);
     if (!r)
-        r = hone_pprof_symbolize(profile, input->symbolize, err);
+        *ret = hone_take(profile);
+    return r;
+}
+
+// What servers measured is kept, for nobody can measure it again.
+static void save(const struct hone_profile *profile)
+{
+    char path[HONE_FETCH_PATH_MAX];
+    struct hone_error err = {0};
+    if (hone_fetch_save(profile, path, &err) == 0)
+        hone_pprof_tell("Saved profile in %s", path);
+    else
+        hone_pprof_tell("Could not save profile: %s", err.message);
+}
+
+int hone_pprof_load(const struct hone_pprof_input *input, struct hone_profile **ret,
+                    struct hone_error *err)
+{
+    HONE_CLEANUP(load_done) struct load load = {.input = input};
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
+    int r = fetch(&load, err);
+    if (!r)
+        r = combine_sources(&load, &profile, err);
+    if (!r)
+        r = hone_pprof_symbolize(profile, input->symbolize, load.origins, &load.options, err);
     if (!r)
         r = hone_profile_drop_frames(profile, err);
     if (r)
         return r;
+    hone_fetch_origins_forget(load.origins, profile);
     drop_equal_comments(profile);
     if (*input->comment)
         hone_profile_add_comment(profile, input->comment);
     r = hone_profile_status(profile);
     if (r)
         return hone_error_set(err, r, "cannot hold the profile");
+    if (load.remote)
+        save(profile);
     *ret = hone_take(profile);
     return 0;
 }

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "elf/elf.h"
+#include "fetch/fetch.h"
 #include "pprof/tell.h"
 #include "profile/filter.h"
 #include "profile/profile.h"
@@ -21,6 +22,7 @@
 struct mode {
     bool none;
     bool local;
+    bool remote;
     bool symbols_only;
     bool force;
     enum hone_pprof_demangling demangling;
@@ -36,10 +38,13 @@ static void take_word(struct mode *mode, const char *word, const char *text)
         mode->none = true;
     } else if (strcmp(word, "local") == 0) {
         mode->local = true;
+        mode->remote = false;
     } else if (strcmp(word, "fastlocal") == 0) {
         mode->local = mode->symbols_only = true;
+        mode->remote = false;
     } else if (strcmp(word, "remote") == 0) {
         mode->local = false;
+        mode->remote = true;
     } else if (strcmp(word, "force") == 0) {
         mode->force = true;
     } else if (strcmp(how, "full") == 0 || strcmp(how, "none") == 0) {
@@ -57,7 +62,7 @@ static void take_word(struct mode *mode, const char *word, const char *text)
 
 static int parse_mode(const char *text, struct mode *ret)
 {
-    *ret = (struct mode){.local = true};
+    *ret = (struct mode){.local = true, .remote = true};
     HONE_CLEANUP(hone_freep) char *copy = strdup(text);
     if (!copy)
         return -ENOMEM;
@@ -289,7 +294,9 @@ static int symbolize_locally(struct hone_profile *p, const struct mode *mode)
     return r || !any ? r : name_locations(&work);
 }
 
-int hone_pprof_symbolize(struct hone_profile *profile, const char *text, struct hone_error *err)
+int hone_pprof_symbolize(struct hone_profile *profile, const char *text,
+                         const struct hone_fetch_origins *origins,
+                         const struct hone_fetch_options *options, struct hone_error *err)
 {
     struct mode mode;
     int r = parse_mode(text, &mode);
@@ -299,5 +306,7 @@ int hone_pprof_symbolize(struct hone_profile *profile, const char *text, struct 
         r = symbolize_locally(profile, &mode);
     if (r)
         return hone_error_set(err, r, "cannot look up names");
-    return hone_pprof_demangle(profile, mode.demangling, mode.force, err);
+    if (mode.remote)
+        r = hone_fetch_symbolize(profile, origins, mode.force, options, err);
+    return r ? r : hone_pprof_demangle(profile, mode.demangling, mode.force, err);
 }

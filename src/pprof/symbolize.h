@@ -6,12 +6,17 @@
 
 #include <stdbool.h>
 
+struct hone_fetch_options;
+struct hone_fetch_origins;
 struct hone_profile;
 
 // mode is -symbolize's: words with colons between, "none", "local", "fastlocal", "remote", "force",
 // "demangle=full" and so on; "" does what is missing. Files are read by our own symbolizer, which
-// refuses those with another build id. Returns 0 or -ENOMEM.
-int hone_pprof_symbolize(struct hone_profile *profile, const char *mode, struct hone_error *err);
+// refuses those with another build id; what is still missing the servers are asked for that the
+// profile came from. Returns 0, -ENOMEM, or what is wrong with a server's answer in err.
+int hone_pprof_symbolize(struct hone_profile *profile, const char *mode,
+                         const struct hone_fetch_origins *origins,
+                         const struct hone_fetch_options *options, struct hone_error *err);
 
 enum hone_pprof_demangling {
     HONE_PPROF_SHORT,     // neither parameters nor template arguments
