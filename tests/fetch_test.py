@@ -19,6 +19,12 @@ def collapsed_sum(text):
     return sum(int(line.rsplit(' ', 1)[1]) for line in text.splitlines())
 
 
+def go_pprof():
+    """The program itself: `go tool` would have a status of its own."""
+    return subprocess.run(['go', 'tool', '-n', 'pprof'], capture_output=True, text=True,
+                          check=True).stdout.strip()
+
+
 class Fetching(harness.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -192,9 +198,96 @@ class Secure(Fetching):
         done = self.hone('collapsed', self.tls.url('/good'), SSL_CERT_FILE=self.made['ca.pem'])
         self.assertEqual(done.stdout, wanted)
 
+    def test_certificates_of_both_sides_are_used(self):
+        strict = Server(self.profile, (self.made['server.pem'], self.made['server.key']),
+                        self.made['ca.pem'])
+        self.addCleanup(strict.close)
+        authority = f'-tls_ca={self.made["ca.pem"]}'
+        mine = [f'-tls_cert={self.made["client.pem"]}', f'-tls_key={self.made["client.key"]}']
+        wanted = self.local('pprof', '-top', self.file)
+        done = self.hone('pprof', '-top', authority, *mine, strict.url('/good'))
+        self.assertEqual(done.stdout, wanted)
+        self.hone('pprof', '-top', authority, strict.url('/good'), status=2)
+        self.hone('pprof', '-top', *mine, strict.url('/good'), status=2)
+        self.assertEqual(strict.requests, ['/good'])
+        done = self.hone('pprof', '-top', mine[0], strict.url('/good'), status=2)
+        self.assertIn('-tls_cert is specified, so -tls_key must also be specified', done.stderr)
+
     def test_a_server_without_tls_is_told(self):
         done = self.hone('top', self.server.url('/good', scheme='https'), status=1)
         self.assert_one_clear_line(done.stderr.encode(), 'cannot fetch')
+
+
+class LikeGo(Fetching):
+    """hone pprof beside go tool pprof, each with a home of its own."""
+
+    def both(self, *arguments, same=('status', 'stdout', 'stderr')):
+        results = []
+        for program in ((HONE, 'pprof'), (go_pprof(),)):
+            home = tempfile.mkdtemp(dir=self.tmp)
+            done = subprocess.run([*program, *arguments], capture_output=True, text=True,
+                                  check=False, stdin=subprocess.DEVNULL, cwd=self.tmp, timeout=120,
+                                  env={**self.environment, 'HOME': home})
+            kept = os.path.join(home, 'pprof')
+            results.append({'status': done.returncode, 'stdout': done.stdout,
+                            # Go asks all at once and tells in any order.
+                            'stderr': sorted(done.stderr.replace(home, 'HOME').splitlines()),
+                            'kept': sorted(os.listdir(kept)) if os.path.isdir(kept) else []})
+        ours, theirs = results
+        for what in (*same, 'kept'):
+            self.assertEqual(ours[what], theirs[what], f'{what} of {arguments}')
+        return ours
+
+    def test_a_profile_from_a_server(self):
+        for arguments in (['-top', self.server.url('/good')],
+                          ['-top', f'127.0.0.1:{self.server.port}'],
+                          ['-traces', '-seconds=75', self.server.url('/good?x=1')],
+                          ['-top', '-add_comment=mine', self.server.url('/redirect')],
+                          ['-top', self.file, self.server.url('/packed')],
+                          ['-top', '-base', self.server.url('/good'), self.file],
+                          ['-top', self.file]):
+            self.assertEqual(self.both(*arguments)['status'], 0, arguments)
+
+    def test_failures_are_left_out(self):
+        done = self.both('-top', self.server.url('/nowhere'), self.server.url('/good'), 'missing',
+                         same=('status', 'stdout'))
+        self.assertIn('Fetched 1 source profiles out of 3', done['stderr'])
+        self.assertIn('missing: open missing: no such file or directory', done['stderr'])
+        self.assertIn('server response: 404 Not Found', ' '.join(done['stderr']))
+        for failing in (self.server.url('/busy'), self.server.url('/nowhere'), 'missing'):
+            done = self.both('-top', failing, same=('status', 'stdout'))
+            self.assertIn('failed to fetch any source profiles', done['stderr'])
+        done = self.both('-top', '-base', 'missing', self.file, same=('status', 'stdout'))
+        self.assertIn('failed to fetch any base profiles', done['stderr'])
+
+    def test_servers_name_functions(self):
+        url = self.server.url('/debug/pprof/nameless')
+        done = self.both('-top', '-symbolize=remote', url)
+        self.assertIn('function_at_0x40101f', done['stdout'])
+        asked = [(path, sorted(body.split('+'))) for path, body in self.server.posted]
+        self.assertEqual(asked[0], asked[1])
+        self.assertEqual(asked[0][0], '/debug/pprof/symbol')
+        self.both('-traces', '-symbolize=remote', self.server.url('/elsewhere/nameless'))
+        self.assertEqual(self.server.posted[-1][0], '/symbolz')
+        self.both('-traces', '-symbolize=remote', url, url)
+        self.both('-top', '-symbolize=remote', url, self.server.url('/pprof/nameless'))
+
+    def test_servers_are_not_asked_for_names_when_that_is_not_wanted(self):
+        for mode in ('none', 'local', 'fastlocal'):
+            self.both('-traces', f'-symbolize={mode}', self.server.url('/debug/pprof/nameless'),
+                      same=('status', 'stdout'))
+        self.both('-top', self.server.url('/good'))
+        self.assertEqual(self.server.posted, [])
+
+    def test_a_server_without_names_is_an_error(self):
+        self.server.has_names = False
+        done = self.both('-top', self.server.url('/debug/pprof/nameless'), same=('status', 'stdout'))
+        self.assertNotEqual(done['status'], 0)
+        self.assertIn('server response: 404', ' '.join(done['stderr']))
+
+    def test_patience_can_be_limited(self):
+        done = self.hone('pprof', '-top', '-timeout=1', self.server.url('/silent'), status=2)
+        self.assertIn('does not answer for 6 s', done.stderr)
 
 
 class OnATerminal(Fetching):
