@@ -223,8 +223,9 @@ static void add_outside(struct hone_findings *findings, const struct hone_rights
     struct hone_finding finding = {
         .mark = HONE_MARK_BAD, .topic = "Engines", .name = "perf-outside"};
     struct hone_perf perf;
-    int r = hone_perf_init(&perf, &(struct hone_perf_options){.period_ns = 1000000000 / RATE_HZ,
-                                                              .memory_bytes = BUFFER_BYTES});
+    int r =
+        hone_perf_init(&perf, &(struct hone_perf_event_options){.period_ns = 1000000000 / RATE_HZ,
+                                                                .memory_bytes = BUFFER_BYTES});
     if (!r) {
         r = hone_perf_add_thread(&perf, getpid(), NULL);
         findings->outside = !r;

@@ -32,7 +32,7 @@ int hone_outside_new(const struct hone_outside_options *options, struct hone_col
     outside->collected = collected;
     if (outside->options.stack_max > HONE_STACK_MAX)
         outside->options.stack_max = HONE_STACK_MAX;
-    const struct hone_perf_options perf = {
+    const struct hone_perf_event_options perf = {
         .period_ns = options->period_ns,
         .memory_bytes = options->memory_bytes,
     };

@@ -1,7 +1,7 @@
 // Samples: modules that a process has by now, the stack by copied registers and memory.
 #include "capture/outside_parts.h"
 
-#include "capture/arch/registers.h"
+#include "unwind/perf_registers.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -123,7 +123,7 @@ static enum hone_stack_end add_user_frames(struct hone_outside *outside,
     uint64_t sampled[HONE_PERF_REGISTERS_MAX];
     memcpy(sampled, record->registers, hone_perf_register_count * sizeof sampled[0]);
     struct hone_registers registers;
-    hone_perf_registers(sampled, &registers);
+    (void)hone_perf_registers(sampled, hone_perf_register_mask, &registers);
     struct hone_walk walk;
     stack->count += (uint32_t)hone_remote_walk(
         process->remote, &registers, HONE_REMOTE_KNOWN_ALL, record->stack,

@@ -1,7 +1,7 @@
 #include "capture/perf_events.h"
 
 #include "base/file.h"
-#include "capture/arch/registers.h"
+#include "unwind/perf_registers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -64,7 +64,7 @@ static uint64_t lockable_bytes(uint32_t cpus)
     return own - 2 * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-int hone_perf_init(struct hone_perf *perf, const struct hone_perf_options *options)
+int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options *options)
 {
     long cpus = sysconf(_SC_NPROCESSORS_CONF);
     *perf = (struct hone_perf){

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-struct hone_perf_options {
+struct hone_perf_event_options {
     uint64_t period_ns;
     uint64_t memory_bytes; // of all rings
     bool on_exec;          // begins when the thread becomes a program
@@ -25,7 +25,7 @@ struct hone_perf_event {
 };
 
 struct hone_perf {
-    struct hone_perf_options options;
+    struct hone_perf_event_options options;
     struct hone_perf_ring *rings; // two for each CPU; one that is not there has no page
     uint32_t cpu_count, ring_count;
     struct hone_perf_event *events;
@@ -36,7 +36,7 @@ struct hone_perf {
 };
 
 // Returns 0 or -ENOMEM.
-int hone_perf_init(struct hone_perf *perf, const struct hone_perf_options *options);
+int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options *options);
 void hone_perf_done(struct hone_perf *perf);
 
 // Watches a thread and all threads and processes that it starts. Returns 0; -ESRCH when it is gone;

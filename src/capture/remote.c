@@ -22,7 +22,7 @@ enum {
 struct hone_remote {
     pid_t pid;
     struct hone_modules *modules;
-    const struct hone_remote_file **files; // by module
+    const struct hone_elf_code **files; // by module
     struct hone_unwinder unwinder;
 };
 
@@ -52,7 +52,7 @@ int hone_remote_new(pid_t pid, struct hone_remote **ret)
         return -ENOMEM;
     remote->pid = pid;
     remote->modules = map_zeros(sizeof *remote->modules);
-    remote->files = calloc(HONE_MODULES_MAX, sizeof(struct hone_remote_file *));
+    remote->files = calloc(HONE_MODULES_MAX, sizeof(struct hone_elf_code *));
     void *cache = map_zeros(CACHE_BYTES);
     if (cache)
         hone_unwind_init(&remote->unwinder, remote->modules, cache, CACHE_BYTES);
@@ -92,18 +92,14 @@ static const char *keep_path(struct hone_modules *modules, const char *path)
 }
 
 // Where the loader put the file, given that one of its executable segments is mapped so.
-static bool find_bias(const struct hone_remote_file *file,
-                      const struct hone_remote_mapping *mapping, uint64_t *ret)
+static bool find_bias(const struct hone_elf_code *code, const struct hone_remote_mapping *mapping,
+                      uint64_t *ret)
 {
-    for (uint32_t i = 0; i < file->segment_count; i++) {
-        const struct hone_remote_segment *segment = &file->segments[i];
-        uint64_t floor = segment->offset & ~(uint64_t)(HONE_PAGE_BYTES - 1);
-        if (mapping->offset < floor || mapping->offset >= segment->offset + segment->size)
-            continue;
-        *ret = mapping->start - mapping->offset - (segment->address - segment->offset);
-        return true;
-    }
-    return false;
+    uint64_t address;
+    bool found = hone_elf_code_address(code, mapping->offset, &address);
+    if (found)
+        *ret = mapping->start - address;
+    return found;
 }
 
 // Modules that lie where another one is now were unmapped without a word.
@@ -135,8 +131,8 @@ static const struct hone_module *add_mapping(struct hone_remote *remote,
                                              const struct hone_remote_mapping *mapping)
 {
     bool is_vdso = strcmp(mapping->path, "[vdso]") == 0;
-    const struct hone_remote_file *file =
-        is_vdso ? hone_remote_file_vdso() : hone_remote_file(remote->pid, mapping);
+    const struct hone_elf_code *file =
+        is_vdso ? hone_elf_code_vdso() : hone_remote_file(remote->pid, mapping);
     uint64_t bias = mapping->start;
     if (!file || (!is_vdso && !find_bias(file, mapping, &bias)))
         return NULL;
@@ -259,9 +255,9 @@ static bool read_code(void *context, uint64_t address, void *to, size_t size)
 {
     struct hone_remote *remote = context;
     int index = hone_remote_module_of(remote, address);
-    const struct hone_remote_file *file = index >= 0 ? remote->files[index] : NULL;
+    const struct hone_elf_code *file = index >= 0 ? remote->files[index] : NULL;
     for (uint32_t i = 0; file && i < file->segment_count; i++) {
-        const struct hone_remote_segment *segment = &file->segments[i];
+        const struct hone_elf_code_segment *segment = &file->segments[i];
         uint64_t at =
             address - remote->modules->slots[index].bias - segment->address + file->module.bias;
         if (at >= segment->size || size > segment->size - at)

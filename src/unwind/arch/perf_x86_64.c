@@ -1,4 +1,4 @@
-#include "capture/arch/registers.h"
+#include "unwind/perf_registers.h"
 
 #include <asm/perf_regs.h>
 
@@ -20,8 +20,18 @@ const uint64_t hone_perf_register_mask =
     BIT(R8) | BIT(R9) | BIT(R10) | BIT(R11) | BIT(R12) | BIT(R13) | BIT(R14) | BIT(R15);
 const unsigned hone_perf_register_count = sizeof registers / sizeof registers[0];
 
-void hone_perf_registers(const uint64_t *sampled, struct hone_registers *ret)
+uint64_t hone_perf_registers(const uint64_t *sampled, uint64_t mask, struct hone_registers *ret)
 {
-    for (unsigned i = 0; i < hone_perf_register_count; i++)
-        ret->r[registers[i].dwarf] = sampled[i];
+    *ret = (struct hone_registers){0};
+    uint64_t known = 0;
+    unsigned at = 0, bit = 0;
+    for (unsigned i = 0; i < hone_perf_register_count; i++) {
+        for (; bit < registers[i].kernel; bit++)
+            at += mask >> bit & 1;
+        if (!(mask >> bit & 1))
+            continue;
+        ret->r[registers[i].dwarf] = sampled[at];
+        known |= 1ull << registers[i].dwarf;
+    }
+    return known;
 }

@@ -2,8 +2,8 @@
 // their own, .gopclntab, that tells for each address how far the stack pointer has moved since the
 // function's entry: as good as rules, and there in stripped programs too. It is turned into
 // .eh_frame's form once for each file.
-#ifndef HONE_CAPTURE_REMOTE_GO_H
-#define HONE_CAPTURE_REMOTE_GO_H
+#ifndef HONE_ELF_GO_RULES_H
+#define HONE_ELF_GO_RULES_H
 
 #include "unwind/cfi.h"
 
@@ -14,7 +14,7 @@
 // file's, where the rules shall be. They live until the end of our process.
 //
 // Returns 0; -ENOTSUP: another version's; -EBADMSG: broken; -ENOMEM.
-int hone_remote_go_rules(const uint8_t *table, size_t size, uint64_t text, uint64_t at,
-                         struct hone_cfi *ret);
+int hone_elf_go_rules(const uint8_t *table, size_t size, uint64_t text, uint64_t at,
+                      struct hone_cfi *ret);
 
 #endif

@@ -1,4 +1,4 @@
-#include "capture/remote_go.h"
+#include "elf/go_rules.h"
 
 #include "check.h"
 
@@ -50,7 +50,7 @@ TEST(go_tables_become_rules)
         uint8_t table[SIZE];
         make_table(table, magics[i]);
         struct hone_cfi cfi = {0};
-        CHECK_EQ(hone_remote_go_rules(table, SIZE, 0, AT, &cfi), 0);
+        CHECK_EQ(hone_elf_go_rules(table, SIZE, 0, AT, &cfi), 0);
         CHECK_EQ(cfa_at(&cfi, TEXT), 8);
         CHECK_EQ(cfa_at(&cfi, TEXT + 4), 8);
         CHECK_EQ(cfa_at(&cfi, TEXT + 5), 0x20);
@@ -68,7 +68,7 @@ TEST(go_tables_of_other_versions_are_told_apart)
     uint8_t table[SIZE];
     struct hone_cfi cfi = {0};
     make_table(table, 0xfffffffb);
-    CHECK_EQ(hone_remote_go_rules(table, SIZE, 0, AT, &cfi), -ENOTSUP);
+    CHECK_EQ(hone_elf_go_rules(table, SIZE, 0, AT, &cfi), -ENOTSUP);
     CHECK(cfi.eh_frame == 0);
 }
 
@@ -83,7 +83,7 @@ TEST(damaged_go_tables_give_rules_or_none)
             table[(seed >> 40) % SIZE] ^= (uint8_t)(seed >> 32);
         }
         struct hone_cfi cfi = {0};
-        if (hone_remote_go_rules(table, SIZE, 0, AT, &cfi) == 0) {
+        if (hone_elf_go_rules(table, SIZE, 0, AT, &cfi) == 0) {
             for (uint64_t pc = TEXT; pc < TEXT + 0x50; pc++) {
                 struct hone_fde fde;
                 struct hone_rules rules;

@@ -1,4 +1,4 @@
-#include "capture/remote_go.h"
+#include "elf/go_rules.h"
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
@@ -211,8 +211,8 @@ static int make_header(const struct builder *builder, struct hone_cfi *ret)
     return 0;
 }
 
-int hone_remote_go_rules(const uint8_t *table, size_t size, uint64_t text, uint64_t at,
-                         struct hone_cfi *ret)
+int hone_elf_go_rules(const uint8_t *table, size_t size, uint64_t text, uint64_t at,
+                      struct hone_cfi *ret)
 {
     HONE_CLEANUP(builder_done) struct builder builder = {.table = table, .size = size, .at = at};
     int r = read_header(&builder, text);
