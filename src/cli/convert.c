@@ -14,6 +14,7 @@ struct convert_options {
     const char *from;
     const char *to;
     const char *type;
+    const char *event;
 };
 
 static const struct hone_option options[] = {
@@ -33,12 +34,18 @@ static const struct hone_option options[] = {
      .at = offsetof(struct convert_options, type),
      .help = "the sample type for formats that hold one only, by name or place (the profile's "
              "default)"},
+    {.name = "event",
+     .kind = HONE_OPTION_TEXT,
+     .value = "NAME",
+     .at = offsetof(struct convert_options, event),
+     .help = "of a perf.data with several events, the one to take (the first)"},
     {0},
 };
 
 static const struct hone_example examples[] = {
     {"hone convert out.perf cpu.prof", "whatever it is, to pprof's format"},
     {"hone convert cpu.prof cpu.speedscope.json", "for speedscope"},
+    {"hone convert --event cycles perf.data cpu.prof", "one event of several"},
     {"hone convert --to collapsed heap.prof -", "to standard output"},
     {0},
 };
@@ -87,7 +94,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (r)
         return r;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    r = hone_convert_read(in, from, &profile, NULL, err);
+    r = given->event ? hone_convert_read_event(in, from, given->event, &profile, err)
+                     : hone_convert_read(in, from, &profile, NULL, err);
     if (r)
         return r;
     if (given->type) {

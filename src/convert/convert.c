@@ -157,6 +157,21 @@ int hone_convert_read(const char *path, const struct hone_convert_format *format
                       ret_format, err);
 }
 
+int hone_convert_read_event(const char *path, const struct hone_convert_format *format,
+                            const char *event, struct hone_profile **ret, struct hone_error *err)
+{
+    const struct hone_convert_format *found =
+        format || strcmp(path, "-") == 0 ? format : peek(path);
+    if (found && found->read_event)
+        return found->read_event(path, event, ret, err);
+    if (access(path, R_OK))
+        return hone_error_set(err, -errno, "cannot open '%s'", path);
+    int r = hone_error_set(err, -EINVAL, "'%s' is %s, which holds no events to choose from", path,
+                           found ? found->name : "a profile");
+    hone_error_hint(err, "leave out --event");
+    return r;
+}
+
 int hone_convert_write(const struct hone_profile *profile, const struct hone_convert_format *format,
                        bool pack, struct hone_buffer *out, struct hone_error *err)
 {

@@ -59,6 +59,10 @@ struct hone_convert_format {
     // Instead of read, for files that may be larger than memory; they are never packed.
     int (*read_file)(const char *path, struct hone_profile **ret, struct hone_error *err);
 
+    // Of a file with several events the one that is named.
+    int (*read_event)(const char *path, const char *event, struct hone_profile **ret,
+                      struct hone_error *err);
+
     // Appends. A format with room for one sample type writes the profile's default one.
     int (*write)(const struct hone_profile *profile, struct hone_buffer *out,
                  struct hone_error *err);
@@ -81,6 +85,11 @@ const struct hone_convert_format *hone_convert_format_for(const char *path);
 int hone_convert_read(const char *path, const struct hone_convert_format *format,
                       struct hone_profile **ret, const struct hone_convert_format **ret_format,
                       struct hone_error *err);
+
+// The same for one event of a file that holds several, by its name. Returns -EINVAL, with those
+// that there are, when there is none of that name.
+int hone_convert_read_event(const char *path, const struct hone_convert_format *format,
+                            const char *event, struct hone_profile **ret, struct hone_error *err);
 
 // The same for bytes in memory.
 int hone_convert_read_bytes(const void *bytes, size_t len, const char *name,

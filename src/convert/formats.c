@@ -16,6 +16,21 @@ const struct hone_convert_format hone_convert_formats[] = {
         .write = hone_pprof_write,
     },
     {
+        .name = "perf",
+        .extensions = "",
+        .summary = "perf.data, as Linux's perf records it",
+        .keeps = "One event: the first, or the one that --event names; a clock's becomes "
+                 "cpu/nanoseconds. Copied stacks (--call-graph dwarf) are walked by the rules in "
+                 "the programs' files, which must be here, found by path and build id or in "
+                 "~/.debug; names and lines come from there, too. Processes, threads and what was "
+                 "lost are kept; memory addresses, weights, branches that are no calls and "
+                 "processor traces are not",
+        .detect = hone_perfdata_detect,
+        .read = hone_perfdata_read,
+        .read_file = hone_perfdata_read_file,
+        .read_event = hone_perfdata_read_event,
+    },
+    {
         .name = "collapsed",
         .extensions = "collapsed folded txt",
         .summary = "one line per stack, 'root;caller;leaf 12', as for flame graph scripts",

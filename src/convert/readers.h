@@ -20,6 +20,12 @@ HONE_CONVERT_DETECT(collapsed);
 HONE_CONVERT_READ(collapsed);
 HONE_CONVERT_WRITE(collapsed);
 
+HONE_CONVERT_DETECT(perfdata);
+HONE_CONVERT_READ(perfdata);
+int hone_perfdata_read_file(const char *path, struct hone_profile **ret, struct hone_error *err);
+int hone_perfdata_read_event(const char *path, const char *event, struct hone_profile **ret,
+                             struct hone_error *err);
+
 HONE_CONVERT_DETECT(perf_script);
 HONE_CONVERT_READ(perf_script);
 

@@ -8,6 +8,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -47,19 +48,64 @@ static void find_segments(struct hone_elf_code *code, const struct hone_module_h
     }
 }
 
-// Go's programs have rules in a form of their own.
-static void find_go_rules(struct hone_elf_code *code)
+// The bytes of the segment that an address of the file lies in.
+static bool view_of(const struct hone_elf_code *code, const struct hone_module_headers *headers,
+                    uint64_t address, struct hone_view *ret)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        const Elf64_Phdr *header = &headers->at[i];
+        if (header->p_type != PT_LOAD || address - header->p_vaddr >= header->p_filesz ||
+            header->p_offset > code->size || header->p_filesz > code->size - header->p_offset)
+            continue;
+        *ret =
+            (struct hone_view){code->bytes + header->p_offset, header->p_vaddr, header->p_filesz};
+        return true;
+    }
+    return false;
+}
+
+// Rules with an index, where the loaded file has them.
+static bool find_indexed_rules(struct hone_elf_code *code,
+                               const struct hone_module_headers *headers)
+{
+    for (size_t i = 0; i < headers->count; i++) {
+        struct hone_cfi cfi = {0};
+        if (headers->at[i].p_type != PT_GNU_EH_FRAME ||
+            !view_of(code, headers, headers->at[i].p_vaddr, &cfi.hdr))
+            continue;
+        uint64_t skip = headers->at[i].p_vaddr - cfi.hdr.address;
+        cfi.hdr =
+            (struct hone_view){cfi.hdr.at + skip, cfi.hdr.address + skip, cfi.hdr.size - skip};
+        cfi.eh_frame = hone_cfi_eh_frame(&cfi.hdr);
+        if (!cfi.eh_frame || !view_of(code, headers, cfi.eh_frame, &cfi.frames))
+            return false;
+        code->module.cfi = cfi;
+        return true;
+    }
+    return false;
+}
+
+// Without an index the file's sections tell. Go's programs have rules in a form of their own.
+static void find_other_rules(struct hone_elf_code *code)
 {
     HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
     if (hone_elf_open_memory(code->bytes, code->size, "", &elf, NULL))
         return;
+    struct hone_elf_bytes frames = hone_elf_section(elf, ".eh_frame");
+    // Not when it had to be unpacked: then it goes with `elf`.
+    if (frames.at && frames.at >= code->bytes && frames.at < code->bytes + code->size) {
+        code->module.cfi = (struct hone_cfi){.frames = {frames.at, frames.vaddr, frames.len},
+                                             .eh_frame = frames.vaddr};
+        return;
+    }
     struct hone_elf_bytes table = hone_elf_section(elf, ".gopclntab");
     if (!table.at)
         table = hone_elf_section(elf, ".data.rel.ro.gopclntab");
     uint64_t free_address = (code->module.end + HONE_PAGE_BYTES) & ~(uint64_t)(HONE_PAGE_BYTES - 1);
     if (table.at)
-        (void)hone_elf_go_rules(table.at, table.len, hone_elf_section(elf, ".text").vaddr,
-                                free_address, &code->module.cfi);
+        code->owns_rules =
+            hone_elf_go_rules(table.at, table.len, hone_elf_section(elf, ".text").vaddr,
+                              free_address, &code->module.cfi) == 0;
 }
 
 int hone_elf_code_map(int fd, uint64_t size, struct hone_elf_code *ret)
@@ -75,11 +121,19 @@ int hone_elf_code_map(int fd, uint64_t size, struct hone_elf_code *ret)
         return -ENOEXEC;
     }
     find_segments(&code, &headers);
-    (void)hone_module_rules_map_file(&code.module, &headers, fd);
-    if (!code.module.cfi.eh_frame)
-        find_go_rules(&code);
+    if (!find_indexed_rules(&code, &headers))
+        find_other_rules(&code);
     *ret = code;
     return 0;
+}
+
+void hone_elf_code_unmap(struct hone_elf_code *code)
+{
+    if (code->owns_rules)
+        free((void *)code->module.cfi.frames.at);
+    if (code->bytes)
+        (void)munmap((void *)code->bytes, code->size);
+    *code = (struct hone_elf_code){0};
 }
 
 bool hone_elf_code_address(const struct hone_elf_code *code, uint64_t offset, uint64_t *ret)

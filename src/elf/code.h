@@ -1,8 +1,6 @@
 // A file with code, as those need it who walk stacks of other processes: its executable segments,
-// its bytes and its unwinding rules, each in the file's own terms.
-//
-// What is mapped stays mapped for the life of our process: rules of a file that are in use may not
-// go away.
+// its bytes and its unwinding rules, each in the file's own terms. As with all mapped files, one
+// that is cut short meanwhile can end us (SIGBUS).
 #ifndef HONE_ELF_CODE_H
 #define HONE_ELF_CODE_H
 
@@ -24,12 +22,16 @@ struct hone_elf_code {
     uint32_t segment_count;
     const uint8_t *bytes; // of the whole file
     uint64_t size;
+    bool owns_rules; // they are not in the file as such, but made of what it says
 };
 
 // Maps an open file of `size` bytes. Rules that it does not have are no error.
 //
 // Returns  0; -ENOEXEC: no ELF file of this machine, or nothing to load; -errno.
 int hone_elf_code_map(int fd, uint64_t size, struct hone_elf_code *ret);
+
+// Its rules may not be in use any more.
+void hone_elf_code_unmap(struct hone_elf_code *code);
 
 // The kernel's own little library, the same in all processes. NULL: there is none.
 const struct hone_elf_code *hone_elf_code_vdso(void);
