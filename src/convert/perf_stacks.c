@@ -1,8 +1,8 @@
 #include "convert/perf_stacks.h"
 
 #include "base/cleanup.h"
+#include "base/crew.h"
 #include "core/hash.h"
-#include "symbol/crew.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -34,7 +34,7 @@ struct keeper {
 };
 
 struct hone_perfdata_crew {
-    struct keeper keepers[HONE_SYMBOL_CREW_MAX];
+    struct keeper keepers[HONE_CREW_MAX];
     _Atomic uint32_t next;
 };
 
@@ -43,7 +43,7 @@ int hone_perfdata_stacks_init(struct hone_perfdata_stacks *stacks)
     stacks->jobs = calloc(JOBS_MAX, sizeof *stacks->jobs);
     stacks->crew = calloc(1, sizeof *stacks->crew);
     if (!stacks->threads)
-        stacks->threads = hone_symbol_crew_size();
+        stacks->threads = hone_crew_size();
     return stacks->jobs && stacks->crew ? 0 : -ENOMEM;
 }
 
@@ -58,7 +58,7 @@ void hone_perfdata_stacks_done(struct hone_perfdata_stacks *stacks)
 {
     if (stacks->processes)
         free_walkers(stacks);
-    for (unsigned i = 0; stacks->crew && i < HONE_SYMBOL_CREW_MAX; i++)
+    for (unsigned i = 0; stacks->crew && i < HONE_CREW_MAX; i++)
         free(stacks->crew->keepers[i].addresses);
     free(stacks->crew);
     free(stacks->jobs);
@@ -288,8 +288,8 @@ int hone_perfdata_stacks_flush(struct hone_perfdata_stacks *stacks)
     if (r)
         return r;
     atomic_store_explicit(&stacks->crew->next, 0, memory_order_relaxed);
-    hone_symbol_crew_run(stacks->count > ALONE_MAX ? stacks->threads : 1, work, stacks);
-    for (unsigned i = 0; i < HONE_SYMBOL_CREW_MAX; i++)
+    hone_crew_run(stacks->count > ALONE_MAX ? stacks->threads : 1, work, stacks);
+    for (unsigned i = 0; i < HONE_CREW_MAX; i++)
         if (stacks->crew->keepers[i].failed)
             return -ENOMEM;
     uint32_t count = stacks->count;
