@@ -285,7 +285,6 @@ static int make_options(struct work *work, struct hone_error *err)
         .divide_by = config->divide_by,
         .mean = config->mean,
         .drop_negative = config->drop_negative,
-        .call_tree = config->call_tree,
         .compact = config->compact_labels && work->command->report != HONE_PPROF_TRACES,
         .total_known = true,
         .total = hone_tally_total(work->profile, work->type, config->mean),

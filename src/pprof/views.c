@@ -81,22 +81,6 @@ static hone_text_view find_view(enum hone_pprof_report report)
     return NULL;
 }
 
-// What Graphviz makes of the graph.
-static hone_text_view find_picture(const char *format)
-{
-    static const struct {
-        const char *format;
-        hone_text_view view;
-    } rows[] = {
-        {"svg", hone_view_svg}, {"png", hone_view_png}, {"pdf", hone_view_pdf},
-        {"ps", hone_view_ps},   {"gif", hone_view_gif},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].format, format) == 0)
-            return rows[i].view;
-    return NULL;
-}
-
 int hone_pprof_view(const struct hone_profile *profile, const struct hone_pprof_command *command,
                     const struct hone_text_options *options, struct hone_buffer *out,
                     struct hone_error *err)
