@@ -32,6 +32,7 @@ enum hone_graph_group {
     HONE_GRAPH_ROUTINE,  // functions of one name in one source file
     HONE_GRAPH_ADDRESS,  // the same address and, if several are inlined there, the same function
     HONE_GRAPH_OBJECT,   // … of the same mapped file, and beginning at the same line
+    HONE_GRAPH_OBJECT_LINE, // as HONE_GRAPH_LINE, told apart in the same way
 };
 
 struct hone_graph_options {

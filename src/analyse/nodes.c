@@ -23,8 +23,9 @@ static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
 {
     const struct hone_profile *p = b->profile;
     struct hone_nodes_key key = {0};
-    bool by_object = b->group == HONE_GRAPH_OBJECT;
-    bool by_address = b->group == HONE_GRAPH_ADDRESS || by_object;
+    bool by_object = b->group == HONE_GRAPH_OBJECT || b->group == HONE_GRAPH_OBJECT_LINE;
+    bool by_address = b->group == HONE_GRAPH_ADDRESS || b->group == HONE_GRAPH_OBJECT;
+    bool by_line = b->group == HONE_GRAPH_LINE || b->group == HONE_GRAPH_OBJECT_LINE;
     if (by_address)
         key.address = p->locations.address[location];
     if (line) {
@@ -32,7 +33,7 @@ static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
             key.name = p->functions.name[line->function];
         if (b->group != HONE_GRAPH_FUNCTION)
             key.file = p->functions.file[line->function];
-        if (b->group == HONE_GRAPH_LINE || by_address)
+        if (by_line || by_address)
             key.line = line->number;
     }
     if (by_object || (!key.name && (!key.file || b->strict)))

@@ -73,6 +73,7 @@ int hone_pprof_clean_files(struct hone_profile *p, enum hone_pprof_report report
     switch (report) {
     case HONE_PPROF_CALLGRIND:
     case HONE_PPROF_DOT:
+    case HONE_PPROF_LIST:
     case HONE_PPROF_TOP:
     case HONE_PPROF_TOPPROTO:
     case HONE_PPROF_TRACES:

@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,14 +16,17 @@ struct hone_source {
     const char *search_path; // of the user; "" when there is none
     const char *trim_path;
     const char *current; // directory; "" when it cannot be told
+    bool strict;
     struct hone_source_file *files;
 };
 
-int hone_source_new(const char *search_path, const char *trim_path, struct hone_source **ret)
+int hone_source_new(const char *search_path, const char *trim_path, bool strict,
+                    struct hone_source **ret)
 {
     struct hone_source *source = calloc(1, sizeof *source);
     if (!source)
         return -ENOMEM;
+    source->strict = strict;
     char current[PATH_MAX];
     if (!getcwd(current, sizeof current))
         current[0] = '\0';
@@ -148,6 +152,55 @@ static int find(const struct hone_source *source, const char *recorded, char fou
     return fd;
 }
 
+// --- finding as go tool pprof does ---------------------------------------------------------------
+
+// Without prefixes to cut, everything up to a search directory's own name goes, so that a tree of
+// sources is found wherever it was compiled.
+static const char *trimmed_strictly(const struct hone_source *source, const char *places,
+                                    const char *path)
+{
+    for (const char *dir = places; !*source->trim_path && *dir;) {
+        size_t len = strcspn(dir, ":");
+        const char *behind = behind_name_of(dir, len, path);
+        if (behind)
+            return behind;
+        dir += len + (dir[len] == ':');
+    }
+    const char *bare = trimmed(source, path);
+    if (bare != path)
+        return bare;
+    static const char *const prefixes[] = {"/proc/self/cwd/./", "/proc/self/cwd/"};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (strncmp(path, prefixes[i], strlen(prefixes[i])) == 0)
+            return path + strlen(prefixes[i]);
+    return path;
+}
+
+static int find_strictly(struct hone_source *source, struct hone_source_file *file,
+                         char found[PATH_MAX])
+{
+    const char *places = *source->search_path ? source->search_path : source->current;
+    const char *path = trimmed_strictly(source, places, file->recorded);
+    if (path[0] == '/') {
+        int fd = try_open("", 0, path, found);
+        char reason[128];
+        const char *text = strerror_r(errno, reason, sizeof reason);
+        file->error = hone_arena_format(&source->arena, "open %s: %c%s", path,
+                                        tolower((unsigned char)text[0]), text + 1);
+        return fd;
+    }
+    for (const char *dir = places; *dir;) {
+        size_t len = strcspn(dir, ":");
+        int fd = try_upwards(dir, len, path, found);
+        if (fd >= 0)
+            return fd;
+        dir += len + (dir[len] == ':');
+    }
+    file->error = hone_arena_format(&source->arena, "could not find file %s on path %s", path,
+                                    places);
+    return -1;
+}
+
 // --- reading -------------------------------------------------------------------------------------
 
 static int split(struct hone_source *source, struct hone_source_file *file, const char *at,
@@ -172,7 +225,9 @@ static int split(struct hone_source *source, struct hone_source_file *file, cons
 static int read_file(struct hone_source *source, struct hone_source_file *file)
 {
     char found[PATH_MAX];
-    HONE_CLEANUP(hone_fd_closep) int fd = find(source, file->recorded, found, &file->by_end);
+    HONE_CLEANUP(hone_fd_closep)
+    int fd = source->strict ? find_strictly(source, file, found)
+                            : find(source, file->recorded, found, &file->by_end);
     struct stat status;
     if (fd < 0 || fstat(fd, &status) != 0 || status.st_size > SOURCE_BYTES_MAX)
         return 0;

@@ -23,15 +23,17 @@ struct hone_source_file {
     const char *found;     // where it was read, NULL when it was not
     bool by_end;           // only an end of the recorded path led there
     int64_t changed_ns;    // when it was last written, since 1970
+    const char *error;     // the same in go tool pprof's words
     struct hone_str *text; // lines without their ends; number 1 is text[0]
     uint32_t count;
     struct hone_source_file *next;
 };
 
 // Directories with ':' between; NULL and "" is none. search_path: where sources are; trim_path:
-// what is cut from the front of recorded paths, which are then looked for like relative ones.
-// Returns 0 or -ENOMEM.
-int hone_source_new(const char *search_path, const char *trim_path, struct hone_source **ret);
+// what is cut from the front of recorded paths, which are then looked for like relative ones. With
+// strict, files are looked for where `go tool pprof` does, and nowhere else. Returns 0 or -ENOMEM.
+int hone_source_new(const char *search_path, const char *trim_path, bool strict,
+                    struct hone_source **ret);
 void hone_source_free(struct hone_source *source);
 void hone_source_freep(struct hone_source **source); // for HONE_CLEANUP
 

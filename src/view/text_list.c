@@ -74,22 +74,31 @@ static int collect(struct list *list, enum hone_graph_group group, struct lines 
                    struct hone_error *err)
 {
     const struct hone_profile *p = list->report.profile;
-    const struct hone_graph_options options = {.type = list->report.type, .group = group};
+    const struct hone_graph_options options = {
+        .type = list->report.type,
+        .group = group,
+        .drop_negative = list->report.options->drop_negative,
+    };
     HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
     int r = hone_graph_new(p, &options, &graph, err);
     if (r)
         return r;
-    list->report.total = graph->total;
+    if (!list->report.options->total_known)
+        list->report.total = graph->total;
     ret->at = calloc((size_t)graph->node_count + 1, sizeof *ret->at);
     if (!ret->at)
         return hone_error_set(err, -ENOMEM, "cannot list the source");
     for (uint32_t i = 0; i < graph->node_count; i++) {
         const struct hone_graph_node *node = &graph->nodes[i];
-        if (node->line == HONE_GRAPH_NO_LINE)
+        bool strict = list->report.options->strict;
+        if (node->line == HONE_GRAPH_NO_LINE) {
+            if (strict && hone_pattern_matches(list->report.options->pattern, HONE_STR("")))
+                ret->at[ret->count++] = (struct line){.name = HONE_STR("")};
             continue;
+        }
         const struct hone_profile_line *at = &p->lines.at[node->line];
         struct hone_str name = hone_profile_str(p, p->functions.name[at->function]);
-        if (!name.len || !hone_pattern_matches(list->report.options->pattern, name))
+        if ((!name.len && !strict) || !hone_pattern_matches(list->report.options->pattern, name))
             continue;
         struct hone_str file = hone_profile_str(p, p->functions.file[at->function]);
         struct line line = {.name = name,
@@ -156,11 +165,12 @@ struct span {
 };
 
 // The lines to show: from where the function begins, if that is known, to behind its last line.
-static struct span span_of(const struct line *lines, uint32_t count)
+static struct span span_of(const struct line *lines, uint32_t count, bool strict)
 {
     struct span span = {INT64_MAX, 0};
     for (uint32_t i = 0; i < count; i++) {
-        bool known = lines[i].start > 0 && lines[i].start <= lines[i].number;
+        bool known = strict ? lines[i].start != 0
+                            : lines[i].start > 0 && lines[i].start <= lines[i].number;
         int64_t start = known ? lines[i].start : lines[i].number - MARGIN;
         span.first = start < span.first ? start : span.first;
         span.last = lines[i].number > span.last ? lines[i].number : span.last;
@@ -173,7 +183,7 @@ static struct span span_of(const struct line *lines, uint32_t count)
 static void put_lines(const struct list *list, const struct hone_source_file *file,
                       const struct line *lines, uint32_t count)
 {
-    struct span span = span_of(lines, count);
+    struct span span = span_of(lines, count, list->report.options->strict);
     uint32_t next = 0;
     for (int64_t number = span.first; number <= span.last && number <= file->count; number++) {
         int64_t flat = 0;
@@ -238,8 +248,10 @@ static void put_title(const struct list *list, const struct line *routine)
 static struct line sum_of(const struct list *list, const struct line *routine)
 {
     struct line sum = {0};
-    for (uint32_t i = 0; i < list->routines.count; i++) {
-        const struct line *part = &list->routines.at[i];
+    // pprof adds up the lines, so that one stack may count for several of them.
+    const struct lines *parts = list->report.options->strict ? &list->lines : &list->routines;
+    for (uint32_t i = 0; i < parts->count; i++) {
+        const struct line *part = &parts->at[i];
         if (compare_routines(part, routine) != 0)
             continue;
         sum.flat = hone_tally_add(sum.flat, part->flat);
@@ -276,6 +288,10 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
     const struct hone_source_file *file = hone_source_file(list->source, lines->file);
     if (!file)
         return -ENOMEM;
+    if (!file->found && report->options->strict) {
+        hone_buffer_format(out, " Error: %s\n", file->error ? file->error : "");
+        return 0;
+    }
     if (!file->found) {
         return put_sentence(
             list,
@@ -283,7 +299,7 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
                               " Error: '%s' is not there, nor under %s; try --source-path DIR",
                               file->recorded, hone_source_places(list->source)));
     }
-    int r = put_doubts(list, file, lines, count);
+    int r = report->options->strict ? 0 : put_doubts(list, file, lines, count);
     put_lines(list, file, lines, count);
     return r;
 }
@@ -306,23 +322,27 @@ int hone_text_list(const struct hone_profile *profile, const struct hone_text_op
         return hone_report_finish(&list.report, err);
     }
     if (!r)
-        r = collect(&list, HONE_GRAPH_LINE, &list.lines, err);
-    if (!r)
+        r = collect(&list,
+                    list.report.options->strict ? HONE_GRAPH_OBJECT_LINE : HONE_GRAPH_LINE,
+                    &list.lines, err);
+    if (!r && !list.report.options->strict)
         r = collect(&list, HONE_GRAPH_ROUTINE, &list.routines, err);
     if (r)
         return r;
     if (!list.lines.count)
         return hone_report_no_match(&list.report, err);
     r = hone_source_new(list.report.options->source_path, list.report.options->trim_path,
-                        &list.source);
+                        list.report.options->strict, &list.source);
     hone_buffer_format(out, "Total: %s\n", hone_report_value(&list.report, list.report.total).text);
     for (uint32_t from = 0, count; !r && from < list.lines.count; from += count) {
         const struct line *lines = &list.lines.at[from];
         for (count = 1; from + count < list.lines.count && !compare_routines(lines, &lines[count]);
              count++) {
         }
-        r = has_file_elsewhere(&list.lines, from, count) ? put_rest(&list, lines)
-                                                         : put_routine(&list, lines, count);
+        if (!has_file_elsewhere(&list.lines, from, count))
+            r = put_routine(&list, lines, count);
+        else if (!list.report.options->strict)
+            r = put_rest(&list, lines);
     }
     return r ? hone_error_set(err, r, "cannot list the source")
              : hone_report_finish(&list.report, err);
