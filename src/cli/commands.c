@@ -9,6 +9,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_peek,
     &hone_command_list,
     &hone_command_disasm,
+    &hone_command_weblist,
     &hone_command_traces,
     &hone_command_flame,
     &hone_command_svg,

@@ -15,6 +15,7 @@ extern const struct hone_command hone_command_disasm;
 extern const struct hone_command hone_command_traces;
 extern const struct hone_command hone_command_flame;
 extern const struct hone_command hone_command_svg;
+extern const struct hone_command hone_command_weblist;
 extern const struct hone_command hone_command_dot;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;

@@ -19,6 +19,18 @@ static const struct hone_example svg_examples[] = {
     {0},
 };
 
+static const struct hone_option weblist_options[] = {
+    HONE_VIEW_ROW_SOURCE_PATH, HONE_VIEW_ROW_TRIM_PATH, HONE_VIEW_ROW_INTEL,
+    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROW_OUTPUT,    {0},
+};
+
+static const struct hone_example weblist_examples[] = {
+    {"hone weblist -o main.html '^main$'", "of the newest recording, for a browser"},
+    {"hone weblist --source-path ~/src/app -o parse.html parse cpu.prof",
+     "its sources are somewhere else"},
+    {0},
+};
+
 static const struct hone_example dot_examples[] = {
     {"hone dot | dot -Tpng > calls.png", "of the newest recording, as Graphviz draws it"},
     {"hone dot -n 20 -o calls.dot cpu.prof", "the twenty nodes that say most"},
@@ -68,4 +80,26 @@ const struct hone_command hone_command_svg = {
     .options_size = sizeof(struct hone_view_options),
     .complete = "profile",
     .run = run_svg,
+};
+
+static int run_weblist(const void *parsed, const struct hone_operands *operands,
+                       struct hone_error *err)
+{
+    return hone_view_run_pattern(hone_view_weblist, parsed, operands, err);
+}
+
+const struct hone_command hone_command_weblist = {
+    .name = "weblist",
+    .summary = "source and machine code of some functions as a page for a browser",
+    .operands = "REGEX [FILE|DIR]…",
+    .manual =
+        "REGEX is a regular expression in Perl's syntax that matches anywhere in the name of a "
+        "function or of its source file. Each line of source opens to its machine code, "
+        "with the calls that were inlined there. " HONE_VIEW_FILES,
+    .examples = weblist_examples,
+    .options = weblist_options,
+    .options_size = sizeof(struct hone_view_options),
+    .complete = "profile",
+    .operands_minimum = 1,
+    .run = run_weblist,
 };

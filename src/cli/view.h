@@ -68,6 +68,24 @@ extern const struct hone_choice hone_view_groups[];
         .help = "leave out nothing, however small",                                                \
     }
 
+#define HONE_VIEW_ROW_SOURCE_PATH                                                                  \
+    {                                                                                              \
+        .name = "source-path", .kind = HONE_OPTION_TEXT, .value = "DIR[:DIR]…",                    \
+        .complete = "directory", .at = offsetof(struct hone_view_options, source_path),            \
+        .help = "where sources are that are not at their recorded paths (the current directory)",  \
+    }
+#define HONE_VIEW_ROW_TRIM_PATH                                                                    \
+    {                                                                                              \
+        .name = "trim-path", .kind = HONE_OPTION_TEXT, .value = "DIR[:DIR]…",                      \
+        .at = offsetof(struct hone_view_options, trim_path),                                       \
+        .help = "what to cut from the front of recorded paths: where the program was built",       \
+    }
+#define HONE_VIEW_ROW_INTEL                                                                        \
+    {                                                                                              \
+        .name = "intel", .kind = HONE_OPTION_FLAG,                                                 \
+        .at = offsetof(struct hone_view_options, intel),                                           \
+        .help = "Intel's syntax instead of AT&T's",                                                \
+    }
 #define HONE_VIEW_ROW_CALL_TREE                                                                    \
     {                                                                                              \
         .name = "call-tree", .kind = HONE_OPTION_FLAG,                                             \

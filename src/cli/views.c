@@ -21,32 +21,12 @@ static const struct hone_option peek_options[] = {
 };
 
 static const struct hone_option list_options[] = {
-    {.name = "source-path",
-     .kind = HONE_OPTION_TEXT,
-     .value = "DIR[:DIR]…",
-     .complete = "directory",
-     .at = offsetof(struct hone_view_options, source_path),
-     .help = "where sources are that are not at their recorded paths (the current directory)"},
-    {.name = "trim-path",
-     .kind = HONE_OPTION_TEXT,
-     .value = "DIR[:DIR]…",
-     .at = offsetof(struct hone_view_options, trim_path),
-     .help = "what to cut from the front of recorded paths: where the program was built"},
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_SOURCE_PATH, HONE_VIEW_ROW_TRIM_PATH, HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROW_SECONDS,     HONE_VIEW_ROW_OUTPUT,    {0},
 };
 
 static const struct hone_option disasm_options[] = {
-    {.name = "intel",
-     .kind = HONE_OPTION_FLAG,
-     .at = offsetof(struct hone_view_options, intel),
-     .help = "Intel's syntax instead of AT&T's"},
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_INTEL, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option stack_options[] = {

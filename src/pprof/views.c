@@ -76,7 +76,7 @@ static hone_text_view find_view(enum hone_pprof_report report)
     case HONE_PPROF_TREE:
         return view_tree;
     case HONE_PPROF_WEBLIST:
-        break;
+        return hone_view_weblist;
     }
     return NULL;
 }
