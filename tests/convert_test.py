@@ -1,0 +1,405 @@
+"""hone convert: other tools' formats in and out, against those tools on real programs.
+
+What is not installed is skipped and counted; tools/packages lists what is wanted.
+"""
+
+import collections
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import unittest
+
+import harness
+from harness import HONE, workload
+from pprof_test import go_pprof
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+PERL = 'my %h; $h{$_ % 500} .= "x" x 40 for 1..20000; print scalar(sort keys %h), "\\n"'
+PPROF = ('pb.gz', 'pprof')
+WHOLE = [('speedscope.json', 'speedscope'), ('json', 'json'), ('csv', 'csv')]
+ONE_TYPE = [('collapsed', 'collapsed'), ('trace.json', 'chrome'), ('firefox.json', 'firefox')]
+
+
+def have(*programs):
+    return all(shutil.which(program) for program in programs)
+
+
+class TestCase(harness.TestCase):
+    def path(self, name):
+        return os.path.join(self.tmp, name)
+
+    def write(self, name, content):
+        mode, options = ('wb', {}) if isinstance(content, bytes) else ('w', {'encoding': 'utf-8'})
+        with open(self.path(name), mode, **options) as file:
+            file.write(content)
+        return self.path(name)
+
+    def read(self, name):
+        with open(self.path(name), encoding='utf-8') as file:
+            return file.read()
+
+    def hone(self, *arguments, status=0, **options):
+        done = subprocess.run([HONE, *arguments], capture_output=True, timeout=120, check=False,
+                              cwd=self.tmp, **options)
+        self.assertEqual(done.returncode, status, done.stderr.decode(errors='replace'))
+        if status:
+            self.assertEqual(done.stdout, b'')
+            return done.stderr
+        return done.stdout.decode(errors='replace')
+
+    def functions(self, path):
+        """{function: {column: value}} of a file in any format, over its modules and files."""
+        table = self.path('functions.csv')
+        self.hone('convert', path, table)
+        import csv
+        sums = collections.defaultdict(collections.Counter)
+        with open(table, newline='', encoding='utf-8', errors='replace') as file:
+            for row in csv.DictReader(file):
+                for column, value in row.items():
+                    if column.startswith(('flat ', 'cum ')):
+                        sums[row['function']][column] += int(value)
+        return sums
+
+    def totals(self, path):
+        """{type: sum over all samples}"""
+        self.hone('convert', path, self.path('totals.json'))
+        document = json.loads(self.read('totals.json'))
+        sums = collections.Counter()
+        for sample in document['samples']:
+            for (name, _), value in zip(document['types'], sample['values']):
+                sums[name] += value
+        return sums
+
+
+class Table(TestCase):
+    def test_documents_and_help_say_what_the_table_says(self):
+        table = self.hone('--generate', 'formats')
+        with open(os.path.join(ROOT, 'docs', 'formats.md'), encoding='utf-8') as file:
+            self.assertIn(table, file.read(), 'put what `hone --generate formats` prints there')
+        names = re.findall(r'(?m)^\| `([^`]+)`', table)
+        self.assertGreater(len(names), 10)
+        text, manual = self.hone('help', 'convert'), self.hone('--generate', 'man')
+        for name in names:
+            self.assertRegex(text, rf'(?m)^  {name} ')
+            self.assertIn(f'\\fB{name}\\fR'.replace('-', '\\-'), manual)
+
+    def test_misuse(self):
+        path = self.write('a.folded', 'main;a 1\n')
+        for arguments, words in ((['convert'], ['IN']), (['convert', path], ['OUT']),
+                                 (['convert', path, 'b', 'c'], ['c']),
+                                 (['convert', path, 'b.unknown'], ['b.unknown', '--to']),
+                                 (['convert', path, '-'], ['--to']),
+                                 (['convert', '--to', 'no', path, '-'], ["'no'"]),
+                                 (['convert', '--from', 'no', path, 'b.csv'], ["'no'"]),
+                                 (['convert', '--to', 'jemalloc', path, '-'], ['read only']),
+                                 (['convert', '--from', 'csv-functions', path, 'b.csv'],
+                                  ['written only'])):
+            with self.subTest(arguments):
+                error = self.hone(*arguments, status=2)
+                self.assert_one_clear_line(error, *words)
+        self.assert_one_clear_line(
+            self.hone('convert', '--type', 'no', path, 'b.csv', status=1), 'no', 'samples')
+        self.assert_one_clear_line(self.hone('convert', 'gone', 'b.csv', status=1), 'gone')
+        self.assert_one_clear_line(
+            self.hone('convert', path, 'no/such/place.csv', status=1), 'no/such/place.csv')
+
+
+class Detection(TestCase):
+    def test_views_read_what_convert_reads(self):
+        for name, content in (('stacks', 'main;a 3\nmain;b 4\n'),
+                              ('perf', 'sorter 1 2.5:     7 cycles: \n\t 401136 a+0x3 (/bin/s)\n\n')):
+            path = self.write(name, content)
+            self.assertIn('a\n', self.hone('top', path))
+            self.assertIn(' 7' if name == 'perf' else 'main;a 3', self.hone('collapsed', path))
+            # Packed, and through a pipe.
+            packed = self.write(name + '.gz', gzip.compress(content.encode()))
+            self.assertEqual(self.hone('top', packed), self.hone('top', path))
+            self.assertEqual(self.hone('collapsed', '-', input=content.encode()),
+                             self.hone('collapsed', path))
+            if have('zstd'):
+                subprocess.run(['zstd', '-q', path], check=True)
+                self.assertEqual(self.hone('top', path + '.zst'), self.hone('top', path))
+
+    def test_what_is_broken_gets_one_line_with_the_place(self):
+        cases = [
+            ('collapsed', b'a;b 1\na;c x\n', ['line 2']),
+            ('speedscope', b'{"shared":{"frames":[]},\n"profiles":[{]}', ['line 2, column 14']),
+            ('chrome', b'[{"ph":"X"} x', ['line 1, column 13']),
+            ('cpuprofile', b'{"nodes":7}', ['expected an array']),
+            ('callgrind', b'events: Ir\nfn=a\n+x 1\n', ['line 3']),
+            ('jemalloc', b'heap_v2/1\n @ main\n', ['line 2']),
+            ('heaptrack', b'v 10400 3\ns 99 x\n', ['line 2']),
+            ('firefox', b'{"meta":{"preprocessedProfileVersion":3}}', ['version 3']),
+            ('csv', b'stack,a/b\nmain,x\n', ['line 2', 'column 2']),
+            ('json', b'{"hone":1}', ["'types'"]),
+            ('perf-script', b'one\n', ['line 1']),
+            ('pprof', b'\xff\xff', ['byte 0']),
+        ]
+        for name, content, words in cases:
+            with self.subTest(name):
+                path = self.write('broken', content)
+                error = self.hone('convert', '--from', name, path, 'x.csv', status=1)
+                self.assert_one_clear_line(error, 'broken', *words)
+                self.assertFalse(os.path.exists(self.path('x.csv')))
+
+    def test_what_nobody_knows_gets_one_clear_line(self):
+        for content in (b'', b'hello world\n', b'{"a":1}', os.urandom(5000), b'\x28\xb5\x2f\xfd' + b'x',
+                        gzip.compress(b'a;b 1\n')[:-5]):
+            path = self.write('foreign', content)
+            self.assert_one_clear_line(self.hone('top', path, status=1), 'foreign')
+
+
+class RoundTrips(TestCase):
+    def setUp(self):
+        super().setUp()
+        self.recording = self.record_well(workload('split'), 'threads', '600')
+        self.source = self.recording.path
+
+    def test_whole_stacks_and_all_values(self):
+        want = {t: self.hone('collapsed', '--type', t, self.source) for t in ('samples', 'cpu')}
+        for extension, name in [PPROF, *WHOLE]:
+            for packed in ('', '.gz'):
+                with self.subTest(name, packed=packed):
+                    path = self.path(f'out.{extension}{packed}'.replace('.gz.gz', '.gz'))
+                    self.hone('convert', self.source, path)
+                    for kind, text in want.items():
+                        self.assertEqual(self.hone('collapsed', '--type', kind, path), text)
+
+    def test_one_type(self):
+        for kind in ('samples', 'cpu'):
+            want = self.hone('collapsed', '--type', kind, self.source)
+            for extension, name in ONE_TYPE:
+                with self.subTest(name, type=kind):
+                    path = self.path(f'{kind}.{extension}')
+                    self.hone('convert', '--type', kind, self.source, path)
+                    self.assertEqual(self.hone('collapsed', path), want)
+
+    def test_threads_keep_their_names(self):
+        for extension in ('json', 'csv', 'trace.json', 'firefox.json'):
+            with self.subTest(extension):
+                path = self.path('out.' + extension)
+                self.hone('convert', self.source, path)
+                self.assertEqual(
+                    set(re.findall(r'thread:(\w+)', self.hone('traces', path))),
+                    set(re.findall(r'thread:(\w+)', self.hone('traces', self.source))))
+
+    def test_output_is_the_same_each_time(self):
+        for extension, name in [PPROF, *WHOLE, *ONE_TYPE, ('callgrind', 'callgrind')]:
+            with self.subTest(name):
+                texts = [self.hone('convert', '--to', name, self.source, '-') for _ in range(2)]
+                self.assertEqual(*texts)
+                self.assertTrue(texts[0])
+
+    def test_pprof_reads_what_came_back(self):
+        self.hone('convert', self.source, 'a.speedscope.json')
+        self.hone('convert', 'a.speedscope.json', 'back.pb.gz')
+        for name in (self.source, self.path('back.pb.gz')):
+            text = go_pprof('-traces', '-unit=ns', name)
+            values = re.findall(r'(?m)^\s*(\d+)(?:ns)? {3}\S', text)
+            self.assertEqual(sum(map(int, values)), self.recording.profile.total())
+
+    def test_functions_have_the_totals_of_the_profile(self):
+        profile, rows = self.recording.profile, self.functions(self.source)
+        for name in ('red', 'green', 'blue', 'spin'):
+            self.assertEqual(rows[name]['flat cpu/nanoseconds'], profile.flat()[name])
+            self.assertEqual(rows[name]['cum cpu/nanoseconds'], profile.cumulative()[name])
+
+
+def annotated(path, inclusive):
+    """{function: value of the first event} by callgrind_annotate, over files and objects."""
+    done = subprocess.run(['callgrind_annotate', '--threshold=100', '--auto=no',
+                           '--inclusive=' + ('yes' if inclusive else 'no'), path],
+                          capture_output=True, text=True, check=True)
+    total = re.search(r'(?m)^\s*([\d,]+) .*PROGRAM TOTALS', done.stdout)
+    rows = collections.Counter()
+    _, _, table = done.stdout.partition('file:function')
+    for value, where in re.findall(r'(?m)^\s*([\d,]+) \([^)]*\).*?  (\S.*)$', table):
+        name = re.sub(r' \[[^\]]*\]$', '', where.split(':', 1)[1])
+        rows[name] += int(value.replace(',', ''))
+    return int(total[1].replace(',', '')), rows
+
+
+@unittest.skipUnless(have('callgrind_annotate', 'valgrind'), 'no valgrind')
+class Callgrind(TestCase):
+    def test_callgrind_annotate_reads_ours(self):
+        source = self.record_well(workload('recurse'), '20', '400').path
+        self.hone('convert', '--type', 'cpu', source, 'out.callgrind')
+        rows = self.functions(source)
+        flat = {name: row['flat cpu/nanoseconds'] for name, row in rows.items()}
+        total, theirs = annotated(self.path('out.callgrind'), False)
+        self.assertEqual(total, sum(flat.values()))
+        self.assertEqual({name: value for name, value in theirs.items() if value},
+                         {name: value for name, value in flat.items() if value})
+        # With calls: what calls itself is counted for each of its calls there.
+        _, theirs = annotated(self.path('out.callgrind'), True)
+        self.assertEqual(theirs['main'], rows['main']['cum cpu/nanoseconds'])
+
+    def test_ours_reads_callgrinds(self):
+        for options in ([], ['--dump-instr=yes', '--collect-jumps=yes'],
+                        ['--cache-sim=yes', '--separate-threads=yes', '--compress-strings=no',
+                         '--compress-pos=no']):
+            with self.subTest(options):
+                out = self.path('cg.out')
+                for name in os.listdir(self.tmp):
+                    if name.startswith('cg.out'):
+                        os.unlink(self.path(name))
+                subprocess.run(['valgrind', '-q', '--tool=callgrind', '--callgrind-out-file=' + out,
+                                *options, 'perl', '-e', 'my %h; $h{$_ % 50}++ for 1..500'],
+                               check=True, capture_output=True, cwd=self.tmp, timeout=120)
+                if not os.path.exists(out) or '-01' in ''.join(os.listdir(self.tmp)):
+                    out = self.path(next(n for n in sorted(os.listdir(self.tmp)) if n.endswith('-01')))
+                self.same(out)
+
+    def same(self, path):
+        total, flat = annotated(path, False)
+        _, inclusive = annotated(path, True)
+        rows = self.functions(path)
+        column = 'Ir/count'
+        self.assertEqual(sum(row['flat ' + column] for row in rows.values()), total)
+        self.assertEqual({name: row['flat ' + column] for name, row in rows.items()
+                          if row['flat ' + column]},
+                         {name: value for name, value in flat.items() if value})
+        # Estimated: each call is right to a packet of 1/200 000 of all.
+        main = next(name for name in inclusive if name == 'main')
+        self.assertAlmostEqual(rows[main]['cum ' + column] / inclusive[main], 1, delta=0.01)
+        compared = 0
+        for name, value in inclusive.items():
+            if value > 0.05 * total and "'" not in name and name in rows:
+                compared += 1
+                self.assertLessEqual(rows[name]['cum ' + column], 1.01 * value, name)
+        self.assertGreater(compared, 5)
+        self.assertIn('estimated from who called whom', self.hone('top', path))
+
+
+@unittest.skipUnless(have('heaptrack', 'heaptrack_print'), 'no heaptrack')
+class Heaptrack(TestCase):
+    def test_the_numbers_are_heaptracks(self):
+        done = subprocess.run(['heaptrack', '-o', self.path('ht'), 'perl', '-e', PERL],
+                              capture_output=True, text=True, check=False, timeout=240,
+                              cwd=self.tmp)
+        found = [name for name in os.listdir(self.tmp) if name.startswith('ht')]
+        self.assertTrue(found, done.stderr)
+        path = self.path(found[0])
+        text = subprocess.run(['heaptrack_print', '-f', path, '-F', self.path('flame')],
+                              capture_output=True, text=True, check=True, timeout=240).stdout
+        sums = self.totals(path)
+        self.assertEqual(sums['alloc_objects'],
+                         int(re.search(r'calls to allocation functions: (\d+)', text)[1]))
+        self.assertAlmostEqual(sums['temporary_objects'],
+                               int(re.search(r'temporary memory allocations: (\d+)', text)[1]),
+                               delta=1)  # heaptrack takes the first free for one of kind 0
+        for kind, words in (('peak_space', 'peak heap memory consumption'),
+                            ('inuse_space', 'total memory leaked')):
+            shown = re.search(words + r': ([\d.]+)([KMG]?)', text)
+            unit = {'': 1, 'K': 1e3, 'M': 1e6, 'G': 1e9}[shown[2]]
+            self.assertAlmostEqual(sums[kind] / unit, float(shown[1]), delta=0.006, msg=kind)
+        # Stack by stack: allocations of each, as heaptrack prints for flame graphs.
+        theirs = sum(int(line.rsplit(' ', 1)[1]) for line in self.read('flame').splitlines())
+        self.assertEqual(sums['alloc_objects'], theirs)
+
+
+def jemalloc():
+    for path in ('/usr/lib/x86_64-linux-gnu/libjemalloc.so.2',
+                 '/usr/lib/aarch64-linux-gnu/libjemalloc.so.2'):
+        if os.path.exists(path):
+            return path
+    return None
+
+
+@unittest.skipUnless(jemalloc() and have('jeprof'), 'no jemalloc')
+class Jemalloc(TestCase):
+    def test_the_numbers_are_jeprofs(self):
+        subprocess.run(['perl', '-e', PERL], check=True, capture_output=True, cwd=self.tmp, env={
+            **os.environ, 'LD_PRELOAD': jemalloc(),
+            'MALLOC_CONF': 'prof:true,prof_final:true,prof_accum:true,lg_prof_sample:12,'
+                           f'prof_prefix:{self.path("jem")}'})
+        path = self.path(next(n for n in os.listdir(self.tmp) if n.startswith('jem')))
+        self.assertIn('Type: inuse_space', self.hone('top', path))
+        sums = self.totals(path)
+        stacks = len(re.findall('(?m)^@', self.read(os.path.basename(path))))
+        for kind, option in (('inuse_space', '--inuse_space'), ('alloc_space', '--alloc_space'),
+                             ('inuse_objects', '--inuse_objects'),
+                             ('alloc_objects', '--alloc_objects')):
+            text = subprocess.run(['jeprof', '--text', '--show_bytes', option, shutil.which('perl'),
+                                   path], capture_output=True, text=True, check=True,
+                                  timeout=120).stdout
+            shown = int(re.search(r'Total: (\d+)', text)[1])
+            # jeprof adds up fractions of bytes and objects, which we cut off for each stack.
+            self.assertLessEqual(abs(sums[kind] - shown), stacks, kind)
+            self.assertGreater(shown, 0)
+
+
+def perf_records():
+    if not have('perf'):
+        return False
+    done = subprocess.run(['perf', 'record', '-q', '-e', 'cpu-clock:u', '-o', '/dev/null', 'true'],
+                          capture_output=True, check=False)
+    return done.returncode == 0
+
+
+@unittest.skipUnless(perf_records(), 'perf cannot record here')
+class PerfScript(TestCase):
+    HEAD = re.compile(r'^(\S.*?)\s+(\d+)\s+(?:\[\d+\] )?[\d.]+:\s+(\d+) (\S+): *$')
+
+    def parse(self, text):
+        """Samples as a second reader sees them: (event, period, names from the leaf)."""
+        for block in text.split('\n\n'):
+            lines = [line for line in block.splitlines() if line and not line.startswith('#')]
+            head = lines and self.HEAD.match(lines[0])
+            if head:
+                names = [re.match(r'\s*[0-9a-f]+ (.*) \((.*?)\)$', line) for line in lines[1:]]
+                yield head[4], int(head[3]), [re.sub(r'\+0x[0-9a-f]+$', '', n[1]) for n in names if n]
+
+    def test_a_real_recording(self):
+        data = self.path('perf.data')
+        subprocess.run(['perf', 'record', '-q', '-g', '-e', 'cpu-clock:u', '-F', '2000', '-o', data,
+                        workload('split'), 'functions', '500'], check=True, capture_output=True)
+        text = subprocess.run(['perf', 'script', '-i', data], check=True, capture_output=True,
+                              text=True, timeout=120).stdout
+        samples = list(self.parse(text))
+        self.assertGreater(len(samples), 100)
+        self.write('out.perf', text)
+        sums = self.totals(self.path('out.perf'))
+        self.assertEqual(sums, {'samples': len(samples), 'cpu': sum(s[1] for s in samples)})
+        leaves = collections.Counter()
+        for _, period, names in samples:
+            if names and names[0] != '[unknown]':
+                leaves[names[0]] += period
+        rows = self.functions(self.path('out.perf'))
+        self.assertEqual({name: rows[name]['flat cpu/nanoseconds'] for name in leaves}, leaves)
+        self.assertEqual(
+            self.hone('collapsed', 'out.perf'),
+            self.hone('collapsed', '-', input=text.encode()))
+
+
+@unittest.skipUnless(have('node'), 'no node')
+class Cpuprofile(TestCase):
+    SCRIPT = ('function spin(n){let x=0;for(let i=0;i<n;i++)x+=Math.sqrt(i);return x}\n'
+              'function main(){for(let i=0;i<30;i++)spin(1e6)}\nmain()\n')
+
+    def test_what_node_writes(self):
+        script = self.write('spin.js', self.SCRIPT)
+        subprocess.run(['node', '--cpu-prof', '--cpu-prof-dir', self.path('out'), script],
+                       check=True, capture_output=True, timeout=120, cwd=self.tmp)
+        path = os.path.join(self.path('out'), os.listdir(self.path('out'))[0])
+        with open(path, encoding='utf-8') as file:
+            document = json.load(file)
+        sums = self.totals(path)
+        self.assertEqual(sums['samples'], len(document['samples']))
+        last = document['endTime'] - document['startTime'] - sum(document['timeDeltas'])
+        self.assertAlmostEqual(sums['time'] / 1000, sum(max(d, 0) for d in document['timeDeltas'][1:])
+                               + max(last, 0), delta=1)
+        names = {node['id']: node['callFrame']['functionName'] for node in document['nodes']}
+        leaves = collections.Counter(names[number] or '(anonymous)' for number in document['samples'])
+        rows = self.functions(path)
+        for name in ('spin', 'main'):
+            self.assertEqual(rows[name]['flat samples/count'], leaves[name])
+        self.assertGreater(leaves['spin'], 10)
+        self.assertIn('spin.js', self.hone('top', '--by', 'files', path))
+
+
+if __name__ == '__main__':
+    unittest.main()
