@@ -52,7 +52,7 @@ class TestCase(harness.TestCase):
 
     def functions(self, path):
         """{function: {column: value}} of a file in any format, over its modules and files."""
-        table = self.path('functions.csv')
+        table = self.path('of.functions.csv')
         self.hone('convert', path, table)
         import csv
         sums = collections.defaultdict(collections.Counter)
@@ -101,7 +101,7 @@ class Table(TestCase):
                 error = self.hone(*arguments, status=2)
                 self.assert_one_clear_line(error, *words)
         self.assert_one_clear_line(
-            self.hone('convert', '--type', 'no', path, 'b.csv', status=1), 'no', 'samples')
+            self.hone('convert', '--type', 'no', path, 'b.csv', status=1), "no sample type 'no'")
         self.assert_one_clear_line(self.hone('convert', 'gone', 'b.csv', status=1), 'gone')
         self.assert_one_clear_line(
             self.hone('convert', path, 'no/such/place.csv', status=1), 'no/such/place.csv')
