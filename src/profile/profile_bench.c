@@ -2,6 +2,10 @@
 // -top` on the same file when it is there.
 //
 //     profile_bench [STACKS [DEPTH [FUNCTIONS [FILE]]]]      (20000 40 5000)
+//     profile_bench --generate FILE STACKS DEPTH FUNCTIONS SEED
+//
+// The second only makes a profile, for bench/profiles; with another seed its stacks are others out
+// of the same program.
 //
 // The profile is a random call graph of the kind that programs have: few callees per function, some
 // taken far more often than others, so stacks share their roots and differ near their leaves; some
@@ -108,7 +112,9 @@ static int generate(const char *path, uint32_t stacks, uint32_t depth, uint32_t 
                                       (int64_t[]){count, count * 1000000}, NULL, 0);
     }
     struct hone_error err = {0};
-    int r = hone_profile_write(p, path, &err);
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *used = NULL; // as programs write them
+    int r = hone_profile_compact(p, &used, &err);
+    r = r ? r : hone_profile_write(used, path, &err);
     if (r)
         hone_error_print(&err);
     return r;
@@ -194,12 +200,27 @@ static void measure_pprof(const char *path)
                  usage.ru_maxrss / 1024);
 }
 
+static uint32_t number(const char *text)
+{
+    return (uint32_t)strtoul(text, NULL, 10);
+}
+
+static bool is_size(uint32_t stacks, uint32_t depth, uint32_t functions)
+{
+    return stacks && depth && depth <= 4096 && functions;
+}
+
 int main(int argc, char **argv)
 {
-    uint32_t stacks = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 10) : 20000;
-    uint32_t depth = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 40;
-    uint32_t functions = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 5000;
-    if (!stacks || !depth || depth > 4096 || !functions) {
+    if (argc == 7 && strcmp(argv[1], "--generate") == 0) {
+        random_state ^= number(argv[6]) * 0x9e3779b97f4a7c15u;
+        bool good = is_size(number(argv[3]), number(argv[4]), number(argv[5]));
+        return !good || generate(argv[2], number(argv[3]), number(argv[4]), number(argv[5]));
+    }
+    uint32_t stacks = argc > 1 ? number(argv[1]) : 20000;
+    uint32_t depth = argc > 2 ? number(argv[2]) : 40;
+    uint32_t functions = argc > 3 ? number(argv[3]) : 5000;
+    if (!is_size(stacks, depth, functions)) {
         (void)fprintf(stderr, "usage: profile_bench [STACKS [DEPTH [FUNCTIONS [FILE]]]]\n");
         return 2;
     }
