@@ -80,6 +80,13 @@ static void add_places(struct hone_profile *p, uint32_t function_count)
     }
 }
 
+// Whom a call site calls: always the same function, anywhere in the program.
+static uint32_t callee_of(uint32_t function, uint32_t site)
+{
+    uint64_t mixed = (function * CALLEES + site + 1) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)((mixed ^ mixed >> 29) * 0xbf58476d1ce4e5b9u >> 33);
+}
+
 static uint32_t add_stack(struct hone_profile *p, uint32_t depth, uint32_t function_count)
 {
     uint32_t frames[4096];
@@ -90,7 +97,7 @@ static uint32_t add_stack(struct hone_profile *p, uint32_t depth, uint32_t funct
         uint32_t b = (uint32_t)(next_random() % CALLEES);
         uint32_t site = level + 1 < depth ? (a < b ? a : b) : CALLEES;
         frames[depth - 1 - level] = 1 + function * (CALLEES + 1) + site;
-        function = (function * CALLEES + site + 1 + level * 7) % function_count;
+        function = callee_of(function, site) % function_count;
     }
     return hone_profile_add_stack(p, frames, depth);
 }
