@@ -179,8 +179,8 @@ def lint(_quick):
 
 
 def fuzz(_quick):
-    """Every fuzzer over its corpus, and a moment of new inputs."""
-    return of_command('fuzz', [ROOT / 'tools' / 'fuzz', '5'])
+    """Every fuzzer over its corpus, and a minute of new inputs."""
+    return of_command('fuzz', [ROOT / 'tools' / 'fuzz', '60'])
 
 
 # Whole programs whose tests take a minute or more; each idea is also met in a shorter one.
