@@ -48,8 +48,8 @@ void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool
     if (asked && strcmp(asked, "minimum") != 0)
         return;
     int64_t least = scaled(report, smallest ? (int64_t)smallest : report->total);
-    report->shown_unit =
-        hone_measure_common_unit(least, whole ? least : scaled(report, report->total), report->unit);
+    report->shown_unit = hone_measure_common_unit(
+        least, whole ? least : scaled(report, report->total), report->unit);
 }
 
 static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
