@@ -171,7 +171,8 @@ int hone_otlp_write(const struct hone_profile *profile, struct hone_buffer *out,
     hone_otlp_dictionary_init(&w.dictionary, profile);
     hone_otlp_put_label_sets(&w.dictionary);
     order_types(profile, order);
-    put_head(&w);
+    if (profile->type_count) // otherwise there is no profile to carry it
+        put_head(&w);
     put_scope(&w, order, &scope);
     for (uint32_t i = 0; i < profile->type_count && !w.dictionary.failed; i++) {
         message.len = 0;
