@@ -26,7 +26,7 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
     report->total = o->total_known ? o->total : hone_tally_total(profile, report->type, o->mean);
     if (o->divide_by > 0)
         report->ratio = 1 / o->divide_by;
-    if (o->unit && strcmp(o->unit, "minimum") != 0)
+    if (o->unit)
         report->shown_unit = o->unit;
     return 0;
 }
