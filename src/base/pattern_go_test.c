@@ -4,6 +4,7 @@
 
 #include "check.h"
 
+#include <stdio.h>
 #include <errno.h>
 
 TEST(what_go_accepts_is_accepted)
