@@ -29,19 +29,30 @@ enum { COLUMNS_MAX = 512 };
 
 // --- out -----------------------------------------------------------------------------------------
 
+// A text with each such byte replaced, in runs between them.
+static void put_replaced(struct hone_buffer *out, struct hone_str text, char byte, const char *with)
+{
+    while (text.len) {
+        size_t run = hone_str_find(text, byte);
+        hone_buffer_add(out, text.at, run);
+        if (run < text.len)
+            hone_buffer_text(out, with);
+        text = hone_str_skip(text, run < text.len ? run + 1 : run);
+    }
+}
+
 // A cell, in quotes where it must be.
 static void put_cell(struct hone_buffer *out, struct hone_str text)
 {
     bool plain = true;
-    for (size_t i = 0; i < text.len; i++)
-        plain &= text.at[i] != '"' && text.at[i] != ',' && text.at[i] != '\n' && text.at[i] != '\r';
+    for (const char *byte = "\",\n\r"; plain && *byte; byte++)
+        plain = hone_str_find(text, *byte) == text.len;
     if (plain) {
         hone_buffer_add(out, text.at, text.len);
         return;
     }
     hone_buffer_add(out, "\"", 1);
-    for (size_t i = 0; i < text.len; i++)
-        hone_buffer_add(out, text.at[i] == '"' ? "\"\"" : &text.at[i], text.at[i] == '"' ? 2 : 1);
+    put_replaced(out, text, '"', "\"\"");
     hone_buffer_add(out, "\"", 1);
 }
 
@@ -81,8 +92,7 @@ static void put_stack(struct hone_buffer *cell, const struct hone_frames *frames
         struct hone_str name = frames->frames[run->at[i]].name;
         if (i)
             hone_buffer_add(cell, ";", 1);
-        for (size_t k = 0; k < name.len; k++)
-            hone_buffer_add(cell, name.at[k] == ';' ? ":" : &name.at[k], 1);
+        put_replaced(cell, name, ';', ":");
     }
 }
 
