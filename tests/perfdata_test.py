@@ -60,8 +60,8 @@ Script = namedtuple('Script', 'samples period stacks')
 
 def perf_can_record():
     try:
-        return subprocess.run(['perf', 'record', '-q', '-e', 'cpu-clock', '-o', '/dev/null', 'true'],
-                              capture_output=True, check=False).returncode == 0
+        return subprocess.run(['perf', 'record', '-q', '-e', 'cpu-clock', '-o', os.devnull,
+                               'true'], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
 
@@ -138,7 +138,8 @@ class PerfDataTest(harness.TestCase):
                          for stack in script.stacks if stack)
         named = sum(count for name, count in theirs.items() if name != '[unknown]')
         same = sum(min(count, ours[name]) for name, count in theirs.items())
-        self.assertGreaterEqual(same, least * named, f'{theirs.most_common(8)}, {ours.most_common(8)}')
+        self.assertGreaterEqual(same, least * named,
+                                f'{theirs.most_common(8)}, {ours.most_common(8)}')
 
     def assert_as_complete(self, profile, script):
         """Our walks end at a start at least as often as perf's."""
