@@ -94,6 +94,7 @@ void hone_tree_free(struct hone_tree *tree)
     free(tree->nodes);
     free(tree->frames);
     hone_arena_done(&tree->names);
+    hone_arena_done(&tree->more_names);
     free(tree);
 }
 
@@ -353,13 +354,13 @@ static int compare_siblings(const void *a, const void *b)
 
 // Puts the largest sibling first. A parent's turn comes before its children's, so its own place is
 // known: its children's subtrees follow it, one behind the other.
-static int order_nodes(struct hone_tree *tree)
+int hone_tree_order(struct hone_tree *tree, uint32_t *places)
 {
-    HONE_CLEANUP(hone_freep) uint32_t *places = calloc(tree->node_count, sizeof *places);
     struct hone_tree_node *ordered = calloc(tree->node_count, sizeof *ordered);
     HONE_CLEANUP(hone_freep) struct sibling *siblings = NULL;
     size_t capacity = 0;
-    int r = places && ordered ? 0 : -ENOMEM;
+    int r = ordered ? 0 : -ENOMEM;
+    places[0] = 0;
     for (size_t i = 0; i < tree->node_count && !r; i++) {
         const struct hone_tree_node *node = &tree->nodes[i];
         uint32_t place = places[i], next = place + 1;
@@ -403,7 +404,8 @@ int hone_tree_finish(struct hone_tree *tree, struct hone_error *err)
     }
     builder_free(builder); // before more memory is needed
     tree->builder = NULL;
+    HONE_CLEANUP(hone_freep) uint32_t *places = r ? NULL : calloc(tree->node_count, sizeof *places);
     if (!r)
-        r = order_nodes(tree);
+        r = places ? hone_tree_order(tree, places) : -ENOMEM;
     return r ? hone_error_set(err, r, "cannot build the call tree") : 0;
 }

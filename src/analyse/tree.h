@@ -65,6 +65,11 @@ struct hone_tree {
     size_t frame_count;
     uint32_t depth; // of the deepest node
 
+    // Of a sandwich: nodes[1] stands for the root once more, and what is in it hangs above:
+    // callers, nearest first. Its end is upper_end, from which on the callees follow. 0 in other
+    // trees.
+    uint32_t upper_end;
+
     uint64_t stacks;           // added
     uint64_t stacks_of_zero;   // left out: their value is 0 for this sample type
     uint64_t stacks_negative;  // left out because keep_negative was not set (differences have them)
@@ -72,6 +77,7 @@ struct hone_tree {
     int64_t truncated;         // their value
 
     struct hone_arena names;           // of frames that have none of their own: "[libz.so.1]"
+    struct hone_arena more_names;      // the same, of a second tree that this one was joined with
     struct hone_tree_builder *builder; // until hone_tree_finish()
 };
 
@@ -93,6 +99,15 @@ int hone_tree_of_profile(const struct hone_profile *profile,
                          const struct hone_tree_options *options, struct hone_tree **ret,
                          struct hone_error *err);
 
+// The tree of the functions that wanted() chooses, as one: what they call below the root, who calls
+// them above it (upper_end). A stack counts once, from the outermost of them on. nodes[0].total is
+// what they take; it is the sum of the callees and self, and so is that of nodes[1].
+//
+// Returns  the same; -ENOENT when no function is wanted.
+int hone_tree_sandwich(const struct hone_profile *profile, const struct hone_tree_options *options,
+                       bool (*wanted)(void *context, struct hone_str name), void *context,
+                       struct hone_tree **ret, struct hone_error *err);
+
 void hone_tree_free(struct hone_tree *tree);
 void hone_tree_freep(struct hone_tree **tree);
 
@@ -105,5 +120,9 @@ int hone_tree_frame(struct hone_tree *tree, const struct hone_tree_frame *frame,
 // Adds value to the stack of frames, root first; an empty stack counts for the root alone.
 int hone_tree_add(struct hone_tree *tree, const uint32_t *frames, size_t count, int64_t value);
 int hone_tree_finish(struct hone_tree *tree, struct hone_error *err);
+
+// Puts the largest sibling first, in a tree whose nodes were written by hand; places (by node
+// before, room for all) says where each went. Returns 0 or -ENOMEM. hone_tree_finish() has done it.
+int hone_tree_order(struct hone_tree *tree, uint32_t *places);
 
 #endif

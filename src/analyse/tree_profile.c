@@ -1,3 +1,5 @@
+#include "analyse/tree_profile.h"
+
 #include "analyse/tree.h"
 #include "profile/profile.h"
 
@@ -5,14 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Frames are interned once for each location, not for each sample: location i stands for
-// frames[first[i]] to frames[first[i + 1]], innermost first like the profile's lines.
-struct location_frames {
-    uint32_t *first;
-    uint32_t *frames;
-};
-
-static void location_frames_done(struct location_frames *locations)
+void hone_tree_places_done(struct hone_tree_places *locations)
 {
     free(locations->first);
     free(locations->frames);
@@ -109,8 +104,8 @@ static int intern_location(struct hone_tree *tree, const struct hone_profile *pr
     return 0;
 }
 
-static int intern_locations(struct hone_tree *tree, const struct hone_profile *profile,
-                            enum hone_tree_group group, struct location_frames *ret)
+int hone_tree_places(struct hone_tree *tree, const struct hone_profile *profile,
+                     enum hone_tree_group group, struct hone_tree_places *ret)
 {
     uint32_t count = profile->locations.count;
     // A location without lines still makes one frame, hence the second count.
@@ -133,17 +128,12 @@ static int intern_locations(struct hone_tree *tree, const struct hone_profile *p
     return 0;
 }
 
-struct stack_buffer {
-    uint32_t *at;
-    size_t capacity;
-};
-
-static void stack_buffer_done(struct stack_buffer *stack)
+void hone_tree_stack_done(struct hone_tree_stack *stack)
 {
     free(stack->at);
 }
 
-static int stack_room(struct stack_buffer *stack, size_t need)
+static int stack_room(struct hone_tree_stack *stack, size_t need)
 {
     if (stack->at && need <= stack->capacity)
         return 0;
@@ -156,9 +146,9 @@ static int stack_room(struct stack_buffer *stack, size_t need)
     return 0;
 }
 
-// Writes the frames of a stack, leaf first as in the profile or root first.
-static int expand(const struct location_frames *locations, struct hone_profile_span stack,
-                  const struct hone_tree_options *options, struct stack_buffer *out, size_t *ret)
+int hone_tree_expand(const struct hone_tree_places *locations, struct hone_profile_span stack,
+                     const struct hone_tree_options *options, struct hone_tree_stack *out,
+                     size_t *ret)
 {
     size_t count = 0;
     for (uint32_t i = 0; i < stack.count; i++)
@@ -183,9 +173,9 @@ static int expand(const struct location_frames *locations, struct hone_profile_s
 
 static int add_samples(struct hone_tree *tree, const struct hone_profile *profile,
                        const struct hone_tree_options *options,
-                       const struct location_frames *locations)
+                       const struct hone_tree_places *locations)
 {
-    HONE_CLEANUP(stack_buffer_done) struct stack_buffer stack = {0};
+    HONE_CLEANUP(hone_tree_stack_done) struct hone_tree_stack stack = {0};
     const int64_t *values = profile->samples.values[options->type];
     for (uint32_t i = 0; i < profile->samples.count; i++) {
         if (values[i] == 0) {
@@ -199,7 +189,7 @@ static int add_samples(struct hone_tree *tree, const struct hone_profile *profil
         struct hone_profile_span frames =
             hone_profile_frames_of(profile, profile->samples.stack[i]);
         size_t count = 0;
-        int r = expand(locations, frames, options, &stack, &count);
+        int r = hone_tree_expand(locations, frames, options, &stack, &count);
         if (!r)
             r = hone_tree_add(tree, stack.at, count, values[i]);
         if (r)
@@ -223,10 +213,10 @@ int hone_tree_of_profile(const struct hone_profile *profile,
         return hone_error_set(err, -EINVAL, "the profile has no sample type %u", chosen.type);
 
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
-    HONE_CLEANUP(location_frames_done) struct location_frames locations = {0};
+    HONE_CLEANUP(hone_tree_places_done) struct hone_tree_places locations = {0};
     int r = hone_tree_new(&tree);
     if (!r)
-        r = intern_locations(tree, profile, chosen.group, &locations);
+        r = hone_tree_places(tree, profile, chosen.group, &locations);
     if (!r)
         r = add_samples(tree, profile, &chosen, &locations);
     if (r)
