@@ -17,12 +17,12 @@ extern const struct hone_command hone_command_flame;
 extern const struct hone_command hone_command_svg;
 extern const struct hone_command hone_command_weblist;
 extern const struct hone_command hone_command_dot;
+extern const struct hone_command hone_command_diff;
+extern const struct hone_command hone_command_call_tree;
+extern const struct hone_command hone_command_hot_path;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;
 extern const struct hone_command hone_command_convert;
-extern const struct hone_command hone_command_tags;
-extern const struct hone_command hone_command_raw;
-extern const struct hone_command hone_command_merge;
 extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;
 

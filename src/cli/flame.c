@@ -1,6 +1,7 @@
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
+#include "base/pattern.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/view.h"
@@ -19,6 +20,7 @@ struct flame_options {
     bool inverted;
     bool reversed;
     int64_t seconds;
+    const char *sandwich;
 };
 
 static const struct hone_choice groups[] = {
@@ -52,6 +54,11 @@ static const struct hone_option options[] = {
      .kind = HONE_OPTION_FLAG,
      .at = offsetof(struct flame_options, reversed),
      .help = "begin with what ran and grow into its callers"},
+    {.name = "sandwich",
+     .kind = HONE_OPTION_TEXT,
+     .value = "REGEX",
+     .at = offsetof(struct flame_options, sandwich),
+     .help = "the functions that match, with their callers above and what they call below"},
     {.name = "title",
      .kind = HONE_OPTION_TEXT,
      .value = "TEXT",
@@ -71,6 +78,7 @@ static const struct hone_example examples[] = {
     {"hone flame", "the newest recording as flame.svg beside it"},
     {"hone flame -o flame.svg cpu.prof", "a file of your choice"},
     {"hone flame --reversed -o callers.svg", "who calls what is hot"},
+    {"hone flame --sandwich '^malloc$' -o malloc.svg", "who calls it, and what it calls"},
     {0},
 };
 
@@ -93,6 +101,12 @@ static int beside_profile(const struct hone_operands *operands, char path[HONE_I
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     const struct flame_options *given = parsed;
+    HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *sandwich = NULL;
+    if (given->sandwich) {
+        int wrong = hone_pattern_new(given->sandwich, &sandwich, err);
+        if (wrong)
+            return wrong == -EINVAL ? HONE_MISUSED : wrong;
+    }
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
     int r = hone_input_read(operands, given->seconds, &profile, err);
     if (r)
@@ -105,6 +119,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .title = given->title,
         .inverted = given->inverted,
         .reversed = given->reversed,
+        .sandwich = sandwich,
     };
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     r = hone_view_flame(profile, &flame, &out, err);

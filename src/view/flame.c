@@ -1,4 +1,6 @@
 #include "view/flame.h"
+
+#include "base/pattern.h"
 #include "profile/profile.h"
 #include "view/flame_parts.h"
 
@@ -55,8 +57,6 @@ struct hone_str hone_flame_file_of(struct hone_str path)
 static void set_title(struct hone_flame *flame, const struct hone_profile *profile, uint32_t type,
                       const char *title)
 {
-    if (profile->mappings.count > 1)
-        flame->program = hone_profile_str(profile, profile->mappings.at[1].file);
     struct hone_str program = hone_flame_file_of(flame->program);
     struct hone_str what = hone_profile_str(profile, profile->types[type].type);
     flame->unit = cleaned(flame, hone_profile_str(profile, profile->types[type].unit));
@@ -86,6 +86,16 @@ static int64_t count_samples(const struct hone_profile *profile)
     return profile->samples.count;
 }
 
+// What the whole profile holds, of which a sandwich shows a part.
+static int64_t positive_sum(const struct hone_profile *profile, uint32_t type)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < profile->samples.count; i++)
+        sum +=
+            profile->samples.values[type][i] > 0 ? (uint64_t)profile->samples.values[type][i] : 0;
+    return sum <= INT64_MAX ? (int64_t)sum : INT64_MAX;
+}
+
 static void set_facts(struct hone_flame *flame, const struct hone_profile *profile, uint32_t type,
                       const struct hone_flame_options *options)
 {
@@ -97,7 +107,13 @@ static void set_facts(struct hone_flame *flame, const struct hone_profile *profi
     hone_flame_amount(took, sizeof took, profile->duration_ns, nanoseconds);
 
     struct hone_buffer facts = {0};
-    hone_buffer_format(&facts, "%s %.*s", total, (int)what.len, what.at);
+    hone_buffer_text(&facts, total);
+    if (options->sandwich) {
+        char whole[64];
+        hone_flame_amount(whole, sizeof whole, positive_sum(profile, type), flame->unit);
+        hone_buffer_format(&facts, " of %s", whole);
+    }
+    hone_buffer_format(&facts, " %.*s", (int)what.len, what.at);
     hone_buffer_format(&facts, " · %s samples", samples);
     if (profile->period > 0) {
         char period[64];
@@ -115,6 +131,8 @@ static void set_facts(struct hone_flame *flame, const struct hone_profile *profi
         hone_buffer_format(&facts, " · %s", date);
     if (options->reversed)
         hone_buffer_text(&facts, " · from the leaf: callers grow out of what they called");
+    if (options->sandwich)
+        hone_buffer_text(&facts, " · callers above, callees below");
     if (options->group == HONE_FLAME_MODULES)
         hone_buffer_text(&facts, " · by module");
     if (options->group == HONE_FLAME_LINES)
@@ -182,7 +200,10 @@ static void put_head(const struct hone_flame *flame, struct hone_buffer *out, do
     hone_flame_xml(out, flame->facts);
     hone_buffer_text(out, "</desc>\n<style>\n");
     hone_buffer_text(out, hone_flame_style);
-    hone_flame_palette(out);
+    if (flame->diff)
+        hone_flame_tone_palette(out);
+    else
+        hone_flame_palette(out);
     hone_buffer_text(
         out, "</style>\n<defs>\n"
              "<pattern id=\"smaller\" width=\"5\" height=\"5\" patternUnits=\"userSpaceOnUse\" "
@@ -191,6 +212,9 @@ static void put_head(const struct hone_flame *flame, struct hone_buffer *out, do
              "<pattern id=\"truncated\" width=\"8\" height=\"8\" patternUnits=\"userSpaceOnUse\" "
              "patternTransform=\"rotate(45)\"><rect class=\"pattern-paper\" width=\"8\" "
              "height=\"8\"/><path class=\"pattern-warn\" d=\"M0 0v8\"/></pattern>\n"
+             "<pattern id=\"gone\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
+             "patternTransform=\"rotate(45)\"><rect class=\"gone-paper\" width=\"6\" "
+             "height=\"6\"/><path class=\"gone-line\" d=\"M0 0v6\"/></pattern>\n"
              "</defs>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n<g>\n");
 }
 
@@ -221,7 +245,7 @@ static int put_file(struct hone_flame *flame, struct hone_buffer *out)
     return r ? r : picture.failed || out->failed ? -ENOMEM : 0;
 }
 
-static void flame_done(struct hone_flame *flame)
+void hone_flame_done(struct hone_flame *flame)
 {
     hone_arena_done(&flame->arena);
     free(flame->kept);
@@ -229,35 +253,101 @@ static void flame_done(struct hone_flame *flame)
     free(flame->colors);
 }
 
-static int draw(const struct hone_tree *tree, const struct hone_profile *profile, uint32_t type,
-                const struct hone_flame_options *options, struct hone_buffer *out)
+void hone_flame_init(struct hone_flame *flame, const struct hone_tree *tree,
+                     const struct hone_profile *profile, const struct hone_flame_options *options)
 {
-    HONE_CLEANUP(flame_done)
-    struct hone_flame flame = {
+    *flame = (struct hone_flame){
         .tree = tree,
+        .root = HONE_STR("all"),
         .inverted = options->inverted,
         .width = options->width ? options->width : DEFAULT_WIDTH,
     };
-    if (flame.width < SMALLEST_WIDTH)
-        flame.width = SMALLEST_WIDTH;
-    if (flame.width > LARGEST_WIDTH)
-        flame.width = LARGEST_WIDTH;
-    set_title(&flame, profile, type, options->title);
-    set_facts(&flame, profile, type, options);
+    if (flame->width < SMALLEST_WIDTH)
+        flame->width = SMALLEST_WIDTH;
+    if (flame->width > LARGEST_WIDTH)
+        flame->width = LARGEST_WIDTH;
+    if (profile->mappings.count > 1)
+        flame->program = hone_profile_str(profile, profile->mappings.at[1].file);
+}
 
+void hone_flame_node_class(const struct hone_flame *flame, uint32_t node, char text[8])
+{
+    if (flame->diff)
+        hone_flame_tone_class(text, flame->diff->tone[node]);
+    else
+        hone_flame_class(text, flame->colors[flame->tree->nodes[node].frame]);
+}
+
+int hone_flame_write(struct hone_flame *flame, const struct hone_flame_options *options,
+                     const struct hone_profile *profile, struct hone_buffer *out)
+{
+    const struct hone_tree *tree = flame->tree;
     double smallest = options->min_fraction > 0 ? options->min_fraction : 0;
-    int r = hone_flame_keep(&flame, options->max_frames ? options->max_frames : DEFAULT_FRAMES,
+    int r = hone_flame_keep(flame, options->max_frames ? options->max_frames : DEFAULT_FRAMES,
                             (int64_t)(smallest * (double)tree->nodes[0].total));
     if (!r)
-        r = hone_flame_legend(&flame);
+        r = flame->diff ? hone_flame_tone_legend(flame) : hone_flame_legend(flame);
     if (r)
         return r;
     if (tree->nodes[0].total <= 0)
-        hone_flame_note(&flame, true, "no samples of this type");
-    note_losses(&flame);
-    note_smaller(&flame);
-    note_comments(&flame, profile);
-    return flame.failed ? -ENOMEM : put_file(&flame, out);
+        hone_flame_note(flame, true, "no samples of this type");
+    note_losses(flame);
+    note_smaller(flame);
+    note_comments(flame, profile);
+    return flame->failed ? -ENOMEM : put_file(flame, out);
+}
+
+// --- a sandwich ----------------------------------------------------------------------------------
+
+struct wanted {
+    struct hone_pattern *pattern;
+    struct hone_str first; // of the functions that matched
+    uint32_t count;
+};
+
+static bool want(void *context, struct hone_str name)
+{
+    struct wanted *wanted = context;
+    if (!hone_pattern_matches(wanted->pattern, name))
+        return false;
+    if (wanted->count && hone_str_equal(wanted->first, name))
+        return true; // in another module, or inlined
+    if (!wanted->count++)
+        wanted->first = name;
+    return true;
+}
+
+static int sandwich(const struct hone_profile *profile, const struct hone_tree_options *options,
+                    struct hone_pattern *pattern, struct hone_arena *text,
+                    struct hone_str *ret_root, struct hone_tree **ret, struct hone_error *err)
+{
+    struct wanted wanted = {.pattern = pattern};
+    int r = hone_tree_sandwich(profile, options, want, &wanted, ret, err);
+    if (r == -ENOENT) {
+        (void)hone_error_set(err, 0, "no function matches '%s'", hone_pattern_text(pattern));
+        hone_error_hint(err, "hone top --all lists those that there are");
+    }
+    if (r)
+        return r;
+    const char *root = wanted.count == 1
+                           ? hone_arena_format(text, "%.*s", (int)wanted.first.len, wanted.first.at)
+                           : hone_arena_format(text, "%u functions that match “%s”", wanted.count,
+                                               hone_pattern_text(pattern));
+    *ret_root = hone_str_of(root);
+    return root ? 0 : hone_error_set(err, -ENOMEM, "cannot draw the flame graph");
+}
+
+static int draw(const struct hone_tree *tree, const struct hone_profile *profile, uint32_t type,
+                const struct hone_flame_options *options, struct hone_str root,
+                struct hone_buffer *out)
+{
+    HONE_CLEANUP(hone_flame_done) struct hone_flame flame;
+    hone_flame_init(&flame, tree, profile, options);
+    set_title(&flame, profile, type, options->title);
+    set_facts(&flame, profile, type, options);
+    if (root.len)
+        flame.root = hone_utf8_clean(&flame.arena, root, TITLE_BYTES, &flame.failed);
+    return hone_flame_write(&flame, options, profile, out);
 }
 
 int hone_view_flame(const struct hone_profile *profile, const struct hone_flame_options *options,
@@ -277,9 +367,13 @@ int hone_view_flame(const struct hone_profile *profile, const struct hone_flame_
     if (r)
         return r;
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
-    r = hone_tree_of_profile(profile, &tree_options, &tree, err);
+    HONE_CLEANUP(hone_arena_done) struct hone_arena text = {0};
+    struct hone_str root = {0};
+    r = chosen.sandwich
+            ? sandwich(profile, &tree_options, chosen.sandwich, &text, &root, &tree, err)
+            : hone_tree_of_profile(profile, &tree_options, &tree, err);
     if (r)
         return r;
-    r = draw(tree, profile, tree_options.type, &chosen, out);
+    r = draw(tree, profile, tree_options.type, &chosen, root, out);
     return r ? hone_error_set(err, r, "cannot draw the flame graph") : 0;
 }

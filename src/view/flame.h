@@ -22,6 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct hone_compare;
+struct hone_compare_input;
+struct hone_pattern;
 struct hone_profile;
 
 // When two frames above the same caller are drawn as one.
@@ -42,14 +45,24 @@ struct hone_flame_options {
     double min_fraction; // drop frames below this part of the total (0: none but by max_frames)
     uint32_t max_frames; // keep at most so many frames (150000)
     uint32_t width;      // px of the picture shown without scripts (1200)
+    struct hone_pattern *sandwich; // the functions that match as one, between all who call them
+                                   // (above) and all that they call (below); NULL: from the root
 };
 
 // Appends the SVG file. options may be NULL. A profile without samples gives a picture that says so
 // with the reasons that the profile carries.
 //
 // Returns  0; -EINVAL with the choices in err for an unknown type; -EOVERFLOW when values do not
-//          add up within 63 bits; -ENOMEM.
+//          add up within 63 bits; -ENOENT when no function matches the sandwich; -ENOMEM.
 int hone_view_flame(const struct hone_profile *profile, const struct hone_flame_options *options,
                     struct hone_buffer *out, struct hone_error *err);
+
+// The same of a comparison and the two sides that it was made of: frames as wide as on the new
+// side, red where they take more than in the base, blue where less, grey where chance may be all
+// there is to it; what is surely gone stands beside, as wide as it was. The type is the
+// comparison's, and there is no sandwich. Also returns what hone_tree_diff_new() does.
+int hone_view_flame_diff(const struct hone_compare *compare, const struct hone_compare_input *sides,
+                         const struct hone_flame_options *options, struct hone_buffer *out,
+                         struct hone_error *err);
 
 #endif

@@ -33,12 +33,20 @@ function glide() {
 }
 
 function scrollTo(node) {
-  const y = rowTop(tree.depth[node])
+  const y = topOf(node)
   const {scrollTop, clientHeight} = ui.stage
   if (y < scrollTop + ROW || y > scrollTop + clientHeight - ROW * 2) {
     const margin = Math.min(ROW * 3, clientHeight / 3)
     ui.stage.scrollTop = state.upright ? y - clientHeight + margin + ROW : y - margin
   }
+}
+
+/** The root at its edge; in the middle of a sandwich. */
+function scrollToRoot() {
+  const y = topOf(0)
+  const {clientHeight} = ui.stage
+  if (tree.upperEnd) ui.stage.scrollTop = y - clientHeight / 2
+  else ui.stage.scrollTop = state.upright ? y : 0
 }
 
 function zoomTo(node, {remember = true} = {}) {
@@ -64,7 +72,7 @@ function flip() {
   state.upright = !state.upright
   ui.stage.scrollTop = 0
   draw()
-  ui.stage.scrollTop = state.upright ? rowTop(0) : 0
+  scrollToRoot()
   scrollTo(state.zoom)
   saveState(false)
   draw()
@@ -72,7 +80,10 @@ function flip() {
 
 // ---- Search -------------------------------------------------------------------------------------
 
-const isMatch = node => state.matched[tree.frame[node]] === 1
+const isMatch = node =>
+  state.tone === null
+    ? state.matched[tree.frame[node]] === 1
+    : node > 0 && tree.tone[node] === state.tone && !isSmaller(node)
 
 /** Whether a node, one of its later siblings or something in them matches: they share a box. */
 function anyMatch(node) {
@@ -87,13 +98,15 @@ function anyMatch(node) {
   return low < state.matchedNodes.length && state.matchedNodes[low] < end
 }
 
-function applyMatch(test) {
+function applyMatch(test, tone = null) {
   state.matched = null
+  state.tone = tone
   state.matchedNodes = []
   if (test) {
     state.matched = new Uint8Array(names.length)
     for (let i = 2; i < names.length; i++) state.matched[i] = test(i - 2) ? 1 : 0
-    for (let node = 1; node < tree.count; node++) if (isMatch(node)) state.matchedNodes.push(node)
+    for (let node = tree.upperEnd ? 2 : 1; node < tree.count; node++)
+      if (isMatch(node)) state.matchedNodes.push(node)
   }
   showFound()
   draw()
@@ -101,15 +114,15 @@ function applyMatch(test) {
 
 /** The value of all matches inside a node; a match within a match is not counted twice. */
 function matchedTotal(within) {
-  let sum = 0,
-    next = within
+  const sums = [0, 0] // callers and callees of a sandwich are the same time twice
+  let next = within
   for (const node of state.matchedNodes) {
     if (node >= tree.end[within]) break
     if (node < next) continue
-    sum += tree.total[node]
+    sums[isUpper(node) ? 1 : 0] += tree.total[node]
     next = tree.end[node]
   }
-  return sum
+  return Math.max(...sums)
 }
 
 function showFound() {
@@ -118,7 +131,7 @@ function showFound() {
     return
   }
   let inside = false // a zoomed node below a match is all match
-  for (let node = state.zoom; node && !inside; node = tree.parent[node]) inside = isMatch(node)
+  for (let node = state.zoom; node && !inside; node = parentOf(node)) inside = isMatch(node)
   const sum = matchedTotal(0)
   const zoomed = inside ? tree.total[state.zoom] : matchedTotal(state.zoom)
   ui.found.textContent =
@@ -152,7 +165,8 @@ function setKind(entry) {
 function highlightKind(entry) {
   ui.search.value = state.query = ''
   setKind(entry)
-  applyMatch(entry && (i => familyOf(data.color[i]) === entry.family))
+  if (data.diff) applyMatch(entry && (() => true), entry && entry.family)
+  else applyMatch(entry && (i => familyOf(data.color[i]) === entry.family))
   saveState(false)
 }
 
@@ -165,7 +179,7 @@ function nextMatch(step) {
   const node = list[(i + list.length) % list.length]
   const wide = (tree.total[node] / (state.view.to - state.view.from)) * width()
   const outside = tree.start[node] < state.view.from || tree.start[node] >= state.view.to
-  if (wide < NARROWEST * 4 || outside) zoomTo(tree.parent[node])
+  if (wide < NARROWEST * 4 || outside) zoomTo(parentOf(node))
   moveCursor(node)
 }
 
@@ -210,7 +224,7 @@ function moveCursor(node) {
 function neighbour(node, step) {
   const depth = tree.depth[node]
   for (let other = node + step; other > 0 && other < tree.count; other += step) {
-    if (tree.depth[other] === depth)
+    if (tree.depth[other] === depth && isUpper(other) === isUpper(node))
       return tree.start[other] < state.view.to &&
         tree.start[other] + tree.total[other] > state.view.from
         ? other
@@ -220,10 +234,17 @@ function neighbour(node, step) {
 }
 
 const towardsLeaves = () => moveCursor(children(state.cursor)[0] ?? NOTHING)
-const towardsRoot = () => moveCursor(state.cursor ? tree.parent[state.cursor] : NOTHING)
+const towardsRoot = () => moveCursor(state.cursor ? parentOf(state.cursor) : NOTHING)
+const towardsCallees = () => (isUpper(state.cursor) ? towardsRoot : towardsLeaves)()
+const towardsCallers = () =>
+  isUpper(state.cursor)
+    ? towardsLeaves()
+    : state.cursor === 0 && tree.upperEnd
+      ? moveCursor(children(1)[0] ?? NOTHING)
+      : towardsRoot()
 const actions = {
-  ArrowDown: () => (state.upright ? towardsRoot : towardsLeaves)(),
-  ArrowUp: () => (state.upright ? towardsLeaves : towardsRoot)(),
+  ArrowDown: () => (state.upright ? towardsCallers : towardsCallees)(),
+  ArrowUp: () => (state.upright ? towardsCallees : towardsCallers)(),
   ArrowLeft: () => moveCursor(neighbour(state.cursor, -1)),
   ArrowRight: () => moveCursor(neighbour(state.cursor, 1)),
   Enter: () => zoomTo(state.cursor),
@@ -327,5 +348,6 @@ listen()
 showCrumbs()
 showDetails()
 draw()
-if (state.upright) ui.stage.scrollTop = rowTop(0)
+scrollToRoot()
+draw()
 loadState()

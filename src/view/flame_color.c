@@ -156,3 +156,47 @@ void hone_flame_palette(struct hone_buffer *out)
     rules(out, 0.69, 0.9);
     hone_buffer_text(out, "}\n");
 }
+
+// --- differences ---------------------------------------------------------------------------------
+
+void hone_flame_tone_class(char text[8], unsigned tone)
+{
+    text[0] = 't';
+    text[1] = (char)('a' + tone);
+    text[2] = '\0';
+}
+
+// Red for more, blue for less, the stronger the change: two hues that those who do not tell red
+// from green tell, too. Steps fall in lightness as they gain in colour, so that they stay steps in
+// grey.
+static void tone_rules(struct hone_buffer *out, double lightness, double fall)
+{
+    enum { RED = 28, BLUE = 252, STEPS = HONE_TREE_LESS - HONE_TREE_MORE };
+    static const double chroma[STEPS + 1] = {0.045, 0.085, 0.125, 0.16, 0.185};
+    char class[8];
+    for (unsigned tone = HONE_TREE_MORE; tone <= HONE_TREE_FRESH; tone++) {
+        bool less = tone >= HONE_TREE_LESS && tone < HONE_TREE_FRESH;
+        unsigned step = tone == HONE_TREE_FRESH ? STEPS : (tone - HONE_TREE_MORE) % STEPS;
+        double hue = tone == HONE_TREE_FRESH ? RED - 22 : less ? BLUE : RED;
+        hone_flame_tone_class(class, tone);
+        hone_buffer_format(out, ".%s{fill:#%06x}", class,
+                           oklch(lightness - fall * step, chroma[step], hue));
+    }
+    hone_buffer_text(out, "\n");
+}
+
+void hone_flame_tone_palette(struct hone_buffer *out)
+{
+    char unsure[8];
+    char gone[8];
+    hone_flame_tone_class(unsure, HONE_TREE_UNSURE);
+    hone_flame_tone_class(gone, HONE_TREE_GONE);
+    hone_buffer_format(out,
+                       ".%s{fill:var(--unsure)}.%s{fill:url(#gone)}.%s+.label,.%s+.label{fill:"
+                       "var(--faint-label)}\n",
+                       unsure, gone, unsure, gone);
+    tone_rules(out, 0.885, 0.052);
+    hone_buffer_text(out, "@media screen and (prefers-color-scheme: dark) {\n");
+    tone_rules(out, 0.72, 0.018);
+    hone_buffer_text(out, "}\n");
+}

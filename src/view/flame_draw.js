@@ -48,7 +48,7 @@ const measured = new Map() // frame -> [[text, width], …]
 function labelFor(node, room) {
   let candidates = measured.get(tree.frame[node])
   if (!candidates || isSmaller(node)) {
-    const name = node === 0 ? `all · ${amount(tree.total[0])}` : nameOf(node)
+    const name = node === 0 ? `${names[0]} · ${amount(tree.total[0] - (tree.gone[0] ?? 0))}` : nameOf(node)
     candidates = shorter(name).map(text => [text, widthOf(text)])
     if (!isSmaller(node)) measured.set(tree.frame[node], candidates)
   }
@@ -73,19 +73,35 @@ const pool = [] // labelled frames that were made so far: {group, rect, text, �
 const paths = new Map() // class -> path
 
 const width = () => ui.frames.clientWidth || 1
-const rows = () => tree.deepest + 1
+const rows = () => tree.highest + tree.deepest + 1
 const height = () => rows() * ROW + 8
-const rowTop = depth => (state.upright ? rows() - 1 - depth : depth) * ROW + 4
+const rowTop = level => (state.upright ? tree.deepest - level : tree.highest + level) * ROW + 4
+const topOf = node => rowTop(levelOf(node))
+const levelAt = y => {
+  const row = Math.floor((y - 4) / ROW)
+  return state.upright ? tree.deepest - row : row - tree.highest
+}
 
-/** Calls back for each frame in the rows from top to bottom that is wide enough to be seen:
+const WHOLE = {from: 0, to: tree.total[0]}
+/** What is in view of a node's half: zooming into callers leaves the callees whole. */
+const viewOf = node =>
+  tree.upperEnd && state.zoom && node && isUpper(node) !== isUpper(state.zoom) ? WHOLE : state.view
+
+/** Calls back for each frame in the levels from top to bottom that is wide enough to be seen:
       (node, left, width, siblings) where siblings is true when it stands for its later ones too. */
 function visit(top, bottom, each) {
-  const {from, to} = state.view
-  const scale = width() / (to - from)
-  const {start, total, self, parent, end, depth} = tree
+  const {start, total, self, parent, end} = tree
   for (let node = 0; node < tree.count;) {
-    if (start[node] >= to || start[node] + total[node] <= from || depth[node] > bottom) {
+    const {from, to} = viewOf(node)
+    const scale = width() / (to - from)
+    const level = levelOf(node)
+    const beyond = isUpper(node) ? level < top : node > 0 && level > bottom
+    if (node && (start[node] >= to || start[node] + total[node] <= from || beyond)) {
       node = end[node]
+      continue
+    }
+    if (node === 1 && tree.upperEnd) {
+      node++
       continue
     }
     let left = (start[node] - from) * scale
@@ -98,7 +114,7 @@ function visit(top, bottom, each) {
     }
     const right = Math.min(left + wide, width())
     left = Math.max(left, 0)
-    if (depth[node] >= top && right - left > 0.3) each(node, left, right - left, narrow)
+    if (level >= top && level <= bottom && right - left > 0.3) each(node, left, right - left, narrow)
     node = narrow ? end[parent[node]] : node + 1
   }
 }
@@ -107,9 +123,8 @@ function draw() {
   ui.frames.setAttribute('height', height())
   const y0 = ui.stage.scrollTop - ROW * 2
   const y1 = ui.stage.scrollTop + ui.stage.clientHeight + ROW * 2
-  const rowAt = y => Math.floor((y - 4) / ROW)
-  const top = state.upright ? rows() - 1 - rowAt(y1) : rowAt(y0)
-  const bottom = state.upright ? rows() - 1 - rowAt(y0) : rowAt(y1)
+  const top = levelAt(state.upright ? y1 : y0)
+  const bottom = levelAt(state.upright ? y0 : y1)
 
   const narrow = new Map()
   let used = 0
@@ -121,7 +136,7 @@ function draw() {
     }
     const kind = (several ? 'smaller' : colorOf(node)) + (matched ? ' matched' : '')
     const gap = wide > 3 ? 1 : wide > 1 ? 0.3 : 0
-    const piece = `M${left.toFixed(1)} ${rowTop(tree.depth[node])}h${Math.max(wide - gap, 0.4).toFixed(1)}v${ROW - 1}H${left.toFixed(1)}z`
+    const piece = `M${left.toFixed(1)} ${topOf(node)}h${Math.max(wide - gap, 0.4).toFixed(1)}v${ROW - 1}H${left.toFixed(1)}z`
     narrow.set(kind, (narrow.get(kind) ?? '') + piece)
   })
   for (let i = used; i < pool.length && pool[i].shown; i++) {
@@ -162,8 +177,10 @@ function drawWide(index, node, left, wide, matched) {
     slot.group.style.display = ''
     slot.shown = true
   }
-  const above = tree.depth[node] < tree.depth[state.zoom]
-  slot.group.setAttribute('transform', `translate(${left.toFixed(2)} ${rowTop(tree.depth[node])})`)
+  const above =
+    tree.depth[node] < tree.depth[state.zoom] ||
+    (state.zoom > 0 && node > 0 && isUpper(node) !== isUpper(state.zoom))
+  slot.group.setAttribute('transform', `translate(${left.toFixed(2)} ${topOf(node)})`)
   slot.rect.setAttribute('width', Math.max(wide - 1, 0.5).toFixed(2))
   const groupClass = (above ? 'above' : '') + (matched ? ' matched' : '')
   if (slot.groupClass !== groupClass)
@@ -179,7 +196,8 @@ function drawWide(index, node, left, wide, matched) {
     slot.group.setAttribute('aria-level', tree.depth[node] + 1)
     slot.group.setAttribute(
       'aria-label',
-      `${nameOf(node)}, ${amount(tree.total[node])}, ${percent(tree.total[node], tree.total[0])}`,
+      `${nameOf(node)}, ${amount(tree.total[node])}, ${percent(tree.total[node], tree.total[0])}` +
+        (data.diff ? `, ${changeOf(node)}` : ''),
     )
     slot.text.setAttribute('class', isSmaller(node) ? 'label smaller-label' : 'label')
   }
@@ -192,7 +210,7 @@ function drawWide(index, node, left, wide, matched) {
 }
 
 function drawOutline(rect, node) {
-  const {from, to} = state.view
+  const {from, to} = viewOf(Math.max(node, 0))
   const scale = width() / (to - from)
   const left = node < 0 ? 0 : Math.max((tree.start[node] - from) * scale, 0)
   const right =
@@ -201,20 +219,19 @@ function drawOutline(rect, node) {
   if (!(right > left)) return
   rect.setAttribute('x', left + 0.5)
   rect.setAttribute('width', Math.max(right - left - 2, 2))
-  rect.setAttribute('y', rowTop(tree.depth[node]) + 0.5)
+  rect.setAttribute('y', topOf(node) + 0.5)
   rect.setAttribute('height', ROW - 2)
 }
 
 /** The frame at a place in the stage; for a hatched box the first of those in it. */
 function nodeAt(x, y) {
-  const row = Math.floor((y - 4) / ROW)
-  const wanted = state.upright ? rows() - 1 - row : row
-  const {from, to} = state.view
+  const level = levelAt(y)
+  if (level < -tree.highest || level > tree.deepest || x < 0 || x >= width()) return NOTHING
+  let node = level < 0 ? 1 : 0
+  const {from, to} = viewOf(level < 0 ? 1 : level > 0 ? tree.upperEnd || 1 : 0)
   const value = from + (x / width()) * (to - from)
-  if (wanted < 0 || wanted > tree.deepest || x < 0 || x >= width()) return NOTHING
-  let node = 0
-  for (let depth = 0; depth < wanted; depth++) {
-    let child = node + 1
+  for (let depth = 0; depth < Math.abs(level); depth++) {
+    let child = firstChild(node)
     while (child < tree.end[node] && tree.start[child] + tree.total[child] <= value)
       child = tree.end[child]
     if (child >= tree.end[node] || tree.start[child] > value) return NOTHING

@@ -103,15 +103,17 @@ int hone_flame_legend(struct hone_flame *flame)
         sums[i].file = hone_flame_file_of(tree->frames[i].module);
         sums[i].family = flame->colors[i] / HONE_FLAME_SHADES;
     }
-    for (size_t i = 1; i < tree->node_count; i++)
+    // Of a sandwich, what lies above is the same time once more.
+    size_t first = tree->upper_end ? tree->upper_end : 1;
+    for (size_t i = first; i < tree->node_count; i++)
         sums[tree->nodes[i].frame].self += tree->nodes[i].self;
 
     int64_t selves[HONE_FLAME_FAMILIES] = {0};
     int64_t widest[HONE_FLAME_FAMILIES] = {0};
-    for (size_t i = 1; i < tree->node_count; i++) {
+    for (size_t i = tree->upper_end ? 2 : 1; i < tree->node_count; i++) {
         const struct hone_tree_node *node = &tree->nodes[i];
         unsigned family = flame->colors[node->frame] / HONE_FLAME_SHADES;
-        selves[family] += node->self;
+        selves[family] += i >= first ? node->self : 0;
         if (node->total > widest[family])
             widest[family] = node->total;
     }

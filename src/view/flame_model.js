@@ -47,16 +47,28 @@ function unpack(text, count) {
     total: new Float64Array(count),
     start: new Float64Array(count), // where it begins, in values from the left
     inside: new Map(), // smaller frames: how many
-    deepest: 0,
+    deepest: 0, // below the root
+    highest: 0, // above it: callers in a sandwich
+    upperEnd: 0, // nodes [1, upperEnd) hang above the root; node 1 is the root once more
+    base: new Float64Array(data.diff ? count : 0), // of a difference: totals before …
+    gone: new Float64Array(data.diff ? count : 0), // … the part of the total that is gone …
+    tone: new Uint8Array(data.diff ? count : 0), // … and what that means, as in tree_diff.h
+  }
+  const compared = node => {
+    if (!data.diff) return
+    tree.base[node] = next()
+    tree.gone[node] = next()
+    tree.tone[node] = next()
   }
   tree.self[0] = next()
+  compared(0)
   for (let node = 1, parent = 0; node < count; node++) {
     for (let up = next(); up > 0; up--) parent = tree.parent[parent]
     tree.parent[node] = parent
     tree.depth[node] = tree.depth[parent] + 1
-    tree.deepest = Math.max(tree.deepest, tree.depth[node])
     tree.frame[node] = next() + 1
     tree.self[node] = next()
+    compared(node)
     if (tree.frame[node] === 1) tree.inside.set(node, next())
     parent = node
   }
@@ -68,8 +80,18 @@ function unpack(text, count) {
     total[parent[node]] += total[node]
     end[parent[node]] = Math.max(end[parent[node]], end[node])
   }
+  if (data.upper) {
+    tree.upperEnd = end[1]
+    total[0] -= total[1]
+    for (let node = 1; node < end[1]; node++) tree.depth[node]--
+  }
+  for (let node = 0; node < count; node++) {
+    const side = node < tree.upperEnd && node > 0 ? 'highest' : 'deepest'
+    tree[side] = Math.max(tree[side], tree.depth[node])
+  }
   const filled = new Float64Array(count)
   for (let node = 1; node < count; node++) {
+    if (node === tree.upperEnd) filled[0] = 0 // callees begin at the left edge again
     start[node] = start[parent[node]] + filled[parent[node]]
     filled[parent[node]] += total[node]
   }
@@ -77,8 +99,12 @@ function unpack(text, count) {
 }
 
 const tree = unpack(data.nodes, data.count)
-const names = ['all', '', ...data.names]
+const names = [data.root, '', ...data.names]
 const isSmaller = node => tree.frame[node] === 1
+const isUpper = node => node > 0 && node < tree.upperEnd
+const parentOf = node => (isUpper(node) && tree.parent[node] === 1 ? 0 : tree.parent[node])
+/** Rows from the root: callers in a sandwich have negative ones. */
+const levelOf = node => (isUpper(node) ? -tree.depth[node] : tree.depth[node])
 
 function nameOf(node) {
   return isSmaller(node) ? smallerName(tree.inside.get(node)) : names[tree.frame[node]]
@@ -91,9 +117,12 @@ function colorOf(node) {
     ? 'smaller'
     : node === 0
       ? 'root'
-      : classOf(data.color[tree.frame[node] - 2])
+      : data.diff
+        ? toneClass(tree.tone[node])
+        : classOf(data.color[tree.frame[node] - 2])
 }
 const familyOf = color => color >> 2
+const toneClass = tone => 't' + 'abcdefghijk'[tone]
 const classOf = color => 'c' + 'abcdefghijklmnop'[familyOf(color)] + (color & 3) // as in flame_color.c
 function placeOf(node) {
   if (node === 0) return data.title
@@ -104,9 +133,10 @@ function placeOf(node) {
   if (data.inlined[i]) parts.push('inlined')
   return parts.filter(Boolean).join(' · ')
 }
+const firstChild = node => (node === 0 && tree.upperEnd ? tree.upperEnd : node + 1)
 function children(node) {
   const list = []
-  for (let child = node + 1; child < tree.end[node]; child = tree.end[child]) list.push(child)
+  for (let child = firstChild(node); child < tree.end[node]; child = tree.end[child]) list.push(child)
   return list
 }
 
@@ -139,4 +169,15 @@ function amount(value) {
 function percent(part, whole) {
   const share = whole > 0 ? (part / whole) * 100 : 0
   return `${share.toFixed(share === 0 ? 0 : share < 0.095 ? 3 : share < 9.95 ? 2 : 1)} %`
+}
+
+/** What became of a frame, in words. */
+function changeOf(node) {
+  const base = tree.base[node]
+  const fresh = tree.total[node] - tree.gone[node]
+  const tone = tree.tone[node]
+  if (base > 0 && fresh === 0) return 'gone'
+  const percents = base > 0 ? `${fresh < base ? '−' : '+'}${percent(Math.abs(fresh - base), base)}` : 'not there before'
+  const verdict = tone === 0 ? (node ? 'may be chance' : '') : tone < 5 ? 'more' : tone < 9 ? 'less' : 'new'
+  return verdict ? `${percents}, ${verdict}` : percents
 }

@@ -14,12 +14,17 @@
 //     self    its own value; for smaller frames all of theirs
 //     count   smaller frames only: how many they are
 //
+// A differential graph says more of each node, the root included, behind its self: base (what it
+// was, total), gone (the part of its total that is gone), tone. Of a sandwich, the first node
+// stands for the root once more, with the callers in it; "upper" says so.
+//
 // Totals, places and depths follow from these. A node takes 6 to 8 characters that way.
 
 enum {
     NAME_MAX_BYTES = 2000,    // of one name: C++ has longer ones, but nobody reads on
     FILE_MAX_BYTES = 2200000, // packed nodes and names; script, style and picture come on top
     NODE_BYTES = 9,           // a guess for one node in the stream
+    DIFF_BYTES = 8,           // … and for what a differential graph adds
     FRAME_BYTES = 24,         // the same for a frame's columns beside its name
 };
 
@@ -99,7 +104,7 @@ int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest
     while (heap.count && flame->kept_count < max_nodes) {
         uint32_t i = heap_pop(&heap);
         const struct hone_tree_node *node = &tree->nodes[i];
-        bytes += NODE_BYTES;
+        bytes += NODE_BYTES + (flame->diff ? DIFF_BYTES : 0);
         if (i && flame->names[node->frame].len == 0) {
             name_frame(flame, node->frame);
             bytes += flame->names[node->frame].len + FRAME_BYTES;
@@ -280,10 +285,13 @@ struct open_node {
     uint32_t node;
     uint32_t hidden; // nodes below it that were not kept
     int64_t value;   // theirs
+    int64_t base;
+    int64_t gone;
 };
 
 struct writer {
     struct stream stream;
+    const struct hone_tree_diff *diff;
     struct open_node *open; // from the root to the node that was written last
     uint32_t depth;         // of that one
     uint32_t above;         // depth of what was written last: smaller frames lie one deeper
@@ -299,12 +307,29 @@ static void put_node(struct writer *writer, uint32_t depth, uint64_t frame, int6
     writer->count++;
 }
 
+static void put_diff(struct writer *writer, int64_t base, int64_t gone, unsigned tone)
+{
+    if (!writer->diff)
+        return;
+    put(&writer->stream, (uint64_t)base);
+    put(&writer->stream, (uint64_t)gone);
+    put(&writer->stream, tone);
+}
+
+static void put_diff_of(struct writer *writer, size_t node)
+{
+    if (writer->diff)
+        put_diff(writer, writer->diff->base[node], writer->diff->gone[node],
+                 writer->diff->tone[node]);
+}
+
 static void close_to(struct writer *writer, uint32_t depth)
 {
     for (;; writer->depth--) {
         const struct open_node *last = &writer->open[writer->depth];
         if (last->hidden) {
             put_node(writer, writer->depth + 1, 0, last->value);
+            put_diff(writer, last->base, last->gone, HONE_TREE_UNSURE);
             put(&writer->stream, last->hidden);
         }
         if (writer->depth <= depth)
@@ -321,8 +346,9 @@ static int put_nodes(const struct hone_flame *flame, const struct packed_frames 
     if (!open)
         return -ENOMEM;
     hone_buffer_text(out, ",\n\"nodes\":\"");
-    struct writer writer = {.stream = {.out = out}, .open = open, .count = 1};
+    struct writer writer = {.stream = {.out = out}, .diff = flame->diff, .open = open, .count = 1};
     put(&writer.stream, (uint64_t)tree->nodes[0].self);
+    put_diff_of(&writer, 0);
     for (size_t i = 1; i < tree->node_count;) {
         const struct hone_tree_node *node = &tree->nodes[i];
         uint32_t depth = node->depth;
@@ -333,10 +359,13 @@ static int put_nodes(const struct hone_flame *flame, const struct packed_frames 
         if (!flame->kept[i]) {
             open[depth - 1].hidden += node->end - (uint32_t)i;
             open[depth - 1].value += node->total;
+            open[depth - 1].base += flame->diff ? flame->diff->base[i] : 0;
+            open[depth - 1].gone += flame->diff ? flame->diff->gone[i] : 0;
             i = node->end;
             continue;
         }
         put_node(&writer, depth, packed->numbers[node->frame], node->self);
+        put_diff_of(&writer, i);
         open[depth] = (struct open_node){.node = (uint32_t)i};
         writer.depth = depth;
         i++;
@@ -355,6 +384,13 @@ static void put_facts(const struct hone_flame *flame, struct hone_buffer *out)
     hone_flame_json(out, flame->facts);
     hone_buffer_text(out, ",\n\"unit\":");
     hone_flame_json(out, flame->unit);
+    hone_buffer_text(out, ",\n\"root\":");
+    hone_flame_json(out, flame->root);
+    if (flame->tree->upper_end)
+        hone_buffer_text(out, ",\n\"upper\":true");
+    if (flame->diff)
+        hone_buffer_format(out, ",\n\"diff\":{\"base\":%lld,\"fresh\":%lld}",
+                           (long long)flame->diff->whole[0], (long long)flame->diff->whole[1]);
     hone_buffer_format(out, ",\n\"inverted\":%s", flame->inverted ? "true" : "false");
     hone_buffer_text(out, ",\n\"notes\":[");
     for (size_t i = 0; i < flame->note_count; i++) {

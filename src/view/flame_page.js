@@ -13,6 +13,7 @@ const state = {
   matched: null, // by frame: 1 when it matches; null without a search
   matchedNodes: [],
   kind: null, // the legend entry that is searched for
+  tone: null, // … when it is one of a difference's
 }
 
 // ---- The page -----------------------------------------------------------------------------------
@@ -111,17 +112,19 @@ function buildNotes() {
 function buildLegend() {
   for (const entry of data.legend) {
     const swatch = svg('svg', {viewBox: '0 0 10 10', 'aria-hidden': 'true'})
-    swatch.append(svg('rect', {width: 10, height: 10, rx: 2, class: classOf(entry.family << 2)}))
+    swatch.append(svg('rect', {width: 10, height: 10, rx: 2, class: data.diff ? toneClass(entry.family) : classOf(entry.family << 2)}))
     const button = html(
       'button',
       {
         type: 'button',
         'aria-pressed': 'false',
-        title: `${entry.label}: ${amount(entry.self)} of its own. Click to highlight.`,
+        title: data.diff
+          ? 'Click to highlight.'
+          : `${entry.label}: ${amount(entry.self)} of its own. Click to highlight.`,
       },
       swatch,
       html('span', {class: 'what'}, entry.label),
-      percent(entry.self, tree.total[0]),
+      data.diff ? '' : percent(entry.self, tree.total[0]),
     )
     button.addEventListener('click', () => highlightKind(state.kind === entry ? null : entry))
     ui.legend.append(button)
@@ -184,11 +187,14 @@ function showWhole(onPaper) {
 function showDetails() {
   const node = state.hover >= 0 ? state.hover : state.cursor
   const total = tree.total[node]
-  ui.name.textContent = node === 0 ? 'all' : nameOf(node)
+  ui.name.textContent = node === 0 ? names[0] : nameOf(node)
   ui.name.title = ui.name.textContent
   ui.place.textContent = ui.place.title = placeOf(node)
-  ui.sums.textContent = `${amount(total)} total · ${amount(tree.self[node])} self`
+  ui.sums.textContent = data.diff
+    ? `${amount(total - tree.gone[node])} now · ${amount(tree.base[node])} before`
+    : `${amount(total)} total · ${amount(tree.self[node])} self`
   ui.share.textContent =
+    (data.diff ? `${changeOf(node)} · ` : '') +
     `${percent(total, tree.total[0])} of everything` +
     (state.zoom && node > state.zoom && node < tree.end[state.zoom]
       ? ` · ${percent(total, tree.total[state.zoom])} of ${cut(shorter(nameOf(state.zoom)).at(-1), 160)}`
@@ -217,7 +223,7 @@ async function copyName() {
 
 function showCrumbs() {
   const path = []
-  for (let node = state.zoom; ; node = tree.parent[node]) {
+  for (let node = state.zoom; ; node = parentOf(node)) {
     path.unshift(node)
     if (node === 0) break
   }
@@ -227,7 +233,7 @@ function showCrumbs() {
     ...shown.flatMap((node, i) => {
       const sep = i ? [html('span', {class: 'sep', 'aria-hidden': 'true'}, '›')] : []
       if (node === NOTHING) return [...sep, html('span', {}, '…')]
-      const name = node === 0 ? 'all' : shorter(nameOf(node)).at(-1)
+      const name = node === 0 ? (data.upper ? cut(names[0], 200) : 'all') : shorter(nameOf(node)).at(-1)
       if (node === state.zoom) {
         return [
           ...sep,

@@ -4,10 +4,14 @@
 #define HONE_VIEW_FLAME_PARTS_H
 
 #include "analyse/tree.h"
+#include "analyse/tree_diff.h"
 #include "base/base.h"
 #include "base/utf8.h"
 
 #include <stdint.h>
+
+struct hone_flame_options;
+struct hone_profile;
 
 // --- text (flame_text.c) -------------------------------------------------------------------------
 
@@ -53,6 +57,11 @@ void hone_flame_class(char text[8], unsigned color);
 // Style rules for all of them, light and dark.
 void hone_flame_palette(struct hone_buffer *out);
 
+// Of a differential graph: the class of a tone (enum hone_tree_tone), as flame_model.js builds it,
+// and the rules for all of them.
+void hone_flame_tone_class(char text[8], unsigned tone);
+void hone_flame_tone_palette(struct hone_buffer *out);
+
 // What the legend calls a family; NULL for libraries, which are called by their files.
 const char *hone_flame_family_name(unsigned family);
 
@@ -65,7 +74,7 @@ struct hone_flame_note {
 
 struct hone_flame_key {
     struct hone_str label; // cleaned
-    unsigned family;
+    unsigned family;       // of a differential graph: tone
     int64_t self;
 };
 
@@ -75,7 +84,9 @@ struct hone_flame {
     struct hone_arena arena; // of all text
     bool failed;             // memory ran out while copying text
     const struct hone_tree *tree;
-    struct hone_str title; // cleaned, like all text here
+    const struct hone_tree_diff *diff; // of a differential graph; NULL else
+    struct hone_str root;              // what the root is called
+    struct hone_str title;             // cleaned, like all text here
     struct hone_str facts;
     struct hone_str unit;
     struct hone_str program; // path of the main program
@@ -93,6 +104,19 @@ struct hone_flame {
     uint16_t *colors;       // by frame
 };
 
+// The class of a node's frame.
+void hone_flame_node_class(const struct hone_flame *flame, uint32_t node, char text[8]);
+
+// Chooses what is drawn, notes what is not and writes the file. Title, facts and notes that come
+// first are there already. (flame.c)
+int hone_flame_write(struct hone_flame *flame, const struct hone_flame_options *options,
+                     const struct hone_profile *profile, struct hone_buffer *out);
+void hone_flame_done(struct hone_flame *flame);
+
+// The size of the picture within its bounds, and the name of the program.
+void hone_flame_init(struct hone_flame *flame, const struct hone_tree *tree,
+                     const struct hone_profile *profile, const struct hone_flame_options *options);
+
 // What follows the last slash.
 struct hone_str hone_flame_file_of(struct hone_str path);
 
@@ -108,6 +132,8 @@ int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest
 
 // Sums up what each family took of its own, into keys. Needs the colours.
 int hone_flame_legend(struct hone_flame *flame);
+// The same for the tones of a differential graph.
+int hone_flame_tone_legend(struct hone_flame *flame);
 
 // Writes what the script reads, as one JSON object.
 int hone_flame_pack(const struct hone_flame *flame, struct hone_buffer *out);

@@ -56,9 +56,14 @@ static void put_legend(struct picture *picture)
     const struct hone_flame *flame = picture->flame;
     double x = MARGIN;
     for (size_t i = 0; i < flame->key_count; i++) {
-        char share[24], class[8];
-        hone_flame_percent(share, sizeof share, flame->keys[i].self, flame->tree->nodes[0].total);
-        hone_flame_class(class, flame->keys[i].family * HONE_FLAME_SHADES);
+        char share[24] = "", class[8];
+        if (!flame->diff) // what frames of a colour took themselves says nothing of changes
+            hone_flame_percent(share, sizeof share, flame->keys[i].self,
+                               flame->tree->nodes[0].total);
+        if (flame->diff)
+            hone_flame_tone_class(class, flame->keys[i].family);
+        else
+            hone_flame_class(class, flame->keys[i].family * HONE_FLAME_SHADES);
         double wide = SWATCH + 6 + hone_flame_text_width(flame->keys[i].label) + SHARE + KEY_GAP;
         if (x > MARGIN && x + wide > picture->width) {
             x = MARGIN;
@@ -102,6 +107,8 @@ static size_t choose_boxes(const struct picture *picture, struct box *boxes, int
     boxes[count++] = (struct box){0};
     for (size_t i = 1; i < tree->node_count;) {
         const struct hone_tree_node *node = &tree->nodes[i];
+        if (i == tree->upper_end) // the callees begin again at the root's left edge
+            filled[0] = 0;
         if (!picture->flame->kept[i] || (double)node->total * scale < narrowest) {
             i = node->end;
             continue;
@@ -116,7 +123,39 @@ static size_t choose_boxes(const struct picture *picture, struct box *boxes, int
     return count < FRAMES_MAX ? count : FRAMES_MAX;
 }
 
-static void put_box(const struct picture *picture, const struct box *box, uint32_t rows)
+// Rows above and below the root's, and where that is.
+struct rows {
+    uint32_t upper; // of a sandwich's callers
+    uint32_t lower; // with the root's
+};
+
+static bool is_upper(const struct hone_tree *tree, uint32_t node)
+{
+    return node && node < tree->upper_end;
+}
+
+static uint32_t row_of(const struct hone_flame *flame, const struct rows *rows, uint32_t node)
+{
+    const struct hone_tree *tree = flame->tree;
+    uint32_t depth = tree->nodes[node].depth;
+    uint32_t row = is_upper(tree, node) ? rows->upper - (depth - 1) : rows->upper + depth;
+    return flame->inverted ? rows->upper + rows->lower - 1 - row : row;
+}
+
+// What the node was before, in a differential graph.
+static void put_before(const struct picture *picture, uint32_t node)
+{
+    const struct hone_tree_diff *diff = picture->flame->diff;
+    if (!diff)
+        return;
+    char before[64];
+    hone_flame_amount(before, sizeof before, diff->base[node], picture->flame->unit);
+    hone_buffer_text(picture->out,
+                     diff->tone[node] == HONE_TREE_GONE ? "\ngone, was " : "\nbefore ");
+    hone_flame_xml(picture->out, hone_str_of(before));
+}
+
+static void put_box(const struct picture *picture, const struct box *box, const struct rows *rows)
 {
     const struct hone_flame *flame = picture->flame;
     const struct hone_tree_node *node = &flame->tree->nodes[box->node];
@@ -124,24 +163,25 @@ static void put_box(const struct picture *picture, const struct box *box, uint32
     double scale = picture->width / (double)whole;
     double x = MARGIN + (double)box->start * scale;
     double wide = (double)node->total * scale;
-    uint32_t row = flame->inverted ? rows - 1 - node->depth : node->depth;
-    double y = picture->y + (double)row * ROW;
-    struct hone_str name = box->node ? flame->names[node->frame] : HONE_STR("all");
+    double y = picture->y + (double)row_of(flame, rows, box->node) * ROW;
+    struct hone_str name = box->node ? flame->names[node->frame] : flame->root;
     char total[64], share[24], class[8] = "root";
     hone_flame_amount(total, sizeof total, node->total, flame->unit);
     hone_flame_percent(share, sizeof share, node->total, whole);
     if (box->node)
-        hone_flame_class(class, flame->colors[node->frame]);
+        hone_flame_node_class(flame, box->node, class);
 
     struct hone_buffer *out = picture->out;
     hone_buffer_text(out, "<g><title>");
     hone_flame_xml(out, (struct hone_str){name.at, name.len < 300 ? name.len : 300});
     hone_buffer_text(out, "\n");
     hone_flame_xml(out, hone_str_of(total));
+    hone_buffer_format(out, ", %s", share);
+    put_before(picture, box->node);
     hone_buffer_format(out,
-                       ", %s</title><rect class=\"%s\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" "
+                       "</title><rect class=\"%s\" x=\"%.1f\" y=\"%.0f\" width=\"%.1f\" "
                        "height=\"%d\" rx=\"%d\"/>",
-                       share, class, x, y, wide > 2 ? wide - 1 : wide, ROW - 1, wide > 6 ? 2 : 0);
+                       class, x, y, wide > 2 ? wide - 1 : wide, ROW - 1, wide > 6 ? 2 : 0);
     if (wide >= LABELLED) {
         hone_buffer_format(out, "<text class=\"label\" x=\"%.1f\" y=\"%.1f\">", x + 5, y + 12.5);
         hone_flame_label(out, name, wide - 10);
@@ -158,13 +198,18 @@ static int put_frames(struct picture *picture)
     if (!boxes || !filled)
         return -ENOMEM;
     size_t count = choose_boxes(picture, boxes, filled);
-    uint32_t rows = 1;
+    struct rows rows = {.lower = 1};
+    for (size_t i = 0; i < count; i++) {
+        uint32_t depth = tree->nodes[boxes[i].node].depth;
+        if (is_upper(tree, boxes[i].node))
+            rows.upper = depth - 1 > rows.upper ? depth - 1 : rows.upper;
+        else if (depth + 1 > rows.lower)
+            rows.lower = depth + 1;
+    }
     for (size_t i = 0; i < count; i++)
-        if (tree->nodes[boxes[i].node].depth + 1 > rows)
-            rows = tree->nodes[boxes[i].node].depth + 1;
-    for (size_t i = 0; i < count; i++)
-        put_box(picture, &boxes[i], rows);
-    picture->y += (double)rows * ROW + LINE;
+        if (!tree->upper_end || boxes[i].node != 1) // the root has its box already
+            put_box(picture, &boxes[i], &rows);
+    picture->y += (double)(rows.upper + rows.lower) * ROW + LINE;
     return 0;
 }
 

@@ -25,6 +25,7 @@ enum hone_text_group {
     HONE_TEXT_FILES,     // each source file
     HONE_TEXT_ADDRESSES, // each address
     HONE_TEXT_ROUTINES,  // each function in its source file
+    HONE_TEXT_MODULES,   // each module (call tree and hot path only)
 };
 
 // Zero means default.
@@ -41,6 +42,7 @@ struct hone_text_options {
     const char *trim_path;        // list: what is cut from the front of recorded paths, ':' between
     bool call_tree;               // pictures: a node for each way from the root
     bool intel;                   // disasm: Intel's syntax (AT&T's)
+    bool reversed;                // call tree, hot path: from the leaf to its callers
     uint32_t width;               // columns of the terminal; names are cut to fit. 0: never cut
     const char *unit;             // in which values are printed ("minimum": one that suits all)
     double divide_by;             // values are printed divided by it (1)
@@ -89,6 +91,14 @@ int hone_text_list(const struct hone_profile *profile, const struct hone_text_op
 // shown. Also returns -ENOENT when no function matches or none of them has code in a file.
 int hone_text_disasm(const struct hone_profile *profile, const struct hone_text_options *options,
                      struct hone_buffer *out, struct hone_error *err);
+
+// The call tree, indented where it divides, with total, share and self of each node.
+int hone_text_calls(const struct hone_profile *profile, const struct hone_text_options *options,
+                    struct hone_buffer *out, struct hone_error *err);
+
+// From the root on the call that takes most, until it scatters, and where it divides.
+int hone_text_hot_path(const struct hone_profile *profile, const struct hone_text_options *options,
+                       struct hone_buffer *out, struct hone_error *err);
 
 // Each stack with its labels and its value.
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,

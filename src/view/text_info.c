@@ -1,5 +1,6 @@
 #include "view/text_report.h"
 
+#include "analyse/confidence.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -8,6 +9,7 @@
 
 // Room for one line per thing, then for details, which are indented by this much.
 #define TITLE "%-10s"
+#define TITLE_BLANK "          "
 
 static const char *plural(uint64_t count)
 {
@@ -199,37 +201,77 @@ static int put_labels(const struct hone_report *report)
 
 // --- how much to believe -------------------------------------------------------------------------
 
-// How often the profiler looked: the type that counts samples, or the values by the period.
-static double observations(const struct hone_report *report)
+// "13.14%   12.31% to 14.02%   parse": the largest rows with the limits that chance leaves.
+static int put_limits(struct hone_report *report, const struct hone_confidence *confidence,
+                      struct hone_error *err)
 {
-    const struct hone_profile *p = report->profile;
-    for (uint32_t type = 0; type < p->type_count; type++)
-        if (hone_str_equal(hone_profile_str(p, p->types[type].type), HONE_STR("samples"))) {
-            double count = 0;
-            for (uint32_t i = 0; i < p->samples.count; i++)
-                count += (double)p->samples.values[type][i];
-            return count;
-        }
+    enum { ROWS = 5 };
+    struct hone_text_options options = *report->options;
+    options.group = HONE_TEXT_FUNCTIONS;
+    options.by_cum = false;
+    struct hone_report of_top = *report;
+    of_top.options = &options;
+    HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
+    int r = hone_report_graph(&of_top, ROWS, false, &graph, err);
+    if (r)
+        return r;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        double share = (double)graph->nodes[i].flat / (double)report->total;
+        if (!(share > 0))
+            break;
+        double low;
+        double high;
+        hone_confidence_limits(confidence, share < 1 ? share : 1, &low, &high);
+        hone_buffer_format(report->out, TITLE "%6.2f%%  %6.2f%% to %6.2f%%  ", "", share * 100,
+                           low * 100, high * 100);
+        hone_report_name(report, graph->nodes[i].name, 39, 0);
+        hone_buffer_text(report->out, "\n");
+    }
     return 0;
 }
 
-static void put_belief(const struct hone_report *report, const struct share *shares)
+static int put_belief(struct hone_report *report, const struct share *shares,
+                      struct hone_error *err)
 {
     const struct hone_profile *p = report->profile;
     if (!report->total)
-        return;
+        return 0;
     uint64_t named = 0;
     for (uint32_t i = 0; i < p->mappings.count; i++)
         named += shares[i].named;
     hone_buffer_format(report->out, "\n" TITLE "%s of %s is in functions with a name\n", "Belief",
                        hone_measure_percentage((int64_t)named, report->total).text,
                        report->type_name);
-    double count = observations(report);
-    if (count >= 1) // binomial: standard error of a share of 10 %, twice
-        hone_buffer_format(report->out,
-                           TITLE " %5.2g%% either way is chance for a function at 10%% (95 of 100 "
-                                 "times), from %.0f sample%s\n",
-                           "", 200 * sqrt(0.1 * 0.9 / count), count, count >= 2 ? "s" : "");
+    struct hone_confidence confidence;
+    int r = hone_confidence_of(p, report->type, &confidence);
+    if (r)
+        return hone_error_set(err, r, "cannot describe the profile");
+    if (confidence.samples < 1)
+        return 0;
+    static const char *const counted[] = {
+        [HONE_COMPARE_BY_SAMPLES] = "",
+        [HONE_COMPARE_BY_PERIOD] = " (values by the period)",
+        [HONE_COMPARE_BY_STACKS] = " (one for each stack: the profile does not count them)",
+    };
+    hone_buffer_format(report->out, TITLE "%6.0f sample%s%s", "", confidence.taken,
+                       confidence.taken < 1.5 ? "" : "s", counted[confidence.counted]);
+    if (confidence.samples < 0.95 * confidence.taken)
+        hone_buffer_format(report->out, ", unequal and worth %.0f equal ones", confidence.samples);
+    hone_buffer_text(report->out, "; so these shares lie, 95 of 100\n" TITLE_BLANK "times:\n");
+    r = put_limits(report, &confidence, err);
+    if (r)
+        return r;
+    static const double small = 0.01;
+    static const double part = 0.1;
+    double need = hone_confidence_samples(small, part);
+    hone_buffer_format(report->out,
+                       TITLE "a function of 1%% is known to a tenth of itself from %.0f samples on",
+                       "", ceil(need / 100) * 100);
+    if (confidence.samples < need)
+        hone_buffer_format(report->out, ",\n" TITLE "here to %.0f%%", "",
+                           100 * part * sqrt(need / confidence.samples));
+    hone_buffer_text(report->out, "\n");
+    return 0;
 }
 
 int hone_text_info(const struct hone_profile *profile, const struct hone_text_options *options,
@@ -253,7 +295,9 @@ int hone_text_info(const struct hone_profile *profile, const struct hone_text_op
     put_modules(&report, shares);
     if (put_labels(&report))
         return hone_error_set(err, -ENOMEM, "cannot describe the profile");
-    put_belief(&report, shares);
+    r = put_belief(&report, shares, err);
+    if (r)
+        return r;
     if (hone_report_is_empty(&report))
         hone_report_empty(&report);
     return hone_report_finish(&report, err);

@@ -61,6 +61,16 @@ TEST(top_shows_another_type_by_line)
                  &(struct hone_text_options){.type = "samples", .group = HONE_TEXT_LINES});
 }
 
+TEST(call_tree_is_indented_where_it_divides)
+{
+    check_golden("call_tree", hone_text_calls, &(struct hone_text_options){.all = true});
+}
+
+TEST(hot_path_follows_what_takes_most)
+{
+    check_golden("hot_path", hone_text_hot_path, NULL);
+}
+
 TEST(tree_shows_callers_and_callees)
 {
     check_golden("tree", hone_text_tree, NULL);

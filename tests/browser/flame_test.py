@@ -371,6 +371,114 @@ class Keyboard(Flame):
         self.assertEqual(page.evaluate('location.hash'), '')
 
 
+class Differences(Flame):
+    def compare(self, base, new, *options):
+        """The differential graph of two profiles, which must be well-formed."""
+        name = os.path.join(self.directory.name, self._testMethodName)
+        base.write(name + '.base.prof')
+        new.write(name + '.new.prof')
+        done = subprocess.run([HONE, 'diff', '--flame', name + '.svg', '--type', 'samples', *options,
+                               name + '.base.prof', name + '.new.prof'],
+                              capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        xml.parse(name + '.svg')
+        return name + '.svg'
+
+    def profile(self, **functions):
+        profile = Profile('samples', 'count')
+        for name, samples in functions.items():
+            profile.add(('main', name), samples)
+        return profile
+
+    def pair(self):
+        return (self.profile(parse=1000, render=3000, old=400, hash=500),
+                self.profile(parse=2000, render=3000, fresh=300, hash=300))
+
+    def test_colour_says_what_changed_and_hovering_by_how_much(self):
+        for dark in (False, True):
+            page = self.open(self.compare(*self.pair()), dark=dark)
+            colours = {}
+            for name in ('parse', 'render', 'hash', 'old', 'fresh'):
+                page.move(*self.frame(page, name)[:2])
+                colours[name] = page.evaluate(f'''(() => {{
+                    const g = [...document.querySelectorAll('[data-node]')].find(g =>
+                        g.getAttribute('aria-label').startsWith({name!r} + ','));
+                    return getComputedStyle(g.querySelector('rect')).fill;
+                }})()''')
+                share = self.text(page, '.details .share')
+                self.assertIn({'parse': '+100.0 %, more', 'render': 'may be chance',
+                               'hash': '−40.0 %, less', 'old': 'gone',
+                               'fresh': 'not there before, new'}[name], share)
+            self.assertEqual(len(set(colours.values())), 5)
+            self.assertIn('gone', colours['old'])
+            page.move(*self.frame(page, 'parse')[:2])
+            self.assertEqual(self.text(page, '.details .sums'), '2\u202f000 now · 1\u202f000 before')
+
+    def test_widths_are_the_new_sides_and_what_is_gone_stands_beside(self):
+        page = self.open(self.compare(*self.pair()))
+        whole = self.width(page, 'all')
+        for name, samples in (('parse', 2000), ('render', 3000), ('old', 400), ('fresh', 300)):
+            self.assertAlmostEqual(self.width(page, name) / whole, samples / 6000, delta=0.003)
+
+    def test_a_legend_entry_highlights_its_frames(self):
+        page = self.open(self.compare(*self.pair()))
+        page.evaluate('''[...document.querySelectorAll('.legend button')]
+            .find(b => b.textContent.startsWith('gone')).click()''')
+        page.settle()
+        self.assertEqual(page.evaluate('''[...document.querySelectorAll('[data-node].matched')]
+            .map(g => g.getAttribute('aria-label').split(',')[0]).join()'''), 'old')
+        self.assertIn('6.67 % matched', self.text(page, '.found'))
+
+    def test_the_picture_without_scripts_has_the_same_colours(self):
+        path = self.compare(*self.pair())
+        page = self.open(path, scripts=False)
+        with open(path, encoding='utf-8') as file:
+            self.assertIn('gone, was 400', file.read())
+        fills = page.evaluate('''[...document.querySelectorAll('g > g > rect')]
+            .map(rect => getComputedStyle(rect).fill)''')
+        self.assertGreaterEqual(len(set(fills)), 5)
+
+
+class Sandwich(Flame):
+    def page(self, **options):
+        return self.open(self.draw(plain(), '--sandwich', '^tokenize$'), **options)
+
+    def test_callers_stand_above_and_callees_below(self):
+        page = self.open(self.draw(plain(), '--sandwich', '^parse$'))
+        middle = self.frame(page, 'parse')
+        main, tokenize = self.frame(page, 'main'), self.frame(page, 'tokenize')
+        self.assertLess(main[3], middle[3])
+        self.assertGreater(tokenize[3], middle[3])
+        self.assertAlmostEqual(main[2], middle[2], delta=1)
+        self.assertAlmostEqual(tokenize[2] / middle[2], 0.6, delta=0.003)
+        self.assertIn('500 ms of 1.00 s cpu', self.text(page, '.app .facts'))
+
+    def test_zooming_into_a_caller_leaves_the_callees(self):
+        page = self.open(self.draw(plain(), '--sandwich', '^tokenize$'))
+        whole = self.width(page, 'tokenize')
+        self.assertAlmostEqual(self.width(page, 'worker') / whole, 0.2, delta=0.003)
+        self.click(page, 'worker')
+        self.assertAlmostEqual(self.width(page, 'worker'), whole, delta=1)
+        page.key('Escape')
+        self.assertAlmostEqual(self.width(page, 'worker') / whole, 0.2, delta=0.003)
+
+    def test_the_keyboard_goes_up_to_callers(self):
+        page = self.page()
+        self.click(page, 'tokenize', modifiers=SHIFT)
+        page.key('ArrowUp')
+        self.assertEqual(self.text(page, '.details .name'), 'parse')
+        page.key('ArrowUp')
+        self.assertEqual(self.text(page, '.details .name'), 'main')
+        page.key('ArrowDown')
+        page.key('ArrowDown')
+        self.assertEqual(self.text(page, '.details .name'), 'tokenize')
+
+    def test_flipped_it_stands_on_its_head(self):
+        page = self.page()
+        page.key('i')
+        self.assertGreater(self.frame(page, 'worker')[3], self.frame(page, 'tokenize')[3])
+
+
 class Hostile(Flame):
     def test_names_of_any_bytes_are_only_names(self):
         profile = Profile(kind='</title><script>', unit='"&<', comments=['</svg>', b'\xff\x00'])
