@@ -4,8 +4,8 @@
 
 #include "check.h"
 
-#include <stdio.h>
 #include <errno.h>
+#include <stdio.h>
 
 TEST(what_go_accepts_is_accepted)
 {
