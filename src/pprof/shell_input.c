@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define PROMPT "(pprof) "
@@ -119,10 +118,9 @@ static void remember(struct hone_shell_input *input, const char *line)
     (void)history(input->history, &event, H_ENTER, line);
     if (!input->history_path)
         return;
-    // After each line, so that it survives whatever ends the shell.
-    mode_t mask = umask(077);
+    // After each line, so that it survives whatever ends the shell. The library takes the file away
+    // from others before it writes.
     (void)history(input->history, &event, H_SAVE, input->history_path);
-    (void)umask(mask);
 }
 
 // --- a terminal ----------------------------------------------------------------------------------
