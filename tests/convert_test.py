@@ -78,7 +78,8 @@ class Table(TestCase):
     def test_documents_and_help_say_what_the_table_says(self):
         table = self.hone('--generate', 'formats')
         with open(os.path.join(ROOT, 'docs', 'formats.md'), encoding='utf-8') as file:
-            self.assertIn(table, file.read(), 'put what `hone --generate formats` prints there')
+            self.assertTrue(table in file.read(), 'docs/formats.md has another table than '
+                                                  '`hone --generate formats` prints')
         names = re.findall(r'(?m)^\| `([^`]+)`', table)
         self.assertGreater(len(names), 10)
         text, manual = self.hone('help', 'convert'), self.hone('--generate', 'man')
@@ -209,15 +210,18 @@ class RoundTrips(TestCase):
 
 
 def annotated(path, inclusive):
-    """{function: value of the first event} by callgrind_annotate, over files and objects."""
+    """{function: value of the first event} by callgrind_annotate, over files and objects.
+
+    It takes the current directory off the front of some files and not of others: one without sources.
+    """
     done = subprocess.run(['callgrind_annotate', '--threshold=100', '--auto=no',
                            '--inclusive=' + ('yes' if inclusive else 'no'), path],
-                          capture_output=True, text=True, check=True)
+                          capture_output=True, text=True, check=True, cwd=os.path.dirname(path))
     total = re.search(r'(?m)^\s*([\d,]+) .*PROGRAM TOTALS', done.stdout)
     rows = collections.Counter()
-    _, _, table = done.stdout.partition('file:function')
+    table = done.stdout.partition('file:function')[2].partition('\n\n')[0]
     for value, where in re.findall(r'(?m)^\s*([\d,]+) \([^)]*\).*?  (\S.*)$', table):
-        name = re.sub(r' \[[^\]]*\]$', '', where.split(':', 1)[1])
+        name = re.sub(r' \[\S*\]$', '', where.split(':', 1)[1])
         rows[name] += int(value.replace(',', ''))
     return int(total[1].replace(',', '')), rows
 
@@ -258,7 +262,8 @@ class Callgrind(TestCase):
         _, inclusive = annotated(path, True)
         rows = self.functions(path)
         column = 'Ir/count'
-        self.assertEqual(sum(row['flat ' + column] for row in rows.values()), total)
+        # Its total is the file's "totals" line, which may have more than all of its functions.
+        self.assertAlmostEqual(sum(row['flat ' + column] for row in rows.values()), total, delta=20)
         self.assertEqual({name: row['flat ' + column] for name, row in rows.items()
                           if row['flat ' + column]},
                          {name: value for name, value in flat.items() if value})

@@ -43,6 +43,17 @@ def copy_tree(to):
             shutil.copy(source, target)
 
 
+def end_session(leader):
+    """Ends what a test that failed has left running: a damaged recorder may leave its program."""
+    for stat in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text(errors='replace').rpartition(')')[2].split()
+            if int(fields[3]) == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
+        except OSError:
+            pass    # it has ended by itself
+
+
 class Tree:
     def __init__(self, directory):
         self.directory, self.build = directory, directory / 'build'
@@ -84,6 +95,8 @@ class Tree:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
             return False, 'it hangs'
+        finally:
+            end_session(process.pid)
 
     def apply(self, edits):
         """Returns what brings the files back."""

@@ -13,7 +13,7 @@ from harness import HONE, workload
 from pprof import Profile
 from starts import completeness
 
-RATE = 1500
+RATE = 1000
 # The start of the program or thread, by whatever name its C library gives it.
 STARTS = re.compile(r'_start|_dl_start_user|clone3?|__clone3?|start_thread|ret_from_fork_asm')
 PERL = '''
@@ -64,6 +64,10 @@ def perf_can_record():
                                'true'], capture_output=True, check=False).returncode == 0
     except FileNotFoundError:
         return False
+
+
+def process_of(sample):
+    return sample.labels.get('process', [''])[0]
 
 
 def perf_script(path):
@@ -121,7 +125,7 @@ class PerfDataTest(harness.TestCase):
         return shutil.copy(PerfDataTest.made, self.tmp)
 
     def assert_same_samples(self, profile, script):
-        self.assertGreater(script.samples, 100)
+        self.assertGreater(script.samples, 40)
         self.assertEqual(profile.total('samples'), script.samples)
         self.assertEqual(profile.total('cpu'), script.period)
 
@@ -130,7 +134,8 @@ class PerfDataTest(harness.TestCase):
         ours = Counter()
         for sample in profile.samples:
             ours[sample.stack[0].function] += sample.values[0]
-        theirs = Counter(stack[0].split('+0x')[0] for stack in script.stacks if stack)
+        theirs = Counter(re.sub(r'\+0x.*| \(inlined\)', '', stack[0])
+                         for stack in script.stacks if stack)
         named = sum(count for name, count in theirs.items() if name != '[unknown]')
         same = sum(min(count, ours[name]) for name, count in theirs.items())
         self.assertGreaterEqual(same, least * named,
@@ -162,7 +167,7 @@ class PerfDataTest(harness.TestCase):
         profile = self.check_copies(self.compile())
         deep = [s for s in profile.samples if s.count('deeper(int)', 'deeper') >= 20]
         self.assertGreater(sum(s.values[0] for s in deep), 0.8 * profile.total('samples'))
-        self.assertEqual({s.labels.get('process') for s in deep}, {'made'})
+        self.assertEqual({process_of(s) for s in deep}, {'made'})
 
     def test_packed_copies_of_python(self):
         # Its stacks are deeper than perf's usual copy; -z packs them.
@@ -187,8 +192,7 @@ class PerfDataTest(harness.TestCase):
         path = self.perf('g++', '-O2', '-c', source, '-o', os.devnull, options=('-a', '-g'))
         profile, script = self.convert(path), perf_script(path)
         self.assert_same_samples(profile, script)
-        processes = {s.labels.get('process') for s in profile.samples}
-        self.assertIn('cc1plus', processes)
+        self.assertIn('cc1plus', {process_of(s) for s in profile.samples})
 
     def test_a_stream_is_read_from_a_pipe(self):
         with open(os.path.join(self.tmp, 'stream'), 'wb') as file:
@@ -215,9 +219,9 @@ class PerfDataTest(harness.TestCase):
                         break
             return {name: sums[name] / max(1, sum(sums.values())) for name in colours}
 
-        path = self.perf(workload('split'), options=('--call-graph', 'dwarf'))
+        path = self.perf(workload('split'), 'functions', '2000', options=('--call-graph', 'dwarf'))
         theirs = shares(self.convert(path))
-        ours = shares(self.record_well(workload('split')).profile)
+        ours = shares(self.record_well(workload('split'), 'functions', '2000').profile)
         for name in colours:
             self.assertAlmostEqual(theirs[name], ours[name], delta=0.08)
 

@@ -223,6 +223,15 @@ SPECIAL = """
 -top -tagfocus=age=5 {units}
 -tags {units}
 -traces -tagroot=age,size {units}
+-png -nodecount=8 {random}
+-svg -nodecount=8 {random}
+-pdf=false -ps -nodecount=4 {random}
+-weblist=main.grow -output=OUT {go_cpu}
+-list=main.grow {go_cpu}
+-list=main -lines -cum {go_heap}
+-disasm=main.grow {go_cpu}
+-disasm=nothing_of_this_name {go_cpu}
+-weblist=nothing_of_this_name -output=OUT {go_cpu}
 """
 
 # Differences that we want, at most ten: what a cell contains, which stream differs, and why.
@@ -234,7 +243,15 @@ WANTED = [
 
 
 Cell = collections.namedtuple('Cell', 'line profiles')
-Result = collections.namedtuple('Result', 'cell equal wanted difference')
+# wanted: rows of WANTED; chance: pprof does not agree with itself either.
+Result = collections.namedtuple('Result', 'cell equal wanted chance difference')
+
+ATTEMPTS = 6  # pprof takes some orders from maps, which are another each time
+
+
+def is_excused(line):
+    """Whether some difference is wanted for this cell."""
+    return any(re.search(row.pattern, line) for row in WANTED)
 
 
 def lines(text):
@@ -322,6 +339,15 @@ class Matrix:
         words = self.split(line)
         theirs = self.outcome([self.go], words)
         ours = self.outcome([str(HONE), 'pprof'], words)
+        others = []
+        while theirs != ours and len(others) < ATTEMPTS:
+            others.append(theirs)
+            theirs = self.outcome([self.go], words)
+            if len(others) == 2 and theirs == others[0] == others[1]:
+                break
+        chance = theirs != ours and any(other != theirs for other in others)
+        if chance:
+            return Result(line, False, set(), True, '')
         different = [stream for stream in theirs if theirs[stream] != ours[stream]]
         wanted = {i for i, row in enumerate(WANTED) for stream in different
                   if re.fullmatch(row.stream, stream) and re.search(row.pattern, line)}
@@ -329,7 +355,7 @@ class Matrix:
         for stream in different:
             if not any(re.fullmatch(WANTED[i].stream, stream) for i in wanted):
                 difference += self.show(stream, theirs[stream], ours[stream])
-        return Result(line, not different, wanted if not difference else set(), difference)
+        return Result(line, not different, wanted if not difference else set(), False, difference)
 
     def split(self, line):
         return [self.fill(word) for word in line.split()]
@@ -359,7 +385,8 @@ def main(words):
     for result in bad:
         print(f'--- {result.cell}\n{result.difference}')
     print(f'{len(results)} cells: {sum(r.equal for r in results)} equal, '
-          f'{sum(bool(r.wanted) for r in results)} wanted differences, {len(bad)} different')
+          f'{sum(bool(r.wanted) for r in results)} wanted differences, '
+          f'{sum(r.chance for r in results)} where pprof differs from itself, {len(bad)} different')
     return 1 if bad else 0
 
 

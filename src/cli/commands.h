@@ -23,6 +23,9 @@ extern const struct hone_command hone_command_hot_path;
 extern const struct hone_command hone_command_collapsed;
 extern const struct hone_command hone_command_info;
 extern const struct hone_command hone_command_convert;
+extern const struct hone_command hone_command_tags;
+extern const struct hone_command hone_command_raw;
+extern const struct hone_command hone_command_merge;
 extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;
 

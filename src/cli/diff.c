@@ -76,7 +76,7 @@ static const struct hone_option options[] = {
      AT(rows),
      .help = "at most N rows; 0 is those that differ and the ten largest others"},
     {.name = "all", .kind = HONE_OPTION_FLAG, AT(all), .help = "leave out nothing, however small"},
-    {.name = "focus",
+    {.name = "match",
      .kind = HONE_OPTION_TEXT,
      .value = "REGEX",
      AT(focus),

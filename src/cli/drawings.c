@@ -4,13 +4,8 @@
 #include "view/drawing.h"
 
 static const struct hone_option dot_options[] = {
-    HONE_VIEW_ROW_COUNT("80"),
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_CALL_TREE,
-    HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_COUNT("80"), HONE_VIEW_ROW_GROUP,   HONE_VIEW_ROW_CALL_TREE, HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROWS_FILTER, HONE_VIEW_ROW_OUTPUT,    {0},
 };
 
 static const struct hone_example svg_examples[] = {

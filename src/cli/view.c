@@ -9,11 +9,9 @@
 #include <sys/ioctl.h>
 
 const struct hone_choice hone_view_groups[] = {
-    {"functions", HONE_TEXT_FUNCTIONS, false},
-    {"lines", HONE_TEXT_LINES, false},
-    {"files", HONE_TEXT_FILES, false},
-    {"addresses", HONE_TEXT_ADDRESSES, false},
-    {0},
+    {"functions", HONE_TEXT_FUNCTIONS, false}, {"lines", HONE_TEXT_LINES, false},
+    {"files", HONE_TEXT_FILES, false},         {"filefunctions", HONE_TEXT_ROUTINES, false},
+    {"addresses", HONE_TEXT_ADDRESSES, false}, {0},
 };
 
 // Columns of the terminal; 0, which is no limit, when it does not tell.
@@ -46,6 +44,10 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         .reversed = options->reversed,
         .width = terminal ? terminal_width() : 0,
     };
+    HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
+    r = hone_filter_apply(&options->filter, &profile, &lines, &text, err);
+    if (r)
+        return r;
     r = terminal ? hone_profile_one_line(profile) : 0;
     if (r)
         return hone_error_set(err, r, "cannot show the profile");

@@ -3,6 +3,7 @@
 #ifndef HONE_CLI_VIEW_H
 #define HONE_CLI_VIEW_H
 
+#include "cli/filter.h"
 #include "cli/input.h"
 #include "cli/options.h"
 #include "view/text.h"
@@ -20,6 +21,7 @@ struct hone_view_options {
     bool reversed;
     const char *source_path;
     const char *trim_path;
+    struct hone_filter_options filter;
 };
 
 extern const struct hone_choice hone_view_groups[];
@@ -39,6 +41,7 @@ extern const struct hone_choice hone_view_groups[];
         .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
                 "(the profile's default)",                                                         \
     }
+#define HONE_VIEW_ROWS_FILTER HONE_FILTER_ROWS(hone_view_options)
 #define HONE_VIEW_ROW_SECONDS HONE_INPUT_ROW_SECONDS(hone_view_options, seconds)
 #define HONE_VIEW_ROW_OUTPUT                                                                       \
     {                                                                                              \
@@ -50,7 +53,7 @@ extern const struct hone_choice hone_view_groups[];
     {                                                                                              \
         .name = "by", .kind = HONE_OPTION_CHOICE, .value = "WHAT", .initial = "functions",         \
         .choices = hone_view_groups, .at = offsetof(struct hone_view_options, group),              \
-        .help = "one row for each of: functions, lines, files, addresses",                         \
+        .help = "one row for each of: functions, lines, files, filefunctions, addresses",          \
     }
 #define HONE_VIEW_ROW_COUNT(initial_rows)                                                          \
     {                                                                                              \

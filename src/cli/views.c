@@ -6,23 +6,35 @@
 // --- options -------------------------------------------------------------------------------------
 
 static const struct hone_option top_options[] = {
-    HONE_VIEW_ROW_COUNT("30"), HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_COUNT("30"), HONE_VIEW_ROW_CUM,    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_ALL,         HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
+    HONE_VIEW_ROW_SECONDS,     HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option tree_options[] = {
-    HONE_VIEW_ROW_COUNT("0"), HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,       HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_COUNT("0"), HONE_VIEW_ROW_CUM,    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_ALL,        HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
+    HONE_VIEW_ROW_SECONDS,    HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option peek_options[] = {
-    HONE_VIEW_ROW_CUM,     HONE_VIEW_ROW_GROUP,  HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_CUM,
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROWS_FILTER,
+    HONE_VIEW_ROW_SECONDS,
+    HONE_VIEW_ROW_OUTPUT,
+    {0},
 };
 
 static const struct hone_option list_options[] = {
-    HONE_VIEW_ROW_SOURCE_PATH, HONE_VIEW_ROW_TRIM_PATH, HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,     HONE_VIEW_ROW_OUTPUT,    {0},
+    HONE_VIEW_ROW_SOURCE_PATH,
+    HONE_VIEW_ROW_TRIM_PATH,
+    HONE_VIEW_ROW_TYPE,
+    HONE_VIEW_ROWS_FILTER,
+    HONE_VIEW_ROW_SECONDS,
+    HONE_VIEW_ROW_OUTPUT,
+    {0},
 };
 
 static const struct hone_option disasm_options[] = {
@@ -30,7 +42,12 @@ static const struct hone_option disasm_options[] = {
 };
 
 static const struct hone_option stack_options[] = {
-    HONE_VIEW_ROW_GROUP, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_GROUP,   HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
+    HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+};
+
+static const struct hone_option tags_options[] = {
+    HONE_VIEW_ROW_TYPE, HONE_VIEW_ROWS_FILTER, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
 };
 
 static const struct hone_option info_options[] = {
@@ -46,6 +63,8 @@ static const struct hone_example top_examples[] = {
     {"hone top", "of the newest recording"},
     {"hone top -n 10 -cum cpu.prof", "ten functions, with what they called"},
     {"hone top --by lines cpu.prof", "source lines instead of functions"},
+    {"hone top --focus parse --hide '^std::' cpu.prof", "a part of the program only"},
+    {"hone top --base old.prof new.prof", "what became more and what less"},
     {"hone top --seconds 10 localhost:6060", "of a server that runs"},
     {0},
 };
@@ -77,6 +96,18 @@ static const struct hone_example disasm_examples[] = {
 static const struct hone_example traces_examples[] = {
     {"hone traces cpu.prof", "all of them"},
     {"hone traces | less", "of the newest recording"},
+    {0},
+};
+
+static const struct hone_example tags_examples[] = {
+    {"hone tags", "of the newest recording"},
+    {"hone tags --focus parse cpu.prof", "of the stacks with a function that matches"},
+    {0},
+};
+
+static const struct hone_example raw_examples[] = {
+    {"hone raw cpu.prof", "samples, locations, mappings"},
+    {"hone raw | less", "of the newest recording"},
     {0},
 };
 
@@ -131,6 +162,8 @@ VIEW(disasm, disasm_options, 1, "REGEX ",
      REGEX "The code is read from the file that ran; one that was replaced since, which its build "
            "id tells, is refused. A function that was inlined is shown within those that hold "
            "it. ");
+VIEW(tags, tags_options, 0, "", "the labels of samples with what samples that have them took", "");
+VIEW(raw, info_options, 0, "", "everything that the profile holds, as text", "");
 VIEW(traces, stack_options, 0, "", "every stack with its value and labels", "");
 VIEW(collapsed, stack_options, 0, "", "one line per stack, for scripts and flame graph tools", "");
 VIEW(info, info_options, 0, "", "how a profile was taken, what it holds and what it lacks", "");

@@ -26,7 +26,7 @@ static int each(void (*check)(const struct input *input))
     CHECK(found > 0);
     int count = 0;
     for (int i = 0; i < found; i++) {
-        if (entries[i]->d_name[0] != '.') {
+        if (entries[i]->d_name[0] != '.' && entries[i]->d_type != DT_DIR) {
             struct input input;
             char path[1024];
             (void)snprintf(input.name, sizeof input.name, "%s", entries[i]->d_name);

@@ -152,6 +152,19 @@ const struct hone_convert_format hone_convert_formats[] = {
         .read = hone_json_profile_read,
         .write = hone_json_profile_write,
     },
+    {
+        .name = "otlp",
+        .extensions = "otlp",
+        .summary = "OpenTelemetry's profiles (v1development of 1.10 and 1.11), as protobuf",
+        .keeps = "In: the profiles of a file become sample types; attributes of samples, profiles, "
+                 "scopes and resources become labels, links the labels 'trace_id' and 'span_id'; "
+                 "values at several times are added up and the times left out, as are attributes "
+                 "of mappings and locations, which a comment counts. Out: everything, what OTLP "
+                 "has no field for in attributes pprof.*",
+        .detect = hone_otlp_detect,
+        .read = hone_otlp_read,
+        .write = hone_otlp_write,
+    },
     {0},
 };
 

@@ -2,7 +2,6 @@
 #include "convert/perf_parts.h"
 
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/utf8.h"
 #include "core/core.h"
 #include "elf/nameless.h"
@@ -20,7 +19,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-enum { KALLSYMS_BYTES_MAX = 64 << 20, MAP_BYTES_MAX = 1 << 30 };
+enum { MAP_BYTES_MAX = 1 << 30 };
 
 struct named_module {
     struct hone_symbol_module *symbols; // NULL: there are none
@@ -68,17 +67,16 @@ static uint32_t add_function(struct naming *naming, const char *name, const char
 
 // --- the kernel ----------------------------------------------------------------------------------
 
-// Where the running kernel has the symbol that the recorded one was told of; 0: it does not say.
+// Where the running kernel has the symbol that the recorded one was told of, which is one of the
+// first in its list; 0: it does not say.
 static uint64_t reference_now(const char *symbol)
 {
-    HONE_CLEANUP(hone_freep) char *text = NULL;
-    size_t len;
-    if (!symbol[0] || hone_file_read("/proc/kallsyms", KALLSYMS_BYTES_MAX, &text, &len, NULL))
-        return 0;
-    char *rest = text;
-    for (char *line; (line = strsep(&rest, "\n"));) {
-        char *kind = strchr(line, ' ');
-        char *name = kind ? strchr(kind + 1, ' ') : NULL;
+    HONE_CLEANUP(hone_fclosep) FILE *file = symbol[0] ? fopen("/proc/kallsyms", "re") : NULL;
+    char line[512];
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = '\0';
+        const char *kind = strchr(line, ' ');
+        const char *name = kind ? strchr(kind + 1, ' ') : NULL;
         if (name && strcmp(name + 1, symbol) == 0)
             return strtoull(line, NULL, 16);
     }

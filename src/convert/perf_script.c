@@ -217,8 +217,10 @@ static bool parse_header(struct hone_str line, struct header *ret)
     }
     if (thread >= count)
         return false;
-    header.comm = (struct hone_str){
-        words[0].at, (size_t)(words[thread - 1].at + words[thread - 1].len - words[0].at)};
+    if (thread) {
+        struct hone_str last = words[thread - 1];
+        header.comm = (struct hone_str){words[0].at, (size_t)(last.at + last.len - words[0].at)};
+    }
     parse_fields(words, next, count, line, &header);
     if (!header.event.len && !anchored)
         return false;

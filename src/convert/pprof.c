@@ -1,6 +1,7 @@
 // pprof's own format is profile/'s; here is how it is told from others.
 #include "convert/readers.h"
 
+#include "profile/legacy.h"
 #include "profile/profile.h"
 #include "profile/wire.h"
 
@@ -38,6 +39,8 @@ static bool fits(const struct hone_wire_field *field)
 
 unsigned hone_pprof_detect(const void *bytes, size_t len)
 {
+    if (hone_legacy_detect(bytes, len))
+        return HONE_CONVERT_CERTAIN; // the older formats, which profile/ reads as well
     struct hone_wire message = {bytes, (const unsigned char *)bytes + len};
     bool has_type = false;
     unsigned count = 0;

@@ -63,4 +63,8 @@ HONE_CONVERT_DETECT(json_profile);
 HONE_CONVERT_READ(json_profile);
 HONE_CONVERT_WRITE(json_profile);
 
+HONE_CONVERT_DETECT(otlp);
+HONE_CONVERT_READ(otlp);
+HONE_CONVERT_WRITE(otlp);
+
 #endif

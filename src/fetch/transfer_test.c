@@ -44,6 +44,7 @@ static struct hone_buffer taken;
 static void take(void *context, struct hone_transfer *transfer)
 {
     (void)context;
+    hone_buffer_done(&taken);
     taken = transfer->bytes;
     transfer->bytes = (struct hone_buffer){0};
 }
@@ -62,6 +63,8 @@ static const char *outcome(const char *head, const char *body, size_t times, siz
     (void)kill(server, SIGKILL);
     (void)waitpid(server, NULL, 0);
     CHECK((transfer.result == 0) == (transfer.error.message[0] == '\0'));
+    if (transfer.result)
+        hone_buffer_done(&taken);
     return transfer.error.message;
 }
 
@@ -76,7 +79,6 @@ TEST(more_than_the_limit_is_refused)
 {
     CHECK_STR(outcome("HTTP/1.1 200 OK\r\n\r\n", "0123456789abcdef", 1 << 20, 2 << 20),
               "cannot fetch 'S': it sends more than 2 MiB");
-    CHECK(taken.len <= 2 << 20);
 }
 
 TEST(an_error_has_the_first_line_of_plain_pages)

@@ -294,7 +294,7 @@ static int combine_sources(struct load *load, struct hone_profile **ret, struct 
     int r = merge_all(input, load->sources, count, "source", &profile, err);
     if (!r && load->count > count)
         r = merge_all(input, load->sources + count, 1, "base", &base, err);
-    if (!r && base)
+    if (!r && profile && base)
         r = subtract(input, &profile, base, err);
     if (!r)
         *ret = hone_take(profile);

@@ -309,7 +309,10 @@ static int decode_all(struct hone_decoder *d, const struct hone_decode_ways *way
     int r = hone_decode_stream(d, ways);
     r = r ? r : decode_rest(d);
     r = r ? r : set_types(d);
-    return r ? r : hone_decode_renumber(d);
+    r = r ? r : hone_decode_renumber(d);
+    if (!r && !d->count[6]) // such as a file of zeros, which are fields of number 0
+        r = hone_decode_bad_byte(d, 0, d->err, "no table of strings");
+    return r;
 }
 
 static size_t limit_of(const struct hone_profile_limits *limits)

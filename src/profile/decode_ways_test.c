@@ -8,6 +8,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <libdeflate.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -45,6 +46,8 @@ static void check_all_ways(const void *bytes, size_t len)
     struct hone_profile *expected = NULL;
     int outcome = hone_profile_decode_by(bytes, len, "test", NULL, &usual, &expected, NULL);
     for (size_t i = 0; i < WAYS; i++) {
+        if (len > (1 << 12) * all_ways[i].block_bytes)
+            continue; // would take long, and does not for shorter files
         struct hone_profile *p = NULL;
         struct hone_error err = {0};
         int r = hone_profile_decode_by(bytes, len, "test", NULL, &all_ways[i], &p, &err);
@@ -226,6 +229,76 @@ TEST(ids_that_lead_nowhere_are_told_with_their_sample)
         CHECK_STR(err.message, cases[i].message);
         hone_buffer_done(&bytes);
     }
+}
+
+static int decode_depth(size_t depth, bool packed, struct hone_error *err)
+{
+    struct hone_buffer out = {0};
+    struct hone_buffer body = {0};
+    struct hone_buffer frames = {0};
+    put_message(&out, 1, &body);
+    for (size_t i = 0; i < depth; i++) {
+        if (!packed)
+            put(&body, 1 << 3);
+        put(packed ? &frames : &body, 1);
+    }
+    if (packed)
+        put_message(&body, 1, &frames);
+    put(&body, 2 << 3);
+    put(&body, 1);
+    put_message(&out, 2, &body);
+    put(&body, 1 << 3);
+    put(&body, 1);
+    put_message(&out, 4, &body);
+    struct hone_profile *p = NULL;
+    int r = hone_profile_decode(out.at, out.len, "deep", NULL, &p, err);
+    if (!r)
+        CHECK_EQ(hone_profile_frames_of(p, 1).count, depth);
+    hone_profile_free(p);
+    hone_buffer_done(&out);
+    return r;
+}
+
+TEST(stacks_have_a_largest_depth)
+{
+    for (int packed = 0; packed < 2; packed++) {
+        struct hone_error err = {0};
+        CHECK_EQ(decode_depth(HONE_PROFILE_DEPTH_MAX, packed, &err), 0);
+        CHECK_EQ(decode_depth(HONE_PROFILE_DEPTH_MAX + 1, packed, &err), -EBADMSG);
+        CHECK(strstr(err.message, "more than 1048576 frames in a stack"));
+    }
+}
+
+// --- large files ---------------------------------------------------------------------------------
+
+// Packed in pieces, by several.
+TEST(a_large_profile_survives_the_way_through_a_file)
+{
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
+        .seed = 5, .samples = 90000, .depth = 64, .functions = 20000, .type = "cpu", .unit = "ns"});
+    struct hone_buffer plain = encoded(p);
+    struct hone_buffer packed = {0};
+    struct hone_buffer again = {0};
+    CHECK(plain.len > 5 << 20);
+    CHECK_EQ(hone_profile_encode_gzip(p, &packed, NULL), 0);
+    CHECK_EQ(hone_profile_encode_gzip(p, &again, NULL), 0);
+    CHECK(packed.len == again.len && memcmp(packed.at, again.at, again.len) == 0);
+    size_t len = 0; // as another program reads it: one member, and nothing behind
+    struct libdeflate_decompressor *other = libdeflate_alloc_decompressor();
+    char *bytes = malloc(plain.len);
+    CHECK_EQ(libdeflate_gzip_decompress(other, packed.at, packed.len, bytes, plain.len, &len), 0);
+    CHECK(len == plain.len && memcmp(bytes, plain.at, len) == 0);
+    struct hone_profile *q = NULL;
+    CHECK_EQ(hone_profile_decode(packed.at, packed.len, "test", NULL, &q, NULL), 0);
+    CHECK_EQ(q->samples.count, p->samples.count);
+    check_all_ways(packed.at, packed.len);
+    hone_profile_free(p);
+    hone_profile_free(q);
+    hone_buffer_done(&plain);
+    hone_buffer_done(&packed);
+    hone_buffer_done(&again);
+    libdeflate_free_decompressor(other);
+    free(bytes);
 }
 
 // --- where bytes come from -----------------------------------------------------------------------

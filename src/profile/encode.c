@@ -2,12 +2,12 @@
 // place; nothing is moved or copied. Field order, packing (three numbers or more) and the omission
 // of zeros are those of Go's encoder, so that files compare.
 #include "profile/index.h"
+#include "profile/pack.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
 
 #include <errno.h>
-#include <libdeflate.h>
 #include <stdlib.h>
 
 enum wire { VARINT = 0, BYTES = 2 };
@@ -339,32 +339,12 @@ int hone_profile_encode(const struct hone_profile *p, struct hone_buffer *out,
     return out->failed ? hone_error_set(err, -ENOMEM, "cannot encode the profile") : 0;
 }
 
-static void free_compressor(struct libdeflate_compressor **compressor)
-{
-    if (*compressor)
-        libdeflate_free_compressor(*compressor);
-}
-
 int hone_profile_encode_gzip(const struct hone_profile *profile, struct hone_buffer *out,
                              struct hone_error *err)
 {
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer plain = {0};
     int r = hone_profile_encode(profile, &plain, err);
-    if (r)
-        return r;
-    // 6 is gzip's own default.
-    HONE_CLEANUP(free_compressor)
-    struct libdeflate_compressor *compressor = libdeflate_alloc_compressor(6);
-    if (!compressor)
-        return hone_error_set(err, -ENOMEM, "cannot compress the profile");
-    size_t before = out->len;
-    size_t bound = libdeflate_gzip_compress_bound(compressor, plain.len);
-    void *at = hone_buffer_grow(out, bound);
-    if (!at)
-        return hone_error_set(err, -ENOMEM, "cannot compress the profile");
-    size_t len = libdeflate_gzip_compress(compressor, plain.at, plain.len, at, bound);
-    out->len = before + len;
-    return len ? 0 : hone_error_set(err, -ENOMEM, "cannot compress the profile");
+    return r ? r : hone_pack_gzip(plain.at, plain.len, out, err);
 }
 
 int hone_profile_write(const struct hone_profile *profile, const char *path, struct hone_error *err)

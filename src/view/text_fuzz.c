@@ -4,6 +4,7 @@
 #include "base/base.h"
 #include "base/pattern.h"
 #include "profile/profile.h"
+#include "view/drawing.h"
 
 #include <stdlib.h>
 
@@ -12,8 +13,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const hone_text_view views[] = {
-        hone_text_top,  hone_text_tree, hone_text_traces, hone_text_collapsed, hone_text_info,
-        hone_text_peek, hone_text_list, hone_text_calls,  hone_text_hot_path};
+        hone_text_top,       hone_text_tree,  hone_text_traces,  hone_text_collapsed,
+        hone_text_info,      hone_text_peek,  hone_text_list,    hone_view_dot,
+        hone_view_callgrind, hone_text_calls, hone_text_hot_path};
     static struct hone_pattern *all;
     if (!all && hone_pattern_new(".", &all, NULL))
         return 0;
@@ -28,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .rows = data[0] & 32 ? 3 : 0,
                                         .pattern = all,
                                         .source_path = "/nowhere",
+                                        .call_tree = data[0] & 128,
                                         .type = data[0] & 64 ? "0" : NULL};
     struct hone_profile_limits limits = {.plain_bytes = 1 << 20};
     struct hone_profile *p = NULL;

@@ -169,8 +169,8 @@ static struct span span_of(const struct line *lines, uint32_t count, bool strict
 {
     struct span span = {INT64_MAX, 0};
     for (uint32_t i = 0; i < count; i++) {
-        bool known = strict ? lines[i].start != 0
-                            : lines[i].start > 0 && lines[i].start <= lines[i].number;
+        bool known =
+            strict ? lines[i].start != 0 : lines[i].start > 0 && lines[i].start <= lines[i].number;
         int64_t start = known ? lines[i].start : lines[i].number - MARGIN;
         span.first = start < span.first ? start : span.first;
         span.last = lines[i].number > span.last ? lines[i].number : span.last;
@@ -322,8 +322,7 @@ int hone_text_list(const struct hone_profile *profile, const struct hone_text_op
         return hone_report_finish(&list.report, err);
     }
     if (!r)
-        r = collect(&list,
-                    list.report.options->strict ? HONE_GRAPH_OBJECT_LINE : HONE_GRAPH_LINE,
+        r = collect(&list, list.report.options->strict ? HONE_GRAPH_OBJECT_LINE : HONE_GRAPH_LINE,
                     &list.lines, err);
     if (!r && !list.report.options->strict)
         r = collect(&list, HONE_GRAPH_ROUTINE, &list.routines, err);

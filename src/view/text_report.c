@@ -26,7 +26,7 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
     report->total = o->total_known ? o->total : hone_tally_total(profile, report->type, o->mean);
     if (o->divide_by > 0)
         report->ratio = 1 / o->divide_by;
-    if (o->unit && strcmp(o->unit, "minimum") != 0)
+    if (o->unit)
         report->shown_unit = o->unit;
     return 0;
 }
@@ -48,8 +48,8 @@ void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool
     if (asked && strcmp(asked, "minimum") != 0)
         return;
     int64_t least = scaled(report, smallest ? (int64_t)smallest : report->total);
-    report->shown_unit =
-        hone_measure_common_unit(least, whole ? least : scaled(report, report->total), report->unit);
+    report->shown_unit = hone_measure_common_unit(
+        least, whole ? least : scaled(report, report->total), report->unit);
 }
 
 static void choose_unit(struct hone_report *report, const struct hone_graph *graph)

@@ -37,8 +37,8 @@ int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
 double hone_report_node_fraction(const struct hone_report *report);
 double hone_report_edge_fraction(const struct hone_report *report);
 
-// Sets shown_unit, unless the options name one, by the smallest value that is to be printed; 0: none
-// is there. whole: values are printed as whole numbers.
+// Sets shown_unit, unless the options name one, by the smallest value that is to be printed; 0:
+// none is there. whole: values are printed as whole numbers.
 void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool whole);
 
 // Chooses the sample type, builds its call tree and writes the lines above the report.

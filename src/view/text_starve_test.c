@@ -7,6 +7,7 @@
 #include "check.h"
 #include "profile/fixture.h"
 #include "profile/profile.h"
+#include "view/drawing.h"
 
 #include <errno.h>
 
@@ -35,14 +36,17 @@ TEST(running_out_of_memory_in_any_view_is_an_error_and_nothing_leaks)
     struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
         .seed = 5, .samples = 60, .depth = 12, .functions = 30, .type = "cpu", .unit = "ns"});
     static const hone_text_view views[] = {
-        hone_text_top,  hone_text_tree, hone_text_traces, hone_text_collapsed, hone_text_info,
-        hone_text_peek, hone_text_list, hone_text_calls,  hone_text_hot_path};
+        hone_text_top,       hone_text_tree,  hone_text_traces,  hone_text_collapsed,
+        hone_text_info,      hone_text_peek,  hone_text_list,    hone_view_dot,
+        hone_view_callgrind, hone_text_calls, hone_text_hot_path};
     HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *all = NULL;
     CHECK_EQ(hone_pattern_new(".", &all, NULL), 0);
     for (size_t i = 0; i < sizeof views / sizeof views[0]; i++) {
         check_view(views[i], p, &(struct hone_text_options){.pattern = all});
         check_view(views[i], p,
                    &(struct hone_text_options){.group = HONE_TEXT_LINES, .pattern = all});
+        check_view(views[i], p,
+                   &(struct hone_text_options){.call_tree = true, .rows = 5, .pattern = all});
     }
     hone_profile_free(p);
 }

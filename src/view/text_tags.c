@@ -77,7 +77,8 @@ static int add_set(struct tags *tags, uint32_t label_set, int64_t sum, const cha
             tag->value = hone_profile_str(p, label->text);
             continue;
         }
-        const char *text = hone_measure_label(label->number, units[label->key], asked_unit(tags)).text;
+        const char *text =
+            hone_measure_label(label->number, units[label->key], asked_unit(tags)).text;
         tag->value = hone_str_of(hone_arena_format(&tags->arena, "%s", text));
         if (!tag->value.at)
             return -ENOMEM;

@@ -10,8 +10,8 @@
 static int64_t whole(const struct hone_report *report, int64_t sum, int64_t count)
 {
     const char *unit;
-    double value = hone_measure_scale(hone_graph_value(sum, count), report->unit,
-                                      report->shown_unit, &unit);
+    double value =
+        hone_measure_scale(hone_graph_value(sum, count), report->unit, report->shown_unit, &unit);
     return fabs(value) < 9.2e18 ? (int64_t)value : INT64_MIN;
 }
 
@@ -80,8 +80,6 @@ int hone_view_top_profile(const struct hone_profile *profile,
     r = hone_report_graph(&report, report.options->rows, false, &graph, err);
     if (r)
         return r;
-    if (!graph->node_count && strcmp(report.shown_unit, "auto") == 0)
-        report.shown_unit = report.options->unit ? report.options->unit : "minimum";
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *top = hone_profile_new();
     r = top ? make(&report, graph, top) : -ENOMEM;
     if (r)

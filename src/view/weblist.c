@@ -19,6 +19,7 @@ enum {
     GAP = 20,   // lines of one function that are no further apart stand together
     CALL_INDENT = 4,
     CODE_WIDTH = 48,
+    CODE_COLUMN = 42, // before an instruction
 };
 
 // Lines of one function: spots[from … to), and the lines around them.
@@ -142,8 +143,8 @@ static int put_calls(struct page *page, const struct hone_weblist_spot *spot,
         if (!file)
             return -ENOMEM;
         bool known = file->found && call->line && call->line <= file->count;
-        hone_buffer_format(page->out, "%34s%*s<span class=\"call\">", "", (int)(i * CALL_INDENT),
-                           "");
+        hone_buffer_format(page->out, "%*s%*s<span class=\"call\">", CODE_COLUMN, "",
+                           (int)(i * CALL_INDENT), "");
         hone_flame_xml(page->out, known ? trimmed(file->text[call->line - 1]) : HONE_STR("…"));
         hone_buffer_text(page->out, "</span>");
         put_origin(page, call);
@@ -162,8 +163,9 @@ static int put_machine(struct page *page, const struct hone_weblist_spot *spots,
         if (!spot->text.at)
             continue;
         if (before && before->vaddr + before->size != spot->vaddr)
-            hone_buffer_format(page->out, "%34s⋮\n", "");
+            hone_buffer_format(page->out, "%*s⋮\n", CODE_COLUMN, "");
         r = put_calls(page, spot, before);
+        hone_buffer_format(page->out, "%8s", "");
         put_values(page, spot->flat, spot->cum);
         hone_buffer_format(page->out, " %10" PRIx64 ": %*s", spot->vaddr,
                            (int)(spot->call_count * CALL_INDENT), "");

@@ -1,0 +1,46 @@
+// What holds for any bytes, shared by fuzzer and test: they give a profile or an error with words;
+// and what is read can be written, read again and written to the same bytes.
+#ifndef HONE_CONVERT_OTLP_FUZZ_H
+#define HONE_CONVERT_OTLP_FUZZ_H
+
+#include "convert/readers.h"
+#include "profile/decode_fuzz.h"
+
+static inline int hone_otlp_check(const void *data, size_t size, bool memory_is_short)
+{
+    unsigned char *exact = malloc(size ? size : 1); // a read past the end is caught
+    if (!exact)
+        return -ENOMEM;
+    memcpy(exact, data, size);
+    struct hone_profile *p = NULL;
+    struct hone_profile *q = NULL;
+    struct hone_buffer first = {0};
+    struct hone_buffer second = {0};
+    struct hone_error err = {0};
+    (void)hone_otlp_detect(exact, size);
+    int result = hone_otlp_read(exact, size, "fuzz", &p, &err);
+    free(exact);
+    if (result) {
+        HONE_DEMAND(result < 0 && !p && err.code == result && err.message[0]);
+        return result;
+    }
+    int r = hone_otlp_write(p, &first, &err);
+    if (!r)
+        r = hone_otlp_read(first.at, first.len, "again", &q, &err);
+    if (!r)
+        r = hone_otlp_write(q, &second, &err);
+    if (!r) {
+        HONE_DEMAND(q->samples.count == p->samples.count && q->type_count == p->type_count);
+        HONE_DEMAND(first.len == second.len && memcmp(first.at, second.at, first.len) == 0);
+        HONE_DEMAND(!p->type_count || hone_otlp_detect(first.at, first.len) >= HONE_CONVERT_LIKELY);
+    } else {
+        HONE_DEMAND(memory_is_short && r == -ENOMEM);
+    }
+    hone_buffer_done(&first);
+    hone_buffer_done(&second);
+    hone_profile_free(p);
+    hone_profile_free(q);
+    return result;
+}
+
+#endif
