@@ -13,7 +13,6 @@ import difflib
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -237,8 +236,12 @@ SPECIAL = """
 # Differences that we want, at most ten: what a cell contains, which stream differs, and why.
 Wanted = collections.namedtuple('Wanted', 'pattern stream reason')
 WANTED = [
-    Wanted(r'\{plural\}', '.*',
-           "types whose names differ by a plural s are merged; pprof means to do it and cannot"),
+    Wanted(r'^-top \{random\} \{plural\}', '.*',
+           'types whose names differ by a plural s are merged; pprof means to do it and cannot'),
+    Wanted(r'^-disasm=main', 'output',
+           "machine code in the notation of binutils, for every language, not of Go's assembler"),
+    Wanted(r'^-weblist=main', 'files', 'the same, and a page that says where it is from'),
+    Wanted(r'^-svg', 'output', 'the picture moves and zooms by a script of ours'),
 ]
 
 
@@ -346,8 +349,6 @@ class Matrix:
             if len(others) == 2 and theirs == others[0] == others[1]:
                 break
         chance = theirs != ours and any(other != theirs for other in others)
-        if chance:
-            return Result(line, False, set(), True, '')
         different = [stream for stream in theirs if theirs[stream] != ours[stream]]
         wanted = {i for i, row in enumerate(WANTED) for stream in different
                   if re.fullmatch(row.stream, stream) and re.search(row.pattern, line)}
@@ -355,6 +356,8 @@ class Matrix:
         for stream in different:
             if not any(re.fullmatch(WANTED[i].stream, stream) for i in wanted):
                 difference += self.show(stream, theirs[stream], ours[stream])
+        if difference and chance:
+            return Result(line, False, set(), True, '')
         return Result(line, not different, wanted if not difference else set(), False, difference)
 
     def split(self, line):
