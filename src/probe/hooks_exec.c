@@ -134,6 +134,13 @@ static struct preload preload_of(char *const envp[])
     return found;
 }
 
+static char *append(char *to, const char *text)
+{
+    size_t len = strlen(text);
+    memcpy(to, text, len + 1);
+    return to + len;
+}
+
 // A copy of the environment with that, in room of the caller's: as many words, and the text.
 static char *const *with_preload(char *const envp[], const struct preload *preload, char **words,
                                  char *text)
@@ -143,10 +150,10 @@ static char *const *with_preload(char *const envp[], const struct preload *prelo
         if (i != preload->at) {
             words[to++] = envp[i];
         } else if (preload->ours || *preload->rest) {
-            char *end = stpcpy(text, "LD_PRELOAD=");
+            char *end = append(text, "LD_PRELOAD=");
             if (preload->ours)
-                end = stpcpy(stpcpy(end, own_library), ":");
-            (void)stpcpy(end, preload->rest);
+                end = append(append(end, own_library), ":");
+            (void)append(end, preload->rest);
             words[to++] = text;
         }
     }

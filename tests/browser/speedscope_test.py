@@ -44,16 +44,17 @@ class Speedscope(unittest.TestCase):
         cls.browser = Browser()
         cls.addClassCleanup(cls.browser.close)
 
-    def table(self, profile):
+    def table(self, profile, words='protobuf encoded pprof'):
         """Rows of speedscope's sandwich view: {function: (total %, self %)}."""
         with open(profile, 'rb') as file:
             data = base64.b64encode(file.read()).decode()
         script = os.path.join(self.directory.name, 'profile.js')
         with open(script, 'w', encoding='utf-8') as file:
-            file.write(f'speedscope.loadFileFromBase64({json.dumps("cpu.prof")}, "{data}")')
+            name = json.dumps(os.path.basename(profile))
+            file.write(f'speedscope.loadFileFromBase64({name}, "{data}")')
         page = self.browser.page(f'file://{index_page()}#localProfilePath={script}')
         deadline = time.monotonic() + 30
-        while 'protobuf encoded pprof' not in str(page.errors):  # it logs what it imports
+        while words not in str(page.errors):  # it logs what it imports
             page.settle()
             self.assertLess(time.monotonic(), deadline, page.errors)
         time.sleep(0.5)
@@ -88,6 +89,28 @@ class Speedscope(unittest.TestCase):
                 # speedscope knows no inlined frames: theirs goes to the function around them.
                 self.assertGreaterEqual(min(total, own), float(flat) - 0.6)
         self.assertGreater(compared, 3, table)
+
+    def test_speedscope_imports_what_convert_writes(self):
+        profile = os.path.join(self.recording, 'cpu.prof')
+        top = subprocess.run([HONE, 'top', '-n', '12', profile], check=True, capture_output=True,
+                             text=True).stdout
+        rows = re.findall(r'^ *\S+ +([\d.]+)% +[\d.]+% +\S+ +([\d.]+)%  (.*)$', top, re.MULTILINE)
+        for name, words in (('cpu.speedscope.json', 'speedscope json'),
+                            ('cpu.collapsed', 'collapsed stack')):
+            with self.subTest(name):
+                path = os.path.join(self.directory.name, name)
+                subprocess.run([HONE, 'convert', profile, path], check=True)
+                table, compared = self.table(path, words), 0
+                for flat, cum, function in rows:
+                    function = function.replace(' (inline)', '').replace(' (partial-inline)', '')
+                    if function not in table:
+                        continue
+                    compared += 1
+                    total, own = table[function]
+                    self.assertAlmostEqual(max(total, own), float(cum), delta=0.6)
+                    # Inlined frames are frames of their own here.
+                    self.assertAlmostEqual(min(total, own), float(flat), delta=0.6)
+                self.assertGreater(compared, 3, table)
 
 
 if __name__ == '__main__':
