@@ -170,9 +170,8 @@ static struct hone_profile *decoded(const struct hone_buffer *bytes, struct hone
     return p;
 }
 
-TEST(ids_of_any_size_are_found)
+static void check_found(const uint64_t ids[6])
 {
-    static const uint64_t ids[] = {UINT64_MAX, 5, UINT64_C(1) << 31, 1, UINT64_C(1) << 63, 300};
     static const uint64_t addresses[] = {10, 20, 30, 40, 50, 60};
     struct hone_buffer bytes = file_of(ids, addresses, 6, 6);
     struct hone_profile *p = decoded(&bytes, NULL);
@@ -186,6 +185,54 @@ TEST(ids_of_any_size_are_found)
     }
     hone_profile_free(p);
     hone_buffer_done(&bytes);
+}
+
+TEST(ids_of_any_size_and_order_are_found)
+{
+    check_found((uint64_t[]){UINT64_MAX, 5, UINT64_C(1) << 31, 1, UINT64_C(1) << 63, 300});
+    check_found((uint64_t[]){3, 1, 2, 6, 5, 4});
+}
+
+static void put_label(struct hone_buffer *sample, uint64_t key, uint64_t text)
+{
+    struct hone_buffer label = {0};
+    put(&label, 1 << 3);
+    put(&label, key);
+    put(&label, 2 << 3);
+    put(&label, text);
+    put_message(sample, 3, &label);
+}
+
+TEST(labels_in_another_order_are_the_same_labels)
+{
+    struct hone_buffer out = {0};
+    struct hone_buffer body = {0};
+    put_message(&out, 1, &body);
+    for (uint64_t i = 0; i < 3; i++) { // a: x b: y, then b: y a: x, then b: y
+        put(&body, 2 << 3);
+        put(&body, i + 1);
+        if (i == 0)
+            put_label(&body, 1, 3);
+        put_label(&body, 2, 4);
+        if (i == 1)
+            put_label(&body, 1, 3);
+        put_message(&out, 2, &body);
+    }
+    put_message(&out, 6, &body);
+    for (const char *text = "abxy"; *text; text++) {
+        hone_buffer_add(&body, text, 1);
+        put_message(&out, 6, &body);
+    }
+    struct hone_profile *p = decoded(&out, NULL);
+    CHECK(p);
+    CHECK_EQ(p->samples.count, 2);
+    CHECK_EQ(p->samples.values[0][0], 1 + 2);
+    CHECK_EQ(p->samples.values[0][1], 3);
+    CHECK_EQ(hone_profile_labels_of(p, p->samples.label_set[0]).count, 2);
+    CHECK_EQ(hone_profile_labels_of(p, p->samples.label_set[1]).count, 1);
+    CHECK_EQ(hone_profile_validate(p, NULL), 0);
+    hone_profile_free(p);
+    hone_buffer_done(&out);
 }
 
 // Stacks that only the file's numbers told apart become one, and their samples are summed.
@@ -227,6 +274,11 @@ TEST(ids_that_lead_nowhere_are_told_with_their_sample)
         struct hone_error err = {0};
         CHECK(!decoded(&bytes, &err));
         CHECK_STR(err.message, cases[i].message);
+        for (size_t way = 0; way < WAYS; way++) {
+            struct hone_profile *p = NULL;
+            (void)hone_profile_decode_by(bytes.at, bytes.len, "x", NULL, &all_ways[way], &p, &err);
+            CHECK_STR(err.message, cases[i].message);
+        }
         hone_buffer_done(&bytes);
     }
 }
