@@ -119,8 +119,7 @@ static const char *const end_texts[HONE_PERFDATA_ENDS] = {
     [HONE_WALK_BAD_FRAME] = "rules and stack contradict each other",
     [HONE_WALK_BAD_RULE] = "broken unwind rules",
     [HONE_WALK_STALE] = "a module that was not known",
-    [HONE_WALK_COPY_SHORT] = "the copy of the stack ends before it (perf record "
-                             "--call-graph dwarf,65528 copies more)",
+    [HONE_WALK_COPY_SHORT] = "the copy of the stack ends before it (--call-graph dwarf,65528)",
     [HONE_WALK_UNKNOWN_REGISTER] = "a register that was not recorded",
 };
 
