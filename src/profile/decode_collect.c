@@ -32,7 +32,7 @@ static void expect(struct hone_decoder *d, const struct hone_decode_block *b)
     double share = b->share;
     double samples = b->sample_count / share * 1.05;
     double frames = (double)b->frame_count / share * 1.05;
-    if (share < 0.5 && samples < EXPECTED_MAX / 16 && frames < EXPECTED_MAX)
+    if (share < 0.5 && samples * 16 < EXPECTED_MAX && frames < EXPECTED_MAX)
         hone_profile_expect(d->profile, (uint32_t)samples, (uint32_t)frames);
 }
 
@@ -46,7 +46,9 @@ int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
     struct hone_profile *p = d->profile;
     HONE_CLEANUP(hone_freep)
     uint32_t *sets = calloc((size_t)b->labels.set_count + 1, sizeof *sets);
-    int r = sets ? collect_labels(d, &b->labels, sets) : hone_decode_out_of_memory(d);
+    if (!sets)
+        return hone_decode_out_of_memory(d);
+    int r = collect_labels(d, &b->labels, sets);
     if (r)
         return r;
     if (b->max_frame > d->max_frame)

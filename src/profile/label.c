@@ -30,7 +30,7 @@ int hone_profile_set_label(struct hone_profile *p, const char *key, const char *
     for (uint32_t i = 0; i < count; i++)
         if (hone_profile_labels_of(p, i).count > largest)
             largest = hone_profile_labels_of(p, i).count;
-    HONE_CLEANUP(hone_freep) uint32_t *sets = calloc(count, sizeof *sets);
+    HONE_CLEANUP(hone_freep) uint32_t *sets = calloc((size_t)count + 1, sizeof *sets);
     HONE_CLEANUP(hone_freep)
     struct hone_profile_label *room = calloc((size_t)largest + 1, sizeof *room);
     if (!sets || !room) {

@@ -319,7 +319,9 @@ int hone_unpack_gzip(const void *bytes, size_t len, const char *name, size_t lim
     HONE_CLEANUP(hone_unpack_freep) struct hone_unpack *u = NULL;
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     int r = hone_unpack_bytes(bytes, len, name, limit, &u, err);
-    r = r ? r : hone_unpack_all(u, &out, err);
+    if (!u)
+        return r;
+    r = hone_unpack_all(u, &out, err);
     if (r)
         return r;
     *ret_len = out.len;
