@@ -302,6 +302,7 @@ static int decode_depth(size_t depth, bool packed, struct hone_error *err)
     put(&body, 1 << 3);
     put(&body, 1);
     put_message(&out, 4, &body);
+    put_message(&out, 6, &body);
     struct hone_profile *p = NULL;
     int r = hone_profile_decode(out.at, out.len, "deep", NULL, &p, err);
     if (!r)
