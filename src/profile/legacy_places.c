@@ -179,10 +179,12 @@ int hone_legacy_place_all(struct hone_legacy *l)
     mend_first(l);
     struct search search = {0};
     for (uint32_t i = 0; i < l->sample_count; i++) {
-        const uint32_t *frames = l->frames + l->samples[i].first_frame;
-        for (uint32_t k = 0; !r && k < l->samples[i].frame_count; k++)
-            if (!l->places[frames[k]].placed)
-                r = place_address(l, &search, &l->places[frames[k]]);
+        const struct hone_legacy_sample *sample = &l->samples[i];
+        for (uint32_t k = 0; !r && k < sample->frame_count; k++) {
+            struct hone_legacy_place *place = &l->places[l->frames[sample->first_frame + k]];
+            if (!place->placed)
+                r = place_address(l, &search, place);
+        }
         if (r)
             return r;
     }

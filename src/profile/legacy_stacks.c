@@ -120,7 +120,8 @@ static void add_samples(struct hone_legacy *l, const uint32_t *mappings)
     struct hone_profile_label label = {.key = 0};
     for (uint32_t i = 0; i < l->sample_count && !hone_profile_status(l->profile); i++) {
         const struct hone_legacy_sample *sample = &l->samples[i];
-        uint32_t *frames = l->frames + sample->first_frame; // become locations in their place
+        uint32_t *frames = // become locations in their place
+            sample->frame_count ? l->frames + sample->first_frame : NULL;
         for (uint32_t k = 0; k < sample->frame_count; k++)
             frames[k] = add_location(l, &l->places[frames[k]], mappings);
         uint32_t stack = hone_profile_add_stack(l->profile, frames, sample->frame_count);
