@@ -166,7 +166,7 @@ static int show(const struct hone_pprof_command *command, const struct hone_buff
             if (!interactive && waitpid(pid, &status, 0) == pid && status)
                 r = hone_error_set(err, -EIO, "exit status %d", WEXITSTATUS(status));
         }
-        if (!interactive || r)
+        if (path && (!interactive || r))
             (void)unlink(path);
     }
     hone_arena_done(&arena);

@@ -102,6 +102,7 @@ static void put_options(struct hone_buffer *out, const char *prefix)
     for (const struct hone_pprof_option *at = hone_pprof_options; at->name; at++)
         if (count < OPTIONS_MAX)
             sorted[count++] = at;
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
     qsort(sorted, count, sizeof sorted[0], compare_names);
     hone_buffer_text(out, "\n  Options:\n");
     for (size_t i = 0; i < count; i++)

@@ -129,8 +129,9 @@ static int parse_range(struct hone_label_filter *filter, const char *text)
     filter->has_high = two || open_below || alone;
     filter->low = filter->high = value;
     if (two) {
-        const char *unit;
+        const char *unit = "";
         filter->high = hone_measure_scale(second.value, second.unit, filter->unit, &unit);
+        // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): scaling always names a unit
         if (strcmp(unit, filter->unit) != 0)
             return 1;
     }
