@@ -10,7 +10,7 @@
 #define HONE_SUITE hone
 #endif
 
-#define HONE_TEST_IN(suite, name) Test(suite, name, .timeout = 120)
+#define HONE_TEST_IN(suite, name) Test(suite, name, .timeout = 300)
 #define HONE_TEST_EXPAND(suite, name) HONE_TEST_IN(suite, name)
 #define TEST(name) HONE_TEST_EXPAND(HONE_SUITE, name)
 
