@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -197,6 +198,8 @@ def main():
     parser.add_argument('--only', action='append', metavar='SUITE',
                         choices=[suite.__name__ for suite in ALL])
     options = parser.parse_args()
+    # Whoever is started in the background of a script ignores it, and what we start would, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suites = QUICK if options.quick else ALL
     if options.only:
         suites = [suite for suite in ALL if suite.__name__ in options.only]

@@ -109,7 +109,7 @@ static const struct hone_option options[] = {
 
 static const struct hone_example examples[] = {
     {"hone diff before.prof after.prof", "what changed, and whether it is chance"},
-    {"hone diff a1 a2 a3 vs b1 b2 b3", "three runs of either, so that how runs differ is known"},
+    {"hone diff a1 a2 a3 vs b1 b2 b3", "three runs of either: how runs differ is known"},
     {"hone diff --fail-above 5% old/ new/", "for CI: all recordings in two directories"},
     {"hone diff --flame diff.svg old.prof new.prof", "and a picture of it"},
     {0},

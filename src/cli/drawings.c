@@ -20,8 +20,8 @@ static const struct hone_option weblist_options[] = {
 };
 
 static const struct hone_example weblist_examples[] = {
-    {"hone weblist -o main.html '^main$'", "of the newest recording, for a browser"},
-    {"hone weblist --source-path ~/src/app -o parse.html parse cpu.prof",
+    {"hone weblist -o main.html '^main$'", "for a browser"},
+    {"hone weblist --source-path ~/src/app -o p.html parse cpu.prof",
      "its sources are somewhere else"},
     {0},
 };
