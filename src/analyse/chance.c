@@ -105,8 +105,10 @@ double hone_chance_t_point(double tail, double df)
 double hone_chance_digamma(double x)
 {
     double sum = 0;
-    for (; x < 10; x++)
+    while (x < 10) {
         sum -= 1 / x;
+        x++;
+    }
     double s = 1 / (x * x);
     return sum + log(x) - 0.5 / x -
            s * (1.0 / 12 - s * (1.0 / 120 - s * (1.0 / 252 - s * (1.0 / 240 - s / 132))));
@@ -115,8 +117,10 @@ double hone_chance_digamma(double x)
 double hone_chance_trigamma(double x)
 {
     double sum = 0;
-    for (; x < 10; x++)
+    while (x < 10) {
         sum += 1 / (x * x);
+        x++;
+    }
     double s = 1 / (x * x);
     return sum + 1 / x + s / 2 +
            s / x * (1.0 / 6 - s * (1.0 / 30 - s * (1.0 / 42 - s * (1.0 / 30))));
@@ -235,11 +239,17 @@ static double lower_limit(const struct hone_chance_counts *c, double z)
     double low = middle - step; // the tail is too small there …
     double high = middle;       // … and too large here
     double z_low = upper_z(first, second, share_of(c, exp(low))) - z;
-    for (int i = 0; i < 60 && z_low < 0; i++, low -= step, step *= 2)
-        z_low = upper_z(first, second, share_of(c, exp(low - step))) - z;
+    for (int i = 0; i < 60 && z_low < 0; i++) {
+        low -= step;
+        z_low = upper_z(first, second, share_of(c, exp(low))) - z;
+        step *= 2;
+    }
     double z_high = upper_z(first, second, share_of(c, exp(high))) - z;
-    for (int i = 0; i < 60 && z_high > 0; i++, high += step, step *= 2)
-        z_high = upper_z(first, second, share_of(c, exp(high + step))) - z;
+    for (int i = 0; i < 60 && z_high > 0; i++) {
+        high += step;
+        z_high = upper_z(first, second, share_of(c, exp(high))) - z;
+        step *= 2;
+    }
     // False position with halving (Illinois): z is nearly a line in the logarithm of the ratio.
     double at = low;
     for (int i = 0, last = 0; i < 60 && high - low > 1e-9; i++) {

@@ -128,8 +128,8 @@ static int fill_table(const struct hone_compare_build *b, struct table *table)
                 table->found[table->count++] = row;
                 break;
             }
-    table->whole = calloc(runs, sizeof *table->whole);
-    table->exposure = calloc(runs, sizeof *table->exposure);
+    table->whole = calloc(runs + 1, sizeof *table->whole);
+    table->exposure = calloc(runs + 1, sizeof *table->exposure);
     table->rows = calloc((size_t)table->count * runs + 1, sizeof *table->rows);
     if (b->options->by_cum)
         table->disjoint = calloc((size_t)table->count * runs + 1, sizeof *table->disjoint);

@@ -209,8 +209,10 @@ static int push_children(const struct merger *m, const struct merged *node, uint
         uint32_t new_frame = n < lists[1].count ? lists[1].at[n].frame : NONE;
         struct merged child = {NONE, NONE, place, node->depth + 1};
         if (base_frame <= new_frame)
+            // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the frame was one of the list
             child.base = lists[0].at[b++].node;
         if (new_frame <= base_frame)
+            // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): likewise
             child.new = lists[1].at[n++].node;
         r = push(pending, child);
     }

@@ -140,8 +140,8 @@ static bool parse_escape(struct parser *p, int32_t *ret)
     *ret = rune;
     bool good = rune < 0x80 && !is_alphanumeric(rune);
     for (const char *at = control; !good && *at; at += 2)
-        if (rune == at[0]) {
-            *ret = at[1];
+        if (rune == (unsigned char)at[0]) {
+            *ret = (unsigned char)at[1];
             good = true;
         }
     if (!good && (rune == '0' || (rune >= '1' && rune <= '7' && is_octal(*p->at)))) {

@@ -301,7 +301,7 @@ static int read_stack(struct reader *r)
     r->stack.count = 0;
     int result = hone_json_array(&r->json);
     while (!result && (result = hone_json_item(&r->json)) > 0) {
-        uint32_t number;
+        uint32_t number = 0;
         result = read_frame_number(r, &number);
         if (!result && !hone_stack_push(&r->stack, r->locations[number]))
             result = out_of_memory(r);
@@ -321,7 +321,7 @@ static int read_sampled(struct reader *r, const struct part *part)
     if (!result)
         result = hone_json_array(&r->json);
     while (!result && (result = hone_json_item(&r->json)) > 0) {
-        int64_t weight;
+        int64_t weight = 0;
         int more = hone_json_item(&weights);
         if (!more)
             return hone_json_bad(&r->json, "more samples than weights");

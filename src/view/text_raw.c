@@ -168,7 +168,8 @@ static bool put_labels(struct hone_buffer *out, struct words *words, const struc
             return false;
         i = end;
     }
-    qsort_r(words->starts, words->count, sizeof *words->starts, compare_words, words->text.at);
+    if (words->count)
+        qsort_r(words->starts, words->count, sizeof *words->starts, compare_words, words->text.at);
     hone_buffer_text(out, "                ");
     for (uint32_t i = 0; i < words->count; i++)
         hone_buffer_format(out, "%s%s", i ? " " : "", words->text.at + words->starts[i]);
