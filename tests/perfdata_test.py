@@ -161,7 +161,7 @@ class PerfDataTest(harness.TestCase):
 
     def test_copied_stacks_of_perl(self):
         profile = self.check_copies('perl', '-e', PERL)
-        self.assertTrue(any(s.has('Perl_pp_entersub') for s in profile.samples))
+        self.assertTrue(any(s.has('perl_run') for s in profile.samples))
 
     def test_copied_stacks_of_threads_in_cpp(self):
         profile = self.check_copies(self.compile())
