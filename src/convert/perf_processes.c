@@ -209,7 +209,8 @@ int hone_perfdata_on_fork(struct hone_perfdata_processes *processes, uint32_t pi
     int r = reserve_maps(processes, child, parent->map_count);
     if (r)
         return r == -ENOMEM ? r : 0;
-    memcpy(child->maps, parent->maps, parent->map_count * sizeof *child->maps);
+    if (parent->map_count)
+        memcpy(child->maps, parent->maps, parent->map_count * sizeof *child->maps);
     child->map_count = parent->map_count;
     return 0;
 }

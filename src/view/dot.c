@@ -235,7 +235,8 @@ static int put_legend(const struct hone_dot *dot)
     hone_buffer_format(out, "digraph \"%.*s\" {\nnode [style=filled fillcolor=\"#f8f8f8\"]\n",
                        title.len ? (int)title.len : 7, title.len ? title.at : "unnamed");
     hone_buffer_text(out, "subgraph cluster_L { \"");
-    hone_dot_quote(out, (struct hone_str){facts.at, strcspn(facts.at, "\n")});
+    const char *end = memchr(facts.at, '\n', facts.len);
+    hone_dot_quote(out, (struct hone_str){facts.at, end ? (size_t)(end - facts.at) : facts.len});
     hone_buffer_text(out, "\" [shape=box fontsize=16 label=\"");
     hone_dot_quote(out, (struct hone_str){facts.at, facts.len});
     hone_buffer_text(out, "\"");
