@@ -77,8 +77,8 @@ bool hone_str_signed(struct hone_str text, int64_t *ret)
     if (negative || (rest.len && rest.at[0] == '+'))
         rest = hone_str_skip(rest, 1);
     uint64_t value;
-    if (hone_str_decimal(&rest, &value) && !rest.len && value <= INT64_MAX) {
-        *ret = negative ? -(int64_t)value : (int64_t)value;
+    if (hone_str_decimal(&rest, &value) && !rest.len && value <= (uint64_t)INT64_MAX + negative) {
+        *ret = (int64_t)(negative ? 0 - value : value);
         return true;
     }
     return text.len && rounded(text, ret);
