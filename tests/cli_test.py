@@ -37,7 +37,9 @@ class CommandLine(harness.TestCase):
             spellings = [hone('help', command), hone(command, '--help'), hone(command, '-help'),
                          hone(command, '-h')]
             self.assertTrue(spellings[0].stdout.startswith(f'  hone {command}'), command)
-            self.assertEqual({(s.stdout, s.stderr, s.returncode) for s in spellings},
+            # The flags of `hone pprof` are pprof's, its help too: the matrix compares it.
+            own = spellings[:1] if command == 'pprof' else spellings
+            self.assertEqual({(s.stdout, s.stderr, s.returncode) for s in own},
                              {(spellings[0].stdout, '', 0)})
             self.assertLessEqual(max(map(len, spellings[0].stdout.splitlines())), 100)
 

@@ -53,7 +53,10 @@ int hone_decode_collect(struct hone_decoder *d, struct hone_decode_block *b)
         return r;
     if (b->max_frame > d->max_frame)
         d->max_frame = b->max_frame;
-    p->type_count = d->value_count; // those of the types are the rest's to tell
+    // Those of the types are the rest's to tell. Before the first sample nobody knows it, and
+    // whoever fills a later block may just be finding it.
+    if (b->sample_count)
+        p->type_count = d->value_count;
     if (!p->samples.count && b->sample_count)
         expect(d, b);
     for (uint32_t i = 0; i < b->sample_count; i++) {

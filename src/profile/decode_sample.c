@@ -330,6 +330,8 @@ void hone_decode_samples(struct hone_decoder *d, struct hone_decode_block *b)
 {
     struct worker w = {.d = d, .block = b};
     size_t samples = b->sample_count; // as counted when the block was filled
+    // Before the first sample nobody knows it: whoever fills a later block may just be finding it.
+    const size_t value_count = samples ? d->value_count : 0;
     size_t sample_room = b->sample_room;
     b->sample_count = 0;
     b->frame_count = 0;
@@ -337,10 +339,9 @@ void hone_decode_samples(struct hone_decoder *d, struct hone_decode_block *b)
     b->labels.count = 0;
     b->labels.set_count = 0;
     hone_table_clear(&b->labels.index);
-    bool room =
-        make_room(&b->samples, &sample_room, samples, sizeof *b->samples) &&
-        make_room(&b->values, &b->value_room, samples * d->value_count, sizeof *b->values) &&
-        make_room(&b->frames, &b->frame_room, samples ? b->len : 0, sizeof *b->frames);
+    bool room = make_room(&b->samples, &sample_room, samples, sizeof *b->samples) &&
+                make_room(&b->values, &b->value_room, samples * value_count, sizeof *b->values) &&
+                make_room(&b->frames, &b->frame_room, samples ? b->len : 0, sizeof *b->frames);
     b->sample_room = (uint32_t)sample_room;
     int r = room ? 1 : out_of_memory(&w);
     struct hone_wire bytes = {b->bytes, b->bytes + b->len};
