@@ -221,7 +221,7 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                 recording->outside
                     ? "in what it does not sample"
                     : "in the ends of short processes, in programs that did not "
-                      "load libhone.so (static, setuid, LD_PRELOAD or the whole "
+                      "load libhone.so (static, setuid, LD_PRELOAD emptied or the whole "
                       "environment replaced) or in threads that keep its signal out");
     if (kernel_ns)
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,

@@ -2,6 +2,9 @@
 // So sampling pauses, and goes on when the exec fails. In a vfork child, which borrows our memory,
 // nothing is paused: it has no event of its own, and the parent's must go on.
 //
+// The new program shall load us, too: where a wrapper put another library in our place we go back
+// in front, and where we could not be found any more we take ourselves off the list.
+//
 // The program's path is written down, so that the reader can tell that a process became something
 // that cannot be profiled (a static program) instead of having gone silent.
 #include "probe/probe.h"
