@@ -6,6 +6,7 @@
 #include "elf/nameless.h"
 #include "profile/profile.h"
 #include "symbol/jit.h"
+#include "symbol/place.h"
 #include "symbol/symbol.h"
 
 #include <errno.h>
@@ -44,19 +45,6 @@ static void builder_done(struct builder *builder)
     free(builder->starts);
     free(builder->locations);
     free(builder->label_sets);
-}
-
-static uint32_t add_function(struct builder *builder, const char *name, const char *system_name,
-                             const char *file, uint32_t start_line)
-{
-    struct hone_profile *profile = builder->profile;
-    return hone_profile_add_function(profile,
-                                     &(struct hone_profile_function){
-                                         .name = hone_profile_intern(profile, name),
-                                         .system_name = hone_profile_intern(profile, system_name),
-                                         .file = hone_profile_intern(profile, file),
-                                         .start_line = start_line,
-                                     });
 }
 
 static const char *base_name(const char *path)
@@ -174,31 +162,6 @@ static int add_mappings(struct builder *builder)
 
 // --- locations -----------------------------------------------------------------------------------
 
-static int add_named(struct builder *builder, struct hone_profile_location *location,
-                     const struct hone_symbol_frames *frames, uint32_t *ret)
-{
-    struct hone_profile_line few[16], *lines = few;
-    HONE_CLEANUP(hone_freep) struct hone_profile_line *many = NULL;
-    if (frames->count > HONE_ARRAY_LENGTH(few)) {
-        lines = many = calloc(frames->count, sizeof *many);
-        if (!many)
-            return -ENOMEM;
-    }
-    for (size_t i = 0; i < frames->count; i++) {
-        const struct hone_symbol_function *function = frames->at[i].function;
-        lines[i] = (struct hone_profile_line){
-            .function = add_function(builder, function->name, function->system_name, function->file,
-                                     function->start_line),
-            .number = frames->at[i].line,
-            .column = frames->at[i].column,
-        };
-    }
-    location->lines = lines;
-    location->line_count = (uint32_t)frames->count;
-    *ret = hone_profile_add_location(builder->profile, location);
-    return hone_profile_status(builder->profile);
-}
-
 // A place that no symbol covers is named after its file and, where the file's unwind table knows,
 // the start of its function: so a view can show it, and a reader sees which file lacks symbols.
 static int add_nameless(struct builder *builder, struct hone_profile_location *location,
@@ -223,7 +186,7 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
             (void)snprintf(name, sizeof name, "%s+%#" PRIx64, file, extent.start);
         else // [vdso] has its brackets already
             (void)snprintf(name, sizeof name, file[0] == '[' ? "%s" : "[%s]", file);
-        line.function = add_function(builder, name, "", "", 0);
+        line.function = hone_symbol_add_function(builder->profile, name, "", "", 0);
     }
     location->lines = &line;
     location->line_count = 1;
@@ -247,7 +210,7 @@ static int add_generated(struct builder *builder, const struct hone_collected_pl
     if (r)
         return add_nameless(builder, &location, place, ret);
     struct hone_profile_line line = {
-        .function = add_function(builder, name.name, name.name, name.file, 0),
+        .function = hone_symbol_add_function(builder->profile, name.name, name.name, name.file, 0),
         .number = name.line,
     };
     location.lines = &line;
@@ -272,7 +235,7 @@ static int add_location(struct builder *builder, const struct hone_collected_pla
     int r = hone_symbol_lookup(builder->symbols[place->module], place->address, &frames);
     if (r < 0)
         return r;
-    return r == 0 ? add_named(builder, &location, &frames, ret)
+    return r == 0 ? hone_symbol_add_location(builder->profile, &location, &frames, ret)
                   : add_nameless(builder, &location, place, ret);
 }
 
@@ -312,7 +275,8 @@ static int add_locations(struct builder *builder)
         if (r)
             return r;
     }
-    struct hone_profile_line line = {.function = add_function(builder, "[truncated]", "", "", 0)};
+    struct hone_profile_line line = {
+        .function = hone_symbol_add_function(builder->profile, "[truncated]", "", "", 0)};
     builder->truncated = hone_profile_add_location(
         builder->profile, &(struct hone_profile_location){.lines = &line, .line_count = 1});
     return hone_profile_status(builder->profile);
@@ -437,11 +401,13 @@ static void describe(struct builder *builder)
     hone_profile_set_period(profile, name, "nanoseconds", (int64_t)(1000000000 / hz));
     profile->time_ns = (int64_t)recording->started_realtime_ns;
     profile->duration_ns = (int64_t)recording->duration_ns;
-    builder->unknown_code = add_function(builder, "[unknown code]", "", "", 0);
-    builder->never_sampled = add_function(builder, "[never sampled]", "", "", 0);
-    builder->exec_and_loader = add_function(builder, "[exec and loader]", "", "", 0);
-    builder->fork = add_function(builder, "[fork]", "", "", 0);
-    builder->runnable = add_function(builder, "[waits for a CPU]", "", "", 0);
+    builder->unknown_code = hone_symbol_add_function(builder->profile, "[unknown code]", "", "", 0);
+    builder->never_sampled =
+        hone_symbol_add_function(builder->profile, "[never sampled]", "", "", 0);
+    builder->exec_and_loader =
+        hone_symbol_add_function(builder->profile, "[exec and loader]", "", "", 0);
+    builder->fork = hone_symbol_add_function(builder->profile, "[fork]", "", "", 0);
+    builder->runnable = hone_symbol_add_function(builder->profile, "[waits for a CPU]", "", "", 0);
 }
 
 // The process whose generated code used most time without a name, and that time.

@@ -6,6 +6,7 @@
 #include "core/core.h"
 #include "elf/nameless.h"
 #include "symbol/jit.h"
+#include "symbol/place.h"
 #include "symbol/symbol.h"
 
 #include <errno.h>
@@ -50,19 +51,6 @@ static void naming_done(struct naming *naming)
     hone_symbolizer_free(naming->symbolizer);
     hone_profile_free(naming->profile);
     hone_arena_done(&naming->arena);
-}
-
-static uint32_t add_function(struct naming *naming, const char *name, const char *system_name,
-                             const char *file, int64_t start_line)
-{
-    struct hone_profile *profile = naming->profile;
-    return hone_profile_add_function(profile,
-                                     &(struct hone_profile_function){
-                                         .name = hone_profile_intern(profile, name),
-                                         .system_name = hone_profile_intern(profile, system_name),
-                                         .file = hone_profile_intern(profile, file),
-                                         .start_line = start_line,
-                                     });
 }
 
 // --- the kernel ----------------------------------------------------------------------------------
@@ -298,31 +286,6 @@ static bool symbol_address(const struct naming *naming, uint32_t index, uint64_t
     return false;
 }
 
-static int add_named(struct naming *naming, struct hone_profile_location *location,
-                     const struct hone_symbol_frames *frames, uint32_t *ret)
-{
-    struct hone_profile_line few[16], *lines = few;
-    HONE_CLEANUP(hone_freep) struct hone_profile_line *many = NULL;
-    if (frames->count > HONE_ARRAY_LENGTH(few)) {
-        lines = many = calloc(frames->count, sizeof *many);
-        if (!many)
-            return -ENOMEM;
-    }
-    for (size_t i = 0; i < frames->count; i++) {
-        const struct hone_symbol_function *function = frames->at[i].function;
-        lines[i] = (struct hone_profile_line){
-            .function = add_function(naming, function->name, function->system_name, function->file,
-                                     function->start_line),
-            .number = frames->at[i].line,
-            .column = frames->at[i].column,
-        };
-    }
-    location->lines = lines;
-    location->line_count = (uint32_t)frames->count;
-    *ret = hone_profile_add_location(naming->profile, location);
-    return hone_profile_status(naming->profile);
-}
-
 static uint32_t add_one_line(struct naming *naming, struct hone_profile_location *location,
                              uint32_t function, int64_t number)
 {
@@ -347,7 +310,8 @@ static uint32_t add_nameless(struct naming *naming, uint32_t index, uint64_t add
         (void)snprintf(name, sizeof name, "%s+%#" PRIx64, file, extent.start);
     else
         (void)snprintf(name, sizeof name, file[0] == '[' ? "%s" : "[%s]", file);
-    return add_one_line(naming, location, add_function(naming, name, "", "", 0), 0);
+    return add_one_line(naming, location,
+                        hone_symbol_add_function(naming->profile, name, "", "", 0), 0);
 }
 
 static uint32_t add_place(struct naming *naming, uint64_t place)
@@ -359,7 +323,8 @@ static uint32_t add_place(struct naming *naming, uint64_t place)
         [HONE_PERFDATA_EXEC] = "[exec and loader]",
     };
     struct hone_profile_location location = {0};
-    return add_one_line(naming, &location, add_function(naming, names[place], "", "", 0), 0);
+    return add_one_line(naming, &location,
+                        hone_symbol_add_function(naming->profile, names[place], "", "", 0), 0);
 }
 
 static int add_generated(struct naming *naming, const struct hone_jit *jit, uint64_t address,
@@ -374,8 +339,10 @@ static int add_generated(struct naming *naming, const struct hone_jit *jit, uint
     if (r)
         *ret = add_one_line(naming, &location, naming->unknown_code, 0);
     else
-        *ret = add_one_line(naming, &location,
-                            add_function(naming, name.name, name.name, name.file, 0), name.line);
+        *ret = add_one_line(
+            naming, &location,
+            hone_symbol_add_function(naming->profile, name.name, name.name, name.file, 0),
+            name.line);
     return 0;
 }
 
@@ -407,7 +374,7 @@ static int add_location(struct naming *naming, uint32_t number, uint32_t *ret)
     if (r < 0)
         return r;
     if (r == 0)
-        return add_named(naming, &location, &frames, ret);
+        return hone_symbol_add_location(naming->profile, &location, &frames, ret);
     *ret = add_nameless(naming, index, address, has_address, &location);
     return 0;
 }
@@ -525,7 +492,7 @@ static void describe(struct naming *naming)
         profile->duration_ns = (int64_t)(last_ns - first_ns);
     if (info->has_clock && first_ns)
         profile->time_ns = (int64_t)(info->wall_ns + (first_ns - info->clock_ns));
-    naming->unknown_code = add_function(naming, "[unknown code]", "", "", 0);
+    naming->unknown_code = hone_symbol_add_function(naming->profile, "[unknown code]", "", "", 0);
 }
 
 int hone_perfdata_profile(struct hone_perfdata_reading *reading, struct hone_profile **ret,
