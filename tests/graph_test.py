@@ -144,7 +144,7 @@ int main(void)
 {
     int v[600];
     volatile int sum = 0;
-    for (int round = 0; round < 150; round++) {
+    for (int round = 0; round < 1500; round++) {
         for (int i = 0; i < 600; i++)
             v[i] = (i * 7919) % 601;
         sort(v, 600);
