@@ -63,6 +63,15 @@ class GeneratedCode(harness.TestCase):
         self.assertAlmostEqual(flat.get('[unknown code]', 0), everything, delta=0.1 * everything)
         self.assertRegex(' '.join(names_comment(recording)), 'generated code .* jit: .*perf map')
 
+    def test_code_that_no_compiler_made_is_unknown_and_no_compiler_is_asked_for_names(self):
+        for options in ((), ('--engine', 'outside')):
+            with self.subTest(options=options):
+                recording, truth, flat = self.jit('file', options=options)
+                everything = sum(truth.values())
+                self.assertGreater(sum(ns for name, ns in flat.items() if name.startswith('[')),
+                                   0.9 * everything, flat)
+                self.assertEqual(names_comment(recording), [])
+
     def test_file_of_another_user_is_not_believed(self):
         if os.geteuid() != 0:
             self.skipTest('needs root to make a file of another user')

@@ -1,4 +1,4 @@
-// jit map|dump|none [MILLISECONDS]: a compiler of its own, as small as can be.
+// jit map|dump|none|file [MILLISECONDS]: a compiler of its own, as small as can be.
 //
 // Writes machine code into memory and runs it: first code that it calls `early`, then, at the very
 // same address, code that it calls `late`, and at another address what it calls `beside`. Their
@@ -7,10 +7,14 @@
 // map:   /tmp/perf-PID.map, a perf map. That has no times, so `late` is the name of both.
 // dump:  ./jit-PID.dump, a jitdump, with lines of a file `generated.src`: early 10, late 20.
 // none:  nowhere.
+// file:  nowhere, and the code lies in ./code.bin, as code that somebody loads by hand: no compiler
+// is
+//        there who could write down names.
 //
 // Right answer: `early`, `late` and `beside` NANOSECONDS of this thread's CPU time, printed.
 #include "burn.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -50,7 +54,7 @@ static void begin(const char *how)
 {
     char path[64];
     dumps = strcmp(how, "dump") == 0;
-    if (strcmp(how, "none") == 0)
+    if (strcmp(how, "none") == 0 || strcmp(how, "file") == 0)
         return;
     snprintf(path, sizeof path, dumps ? "jit-%d.dump" : "/tmp/perf-%d.map", (int)getpid());
     file = fopen(path, "w+");
@@ -122,13 +126,21 @@ OWN_NAME static void run(const char *name, void *at, unsigned line, long long ns
     printf("%s %lld\n", name, now - start);
 }
 
+static char *memory_for_code(const char *how)
+{
+    const int rights = PROT_READ | PROT_WRITE | PROT_EXEC;
+    if (strcmp(how, "file") != 0)
+        return mmap(NULL, PAGE, rights, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int fd = open("code.bin", O_RDWR | O_CREAT, 0600);
+    return ftruncate(fd, PAGE) ? MAP_FAILED : mmap(NULL, PAGE, rights, MAP_SHARED, fd, 0);
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
-        return misused("jit map|dump|none [MILLISECONDS]");
+        return misused("jit map|dump|none|file [MILLISECONDS]");
     long long each_ns = argument(argc, argv, 2, 900) * MS / 3;
-    char *memory =
-        mmap(NULL, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *memory = memory_for_code(argv[1]);
     if (memory == MAP_FAILED)
         return 1;
     begin(argv[1]);

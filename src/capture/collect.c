@@ -139,7 +139,9 @@ static void on_process(void *context, uint32_t number, const struct hone_process
         (struct hone_collected_process){.number = number, .pid = facts->pid, .facts = *facts};
     const char *slash = strrchr(facts->path, '/');
     (void)snprintf(process->name, sizeof process->name, "%.*s", (int)sizeof process->name - 1,
-                   slash ? slash + 1 : facts->path);
+                   facts->name[0] ? facts->name
+                   : slash        ? slash + 1
+                                  : facts->path);
     state->live[number] = (struct live){.used = true, .process = collected->process_count++};
 }
 
@@ -348,9 +350,10 @@ void hone_collect_generated(struct hone_collected *collected, uint32_t number, u
             return;
         hone_generated_init(process->generated);
     }
+    const struct hone_collected_place *leaf = &collected->places[collected->frames[seen->first]];
     hone_generated_see(process->generated,
                        hone_collect_same_pids(collected, process) ? process->pid : 0, process->pid,
-                       process->facts.pid_namespace);
+                       process->facts.pid_namespace, leaf->process ? leaf->address : 0);
 }
 
 static void on_stack(void *context, uint32_t number, const struct hone_record_stack *record)

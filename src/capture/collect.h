@@ -68,7 +68,7 @@ struct hone_collected_thread {
 struct hone_collected_process {
     uint32_t number; // of the reader
     uint32_t pid;
-    char name[32];
+    char name[HONE_PROCESS_NAME];     // by which it was executed
     char became[HONE_PROCESS_PATH];   // program that it exec'ed and that did not report; or empty
     struct hone_process_facts facts;  // at its end, or the latest
     struct hone_generated *generated; // arena; NULL: it ran no code but that of files

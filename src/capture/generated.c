@@ -1,7 +1,9 @@
 #include "capture/generated.h"
 
+#include "base/array.h"
 #include "base/base.h"
 #include "base/file.h"
+#include "core/core.h"
 #include "symbol/jit.h"
 
 #include <dirent.h>
@@ -21,6 +23,12 @@ enum {
     FILE_MAX = 1 << 30,       // bytes of one file
     PROCESSES_SCANNED = 8192, // for one in another namespace
     HIGHEST_FD = 511,         // that we hold: of the usual 1024, half are for following processes
+    RANGE_LOOKS = 32,         // at what is mapped: compilers go on mapping
+    RANGES_MAX = 4096,
+};
+
+struct hone_generated_range {
+    uint64_t start, end;
 };
 
 void hone_generated_init(struct hone_generated *generated)
@@ -36,6 +44,9 @@ void hone_generated_done(struct hone_generated *generated)
         (void)close(hone_fd_take(&generated->dump_fd));
     hone_jit_free(generated->names);
     generated->names = NULL;
+    free(generated->ranges);
+    generated->ranges = NULL;
+    generated->range_count = generated->range_room = 0;
 }
 
 // ---- While it lives
@@ -110,11 +121,9 @@ static void drop_if_many(int *fd)
         (void)close(hone_fd_take(fd));
 }
 
-void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
-                        uint64_t pid_namespace)
+static void look_for_files(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
+                           uint64_t pid_namespace)
 {
-    if (generated->looked >= LOOKS || generated->dump_fd >= 0)
-        return;
     if (!generated->looked++) {
         generated->pid = inner_pid;
         generated->user = geteuid();
@@ -122,6 +131,7 @@ void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t
     bool foreign = pid == 0;
     if (foreign)
         pid = find_outer(inner_pid, pid_namespace);
+    generated->here = pid;
     char path[64];
     struct stat st;
     (void)snprintf(path, sizeof path, "/proc/%u", pid);
@@ -140,6 +150,65 @@ void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t
         generated->dump_fd = open_mapped_dump(pid, root_fd);
     drop_if_many(&generated->tmp_fd);
     drop_if_many(&generated->dump_fd);
+}
+
+bool hone_generated_holds(const struct hone_generated *generated, uint64_t address)
+{
+    for (uint32_t i = 0; i < generated->range_count; i++)
+        if (address >= generated->ranges[i].start && address < generated->ranges[i].end)
+            return true;
+    return false;
+}
+
+// Memory of no file, or of one that was made for that and has no name any more.
+static bool is_for_generated_code(const char *file)
+{
+    static const char *const temporary[] = {"/memfd:", "/dev/zero", "/dev/shm/", "/tmp/", "/SYSV"};
+    static const char deleted[] = " (deleted)";
+    size_t len = strlen(file);
+    if (file[0] != '/')
+        return strncmp(file, "[v", 2) != 0 && strncmp(file, "[u", 2) != 0; // vdso, uprobes
+    if (len < strlen(deleted) || strcmp(file + len - strlen(deleted), deleted) != 0)
+        return false;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(temporary); i++)
+        if (strncmp(file, temporary[i], strlen(temporary[i])) == 0)
+            return true;
+    return false;
+}
+
+// Ranges that were there before stay: their code has been sampled.
+static void look_at_maps(struct hone_generated *generated)
+{
+    char path[64], line[PATH_MAX + 128], rights[5];
+    (void)snprintf(path, sizeof path, "/proc/%u/maps", generated->here);
+    HONE_CLEANUP(hone_fclosep) FILE *maps = fopen(path, "re");
+    while (maps && fgets(line, sizeof line, maps) && generated->range_count < RANGES_MAX) {
+        struct hone_generated_range range;
+        int name = 0;
+        line[strcspn(line, "\n")] = '\0';
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %*s %n", &range.start, &range.end,
+                   rights, &name) < 3 ||
+            !name || rights[2] != 'x' || !is_for_generated_code(line + name) ||
+            (hone_generated_holds(generated, range.start) &&
+             hone_generated_holds(generated, range.end - 1)))
+            continue;
+        if (!hone_array_reserve(&generated->ranges, &generated->range_room,
+                                (uint64_t)generated->range_count + 1, sizeof range))
+            return;
+        generated->ranges[generated->range_count++] = range;
+    }
+}
+
+void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
+                        uint64_t pid_namespace, uint64_t address)
+{
+    if (generated->looked < LOOKS && generated->dump_fd < 0)
+        look_for_files(generated, pid, inner_pid, pid_namespace);
+    if (!address || !generated->here || generated->ranges_looked >= RANGE_LOOKS ||
+        hone_generated_holds(generated, address))
+        return;
+    generated->ranges_looked++;
+    look_at_maps(generated);
 }
 
 bool hone_generated_timed(const struct hone_generated *generated)

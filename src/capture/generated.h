@@ -8,14 +8,20 @@
 
 struct hone_jit;
 
+struct hone_generated_range;
+
 struct hone_generated {
     int tmp_fd;      // /tmp of the process; -1: it was gone, ours is taken
     int dump_fd;     // the jitdump that it has open; -1: none so far
     uint32_t pid;    // as the process itself counts
+    uint32_t here;   // as we do; 0: gone, or not to be found
     unsigned user;   // that it runs as; files of others are not believed
     unsigned looked; // for a jitdump, that many times
     bool foreign;    // its /tmp is not ours and it was gone: nothing can be found
     bool read;
+    struct hone_generated_range *ranges; // memory of no file that it may execute
+    uint32_t range_count, range_room;
+    unsigned ranges_looked;
     struct hone_jit *names; // NULL: there are none
 };
 
@@ -23,9 +29,14 @@ void hone_generated_init(struct hone_generated *generated);
 void hone_generated_done(struct hone_generated *generated);
 
 // The process, which has pid here (0: unknown, in another namespace) and inner_pid for itself, runs
-// code of no file. Looks for its files, the first few times.
+// code of no file. Looks for its files, the first few times; and, unless it is 0, whether `address`
+// lies in memory that a compiler may have written code to.
 void hone_generated_see(struct hone_generated *generated, uint32_t pid, uint32_t inner_pid,
-                        uint64_t pid_namespace);
+                        uint64_t pid_namespace, uint64_t address);
+
+// Whether an address that was seen lay in such memory. Others may belong to a library that nobody
+// told of, or to a stack that was misread.
+bool hone_generated_holds(const struct hone_generated *generated, uint64_t address);
 
 // Whether names depend on the time of a sample.
 bool hone_generated_timed(const struct hone_generated *generated);

@@ -6,13 +6,21 @@
 #include "core/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { LINGER_NS = 100000000 }; // after a process's end its last records may still come
+enum {
+    LINGER_NS = 100000000, // after a process's end its last records may still come
+    PAGE = 4096,
+    KERNEL_NAME = 15,   // bytes that the kernel keeps of a process's name
+    AUXILIARY_MAX = 64, // entries of what the kernel passes to a program; they are some 20
+};
 
 struct hone_outside_process *hone_outside_process_of(const struct hone_outside *outside,
                                                      uint32_t pid)
@@ -93,6 +101,18 @@ struct hone_outside_thread *hone_outside_new_thread(struct hone_outside *outside
     return thread;
 }
 
+// The kernel tells 15 bytes of what a program was executed as; of one that was executed by a
+// descriptor or by /proc/self/exe that says nothing.
+static void complete_name(struct hone_process_facts *facts)
+{
+    const char *slash = strrchr(facts->path, '/');
+    const char *file = slash ? slash + 1 : facts->path;
+    size_t len = strlen(facts->name);
+    bool is_handle = strcmp(facts->name, "exe") == 0 || strspn(facts->name, "0123456789") == len;
+    if (is_handle || (len == KERNEL_NAME && strncmp(file, facts->name, len) == 0))
+        (void)snprintf(facts->name, sizeof facts->name, "%.*s", (int)sizeof facts->name - 1, file);
+}
+
 static void tell_process(struct hone_outside *outside, struct hone_outside_process *process,
                          const char *name)
 {
@@ -103,6 +123,7 @@ static void tell_process(struct hone_outside *outside, struct hone_outside_proce
     struct hone_process_facts facts = process->facts;
     if (!facts.path[0] && name[0]) // sampled in its exec, before the program was mapped
         (void)snprintf(facts.path, sizeof facts.path, "%s", name);
+    complete_name(&facts);
     hone_collect_events.process(outside->collected, process->number, &facts);
 }
 
@@ -179,9 +200,36 @@ uint64_t hone_outside_clock_ns(uint32_t pid, pid_t tid)
     return used;
 }
 
+// As the kernel keeps it on the program's stack: by which name it was executed.
+static void read_executed(struct hone_outside_process *process)
+{
+    char path[64], name[2 * PAGE + 1];
+    uint64_t words[2 * AUXILIARY_MAX], address = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/auxv", process->pid);
+    HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd < 0 ? 0 : read(fd, words, sizeof words);
+    for (ssize_t i = 0; i + 1 < got / (ssize_t)sizeof words[0]; i += 2)
+        if (words[i] == AT_EXECFN)
+            address = words[i + 1];
+    // It lies at the very end of the stack: there may be no page behind its own.
+    size_t size = PAGE - address % PAGE;
+    struct iovec ours = {name, size + PAGE};
+    struct iovec theirs[] = {{(void *)(uintptr_t)address, size},
+                             {(void *)(uintptr_t)(address + size), PAGE}};
+    ssize_t len = address ? process_vm_readv(process->pid, &ours, 1, theirs, 2, 0) : 0;
+    if (len <= 0)
+        return;
+    name[len] = '\0';
+    const char *slash = strrchr(name, '/');
+    if (strncmp(name, "/proc/", 6) != 0 && strncmp(name, "/dev/fd/", 8) != 0)
+        (void)snprintf(process->facts.name, sizeof process->facts.name, "%.*s",
+                       (int)sizeof process->facts.name - 1, slash ? slash + 1 : name);
+}
+
 void hone_outside_read_program(struct hone_outside_process *process)
 {
     char path[64];
+    read_executed(process);
     (void)snprintf(path, sizeof path, "/proc/%d/exe", process->pid);
     ssize_t len = readlink(path, process->facts.path, sizeof process->facts.path - 1);
     if (len > 0) {

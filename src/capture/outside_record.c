@@ -31,6 +31,7 @@ static void on_fork(struct hone_outside *outside, const struct hone_perf_record 
         process->facts.forked = true;
         process->facts.parent_pid = record->parent_pid;
         memcpy(process->facts.path, parent->facts.path, sizeof process->facts.path);
+        memcpy(process->facts.name, parent->facts.name, sizeof process->facts.name);
         if (parent->remote && hone_remote_fork(parent->remote, process->pid, &process->remote))
             outside->status = -ENOMEM;
     } else {
@@ -69,6 +70,7 @@ static void on_exec(struct hone_outside *outside, const struct hone_perf_record 
         return;
     }
     process->facts.parent_pid = parent;
+    (void)snprintf(process->facts.name, sizeof process->facts.name, "%s", record->text);
     struct hone_outside_thread *thread = hone_outside_new_thread(outside, process, record->pid);
     if (!thread)
         return;

@@ -424,12 +424,29 @@ static uint64_t unnamed_code(const struct builder *builder, uint32_t *ret_proces
             &collected->places[collected->frames[stack->first]];
         const struct hone_collected_process *process =
             leaf->process ? &collected->processes[leaf->process - 1] : NULL;
-        if (!process || (process->generated && process->generated->names))
+        if (!process || !process->generated || process->generated->names ||
+            !hone_generated_holds(process->generated, leaf->address))
             continue;
         sum += sample->cpu_ns;
         *ret_process = leaf->process - 1;
     }
     return sum;
+}
+
+// What to do for names, where we know the compiler.
+static const char *how_to_name(const struct hone_collected_process *process)
+{
+    static const struct {
+        const char *program, *advice;
+    } known[] = {
+        {"node", "give it the option --perf-basic-prof"},
+        {"java", "give it -XX:+UnlockDiagnosticVMOptions -XX:+DumpPerfMapAtExit"},
+    };
+    const char *file = base_name(process->facts.path);
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(known); i++)
+        if (strncmp(file, known[i].program, strlen(known[i].program)) == 0)
+            return known[i].advice;
+    return "its compiler, if it can, has to write a perf map or jitdump";
 }
 
 static void comment_on_names(struct builder *builder)
@@ -446,11 +463,11 @@ static void comment_on_names(struct builder *builder)
     for (uint32_t i = 0; i < collected->sample_count; i++)
         all_ns += collected->samples[i].cpu_ns;
     if (unnamed_ns > all_ns / 100) {
-        (void)snprintf(text, sizeof text,
-                       "names: %.3f s in generated code without names, such as of process %u %s: "
-                       "let its compiler write a perf map or jitdump (node --perf-basic-prof)",
-                       (double)unnamed_ns / 1e9, collected->processes[process].pid,
-                       collected->processes[process].name);
+        (void)snprintf(
+            text, sizeof text,
+            "names: %.3f s in generated code without names, such as of process %u %s: %s",
+            (double)unnamed_ns / 1e9, collected->processes[process].pid,
+            collected->processes[process].name, how_to_name(&collected->processes[process]));
         hone_profile_add_comment(builder->profile, text);
     }
 }

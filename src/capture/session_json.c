@@ -47,9 +47,10 @@ static json_t *process_json(const struct hone_collected_process *process)
     const struct hone_process_facts *facts = &process->facts;
     uint64_t cpu_ns =
         facts->cpu_total_ns > facts->cpu_before_ns ? facts->cpu_total_ns - facts->cpu_before_ns : 0;
-    return json_pack("{s:i, s:i, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",      //
+    return json_pack("{s:i, s:i, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", //
                      "pid", (int)process->pid, "parent_pid", (int)facts->parent_pid, //
-                     "program", text(facts->path), "forked", (int)facts->forked,     //
+                     "name", text(process->name), "program", text(facts->path),      //
+                     "forked", (int)facts->forked,                                   //
                      "engine", hone_engine_name(facts->engine),                      //
                      "engine_reason", facts->reason[0] ? text(facts->reason) : json_null(),
                      "became", process->became[0] ? text(process->became) : json_null(), //

@@ -5,6 +5,7 @@
 
 #include "core/clock.h"
 #include "hone/hone.h"
+#include "unwind/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,14 +51,16 @@ static int map_session(const char *path, struct hone_writer *ret)
     return r;
 }
 
+// As it was when the program started, which later changes its working directory and root.
+static char program_path[HONE_PROCESS_PATH], program_name[HONE_PROCESS_NAME];
+
 static void describe_program(struct hone_process *process)
 {
     struct statx st;
     if (hone_syscall5(SYS_statx, AT_FDCWD, "/proc/self/ns/pid", 0, STATX_INO, &st) == 0)
         process->pid_namespace = st.stx_ino;
-    long len = hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", process->path,
-                             sizeof process->path - 1);
-    process->path[len > 0 ? len : 0] = '\0';
+    memcpy(process->path, program_path, sizeof process->path);
+    memcpy(process->name, program_name, sizeof process->name);
 }
 
 static void begin_process(uint32_t parent_pid, bool forked)
@@ -139,7 +142,9 @@ static void start(void *path)
         hone_probe.writer.header = NULL;
         return;
     }
-    // The program's name lies at the very end of the first thread's stack.
+    (void)hone_program_path(program_path, sizeof program_path);
+    hone_program_name(program_name, sizeof program_name);
+    // What was executed stands at the very end of the first thread's stack.
     hone_probe.main_stack_high = getauxval(AT_EXECFN) & ~(uint64_t)7;
     if (!hone_sampling_forbidden())
         hone_modules_refresh(&hone_probe_modules);

@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 2. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 3. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 2,
+    HONE_SESSION_VERSION = 3,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 4096,
@@ -142,7 +142,7 @@ struct hone_process_counters {
     _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
 };
 
-enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_REASON = 160 };
+enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_NAME = 64, HONE_PROCESS_REASON = 160 };
 
 struct hone_process {
     uint32_t pid;
@@ -153,6 +153,7 @@ struct hone_process {
     uint64_t period_ns;
     uint64_t pid_namespace;           // its inode: what pids mean; 0: unknown
     char path[HONE_PROCESS_PATH];     // of the program, NUL-terminated, cut when longer
+    char name[HONE_PROCESS_NAME];     // by which it was executed; empty: not known
     char reason[HONE_PROCESS_REASON]; // why not the best engine, or why none
 
     alignas(64) _Atomic uint32_t state; // enum hone_process_state
@@ -236,12 +237,12 @@ struct hone_record_stack {
 };
 
 enum hone_stack_end {
-    HONE_STACK_COMPLETE,         // reaches the start of the thread or program
-    HONE_STACK_TOO_DEEP,         // more than stack_max frames
-    HONE_STACK_NO_RULE,          // code without unwind rules and without frame pointers
-    HONE_STACK_UNREADABLE,       // the stack could not be read further
-    HONE_STACK_BAD_FRAME,        // the next frame would not lie above the last
-    HONE_STACK_BAD_RULE,         // unwind rules that are broken
+    HONE_STACK_COMPLETE,   // reaches the start of the thread or program
+    HONE_STACK_TOO_DEEP,   // more than stack_max frames
+    HONE_STACK_NO_RULE,    // code without unwind rules and without frame pointers
+    HONE_STACK_UNREADABLE, // the stack could not be read further
+    HONE_STACK_BAD_FRAME,  // the next frame would not lie above the last
+    HONE_STACK_BAD_RULE,   // unwind rules that are broken
     HONE_STACK_STALE,      // the code belongs to a module that was not known yet
     // Of stacks that are read from outside:
     HONE_STACK_COPY_SHORT,       // the copy ends before the stack does

@@ -124,6 +124,7 @@ static void copy_facts(const struct hone_process *process, struct hone_process_f
     uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
     ret->state = state <= HONE_PROCESS_EXITED ? state : HONE_PROCESS_RUNNING;
     copy_text(ret->path, process->path, sizeof ret->path);
+    copy_text(ret->name, process->name, sizeof ret->name);
     copy_text(ret->reason, process->reason, sizeof ret->reason);
     COPY(ended_ns);
     COPY(cpu_before_ns);
@@ -403,8 +404,8 @@ static void end_stream(struct hone_reader *reader, const struct hone_reader_even
         copy_facts(process_of(reader, stream), &facts);
         events->process_end(context, number, &facts);
     }
-    // At the end of a recording all are taken for dead, but some live on and write where they always
-    // did: what they hold stays theirs.
+    // At the end of a recording all are taken for dead, but some live on and write where they
+    // always did: what they hold stays theirs.
     if (!reader->all_dead)
         give_back_all(reader, stream);
     reader->stream_of[stream->first_chunk] = 0;

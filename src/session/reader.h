@@ -37,6 +37,7 @@ struct hone_process_facts {
     uint64_t cpu_before_ns;
     uint64_t cpu_total_ns; // 0: unknown
     char path[HONE_PROCESS_PATH];
+    char name[HONE_PROCESS_NAME];
     char reason[HONE_PROCESS_REASON];
 
     uint64_t samples;

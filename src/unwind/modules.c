@@ -3,6 +3,7 @@
 #include "core/load.h"
 #include "core/syscall.h"
 #include "unwind/module_rules.h"
+#include "unwind/program.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -247,17 +248,12 @@ static const char *name_of(struct hone_modules *modules, const struct dl_phdr_in
     char buffer[PATH_BYTES_MAX];
     if (is_vdso)
         return "[vdso]";
-    // What the kernel has loaded is what runs, whatever the loader takes for its name: musl's says
-    // how it was called.
+    // What the kernel has loaded is what runs, whatever the loader takes for its name: musl's is
+    // not a path.
     bool is_program = is_first && (uintptr_t)info->dlpi_phdr == getauxval(AT_PHDR);
     if (is_program || !info->dlpi_name || !info->dlpi_name[0]) {
-        if (!is_first)
+        if (!is_first || !hone_program_path(buffer, sizeof buffer))
             return "";
-        long size =
-            hone_syscall4(SYS_readlinkat, AT_FDCWD, "/proc/self/exe", buffer, sizeof buffer - 1);
-        if (size < 0)
-            return "";
-        buffer[size] = 0;
         return names_add(modules, buffer, "");
     }
     if (info->dlpi_name[0] == '/')
