@@ -185,7 +185,7 @@ static void comment_on_processes(struct hone_profile *profile,
         if (process->became[0] && !reports_later(collected, i))
             comment(profile,
                     "not covered: process %u became %s, which did not load libhone.so (static, "
-                    "setuid or an emptied environment); try --engine outside",
+                    "setuid or LD_PRELOAD taken away); try --engine outside",
                     process->pid, process->became);
     }
     if (recording->left_running)
@@ -221,8 +221,8 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                 recording->outside
                     ? "in what it does not sample"
                     : "in the ends of short processes, in programs that did not "
-                      "load libhone.so (static, setuid, LD_PRELOAD emptied or the whole "
-                      "environment replaced) or in threads that keep its signal out");
+                      "load libhone.so (static, setuid, LD_PRELOAD taken away) or in threads "
+                      "that keep its signal out");
     if (kernel_ns)
         comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
                 (double)kernel_ns / 1e9,
@@ -252,7 +252,7 @@ static void comment_on_emptiness(struct hone_profile *profile,
     else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
         comment(profile,
                 "empty: %.3f s of CPU time were used, by programs that did not load libhone.so "
-                "(static, setuid, emptied environment) or in threads that keep its signal out",
+                "(static, setuid, LD_PRELOAD taken away) or in threads that keep its signal out",
                 (double)recording->cpu_kernel_ns / 1e9);
     else if (recording->left_running)
         comment(profile, "empty: the program went on in the background; run it in the foreground");

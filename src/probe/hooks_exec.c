@@ -2,8 +2,9 @@
 // So sampling pauses, and goes on when the exec fails. In a vfork child, which borrows our memory,
 // nothing is paused: it has no event of its own, and the parent's must go on.
 //
-// The new program shall load us, too: where a wrapper put another library in our place we go back
-// in front, and where we could not be found any more we take ourselves off the list.
+// The new program shall load us, too: where a wrapper put another library in our place or made an
+// environment of its own we put ourselves back, and where we could not be found any more we take
+// ourselves off the list.
 //
 // The program's path is written down, so that the reader can tell that a process became something
 // that cannot be profiled (a static program) instead of having gone silent.
@@ -15,9 +16,11 @@
 #include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -65,12 +68,13 @@ static int after_exec(bool paused, int result)
     return result;
 }
 
-// --- the preload list ----------------------------------------------------------------------------
+// --- the environment -----------------------------------------------------------------------------
 
 enum { PRELOAD_NAME = sizeof "LD_PRELOAD=" - 1, SESSION_NAME = sizeof "HONE_SESSION=" - 1 };
 
 static const char library_name[] = "/libhone.so";
 static char own_library[HONE_PROCESS_PATH]; // as we were preloaded; empty: not known
+static char own_session[HONE_PROCESS_PATH]; // as we were told; empty: not known
 
 // The first of a list, where that is ours.
 static bool copy_own(const char *list, char path[HONE_PROCESS_PATH])
@@ -84,56 +88,79 @@ static bool copy_own(const char *list, char path[HONE_PROCESS_PATH])
     return true;
 }
 
-__attribute__((constructor)) static void remember_library(void)
+// The program may write over its environment later.
+__attribute__((constructor)) static void remember_environment(void)
 {
-    const char *list = secure_getenv("LD_PRELOAD");
+    const char *list = secure_getenv("LD_PRELOAD"), *session = secure_getenv("HONE_SESSION");
     if (list)
         (void)copy_own(list, own_library);
+    if (session && strlen(session) < sizeof own_session)
+        memcpy(own_session, session, strlen(session));
 }
 
-static bool is_lost(const char *library)
+static bool is_lost(const char *file)
 {
-    return hone_syscall3(SYS_faccessat, AT_FDCWD, library, R_OK) < 0;
+    return hone_syscall3(SYS_faccessat, AT_FDCWD, file, R_OK) < 0;
 }
 
-// What becomes of the preload list at place `at` of an environment: ours in front if so, and
-// `rest`.
-struct preload {
-    long at; // -1: it stays as it is
-    bool ours;
+// What is to be executed: a path, below that folder, or the descriptor itself and "".
+struct program {
+    int folder;
+    const char *path;
+};
+
+// The loader would take nothing from the environment; who cleans it for such a program knows why.
+// What is searched for in $PATH is not looked at: there the loader's word has to do.
+static bool gains_rights(struct program program)
+{
+    struct statx st;
+    return hone_syscall5(SYS_statx, program.folder, program.path, AT_EMPTY_PATH, STATX_MODE, &st) ==
+               0 &&
+           (st.stx_mode & (S_ISUID | S_ISGID));
+}
+
+// What becomes of an environment: the preload list at place `list` (-1: there is none) is `rest`
+// with ours in front if so; the session is added at the end if so.
+struct mending {
+    bool needed, ours, session;
+    long list, count;
     const char *rest;
 };
 
 // Where our library cannot be found any more (in another root, as another user), the loader would
 // complain of it on the new program's stderr: then it goes without us. A wrapper that puts another
-// library in our place (LD_PRELOAD=x program), but keeps the session, wanted that one to be there,
-// not us to be gone: we go back in front. The first preload is ours.
-static struct preload preload_of(char *const envp[])
+// library in our place (LD_PRELOAD=x program) wanted that one to be there, and who starts a program
+// in an environment of his own (env -i) knows nothing of us: neither wanted us to be gone, so we
+// are put back. Who empties the list, or takes that variable alone away, did. The first preload is
+// ours.
+static struct mending mending_of(struct program program, char *const envp[])
 {
-    struct preload found = {.at = -1};
-    if (!hone_probe.writer.process || !envp)
+    struct mending found = {.list = -1, .rest = ""};
+    if (!hone_probe.writer.process)
         return found;
     bool session = false;
-    for (long i = 0; envp[i]; i++) {
-        session |= strncmp(envp[i], "HONE_SESSION=", SESSION_NAME) == 0;
-        if (found.at < 0 && strncmp(envp[i], "LD_PRELOAD=", PRELOAD_NAME) == 0)
-            found.at = i;
+    for (; envp && envp[found.count]; found.count++) {
+        const char *word = envp[found.count];
+        session |= strncmp(word, "HONE_SESSION=", SESSION_NAME) == 0;
+        if (found.list < 0 && strncmp(word, "LD_PRELOAD=", PRELOAD_NAME) == 0)
+            found.list = found.count;
     }
-    if (found.at < 0)
-        return found;
+    if (found.list >= 0)
+        found.rest = envp[found.list] + PRELOAD_NAME;
     char library[HONE_PROCESS_PATH];
-    found.rest = envp[found.at] + PRELOAD_NAME;
     if (copy_own(found.rest, library)) {
         found.rest += strcspn(found.rest, ": ");
         found.rest += strspn(found.rest, ": ");
-        if (!is_lost(library))
-            found.at = -1;
-    } else {
-        found.ours = session && own_library[0] && found.rest[0] &&
-                     !strstr(found.rest, library_name) && !is_lost(own_library);
-        if (!found.ours)
-            found.at = -1;
+        found.needed = is_lost(library);
+        return found;
     }
+    bool wanted = found.list >= 0 ? found.rest[0] && !strstr(found.rest, library_name) : !session;
+    if (!wanted || !own_library[0] || !own_session[0] || is_lost(own_library) ||
+        is_lost(own_session) || gains_rights(program) ||
+        atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
+        return found;
+    found.needed = found.ours = true;
+    found.session = !session;
     return found;
 }
 
@@ -144,42 +171,40 @@ static char *append(char *to, const char *text)
     return to + len;
 }
 
-// A copy of the environment with that, in room of the caller's: as many words, and the text.
-static char *const *with_preload(char *const envp[], const struct preload *preload, char **words,
-                                 char *text)
+// A copy of the environment with that, in room of the caller's: words for two more and the end, and
+// the text of those.
+static char *const *mend(char *const envp[], const struct mending *mending, char **words,
+                         char *text)
 {
     long to = 0;
-    for (long i = 0; envp[i]; i++) {
-        if (i != preload->at) {
+    for (long i = 0; i < mending->count; i++)
+        if (i != mending->list)
             words[to++] = envp[i];
-        } else if (preload->ours || *preload->rest) {
-            char *end = append(text, "LD_PRELOAD=");
-            if (preload->ours)
-                end = append(append(end, own_library), ":");
-            (void)append(end, preload->rest);
+        else if (mending->ours || mending->rest[0])
             words[to++] = text;
-        }
+    if (mending->list < 0)
+        words[to++] = text;
+    text = append(text, "LD_PRELOAD=");
+    if (mending->ours)
+        text = append(append(text, own_library), mending->rest[0] ? ":" : "");
+    text = append(text, mending->rest) + 1;
+    if (mending->session) {
+        words[to++] = text;
+        (void)append(append(text, "HONE_SESSION="), own_session);
     }
     words[to] = NULL;
     return words;
 }
 
-static size_t count_words(char *const envp[])
-{
-    size_t count = 0;
-    while (envp[count])
-        count++;
-    return count;
-}
-
 // On the caller's stack, for this may run in a vfork child.
-#define MEND_PRELOAD(envp)                                                                         \
+#define MEND(folder_, path_, envp)                                                                 \
     do {                                                                                           \
-        struct preload preload = preload_of(envp);                                                 \
-        if (HONE_UNLIKELY(preload.at >= 0)) {                                                      \
-            char **words = alloca((count_words(envp) + 1) * sizeof *words);                        \
-            char *text = alloca(PRELOAD_NAME + sizeof own_library + strlen(preload.rest) + 2);     \
-            (envp) = with_preload(envp, &preload, words, text);                                    \
+        struct mending mending = mending_of((struct program){folder_, path_}, envp);               \
+        if (HONE_UNLIKELY(mending.needed)) {                                                       \
+            char **words = alloca((size_t)(mending.count + 3) * sizeof *words);                    \
+            char *text = alloca(PRELOAD_NAME + sizeof own_library + strlen(mending.rest) + 2 +     \
+                                SESSION_NAME + sizeof own_session);                                \
+            (envp) = mend(envp, &mending, words, text);                                            \
         }                                                                                          \
     } while (0)
 
@@ -187,7 +212,7 @@ static size_t count_words(char *const envp[])
 
 HONE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-    MEND_PRELOAD(envp);
+    MEND(AT_FDCWD, path, envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execve(path, argv, envp));
 }
@@ -199,7 +224,7 @@ HONE_EXPORT int execv(const char *path, char *const argv[])
 
 HONE_EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-    MEND_PRELOAD(envp);
+    MEND(AT_FDCWD, file, envp);
     bool paused = before_exec(file);
     return after_exec(paused, hone_real()->execvpe(file, argv, envp));
 }
@@ -211,7 +236,7 @@ HONE_EXPORT int execvp(const char *file, char *const argv[])
 
 HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-    MEND_PRELOAD(envp);
+    MEND(fd, "", envp);
     bool paused = before_exec("(a descriptor)");
     return after_exec(paused, hone_real()->fexecve(fd, argv, envp));
 }
@@ -219,9 +244,29 @@ HONE_EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[],
                          int flags)
 {
-    MEND_PRELOAD(envp);
+    MEND(fd, path, envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execveat(fd, path, argv, envp, flags));
+}
+
+// These make a new process at once, so nothing of this one has to pause: libc keeps every signal
+// out of it until it is the new program.
+
+HONE_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+                            const posix_spawnattr_t *attributes, char *const argv[],
+                            char *const envp[])
+{
+    MEND(AT_FDCWD, path, envp);
+    return hone_real()->posix_spawn(pid, path, actions, attributes, argv, envp);
+}
+
+HONE_EXPORT int posix_spawnp(pid_t *pid, const char *file,
+                             const posix_spawn_file_actions_t *actions,
+                             const posix_spawnattr_t *attributes, char *const argv[],
+                             char *const envp[])
+{
+    MEND(AT_FDCWD, file, envp);
+    return hone_real()->posix_spawnp(pid, file, actions, attributes, argv, envp);
 }
 
 // Counts the arguments up to NULL, itself included.

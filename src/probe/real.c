@@ -46,6 +46,8 @@ static void resolve(void)
         {"execvpe", (void **)&real.execvpe},
         {"fexecve", (void **)&real.fexecve},
         {"execveat", (void **)&real.execveat},
+        {"posix_spawn", (void **)&real.posix_spawn},
+        {"posix_spawnp", (void **)&real.posix_spawnp},
     };
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         *functions[i].at = dlsym(RTLD_NEXT, functions[i].name);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <threads.h>
@@ -43,6 +44,10 @@ struct hone_real {
     int (*register_atfork)(void (*)(void), void (*)(void), void (*)(void), void *);
     int (*pthread_atfork)(void (*)(void), void (*)(void), void (*)(void));
     int (*execveat)(int, const char *, char *const[], char *const[], int);
+    int (*posix_spawn)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+                       const posix_spawnattr_t *, char *const[], char *const[]);
+    int (*posix_spawnp)(pid_t *, const char *, const posix_spawn_file_actions_t *,
+                        const posix_spawnattr_t *, char *const[], char *const[]);
 };
 
 // Never NULL; a function that libc does not have is NULL in it.
