@@ -132,7 +132,22 @@ class CannotRun(harness.TestCase):
         with open(path, 'wb') as file:
             file.write(b'\x7fELF' + bytes(200))
         os.chmod(path, 0o755)
-        self.check(path, 1, 'cannot record', path)
+        self.check(path, 126, 'cannot record', path)
+
+    @unittest.skipUnless(os.getuid() == 0, 'needs root to become somebody else')
+    def test_programs_that_an_ordinary_user_may_not_read_or_run(self):
+        for mode, words in ((0o711, ['cannot look at']), (0o700, ['cannot run'])):
+            path = os.path.join(self.tmp, f'mode-{mode:o}')
+            shutil.copy(workload('exits'), path)
+            os.chmod(path, mode)
+            with self.subTest(mode=oct(mode)):
+                done = self.run_plain(HONE, 'record', '-o', '/tmp/no-such-session', '--', path, '0',
+                                      '10', user=65534, group=65534, extra_groups=[], cwd='/tmp')
+                self.assertEqual(done.returncode, 126, done.stderr)
+                self.assert_one_clear_line(done.stderr, path, 'permission denied', *words)
+
+    def test_an_engine_that_cannot_work_in_the_program(self):
+        self.check(workload('static'), 126, 'linked statically', options=['--engine', 'perf-trap'])
 
     def test_script_without_an_interpreter_line_runs_as_it_would_without_us(self):
         path = os.path.join(self.tmp, 'script')
@@ -227,7 +242,7 @@ class NotCovered(harness.TestCase):
     """What cannot be recorded is refused in one line before it runs."""
 
     def check(self, recording, *words):
-        self.assertEqual((recording.status, recording.stdout), (1, b''))
+        self.assertEqual((recording.status, recording.stdout), (126, b''))
         self.assert_one_clear_line(recording.stderr, 'cannot record', *words)
         self.assertFalse(os.path.exists(recording.directory), 'a session of nothing')
 
@@ -320,6 +335,82 @@ class Memory(harness.TestCase):
         more = recording.usage.resident_bytes - harness.Usage(times).resident_bytes
         self.assertGreater(recording.profile.total('samples'), 1000)
         self.assertLess(more, 8 << 20, 'resident memory that recording takes')
+
+
+class Names(harness.TestCase):
+    """A program is called by what was executed: one file may have several names."""
+
+    options = ()
+
+    def names(self, *program, options=(), **run):
+        recording = self.record(*program, options=(*self.options, *options), **run)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        return {name for s in recording.profile.samples for name in s.labels['process']}, recording
+
+    def test_a_link_is_what_was_meant(self):
+        for make in (os.symlink, os.link):
+            path = os.path.join(self.tmp, f'{make.__name__}-server')
+            shutil.copy(workload('forks'), os.path.join(self.tmp, 'forks-check'))
+            make(os.path.join(self.tmp, 'forks-check'), path)
+            for called in (path, f'./{os.path.basename(path)}'):
+                with self.subTest(make=make.__name__, called=called):
+                    names, recording = self.names(called, 'fork', '300', cwd=self.tmp)
+                    self.assertEqual(names, {os.path.basename(path)}, 'also when it forks')
+                    self.check_files(recording, path)
+            os.unlink(os.path.join(self.tmp, 'forks-check'))
+
+    def check_files(self, recording, path):
+        self.assertEqual(recording.session['processes'][0]['program'], path)
+        self.assertEqual(recording.profile.mappings[1].file, path)
+        self.assertGreater(recording.profile.cumulative()['child_work'], 0.2 * NS)
+
+    def test_found_in_path(self):
+        os.symlink(workload('split'), os.path.join(self.tmp, 'found'))
+        names, _ = self.names('found', 'functions', '200',
+                              env={**os.environ, 'PATH': self.tmp})
+        self.assertEqual(names, {'found'})
+
+    def test_a_script_is_called_by_its_own_name_and_its_interpreter_stays_the_program(self):
+        path = os.path.join(self.tmp, 'counting')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('#!/bin/bash\nfor ((i = 0; i < 200000; i++)); do :; done\n')
+        os.chmod(path, 0o755)
+        names, recording = self.names(path)
+        self.assertEqual(names, {'counting'})
+        self.assertEqual(os.path.basename(recording.session['processes'][0]['program']), 'bash')
+
+    def test_the_name_of_an_open_file_says_nothing(self):
+        code = ('import os, sys; os.execv("/proc/self/exe", ["/some/where/applet", "-c", '
+                '"sum(range(20000000))"])')
+        names, _ = self.names('/usr/bin/python3', '-c', code)
+        self.assertIn('applet' if not self.options else
+                      os.path.basename(os.path.realpath('/usr/bin/python3')), names)
+        self.assertNotIn('exe', names)
+        code = ('import os, sys; os.execve(os.open(sys.argv[1], os.O_RDONLY), '
+                '["split", "functions", "200"], os.environ)')
+        names, _ = self.names('/usr/bin/python3', '-c', code, workload('split'))
+        self.assertIn('split', names)
+        self.assertEqual([name for name in names if name.isdigit()], [])
+
+
+class NamesFromOutside(Names):
+    options = ('--engine', 'outside')
+
+    def check_files(self, recording, path):
+        self.assertGreater(recording.profile.cumulative()['child_work'], 0.2 * NS)
+
+    def test_one_that_runs_already(self):
+        path = os.path.join(self.tmp, 'a-name-of-more-than-fifteen-bytes')
+        os.symlink(workload('split'), path)
+        with subprocess.Popen([path, 'functions', '3000'], stdout=subprocess.DEVNULL) as program:
+            directory = os.path.join(self.tmp, 'attached')
+            done = self.run_plain(HONE, 'record', '-d', '500ms', '-o', directory, '-p',
+                                  str(program.pid))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            program.kill()
+        profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+        self.assertEqual({name for s in profile.samples for name in s.labels['process']},
+                         {os.path.basename(path)})
 
 
 class Contents(harness.TestCase):

@@ -106,6 +106,70 @@ sys.exit(9)
         self.assertTrue(os.path.exists(os.path.join(directory, 'cpu.prof')))
 
 
+    # What a shell does: a job of its own in the terminal's foreground, which it waits for.
+    SHELL = '''
+import os, signal, sys
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+ready, go = os.pipe()
+job = os.fork()
+if job == 0:
+    os.setpgid(0, 0)
+    os.read(ready, 1)
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.execvp(sys.argv[1], sys.argv[1:])
+os.setpgid(job, job)
+os.tcsetpgrp(0, job)
+os.write(go, b"x")
+for resume in (lambda: os.killpg(job, signal.SIGCONT), lambda: os.kill(job, signal.SIGCONT)):
+    print("stopped by", os.WSTOPSIG(os.waitpid(job, os.WUNTRACED)[1]), flush=True)
+    resume()
+print("ended with", os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]), flush=True)
+'''
+
+    def test_a_program_that_stops_itself_stops_the_job_and_goes_on_with_it(self):
+        # As editors and pagers do at Ctrl-Z: only the program stops. The shell continues the whole job,
+        # or (the second time) only the process that it knows.
+        try:
+            pid, terminal = pty.fork()
+        except OSError as error:
+            self.skipTest(f'no terminals here: {error}')
+        directory = os.path.join(self.tmp, 'session')
+        if pid == 0:
+            os.execv(sys.executable, [
+                sys.executable, '-c', self.SHELL, HONE, 'record', '-o', directory, '--',
+                sys.executable, '-c', 'import os, signal\nfor _ in range(2): '
+                'os.kill(os.getpid(), signal.SIGTSTP)\nraise SystemExit(7)'])
+        self.addCleanup(os.close, terminal)
+        seen = b''
+        while b'ended with 7\r\n' not in seen:
+            ready, _, _ = select.select([terminal], [], [], 20)
+            if not ready:
+                os.kill(pid, signal.SIGKILL)    # the terminal goes with it, and the job's group
+                os.waitpid(pid, 0)
+                self.fail(f'nobody sees that the program stopped: {seen!r}')
+            try:
+                seen += os.read(terminal, 4096)
+            except OSError:
+                break
+        os.waitpid(pid, 0)
+        self.assertEqual(seen.count(b'stopped by'), 2, seen)
+        self.assertIn(b'ended with 7', seen)
+        self.assertTrue(os.path.exists(os.path.join(directory, 'cpu.prof')))
+
+    def test_a_parent_that_ignores_the_ends_of_its_children(self):
+        # Nobody can wait for a child then, and an exec inherits it: so does the program, and only it.
+        code = ('import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); '
+                'os.execv(sys.argv[1], sys.argv[1:])')
+        plain = self.run_plain(sys.executable, '-c', code, workload('mirror'))
+        done = self.run_plain(sys.executable, '-c', code, HONE, 'record', '-o',
+                              os.path.join(self.tmp, 'session'), workload('mirror'), timeout=30)
+        self.assertEqual(done.returncode, plain.returncode, done.stderr)
+        ignored = [line for line in plain.stdout.splitlines() if line.startswith(b'SigIgn')]
+        self.assertEqual([line for line in done.stdout.splitlines() if line.startswith(b'SigIgn')],
+                         ignored)
+        self.assertTrue(ignored)
+
+
 class Killed(Started):
     @staticmethod
     def children(pid):
@@ -127,7 +191,9 @@ class Killed(Started):
         process = self.start(workload('threads'), 'many', '1', '20000')
         pid = self.program_of(process)
         time.sleep(2)
-        used = cpu_of(pid)
+        end = time.monotonic() + 30     # where others keep the machine busy
+        while (used := cpu_of(pid)) < 0.6 * NS and time.monotonic() < end:
+            time.sleep(0.1)
         os.kill(pid, signal.SIGKILL)
         process.communicate(timeout=30)
         self.assertIn(process.returncode, (-9, 137))
@@ -136,6 +202,95 @@ class Killed(Started):
         self.assertGreater(profile.cumulative()['crowd'], used - 0.05 * NS)
         self.assertGreater(used, 0.5 * NS)
         self.assert_complete(profile)
+
+    # A /dev/shm of one's own, for other recordings on this machine remove what they find abandoned.
+    OWN_SHARED = ('unshare', '--mount', 'sh', '-c', 'mount -t tmpfs hone-test /dev/shm && exec "$@"', 'sh')
+
+    def begin_in_shared_memory(self, around=(), **popen):
+        """A recording that runs: its process, its program's number, and how to see what it sees."""
+        if os.getuid() or self.run_plain(*self.OWN_SHARED, 'true').returncode:
+            self.skipTest('needs root, and to mount')
+        self._runs += 1
+        self.directory = os.path.join(self.tmp, f'session-{self._runs}')
+        process = subprocess.Popen(
+            [*(around or self.OWN_SHARED), HONE, 'record', '-o', self.directory, '--',
+             workload('threads'), 'many', '1', '20000'], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **popen)
+        self.addCleanup(self.end, process)
+        pid = self.program_of(process)
+        self.addCleanup(lambda: os.path.exists(f'/proc/{pid}') and os.kill(pid, signal.SIGKILL))
+        return process, pid, ('nsenter', '-m', '-t', str(pid))
+
+    def keeper_of(self, process, pid):
+        """It comes just after the program, and leaves its session."""
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            for child in self.children(process.pid):
+                if child != pid and os.getsid(child) == child:
+                    return child
+            time.sleep(0.01)
+        self.fail('nobody cleans up')
+
+    @staticmethod
+    def shared(pid):
+        return {name for name in os.listdir(f'/proc/{pid}/root/dev/shm') if name.startswith('hone.')}
+
+    def leftovers(self, pid, seconds=10):
+        """What stays in the shared memory of the program, after the keeper had time."""
+        end = time.monotonic() + seconds
+        while (left := self.shared(pid)) and time.monotonic() < end:
+            time.sleep(0.05)
+        return left
+
+    def test_a_killed_recorder_leaves_nothing_in_shared_memory(self):
+        process, pid, _ = self.begin_in_shared_memory()
+        self.assertEqual(len(self.shared(pid)), 1, 'no session to leave behind')
+        self.keeper_of(process, pid)
+        process.kill()
+        self.assertEqual(process.wait(10), -signal.SIGKILL)
+        self.assertEqual(self.leftovers(pid), set())
+        self.assertNotIn(state_of(pid), 'ZX', 'the program died with its profiler')
+        # Nobody who waits for the end of the recorder's output waits for what cleans up.
+        os.kill(pid, signal.SIGKILL)
+        process.communicate(timeout=10)
+
+    def test_signals_to_the_whole_group_do_not_end_what_cleans_up(self):
+        process, pid, _ = self.begin_in_shared_memory(start_new_session=True)
+        keeper = self.keeper_of(process, pid)
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+            os.kill(keeper, number)
+        process.kill()
+        self.assertEqual(self.leftovers(pid), set())
+
+    def test_what_a_recorder_and_its_keeper_leave_the_next_one_removes(self):
+        process, pid, within = self.begin_in_shared_memory()
+        keeper = self.keeper_of(process, pid)
+        # A keeper that is killed alone does no harm.
+        os.kill(keeper, signal.SIGKILL)
+        process.kill()
+        process.wait(10)
+        self.assertEqual(len(self.leftovers(pid, seconds=0.5)), 1)
+        # A recording that runs keeps its own.
+        running, other, _ = self.begin_in_shared_memory(around=within)
+        self.assertEqual(self.run_plain(*within, HONE, 'record', '-o',
+                                        os.path.join(self.tmp, 'next'), '/bin/true').returncode, 0)
+        self.assertEqual(len(self.shared(pid)), 1, 'one that still runs, and no other')
+        os.kill(other, signal.SIGTERM)
+        running.communicate(timeout=30)
+        self.assertEqual(self.shared(pid), set())
+        self.assertTrue(os.path.exists(os.path.join(self.directory, 'cpu.prof')))
+
+    def test_a_session_whose_owner_has_another_number_here_is_not_removed(self):
+        # In a container that shares /dev/shm, its processes have other numbers.
+        inside = ('unshare', '--pid', '--fork', '--mount-proc')
+        if subprocess.run([*inside, 'true'], capture_output=True, check=False).returncode:
+            self.skipTest('no namespaces here')
+        process, pid, within = self.begin_in_shared_memory()
+        before = self.shared(pid)
+        done = self.run_plain(*within, *inside, HONE, 'record', '-o',
+                              os.path.join(self.tmp, 'inside'), '/bin/true')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.shared(pid), before)
 
     def test_kill_9_of_everything_leaves_no_wrong_profile(self):
         process = self.start(workload('threads'), 'many', '1', '20000')
@@ -155,6 +310,11 @@ class Killed(Started):
         for file in os.listdir(self.directory) if os.path.isdir(self.directory) else []:
             done = self.run_plain(HONE, 'info', os.path.join(self.directory, file))
             self.assertIn(done.returncode, (0, 1), (file, done))
+
+
+def state_of(pid):
+    with open(f'/proc/{pid}/stat', encoding='ascii') as file:
+        return file.read().rpartition(')')[2].split()[0]
 
 
 def cpu_of(pid):

@@ -313,6 +313,22 @@ class Programs(harness.TestCase):
                                             wait.ns - own['runnable'] - 2 * SLACK_NS, own)
 
 
+class Reading(harness.TestCase):
+    def test_looking_at_threads_without_pause_does_not_keep_from_reading_samples(self):
+        # The recorder's loop wakes up for the wall clock more often than it reads, and nobody comes or
+        # goes. What was read while the thread lived shows in the thread's name: the kernel keeps 15
+        # bytes of it; of one that is gone only the program's name is known.
+        path = os.path.join(self.tmp, 'a-name-of-more-than-fifteen-bytes')
+        os.symlink(workload('split'), path)
+        for engine in ('switches', 'polling'):
+            with self.subTest(engine=engine):
+                recording = self.record_well(
+                    path, 'functions', '1000', options=(
+                        '--types', 'cpu,wall', '--wall-frequency', '1000', '--wall-engine', engine))
+                self.assertEqual({s.labels['thread'][0] for s in recording.profile.samples},
+                                 {os.path.basename(path)[:15]})
+
+
 class Cost(harness.TestCase):
     def test_idle_threads_cost_next_to_nothing(self):
         """By the CPU clocks of the recorder and of the program, both of which do nothing else."""

@@ -93,11 +93,16 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
     return 0;
 }
 
+static int refused_events(int r)
+{
+    return r == -EPERM || r == -EACCES ? HONE_TARGET_UNPRELOADABLE : r;
+}
+
 // Before the program is one: events on the process that becomes it.
 static int prepare_child(void *context, pid_t pid, struct hone_error *err)
 {
     struct hone_recorder *recorder = context;
-    int r = hone_outside_add_program(recorder->outside, pid, recorder->rights, err);
+    int r = refused_events(hone_outside_add_program(recorder->outside, pid, recorder->rights, err));
     if (!r)
         hone_outside_start(recorder->outside);
     return r;
@@ -137,16 +142,17 @@ int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const si
     return r ? hone_error_set(err, r, "cannot prepare the recording") : 0;
 }
 
-// Positive outcomes of target.h as the shell's statuses; the rest is a failure of ours.
+// Positive outcomes of target.h as the shell's statuses; the rest is a failure of ours. One status
+// for all programs that are there and were not run: by the kernel's refusal, or by ours to record
+// them.
 static int as_outcome(int r)
 {
     switch (r) {
     case HONE_TARGET_MISSING:
         return HONE_CAPTURE_NOT_FOUND;
     case HONE_TARGET_UNRUNNABLE:
-        return HONE_CAPTURE_NOT_RUNNABLE;
     case HONE_TARGET_UNPRELOADABLE:
-        return -EPERM;
+        return HONE_CAPTURE_NOT_RUNNABLE;
     default:
         return r;
     }
@@ -202,11 +208,15 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
     hone_recorder_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
+    // A limit of file sizes shall be an error of ours, not our end; and where the ends of children
+    // are ignored, nobody can wait for one.
+    void (*file_size_signal)(int) = signal(SIGXFSZ, SIG_IGN);
+    void (*child_signal)(int) = signal(SIGCHLD, SIG_DFL);
     int r = hone_recording_check(&recorder->options, err);
     if (!r)
         r = hone_recorder_prepare(recorder, outside, &signals, err);
-    // A limit of file sizes shall be an error of ours, not our end.
-    recorder->launch.file_size_signal = signal(SIGXFSZ, SIG_IGN);
+    recorder->launch.file_size_signal = file_size_signal;
+    recorder->launch.child_signal = child_signal;
     if (!r)
         r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
     if (r)
@@ -236,7 +246,7 @@ static int refuse_engine(struct hone_error *err)
     struct hone_error why = *err;
     (void)hone_error_set(err, 0, "%.400s, so nothing can be preloaded", why.message);
     hone_error_hint(err, "leave --engine away, and it is recorded from outside");
-    return -EPERM;
+    return HONE_CAPTURE_NOT_RUNNABLE;
 }
 
 static void tell_outside(const struct hone_capture_options *options, const struct hone_error *why)
@@ -254,7 +264,7 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     HONE_CLEANUP(recorder_done)
     struct hone_recorder recorder = {
         .argv = argv,
-        .launch = {.session = {.fd = -1}, .pidfd = -1, .event_fd = -1},
+        .launch = HONE_LAUNCH_NONE,
         .epoll_fd = -1,
         .signal_fd = -1,
     };

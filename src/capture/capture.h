@@ -72,7 +72,8 @@ struct hone_capture_result {
     bool started;
 };
 
-// A positive outcome: the program was not run; these are a shell's exit statuses for it.
+// A positive outcome: the program was not run; these are a shell's exit statuses for it. Not
+// runnable: it is there, but may not be executed, or cannot be recorded as it was asked for.
 enum { HONE_CAPTURE_NOT_RUNNABLE = 126, HONE_CAPTURE_NOT_FOUND = 127 };
 
 // Runs argv and records it; or records pids or all, where argv is not looked at, until a signal

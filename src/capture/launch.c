@@ -13,27 +13,31 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-// Removes a session's folder with what lies in it.
-static void remove_folder(const char *path)
+enum { UNLOCKED_SECONDS = 60 }; // from making a folder to locking it: never so long
+
+// The folder is locked by its owner, whose end ends the lock, wherever he lives: numbers of
+// processes are given out again, and mean something else in a container that shares the memory.
+static bool is_abandoned(const char *path, pid_t owner)
 {
-    DIR *folder = opendir(path);
-    if (!folder)
-        return;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        if (entry->d_name[0] != '.')
-            (void)unlinkat(dirfd(folder), entry->d_name, 0);
-    (void)closedir(folder);
-    (void)rmdir(path);
+    HONE_CLEANUP(hone_fd_closep)
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) || st.st_uid != geteuid() || flock(fd, LOCK_EX | LOCK_NB))
+        return false;
+    // One that was made just now is not locked yet.
+    return (kill(owner, 0) && errno == ESRCH) || time(NULL) - st.st_mtime > UNLOCKED_SECONDS;
 }
 
-// A hone that was killed leaves its session behind; memory is too dear for that.
+// A hone that was killed together with its keeper leaves its session behind.
 static void sweep(const char *root)
 {
     DIR *folder = opendir(root);
@@ -41,16 +45,11 @@ static void sweep(const char *root)
         return;
     for (struct dirent *entry; (entry = readdir(folder));) {
         int pid;
-        char after;
-        if (sscanf(entry->d_name, "hone.%d%c", &pid, &after) != 2 || after != '.')
-            continue;
-        char path[PATH_MAX];
-        struct stat st;
-        if (kill(pid, 0) == 0 || errno != ESRCH ||
-            (size_t)snprintf(path, sizeof path, "%s/%s", root, entry->d_name) >= sizeof path ||
-            lstat(path, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
-            continue;
-        remove_folder(path);
+        char after, path[PATH_MAX];
+        if (sscanf(entry->d_name, "hone.%d%c", &pid, &after) == 2 && after == '.' &&
+            (size_t)snprintf(path, sizeof path, "%s/%s", root, entry->d_name) < sizeof path &&
+            is_abandoned(path, pid))
+            hone_keeper_remove(path);
     }
     (void)closedir(folder);
 }
@@ -71,6 +70,9 @@ static int make_in(const char *root, struct hone_launch *launch, uint32_t chunk_
     // for it knows the name, which nobody can guess.
     uint64_t name;
     int r = chmod(launch->folder, 0711) ? -errno : 0;
+    launch->folder_fd = open(launch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (launch->folder_fd >= 0)
+        (void)flock(launch->folder_fd, LOCK_EX | LOCK_NB);
     if (!r && getrandom(&name, sizeof name, 0) != sizeof name)
         r = -EIO;
     if (!r) {
@@ -81,6 +83,8 @@ static int make_in(const char *root, struct hone_launch *launch, uint32_t chunk_
     if (r) {
         (void)rmdir(launch->folder);
         launch->folder[0] = '\0';
+        if (launch->folder_fd >= 0)
+            (void)close(hone_fd_take(&launch->folder_fd));
     }
     return r;
 }
@@ -172,7 +176,7 @@ static int open_first_event(void)
 int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                         const struct hone_session_config *config, struct hone_error *err)
 {
-    *launch = (struct hone_launch){.session = {.fd = -1}, .pidfd = -1, .event_fd = -1};
+    *launch = HONE_LAUNCH_NONE;
     int r = hone_launch_library(launch->library, sizeof launch->library, err);
     if (r)
         return r;
@@ -189,7 +193,10 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
     if (r) {
         (void)hone_error_set(err, r, "cannot make the session's memory in /dev/shm, %s or /var/tmp",
                              roots[1]);
-        hone_error_hint(err, "free some 5 MB there, or name another place in $TMPDIR");
+        hone_error_hint(err, r == -EFBIG
+                                 ? "files may not grow that large here: see 'ulimit -f', which has "
+                                   "to be 5 MB or more"
+                                 : "free some 5 MB there, or name another place in $TMPDIR");
         return r;
     }
     // The loader splits its list at spaces and colons; and to a child that changes its user it
@@ -221,6 +228,15 @@ static int set_environment(const struct hone_launch *launch)
     return r;
 }
 
+// After the program, which is to be our first child. A copy of the library has to stay: programs
+// that go on may start others.
+static void start_keeper(struct hone_launch *launch)
+{
+    bool copied = strncmp(launch->library, launch->folder, strlen(launch->folder)) == 0;
+    if (launch->folder[0])
+        hone_keeper_start(&launch->keeper, copied ? launch->file : launch->folder);
+}
+
 // The child's part: becomes the program, or tells its parent through `told` why it could not.
 __attribute__((noreturn)) static void become(const struct hone_launch *launch, char *const argv[],
                                              const sigset_t *mask, int told, int gate)
@@ -231,6 +247,7 @@ __attribute__((noreturn)) static void become(const struct hone_launch *launch, c
     int r = launch->file[0] ? set_environment(launch) : 0;
     if (!r) {
         (void)signal(SIGXFSZ, launch->file_size_signal);
+        (void)signal(SIGCHLD, launch->child_signal);
         (void)sigprocmask(SIG_SETMASK, mask, NULL);
         (void)execvp(argv[0], argv);
         r = -errno;
@@ -277,6 +294,7 @@ int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigs
         return told == -ENOENT ? HONE_TARGET_MISSING : HONE_TARGET_UNRUNNABLE;
     }
     launch->pid = pid;
+    start_keeper(launch);
     launch->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (launch->pidfd < 0) {
         r = hone_error_set(err, -errno, "cannot watch '%s'", argv[0]);
@@ -293,6 +311,9 @@ void hone_launch_done(struct hone_launch *launch)
         (void)close(hone_fd_take(&launch->pidfd));
     if (launch->event_fd >= 0)
         (void)close(hone_fd_take(&launch->event_fd));
+    if (launch->folder_fd >= 0)
+        (void)close(hone_fd_take(&launch->folder_fd));
+    hone_keeper_stop(&launch->keeper);
     if (!launch->folder[0])
         return;
     // Programs that go on may start others, to which the loader would complain if it were gone; the
@@ -300,6 +321,6 @@ void hone_launch_done(struct hone_launch *launch)
     if (launch->keep_library)
         (void)unlink(launch->file);
     else
-        remove_folder(launch->folder);
+        hone_keeper_remove(launch->folder);
     launch->folder[0] = '\0';
 }

@@ -4,6 +4,7 @@
 #define HONE_CAPTURE_LAUNCH_H
 
 #include "base/error.h"
+#include "capture/keeper.h"
 #include "session/owner.h"
 
 #include <limits.h>
@@ -18,14 +19,23 @@ struct hone_launch {
     char file[PATH_MAX];
     char library[PATH_MAX];
     void (*file_size_signal)(int); // what the program finds set for SIGXFSZ, which we ignore
+    void (*child_signal)(int);     // and for SIGCHLD, which we do not
     bool keep_library;             // a copy of it in the folder may still be needed
     // Called with the child before it becomes the program; a failure is launch's. NULL: nothing.
     int (*prepare)(void *context, pid_t pid, struct hone_error *err);
     void *context;
     pid_t pid;
     int pidfd;
-    int event_fd; // keeps the kernel's perf events ready, or -1
+    int event_fd;  // keeps the kernel's perf events ready, or -1
+    int folder_fd; // locked as long as we live, so that others know; or -1
+    struct hone_keeper keeper;
 };
+
+#define HONE_LAUNCH_NONE                                                                           \
+    (struct hone_launch)                                                                           \
+    {                                                                                              \
+        .session = {.fd = -1}, .pidfd = -1, .event_fd = -1, .folder_fd = -1, .keeper = {.fd = -1}, \
+    }
 
 // The path of the libhone.so that belongs to this command.
 int hone_launch_library(char *ret, size_t size, struct hone_error *err);

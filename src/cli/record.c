@@ -358,8 +358,9 @@ const struct hone_command hone_command_record = {
     .manual =
         "The program and every process and thread that it starts are sampled on their CPU clocks. "
         "Nothing has to be rebuilt: libhone.so is preloaded. Standard streams, signals and the "
-        "exit status are the program's own; 126 and 127 mean, as in a shell, that it could not be "
-        "run or was not found.\n\n"
+        "exit status are the program's own. As in a shell, 126 means that it is there and was not "
+        "run, because it may not be executed or cannot be recorded as asked, and 127 that there is "
+        "no such program; 1 that the recording failed.\n\n"
         "What cannot be preloaded (static, setuid and Go programs) is recorded from outside, by "
         "perf events, and so are processes that run already (--pid) and the whole machine "
         "(--all). They are not touched.\n\n"

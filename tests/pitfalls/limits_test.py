@@ -46,6 +46,17 @@ class Limits(harness.TestCase):
         self.assert_seen_or_said(self.check((resource.RLIMIT_FSIZE, 1 << 16)))
 
 
+    def test_files_of_the_recorder_may_not_grow(self):
+        # A clear word, and not its end by SIGXFSZ.
+        mark = os.path.join(self.tmp, 'mark')
+        done = self.run_plain('prlimit', '--fsize=10240:10240', harness.HONE, 'record', '-o',
+                              os.path.join(self.tmp, 'session'), '--', 'touch', mark)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_one_clear_line(done.stderr, 'file too large')
+        self.assertIn(b'ulimit -f', done.stderr)
+        self.assertFalse(os.path.exists(mark))
+
+
 class Privilege(harness.TestCase):
     @unittest.skipUnless(os.getuid() == 0, 'needs root to become somebody else')
     def test_an_ordinary_user_gets_a_profile(self):
