@@ -1,6 +1,7 @@
 #include "analyse/nodes.h"
 
 #include "base/cleanup.h"
+#include "base/path.h"
 #include "base/table.h"
 
 #include <errno.h>
@@ -45,35 +46,39 @@ static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
 
 static struct hone_str base_name(struct hone_str path)
 {
-    size_t at = path.len;
-    while (at && path.at[at - 1] != '/')
-        at--;
-    return (struct hone_str){path.at + at, path.len - at};
+    while (path.len > 1 && path.at[path.len - 1] == '/')
+        path.len--;
+    for (size_t at = path.len; at-- > 0;)
+        if (path.at[at] == '/' && at + 1 < path.len)
+            return (struct hone_str){path.at + at + 1, path.len - at - 1};
+    return path;
 }
 
+// All that tells the node apart, in one line.
 static struct hone_str format_name(struct builder *b, const struct hone_nodes_key *key)
 {
     const struct hone_profile *p = b->profile;
     const char *name = hone_profile_text(p, key->name);
-    const char *file = hone_profile_text(p, key->file);
-    char address[20] = "";
+    struct hone_str file = hone_path_clean(b->text, hone_profile_str(p, key->file));
+    struct hone_str object = base_name(hone_profile_str(p, key->object));
+    if (!file.at)
+        return file;
+    char address[24] = "";
     if (key->address)
-        (void)snprintf(address, sizeof address, "%016" PRIx64, key->address);
-    const char *space = key->address ? " " : "";
+        (void)snprintf(address, sizeof address, "%016" PRIx64 " ", key->address);
     const char *gap = key->name ? " " : "";
     char *text;
     if (key->line)
-        text = hone_arena_format(b->text, "%s%s%s%s%s:%" PRId64, address, space, name, gap, file,
-                                 key->line);
+        text = hone_arena_format(b->text, "%s%s%s%.*s:%" PRId64, address, name, gap, (int)file.len,
+                                 file.at, key->line);
     else if (key->file)
-        text = hone_arena_format(b->text, "%s%s%s%s%s", address, space, name, gap, file);
+        text = hone_arena_format(b->text, "%s%s%s%.*s", address, name, gap, (int)file.len, file.at);
     else if (key->name)
-        text = hone_arena_format(b->text, "%s%s%s", address, space, name);
+        text = hone_arena_format(b->text, "%s%s", address, name);
     else if (key->object)
-        text = hone_arena_format(b->text, "%s%s[%s]", address, space,
-                                 base_name(hone_profile_str(p, key->object)).at);
+        text = hone_arena_format(b->text, "%s[%.*s]", address, (int)object.len, object.at);
     else
-        text = hone_arena_format(b->text, "%s%s<unknown>", address, space);
+        text = hone_arena_format(b->text, "%s<unknown>", address);
     return hone_str_of(text);
 }
 

@@ -1,6 +1,7 @@
 #include "analyse/tally.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 // Samples that a comparison took from its base are marked; percentages then refer to the base.
@@ -65,7 +66,7 @@ int64_t hone_tally_total(const struct hone_profile *p, uint32_t type, bool mean)
     }
     int64_t total = (int64_t)((int64_t)totals.base > 0 ? totals.base : totals.all);
     int64_t count = (int64_t)((int64_t)totals.base > 0 ? totals.base_count : totals.count);
-    return hone_graph_value(total, count);
+    return hone_graph_mean(total, count);
 }
 
 int hone_tally_touched(const struct hone_profile *p, uint32_t type, bool mean, bool **ret)
@@ -85,6 +86,52 @@ int hone_tally_touched(const struct hone_profile *p, uint32_t type, bool mean, b
     return 0;
 }
 
+// --- parts ---------------------------------------------------------------------------------------
+
+enum { PART_FRAMES = 1 << 20 }; // fewer are counted before another thread has begun
+
+unsigned hone_tally_parts(const struct hone_profile *p)
+{
+    uint32_t worth = p->frames.count / PART_FRAMES;
+    unsigned crew = hone_crew_size();
+    return worth < 2 ? 1 : worth < crew ? worth : crew;
+}
+
+uint32_t hone_tally_part(const struct hone_profile *p, unsigned part, unsigned parts)
+{
+    if (part == parts)
+        return p->stacks.count;
+    uint64_t frame = (uint64_t)p->frames.count * part / parts;
+    uint32_t low = 1;
+    uint32_t high = p->stacks.count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (p->stacks.first_frame[middle] < frame)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+// --- nodes ---------------------------------------------------------------------------------------
+
+// Some of the stacks, and what they add up to.
+struct part {
+    const struct hone_profile *profile;
+    const int64_t *weights;
+    const struct hone_nodes *nodes;
+    uint32_t first_stack;
+    uint32_t end_stack;
+    struct hone_tally tally;
+};
+
+struct parts {
+    struct part at[HONE_TALLY_PARTS_MAX];
+    unsigned count;
+    atomic_uint next; // relaxed: who takes which does not matter
+};
+
 static inline void add_to(struct hone_tally_cum *cum, uint32_t stack, int64_t weight)
 {
     if (cum->last_stack != stack) {
@@ -93,11 +140,13 @@ static inline void add_to(struct hone_tally_cum *cum, uint32_t stack, int64_t we
     }
 }
 
-static void add_all(struct hone_tally *tally, const struct hone_profile *p, const int64_t *weights,
-                    const struct hone_nodes *nodes)
+static void add_stacks(struct part *part)
 {
-    for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
-        int64_t weight = weights[stack];
+    const struct hone_profile *p = part->profile;
+    const struct hone_nodes *nodes = part->nodes;
+    struct hone_tally *tally = &part->tally;
+    for (uint32_t stack = part->first_stack; stack < part->end_stack; stack++) {
+        int64_t weight = part->weights[stack];
         if (!weight)
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(p, stack);
@@ -116,15 +165,57 @@ static void add_all(struct hone_tally *tally, const struct hone_profile *p, cons
     }
 }
 
+static void add_parts(void *context, unsigned number)
+{
+    (void)number;
+    struct parts *parts = context;
+    unsigned part;
+    while ((part = atomic_fetch_add_explicit(&parts->next, 1, memory_order_relaxed)) < parts->count)
+        add_stacks(&parts->at[part]);
+}
+
+static int init(struct hone_tally *tally, uint32_t node_count)
+{
+    tally->flat = calloc((size_t)node_count + 1, sizeof *tally->flat);
+    tally->cum = calloc((size_t)node_count + 1, sizeof *tally->cum);
+    return tally->flat && tally->cum ? 0 : -ENOMEM;
+}
+
+// The later parts are added to the first.
+static void join(struct parts *parts, uint32_t node_count)
+{
+    struct hone_tally *to = &parts->at[0].tally;
+    for (unsigned part = 1; part < parts->count; part++) {
+        const struct hone_tally *from = &parts->at[part].tally;
+        for (uint32_t i = 0; i < node_count; i++) {
+            to->flat[i] = hone_tally_add(to->flat[i], from->flat[i]);
+            to->cum[i].sum = hone_tally_add(to->cum[i].sum, from->cum[i].sum);
+        }
+    }
+}
+
 int hone_tally_init(struct hone_tally *tally, const struct hone_profile *profile,
                     const int64_t *weights, const struct hone_nodes *nodes)
 {
-    tally->flat = calloc((size_t)nodes->count + 1, sizeof *tally->flat);
-    tally->cum = calloc((size_t)nodes->count + 1, sizeof *tally->cum);
-    if (!tally->flat || !tally->cum)
-        return -ENOMEM;
-    add_all(tally, profile, weights, nodes);
-    return 0;
+    struct parts parts = {.count = hone_tally_parts(profile)};
+    int r = 0;
+    for (unsigned i = 0; i < parts.count; i++) {
+        struct part *part = &parts.at[i];
+        *part = (struct part){.profile = profile,
+                              .weights = weights,
+                              .nodes = nodes,
+                              .first_stack = hone_tally_part(profile, i, parts.count),
+                              .end_stack = hone_tally_part(profile, i + 1, parts.count)};
+        r = r ? r : init(&part->tally, nodes->count);
+    }
+    if (!r) {
+        hone_crew_run(parts.count, add_parts, &parts);
+        join(&parts, nodes->count);
+    }
+    *tally = parts.at[0].tally;
+    for (unsigned i = 1; i < parts.count; i++)
+        hone_tally_done(&parts.at[i].tally);
+    return r;
 }
 
 void hone_tally_done(struct hone_tally *tally)

@@ -4,6 +4,7 @@
 #define HONE_ANALYSE_TALLY_H
 
 #include "analyse/nodes.h"
+#include "base/crew.h"
 
 // Values come from files, so sums may overflow; they wrap around, as in pprof.
 static inline int64_t hone_tally_add(int64_t a, int64_t b)
@@ -27,6 +28,12 @@ int64_t hone_tally_total(const struct hone_profile *profile, uint32_t type, bool
 // By stack, whether any of its samples has a value: values of both signs may add up to nothing.
 // *ret is NULL when every weight but 0 says so itself. Returns 0 or -ENOMEM.
 int hone_tally_touched(const struct hone_profile *profile, uint32_t type, bool mean, bool **ret);
+
+// Large profiles are worked on in parts: how many there should be, and with which stack a part
+// begins, so that all have as many frames.
+enum { HONE_TALLY_PARTS_MAX = HONE_CREW_MAX };
+unsigned hone_tally_parts(const struct hone_profile *profile);
+uint32_t hone_tally_part(const struct hone_profile *profile, unsigned part, unsigned parts);
 
 // By node. A stack counts once for a node, however often it passes through it.
 struct hone_tally {

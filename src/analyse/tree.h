@@ -1,6 +1,10 @@
 // The call tree of a profile: its stacks laid over each other from the root, so that stacks which
 // begin alike share nodes. What a flame graph draws and a tree report prints.
 //
+// A large profile has millions of nodes, most of them too small to be seen. Whoever shows the
+// largest says how many, and the others are only counted where they hang: memory is for what is
+// shown.
+//
 // The tree is one array in pre-order: a node is followed by its whole subtree, so a subtree is the
 // range [node, nodes[node].end), and one pass forwards sees parents before children. Siblings are
 // ordered by total, largest first, then by name, module and line: the same profile gives the same
@@ -54,6 +58,10 @@ struct hone_tree_node {
     uint32_t parent; // index into nodes; the root is its own
     uint32_t end;    // one past the last node of this subtree
     uint32_t depth;  // 0 for the root
+    // Left out below it: nodes of its subtree that hang on no node that is there, and how many of
+    // them are its children. What they take is total - self - its children's totals.
+    uint32_t left_out;
+    uint32_t children_left_out;
 };
 
 #define HONE_TREE_NO_FRAME UINT32_MAX
@@ -63,7 +71,11 @@ struct hone_tree {
     size_t node_count;
     struct hone_tree_frame *frames;
     size_t frame_count;
-    uint32_t depth; // of the deepest node
+    int64_t *frame_self; // by frame: self of all its nodes, those left out included
+    uint32_t depth;      // of the deepest node
+
+    size_t all_count;         // of nodes, those left out included
+    int64_t largest_left_out; // total; 0 when none was
 
     // Of a sandwich: nodes[1] stands for the root once more, and what is in it hangs above:
     // callers, nearest first. Its end is upper_end, from which on the callees follow. 0 in other
@@ -81,6 +93,14 @@ struct hone_tree {
     struct hone_tree_builder *builder; // until hone_tree_finish()
 };
 
+// Which nodes are there: the largest by total and, of equal ones, the first in order; those of at
+// least a part of the whole; and the way from the root that always goes on with the first child.
+// Where values are negative, all are.
+struct hone_tree_limit {
+    uint32_t max_nodes; // so many of the largest, the root included (0: all)
+    double part;        // of the whole (0: none for that reason)
+};
+
 // Zero means default.
 struct hone_tree_options {
     size_t size;   // sizeof(struct hone_tree_options)
@@ -88,6 +108,7 @@ struct hone_tree_options {
     enum hone_tree_group group;
     bool reversed;      // merge from the leaf: callers grow out of the functions they called
     bool keep_negative; // else samples of negative value are counted and left out
+    struct hone_tree_limit limit;
 };
 
 // Builds the tree of one sample type of a profile.
@@ -119,7 +140,12 @@ int hone_tree_frame(struct hone_tree *tree, const struct hone_tree_frame *frame,
 
 // Adds value to the stack of frames, root first; an empty stack counts for the root alone.
 int hone_tree_add(struct hone_tree *tree, const uint32_t *frames, size_t count, int64_t value);
-int hone_tree_finish(struct hone_tree *tree, struct hone_error *err);
+// limit may be NULL: all nodes.
+int hone_tree_finish(struct hone_tree *tree, const struct hone_tree_limit *limit,
+                     struct hone_error *err);
+
+// What the children of a node take that were left out.
+int64_t hone_tree_left_out(const struct hone_tree *tree, uint32_t node);
 
 // Puts the largest sibling first, in a tree whose nodes were written by hand; places (by node
 // before, room for all) says where each went. Returns 0 or -ENOMEM. hone_tree_finish() has done it.

@@ -418,6 +418,7 @@ static int build_tree(const struct merger *m, const uint8_t *tones, const struct
         if (node->depth > tree->depth)
             tree->depth = node->depth;
     }
+    tree->all_count = tree->node_count;
     for (size_t i = tree->node_count; i-- > 1;) {
         struct hone_tree_node *parent = &tree->nodes[tree->nodes[i].parent];
         if (tree->nodes[i].end > parent->end)

@@ -221,7 +221,7 @@ int hone_tree_of_profile(const struct hone_profile *profile,
         r = add_samples(tree, profile, &chosen, &locations);
     if (r)
         return hone_error_set(err, r, "cannot build the call tree");
-    r = hone_tree_finish(tree, err);
+    r = hone_tree_finish(tree, &chosen.limit, err);
     if (r)
         return r;
     *ret = hone_take(tree);

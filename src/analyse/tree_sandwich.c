@@ -103,8 +103,11 @@ static int join(struct sandwich *s, struct hone_tree **ret)
     tree->frame_count = own + 1;
     tree->frames = calloc(tree->frame_count, sizeof *tree->frames);
     tree->nodes = calloc(below->node_count + above->node_count, sizeof *tree->nodes);
-    if (!tree->frames || !tree->nodes)
+    tree->frame_self = calloc(tree->frame_count, sizeof *tree->frame_self);
+    if (!tree->frames || !tree->nodes || !tree->frame_self)
         return -ENOMEM;
+    // What lies above is the same time once more.
+    memcpy(tree->frame_self, below->frame_self, below->frame_count * sizeof *tree->frame_self);
     memcpy(tree->frames, below->frames, below->frame_count * sizeof *tree->frames);
     memcpy(tree->frames + below->frame_count, above->frames,
            above->frame_count * sizeof *tree->frames);
@@ -117,6 +120,10 @@ static int join(struct sandwich *s, struct hone_tree **ret)
     append(tree, below, 0, false);
     tree->nodes[0].end = (uint32_t)tree->node_count;
     tree->depth = (below->depth > above->depth ? below->depth : above->depth) + 1;
+    tree->all_count = below->all_count + above->all_count;
+    tree->largest_left_out = below->largest_left_out > above->largest_left_out
+                                 ? below->largest_left_out
+                                 : above->largest_left_out;
     tree->stacks = below->stacks;
     tree->stacks_of_zero = below->stacks_of_zero;
     tree->stacks_negative = below->stacks_negative;
@@ -171,7 +178,7 @@ int hone_tree_sandwich(const struct hone_profile *profile, const struct hone_tre
     if (!any)
         return -ENOENT;
     for (int i = BELOW; i <= ABOVE && !r; i++)
-        r = hone_tree_finish(s.trees[i], err);
+        r = hone_tree_finish(s.trees[i], &chosen.limit, err);
     if (!r && (r = join(&s, ret)) != 0)
         return hone_error_set(err, r, "cannot build the call tree");
     return r;

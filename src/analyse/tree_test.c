@@ -77,7 +77,7 @@ TEST(tree_merges_stacks_that_begin_alike)
     add(tree, "main;sort", 30);
     add(tree, "main;sort;swap", 40);
     add(tree, "", 5);
-    CHECK_EQ(hone_tree_finish(tree, NULL), 0);
+    CHECK_EQ(hone_tree_finish(tree, NULL, NULL), 0);
     check_sound(tree);
     print(tree, &text);
     CHECK_STR(text.at, "0 - 105 5\n"
@@ -109,7 +109,7 @@ TEST(tree_is_the_same_for_any_order_of_stacks)
         }
         for (int i = 0; i < STACKS; i++)
             add(tree, stacks[order[i]], 10);
-        CHECK_EQ(hone_tree_finish(tree, NULL), 0);
+        CHECK_EQ(hone_tree_finish(tree, NULL, NULL), 0);
         check_sound(tree);
         print(tree, &text);
         if (round == 0)
@@ -125,7 +125,7 @@ TEST(tree_knows_recursion_as_levels)
     CHECK_EQ(hone_tree_new(&tree), 0);
     add(tree, "f;f;f", 1);
     add(tree, "f;f", 1);
-    CHECK_EQ(hone_tree_finish(tree, NULL), 0);
+    CHECK_EQ(hone_tree_finish(tree, NULL, NULL), 0);
     CHECK_EQ(tree->node_count, 4);
     CHECK_EQ(tree->frame_count, 1);
     CHECK_EQ(tree->nodes[1].total, 2);
@@ -140,7 +140,7 @@ TEST(tree_of_a_million_levels_needs_no_recursion)
     CHECK_EQ(hone_tree_new(&tree), 0);
     (void)frame(tree, "f");
     CHECK_EQ(hone_tree_add(tree, frames, DEPTH, 3), 0);
-    CHECK_EQ(hone_tree_finish(tree, NULL), 0);
+    CHECK_EQ(hone_tree_finish(tree, NULL, NULL), 0);
     CHECK_EQ(tree->depth, DEPTH);
     CHECK_EQ(tree->nodes[DEPTH].self, 3);
 }
@@ -152,7 +152,7 @@ TEST(tree_refuses_values_that_do_not_add_up)
     CHECK_EQ(hone_tree_new(&tree), 0);
     add(tree, "a", INT64_MAX);
     add(tree, "b", 1);
-    CHECK_EQ(hone_tree_finish(tree, &err), -EOVERFLOW);
+    CHECK_EQ(hone_tree_finish(tree, NULL, &err), -EOVERFLOW);
     CHECK(strstr(err.message, "cannot be added up") != NULL);
 }
 
@@ -160,7 +160,7 @@ TEST(tree_without_stacks_is_a_root_of_nothing)
 {
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
     CHECK_EQ(hone_tree_new(&tree), 0);
-    CHECK_EQ(hone_tree_finish(tree, NULL), 0);
+    CHECK_EQ(hone_tree_finish(tree, NULL, NULL), 0);
     CHECK_EQ(tree->node_count, 1);
     CHECK_EQ(tree->nodes[0].total, 0);
     CHECK_EQ(tree->nodes[0].end, 1);

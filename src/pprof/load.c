@@ -143,11 +143,15 @@ static int check_types(const struct profiles *all, struct hone_error *err)
     return 0;
 }
 
-static int combine(const struct profiles *all, struct hone_profile **ret, struct hone_error *err)
+static int make_compatible(const struct profiles *all, struct hone_error *err)
 {
     int r = check_types(all, err);
-    if (!r)
-        r = hone_profile_make_compatible(all->at, all->count, err);
+    return r ? r : hone_profile_make_compatible(all->at, all->count, err);
+}
+
+static int combine(const struct profiles *all, struct hone_profile **ret, struct hone_error *err)
+{
+    int r = make_compatible(all, err);
     if (!r)
         r = hone_profile_merge((const struct hone_profile *const *)all->at, all->count, ret, err);
     return r;
@@ -215,16 +219,13 @@ static int subtract(const struct hone_pprof_input *input, struct hone_profile **
 {
     struct hone_profile *both[] = {*profile, base};
     struct profiles all = {.at = both, .count = 2};
-    int r = 0;
-    if (input->diff_base)
-        r = hone_profile_set_label(base, "pprof::base", "true");
-    if (!r && input->normalize)
-        r = hone_profile_normalize(*profile, base, err);
-    if (!r)
-        r = hone_profile_scale(base, -1);
+    const struct hone_profile_diff_options options = {.label_base = input->diff_base};
     struct hone_profile *result = NULL;
+    int r = input->normalize ? hone_profile_normalize(*profile, base, err) : 0;
     if (!r)
-        r = combine(&all, &result, err);
+        r = make_compatible(&all, err);
+    if (!r)
+        r = hone_profile_diff(*profile, base, &options, &result, err);
     if (r)
         return r;
     hone_profile_free(*profile);

@@ -193,12 +193,29 @@ static uint32_t add_location(struct merger *m, uint32_t theirs)
 
 // --- samples -------------------------------------------------------------------------------------
 
-static uint32_t add_stack(struct merger *m, uint32_t theirs)
+// Samples are taken a few at a time: the stacks of all are written behind the result's and their
+// places in its tables fetched, so that waiting for one is waiting for all.
+enum { BATCH = 32 };
+
+struct batch {
+    uint32_t count;
+    struct batch_sample {
+        uint32_t stack; // of the profile at hand
+        uint32_t label_set;
+        bool written;  // its frames, for it has no number in the result yet
+        size_t place;  // where
+        uint64_t hash; // of them
+        int64_t values[HONE_PROFILE_TYPES_MAX];
+    } at[BATCH];
+};
+
+// Writes the stack's frames behind so many pending ones.
+static bool write_stack(struct merger *m, struct batch_sample *sample, size_t pending)
 {
-    struct hone_profile_span span = hone_profile_frames_of(m->from, theirs);
-    uint32_t *frames = hone_profile_stack_open(m->result, 0, span.count);
+    struct hone_profile_span span = hone_profile_frames_of(m->from, sample->stack);
+    uint32_t *frames = hone_profile_stack_open(m->result, pending, span.count);
     if (!frames)
-        return 0;
+        return false;
     for (uint32_t i = 0; i < span.count; i++) {
         uint32_t location = m->locations[span.at[i]];
         if (!location) {
@@ -207,8 +224,10 @@ static uint32_t add_stack(struct merger *m, uint32_t theirs)
         }
         frames[i] = location;
     }
-    uint64_t hash = hone_profile_stack_hash(m->result, frames, span.count);
-    return hone_profile_stack_close(m->result, m->result->frames.count, span.count, hash);
+    sample->written = true;
+    sample->place = m->result->frames.count + pending;
+    sample->hash = hone_profile_stack_hash(m->result, frames, span.count);
+    return true;
 }
 
 static uint32_t add_label_set(struct merger *m, uint32_t theirs)
@@ -247,21 +266,58 @@ static bool values_of(const struct hone_profile_part *part, uint32_t sample,
     return any != 0;
 }
 
-static void merge_samples(struct merger *m, const struct hone_profile_part *part)
+// Fills the batch with samples from this one on; returns the first that has no room.
+static uint32_t fill_batch(struct merger *m, const struct hone_profile_part *part, uint32_t from,
+                           struct batch *batch)
 {
     const struct hone_profile_samples *all = &part->profile->samples;
-    for (uint32_t i = 0; i < all->count && !hone_profile_status(m->result); i++) {
-        int64_t values[HONE_PROFILE_TYPES_MAX];
-        if (!values_of(part, i, values))
+    size_t pending = 0;
+    batch->count = 0;
+    for (; from < all->count && batch->count < BATCH; from++) {
+        struct batch_sample *sample = &batch->at[batch->count];
+        if (!values_of(part, from, sample->values))
             continue;
-        uint32_t stack = all->stack[i];
-        uint32_t set = all->label_set[i];
-        if (stack && !m->stacks[stack])
-            m->stacks[stack] = add_stack(m, stack);
-        if ((set || m->is_base) && !m->label_sets[set])
-            m->label_sets[set] = add_label_set(m, set);
-        (void)hone_profile_add_sample_in_set(m->result, m->stacks[stack], values,
-                                             m->label_sets[set]);
+        sample->stack = all->stack[from];
+        sample->label_set = all->label_set[from];
+        sample->written = false;
+        batch->count++;
+        if (!sample->stack || m->stacks[sample->stack])
+            continue;
+        if (!write_stack(m, sample, pending))
+            break;
+        pending += hone_profile_frames_of(m->from, sample->stack).count;
+    }
+    return from;
+}
+
+static void add_sample(struct merger *m, const struct batch_sample *sample)
+{
+    struct hone_profile *result = m->result;
+    uint32_t set = sample->label_set;
+    bool is_new = false;
+    if (sample->written) {
+        uint32_t before = result->stacks.count;
+        size_t count = hone_profile_frames_of(m->from, sample->stack).count;
+        m->stacks[sample->stack] =
+            hone_profile_stack_close(result, sample->place, count, sample->hash);
+        is_new = result->stacks.count != before;
+    }
+    if ((set || m->is_base) && !m->label_sets[set])
+        m->label_sets[set] = add_label_set(m, set);
+    hone_profile_sample_append(result, m->stacks[sample->stack], is_new, sample->values,
+                               m->label_sets[set]);
+}
+
+static void merge_samples(struct merger *m, const struct hone_profile_part *part)
+{
+    const struct hone_profile *p = part->profile;
+    struct batch batch;
+    hone_profile_expect(m->result, (uint64_t)m->result->samples.count + p->samples.count,
+                        (uint64_t)m->result->frames.count + p->frames.count);
+    for (uint32_t next = 0; next < p->samples.count && !hone_profile_status(m->result);) {
+        next = fill_batch(m, part, next, &batch);
+        for (uint32_t i = 0; i < batch.count && !hone_profile_status(m->result); i++)
+            add_sample(m, &batch.at[i]);
     }
 }
 

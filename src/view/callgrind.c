@@ -25,7 +25,7 @@ struct callgrind {
     struct names functions;
     struct hone_str *callee_names; // by node: as callers call it
     uint32_t *edges;               // of one node
-    const struct hone_calls_place *before;
+    const struct hone_graph_place *before;
 };
 
 static void names_done(struct names *names)
@@ -166,25 +166,25 @@ static int name_all(struct callgrind *c, struct function *functions, uint32_t co
 
 static int find_names(struct callgrind *c)
 {
-    const struct hone_calls *calls = c->dot.calls;
+    const struct hone_graph *graph = c->dot.graph;
     bool tree = c->dot.report.options->call_tree;
-    c->callee_names = calloc((size_t)calls->node_count + 1, sizeof *c->callee_names);
+    c->callee_names = calloc((size_t)graph->node_count + 1, sizeof *c->callee_names);
     HONE_CLEANUP(hone_freep)
-    struct function *functions = calloc((size_t)calls->shown_count + 1, sizeof *functions);
+    struct function *functions = calloc((size_t)graph->shown_count + 1, sizeof *functions);
     if (!c->callee_names || !functions)
         return -ENOMEM;
-    for (uint32_t i = 0; i < calls->shown_count; i++) {
-        uint32_t node = calls->order[i];
-        const struct hone_calls_place *place = &calls->places[calls->nodes[node].place];
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        uint32_t node = graph->order[i];
+        const struct hone_graph_place *place = &graph->places[graph->nodes[node].place];
         functions[i] = (struct function){.name = place->name,
                                          .file = place->file,
                                          .object = place->object,
                                          .start = place->start,
-                                         .parent = tree ? calls->edges[node].from : 0,
+                                         .parent = tree ? graph->edges[node].from : 0,
                                          .order = i,
                                          .node = node};
     }
-    return name_all(c, functions, calls->shown_count);
+    return name_all(c, functions, graph->shown_count);
 }
 
 // --- writing -------------------------------------------------------------------------------------
@@ -217,13 +217,13 @@ static int64_t cost(const struct callgrind *c, int64_t value)
 
 static int put_calls(struct callgrind *c, uint32_t node)
 {
-    const struct hone_calls *calls = c->dot.calls;
+    const struct hone_graph *graph = c->dot.graph;
     struct hone_buffer *out = c->dot.report.out;
     int r = 0;
-    hone_calls_sort_out(calls, node, c->edges);
-    for (uint32_t i = 0; !r && i < calls->nodes[node].out_count; i++) {
-        const struct hone_calls_edge *edge = &calls->edges[c->edges[i]];
-        const struct hone_calls_place *callee = &calls->places[calls->nodes[edge->to].place];
+    hone_graph_sort_out(graph, node, c->edges);
+    for (uint32_t i = 0; !r && i < graph->nodes[node].out_count; i++) {
+        const struct hone_graph_edge *edge = &graph->edges[c->edges[i]];
+        const struct hone_graph_place *callee = &graph->places[graph->nodes[edge->to].place];
         r = put_name(c, "cfl=", &c->files, callee->file);
         if (!r)
             r = put_name(c, "cfn=", &c->functions, c->callee_names[edge->to]);
@@ -237,9 +237,9 @@ static int put_calls(struct callgrind *c, uint32_t node)
 
 static int put_node(struct callgrind *c, uint32_t node)
 {
-    const struct hone_calls *calls = c->dot.calls;
+    const struct hone_graph *graph = c->dot.graph;
     struct hone_buffer *out = c->dot.report.out;
-    const struct hone_calls_place *place = &calls->places[calls->nodes[node].place];
+    const struct hone_graph_place *place = &graph->places[graph->nodes[node].place];
     int r = 0;
     if (!c->before || !hone_str_equal(place->object, c->before->object) ||
         !hone_str_equal(place->file, c->before->file) ||
@@ -252,7 +252,7 @@ static int put_node(struct callgrind *c, uint32_t node)
     }
     put_address(c, place->address);
     hone_buffer_format(out, " %" PRId64 " %" PRId64 "\n", place->line,
-                       cost(c, hone_calls_value(calls->nodes[node].flat)));
+                       cost(c, hone_graph_value(graph->nodes[node].flat)));
     if (!r)
         r = put_calls(c, node);
     c->before = place;
@@ -261,11 +261,11 @@ static int put_node(struct callgrind *c, uint32_t node)
 
 static int put_all(struct callgrind *c)
 {
-    const struct hone_calls *calls = c->dot.calls;
+    const struct hone_graph *graph = c->dot.graph;
     uint32_t most = 0;
-    for (uint32_t i = 0; i < calls->node_count; i++)
-        if (calls->nodes[i].out_count > most)
-            most = calls->nodes[i].out_count;
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].out_count > most)
+            most = graph->nodes[i].out_count;
     c->edges = calloc((size_t)most + 1, sizeof *c->edges);
     if (!c->edges)
         return -ENOMEM;
@@ -273,10 +273,10 @@ static int put_all(struct callgrind *c)
     const char *asked = report->options->unit ? report->options->unit : "minimum";
     hone_buffer_format(report->out, "positions: instr line\nevents: %s%s(%s)\n",
                        report->options->mean ? "mean_" : "", report->type_name,
-                       calls->shown_count ? report->shown_unit : asked);
+                       graph->shown_count ? report->shown_unit : asked);
     int r = find_names(c);
-    for (uint32_t i = 0; !r && i < calls->shown_count; i++)
-        r = put_node(c, calls->order[i]);
+    for (uint32_t i = 0; !r && i < graph->shown_count; i++)
+        r = put_node(c, graph->order[i]);
     return r;
 }
 

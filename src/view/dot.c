@@ -13,22 +13,6 @@ enum { ROWS_DEFAULT = 80 };
 
 // --- the graph -----------------------------------------------------------------------------------
 
-static void choose_unit(struct hone_dot *dot, bool whole)
-{
-    const struct hone_calls *calls = dot->calls;
-    uint64_t smallest = 0;
-    for (uint32_t i = 0; i < calls->shown_count; i++) {
-        const struct hone_calls_node *node = &calls->nodes[calls->order[i]];
-        int64_t value = hone_calls_value(node->flat);
-        value = value ? value : hone_calls_value(node->cum);
-        uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-        if (size && (!smallest || size < smallest))
-            smallest = size;
-    }
-    if (calls->shown_count)
-        hone_report_choose_unit(&dot->report, smallest, whole);
-}
-
 int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
                   const struct hone_text_options *options, bool telling, struct hone_buffer *out,
                   struct hone_error *err)
@@ -40,7 +24,7 @@ int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
     if (telling && hone_dot_labels_init(&dot->labels, profile, dot->report.shown_unit))
         return hone_error_set(err, -ENOMEM, "cannot draw the graph");
     uint32_t rows = o->strict || o->all || o->rows ? o->rows : ROWS_DEFAULT;
-    const struct hone_calls_options calls = {
+    const struct hone_graph_options graph = {
         .type = dot->report.type,
         .group = telling ? hone_report_group(&dot->report) : HONE_GRAPH_OBJECT,
         .tree = o->call_tree,
@@ -52,18 +36,19 @@ int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
         .rows = telling && !(o->all && !o->strict) ? rows : 0,
         .node_fraction = telling ? hone_report_node_fraction(&dot->report) : 0,
         .edge_fraction = telling ? hone_report_edge_fraction(&dot->report) : 0,
-        .labels = telling ? &dot->labels.calls : NULL,
+        .labels = telling ? &dot->labels.graph : NULL,
     };
-    r = hone_calls_new(profile, &calls, &dot->calls, err);
+    r = hone_graph_new(profile, &graph, &dot->graph, err);
     if (r)
         return r;
-    choose_unit(dot, !telling);
+    if (dot->graph->shown_count)
+        hone_report_choose_unit(&dot->report, hone_report_smallest(dot->graph), !telling);
     return 0;
 }
 
 void hone_dot_done(struct hone_dot *dot)
 {
-    hone_calls_free(dot->calls);
+    hone_graph_free(dot->graph);
     hone_dot_labels_done(&dot->labels);
     hone_arena_done(&dot->arena);
 }
@@ -118,7 +103,7 @@ static int put_broken_name(struct hone_dot *dot, struct hone_str name)
     return quoted.failed || spaces.failed || dots.failed ? -ENOMEM : 0;
 }
 
-static int put_place(struct hone_dot *dot, const struct hone_calls_place *place)
+static int put_place(struct hone_dot *dot, const struct hone_graph_place *place)
 {
     struct hone_buffer *out = dot->report.out;
     int r = 0;
@@ -193,24 +178,24 @@ static struct color color_of_part(int64_t value, int64_t total, bool pale)
 // What was asked for and how much of it is shown.
 static void put_facts(const struct hone_dot *dot, struct hone_report *head)
 {
-    const struct hone_calls *calls = dot->calls;
+    const struct hone_graph *graph = dot->graph;
     hone_report_head(head);
     hone_report_filters(head);
     uint64_t flat = 0;
-    for (uint32_t i = 0; i < calls->shown_count; i++)
-        flat += (uint64_t)hone_calls_value(calls->nodes[calls->order[i]].flat);
+    for (uint32_t i = 0; i < graph->shown_count; i++)
+        flat += (uint64_t)hone_graph_value(graph->nodes[graph->order[i]].flat);
     struct hone_measure_label shown = hone_report_value(head, (int64_t)flat);
     struct hone_measure_label total = hone_report_value(head, head->total);
     hone_buffer_format(head->out, "Showing nodes accounting for %s, %s of %s total\n", shown.text,
                        percentage((int64_t)flat, head->total).text, total.text);
     if (head->total) {
-        hone_report_dropped(head, calls->dropped_nodes, "node", "cum",
+        hone_report_dropped(head, graph->dropped_nodes, "node", "cum",
                             hone_report_node_fraction(head));
-        hone_report_dropped(head, calls->dropped_edges, "edge", "freq",
+        hone_report_dropped(head, graph->dropped_edges, "edge", "freq",
                             hone_report_edge_fraction(head));
-        if (calls->shown_count && calls->shown_count < calls->untrimmed_count)
-            hone_buffer_format(head->out, "Showing top %u nodes out of %u\n", calls->shown_count,
-                               calls->untrimmed_count);
+        if (graph->shown_count && graph->shown_count < graph->untrimmed_count)
+            hone_buffer_format(head->out, "Showing top %u nodes out of %u\n", graph->shown_count,
+                               graph->untrimmed_count);
     }
     hone_buffer_text(head->out, "\nSee https://git.io/JfYMW for how to read the graph\n");
 }
@@ -259,13 +244,13 @@ static int font_size(int64_t flat, double largest)
     return 8 + (grows ? (int)ceil(16.0 * sqrt(size / largest)) : 0);
 }
 
-static int put_node(struct hone_dot *dot, const struct hone_calls_node *node, double largest)
+static int put_node(struct hone_dot *dot, const struct hone_graph_node *node, double largest)
 {
     const struct hone_report *report = &dot->report;
     struct hone_buffer *out = report->out;
-    const struct hone_calls_place *place = &dot->calls->places[node->place];
-    int64_t flat = hone_calls_value(node->flat);
-    int64_t cum = hone_calls_value(node->cum);
+    const struct hone_graph_place *place = &dot->graph->places[node->place];
+    int64_t flat = hone_graph_value(node->flat);
+    int64_t cum = hone_graph_value(node->cum);
     struct hone_measure_label flat_text = hone_report_value(report, flat);
     struct hone_measure_label cum_text = hone_report_value(report, cum);
     hone_buffer_format(out, "N%u [label=\"", node->number);
@@ -294,27 +279,27 @@ static int64_t steps(int64_t weight, int64_t total, int64_t count)
     return 1 + (part < count ? part : count);
 }
 
-static void put_tooltip(struct hone_dot *dot, const struct hone_calls_edge *edge,
+static void put_tooltip(struct hone_dot *dot, const struct hone_graph_edge *edge,
                         const char *weight)
 {
-    const struct hone_calls *calls = dot->calls;
+    const struct hone_graph *graph = dot->graph;
     struct hone_buffer *out = dot->report.out;
     hone_buffer_text(out, "tooltip=\"");
-    hone_dot_quote(out, calls->places[calls->nodes[edge->from].place].together);
+    hone_dot_quote(out, graph->places[graph->nodes[edge->from].place].together);
     hone_buffer_text(out, edge->residual ? " ... " : " -> ");
-    hone_dot_quote(out, calls->places[calls->nodes[edge->to].place].together);
+    hone_dot_quote(out, graph->places[graph->nodes[edge->to].place].together);
     hone_buffer_format(out, " (%s)\"", weight);
 }
 
-static void put_edge(struct hone_dot *dot, const struct hone_calls_edge *edge, bool has_tags)
+static void put_edge(struct hone_dot *dot, const struct hone_graph_edge *edge, bool has_tags)
 {
-    const struct hone_calls *calls = dot->calls;
+    const struct hone_graph *graph = dot->graph;
     struct hone_buffer *out = dot->report.out;
     int64_t total = dot->report.total;
-    int64_t value = hone_calls_value(edge->weight);
+    int64_t value = hone_graph_value(edge->weight);
     struct hone_measure_label weight = hone_report_value(&dot->report, value);
-    hone_buffer_format(out, "N%u -> N%u [label=\" %s%s\"", calls->nodes[edge->from].number,
-                       calls->nodes[edge->to].number, weight.text,
+    hone_buffer_format(out, "N%u -> N%u [label=\" %s%s\"", graph->nodes[edge->from].number,
+                       graph->nodes[edge->to].number, weight.text,
                        edge->inlined ? "\\n (inline)" : "");
     if (total) {
         int64_t pull = steps(value, total, 100);
@@ -336,36 +321,36 @@ static void put_edge(struct hone_dot *dot, const struct hone_calls_edge *edge, b
 // The calls of all nodes that are shown, largest first, which tells Graphviz what matters.
 static int put_edges(struct hone_dot *dot, const bool *has_tags)
 {
-    const struct hone_calls *calls = dot->calls;
+    const struct hone_graph *graph = dot->graph;
     HONE_CLEANUP(hone_freep)
-    uint32_t *edges = calloc((size_t)calls->edge_count + 1, sizeof *edges);
+    uint32_t *edges = calloc((size_t)graph->edge_count + 1, sizeof *edges);
     if (!edges)
         return -ENOMEM;
     uint32_t count = 0;
-    for (uint32_t i = 0; i < calls->shown_count; i++)
-        for (uint32_t at = calls->nodes[calls->order[i]].first_out; at != HONE_CALLS_NONE;
-             at = calls->edges[at].next_out)
+    for (uint32_t i = 0; i < graph->shown_count; i++)
+        for (uint32_t at = graph->nodes[graph->order[i]].first_out; at != HONE_GRAPH_NONE;
+             at = graph->edges[at].next_out)
             edges[count++] = at;
-    hone_calls_sort_edges(calls, edges, count);
+    hone_graph_sort_edges(graph, edges, count);
     for (uint32_t i = 0; i < count; i++)
-        put_edge(dot, &calls->edges[edges[i]], has_tags[calls->edges[edges[i]].from]);
+        put_edge(dot, &graph->edges[edges[i]], has_tags[graph->edges[edges[i]].from]);
     return 0;
 }
 
 static int put_graph(struct hone_dot *dot)
 {
-    const struct hone_calls *calls = dot->calls;
+    const struct hone_graph *graph = dot->graph;
     HONE_CLEANUP(hone_freep)
-    bool *has_tags = calloc((size_t)calls->node_count + 1, sizeof *has_tags);
+    bool *has_tags = calloc((size_t)graph->node_count + 1, sizeof *has_tags);
     int r = has_tags ? put_legend(dot) : -ENOMEM;
     double largest = 0;
-    for (uint32_t i = 0; i < calls->shown_count; i++) {
-        double size = (double)size_of(hone_calls_value(calls->nodes[calls->order[i]].flat));
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        double size = (double)size_of(hone_graph_value(graph->nodes[graph->order[i]].flat));
         largest = size > largest ? size : largest;
     }
-    for (uint32_t i = 0; !r && i < calls->shown_count; i++) {
-        uint32_t node = calls->order[i];
-        r = put_node(dot, &calls->nodes[node], largest);
+    for (uint32_t i = 0; !r && i < graph->shown_count; i++) {
+        uint32_t node = graph->order[i];
+        r = put_node(dot, &graph->nodes[node], largest);
         if (!r)
             r = hone_dot_tags(dot, node, &has_tags[node]);
     }

@@ -111,7 +111,7 @@ static int collect_sizes(struct collection *c, struct hone_profile_label_span la
                                 sizeof *c->labels->all_sizes))
             return -ENOMEM;
         c->labels->all_sizes[c->size_count++] =
-            (struct hone_calls_size){.name = name, .value = label->number};
+            (struct hone_graph_size){.name = name, .value = label->number};
     }
     return 0;
 }
@@ -171,7 +171,7 @@ int hone_dot_labels_init(struct hone_dot_labels *labels, const struct hone_profi
     free(c.texts);
     labels->words = c.words.texts;
     labels->sizes = c.sizes.texts;
-    labels->calls = (struct hone_calls_labels){.word = labels->word_of_set,
+    labels->graph = (struct hone_graph_labels){.word = labels->word_of_set,
                                                .first_size = labels->first_size_of_set,
                                                .sizes = labels->all_sizes};
     return r;

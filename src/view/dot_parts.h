@@ -2,7 +2,7 @@
 #ifndef HONE_VIEW_DOT_PARTS_H
 #define HONE_VIEW_DOT_PARTS_H
 
-#include "analyse/calls.h"
+#include "analyse/graph.h"
 #include "view/text_report.h"
 
 // --- labels as tags ------------------------------------------------------------------------------
@@ -10,14 +10,14 @@
 // The tags that each label set gives. Its texts, "key:value" in order, make one word; of numbers
 // only the sizes of blocks, label "bytes", are shown.
 struct hone_dot_labels {
-    struct hone_calls_labels calls;
+    struct hone_graph_labels graph;
     const char *unit;        // of the sizes
     struct hone_str *words;  // by number of the word
     struct hone_str *sizes;  // by name of the size
     struct hone_arena arena; // of all texts
-    uint32_t *word_of_set;   // owned, as in calls
+    uint32_t *word_of_set;   // owned, as in graph
     uint32_t *first_size_of_set;
-    struct hone_calls_size *all_sizes;
+    struct hone_graph_size *all_sizes;
 };
 
 // Returns 0 or -ENOMEM; done is needed in either case.
@@ -29,7 +29,7 @@ void hone_dot_labels_done(struct hone_dot_labels *labels);
 
 struct hone_dot {
     struct hone_report report;
-    struct hone_calls *calls;
+    struct hone_graph *graph;
     struct hone_dot_labels labels;
     struct hone_arena arena; // names that had to be made
 };

@@ -12,9 +12,9 @@ enum { BOXES_MAX = 4 };
 // One box to be.
 struct box {
     struct hone_str name;
-    const struct hone_calls_tag *tag; // NULL for a range of several
-    struct hone_calls_value flat;
-    struct hone_calls_value cum;
+    const struct hone_graph_tag *tag; // NULL for a range of several
+    struct hone_graph_value flat;
+    struct hone_graph_value cum;
 };
 
 static int64_t size_of(int64_t value)
@@ -56,21 +56,21 @@ static double scaled(const struct hone_dot *dot, int64_t value)
 
 // Gathers boxes from at on into the nearest of the first four.
 struct group {
-    const struct hone_calls_tag *smallest;
-    const struct hone_calls_tag *largest;
+    const struct hone_graph_tag *smallest;
+    const struct hone_graph_tag *largest;
     uint32_t count;
-    struct hone_calls_value flat;
-    struct hone_calls_value cum;
+    struct hone_graph_value flat;
+    struct hone_graph_value cum;
 };
 
-static void add_value(struct hone_calls_value *sum, struct hone_calls_value value)
+static void add_value(struct hone_graph_value *sum, struct hone_graph_value value)
 {
     sum->sum = (int64_t)((uint64_t)sum->sum + (uint64_t)value.sum);
     sum->count = (int64_t)((uint64_t)sum->count + (uint64_t)value.count);
 }
 
 static void join_group(const struct hone_dot *dot, struct group *group,
-                       const struct hone_calls_tag *tag)
+                       const struct hone_graph_tag *tag)
 {
     // Numbers far beyond what sizes are cannot be told apart here; the cast must stay defined.
     double value = scaled(dot, tag->number);
@@ -85,9 +85,9 @@ static void join_group(const struct hone_dot *dot, struct group *group,
 }
 
 // Of a range the divided sums, which are sorted and shown as they are.
-static struct hone_calls_value plain(struct hone_calls_value value)
+static struct hone_graph_value plain(struct hone_graph_value value)
 {
-    return (struct hone_calls_value){.sum = hone_calls_value(value)};
+    return (struct hone_graph_value){.sum = hone_graph_value(value)};
 }
 
 static int name_group(struct hone_dot *dot, const struct group *group, struct box *box)
@@ -151,8 +151,8 @@ static int put_sizes(struct hone_dot *dot, const struct beside *beside, struct b
     struct hone_buffer *out = dot->report.out;
     int r = join_sizes(dot, boxes, &count, flat);
     for (uint32_t i = 0; !r && i < count; i++) {
-        int64_t own = hone_calls_value(boxes[i].flat);
-        int64_t all = hone_calls_value(boxes[i].cum);
+        int64_t own = hone_graph_value(boxes[i].flat);
+        int64_t all = hone_graph_value(boxes[i].cum);
         bool solid = flat || own == all;
         int64_t value = solid ? own : all;
         if (!value)
@@ -192,14 +192,14 @@ static void put_word(struct hone_dot *dot, uint32_t node, uint32_t place, const 
                        node, node, place, weight, weight, weight);
 }
 
-// The node's words (word HONE_CALLS_NONE) or the sizes beside a word.
-static uint32_t pick(const struct hone_dot *dot, const struct hone_calls_node *node, uint32_t word,
+// The node's words (word HONE_GRAPH_NONE) or the sizes beside a word.
+static uint32_t pick(const struct hone_dot *dot, const struct hone_graph_node *node, uint32_t word,
                      struct box *boxes)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < node->tag_count; i++) {
-        const struct hone_calls_tag *tag = &dot->calls->tags[node->first_tag + i];
-        bool wanted = word == HONE_CALLS_NONE ? !tag->size : tag->size && tag->word == word;
+        const struct hone_graph_tag *tag = &dot->graph->tags[node->first_tag + i];
+        bool wanted = word == HONE_GRAPH_NONE ? !tag->size : tag->size && tag->word == word;
         if (wanted)
             boxes[count++] = (struct box){.tag = tag,
                                           .name = tag->size ? dot->labels.sizes[tag->size]
@@ -212,7 +212,7 @@ static uint32_t pick(const struct hone_dot *dot, const struct hone_calls_node *n
 
 int hone_dot_tags(struct hone_dot *dot, uint32_t number, bool *ret_any)
 {
-    const struct hone_calls_node *node = &dot->calls->nodes[number];
+    const struct hone_graph_node *node = &dot->graph->nodes[number];
     size_t before = dot->report.out->len;
     bool flat = node->out_count > 0; // a leaf also stands for what went away below it
     *ret_any = false;
@@ -221,10 +221,10 @@ int hone_dot_tags(struct hone_dot *dot, uint32_t number, bool *ret_any)
     struct box *words = calloc(node->tag_count, sizeof *words);
     struct box *sizes = calloc(node->tag_count, sizeof *sizes);
     int r = words && sizes ? 0 : -ENOMEM;
-    uint32_t count = r ? 0 : pick(dot, node, HONE_CALLS_NONE, words);
+    uint32_t count = r ? 0 : pick(dot, node, HONE_GRAPH_NONE, words);
     sort(words, count, flat);
     for (uint32_t i = 0; !r && i < count && i < BOXES_MAX; i++) {
-        int64_t value = hone_calls_value(flat ? words[i].flat : words[i].cum);
+        int64_t value = hone_graph_value(flat ? words[i].flat : words[i].cum);
         if (!value)
             continue;
         put_word(dot, node->number, i, &words[i], value);

@@ -158,10 +158,10 @@ static void note_losses(struct hone_flame *flame)
 
 static void note_smaller(struct hone_flame *flame)
 {
-    size_t all = flame->tree->node_count - 1, kept = flame->kept_count - 1;
+    size_t all = flame->tree->all_count - 1, kept = flame->kept_count - 1;
     if (kept >= all)
         return;
-    int64_t largest = 0;
+    int64_t largest = flame->tree->largest_left_out;
     for (size_t i = 1; i < flame->tree->node_count; i++)
         if (!flame->kept[i] && flame->tree->nodes[i].total > largest)
             largest = flame->tree->nodes[i].total;
@@ -253,6 +253,11 @@ void hone_flame_done(struct hone_flame *flame)
     free(flame->colors);
 }
 
+static uint32_t max_frames(const struct hone_flame_options *options)
+{
+    return options->max_frames ? options->max_frames : DEFAULT_FRAMES;
+}
+
 void hone_flame_init(struct hone_flame *flame, const struct hone_tree *tree,
                      const struct hone_profile *profile, const struct hone_flame_options *options)
 {
@@ -283,7 +288,7 @@ int hone_flame_write(struct hone_flame *flame, const struct hone_flame_options *
 {
     const struct hone_tree *tree = flame->tree;
     double smallest = options->min_fraction > 0 ? options->min_fraction : 0;
-    int r = hone_flame_keep(flame, options->max_frames ? options->max_frames : DEFAULT_FRAMES,
+    int r = hone_flame_keep(flame, max_frames(options),
                             (int64_t)(smallest * (double)tree->nodes[0].total));
     if (!r)
         r = flame->diff ? hone_flame_tone_legend(flame) : hone_flame_legend(flame);
@@ -362,6 +367,9 @@ int hone_view_flame(const struct hone_profile *profile, const struct hone_flame_
                  : chosen.group == HONE_FLAME_MODULES ? HONE_TREE_MODULE
                                                       : HONE_TREE_FUNCTION,
         .reversed = chosen.reversed,
+        // What is smaller is counted in the picture, not drawn.
+        .limit = {.max_nodes = hone_flame_most(max_frames(&chosen)),
+                  .part = 0.9 / HONE_FLAME_LEGEND_PARTS},
     };
     int r = hone_profile_select_type(profile, chosen.type, &tree_options.type, err);
     if (r)

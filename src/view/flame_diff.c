@@ -146,7 +146,7 @@ int hone_flame_tone_legend(struct hone_flame *flame)
     }
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(legend); i++) {
         unsigned tone = legend[i].tone;
-        if (selves[tone] == 0 && widest[tone] <= tree->nodes[0].total / 200)
+        if (selves[tone] == 0 && widest[tone] <= tree->nodes[0].total / HONE_FLAME_LEGEND_PARTS)
             continue;
         flame->keys[flame->key_count++] = (struct hone_flame_key){
             .label = hone_str_of(legend[i].label), .family = tone, .self = selves[tone]};

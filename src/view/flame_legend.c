@@ -102,18 +102,15 @@ int hone_flame_legend(struct hone_flame *flame)
     for (size_t i = 0; i < tree->frame_count; i++) {
         sums[i].file = hone_flame_file_of(tree->frames[i].module);
         sums[i].family = flame->colors[i] / HONE_FLAME_SHADES;
+        sums[i].self = tree->frame_self[i];
     }
-    // Of a sandwich, what lies above is the same time once more.
-    size_t first = tree->upper_end ? tree->upper_end : 1;
-    for (size_t i = first; i < tree->node_count; i++)
-        sums[tree->nodes[i].frame].self += tree->nodes[i].self;
-
     int64_t selves[HONE_FLAME_FAMILIES] = {0};
     int64_t widest[HONE_FLAME_FAMILIES] = {0};
+    for (size_t i = 0; i < tree->frame_count; i++)
+        selves[sums[i].family] += sums[i].self;
     for (size_t i = tree->upper_end ? 2 : 1; i < tree->node_count; i++) {
         const struct hone_tree_node *node = &tree->nodes[i];
         unsigned family = flame->colors[node->frame] / HONE_FLAME_SHADES;
-        selves[family] += i >= first ? node->self : 0;
         if (node->total > widest[family])
             widest[family] = node->total;
     }
@@ -121,7 +118,7 @@ int hone_flame_legend(struct hone_flame *flame)
     size_t count = join(sums, tree->frame_count);
     for (unsigned family = 0; family < HONE_FLAME_FAMILIES; family++) {
         // What neither takes time nor can be seen in the whole picture needs no explanation.
-        if (selves[family] == 0 && widest[family] <= tree->nodes[0].total / 200)
+        if (selves[family] == 0 && widest[family] <= tree->nodes[0].total / HONE_FLAME_LEGEND_PARTS)
             continue;
         flame->keys[flame->key_count++] = (struct hone_flame_key){
             .label = family_label(flame, family, sums, count),

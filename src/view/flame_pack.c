@@ -83,6 +83,12 @@ static void name_frame(struct hone_flame *flame, uint32_t frame)
     flame->names[frame] = name;
 }
 
+uint32_t hone_flame_most(uint32_t max_frames)
+{
+    uint32_t most = FILE_MAX_BYTES / NODE_BYTES + 2;
+    return max_frames < most ? max_frames : most;
+}
+
 int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest)
 {
     const struct hone_tree *tree = flame->tree;
@@ -337,6 +343,23 @@ static void close_to(struct writer *writer, uint32_t depth)
     }
 }
 
+// What hangs on the node and is not in the tree is among its smaller frames from the start.
+static struct open_node open_node(const struct hone_tree *tree, uint32_t node)
+{
+    return (struct open_node){.node = node,
+                              .hidden = tree->nodes[node].left_out,
+                              .value = hone_tree_left_out(tree, node)};
+}
+
+// How many nodes there are from this one on, those that are not in the tree included.
+static uint32_t count_subtree(const struct hone_tree *tree, uint32_t node)
+{
+    uint32_t count = 0;
+    for (uint32_t i = node; i < tree->nodes[node].end; i++)
+        count += 1 + tree->nodes[i].left_out;
+    return count;
+}
+
 static int put_nodes(const struct hone_flame *flame, const struct packed_frames *packed,
                      struct hone_buffer *out)
 {
@@ -347,6 +370,7 @@ static int put_nodes(const struct hone_flame *flame, const struct packed_frames 
         return -ENOMEM;
     hone_buffer_text(out, ",\n\"nodes\":\"");
     struct writer writer = {.stream = {.out = out}, .diff = flame->diff, .open = open, .count = 1};
+    open[0] = open_node(tree, 0);
     put(&writer.stream, (uint64_t)tree->nodes[0].self);
     put_diff_of(&writer, 0);
     for (size_t i = 1; i < tree->node_count;) {
@@ -357,7 +381,7 @@ static int put_nodes(const struct hone_flame *flame, const struct packed_frames 
             writer.depth = depth - 1;
         }
         if (!flame->kept[i]) {
-            open[depth - 1].hidden += node->end - (uint32_t)i;
+            open[depth - 1].hidden += count_subtree(tree, (uint32_t)i);
             open[depth - 1].value += node->total;
             open[depth - 1].base += flame->diff ? flame->diff->base[i] : 0;
             open[depth - 1].gone += flame->diff ? flame->diff->gone[i] : 0;
@@ -366,7 +390,7 @@ static int put_nodes(const struct hone_flame *flame, const struct packed_frames 
         }
         put_node(&writer, depth, packed->numbers[node->frame], node->self);
         put_diff_of(&writer, i);
-        open[depth] = (struct open_node){.node = (uint32_t)i};
+        open[depth] = open_node(tree, (uint32_t)i);
         writer.depth = depth;
         i++;
     }

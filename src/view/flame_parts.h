@@ -104,6 +104,9 @@ struct hone_flame {
     uint16_t *colors;       // by frame
 };
 
+// Families whose widest frame is below this part of the whole may have no legend.
+enum { HONE_FLAME_LEGEND_PARTS = 200 };
+
 // The class of a node's frame.
 void hone_flame_node_class(const struct hone_flame *flame, uint32_t node, char text[8]);
 
@@ -129,6 +132,9 @@ void hone_flame_note(struct hone_flame *flame, bool warn, const char *format, ..
 // file may have. A kept node's parent is kept. Fills kept, kept_count and the names of their
 // frames.
 int hone_flame_keep(struct hone_flame *flame, size_t max_nodes, int64_t smallest);
+
+// How many nodes it may look at, at most.
+uint32_t hone_flame_most(uint32_t max_frames);
 
 // Sums up what each family took of its own, into keys. Needs the colours.
 int hone_flame_legend(struct hone_flame *flame);

@@ -33,6 +33,11 @@ static int compare_totals(const void *left, const void *right)
     return (a < b) - (a > b);
 }
 
+static uint32_t rows_of(const struct hone_text_options *options)
+{
+    return options->rows ? options->rows : options->all ? UINT32_MAX : ROWS_DEFAULT;
+}
+
 // The smallest total that is shown: a part of the whole, or what the last of the rows has. A
 // caller takes at least as much as what it calls, so nobody is shown without his callers.
 static int choose_least(struct calls *calls)
@@ -43,7 +48,7 @@ static int choose_least(struct calls *calls)
     calls->least = o->all ? 1 : (int64_t)(fraction * (double)tree->nodes[0].total);
     if (calls->least < 1)
         calls->least = 1;
-    uint32_t rows = o->rows ? o->rows : o->all ? UINT32_MAX : ROWS_DEFAULT;
+    uint32_t rows = rows_of(o);
     size_t count = 0;
     for (size_t i = 1; i < tree->node_count; i++)
         count += tree->nodes[i].total >= calls->least;
@@ -68,8 +73,8 @@ static uint32_t shown_children(const struct calls *calls, uint32_t node, uint32_
 {
     const struct hone_tree_node *nodes = calls->tree->nodes;
     uint32_t shown = 0;
-    *ret_others = 0;
-    *ret_hidden = 0;
+    *ret_others = nodes[node].children_left_out;
+    *ret_hidden = hone_tree_left_out(calls->tree, node);
     for (uint32_t child = node + 1; child < nodes[node].end; child = nodes[child].end) {
         if (nodes[child].total >= calls->least) {
             shown++;
@@ -213,7 +218,10 @@ int hone_text_calls(const struct hone_profile *profile, const struct hone_text_o
 {
     struct hone_report report;
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
-    int r = hone_report_tree(&report, profile, options, out, &tree, err);
+    uint32_t rows = options ? rows_of(options) : ROWS_DEFAULT;
+    // The root, the rows, and the first that has no room.
+    const struct hone_tree_limit limit = {.max_nodes = rows < INT32_MAX ? rows + 2 : 0};
+    int r = hone_report_tree(&report, profile, options, &limit, out, &tree, err);
     if (r)
         return r;
     if (tree->nodes[0].total <= 0) {

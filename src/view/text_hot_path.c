@@ -101,7 +101,8 @@ int hone_text_hot_path(const struct hone_profile *profile, const struct hone_tex
 {
     struct hone_report report;
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
-    int r = hone_report_tree(&report, profile, options, out, &tree, err);
+    const struct hone_tree_limit limit = {.max_nodes = 1, .part = 0.9 * worth_telling};
+    int r = hone_report_tree(&report, profile, options, &limit, out, &tree, err);
     if (r)
         return r;
     if (tree->nodes[0].total <= 0) {

@@ -212,11 +212,12 @@ static int put_limits(struct hone_report *report, const struct hone_confidence *
     struct hone_report of_top = *report;
     of_top.options = &options;
     HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
-    int r = hone_report_graph(&of_top, ROWS, false, &graph, err);
+    int r = hone_report_graph(&of_top, ROWS, HONE_GRAPH_NO_EDGES, &graph, err);
     if (r)
         return r;
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        double share = (double)graph->nodes[i].flat / (double)report->total;
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        const struct hone_graph_node *node = &graph->nodes[graph->order[i]];
+        double share = (double)node->flat.sum / (double)report->total;
         if (!(share > 0))
             break;
         double low;
@@ -224,7 +225,7 @@ static int put_limits(struct hone_report *report, const struct hone_confidence *
         hone_confidence_limits(confidence, share < 1 ? share : 1, &low, &high);
         hone_buffer_format(report->out, TITLE "%6.2f%%  %6.2f%% to %6.2f%%  ", "", share * 100,
                            low * 100, high * 100);
-        hone_report_name(report, graph->nodes[i].name, 39, 0);
+        hone_report_name(report, graph->places[node->place].together, 39, 0);
         hone_buffer_text(report->out, "\n");
     }
     return 0;

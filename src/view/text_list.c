@@ -77,26 +77,26 @@ static int collect(struct list *list, enum hone_graph_group group, struct lines 
     const struct hone_graph_options options = {
         .type = list->report.type,
         .group = group,
+        .edges = HONE_GRAPH_NO_EDGES,
         .drop_negative = list->report.options->drop_negative,
     };
     HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
     int r = hone_graph_new(p, &options, &graph, err);
     if (r)
         return r;
-    if (!list->report.options->total_known)
-        list->report.total = graph->total;
-    ret->at = calloc((size_t)graph->node_count + 1, sizeof *ret->at);
+    ret->at = calloc((size_t)graph->shown_count + 1, sizeof *ret->at);
     if (!ret->at)
         return hone_error_set(err, -ENOMEM, "cannot list the source");
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct hone_graph_node *node = &graph->nodes[i];
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        const struct hone_graph_node *node = &graph->nodes[graph->order[i]];
+        uint32_t number = graph->places[node->place].number;
         bool strict = list->report.options->strict;
-        if (node->line == HONE_GRAPH_NO_LINE) {
+        if (number == HONE_GRAPH_NO_LINE) {
             if (strict && hone_pattern_matches(list->report.options->pattern, HONE_STR("")))
                 ret->at[ret->count++] = (struct line){.name = HONE_STR("")};
             continue;
         }
-        const struct hone_profile_line *at = &p->lines.at[node->line];
+        const struct hone_profile_line *at = &p->lines.at[number];
         struct hone_str name = hone_profile_str(p, p->functions.name[at->function]);
         if ((!name.len && !strict) || !hone_pattern_matches(list->report.options->pattern, name))
             continue;
@@ -105,8 +105,8 @@ static int collect(struct list *list, enum hone_graph_group group, struct lines 
                             .file = hone_path_clean(&list->arena, file),
                             .number = at->number,
                             .start = p->functions.start_line[at->function],
-                            .flat = node->flat,
-                            .cum = node->cum};
+                            .flat = node->flat.sum,
+                            .cum = node->cum.sum};
         if (!line.file.at)
             return hone_error_set(err, -ENOMEM, "cannot list the source");
         ret->at[ret->count++] = line;

@@ -52,19 +52,18 @@ void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool
         least, whole ? least : scaled(report, report->total), report->unit);
 }
 
-static void choose_unit(struct hone_report *report, const struct hone_graph *graph)
+uint64_t hone_report_smallest(const struct hone_graph *graph)
 {
     uint64_t smallest = 0;
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct hone_graph_node *node = &graph->nodes[i];
-        int64_t value = hone_graph_value(node->flat, node->flat_count);
-        value = value ? value : hone_graph_value(node->cum, node->cum_count);
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        const struct hone_graph_node *node = &graph->nodes[graph->order[i]];
+        int64_t value = hone_graph_value(node->flat);
+        value = value ? value : hone_graph_value(node->cum);
         uint64_t size = hone_tally_magnitude(value);
         if (size && (!smallest || size < smallest))
             smallest = size;
     }
-    if (graph->node_count)
-        hone_report_choose_unit(report, smallest, false);
+    return smallest;
 }
 
 enum hone_graph_group hone_report_group(const struct hone_report *report)
@@ -96,7 +95,7 @@ double hone_report_edge_fraction(const struct hone_report *report)
     return fraction_or(report->options, report->options->edge_fraction, 0.001);
 }
 
-int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
+int hone_report_graph(struct hone_report *report, uint32_t rows, enum hone_graph_edges edges,
                       struct hone_graph **ret, struct hone_error *err)
 {
     const struct hone_text_options *o = report->options;
@@ -115,9 +114,8 @@ int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
     int r = hone_graph_new(report->profile, &options, ret, err);
     if (r)
         return r;
-    if (!o->total_known)
-        report->total = (*ret)->total;
-    choose_unit(report, *ret);
+    if ((*ret)->shown_count)
+        hone_report_choose_unit(report, hone_report_smallest(*ret), false);
     return 0;
 }
 
@@ -299,8 +297,8 @@ void hone_report_graph_head(const struct hone_report *report, const struct hone_
         return;
     hone_report_dropped(report, graph->dropped_nodes, "node", "cum",
                         hone_report_node_fraction(report));
-    if (graph->node_count && graph->node_count < graph->untrimmed_count)
-        hone_buffer_format(report->out, "Showing top %u nodes out of %u\n", graph->node_count,
+    if (graph->shown_count && graph->shown_count < graph->untrimmed_count)
+        hone_buffer_format(report->out, "Showing top %u nodes out of %u\n", graph->shown_count,
                            graph->untrimmed_count);
 }
 

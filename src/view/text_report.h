@@ -29,8 +29,8 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
 
 enum hone_graph_group hone_report_group(const struct hone_report *report);
 
-// The graph that the options ask for; sets total and shown_unit by it.
-int hone_report_graph(struct hone_report *report, uint32_t rows, bool edges,
+// The graph that the options ask for; sets shown_unit by it.
+int hone_report_graph(struct hone_report *report, uint32_t rows, enum hone_graph_edges edges,
                       struct hone_graph **ret, struct hone_error *err);
 
 // The parts of the total below which nodes and calls are left out.
@@ -43,9 +43,13 @@ void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool
 
 // Chooses the sample type, builds its call tree and writes the lines above the report.
 struct hone_tree;
+struct hone_tree_limit;
 int hone_report_tree(struct hone_report *report, const struct hone_profile *profile,
-                     const struct hone_text_options *options, struct hone_buffer *out,
-                     struct hone_tree **ret, struct hone_error *err);
+                     const struct hone_text_options *options, const struct hone_tree_limit *limit,
+                     struct hone_buffer *out, struct hone_tree **ret, struct hone_error *err);
+
+// Of the values that the graph shows, the smallest size that is not 0; 0: none is.
+uint64_t hone_report_smallest(const struct hone_graph *graph);
 
 struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value);
 

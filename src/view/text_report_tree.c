@@ -2,8 +2,8 @@
 #include "view/text_report.h"
 
 int hone_report_tree(struct hone_report *report, const struct hone_profile *profile,
-                     const struct hone_text_options *options, struct hone_buffer *out,
-                     struct hone_tree **ret, struct hone_error *err)
+                     const struct hone_text_options *options, const struct hone_tree_limit *limit,
+                     struct hone_buffer *out, struct hone_tree **ret, struct hone_error *err)
 {
     int r = hone_report_init(report, profile, options, out, err);
     if (r)
@@ -15,6 +15,7 @@ int hone_report_tree(struct hone_report *report, const struct hone_profile *prof
                  : report->options->group == HONE_TEXT_MODULES ? HONE_TREE_MODULE
                                                                : HONE_TREE_FUNCTION,
         .reversed = report->options->reversed,
+        .limit = *limit,
     };
     r = hone_tree_of_profile(profile, &how, ret, err);
     if (r)

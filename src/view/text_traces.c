@@ -91,7 +91,7 @@ static void put_stack(const struct traces *traces, uint32_t sample)
     const struct hone_profile *p = report->profile;
     struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
     int64_t count = report->options->mean ? p->samples.values[0][sample] : 0;
-    int64_t number = hone_graph_value(p->samples.values[report->type][sample], count);
+    int64_t number = hone_graph_mean(p->samples.values[report->type][sample], count);
     struct hone_measure_label value = hone_report_value(report, number);
     const char *shown = value.text;
     for (uint32_t i = 0; i < frames.count; i++) {

@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <math.h>
 
-static int64_t whole(const struct hone_report *report, int64_t sum, int64_t count)
+static int64_t whole(const struct hone_report *report, struct hone_graph_value sum)
 {
     const char *unit;
     double value =
-        hone_measure_scale(hone_graph_value(sum, count), report->unit, report->shown_unit, &unit);
+        hone_measure_scale(hone_graph_value(sum), report->unit, report->shown_unit, &unit);
     return fabs(value) < 9.2e18 ? (int64_t)value : INT64_MIN;
 }
 
@@ -22,15 +22,15 @@ static uint32_t copy_text(struct hone_profile *to, const struct hone_profile *fr
 
 // What the grouping looks at is the row's; the rest is left out.
 static uint32_t add_place(struct hone_profile *to, const struct hone_report *report,
-                          const struct hone_graph_node *node)
+                          const struct hone_graph_place *place)
 {
     const struct hone_profile *p = report->profile;
     enum hone_graph_group group = hone_report_group(report);
     bool lines = group == HONE_GRAPH_LINE || group == HONE_GRAPH_ADDRESS;
     struct hone_profile_function function = {0};
     struct hone_profile_line line = {0};
-    if (node->line != HONE_GRAPH_NO_LINE) {
-        const struct hone_profile_line *from = &p->lines.at[node->line];
+    if (place->number != HONE_GRAPH_NO_LINE) {
+        const struct hone_profile_line *from = &p->lines.at[place->number];
         if (group != HONE_GRAPH_FILE)
             function.name = copy_text(to, p, p->functions.name[from->function]);
         if (group != HONE_GRAPH_FUNCTION)
@@ -42,7 +42,7 @@ static uint32_t add_place(struct hone_profile *to, const struct hone_report *rep
     line.function = hone_profile_add_function_as_is(to, &function);
     return hone_profile_add_location(
         to, &(struct hone_profile_location){
-                .address = group == HONE_GRAPH_ADDRESS ? p->locations.address[node->location] : 0,
+                .address = group == HONE_GRAPH_ADDRESS ? p->locations.address[place->location] : 0,
                 .lines = &line,
                 .line_count = 1});
 }
@@ -57,12 +57,11 @@ static int make(const struct hone_report *report, const struct hone_graph *graph
     to->duration_ns = p->duration_ns;
     hone_profile_set_period(to, hone_profile_text(p, p->period_type.type),
                             hone_profile_text(p, p->period_type.unit), p->period);
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        const struct hone_graph_node *node = &graph->nodes[i];
-        uint32_t place = add_place(to, report, node);
+    for (uint32_t i = 0; i < graph->shown_count; i++) {
+        const struct hone_graph_node *node = &graph->nodes[graph->order[i]];
+        uint32_t place = add_place(to, report, &graph->places[node->place]);
         uint32_t stack = hone_profile_add_stack(to, &place, place != 0);
-        const int64_t values[] = {whole(report, node->cum, node->cum_count),
-                                  whole(report, node->flat, node->flat_count)};
+        const int64_t values[] = {whole(report, node->cum), whole(report, node->flat)};
         (void)hone_profile_add_sample_in_set(to, stack, values, 0);
     }
     return hone_profile_status(to);
@@ -77,7 +76,7 @@ int hone_view_top_profile(const struct hone_profile *profile,
     if (r)
         return r;
     HONE_CLEANUP(hone_graph_freep) struct hone_graph *graph = NULL;
-    r = hone_report_graph(&report, report.options->rows, false, &graph, err);
+    r = hone_report_graph(&report, report.options->rows, HONE_GRAPH_NO_EDGES, &graph, err);
     if (r)
         return r;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *top = hone_profile_new();

@@ -7,7 +7,7 @@
 //     main run                 when "run" comes, parse and all below it have their values
 //
 // Edge number i of the tree leads into node i; those of roots come from nowhere.
-#include "analyse/calls_parts.h"
+#include "analyse/graph_parts.h"
 
 #include "base/array.h"
 #include "base/cleanup.h"
@@ -36,7 +36,7 @@ struct level {
 };
 
 struct growth {
-    struct hone_calls_builder *builder;
+    struct hone_graph_builder *builder;
     int64_t cutoff; // of branches; 0: none is cut
     uint32_t *steps;
     struct way *ways;
@@ -74,11 +74,11 @@ static int compare_ways(const void *left, const void *right)
 // How many steps and ways there are.
 static size_t measure(struct growth *growth)
 {
-    const struct hone_calls_builder *b = growth->builder;
+    const struct hone_graph_builder *b = growth->builder;
     const struct hone_nodes *places = &b->places;
     size_t steps = 0;
     for (uint32_t stack = 1; stack < b->profile->stacks.count; stack++) {
-        if (!hone_calls_counts(b, stack))
+        if (!hone_graph_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(b->profile, stack);
         growth->way_count++;
@@ -90,7 +90,7 @@ static size_t measure(struct growth *growth)
 
 static int find_ways(struct growth *growth)
 {
-    const struct hone_calls_builder *b = growth->builder;
+    const struct hone_graph_builder *b = growth->builder;
     const struct hone_nodes *places = &b->places;
     size_t step_count = measure(growth);
     growth->steps = malloc((step_count + 1) * sizeof *growth->steps);
@@ -100,7 +100,7 @@ static int find_ways(struct growth *growth)
     uint32_t *to = growth->steps;
     struct way *way = growth->ways;
     for (uint32_t stack = 1; stack < b->profile->stacks.count; stack++) {
-        if (!hone_calls_counts(b, stack))
+        if (!hone_graph_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(b->profile, stack);
         way->steps = to;
@@ -120,7 +120,7 @@ static int find_ways(struct growth *growth)
 
 // --- growing -------------------------------------------------------------------------------------
 
-static void add(struct hone_calls_value *sum, struct hone_calls_value value)
+static void add(struct hone_graph_value *sum, struct hone_graph_value value)
 {
     sum->sum = hone_tally_add(sum->sum, value.sum);
     sum->count = hone_tally_add(sum->count, value.count);
@@ -128,21 +128,21 @@ static void add(struct hone_calls_value *sum, struct hone_calls_value value)
 
 static int push(struct growth *growth, uint32_t step, size_t way)
 {
-    struct hone_calls_builder *b = growth->builder;
-    struct hone_calls *calls = b->calls;
-    uint64_t need = (uint64_t)calls->node_count + 1;
+    struct hone_graph_builder *b = growth->builder;
+    struct hone_graph *graph = b->graph;
+    uint64_t need = (uint64_t)graph->node_count + 1;
     if (need > UINT32_MAX / 2 || // a leaf is kept with a bit beside it
-        !hone_array_reserve(&calls->nodes, &growth->node_room, need, sizeof *calls->nodes) ||
-        !hone_array_reserve(&calls->edges, &growth->edge_room, need, sizeof *calls->edges) ||
+        !hone_array_reserve(&graph->nodes, &growth->node_room, need, sizeof *graph->nodes) ||
+        !hone_array_reserve(&graph->edges, &growth->edge_room, need, sizeof *graph->edges) ||
         !hone_array_reserve(&b->parents, &growth->parent_room, need, sizeof *b->parents) ||
         !hone_array_reserve(&growth->levels, &growth->level_room, (uint64_t)growth->level_count + 1,
                             sizeof *growth->levels))
         return -ENOMEM;
-    uint32_t node = calls->node_count++;
+    uint32_t node = graph->node_count++;
     uint32_t parent =
-        growth->level_count ? growth->levels[growth->level_count - 1].node : HONE_CALLS_NONE;
-    calls->nodes[node] = (struct hone_calls_node){.place = step >> 1};
-    calls->edges[node] = (struct hone_calls_edge){.from = parent, .to = node, .inlined = true};
+        growth->level_count ? growth->levels[growth->level_count - 1].node : HONE_GRAPH_NONE;
+    graph->nodes[node] = (struct hone_graph_node){.place = step >> 1};
+    graph->edges[node] = (struct hone_graph_edge){.from = parent, .to = node, .inlined = true};
     b->parents[node] = parent;
     growth->levels[growth->level_count++] =
         (struct level){.node = node, .place = step >> 1, .first_way = way};
@@ -152,30 +152,30 @@ static int push(struct growth *growth, uint32_t step, size_t way)
 // The ways through a branch that is cut end above it.
 static void cut(struct growth *growth, const struct level *level, size_t end_way)
 {
-    struct hone_calls_builder *b = growth->builder;
-    const struct hone_calls_node *node = &b->calls->nodes[level->node];
-    b->calls->dropped_nodes++;
+    struct hone_graph_builder *b = growth->builder;
+    const struct hone_graph_node *node = &b->graph->nodes[level->node];
+    b->graph->dropped_nodes++;
     b->cut_flat = hone_tally_add(b->cut_flat, node->flat.sum);
-    b->calls->node_count--;
+    b->graph->node_count--;
     uint32_t parent = b->parents[level->node];
     for (size_t i = level->first_way; b->options->labels && i < end_way; i++)
         b->leaves[growth->ways[i].stack] =
-            parent == HONE_CALLS_NONE ? HONE_CALLS_NONE : hone_calls_leaf(parent, false);
+            parent == HONE_GRAPH_NONE ? HONE_GRAPH_NONE : hone_graph_leaf(parent, false);
 }
 
 // Leaves the last level of the right edge: its node has its values.
 static void pop(struct growth *growth, size_t end_way)
 {
-    const struct hone_calls_builder *b = growth->builder;
-    struct hone_calls *calls = b->calls;
+    const struct hone_graph_builder *b = growth->builder;
+    struct hone_graph *graph = b->graph;
     struct level level = growth->levels[--growth->level_count];
-    struct hone_calls_node *node = &calls->nodes[level.node];
+    struct hone_graph_node *node = &graph->nodes[level.node];
     struct level *above = growth->level_count ? &growth->levels[growth->level_count - 1] : NULL;
     if (above)
-        add(&calls->nodes[above->node].cum, node->cum);
-    calls->edges[level.node].weight = node->cum;
+        add(&graph->nodes[above->node].cum, node->cum);
+    graph->edges[level.node].weight = node->cum;
     bool shown = node->cum.sum || node->flat.sum;
-    if (!level.needed && shown && hone_calls_size_of(node->cum.sum) < growth->cutoff)
+    if (!level.needed && shown && hone_graph_size_of(node->cum.sum) < growth->cutoff)
         cut(growth, &level, end_way);
     else if (above)
         above->needed = true;
@@ -183,8 +183,8 @@ static void pop(struct growth *growth, size_t end_way)
 
 static int grow(struct growth *growth, size_t number)
 {
-    struct hone_calls_builder *b = growth->builder;
-    struct hone_calls *calls = b->calls;
+    struct hone_graph_builder *b = growth->builder;
+    struct hone_graph *graph = b->graph;
     const struct way *way = &growth->ways[number];
     uint32_t same = 0;
     while (same < growth->level_count && same < way->count &&
@@ -198,28 +198,28 @@ static int grow(struct growth *growth, size_t number)
     if (r)
         return r;
     for (size_t i = 0; i < way->count; i++)
-        calls->edges[growth->levels[i].node].inlined &= way->steps[i] & 1;
+        graph->edges[growth->levels[i].node].inlined &= way->steps[i] & 1;
     uint32_t leaf = growth->levels[way->count - 1].node;
-    struct hone_calls_value value = {.sum = b->weights[way->stack],
+    struct hone_graph_value value = {.sum = b->weights[way->stack],
                                      .count = b->counts ? b->counts[way->stack] : 0};
-    add(&calls->nodes[leaf].flat, value);
-    add(&calls->nodes[leaf].cum, value);
+    add(&graph->nodes[leaf].flat, value);
+    add(&graph->nodes[leaf].cum, value);
     if (b->options->labels)
-        b->leaves[way->stack] = hone_calls_leaf(leaf, true);
+        b->leaves[way->stack] = hone_graph_leaf(leaf, true);
     return 0;
 }
 
 // What small nodes are measured by is known before the tree is, unless some of its nodes do not
 // count.
-static int64_t branch_cutoff(const struct hone_calls_builder *b)
+static int64_t branch_cutoff(const struct hone_graph_builder *b)
 {
     int64_t total = 0;
     for (uint32_t stack = 1; stack < b->profile->stacks.count; stack++)
         total = hone_tally_add(total, b->weights[stack]);
-    return b->options->drop_negative ? 0 : hone_calls_cutoff(total, b->options->node_fraction);
+    return b->options->drop_negative ? 0 : hone_graph_cutoff(total, b->options->node_fraction);
 }
 
-int hone_calls_build_tree(struct hone_calls_builder *b)
+int hone_graph_build_tree(struct hone_graph_builder *b)
 {
     HONE_CLEANUP(growth_done)
     struct growth growth = {.builder = b, .cutoff = branch_cutoff(b)};
@@ -229,30 +229,30 @@ int hone_calls_build_tree(struct hone_calls_builder *b)
         r = grow(&growth, i);
     while (!r && growth.level_count)
         pop(&growth, growth.way_count);
-    b->calls->edge_count = b->calls->node_count;
-    if (!r && !b->calls->nodes) // nothing weighs anything
-        b->calls->nodes = calloc(1, sizeof *b->calls->nodes);
+    b->graph->edge_count = b->graph->node_count;
+    if (!r && !b->graph->nodes) // nothing weighs anything
+        b->graph->nodes = calloc(1, sizeof *b->graph->nodes);
     if (!r)
-        hone_calls_link(b->calls);
-    return r || b->calls->nodes ? r : -ENOMEM;
+        hone_graph_link(b->graph);
+    return r || b->graph->nodes ? r : -ENOMEM;
 }
 
 // Edges from nodes that went away begin at the next node above them that is there. Parents have
 // smaller numbers than their children, so they know theirs already.
-void hone_calls_join_tree(struct hone_calls_builder *b)
+void hone_graph_join_tree(struct hone_graph_builder *b)
 {
-    struct hone_calls *calls = b->calls;
-    for (uint32_t i = 0; i < calls->node_count; i++) {
-        struct hone_calls_edge *edge = &calls->edges[i];
-        if (edge->from == HONE_CALLS_NONE || !b->gone[edge->from])
+    struct hone_graph *graph = b->graph;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        struct hone_graph_edge *edge = &graph->edges[i];
+        if (edge->from == HONE_GRAPH_NONE || !b->gone[edge->from])
             continue;
-        const struct hone_calls_edge *above = &calls->edges[edge->from];
+        const struct hone_graph_edge *above = &graph->edges[edge->from];
         edge->from = above->from;
         edge->inlined &= above->inlined;
         edge->residual = true;
     }
-    for (uint32_t i = 0; i < calls->node_count; i++)
+    for (uint32_t i = 0; i < graph->node_count; i++)
         if (b->gone[i])
-            calls->edges[i].from = HONE_CALLS_NONE;
-    hone_calls_link(calls);
+            graph->edges[i].from = HONE_GRAPH_NONE;
+    hone_graph_link(graph);
 }
