@@ -1,5 +1,7 @@
 #include "base/buffer.h"
 
+#include "base/pages.h"
+
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,6 +25,7 @@ static bool reserve(struct hone_buffer *out, size_t len)
         out->failed = true;
         return false;
     }
+    hone_pages_large(at, capacity);
     out->at = at;
     out->capacity = capacity;
     return true;

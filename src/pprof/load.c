@@ -6,6 +6,7 @@
 #include "pprof/symbolize.h"
 #include "pprof/tell.h"
 #include "profile/filter.h"
+#include "profile/merge.h"
 #include "profile/profile.h"
 
 #include <errno.h>
@@ -153,7 +154,7 @@ static int combine(const struct profiles *all, struct hone_profile **ret, struct
 {
     int r = make_compatible(all, err);
     if (!r)
-        r = hone_profile_merge((const struct hone_profile *const *)all->at, all->count, ret, err);
+        r = hone_profile_merge_taken(all->at, all->count, ret, err);
     return r;
 }
 
@@ -219,18 +220,10 @@ static int subtract(const struct hone_pprof_input *input, struct hone_profile **
 {
     struct hone_profile *both[] = {*profile, base};
     struct profiles all = {.at = both, .count = 2};
-    const struct hone_profile_diff_options options = {.label_base = input->diff_base};
-    struct hone_profile *result = NULL;
     int r = input->normalize ? hone_profile_normalize(*profile, base, err) : 0;
     if (!r)
         r = make_compatible(&all, err);
-    if (!r)
-        r = hone_profile_diff(*profile, base, &options, &result, err);
-    if (r)
-        return r;
-    hone_profile_free(*profile);
-    *profile = result;
-    return 0;
+    return r ? r : hone_profile_subtract(profile, base, input->diff_base, err);
 }
 
 // Each comment once, as merging has it.

@@ -1,9 +1,13 @@
 // Encoding: lengths come before what they measure, so each message is measured, then written in
 // place; nothing is moved or copied. Field order, packing (three numbers or more) and the omission
 // of zeros are those of Go's encoder, so that files compare.
+//
+// A profile is encoded in pieces, which follow each other: the types, some samples each, the rest.
+// Any thread can make any of them, and whoever compresses them needs no more of it than one.
 #include "profile/index.h"
 #include "profile/pack.h"
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 
@@ -17,7 +21,7 @@ static size_t varint_size(uint64_t value)
     return ((size_t)(63 - __builtin_clzll(value | 1)) * 9 + 73) / 64; // ⌈bits / 7⌉
 }
 
-static unsigned char *put_varint(unsigned char *at, uint64_t value)
+static inline unsigned char *put_varint(unsigned char *at, uint64_t value)
 {
     for (; value >= 0x80; value >>= 7)
         *at++ = (unsigned char)(value | 0x80);
@@ -300,51 +304,135 @@ static void put_comments(struct encoder *e)
         at = put_run_number(at, 13, run, e->string[p->comments[i]]);
 }
 
+// --- pieces --------------------------------------------------------------------------------------
+
+static void put_rest(struct encoder *e)
+{
+    const struct hone_profile *p = e->profile;
+    for (uint32_t i = 1; i < p->mappings.count; i++)
+        put_mapping(e, i);
+    for (uint32_t i = 1; i < p->locations.count; i++)
+        put_location(e, i);
+    for (uint32_t i = 1; i < p->functions.count; i++)
+        put_function(e, i);
+    put_strings(e);
+    put_number(e, 7, e->string[p->drop_frames]);
+    put_number(e, 8, e->string[p->keep_frames]);
+    put_number(e, 9, (uint64_t)p->time_ns);
+    put_number(e, 10, (uint64_t)p->duration_ns);
+    if (p->period_type.type || p->period_type.unit)
+        put_value_type(e, 11, p->period_type);
+    put_number(e, 12, (uint64_t)p->period);
+    put_comments(e);
+    put_number(e, 14, e->string[p->default_type]);
+    put_number(e, 15, e->string[p->doc_url]);
+}
+
+// Samples from first to, and without, end; before the first come the types, behind the last the
+// rest.
+static void put_samples(const struct encoder *encoder, uint32_t first, uint32_t end,
+                        struct hone_buffer *out)
+{
+    struct encoder e = *encoder;
+    e.out = out;
+    const struct hone_profile *p = e.profile;
+    for (uint32_t i = 0; first == 0 && i < p->type_count; i++)
+        put_value_type(&e, 1, p->types[i]);
+    for (uint32_t i = first; i < end; i++)
+        put_sample(&e, i);
+    if (end == p->samples.count)
+        put_rest(&e);
+}
+
+struct pieces {
+    const struct encoder *encoder;
+    uint32_t *first; // sample of each; one more closes the last
+    uint32_t count;
+    uint32_t room;
+};
+
+static void pieces_done(struct pieces *pieces)
+{
+    free(pieces->first);
+}
+
+// Shares the samples out by what they will be in bytes, more or less.
+static int share_out(struct pieces *pieces)
+{
+    enum { PIECE = 1 << 20, FRAME = 3, SAMPLE = 16 };
+    const struct hone_profile *p = pieces->encoder->profile;
+    uint64_t size = PIECE;
+    for (uint32_t i = 0; i < p->samples.count; i++) {
+        if (size >= PIECE) {
+            if (!hone_array_reserve(&pieces->first, &pieces->room, pieces->count + 3ull,
+                                    sizeof *pieces->first))
+                return -ENOMEM;
+            pieces->first[pieces->count++] = i;
+            size = 0;
+        }
+        size += SAMPLE + FRAME * hone_profile_frames_of(p, p->samples.stack[i]).count;
+    }
+    if (!pieces->count &&
+        !hone_array_reserve(&pieces->first, &pieces->room, 2, sizeof *pieces->first))
+        return -ENOMEM;
+    pieces->count += !pieces->count;
+    pieces->first[pieces->count] = p->samples.count;
+    return 0;
+}
+
+static void make_piece(const void *context, size_t number, struct hone_buffer *plain)
+{
+    const struct pieces *pieces = context;
+    put_samples(pieces->encoder, pieces->first[number], pieces->first[number + 1], plain);
+}
+
 // --- whole profiles ------------------------------------------------------------------------------
+
+static void encoder_done(struct encoder *e)
+{
+    free(e->string);
+    free(e->named);
+}
+
+static int encoder_init(struct encoder *e, const struct hone_profile *p, struct hone_error *err)
+{
+    *e = (struct encoder){.profile = p};
+    int r = hone_profile_status(p);
+    if (r)
+        return hone_error_set(err, r, "cannot encode the profile, which is incomplete");
+    e->string = calloc(p->strings.count, sizeof *e->string);
+    e->named = calloc(p->strings.count, sizeof *e->named);
+    if (!e->string || !e->named)
+        return hone_error_set(err, -ENOMEM, "cannot encode the profile");
+    name_all(e);
+    return 0;
+}
 
 int hone_profile_encode(const struct hone_profile *p, struct hone_buffer *out,
                         struct hone_error *err)
 {
-    int r = hone_profile_status(p);
+    HONE_CLEANUP(encoder_done) struct encoder e;
+    int r = encoder_init(&e, p, err);
     if (r)
-        return hone_error_set(err, r, "cannot encode the profile, which is incomplete");
-    HONE_CLEANUP(hone_freep) uint32_t *string = calloc(p->strings.count, sizeof *string);
-    HONE_CLEANUP(hone_freep) uint32_t *named = calloc(p->strings.count, sizeof *named);
-    if (!string || !named)
-        return hone_error_set(err, -ENOMEM, "cannot encode the profile");
-
-    struct encoder e = {.profile = p, .out = out, .string = string, .named = named};
-    name_all(&e);
-    for (uint32_t i = 0; i < p->type_count; i++)
-        put_value_type(&e, 1, p->types[i]);
-    for (uint32_t i = 0; i < p->samples.count; i++)
-        put_sample(&e, i);
-    for (uint32_t i = 1; i < p->mappings.count; i++)
-        put_mapping(&e, i);
-    for (uint32_t i = 1; i < p->locations.count; i++)
-        put_location(&e, i);
-    for (uint32_t i = 1; i < p->functions.count; i++)
-        put_function(&e, i);
-    put_strings(&e);
-    put_number(&e, 7, string[p->drop_frames]);
-    put_number(&e, 8, string[p->keep_frames]);
-    put_number(&e, 9, (uint64_t)p->time_ns);
-    put_number(&e, 10, (uint64_t)p->duration_ns);
-    if (p->period_type.type || p->period_type.unit)
-        put_value_type(&e, 11, p->period_type);
-    put_number(&e, 12, (uint64_t)p->period);
-    put_comments(&e);
-    put_number(&e, 14, string[p->default_type]);
-    put_number(&e, 15, string[p->doc_url]);
+        return r;
+    put_samples(&e, 0, p->samples.count, out);
     return out->failed ? hone_error_set(err, -ENOMEM, "cannot encode the profile") : 0;
 }
 
 int hone_profile_encode_gzip(const struct hone_profile *profile, struct hone_buffer *out,
                              struct hone_error *err)
 {
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer plain = {0};
-    int r = hone_profile_encode(profile, &plain, err);
-    return r ? r : hone_pack_gzip(plain.at, plain.len, out, err);
+    HONE_CLEANUP(encoder_done) struct encoder e;
+    HONE_CLEANUP(pieces_done) struct pieces pieces = {.encoder = &e};
+    int r = encoder_init(&e, profile, err);
+    if (r)
+        return r;
+    r = share_out(&pieces);
+    if (r)
+        return hone_error_set(err, r, "cannot encode the profile");
+    const struct hone_pack_pieces all = {
+        .make = make_piece, .context = &pieces, .count = pieces.count};
+    return hone_pack_gzip(&all, out, err);
 }
 
 int hone_profile_write(const struct hone_profile *profile, const char *path, struct hone_error *err)

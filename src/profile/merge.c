@@ -65,23 +65,26 @@ static struct hone_profile_type type_of(struct merger *m, struct hone_profile_ty
 // --- the head ------------------------------------------------------------------------------------
 
 // known has a byte for each string of the result: whether it is a comment already.
+static void add_comment(struct merger *m, uint32_t string, struct hone_buffer *known)
+{
+    if (string >= known->len) {
+        size_t more = (size_t)string + 1 - known->len;
+        void *at = hone_buffer_grow(known, more);
+        if (!at) {
+            (void)hone_profile_fail(m->result, -ENOMEM);
+            return;
+        }
+        memset(at, 0, more);
+    }
+    if (!known->at[string])
+        hone_profile_add_comment_string(m->result, string);
+    known->at[string] = 1;
+}
+
 static void merge_comments(struct merger *m, struct hone_buffer *known)
 {
-    for (uint32_t i = 0; i < m->from->comment_count; i++) {
-        uint32_t string = string_of(m, m->from->comments[i]);
-        if (string >= known->len) {
-            size_t more = (size_t)string + 1 - known->len;
-            void *at = hone_buffer_grow(known, more);
-            if (!at) {
-                (void)hone_profile_fail(m->result, -ENOMEM);
-                return;
-            }
-            memset(at, 0, more);
-        }
-        if (!known->at[string])
-            hone_profile_add_comment_string(m->result, string);
-        known->at[string] = 1;
-    }
+    for (uint32_t i = 0; i < m->from->comment_count; i++)
+        add_comment(m, string_of(m, m->from->comments[i]), known);
 }
 
 static void merge_head(struct merger *m, bool first, struct hone_buffer *known_comments)
@@ -127,6 +130,24 @@ static struct module module_of(const struct hone_profile_mapping *mapping)
                            .file = mapping->build_id ? mapping->build_id : mapping->file};
 }
 
+static uint64_t hash_module(const struct merger *m, const struct module *module)
+{
+    return hone_table_hash(module, sizeof *module, m->result->index->seed);
+}
+
+// The result's mapping that shows it; 0: none does.
+static uint32_t find_module(const struct merger *m, const struct module *module, uint64_t hash)
+{
+    struct hone_table_probe probe = hone_table_probe(&m->modules, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&m->modules, &probe)) != HONE_TABLE_END) {
+        struct module there = module_of(&m->result->mappings.at[at]);
+        if (memcmp(&there, module, sizeof there) == 0)
+            return at;
+    }
+    return 0;
+}
+
 static uint32_t add_mapping(struct merger *m, const struct hone_profile_mapping *theirs)
 {
     struct hone_profile *result = m->result;
@@ -134,14 +155,10 @@ static uint32_t add_mapping(struct merger *m, const struct hone_profile_mapping 
     mapping.file = string_of(m, theirs->file);
     mapping.build_id = string_of(m, theirs->build_id);
     struct module module = module_of(&mapping);
-    uint64_t hash = hone_table_hash(&module, sizeof module, result->index->seed);
-    struct hone_table_probe probe = hone_table_probe(&m->modules, hash);
-    uint32_t at;
-    while ((at = hone_table_next(&m->modules, &probe)) != HONE_TABLE_END) {
-        struct module there = module_of(&result->mappings.at[at]);
-        if (memcmp(&there, &module, sizeof module) == 0)
-            return at;
-    }
+    uint64_t hash = hash_module(m, &module);
+    uint32_t there = find_module(m, &module, hash);
+    if (there)
+        return there;
     uint32_t number = hone_profile_add_mapping(result, &mapping);
     if (number && hone_table_add(&m->modules, hash, number))
         return hone_profile_fail(result, -ENOMEM);
@@ -358,22 +375,126 @@ static bool any_zero(const struct hone_profile *p)
     return false;
 }
 
+// --- the first of those that are taken -----------------------------------------------------------
+
+// Numbers that were met in this order: 1, 2, 3, …, and any of them again.
+static inline bool meet(uint32_t number, uint32_t *next)
+{
+    *next += number == *next;
+    return number < *next;
+}
+
+static bool samples_in_order(const struct hone_profile *p)
+{
+    uint32_t next_stack = 1;
+    uint32_t next_set = 1;
+    bool good = true;
+    for (uint32_t i = 0; good && i < p->samples.count; i++)
+        good = meet(p->samples.stack[i], &next_stack) && meet(p->samples.label_set[i], &next_set) &&
+               !hone_profile_sample_is_zero(p, i);
+    return good && next_stack == p->stacks.count && next_set == p->label_sets.count;
+}
+
+static bool places_in_order(const struct hone_profile *p)
+{
+    uint32_t next_location = 1;
+    uint32_t next_function = 1;
+    uint32_t next_mapping = p->mappings.count > 1 ? 2 : 1;
+    bool good = true;
+    for (uint32_t i = 0; good && i < p->frames.count; i++)
+        good = meet(p->frames.location[i], &next_location);
+    for (uint32_t i = 1; good && i < p->locations.count; i++) {
+        good = meet(p->locations.mapping[i], &next_mapping);
+        struct hone_profile_line_span lines = hone_profile_lines_of(p, i);
+        for (uint32_t k = 0; good && k < lines.count; k++)
+            good = meet(lines.at[k].function, &next_function);
+    }
+    return good && next_location == p->locations.count && next_function == p->functions.count &&
+           next_mapping == p->mappings.count;
+}
+
+// Whether what is added later finds what is there.
+static bool is_indexed(const struct hone_profile *p)
+{
+    const struct hone_profile_index *index = p->index;
+    return !index->status && index->functions.count + 1 == p->functions.count &&
+           index->locations.count + 1 == p->locations.count &&
+           index->stacks.count + 1 == p->stacks.count &&
+           index->label_sets.count + 1 == p->label_sets.count &&
+           (index->samples_apart || index->samples.count == p->samples.count);
+}
+
+// Enters the mappings of the result. False where two show the same.
+static bool know_modules(struct merger *m)
+{
+    const struct hone_profile *result = m->result;
+    for (uint32_t i = 1; i < result->mappings.count; i++) {
+        struct module module = module_of(&result->mappings.at[i]);
+        uint64_t hash = hash_module(m, &module);
+        if (find_module(m, &module, hash) || hone_table_add(&m->modules, hash, i))
+            return false;
+    }
+    return true;
+}
+
+// Each comment once.
+static void know_comments(struct merger *m, struct hone_buffer *known)
+{
+    struct hone_profile *result = m->result;
+    uint32_t count = result->comment_count;
+    result->comment_count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        add_comment(m, result->comments[i], known);
+}
+
+// Makes the first profile the result, if it is what merging would make of it.
+static bool take_first(struct merger *m, const struct hone_profile_part *part,
+                       struct hone_buffer *known_comments)
+{
+    const struct hone_profile *p = part->profile;
+    if (!part->taken || part->ratios || part->is_base || !is_indexed(p) || !samples_in_order(p) ||
+        !places_in_order(p))
+        return false;
+    struct hone_profile *other = m->result;
+    m->result = *part->taken;
+    if (!know_modules(m)) {
+        m->result = other;
+        hone_table_clear(&m->modules);
+        return false;
+    }
+    *part->taken = NULL;
+    hone_profile_free(other);
+    know_comments(m, known_comments);
+    return true;
+}
+
+// -------------------------------------------------------------------------------------------------
+
+static int merge_part(struct merger *m, const struct hone_profile_part *part, bool first,
+                      struct hone_buffer *known_comments)
+{
+    int r = open_part(m, part);
+    if (r)
+        return r;
+    merge_head(m, first, known_comments);
+    if (m->result->mappings.count == 1 && m->from->mappings.count > 1)
+        (void)mapping_of(m, 1); // the main program
+    merge_samples(m, part);
+    merger_done_with_one(m);
+    return hone_profile_status(m->result);
+}
+
 int hone_profile_merge_parts(const struct hone_profile_part *parts, size_t count,
                              struct hone_profile **ret, struct hone_error *err)
 {
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer comments = {0};
     HONE_CLEANUP(merger_done) struct merger m = {.result = hone_profile_new()};
     int r = m.result ? 0 : -ENOMEM;
-    for (size_t i = 0; !r && i < count; i++) {
-        r = open_part(&m, &parts[i]);
-        if (r)
-            break;
-        merge_head(&m, i == 0, &comments);
-        if (m.result->mappings.count == 1 && m.from->mappings.count > 1)
-            (void)mapping_of(&m, 1); // the main program
-        merge_samples(&m, &parts[i]);
-        merger_done_with_one(&m);
-        r = hone_profile_status(m.result);
+    bool taken = !r && count && take_first(&m, &parts[0], &comments);
+    for (size_t i = taken; !r && i < count; i++) {
+        r = merge_part(&m, &parts[i], i == 0, &comments);
+        if (parts[i].taken)
+            hone_profile_free(hone_take(*parts[i].taken));
     }
     if (r)
         return hone_error_set(err, r, "cannot merge the profiles");
@@ -384,8 +505,9 @@ int hone_profile_merge_parts(const struct hone_profile_part *parts, size_t count
     return 0;
 }
 
-int hone_profile_merge(const struct hone_profile *const *profiles, size_t count,
-                       struct hone_profile **ret, struct hone_error *err)
+// taken: the same profiles, or NULL.
+static int merge(const struct hone_profile *const *profiles, struct hone_profile **taken,
+                 size_t count, struct hone_profile **ret, struct hone_error *err)
 {
     if (!count)
         return hone_error_set(err, -EINVAL, "no profiles to merge");
@@ -396,8 +518,21 @@ int hone_profile_merge(const struct hone_profile *const *profiles, size_t count,
     if (!parts)
         return hone_error_set(err, -ENOMEM, "cannot merge the profiles");
     for (size_t i = 0; i < count; i++)
-        parts[i].profile = profiles[i];
+        parts[i] =
+            (struct hone_profile_part){.profile = profiles[i], .taken = taken ? &taken[i] : NULL};
     return hone_profile_merge_parts(parts, count, ret, err);
+}
+
+int hone_profile_merge(const struct hone_profile *const *profiles, size_t count,
+                       struct hone_profile **ret, struct hone_error *err)
+{
+    return merge(profiles, NULL, count, ret, err);
+}
+
+int hone_profile_merge_taken(struct hone_profile **profiles, size_t count,
+                             struct hone_profile **ret, struct hone_error *err)
+{
+    return merge((const struct hone_profile *const *)profiles, profiles, count, ret, err);
 }
 
 int hone_profile_compact(const struct hone_profile *profile, struct hone_profile **ret,
