@@ -24,13 +24,6 @@ static uint64_t hash_frame(const struct hone_tree_frame *frame, uint64_t seed)
     return hone_hash_fold(hash ^ ((uint64_t)frame->line << 1 | frame->inlined), seed | 1);
 }
 
-static int compare_text(struct hone_str a, struct hone_str b)
-{
-    size_t shorter = a.len < b.len ? a.len : b.len;
-    int order = shorter ? memcmp(a.at, b.at, shorter) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
 static bool same_frame(const struct hone_tree_frame *a, const struct hone_tree_frame *b)
 {
     return a->line == b->line && a->inlined == b->inlined && hone_str_equal(a->name, b->name) &&
@@ -101,7 +94,7 @@ static void keep_smaller_place(struct hone_tree_frame *kept, const struct hone_t
 {
     if (other->file.len == 0)
         return;
-    int order = kept->file.len ? compare_text(other->file, kept->file) : -1;
+    int order = kept->file.len ? hone_str_compare(other->file, kept->file) : -1;
     if (order < 0 || (order == 0 && other->start_line < kept->start_line)) {
         kept->file = other->file;
         kept->start_line = other->start_line;
@@ -160,64 +153,23 @@ int hone_tree_add(struct hone_tree *tree, const uint32_t *frames, size_t count, 
     return 0;
 }
 
-// --- frames in order -----------------------------------------------------------------------------
-
-static int compare_frames(const void *a, const void *b, void *frames_)
-{
-    const struct hone_tree_frame *frames = frames_;
-    const struct hone_tree_frame *left = &frames[*(const uint32_t *)a];
-    const struct hone_tree_frame *right = &frames[*(const uint32_t *)b];
-    int order = compare_text(left->name, right->name);
-    if (!order)
-        order = compare_text(left->module, right->module);
-    if (!order)
-        order = (left->line > right->line) - (left->line < right->line);
-    return order ? order : (int)left->inlined - (int)right->inlined;
-}
-
-// Puts the frames into order, so that comparing two of them is comparing their indices from here
-// on, and what is written in this order is easy to pack.
-static int order_frames(struct hone_tree *tree)
-{
-    size_t count = tree->frame_count;
-    if (!count)
-        return 0;
-    HONE_CLEANUP(hone_freep) uint32_t *order = malloc(count * sizeof *order);
-    HONE_CLEANUP(hone_freep) uint32_t *rank = malloc(count * sizeof *rank);
-    struct hone_tree_frame *sorted = malloc(count * sizeof *sorted);
-    if (!order || !rank || !sorted) {
-        free(sorted);
-        return -ENOMEM;
-    }
-    for (size_t i = 0; i < count; i++)
-        order[i] = (uint32_t)i;
-    qsort_r(order, count, sizeof *order, compare_frames, tree->frames);
-    for (size_t i = 0; i < count; i++) {
-        rank[order[i]] = (uint32_t)i;
-        sorted[i] = tree->frames[order[i]];
-    }
-    free(tree->frames);
-    tree->frames = sorted;
-    for (size_t i = 0; i < tree->builder->stack_frame_count; i++)
-        tree->builder->stack_frames[i] = rank[tree->builder->stack_frames[i]];
-    return 0;
-}
-
 // -------------------------------------------------------------------------------------------------
+
+void hone_tree_forget_stacks(struct hone_tree *tree)
+{
+    builder_free(hone_take(tree->builder));
+}
 
 int hone_tree_finish(struct hone_tree *tree, const struct hone_tree_limit *limit,
                      struct hone_error *err)
 {
     static const struct hone_tree_limit all;
-    struct hone_tree_builder *builder = tree->builder;
-    if (builder->magnitude > INT64_MAX)
-        return hone_error_set(err, -EOVERFLOW, "the profile's values cannot be added up");
-    int r = order_frames(tree);
+    int r = hone_tree_sort(tree, err);
+    if (r)
+        return r;
+    r = hone_tree_order_branches(tree->builder);
     if (!r)
-        r = hone_tree_sort(builder);
-    if (!r)
-        r = hone_tree_make_nodes(tree, limit && !builder->negative ? limit : &all);
-    builder_free(builder);
-    tree->builder = NULL;
+        r = hone_tree_make_nodes(tree, limit && !tree->builder->negative ? limit : &all);
+    hone_tree_forget_stacks(tree);
     return r ? hone_error_set(err, r, "cannot build the call tree") : 0;
 }

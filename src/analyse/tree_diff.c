@@ -1,5 +1,6 @@
 #include "analyse/tree_diff.h"
 
+#include "analyse/tree_parts.h"
 #include "base/cleanup.h"
 #include "base/crew.h"
 #include "base/table.h"
@@ -11,15 +12,24 @@
 
 #define NONE UINT32_MAX
 
-// Smaller nodes are not looked into: no picture has room for them, and there may be millions.
+// Smaller nodes are not looked into: no picture has room for them, and there may be millions. Where
+// a side has more nodes than MANY, nor are those that are smaller than so many on both sides.
 static const double least_part = 2e-6;
+enum { MANY = 1 << 18 };
 // Fewer samples on both sides together cannot tell anything: 2 * 2^-8 is above any level used.
 enum { TELLING = 8 };
 enum { NOT_DONE = 1 };
 
+// A node of both sides. On either it is some of the sorted stacks, which all go through it: no tree
+// is made of nodes that nobody looks into.
 struct merged {
-    uint32_t base; // nodes of the two trees, or NONE
-    uint32_t new;
+    struct merged_side {
+        uint32_t first; // stacks; end is first: it is not there
+        uint32_t end;
+        int64_t total;
+        int64_t self; // where it was looked into; else all of it
+    } side[2];
+    uint32_t frame; // among all
     uint32_t parent;
     uint32_t depth;
 };
@@ -27,9 +37,12 @@ struct merged {
 struct merger {
     const struct hone_compare *compare;
     const struct hone_tree *trees[2];
+    int64_t wholes[2];
+    int64_t least_of[2]; // total of the last of the MANY largest nodes
     uint32_t *frames[2]; // by frame of a tree: its number among all
     double scale[2];     // of a tree's values
     double least;        // value of a node worth looking into, on the scale
+    double least_part;   // of both wholes
     struct hone_tree_frame *all;
     uint32_t all_count;
     struct merged *nodes;
@@ -126,14 +139,29 @@ static int number_frames(struct merger *m)
 
 // --- nodes of both -------------------------------------------------------------------------------
 
-static double value_of(const struct merger *m, uint32_t side, uint32_t node)
+static double value_of(const struct merger *m, uint32_t side, const struct merged *node)
 {
-    return node == NONE ? 0 : (double)m->trees[side]->nodes[node].total * m->scale[side];
+    return (double)node->side[side].total * m->scale[side];
+}
+
+static double whole_of(const struct merger *m, uint32_t side)
+{
+    return (double)m->wholes[side] * m->scale[side];
+}
+
+static bool is_there(const struct merged *node, uint32_t side)
+{
+    return node->side[side].first < node->side[side].end;
+}
+
+static bool is_looked_into(const struct merger *m, const struct merged *node)
+{
+    return value_of(m, 0, node) + value_of(m, 1, node) >= m->least;
 }
 
 struct child {
     uint32_t frame; // among all
-    uint32_t node;
+    struct merged_side at;
 };
 
 struct children {
@@ -148,26 +176,33 @@ static int compare_children(const void *left, const void *right)
     const struct child *b = right;
     if (a->frame != b->frame)
         return a->frame < b->frame ? -1 : 1;
-    return (a->node > b->node) - (a->node < b->node);
+    if (a->at.total != b->at.total)
+        return a->at.total > b->at.total ? -1 : 1;
+    return (a->at.first > b->at.first) - (a->at.first < b->at.first);
 }
 
-static int list_children(const struct merger *m, uint32_t side, uint32_t node,
+// Also finds what the node takes itself.
+static int list_children(const struct merger *m, uint32_t side, struct merged *node,
                          struct children *list)
 {
+    const struct hone_tree_builder *builder = m->trees[side]->builder;
+    const struct hone_tree_row *stacks = builder->stacks;
+    struct merged_side *own = &node->side[side];
+    uint32_t i = own->first;
     list->count = 0;
-    if (node == NONE)
-        return 0;
-    const struct hone_tree_node *nodes = m->trees[side]->nodes;
-    for (uint32_t child = node + 1; child < nodes[node].end; child = nodes[child].end) {
-        if (list->count == list->room) {
-            size_t room = list->room ? list->room * 2 : 64;
-            struct child *at = reallocarray(list->at, room, sizeof *at);
-            if (!at)
-                return -ENOMEM;
-            list->at = at;
-            list->room = room;
-        }
-        list->at[list->count++] = (struct child){m->frames[side][nodes[child].frame], child};
+    for (own->self = 0; i < own->end && stacks[i].count == node->depth; i++)
+        own->self += stacks[i].value;
+    while (i < own->end) {
+        int r = hone_tree_grow(&list->at, &list->room, list->count + 1, sizeof *list->at);
+        if (r)
+            return r;
+        struct child *child = &list->at[list->count++];
+        uint32_t frame = builder->stack_frames[stacks[i].first + node->depth];
+        *child = (struct child){.frame = m->frames[side][frame], .at = {.first = i}};
+        do
+            child->at.total += stacks[i++].value;
+        while (i < own->end && stacks[i].shared > node->depth);
+        child->at.end = i;
     }
     if (list->count > 1)
         qsort(list->at, list->count, sizeof *list->at, compare_children);
@@ -182,38 +217,35 @@ struct pending {
 
 static int push(struct pending *pending, struct merged node)
 {
-    if (pending->count == pending->room) {
-        size_t room = pending->room ? pending->room * 2 : 256;
-        struct merged *at = reallocarray(pending->at, room, sizeof *at);
-        if (!at)
-            return -ENOMEM;
-        pending->at = at;
-        pending->room = room;
-    }
+    int r = hone_tree_grow(&pending->at, &pending->room, pending->count + 1, sizeof *pending->at);
+    if (r)
+        return r;
     pending->at[pending->count++] = node;
     return 0;
 }
 
 // Puts the children of a node on the pile, those of one frame together, the last on top. Equal
 // frames under one parent (the same name in two directories) pair up in their order.
-static int push_children(const struct merger *m, const struct merged *node, uint32_t place,
+static int push_children(const struct merger *m, struct merged *node, uint32_t place,
                          struct children lists[2], struct pending *pending)
 {
-    int r = list_children(m, 0, node->base, &lists[0]);
+    int r = list_children(m, 0, node, &lists[0]);
     if (!r)
-        r = list_children(m, 1, node->new, &lists[1]);
+        r = list_children(m, 1, node, &lists[1]);
     size_t b = 0;
     size_t n = 0;
     while (!r && (b < lists[0].count || n < lists[1].count)) {
         uint32_t base_frame = b < lists[0].count ? lists[0].at[b].frame : NONE;
         uint32_t new_frame = n < lists[1].count ? lists[1].at[n].frame : NONE;
-        struct merged child = {NONE, NONE, place, node->depth + 1};
+        struct merged child = {.frame = base_frame < new_frame ? base_frame : new_frame,
+                               .parent = place,
+                               .depth = node->depth + 1};
         if (base_frame <= new_frame)
             // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): the frame was one of the list
-            child.base = lists[0].at[b++].node;
+            child.side[0] = lists[0].at[b++].at;
         if (new_frame <= base_frame)
             // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): likewise
-            child.new = lists[1].at[n++].node;
+            child.side[1] = lists[1].at[n++].at;
         r = push(pending, child);
     }
     return r;
@@ -221,14 +253,9 @@ static int push_children(const struct merger *m, const struct merged *node, uint
 
 static int add_node(struct merger *m, struct merged node)
 {
-    if (m->count == m->room) {
-        size_t room = m->room ? m->room * 2 : 4096;
-        struct merged *nodes = reallocarray(m->nodes, room, sizeof *nodes);
-        if (!nodes)
-            return -ENOMEM;
-        m->nodes = nodes;
-        m->room = room;
-    }
+    int r = hone_tree_grow(&m->nodes, &m->room, m->count + 1, sizeof *m->nodes);
+    if (r)
+        return r;
     m->nodes[m->count++] = node;
     return m->count < INT32_MAX ? 0 : -ENOMEM;
 }
@@ -237,13 +264,19 @@ static int merge_nodes(struct merger *m)
 {
     struct children lists[2] = {{0}};
     struct pending pending = {0};
-    int r = push(&pending, (struct merged){0, 0, 0, 0});
+    struct merged root = {.frame = HONE_TREE_NO_FRAME};
+    for (uint32_t side = 0; side < 2; side++)
+        root.side[side] = (struct merged_side){
+            .end = (uint32_t)m->trees[side]->builder->stack_count, .total = m->wholes[side]};
+    int r = push(&pending, root);
     while (!r && pending.count) {
         struct merged node = pending.at[--pending.count];
-        uint32_t place = (uint32_t)m->count;
-        r = add_node(m, node);
-        if (!r && value_of(m, 0, node.base) + value_of(m, 1, node.new) >= m->least)
-            r = push_children(m, &node, place, lists, &pending);
+        for (uint32_t side = 0; side < 2; side++)
+            node.side[side].self = node.side[side].total;
+        if (is_looked_into(m, &node))
+            r = push_children(m, &node, (uint32_t)m->count, lists, &pending);
+        if (!r)
+            r = add_node(m, node);
     }
     free(lists[0].at);
     free(lists[1].at);
@@ -264,7 +297,7 @@ static double known_samples(const struct hone_compare *compare, uint32_t side, d
 static struct hone_judge_sum sum_of(const struct merger *m, uint32_t side, double value)
 {
     const struct hone_judge *judge = &m->compare->judge;
-    double whole = value_of(m, side, 0);
+    double whole = whole_of(m, side);
     double samples = known_samples(m->compare, side, whole > 0 ? value / whole : 0);
     double runs = m->compare->side[side].runs;
     double spread = judge->row_spread * judge->row_spread * samples / runs;
@@ -300,14 +333,14 @@ static int judge_nodes(const struct merger *m, uint8_t *tones)
                                      .share = m->compare->per == HONE_COMPARE_SHARE,
                                      .error = 0.05,
                                      .verdicts_only = true};
-    double wholes[2] = {value_of(m, 0, 0), value_of(m, 1, 0)};
+    double wholes[2] = {whole_of(m, 0), whole_of(m, 1)};
     struct hone_judge_sum whole[2] = {sum_of(m, 0, wholes[0]), sum_of(m, 1, wholes[1])};
     for (uint32_t side = 0; side < 2 && m->compare->judge.df > 0; side++)
         whole[side].squares = wholes[side] * wholes[side] * m->compare->judge.whole_variance / 2;
     sides.whole = whole;
     for (size_t i = 0; i < m->count; i++) {
-        double base = value_of(m, 0, m->nodes[i].base);
-        double new = value_of(m, 1, m->nodes[i].new);
+        double base = value_of(m, 0, &m->nodes[i]);
+        double new = value_of(m, 1, &m->nodes[i]);
         double samples = known_samples(m->compare, 0, base / wholes[0]) +
                          known_samples(m->compare, 1, new / wholes[1]);
         if (samples < TELLING)
@@ -330,9 +363,9 @@ static void settle_gone(const struct merger *m, uint8_t *tones)
 {
     for (size_t i = 1; i < m->count; i++) {
         const struct merged *node = &m->nodes[i];
-        if (node->new != NONE)
+        if (is_there(node, 1))
             continue;
-        bool inside = m->nodes[node->parent].new == NONE;
+        bool inside = !is_there(&m->nodes[node->parent], 1);
         if (inside)
             tones[i] = tones[node->parent];
         else if (tones[i] != HONE_TREE_GONE)
@@ -355,13 +388,9 @@ static int64_t rounded(double value)
     return value > 0 ? llround(value) : 0;
 }
 
-// A node's own value; where it was not looked into, all of it.
-static int64_t self_of(const struct merger *m, uint32_t side, uint32_t node, bool closed)
+static int64_t self_of(const struct merger *m, uint32_t side, const struct merged *node)
 {
-    if (node == NONE)
-        return 0;
-    const struct hone_tree_node *at = &m->trees[side]->nodes[node];
-    return rounded((double)(closed ? at->total : at->self) * m->scale[side]);
+    return rounded((double)node->side[side].self * m->scale[side]);
 }
 
 static void measure_nodes(const struct merger *m, const uint8_t *tones, struct measured *measured)
@@ -369,10 +398,9 @@ static void measure_nodes(const struct merger *m, const uint8_t *tones, struct m
     for (size_t i = m->count; i-- > 0;) {
         const struct merged *node = &m->nodes[i];
         struct measured *at = &measured[i];
-        bool closed = value_of(m, 0, node->base) + value_of(m, 1, node->new) < m->least;
-        at->base += self_of(m, 0, node->base, closed);
+        at->base += self_of(m, 0, node);
         bool gone = tones[i] == HONE_TREE_GONE;
-        at->self = gone ? self_of(m, 0, node->base, closed) : self_of(m, 1, node->new, closed);
+        at->self = self_of(m, gone ? 0 : 1, node);
         at->width += at->self;
         at->gone += gone ? at->self : 0;
         if (!i)
@@ -402,12 +430,10 @@ static int build_tree(const struct merger *m, const uint8_t *tones, const struct
             continue;
         uint32_t place = (uint32_t)tree->node_count++;
         places[i] = place;
-        uint32_t side = node->new != NONE;
-        uint32_t frame = m->trees[side]->nodes[side ? node->new : node->base].frame;
         tree->nodes[place] = (struct hone_tree_node){
             .total = measured[i].width,
             .self = measured[i].self,
-            .frame = i ? m->frames[side][frame] : HONE_TREE_NO_FRAME,
+            .frame = node->frame,
             .parent = places[node->parent],
             .end = place + 1,
             .depth = node->depth,
@@ -465,22 +491,30 @@ struct side_work {
     struct hone_tree **trees;
     unsigned threads;
     int results[2];
-    struct hone_error errors[2];
+    struct hone_error *errors;
 };
 
-static void build_side(void *context, unsigned number)
+static int build_side(const struct side_work *work, unsigned side)
+{
+    struct hone_error *err = &work->errors[side];
+    int r = hone_tree_collect(work->profiles[side], &work->options[side], &work->trees[side], err);
+    return r ? r : hone_tree_sort(work->trees[side], err);
+}
+
+static void build_sides(void *context, unsigned number)
 {
     struct side_work *work = context;
     for (unsigned side = number; side < 2; side += work->threads)
-        work->results[side] = hone_tree_of_profile(work->profiles[side], &work->options[side],
-                                                   &work->trees[side], &work->errors[side]);
+        work->results[side] = build_side(work, side);
 }
 
 static int build_trees(const struct hone_compare *compare, const struct hone_compare_input sides[2],
                        const struct hone_tree_diff_options *options, struct hone_tree_diff *diff,
                        struct hone_error *err)
 {
-    struct side_work work = {.trees = diff->trees, .results = {NOT_DONE, NOT_DONE}};
+    struct hone_error errors[2] = {{0}};
+    struct side_work work = {
+        .trees = diff->trees, .results = {NOT_DONE, NOT_DONE}, .errors = errors};
     const char *type =
         hone_arena_format(&diff->tree->names, "%.*s", (int)compare->type.len, compare->type.at);
     if (!type)
@@ -502,18 +536,27 @@ static int build_trees(const struct hone_compare *compare, const struct hone_com
             return r;
     }
     work.threads = hone_crew_size() > 1 ? 2 : 1;
-    hone_crew_run(work.threads, build_side, &work);
+    hone_crew_run(work.threads, build_sides, &work);
     for (uint32_t side = 0; side < 2; side++)
         if (work.results[side] == NOT_DONE) // no thread was to be had
-            work.results[side] = hone_tree_of_profile(work.profiles[side], &work.options[side],
-                                                      &diff->trees[side], &work.errors[side]);
+            work.results[side] = build_side(&work, side);
     for (uint32_t side = 0; side < 2; side++)
         if (work.results[side]) {
             if (err)
-                *err = work.errors[side];
+                *err = errors[side];
             return work.results[side];
         }
     return 0;
+}
+
+static int measure_sides(struct merger *m)
+{
+    int r = 0;
+    for (uint32_t side = 0; !r && side < 2; side++) {
+        m->wholes[side] = (int64_t)m->trees[side]->builder->magnitude;
+        r = hone_tree_least(m->trees[side], MANY, &m->least_of[side]);
+    }
+    return r;
 }
 
 // What values of either side are multiplied by: the new side's are a run's, the base's what they
@@ -525,17 +568,15 @@ static void set_scale(struct merger *m)
     m->scale[0] = 1 / runs[0];
     m->scale[1] = 1 / runs[1];
     if (compare->per == HONE_COMPARE_SHARE)
-        m->scale[0] = value_of(m, 1, 0) / (double)m->trees[0]->nodes[0].total;
+        m->scale[0] = whole_of(m, 1) / (double)m->wholes[0];
     if (compare->per == HONE_COMPARE_SECOND)
         m->scale[0] = compare->side[1].seconds / runs[1] / compare->side[0].seconds;
-    m->least = (value_of(m, 0, 0) + value_of(m, 1, 0)) * least_part;
-}
-
-static void free_nodes(struct hone_tree *tree)
-{
-    free(tree->nodes);
-    tree->nodes = NULL;
-    tree->node_count = 0;
+    double whole = whole_of(m, 0) + whole_of(m, 1);
+    double least = 0;
+    for (uint32_t side = 0; side < 2; side++)
+        least += m->least_of[side] > 0 ? (double)m->least_of[side] * m->scale[side] : 0;
+    m->least_part = least > whole * least_part ? least / whole : least_part;
+    m->least = whole * m->least_part;
 }
 
 static int fill(const struct hone_compare *compare, const struct hone_compare_input sides[2],
@@ -548,10 +589,15 @@ static int fill(const struct hone_compare *compare, const struct hone_compare_in
     HONE_CLEANUP(merger_done) struct merger m = {.compare = compare};
     for (uint32_t side = 0; side < 2; side++)
         m.trees[side] = diff->trees[side];
+    r = measure_sides(&m);
+    if (r)
+        return r;
     set_scale(&m);
     r = number_frames(&m);
     if (!r)
         r = merge_nodes(&m);
+    for (uint32_t side = 0; side < 2; side++)
+        hone_tree_forget_stacks(diff->trees[side]);
     if (r)
         return r;
     HONE_CLEANUP(hone_freep) uint8_t *tones = calloc(m.count, sizeof *tones);
@@ -565,10 +611,8 @@ static int fill(const struct hone_compare *compare, const struct hone_compare_in
     measure_nodes(&m, tones, measured);
     diff->whole[0] = measured[0].base;
     diff->whole[1] = measured[0].width - measured[0].gone;
-    diff->least = least_part;
+    diff->least = m.least_part;
     r = build_tree(&m, tones, measured, diff);
-    free_nodes(diff->trees[0]);
-    free_nodes(diff->trees[1]);
     if (r)
         return r;
     diff->tree->frames = hone_take(m.all);

@@ -246,6 +246,20 @@ static int sum_frames(struct hone_tree *tree)
     return 0;
 }
 
+int hone_tree_least(const struct hone_tree *tree, size_t count, int64_t *ret)
+{
+    const struct hone_tree_builder *builder = tree->builder;
+    uint32_t depth = 0;
+    for (size_t i = 0; i < builder->stack_count; i++)
+        depth = builder->stacks[i].count > depth ? builder->stacks[i].count : depth;
+    HONE_CLEANUP(hone_freep) struct level *levels = calloc((size_t)depth + 1, sizeof *levels);
+    struct walk walk = {.builder = builder, .levels = levels, .least = INT64_MIN};
+    int r = levels ? find_least(&walk, count) : -ENOMEM;
+    if (!r)
+        *ret = walk.least;
+    return r;
+}
+
 int64_t hone_tree_left_out(const struct hone_tree *tree, uint32_t number)
 {
     const struct hone_tree_node *node = &tree->nodes[number];

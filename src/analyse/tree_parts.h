@@ -36,9 +36,24 @@ struct hone_tree_builder {
 // Makes room in an array; array is the address of its pointer. Returns 0 or -ENOMEM.
 int hone_tree_grow(void *array, size_t *capacity, size_t need, size_t size);
 
-// Puts the stacks, whose frames are in order already, into the order of the tree: those that begin
-// alike together, and there the largest branch first. Returns 0 or -ENOMEM.
-int hone_tree_sort(struct hone_tree_builder *builder);
+// Collects the stacks of a profile. Errors as hone_tree_of_profile().
+int hone_tree_collect(const struct hone_profile *profile, const struct hone_tree_options *options,
+                      struct hone_tree **ret, struct hone_error *err);
+
+// Puts the frames into order, and then the stacks, so that those that begin alike lie together.
+//
+// Returns  0; -EOVERFLOW when values do not add up within 63 bits; -ENOMEM.
+int hone_tree_sort(struct hone_tree *tree, struct hone_error *err);
+
+// Of sorted stacks, puts the largest branch first. Returns 0 or -ENOMEM.
+int hone_tree_order_branches(const struct hone_tree_builder *builder);
+
+// The total of the last of so many of the largest nodes; INT64_MIN where there are not more. No
+// value is negative. Returns 0 or -ENOMEM.
+int hone_tree_least(const struct hone_tree *tree, size_t count, int64_t *ret);
+
+// Frees the stacks.
+void hone_tree_forget_stacks(struct hone_tree *tree);
 
 // Makes the nodes of sorted stacks. Returns 0 or -ENOMEM.
 int hone_tree_make_nodes(struct hone_tree *tree, const struct hone_tree_limit *limit);

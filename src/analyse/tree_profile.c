@@ -1,6 +1,6 @@
 #include "analyse/tree_profile.h"
 
-#include "analyse/tree.h"
+#include "analyse/tree_parts.h"
 #include "profile/profile.h"
 
 #include <errno.h>
@@ -202,6 +202,24 @@ static int add_samples(struct hone_tree *tree, const struct hone_profile *profil
     return 0;
 }
 
+int hone_tree_collect(const struct hone_profile *profile, const struct hone_tree_options *options,
+                      struct hone_tree **ret, struct hone_error *err)
+{
+    if (options->type >= profile->type_count)
+        return hone_error_set(err, -EINVAL, "the profile has no sample type %u", options->type);
+    HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
+    HONE_CLEANUP(hone_tree_places_done) struct hone_tree_places locations = {0};
+    int r = hone_tree_new(&tree);
+    if (!r)
+        r = hone_tree_places(tree, profile, options->group, &locations);
+    if (!r)
+        r = add_samples(tree, profile, options, &locations);
+    if (r)
+        return hone_error_set(err, r, "cannot build the call tree");
+    *ret = hone_take(tree);
+    return 0;
+}
+
 int hone_tree_of_profile(const struct hone_profile *profile,
                          const struct hone_tree_options *options, struct hone_tree **ret,
                          struct hone_error *err)
@@ -209,21 +227,11 @@ int hone_tree_of_profile(const struct hone_profile *profile,
     struct hone_tree_options chosen = {0};
     if (options)
         memcpy(&chosen, options, options->size < sizeof chosen ? options->size : sizeof chosen);
-    if (chosen.type >= profile->type_count)
-        return hone_error_set(err, -EINVAL, "the profile has no sample type %u", chosen.type);
-
     HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
-    HONE_CLEANUP(hone_tree_places_done) struct hone_tree_places locations = {0};
-    int r = hone_tree_new(&tree);
+    int r = hone_tree_collect(profile, &chosen, &tree, err);
     if (!r)
-        r = hone_tree_places(tree, profile, chosen.group, &locations);
+        r = hone_tree_finish(tree, &chosen.limit, err);
     if (!r)
-        r = add_samples(tree, profile, &chosen, &locations);
-    if (r)
-        return hone_error_set(err, r, "cannot build the call tree");
-    r = hone_tree_finish(tree, &chosen.limit, err);
-    if (r)
-        return r;
-    *ret = hone_take(tree);
-    return 0;
+        *ret = hone_take(tree);
+    return r;
 }

@@ -10,12 +10,57 @@
 #include "analyse/tree_parts.h"
 
 #include "base/base.h"
+#include "base/str.h"
+#include "core/hash.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-// --- by frames -----------------------------------------------------------------------------------
+// --- frames in order -----------------------------------------------------------------------------
+
+static int compare_frames(const void *a, const void *b, void *frames_)
+{
+    const struct hone_tree_frame *frames = frames_;
+    const struct hone_tree_frame *left = &frames[*(const uint32_t *)a];
+    const struct hone_tree_frame *right = &frames[*(const uint32_t *)b];
+    int order = hone_str_compare(left->name, right->name);
+    if (!order)
+        order = hone_str_compare(left->module, right->module);
+    if (!order)
+        order = (left->line > right->line) - (left->line < right->line);
+    return order ? order : (int)left->inlined - (int)right->inlined;
+}
+
+// Puts the frames into order, so that comparing two of them is comparing their indices from here
+// on, and what is written in this order is easy to pack.
+static int order_frames(struct hone_tree *tree)
+{
+    size_t count = tree->frame_count;
+    if (!count)
+        return 0;
+    HONE_CLEANUP(hone_freep) uint32_t *order = malloc(count * sizeof *order);
+    HONE_CLEANUP(hone_freep) uint32_t *rank = malloc(count * sizeof *rank);
+    struct hone_tree_frame *sorted = malloc(count * sizeof *sorted);
+    if (!order || !rank || !sorted) {
+        free(sorted);
+        return -ENOMEM;
+    }
+    for (size_t i = 0; i < count; i++)
+        order[i] = (uint32_t)i;
+    qsort_r(order, count, sizeof *order, compare_frames, tree->frames);
+    for (size_t i = 0; i < count; i++) {
+        rank[order[i]] = (uint32_t)i;
+        sorted[i] = tree->frames[order[i]];
+    }
+    free(tree->frames);
+    tree->frames = sorted;
+    for (size_t i = 0; i < tree->builder->stack_frame_count; i++)
+        tree->builder->stack_frames[i] = rank[tree->builder->stack_frames[i]];
+    return 0;
+}
+
+// --- stacks --------------------------------------------------------------------------------------
 
 struct sorter {
     const uint32_t *frames;
@@ -85,131 +130,16 @@ static void find_shared(const struct hone_tree_builder *builder)
     }
 }
 
-// --- by size -------------------------------------------------------------------------------------
-
-// Stacks that lie together.
-struct span {
-    size_t first;
-    size_t count;
-    int64_t total;
-};
-
-struct orderer {
-    struct hone_tree_row *stacks;
-    struct hone_tree_row *moved; // room for all of them
-    struct span *pending;        // to be put in order
-    size_t pending_count;
-    size_t pending_room;
-    struct span *branches; // of the one at hand
-    size_t branch_count;
-    size_t branch_room;
-};
-
-static void orderer_done(struct orderer *orderer)
+int hone_tree_sort(struct hone_tree *tree, struct hone_error *err)
 {
-    free(orderer->moved);
-    free(orderer->pending);
-    free(orderer->branches);
-}
-
-static int compare_branches(const void *left, const void *right)
-{
-    const struct span *a = left, *b = right;
-    if (a->total != b->total)
-        return a->total > b->total ? -1 : 1;
-    return a->first < b->first ? -1 : 1; // they are in the order of their frames
-}
-
-// Finds where the stacks of a span first differ and what branches there are; those that end there
-// stay in front, outside of all.
-static int find_branches(struct orderer *o, struct span span, uint32_t *ret_depth)
-{
-    const struct hone_tree_row *stacks = o->stacks;
-    size_t end = span.first + span.count;
-    uint32_t depth = UINT32_MAX;
-    for (size_t i = span.first + 1; i < end; i++)
-        depth = stacks[i].shared < depth ? stacks[i].shared : depth;
-    size_t first = span.first;
-    while (first < end && stacks[first].count == depth)
-        first++;
-    o->branch_count = 0;
-    for (size_t i = first; i < end; i++) {
-        if (i == first || stacks[i].shared == depth) {
-            int r = hone_tree_grow(&o->branches, &o->branch_room, o->branch_count + 1,
-                                   sizeof *o->branches);
-            if (r)
-                return r;
-            o->branches[o->branch_count++] = (struct span){.first = i};
-        }
-        struct span *branch = &o->branches[o->branch_count - 1];
-        branch->count++;
-        branch->total += stacks[i].value;
-    }
-    *ret_depth = depth;
-    return 0;
-}
-
-// Moves the branches, which were put in order, to where they belong.
-static void move_branches(struct orderer *o, uint32_t depth, size_t first)
-{
-    size_t to = 0;
-    uint32_t outer = o->stacks[first].shared; // with what lies before all of them
-    for (size_t i = 0; i < o->branch_count; i++) {
-        struct span *branch = &o->branches[i];
-        memcpy(&o->moved[to], &o->stacks[branch->first], branch->count * sizeof *o->moved);
-        o->moved[to].shared = i ? depth : outer;
-        branch->first = first + to;
-        to += branch->count;
-    }
-    memcpy(&o->stacks[first], o->moved, to * sizeof *o->moved);
-}
-
-static bool in_order(const struct orderer *o)
-{
-    for (size_t i = 1; i < o->branch_count; i++)
-        if (o->branches[i - 1].total < o->branches[i].total)
-            return false;
-    return true;
-}
-
-static int order_span(struct orderer *o, struct span span)
-{
-    uint32_t depth;
-    int r = find_branches(o, span, &depth);
-    if (!r && o->branch_count > 1 && !in_order(o)) {
-        size_t first = o->branches[0].first;
-        qsort(o->branches, o->branch_count, sizeof *o->branches, compare_branches);
-        move_branches(o, depth, first);
-    }
-    for (size_t i = 0; !r && i < o->branch_count; i++) {
-        if (o->branches[i].count < 2)
-            continue;
-        r = hone_tree_grow(&o->pending, &o->pending_room, o->pending_count + 1, sizeof *o->pending);
-        if (!r)
-            o->pending[o->pending_count++] = o->branches[i];
-    }
-    return r;
-}
-
-// Each span is gone through once for each depth at which it divides, which its stacks have frames
-// for: no input makes this slower than reading them was.
-static int order_branches(const struct hone_tree_builder *builder)
-{
-    size_t count = builder->stack_count;
-    if (count < 2)
-        return 0;
-    HONE_CLEANUP(orderer_done) struct orderer o = {.stacks = builder->stacks};
-    o.moved = malloc(count * sizeof *o.moved);
-    int r = o.moved ? order_span(&o, (struct span){.count = count}) : -ENOMEM;
-    while (!r && o.pending_count)
-        r = order_span(&o, o.pending[--o.pending_count]);
-    return r;
-}
-
-int hone_tree_sort(struct hone_tree_builder *builder)
-{
+    struct hone_tree_builder *builder = tree->builder;
+    if (builder->magnitude > INT64_MAX)
+        return hone_error_set(err, -EOVERFLOW, "the profile's values cannot be added up");
+    int r = order_frames(tree);
+    if (r)
+        return hone_error_set(err, r, "cannot build the call tree");
     struct sorter sorter = {.frames = builder->stack_frames, .random = builder->seed};
     sort_stacks(&sorter, builder->stacks, builder->stack_count, 0);
     find_shared(builder);
-    return order_branches(builder);
+    return 0;
 }
