@@ -392,6 +392,39 @@ static uint32_t node_of(const struct hone_tree_diff *diff, const char *name)
     return 0;
 }
 
+static int64_t sum_of(const struct hone_profile *p)
+{
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        sum += p->samples.values[1][i];
+    return sum;
+}
+
+TEST(trees_of_large_profiles_are_not_told_apart_where_no_picture_has_room)
+{
+    struct pair pair = {0};
+    struct hone_profile **sides[2] = {&pair.base, &pair.new};
+    for (uint64_t side = 0; side < 2; side++)
+        *sides[side] = hone_fixture_large(&(struct hone_fixture_options){.seed = 1 + side,
+                                                                         .samples = 20000,
+                                                                         .depth = 64,
+                                                                         .functions = 500,
+                                                                         .type = "cpu",
+                                                                         .unit = "nanoseconds"});
+    struct hone_compare_input inputs[2] = {
+        {(const struct hone_profile *const *)&pair.base, 1},
+        {(const struct hone_profile *const *)&pair.new, 1},
+    };
+    CHECK_EQ(hone_compare_new(inputs, NULL, &pair.compare, NULL), 0);
+    struct hone_tree_diff *diff = trees_of(&pair);
+    CHECK(diff->least > 2e-6);
+    CHECK_EQ(diff->whole[0], sum_of(pair.base));
+    CHECK_EQ(diff->whole[1], sum_of(pair.new));
+    CHECK(diff->tree->node_count < 2 << 20);
+    hone_tree_diff_free(diff);
+    pair_done(&pair);
+}
+
 TEST(trees_of_both_sides_lie_over_each_other)
 {
     struct pair pair = pair_of(

@@ -183,6 +183,118 @@ TEST(tree_keeps_the_same_place_for_equal_frames_in_any_order)
     }
 }
 
+// --- the largest nodes ---------------------------------------------------------------------------
+
+// Stacks of few values, so that many nodes are equally large.
+static struct hone_tree *grown(uint32_t stacks, int64_t values, const struct hone_tree_limit *limit)
+{
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g"};
+    struct hone_tree *tree = NULL;
+    uint32_t frames[7];
+    uint32_t random = 11;
+    CHECK_EQ(hone_tree_new(&tree), 0);
+    for (uint32_t i = 0; i < 7; i++)
+        frames[i] = frame(tree, names[i]);
+    for (uint32_t i = 0; i < stacks; i++) {
+        uint32_t stack[12];
+        random = random * 1664525 + 1013904223;
+        uint32_t count = (random >> 16) % 12;
+        for (uint32_t k = 0; k < count; k++) {
+            random = random * 1664525 + 1013904223;
+            stack[k] = frames[(random >> 16) % 7];
+        }
+        CHECK_EQ(hone_tree_add(tree, stack, count, 1 + (int64_t)(random >> 20) % values), 0);
+    }
+    CHECK_EQ(hone_tree_finish(tree, limit, NULL), 0);
+    return tree;
+}
+
+// The nodes of a whole tree that a limit leaves.
+static uint8_t *wanted_of(const struct hone_tree *whole, const struct hone_tree_limit *limit)
+{
+    uint8_t *wanted = calloc(whole->node_count, 1);
+    for (size_t i = 0; i < whole->node_count; i++) {
+        size_t before = 0;
+        for (size_t k = 0; k < whole->node_count; k++)
+            before += whole->nodes[k].total > whole->nodes[i].total ||
+                      (whole->nodes[k].total == whole->nodes[i].total && k < i);
+        wanted[i] = before < limit->max_nodes;
+        if (limit->part > 0)
+            wanted[i] |=
+                whole->nodes[i].total >= (int64_t)(limit->part * (double)whole->nodes[0].total);
+    }
+    for (size_t i = 0; i < whole->node_count; i++) { // and the first way
+        wanted[i] = 1;
+        if (i + 1 == whole->nodes[i].end)
+            break;
+    }
+    return wanted;
+}
+
+static void check_limit(const struct hone_tree *whole, uint32_t stacks, int64_t values,
+                        const struct hone_tree_limit *limit)
+{
+    HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = grown(stacks, values, limit);
+    HONE_CLEANUP(hone_freep) uint8_t *wanted = wanted_of(whole, limit);
+    CHECK_EQ(tree->all_count, whole->node_count);
+    size_t at = 0;
+    int64_t largest = 0;
+    uint64_t left_out = 0;
+    for (size_t i = 0; i < whole->node_count; i++) {
+        const struct hone_tree_node *node = &whole->nodes[i];
+        if (!wanted[i]) {
+            largest = node->total > largest ? node->total : largest;
+            continue;
+        }
+        const struct hone_tree_node *there = &tree->nodes[at];
+        CHECK_EQ(there->total, node->total);
+        CHECK_EQ(there->self, node->self);
+        CHECK_EQ(there->frame, node->frame);
+        CHECK_EQ(there->depth, node->depth);
+        int64_t hidden = 0;
+        uint32_t children = 0;
+        for (uint32_t child = (uint32_t)i + 1; child < node->end; child = whole->nodes[child].end) {
+            hidden += wanted[child] ? 0 : whole->nodes[child].total;
+            children += !wanted[child];
+        }
+        CHECK_EQ(there->children_left_out, children);
+        CHECK_EQ(hone_tree_left_out(tree, (uint32_t)at), hidden);
+        left_out += there->left_out;
+        at++;
+    }
+    CHECK_EQ(at, tree->node_count);
+    CHECK_EQ(tree->largest_left_out, largest);
+    CHECK_EQ(tree->node_count + left_out, whole->node_count);
+    for (size_t i = 0; i < tree->frame_count; i++)
+        CHECK_EQ(tree->frame_self[i], whole->frame_self[i]);
+    CHECK_EQ(tree->depth, whole->depth);
+}
+
+TEST(a_tree_with_a_limit_has_the_largest_nodes_and_counts_the_others)
+{
+    static const int64_t values[] = {1, 3, 1000000};
+    for (size_t i = 0; i < 3; i++) {
+        HONE_CLEANUP(hone_tree_freep) struct hone_tree *whole = grown(300, values[i], NULL);
+        check_sound(whole);
+        CHECK_EQ(whole->all_count, whole->node_count);
+        for (uint32_t most = 1; most < whole->node_count + 50; most += 1 + most / 3)
+            check_limit(whole, 300, values[i], &(struct hone_tree_limit){.max_nodes = most});
+        check_limit(whole, 300, values[i],
+                    &(struct hone_tree_limit){.max_nodes = 3, .part = 0.004});
+    }
+}
+
+TEST(a_tree_of_negative_values_has_all_its_nodes)
+{
+    HONE_CLEANUP(hone_tree_freep) struct hone_tree *tree = NULL;
+    CHECK_EQ(hone_tree_new(&tree), 0);
+    add(tree, "a;b", 10);
+    add(tree, "a;c", -10); // so a is smaller than what it calls
+    add(tree, "d", 1);
+    CHECK_EQ(hone_tree_finish(tree, &(struct hone_tree_limit){.max_nodes = 1}, NULL), 0);
+    CHECK_EQ(tree->node_count, 5);
+}
+
 // --- of a profile --------------------------------------------------------------------------------
 
 struct maker {

@@ -354,6 +354,32 @@ TEST(a_large_profile_survives_the_way_through_a_file)
     free(bytes);
 }
 
+// Few samples and many names: nothing to share out but the bytes.
+TEST(a_large_profile_of_few_samples_survives_the_way_through_a_file)
+{
+    struct hone_profile *p = hone_fixture_small();
+    for (uint32_t i = 0; i < 60000; i++) {
+        char name[100];
+        (void)snprintf(name, sizeof name, "%u %080u", i * 2654435761u, i * 40503u);
+        (void)hone_profile_add_function(
+            p, &(struct hone_profile_function){.name = hone_profile_intern(p, name)});
+    }
+    struct hone_buffer plain = encoded(p);
+    struct hone_buffer packed = {0};
+    CHECK(plain.len > 5 << 20);
+    CHECK_EQ(hone_profile_encode_gzip(p, &packed, NULL), 0);
+    size_t len = 0;
+    struct libdeflate_decompressor *other = libdeflate_alloc_decompressor();
+    char *bytes = malloc(plain.len);
+    CHECK_EQ(libdeflate_gzip_decompress(other, packed.at, packed.len, bytes, plain.len, &len), 0);
+    CHECK(len == plain.len && memcmp(bytes, plain.at, len) == 0);
+    hone_profile_free(p);
+    hone_buffer_done(&plain);
+    hone_buffer_done(&packed);
+    libdeflate_free_decompressor(other);
+    free(bytes);
+}
+
 // --- where bytes come from -----------------------------------------------------------------------
 
 // Members end anywhere in what is read at a time, seven bytes at most.

@@ -3,6 +3,8 @@
 #include "base/base.h"
 #include "check.h"
 #include "profile/fixture.h"
+#include "profile/index.h"
+#include "profile/merge.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -233,4 +235,96 @@ TEST(merge_keeps_each_comment_once_and_the_earliest_time)
     hone_profile_free(a);
     hone_profile_free(b);
     hone_profile_free(m);
+}
+
+// --- of what is not needed any more --------------------------------------------------------------
+
+// As a file of a profile that was merged is read: everything in the order in which samples name it.
+static struct hone_profile *in_order(uint64_t seed, uint32_t samples)
+{
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){.seed = seed,
+                                                                               .samples = samples,
+                                                                               .depth = 12,
+                                                                               .functions = 30,
+                                                                               .type = "cpu",
+                                                                               .unit = "ns"});
+    struct hone_profile *made = NULL;
+    CHECK_EQ(hone_profile_compact(p, &made, NULL), 0);
+    hone_profile_free(p);
+    return made;
+}
+
+// Merges both in either way, and takes the second one. Whether the first became the result.
+static bool is_taken(struct hone_profile *first, uint64_t seed)
+{
+    struct hone_profile *parts[] = {first, in_order(seed, 300)};
+    struct hone_profile *expected = merged(parts[0], parts[1]);
+    struct hone_profile *all = NULL;
+    CHECK_EQ(hone_profile_merge_taken(parts, 2, &all, NULL), 0);
+    CHECK(!parts[0] && !parts[1]);
+    CHECK_EQ(hone_profile_validate(all, NULL), 0);
+    CHECK(same_bytes(all, expected));
+    bool taken = all == first;
+    hone_profile_free(all);
+    hone_profile_free(expected);
+    return taken;
+}
+
+TEST(merging_takes_the_first_profile_as_it_is_and_adds_the_others)
+{
+    for (uint64_t seed = 1; seed < 20; seed++)
+        CHECK(is_taken(in_order(seed, 300), seed + seed % 3));
+}
+
+TEST(merging_takes_no_profile_that_it_would_change)
+{
+    struct hone_profile *p = in_order(1, 50); // something that no sample names
+    uint32_t name = hone_profile_intern(p, "nobody");
+    (void)hone_profile_add_function(p, &(struct hone_profile_function){.name = name});
+    CHECK(!is_taken(p, 2));
+    p = in_order(1, 50); // … an address …
+    (void)hone_profile_add_location(p, &(struct hone_profile_location){.address = 4711});
+    CHECK(!is_taken(p, 2));
+    p = in_order(1, 50); // … labels …
+    uint32_t word = hone_profile_intern(p, "word");
+    struct hone_profile_label label = {.key = word, .text = word};
+    (void)hone_profile_add_label_set(p, &label, 1);
+    CHECK(!is_taken(p, 2));
+    p = in_order(1, 50); // nothing but zeros
+    for (uint32_t i = 0; i < p->type_count; i++)
+        p->samples.values[i][7] = 0;
+    CHECK(!is_taken(p, 2));
+    p = in_order(1, 50); // another order
+    uint32_t first = p->samples.stack[0];
+    p->samples.stack[0] = p->samples.stack[1];
+    p->samples.stack[1] = first;
+    hone_profile_samples_renumbered(p);
+    CHECK(!is_taken(p, 2));
+    p = in_order(1, 50); // equal things are not found any more
+    hone_profile_forget(p);
+    CHECK(!is_taken(p, 1));
+    p = in_order(1, 50); // two mappings of the same part of the same file
+    CHECK(p->mappings.count > 2);
+    p->mappings.at[2] = p->mappings.at[1];
+    CHECK(!is_taken(p, 2));
+}
+
+TEST(a_base_is_subtracted_as_it_is_compared)
+{
+    for (int label = 0; label <= 1; label++) {
+        struct hone_profile *p = in_order(1, 300);
+        struct hone_profile *base = in_order(1, 200);
+        const struct hone_profile_diff_options options = {.label_base = label};
+        uint32_t both = p->samples.count + base->samples.count;
+        struct hone_profile *expected = NULL;
+        CHECK_EQ(hone_profile_diff(p, base, &options, &expected, NULL), 0);
+        const struct hone_profile *before = p;
+        CHECK_EQ(hone_profile_subtract(&p, base, label, NULL), 0);
+        CHECK(p == before || !label); // where something cancels out, what it named goes
+        CHECK(same_bytes(p, expected));
+        CHECK(label ? p->samples.count == both : p->samples.count < both);
+        hone_profile_free(p);
+        hone_profile_free(base);
+        hone_profile_free(expected);
+    }
 }
