@@ -97,11 +97,6 @@ static int out_of_memory(struct reader *r)
     return hone_build_out_of_memory(r->json.name, r->json.err);
 }
 
-static bool key_is(struct hone_str key, const char *name)
-{
-    return hone_str_equal(key, hone_str_of(name));
-}
-
 // --- first pass: what is where -------------------------------------------------------------------
 
 struct wanted {
@@ -116,7 +111,7 @@ static int find_members(struct reader *r, const struct wanted *wanted, size_t co
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
         size_t i = 0;
-        while (i < count && !key_is(key, wanted[i].key))
+        while (i < count && !hone_json_is(key, wanted[i].key))
             i++;
         (void)hone_json_peek(&r->json); // goes past blanks
         if (i < count && hone_json_peek(&r->json) == HONE_JSON_ARRAY)
@@ -129,28 +124,28 @@ static int find_members(struct reader *r, const struct wanted *wanted, size_t co
 // A table among the members of a thread or of "shared". Returns 1 when the key is none.
 static int find_table(struct reader *r, struct hone_str key, struct tables *t)
 {
-    if (key_is(key, "stackTable")) {
+    if (hone_json_is(key, "stackTable")) {
         const struct wanted wanted[] = {{"frame", &t->stack_frame},
                                         {"prefix", &t->stack_prefix},
                                         {"prefixOffset", &t->stack_offset}};
         return find_members(r, wanted, 3);
     }
-    if (key_is(key, "frameTable")) {
+    if (hone_json_is(key, "frameTable")) {
         const struct wanted wanted[] = {{"func", &t->frame_func}, {"line", &t->frame_line}};
         return find_members(r, wanted, 2);
     }
-    if (key_is(key, "funcTable")) {
+    if (hone_json_is(key, "funcTable")) {
         const struct wanted wanted[] = {{"name", &t->func_name},
                                         {"fileName", &t->func_file},
                                         {"source", &t->func_source},
                                         {"lineNumber", &t->func_line}};
         return find_members(r, wanted, 4);
     }
-    if (key_is(key, "sources")) {
+    if (hone_json_is(key, "sources")) {
         const struct wanted wanted[] = {{"filename", &t->source_name}};
         return find_members(r, wanted, 1);
     }
-    if (key_is(key, "stringArray") && hone_json_peek(&r->json) == HONE_JSON_ARRAY) {
+    if (hone_json_is(key, "stringArray") && hone_json_peek(&r->json) == HONE_JSON_ARRAY) {
         t->strings = r->json.at;
         return hone_json_skip(&r->json);
     }
@@ -186,13 +181,13 @@ static int find_samples(struct reader *r, struct thread *thread)
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
         bool array = hone_json_peek(&r->json) == HONE_JSON_ARRAY;
-        if (key_is(key, "weightType")) {
+        if (hone_json_is(key, "weightType")) {
             result = read_text(r, &thread->weight_type);
             continue;
         }
-        if (array && key_is(key, "stack"))
+        if (array && hone_json_is(key, "stack"))
             thread->stacks = r->json.at;
-        else if (array && key_is(key, "weight"))
+        else if (array && hone_json_is(key, "weight"))
             thread->weights = r->json.at;
         result = hone_json_skip(&r->json);
     }
@@ -205,15 +200,15 @@ static int find_thread(struct reader *r)
     struct hone_str key;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "samples"))
+        if (hone_json_is(key, "samples"))
             result = find_samples(r, &thread);
-        else if (key_is(key, "name"))
+        else if (hone_json_is(key, "name"))
             result = read_text(r, &thread.name);
-        else if (key_is(key, "processName"))
+        else if (hone_json_is(key, "processName"))
             result = read_text(r, &thread.process);
-        else if (key_is(key, "pid"))
+        else if (hone_json_is(key, "pid"))
             result = read_id(r, &thread.pid);
-        else if (key_is(key, "tid"))
+        else if (hone_json_is(key, "tid"))
             result = read_id(r, &thread.tid);
         else
             result = find_table(r, key, &thread.tables);
@@ -236,12 +231,12 @@ static int read_meta(struct reader *r)
     struct hone_str key;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "preprocessedProfileVersion")) {
+        if (hone_json_is(key, "preprocessedProfileVersion")) {
             r->has_version = true;
             result = hone_json_integer(&r->json, &r->version);
-        } else if (key_is(key, "hone_type")) {
+        } else if (hone_json_is(key, "hone_type")) {
             result = read_text(r, &r->type);
-        } else if (key_is(key, "hone_unit")) {
+        } else if (hone_json_is(key, "hone_unit")) {
             result = read_text(r, &r->unit);
         } else {
             result = hone_json_skip(&r->json);
@@ -255,16 +250,16 @@ static int find_all(struct reader *r)
     struct hone_str key;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "meta")) {
+        if (hone_json_is(key, "meta")) {
             result = read_meta(r);
-        } else if (key_is(key, "shared")) {
+        } else if (hone_json_is(key, "shared")) {
             result = hone_json_object(&r->json);
             while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
                 result = find_table(r, key, &r->shared);
                 if (result == 1)
                     result = hone_json_skip(&r->json);
             }
-        } else if (key_is(key, "threads")) {
+        } else if (hone_json_is(key, "threads")) {
             result = hone_json_array(&r->json);
             while (!result && (result = hone_json_item(&r->json)) > 0)
                 result = find_thread(r);
@@ -557,12 +552,13 @@ unsigned hone_firefox_detect(const void *bytes, size_t len)
     if (hone_json_peek(&json) != HONE_JSON_OBJECT || hone_json_object(&json))
         return HONE_CONVERT_NO;
     while (hone_json_key(&json, &key) > 0) {
-        threads |= key_is(key, "threads");
-        if (key_is(key, "meta") && hone_json_peek(&json) == HONE_JSON_OBJECT) {
+        threads |= hone_json_is(key, "threads");
+        if (hone_json_is(key, "meta") && hone_json_peek(&json) == HONE_JSON_OBJECT) {
             meta = true;
             (void)hone_json_object(&json);
             while (hone_json_key(&json, &key) > 0) {
-                version |= key_is(key, "preprocessedProfileVersion") || key_is(key, "stackwalk");
+                version |= hone_json_is(key, "preprocessedProfileVersion") ||
+                           hone_json_is(key, "stackwalk");
                 if (hone_json_skip(&json))
                     break;
             }

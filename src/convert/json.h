@@ -8,7 +8,7 @@
 //     if ((r = hone_json_object(&json)))
 //         return r;
 //     for (struct hone_str key; (r = hone_json_key(&json, &key)) > 0;) {
-//         if (hone_str_equal(key, HONE_STR("unit")))
+//         if (hone_json_is(key, "unit"))
 //             r = hone_json_string(&json, &unit);
 //         else
 //             r = hone_json_skip(&json);
@@ -65,6 +65,11 @@ int hone_json_object(struct hone_json *json);
 int hone_json_array(struct hone_json *json);
 int hone_json_key(struct hone_json *json, struct hone_str *ret);
 int hone_json_item(struct hone_json *json);
+
+static inline bool hone_json_is(struct hone_str key, const char *name)
+{
+    return hone_str_equal(key, hone_str_of(name));
+}
 
 // The text lies in the input or, where it had escapes, in the scratch buffer until the next string
 // or key is read. Invalid escapes become U+FFFD.

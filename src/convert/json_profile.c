@@ -234,11 +234,6 @@ static void reader_done(struct reader *r)
     free(r->labels);
 }
 
-static bool key_is(struct hone_str key, const char *name)
-{
-    return hone_str_equal(key, hone_str_of(name));
-}
-
 static int out_of_memory(struct reader *r)
 {
     return hone_build_out_of_memory(r->json.name, r->json.err);
@@ -328,21 +323,21 @@ static int find_all(struct reader *r)
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
         enum hone_json_kind kind = hone_json_peek(&r->json);
         uint32_t text = 0;
-        if (key_is(key, "default_type")) {
+        if (hone_json_is(key, "default_type")) {
             result = read_text(r, &text);
             if (!result)
                 hone_profile_set_default_type(r->profile, hone_profile_text(r->profile, text));
-        } else if (key_is(key, "period")) {
+        } else if (hone_json_is(key, "period")) {
             result = read_period(r);
-        } else if (key_is(key, "comments")) {
+        } else if (hone_json_is(key, "comments")) {
             result = read_comments(r);
-        } else if (kind == HONE_JSON_NUMBER && key_is(key, "time_ns")) {
+        } else if (kind == HONE_JSON_NUMBER && hone_json_is(key, "time_ns")) {
             result = hone_json_integer(&r->json, &r->profile->time_ns);
-        } else if (kind == HONE_JSON_NUMBER && key_is(key, "duration_ns")) {
+        } else if (kind == HONE_JSON_NUMBER && hone_json_is(key, "duration_ns")) {
             result = hone_json_integer(&r->json, &r->profile->duration_ns);
         } else {
             for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
-                if (key_is(key, wanted[i].key))
+                if (hone_json_is(key, wanted[i].key))
                     *wanted[i].place = r->json.at;
             result = hone_json_skip(&r->json);
         }
@@ -394,13 +389,13 @@ static int read_function(struct reader *r)
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
         uint32_t number = 0;
-        if (key_is(key, "name") || key_is(key, "file")) {
-            struct hone_str *to = key_is(key, "name") ? &place.name : &place.file;
+        if (hone_json_is(key, "name") || hone_json_is(key, "file")) {
+            struct hone_str *to = hone_json_is(key, "name") ? &place.name : &place.file;
             result = read_text(r, &number);
             *to = hone_profile_str(r->profile, number);
-        } else if (key_is(key, "line")) {
+        } else if (hone_json_is(key, "line")) {
             result = hone_json_integer(&r->json, &place.start_line);
-        } else if (key_is(key, "module")) {
+        } else if (hone_json_is(key, "module")) {
             result = read_number(r, r->module_numbers.count, &number);
             place.mapping = result ? 0 : r->module_numbers.at[number];
         } else {
@@ -499,11 +494,11 @@ static int read_sample(struct reader *r)
     r->label_count = 0;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "stack"))
+        if (hone_json_is(key, "stack"))
             result = read_stack(r);
-        else if (key_is(key, "values"))
+        else if (hone_json_is(key, "values"))
             result = read_values(r, values);
-        else if (key_is(key, "labels"))
+        else if (hone_json_is(key, "labels"))
             result = read_labels(r);
         else
             result = hone_json_skip(&r->json);
@@ -551,7 +546,7 @@ unsigned hone_json_profile_detect(const void *bytes, size_t len)
     struct hone_json json = hone_json_of(bytes, len, "", NULL);
     struct hone_str key;
     bool ours = hone_json_peek(&json) == HONE_JSON_OBJECT && !hone_json_object(&json) &&
-                hone_json_key(&json, &key) > 0 && key_is(key, "hone");
+                hone_json_key(&json, &key) > 0 && hone_json_is(key, "hone");
     hone_json_done(&json);
     return ours ? HONE_CONVERT_CERTAIN : HONE_CONVERT_NO;
 }

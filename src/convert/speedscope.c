@@ -73,11 +73,6 @@ static void reader_done(struct reader *r)
     hone_stack_done(&r->stack);
 }
 
-static bool key_is(struct hone_str key, const char *name)
-{
-    return hone_str_equal(key, hone_str_of(name));
-}
-
 static int out_of_memory(struct reader *r)
 {
     return hone_build_out_of_memory(r->json.name, r->json.err);
@@ -92,7 +87,7 @@ static int find_unit(struct reader *r, struct part *part)
     if (result)
         return result;
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
-        if (key_is(text, units[i].name))
+        if (hone_json_is(text, units[i].name))
             part->unit = &units[i];
     return part->unit ? 0
                       : hone_json_bad(&r->json, "unknown unit '%.*s'",
@@ -114,15 +109,15 @@ static int find_part(struct reader *r)
     struct hone_str text;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "unit")) {
+        if (hone_json_is(key, "unit")) {
             result = find_unit(r, &part);
-        } else if (key_is(key, "samples")) {
+        } else if (hone_json_is(key, "samples")) {
             result = remember(r, &part.samples);
-        } else if (key_is(key, "weights")) {
+        } else if (hone_json_is(key, "weights")) {
             result = remember(r, &part.weights);
-        } else if (key_is(key, "events")) {
+        } else if (hone_json_is(key, "events")) {
             result = remember(r, &part.events);
-        } else if (key_is(key, "name") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
+        } else if (hone_json_is(key, "name") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
             result = hone_json_string(&r->json, &text);
             if (!result)
                 part.name = hone_profile_str(r->profile, hone_profile_intern_str(r->profile, text));
@@ -158,7 +153,7 @@ static int find_frames(struct reader *r)
     struct hone_str key;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0)
-        result = key_is(key, "frames") ? remember(r, &r->frames) : hone_json_skip(&r->json);
+        result = hone_json_is(key, "frames") ? remember(r, &r->frames) : hone_json_skip(&r->json);
     return result;
 }
 
@@ -168,14 +163,14 @@ static int find_all(struct reader *r)
     struct hone_str text;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "shared")) {
+        if (hone_json_is(key, "shared")) {
             result = find_frames(r);
-        } else if (key_is(key, "profiles")) {
+        } else if (hone_json_is(key, "profiles")) {
             result = find_parts(r);
-        } else if (key_is(key, "exporter") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
+        } else if (hone_json_is(key, "exporter") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
             result = hone_json_string(&r->json, &text);
             r->ours = !result && hone_str_starts(text, HONE_STR("hone@"));
-        } else if (key_is(key, "name") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
+        } else if (hone_json_is(key, "name") && hone_json_peek(&r->json) == HONE_JSON_STRING) {
             result = hone_json_string(&r->json, &text);
             if (!result && text.len)
                 hone_profile_add_comment(
@@ -201,14 +196,14 @@ static int read_frame(struct reader *r)
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
         bool is_text = hone_json_peek(&r->json) == HONE_JSON_STRING;
         bool is_number = hone_json_peek(&r->json) == HONE_JSON_NUMBER;
-        if (is_text && (key_is(key, "name") || key_is(key, "file"))) {
-            struct hone_str *to = key_is(key, "name") ? &place.name : &place.file;
+        if (is_text && (hone_json_is(key, "name") || hone_json_is(key, "file"))) {
+            struct hone_str *to = hone_json_is(key, "name") ? &place.name : &place.file;
             result = hone_json_string(&r->json, &text);
             if (!result) // the text may lie where the next one goes
                 *to = hone_profile_str(r->profile, hone_profile_intern_str(r->profile, text));
-        } else if (is_number && key_is(key, "line")) {
+        } else if (is_number && hone_json_is(key, "line")) {
             result = hone_json_integer(&r->json, &place.line);
-        } else if (is_number && key_is(key, "col")) {
+        } else if (is_number && hone_json_is(key, "col")) {
             result = hone_json_integer(&r->json, &place.column);
         } else {
             result = hone_json_skip(&r->json);
@@ -349,14 +344,14 @@ static int read_event(struct reader *r, const struct part *part, struct event *r
     bool has_time = false;
     int result = hone_json_object(&r->json);
     while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        if (key_is(key, "type")) {
+        if (hone_json_is(key, "type")) {
             result = hone_json_string(&r->json, &text);
-            ret->opens = !result && key_is(text, "O");
-            has_type = ret->opens || (!result && key_is(text, "C"));
-        } else if (key_is(key, "frame")) {
+            ret->opens = !result && hone_json_is(text, "O");
+            has_type = ret->opens || (!result && hone_json_is(text, "C"));
+        } else if (hone_json_is(key, "frame")) {
             result = read_frame_number(r, &ret->frame);
             has_frame = true;
-        } else if (key_is(key, "at")) {
+        } else if (hone_json_is(key, "at")) {
             result = read_value(&r->json, part->unit->scale, &ret->at);
             has_time = true;
         } else {
@@ -442,10 +437,10 @@ unsigned hone_speedscope_detect(const void *bytes, size_t len)
     if (hone_json_peek(&json) != HONE_JSON_OBJECT || hone_json_object(&json))
         return HONE_CONVERT_NO;
     while (hone_json_key(&json, &key) > 0) {
-        shared |= key_is(key, "shared");
-        profiles |= key_is(key, "profiles");
-        if (key_is(key, "$schema") && hone_json_string(&json, &text) == 0) {
-            if (key_is(text, SCHEMA))
+        shared |= hone_json_is(key, "shared");
+        profiles |= hone_json_is(key, "profiles");
+        if (hone_json_is(key, "$schema") && hone_json_string(&json, &text) == 0) {
+            if (hone_json_is(text, SCHEMA))
                 match = HONE_CONVERT_CERTAIN;
         } else if (hone_json_skip(&json)) {
             break;

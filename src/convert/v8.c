@@ -6,11 +6,6 @@
 
 #include <errno.h>
 
-static bool key_is(struct hone_str key, const char *name)
-{
-    return hone_str_equal(key, hone_str_of(name));
-}
-
 static int out_of_memory(struct hone_json *json)
 {
     return hone_build_out_of_memory(json->name, json->err);
@@ -55,12 +50,12 @@ static int read_call_frame(struct hone_json *json, struct hone_profile *p, struc
     int r = hone_json_object(json);
     while (!r && (r = hone_json_key(json, &key)) > 0) {
         bool number = hone_json_peek(json) == HONE_JSON_NUMBER;
-        if (key_is(key, "functionName") || key_is(key, "url")) {
-            struct hone_str *to = key_is(key, "url") ? &place->file : &place->name;
+        if (hone_json_is(key, "functionName") || hone_json_is(key, "url")) {
+            struct hone_str *to = hone_json_is(key, "url") ? &place->file : &place->name;
             r = hone_json_string(json, &text);
             if (!r)
                 *to = hone_profile_str(p, hone_profile_intern_str(p, text));
-        } else if (number && key_is(key, "lineNumber")) {
+        } else if (number && hone_json_is(key, "lineNumber")) {
             r = hone_json_integer(json, &place->start_line);
         } else {
             r = hone_json_skip(json);
@@ -97,13 +92,13 @@ static int read_node(struct hone_v8_profile *v8, struct hone_json *json, struct 
     struct hone_str key;
     int r = hone_json_object(json);
     while (!r && (r = hone_json_key(json, &key)) > 0) {
-        if (key_is(key, "id"))
+        if (hone_json_is(key, "id"))
             r = hone_json_integer(json, &id);
-        else if (key_is(key, "parent"))
+        else if (hone_json_is(key, "parent"))
             r = hone_json_integer(json, &parent);
-        else if (key_is(key, "callFrame"))
+        else if (hone_json_is(key, "callFrame"))
             r = read_call_frame(json, p, &place);
-        else if (key_is(key, "children"))
+        else if (hone_json_is(key, "children"))
             r = read_children(json, &children);
         else
             r = hone_json_skip(json);
@@ -148,17 +143,17 @@ int hone_v8_read(struct hone_v8_profile *v8, struct hone_json *json, struct hone
     int r = hone_json_object(json);
     while (!r && (r = hone_json_key(json, &key)) > 0) {
         bool number = hone_json_peek(json) == HONE_JSON_NUMBER;
-        if (key_is(key, "nodes")) {
+        if (hone_json_is(key, "nodes")) {
             r = hone_json_array(json);
             while (!r && (r = hone_json_item(json)) > 0)
                 r = read_node(v8, json, profile);
-        } else if (key_is(key, "samples")) {
+        } else if (hone_json_is(key, "samples")) {
             r = read_numbers(json, &v8->samples, &v8->sample_count, &v8->sample_room);
-        } else if (key_is(key, "timeDeltas")) {
+        } else if (hone_json_is(key, "timeDeltas")) {
             r = hone_v8_read_deltas(v8, json);
-        } else if (number && key_is(key, "startTime")) {
+        } else if (number && hone_json_is(key, "startTime")) {
             r = hone_json_integer(json, &v8->start);
-        } else if (number && key_is(key, "endTime")) {
+        } else if (number && hone_json_is(key, "endTime")) {
             r = hone_json_integer(json, &v8->end);
         } else {
             r = hone_json_skip(json);
@@ -230,6 +225,12 @@ static bool find_stack(const struct hone_v8_profile *v8, struct hone_profile *p,
     }
     *ret = *known - 1;
     return true;
+}
+
+void hone_v8_add_types(struct hone_profile *profile)
+{
+    (void)hone_profile_add_type(profile, "samples", "count");
+    (void)hone_profile_add_type(profile, "time", "nanoseconds");
 }
 
 int hone_v8_add_samples(const struct hone_v8_profile *v8, struct hone_profile *p,

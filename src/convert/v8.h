@@ -41,6 +41,9 @@ bool hone_v8_add_node(struct hone_v8_profile *v8, const struct hone_v8_node *nod
 int hone_v8_stack(const struct hone_v8_profile *v8, struct hone_profile *profile, int64_t id,
                   struct hone_stack *scratch, uint32_t *ret);
 
+// The types of the values that samples have.
+void hone_v8_add_types(struct hone_profile *profile);
+
 // Adds the samples with these labels; values are 1 and nanoseconds. A trace may have begun after
 // some of the nodes: their samples are "[unknown]". Returns 0 or -ENOMEM.
 int hone_v8_add_samples(const struct hone_v8_profile *v8, struct hone_profile *profile,
