@@ -8,6 +8,7 @@ import gzip
 import os
 import random
 import resource
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -18,10 +19,13 @@ import zlib
 import harness
 from harness import HONE
 
-# What a view may take for a file that it refuses before it is large in memory, and for one that it
-# must unpack to its limit of 2 GiB first, with what is there twice while memory grows.
+# What a view may take for a file that it refuses before it is large in memory, and for one whose
+# beginning is as it should be: the limit of 1 GiB of pprof's format, 256 times the file or 256 MiB
+# of others.
 SMALL_KIB = 128 << 10
-UNPACKED_KIB = (3 << 20) + (512 << 10)
+UNPACKED_KIB = (1 << 20) + (256 << 10)
+# All addresses that a view may ask for to see that a file is nothing.
+SMALL_ADDRESSES = 512 << 20
 SECONDS = 60
 
 VIEWS = (['top'], ['top', '-cum'], ['tree'], ['peek', 'main'], ['list', 'main'], ['disasm', 'main'],
@@ -147,10 +151,22 @@ def refused():
 
 
 def refused_large():
-    """Small files that become large when they are unpacked."""
-    yield 'ten_gigabytes_of_zeros', bomb(bytes(1), 10 << 30)
+    """Small files that become large when they are unpacked, and begin well."""
     yield 'ten_gigabytes_of_strings', TYPE_MEMBER + bomb(body(6, b''), 10 << 30)
     yield 'locations_without_id', TYPE_MEMBER + bomb(body(4, b''), 128 << 20)
+    yield 'a_gigabyte_of_lines', bomb(b'a;b 1\n', 1 << 30)
+
+
+def refused_unseen():
+    """Small files that become large when they are unpacked, and begin like nothing that is known."""
+    yield 'ten_gigabytes_of_zeros', bomb(bytes(1), 10 << 30)
+    yield 'ten_gigabytes_of_words', bomb(b'The quick brown fox\n', 10 << 30)
+    yield 'document_of_blanks', gzip.compress(b'{"nobody": [') + bomb(b' ', 10 << 30)
+    yield 'empty_members', gzip.compress(b'') * 1000000
+    if shutil.which('zstd'):
+        frame = subprocess.run(['zstd', '-q', '-c', '-1'], input=bytes(64 << 20),
+                               stdout=subprocess.PIPE, check=True).stdout
+        yield 'zstd_of_zeros', frame * 160
 
 
 TYPE_MEMBER = gzip.compress(TYPE, mtime=0)
@@ -189,8 +205,8 @@ def shown():
 # --- running ---------------------------------------------------------------------------------------
 
 class Outcome:
-    def __init__(self, command, directory):
-        self.command = command
+    def __init__(self, command, directory, addresses=None):
+        self.command, self.addresses = command, addresses
         out = os.path.join(directory, 'stdout')
         err = os.path.join(directory, 'stderr')
         begin = time.monotonic()
@@ -208,9 +224,10 @@ class Outcome:
         with open(err, 'rb') as file:
             self.stderr = file.read()
 
-    @staticmethod
-    def limit():
+    def limit(self):
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
+        if self.addresses:
+            resource.setrlimit(resource.RLIMIT_AS, (self.addresses, self.addresses))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -221,12 +238,12 @@ class Hostile(harness.TestCase):
         self.addCleanup(directory.cleanup)
         self.directory = directory.name
 
-    def view(self, view, name, data):
+    def view(self, view, name, data, **options):
         path = os.path.join(self.directory, name)
         with open(path, 'wb') as file:
             file.write(data)
         more = [os.path.join(self.directory, 'out.pb.gz')] if view == ['convert'] else []
-        return Outcome([HONE, *view, path, *more], self.directory)
+        return Outcome([HONE, *view, path, *more], self.directory, **options)
 
     def assert_refused(self, outcome, name, kib):
         what = f'{outcome.command}: {outcome.stderr[:500]!r}'
@@ -254,6 +271,14 @@ class Hostile(harness.TestCase):
         for name, data in refused_large():
             with self.subTest(name):
                 self.assert_refused(self.view(['top'], name, data), name, UNPACKED_KIB)
+
+    def test_what_begins_like_nothing_is_refused_without_unpacking_it(self):
+        for name, data in refused_unseen():
+            with self.subTest(name):
+                outcome = self.view(['top'], name, data, addresses=SMALL_ADDRESSES)
+                self.assertEqual(outcome.code, 1, outcome.stderr)
+                line = self.assert_one_clear_line(outcome.stderr, name)
+                self.assertNotIn('memory', line)
 
     def test_odd_profiles_are_shown_by_every_view(self):
         for name, data in shown():

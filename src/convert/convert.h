@@ -47,14 +47,17 @@ struct hone_convert_format {
     const char *summary;    // one line, lower case: "sampled and evented profiles as JSON"
     const char *keeps;      // for docs/formats.md: what becomes of it on the way in and out
 
-    // Looks at the beginning of a file, unpacked: 64 KiB of it or, when no format knows that, all.
-    // Returns a hone_convert_match.
+    // Looks at the beginning of a file, unpacked: 64 KiB of it or, when no format knows that and it
+    // begins as JSON does, 16 MiB. Returns a hone_convert_match.
     unsigned (*detect)(const void *bytes, size_t len);
 
     // All of the file, unpacked. name is for errors. Returns 0, -EBADMSG with the place in err,
     // -EFBIG, -ENOMEM or -EOVERFLOW.
     int (*read)(const void *bytes, size_t len, const char *name, struct hone_profile **ret,
                 struct hone_error *err);
+
+    // Whether a directory is one recording in this format; read_file reads it.
+    bool (*detect_directory)(const char *path);
 
     // Instead of read, for files that may be larger than memory; they are never packed.
     int (*read_file)(const char *path, struct hone_profile **ret, struct hone_error *err);
@@ -78,10 +81,14 @@ const struct hone_convert_format *hone_convert_format_named(const char *name);
 // off. NULL when no name of a written format fits.
 const struct hone_convert_format *hone_convert_format_for(const char *path);
 
-// Reads a file ("-" is standard input) in the format, or NULL: whatever its content says.
+// Whether a directory is a recording that hone_convert_read() reads as one.
+bool hone_convert_is_directory(const char *path);
+
+// Reads a file ("-" is standard input) in the format, or NULL: whatever its content says. What
+// begins like no format is refused then and there.
 // ret_format (may be NULL) receives the format found. Returns 0; -EBADMSG with the reason and the
-// place; -EFBIG when the file or what it unpacks to is beyond 2 GiB; -ENOMEM; another negative
-// errno when it cannot be opened.
+// place; -EFBIG when the file or what it unpacks to is beyond 2 GiB, or it unpacks to more than its
+// size makes likely; -ENOMEM; another negative errno when it cannot be opened.
 int hone_convert_read(const char *path, const struct hone_convert_format *format,
                       struct hone_profile **ret, const struct hone_convert_format **ret_format,
                       struct hone_error *err);

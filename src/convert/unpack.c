@@ -12,6 +12,7 @@
 enum {
     PACK_LEVEL = 6, // as `gzip` does
     GZIP_WINDOW = 15 + 16,
+    STEP = 64 << 10,
 };
 
 static bool is_zstd(const void *bytes, size_t len)
@@ -29,51 +30,111 @@ static void free_stream(ZSTD_DStream **stream)
     (void)ZSTD_freeDStream(*stream);
 }
 
-static int unpack_zstd(const void *bytes, size_t len, const char *name, size_t limit, char **ret,
-                       size_t *ret_len, struct hone_error *err)
+// --- the whole -----------------------------------------------------------------------------------
+
+// Plain bytes while they come. Room grows by half of what is there, and ends at one byte more than
+// may be: that one tells that there is more.
+struct plain {
+    char *at;
+    size_t len;
+    size_t room;
+    size_t limit;
+};
+
+static void plain_done(struct plain *plain)
+{
+    free(plain->at);
+}
+
+static int make_room(struct plain *plain, const char *name, struct hone_error *err)
+{
+    if (plain->len > plain->limit) {
+        (void)hone_error_set(err, -EFBIG, "'%s' unpacks to more than %zu bytes", name,
+                             plain->limit);
+        hone_error_hint(err, "if that is meant so, unpack it and give the plain file");
+        return -EFBIG;
+    }
+    if (plain->len < plain->room)
+        return 0;
+    size_t most = plain->limit + 1;
+    size_t room = plain->room + plain->room / 2 + STEP;
+    room = room < most ? room : most;
+    char *at = realloc(plain->at, room + 1); // for the NUL
+    if (!at)
+        return hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
+    plain->at = at;
+    plain->room = room;
+    return 0;
+}
+
+static int broken(const char *kind, const char *name, struct hone_error *err)
+{
+    return hone_error_set(err, -EBADMSG,
+                          "cannot read '%s': broken %s data (is the file cut short?)", name, kind);
+}
+
+static int unpack_zstd(const void *bytes, size_t len, const char *name, struct plain *plain,
+                       struct hone_error *err)
 {
     HONE_CLEANUP(free_stream) ZSTD_DStream *stream = ZSTD_createDStream();
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     if (!stream)
         return hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
-    const size_t step = ZSTD_DStreamOutSize();
     ZSTD_inBuffer in = {bytes, len, 0};
     size_t left = 1; // 0 when a frame is complete
     while (in.pos < in.size || left) {
+        int r = make_room(plain, name, err);
+        if (r)
+            return r;
         size_t before = in.pos;
-        char *at = hone_buffer_grow(&out, step);
-        if (!at)
-            return hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
-        ZSTD_outBuffer to = {at, step, 0};
+        ZSTD_outBuffer to = {plain->at + plain->len, plain->room - plain->len, 0};
         left = ZSTD_decompressStream(stream, &to, &in);
-        out.len -= step - to.pos;
+        plain->len += to.pos;
         if (ZSTD_isError(left) || (left && in.pos == before && !to.pos))
-            return hone_error_set(
-                err, -EBADMSG, "cannot read '%s': broken zstd data (is the file cut short?)", name);
-        if (out.len > limit)
-            return hone_error_set(err, -EFBIG, "'%s' unpacks to more than %zu bytes", name, limit);
+            return broken("zstd", name, err);
     }
-    hone_buffer_add(&out, "", 1);
-    if (out.failed)
-        return hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
-    *ret_len = out.len - 1;
-    *ret = hone_take(out.at);
     return 0;
+}
+
+static int unpack_gzip(const void *bytes, size_t len, const char *name, struct plain *plain,
+                       struct hone_error *err)
+{
+    HONE_CLEANUP(hone_unpack_freep) struct hone_unpack *input = NULL;
+    int r = hone_unpack_bytes(bytes, len, name, SIZE_MAX, &input, err);
+    for (size_t room = 0, made = 0; !r && made == room; plain->len += made) {
+        r = make_room(plain, name, err);
+        if (r)
+            return r;
+        room = plain->room - plain->len;
+        r = hone_unpack_next(input, plain->at + plain->len, room, &made, err);
+        if (r)
+            return r;
+    }
+    return r;
 }
 
 int hone_convert_unpack(const void *bytes, size_t len, const char *name, size_t limit, char **ret,
                         size_t *ret_len, struct hone_error *err)
 {
-    if (is_zstd(bytes, len))
-        return unpack_zstd(bytes, len, name, limit, ret, ret_len, err);
-    unsigned char *plain;
-    int r = hone_unpack_gzip(bytes, len, name, limit, &plain, ret_len, err);
+    size_t likely = len < SIZE_MAX / HONE_UNPACK_TIMES ? len * HONE_UNPACK_TIMES : SIZE_MAX;
+    if (likely < HONE_UNPACK_ALWAYS)
+        likely = HONE_UNPACK_ALWAYS;
+    HONE_CLEANUP(plain_done) struct plain plain = {.limit = likely < limit ? likely : limit};
+    int r = is_zstd(bytes, len) ? unpack_zstd(bytes, len, name, &plain, err)
+                                : unpack_gzip(bytes, len, name, &plain, err);
     if (!r)
-        *ret = (char *)plain;
-    return r;
+        r = make_room(&plain, name, err); // there is some, and not too much was made
+    if (r)
+        return r;
+    plain.at[plain.len] = '\0';
+    *ret_len = plain.len;
+    *ret = hone_take(plain.at);
+    return 0;
 }
 
-// libdeflate unpacks all or nothing, so zlib.
+// --- the beginning -------------------------------------------------------------------------------
+
+// ISA-L gives nothing of a step that the end of the input cuts short, so zlib. A file may have
+// several members.
 static size_t gzip_beginning(const void *bytes, size_t len, void *to, size_t room)
 {
     z_stream stream = {.next_in = (Bytef *)bytes, // zlib does not write there
@@ -82,7 +143,11 @@ static size_t gzip_beginning(const void *bytes, size_t len, void *to, size_t roo
                        .avail_out = (uInt)room};
     if (inflateInit2(&stream, GZIP_WINDOW) != Z_OK)
         return 0;
-    (void)inflate(&stream, Z_SYNC_FLUSH);
+    int status;
+    do
+        status = inflate(&stream, Z_SYNC_FLUSH);
+    while (status == Z_STREAM_END && stream.avail_in && stream.avail_out &&
+           inflateReset(&stream) == Z_OK);
     (void)inflateEnd(&stream);
     return room - stream.avail_out;
 }

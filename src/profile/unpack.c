@@ -302,6 +302,8 @@ int hone_unpack_next(struct hone_unpack *u, void *to, size_t room, size_t *ret_l
 int hone_unpack_all(struct hone_unpack *u, struct hone_buffer *out, struct hone_error *err)
 {
     for (size_t room = CHUNK;; room = room < FEED_MAX ? room * 2 : room) {
+        if (room > u->limit - u->made) // one byte tells that there is more than may be
+            room = u->limit - u->made + 1;
         void *at = hone_buffer_grow(out, room);
         if (!at)
             return hone_error_set(err, -ENOMEM, "cannot read '%s'", u->name);
@@ -311,20 +313,4 @@ int hone_unpack_all(struct hone_unpack *u, struct hone_buffer *out, struct hone_
         if (r || len < room)
             return r;
     }
-}
-
-int hone_unpack_gzip(const void *bytes, size_t len, const char *name, size_t limit,
-                     unsigned char **ret, size_t *ret_len, struct hone_error *err)
-{
-    HONE_CLEANUP(hone_unpack_freep) struct hone_unpack *u = NULL;
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
-    int r = hone_unpack_bytes(bytes, len, name, limit, &u, err);
-    if (!u)
-        return r;
-    r = hone_unpack_all(u, &out, err);
-    if (r)
-        return r;
-    *ret_len = out.len;
-    *ret = (unsigned char *)hone_take(out.at);
-    return 0;
 }

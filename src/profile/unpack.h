@@ -41,11 +41,6 @@ int hone_unpack_all(struct hone_unpack *unpack, struct hone_buffer *out, struct 
 // Whether the bytes begin like a gzip file.
 bool hone_unpack_is_gzip(const void *bytes, size_t len);
 
-// Unpacks all members of a gzip file. The caller frees *ret.
-// Returns 0; -EBADMSG for broken or truncated data; -EFBIG beyond limit bytes; -ENOMEM.
-int hone_unpack_gzip(const void *bytes, size_t len, const char *name, size_t limit,
-                     unsigned char **ret, size_t *ret_len, struct hone_error *err);
-
 // The next plain bytes, as many as there is room for; fewer mean the end.
 // Returns 0; -EBADMSG for broken or truncated gzip data; -EFBIG beyond the limit; what reading
 // gave.
