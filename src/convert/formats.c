@@ -26,6 +26,7 @@ const struct hone_convert_format hone_convert_formats[] = {
                  "lost are kept; memory addresses, weights, branches that are no calls and "
                  "processor traces are not",
         .detect = hone_perfdata_detect,
+        .detect_directory = hone_perfdata_detect_directory,
         .read = hone_perfdata_read,
         .read_file = hone_perfdata_read_file,
         .read_event = hone_perfdata_read_event,

@@ -2,7 +2,6 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "elf/cursor.h"
 
 #include <errno.h>
@@ -10,11 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 
 enum {
-    KNOWN_MAX = 4 << 20,        // stacks that are found again by their hash: 128 MB
-    STREAM_BYTES_MAX = 1 << 30, // of standard input, which is kept in memory
+    KNOWN_MAX = 4 << 20, // stacks that are found again by their hash: 128 MB
     BUILD_ID_TOLD = PERF_RECORD_MISC_MMAP_BUILD_ID,
 };
 
@@ -436,14 +433,6 @@ static const char *find_cache(const struct hone_perf_options *options, char *roo
     return home && home[0] ? room : "";
 }
 
-struct input {
-    const void *bytes;
-    size_t len;
-    const char *name;
-    bool is_mapped;
-    uint64_t written_ns;
-};
-
 static int read_all(struct hone_perfdata_reading *reading, struct hone_profile **ret)
 {
     static const struct hone_perf_options defaults;
@@ -470,8 +459,9 @@ static int read_all(struct hone_perfdata_reading *reading, struct hone_profile *
     return r ? r : hone_perfdata_profile(reading, ret, reading->err);
 }
 
-static int read_input(const struct input *input, const struct hone_perf_options *options,
-                      struct hone_profile **ret, struct hone_error *err)
+int hone_perfdata_read_input(const struct hone_perfdata_input *input,
+                             const struct hone_perf_options *options, struct hone_profile **ret,
+                             struct hone_error *err)
 {
     struct hone_error why = {0};
     HONE_CLEANUP(reading_done)
@@ -480,6 +470,8 @@ static int read_input(const struct input *input, const struct hone_perf_options 
     char cache[HONE_PERFDATA_PATH_MAX] = "";
     int r = hone_perfdata_open(input->bytes, input->len, input->name, &reading.stream, &why);
     reading.stream.is_mapped = input->is_mapped;
+    reading.stream.parts = input->parts;
+    reading.stream.part_count = input->part_count;
     static const struct hone_perf_options defaults;
     hone_perfdata_modules_init(&reading.modules, &reading.stream.info,
                                find_cache(options ? options : &defaults, cache, sizeof cache));
@@ -497,44 +489,6 @@ int hone_perf_read(const void *bytes, size_t len, const char *name,
                    const struct hone_perf_options *options, struct hone_profile **ret,
                    struct hone_error *err)
 {
-    const struct input input = {.bytes = bytes, .len = len, .name = name};
-    return read_input(&input, options, ret, err);
-}
-
-int hone_perf_read_file(const char *path, const struct hone_perf_options *options,
-                        struct hone_profile **ret, struct hone_error *err)
-{
-    struct input input = {.name = path};
-    struct stat st;
-    bool is_stdin = strcmp(path, "-") == 0;
-    if (!is_stdin && stat(path, &st))
-        return hone_error_set(err, -errno, "cannot open '%s'", path);
-    if (!is_stdin && S_ISDIR(st.st_mode)) {
-        (void)hone_error_set(err, -EBADMSG, "'%s' is a folder, as 'perf record --threads' writes",
-                             path);
-        hone_error_hint(err, "try 'perf record' without '--threads'");
-        return -EBADMSG;
-    }
-    int r;
-    if (is_stdin || !S_ISREG(st.st_mode)) {
-        HONE_CLEANUP(hone_freep) char *bytes = NULL;
-        r = hone_file_read(is_stdin ? "/dev/stdin" : path, STREAM_BYTES_MAX, &bytes, &input.len,
-                           err);
-        input.bytes = bytes;
-        if (is_stdin)
-            input.name = "standard input";
-        return r ? r : read_input(&input, options, ret, err);
-    }
-    struct hone_file_map map;
-    r = hone_file_map(path, &map, err);
-    if (r)
-        return r;
-    input.bytes = map.at;
-    input.len = map.len;
-    input.is_mapped = true;
-    input.written_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
-    (void)madvise((void *)map.at, map.len, MADV_SEQUENTIAL);
-    r = read_input(&input, options, ret, err);
-    hone_file_unmap(&map);
-    return r;
+    const struct hone_perfdata_input input = {.bytes = bytes, .len = len, .name = name};
+    return hone_perfdata_read_input(&input, options, ret, err);
 }

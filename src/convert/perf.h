@@ -3,8 +3,9 @@
 //     struct hone_profile *profile;
 //     r = hone_perf_read_file("perf.data", NULL, &profile, &err);
 //
-// Read are files and the stream that `perf record -o -` writes, also compressed (-z): samples with
-// frame pointers (-g), with branch stacks (--call-graph lbr) and with copies of the stack
+// Read are files, the directories of `perf record --threads`, and the stream that `perf record -o
+// -` writes, also compressed (-z): samples with frame pointers (-g), with branch stacks
+// (--call-graph lbr) and with copies of the stack
 // (--call-graph dwarf), which are walked here by the rules in the programs' own files, on all
 // processors. Programs are looked for where they ran, then in perf's own cache (~/.debug); one that
 // is not the one that ran, by its build id, is not read. Names come from symbol/.
@@ -37,7 +38,10 @@ struct hone_perf_options {
 // also of those that we refuse.
 bool hone_perf_detect(const void *bytes, size_t len);
 
-// Reads a file, or standard input for "-".
+// Whether a directory is one that `perf record --threads` made.
+bool hone_perf_is_directory(const char *path);
+
+// Reads a file or a directory, or standard input for "-".
 //
 // Returns  0; -EBADMSG with what and where in err; -EINVAL when there is no such event, with those
 //          that there are; -ENOMEM; -errno of the system.

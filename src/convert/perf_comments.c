@@ -90,12 +90,19 @@ static void comment_on_losses(const struct hone_perfdata_reading *reading,
                          "machine and command");
     if (losses->short_file)
         comment(profile, "file: it is shorter than its header says, the end is missing");
-    if (losses->cut_at)
-        comment(profile, "file: it ends within the record at byte %" PRIu64, losses->cut_at);
-    if (losses->bad_at)
-        comment(profile, "file: %s at byte %" PRIu64 ", what follows is not read",
-                losses->unpacking ? "compressed data is broken" : "no record begins",
-                losses->bad_at);
+    if (reading->stream.info.in_parts && !reading->stream.part_count)
+        comment(profile, "file: its samples are in other files of its directory; give that");
+    char where[32] = "file";
+    if (losses->damaged_part)
+        (void)snprintf(where, sizeof where, "file: data.%" PRIu32, losses->damaged_part->number);
+    if (losses->damage == HONE_PERFDATA_CUT)
+        comment(profile, "%s: it ends within the record at byte %" PRIu64, where,
+                losses->damaged_at);
+    else if (losses->damage)
+        comment(profile, "%s: %s at byte %" PRIu64 ", what follows is not read", where,
+                losses->damage == HONE_PERFDATA_NOT_PACKED ? "compressed data is broken"
+                                                           : "no record begins",
+                losses->damaged_at);
     if (reading->broken)
         comment(profile, "lost: %" PRIu64 " records that are not as their event says",
                 reading->broken);

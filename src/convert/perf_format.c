@@ -9,6 +9,11 @@ unsigned hone_perfdata_detect(const void *bytes, size_t len)
     return hone_perf_detect(bytes, len) ? HONE_CONVERT_CERTAIN : HONE_CONVERT_NO;
 }
 
+bool hone_perfdata_detect_directory(const char *path)
+{
+    return hone_perf_is_directory(path);
+}
+
 int hone_perfdata_read(const void *bytes, size_t len, const char *name, struct hone_profile **ret,
                        struct hone_error *err)
 {

@@ -1,9 +1,13 @@
 // The property of reading a perf.data, which fuzzer and unit test share: any bytes give a profile
 // or an error with words; and a profile that was made can be written and read again.
+//
+// A directory of `perf record --threads` is made of bytes that begin with HONE_PERF_PARTS: then
+// come its files, the one with the header first, each behind its size in 4 bytes. The last ends
+// with all.
 #ifndef HONE_CONVERT_PERF_FUZZ_H
 #define HONE_CONVERT_PERF_FUZZ_H
 
-#include "convert/perf.h"
+#include "convert/perf_parts.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,6 +22,45 @@
         }                                                                                          \
     } while (0)
 
+#define HONE_PERF_PARTS "PERFDIR\n"
+
+enum { HONE_PERF_PARTS_MAX = 8 };
+
+static inline size_t hone_perf_take_file(const unsigned char **at, size_t *left)
+{
+    uint32_t size = 0;
+    memcpy(&size, *at, *left < 4 ? *left : 4);
+    *at += *left < 4 ? *left : 4;
+    *left -= *left < 4 ? *left : 4;
+    return size < *left ? size : *left;
+}
+
+static inline int hone_perf_read_checked(const unsigned char *bytes, size_t size,
+                                         const struct hone_perf_options *options,
+                                         struct hone_profile **ret, struct hone_error *err)
+{
+    const size_t magic = sizeof HONE_PERF_PARTS - 1;
+    if (size < magic || memcmp(bytes, HONE_PERF_PARTS, magic) != 0)
+        return hone_perf_read(bytes, size, "fuzz", options, ret, err);
+    struct hone_perfdata_part parts[HONE_PERF_PARTS_MAX];
+    struct hone_perfdata_input input = {.name = "fuzz", .parts = parts};
+    const unsigned char *at = bytes + magic;
+    size_t left = size - magic;
+    input.len = hone_perf_take_file(&at, &left);
+    input.bytes = at;
+    at += input.len;
+    left -= input.len;
+    while (left && input.part_count < HONE_PERF_PARTS_MAX) {
+        size_t len = hone_perf_take_file(&at, &left);
+        parts[input.part_count] =
+            (struct hone_perfdata_part){.bytes = at, .len = len, .number = input.part_count};
+        input.part_count++;
+        at += len;
+        left -= len;
+    }
+    return hone_perfdata_read_input(&input, options, ret, err);
+}
+
 // Returns what reading returned. With memory short, -ENOMEM may come at any step.
 static inline int hone_perf_check(const void *data, size_t size, bool memory_is_short)
 {
@@ -31,7 +74,7 @@ static inline int hone_perf_check(const void *data, size_t size, bool memory_is_
     struct hone_profile *q = NULL;
     struct hone_buffer bytes = {0};
     struct hone_error err = {0};
-    int result = hone_perf_read(exact, size, "fuzz", &options, &p, &err);
+    int result = hone_perf_read_checked(exact, size, &options, &p, &err);
     free(exact);
     if (result) {
         HONE_DEMAND(result < 0 && !p && err.code == result && err.message[0]);

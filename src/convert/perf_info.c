@@ -21,6 +21,7 @@ enum {
     FEATURE_COMMAND = 11,
     FEATURE_EVENTS = 12,
     FEATURE_TIMES = 21,
+    FEATURE_DIRECTORY = 24,
     FEATURE_CLOCK = 29,
 };
 
@@ -33,6 +34,7 @@ enum {
     COMMAND_BYTES_MAX = 4096,     // of a command line that is kept
     IDS_MAX = 1 << 20,            // of all events together: one for each CPU or thread
     BUILD_IDS_MAX = 1 << 16,
+    PARTS_SINCE = 1, // version of directories whose records lie in files of their own
 };
 
 void hone_perfdata_info_init(struct hone_perfdata_info *info)
@@ -393,6 +395,9 @@ void hone_perfdata_add_feature(struct hone_perfdata_info *info, uint32_t feature
     case FEATURE_TIMES:
         info->first_ns = hone_read_u64(&at);
         info->last_ns = hone_read_u64(&at);
+        break;
+    case FEATURE_DIRECTORY:
+        info->in_parts = hone_read_u64(&at) >= PARTS_SINCE;
         break;
     case FEATURE_CLOCK:
         read_clock(info, &at);

@@ -53,6 +53,7 @@ struct hone_perfdata_info {
     uint64_t first_ns, last_ns; // of the samples; 0: unknown
     bool has_clock;
     uint64_t clock_ns, wall_ns; // the same moment by the samples' clock and since 1970
+    bool in_parts;              // of a directory: records lie in its other files
     bool out_of_memory;
 };
 

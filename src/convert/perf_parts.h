@@ -48,6 +48,22 @@ struct hone_perfdata_reading {
     bool out_of_memory;
 };
 
+// What is read: bytes of a perf.data, and of the parts of one that is a directory.
+struct hone_perfdata_input {
+    const void *bytes;
+    size_t len;
+    const char *name;
+    bool is_mapped;
+    uint64_t written_ns;
+    const struct hone_perfdata_part *parts;
+    uint32_t part_count;
+};
+
+// perf.c: all of it.
+int hone_perfdata_read_input(const struct hone_perfdata_input *input,
+                             const struct hone_perf_options *options, struct hone_profile **ret,
+                             struct hone_error *err);
+
 // perf_names.c: the profile that everybody reads, of the raw one. Returns 0 or a negative errno.
 int hone_perfdata_profile(struct hone_perfdata_reading *reading, struct hone_profile **ret,
                           struct hone_error *err);

@@ -3,7 +3,8 @@
 // perf writes what it finds in one CPU's buffer after what it found in another's, so records near
 // each other are not in order. After each round over all buffers it says so: whatever comes later
 // is younger than the newest record of the round before. So two rounds are kept and sorted, and not
-// the file. Compressed records are unpacked into blocks that live as long as records in them wait.
+// the file. Where each CPU's buffer has a file of its own (parts), these are in order, and merged.
+// Compressed records are unpacked into blocks that live as long as records in them wait.
 #ifndef HONE_CONVERT_PERF_STREAM_H
 #define HONE_CONVERT_PERF_STREAM_H
 
@@ -43,22 +44,38 @@ struct hone_perfdata_handler {
     void *context;
 };
 
+enum hone_perfdata_damage {
+    HONE_PERFDATA_WHOLE,
+    HONE_PERFDATA_CUT,        // the file ends within the record that begins there
+    HONE_PERFDATA_NO_RECORD,  // nothing that begins there makes sense, and reading ended
+    HONE_PERFDATA_NOT_PACKED, // compressed data is broken in the record that begins there
+};
+
 // What was not as it should be.
 struct hone_perfdata_losses {
-    uint64_t cut_at; // the file ends within a record that begins here; 0: it does not
-    uint64_t bad_at; // nothing that begins here makes sense, and reading ended; 0: no such place
-    uint64_t late;   // records that came after younger ones had been handed out
+    enum hone_perfdata_damage damage; // the first
+    uint64_t damaged_at;
+    const struct hone_perfdata_part *damaged_part; // NULL: the file itself
+    uint64_t late; // records that came after younger ones had been handed out
     uint64_t auxtrace_bytes;
     bool unfinished; // perf was killed before it could write the end
     bool short_file; // its header promises more bytes than there are
-    bool unpacking;  // bad_at: compressed data is broken
+};
+
+// A file with nothing but records, of one CPU's buffer.
+struct hone_perfdata_part {
+    const uint8_t *bytes;
+    size_t len;
+    uint32_t number; // in its name
 };
 
 struct hone_perfdata_stream {
     const uint8_t *bytes;
     size_t len;
     const char *name;
-    bool is_mapped; // of a file: pages that were read can be given back
+    bool is_mapped;                         // of files: pages that were read can be given back
+    const struct hone_perfdata_part *parts; // the caller's
+    uint32_t part_count;
     size_t data_at, data_end;
     bool is_pipe;
     struct hone_perfdata_info info;

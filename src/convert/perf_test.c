@@ -584,6 +584,121 @@ TEST(copied_stacks_are_walked_by_the_rules_in_files)
 }
 #endif
 
+// --- directories of perf record --threads
+// ---------------------------------------------------------
+
+// A file with records alone, of a fixture with the same events.
+static void add_part(struct hone_buffer *files, struct fixture *fixture)
+{
+    uint32_t size = (uint32_t)(fixture->bytes.len - fixture->data_at);
+    hone_buffer_add(files, &size, sizeof size);
+    hone_buffer_add(files, fixture->bytes.at + fixture->data_at, size);
+    fixture_done(fixture);
+}
+
+// As `perf record --threads` leaves it: who was there before in the file with the header, samples
+// of two CPUs in others. `broken` bytes of the first are none of a record.
+static struct hone_buffer make_directory(bool packed, size_t broken)
+{
+    struct hone_buffer files = {0};
+    struct fixture main = {0}, first = {0}, second = {0}, none = {0};
+    begin_clock(&main);
+    fixture_name(&main, 7, "prog", true, 0);
+    fixture_map(&main, 7, PROGRAM, 0x10000, 0x1000, 0, "/none/program", 0);
+    fixture_finish(&main);
+    begin_clock(&first);
+    for (uint64_t i = 0; i < 40; i++)
+        fixture_chain(&first, 0, 7, 10 + i,
+                      (uint64_t[]){PERF_CONTEXT_USER, (i < 20 ? PROGRAM : LIBRARY) + 1, 0});
+    if (packed)
+        fixture_pack(&first, 64);
+    hone_buffer_add(&first.bytes, "\xff\xff\xff\xff\xff\xff\0\0", broken);
+    begin_clock(&second);
+    // The library comes while both run: it is there for what is later on any CPU.
+    fixture_chain(&second, 0, 7, 12, (uint64_t[]){PERF_CONTEXT_USER, LIBRARY + 1, 0});
+    fixture_map(&second, 7, LIBRARY, 0x10000, 0, 0, "/none/library.so", 29);
+    fixture_chain(&second, 0, 7, 35, (uint64_t[]){PERF_CONTEXT_USER, PROGRAM + 2, 0});
+    if (packed)
+        fixture_pack(&second, 4096);
+    begin_clock(&none);
+    hone_buffer_text(&files, HONE_PERF_PARTS);
+    uint32_t size = (uint32_t)main.bytes.len;
+    hone_buffer_add(&files, &size, sizeof size);
+    hone_buffer_add(&files, main.bytes.at, size);
+    fixture_done(&main);
+    add_part(&files, &first);
+    add_part(&files, &none); // a CPU where nothing ran
+    add_part(&files, &second);
+    return files;
+}
+
+static struct hone_profile *read_directory(const struct hone_buffer *files)
+{
+    const struct hone_perf_options options = {
+        .size = sizeof options, .cache = "", .no_names = true, .threads = 1};
+    struct hone_profile *profile = NULL;
+    struct hone_error err = {0};
+    int r = hone_perf_read_checked((const unsigned char *)files->at, files->len, &options, &profile,
+                                   &err);
+    cr_assert(r == 0, "%s", err.message);
+    return profile;
+}
+
+static int64_t samples_of(const struct hone_profile *profile, const char *stack)
+{
+    int64_t count = 0;
+    for (uint32_t i = 0; i < profile->samples.count; i++)
+        if (strcmp(stack_text(profile, i), stack) == 0)
+            count += profile->samples.values[0][i];
+    return count;
+}
+
+TEST(files_of_several_cpus_are_read_in_the_order_of_time)
+{
+    for (int packed = 0; packed < 2; packed++) {
+        struct hone_buffer files = make_directory(packed, 0);
+        struct hone_profile *profile = read_directory(&files);
+        CHECK_EQ(samples_of(profile, "/none/program+0x1001"), 20);
+        CHECK_EQ(samples_of(profile, "/none/library.so+0x1"), 20);
+        CHECK_EQ(samples_of(profile, "/none/program+0x1002"), 1);
+        CHECK_EQ(samples_of(profile, "[unknown code]"), 1); // before the library was there
+        CHECK_STR(label_text(profile, 0, "process"), "program");
+        CHECK(!has_comment(profile, "file: "));
+        CHECK(!has_comment(profile, "# order: "));
+        hone_profile_free(profile);
+        hone_buffer_done(&files);
+    }
+}
+
+TEST(damage_in_one_of_several_files_is_told_and_the_others_are_read)
+{
+    struct hone_buffer files = make_directory(false, 8);
+    struct hone_profile *profile = read_directory(&files);
+    CHECK_EQ(samples_of(profile, "/none/library.so+0x1"), 20);
+    CHECK_EQ(samples_of(profile, "/none/program+0x1002"), 1);
+    CHECK(has_comment(profile, "file: data.0: no record begins at byte 2880, what follows is not"));
+    hone_profile_free(profile);
+    hone_buffer_done(&files);
+    files = make_directory(false, 4);
+    profile = read_directory(&files);
+    CHECK(has_comment(profile, "file: data.0: it ends within the record at byte 2880"));
+    hone_profile_free(profile);
+    hone_buffer_done(&files);
+}
+
+TEST(the_header_of_a_directory_alone_says_where_its_samples_are)
+{
+    struct fixture fixture = {0};
+    begin_clock(&fixture);
+    add_program(&fixture, 7);
+    put_u64(fixture_feature(&fixture, 24), 1);
+    fixture_finish(&fixture);
+    struct hone_profile *profile = read_made(&fixture);
+    CHECK(has_comment(profile, "in other files of its directory; give that"));
+    hone_profile_free(profile);
+    fixture_done(&fixture);
+}
+
 // --- any bytes -----------------------------------------------------------------------------------
 
 static void make_everything(struct fixture *fixture, bool packed)
@@ -603,11 +718,20 @@ static void make_everything(struct fixture *fixture, bool packed)
     fixture_finish(fixture);
 }
 
+// Each of them packed and not: a file, and a directory.
+static void make_some(struct fixture *fixture, int which)
+{
+    if (which < 2)
+        make_everything(fixture, which);
+    else
+        fixture->bytes = make_directory(which & 1, 0);
+}
+
 TEST(any_bytes_give_a_profile_or_words)
 {
-    for (int packed = 0; packed < 2; packed++) {
+    for (int which = 0; which < 4; which++) {
         struct fixture fixture = {0};
-        make_everything(&fixture, packed);
+        make_some(&fixture, which);
         CHECK_EQ(hone_perf_check(fixture.bytes.at, fixture.bytes.len, false), 0);
         for (size_t len = 0; len < fixture.bytes.len; len++)
             (void)hone_perf_check(fixture.bytes.at, len, false);
@@ -648,9 +772,9 @@ TEST(recordings_of_the_corpus_are_read_whole)
 
 TEST(memory_that_is_short_is_an_error_and_leaks_nothing)
 {
-    for (int packed = 0; packed < 2; packed++) {
+    for (int which = 0; which < 4; which++) {
         struct fixture fixture = {0};
-        make_everything(&fixture, packed);
+        make_some(&fixture, which);
         for (long after = 0;; after++) {
             CHECK(after < 10000);
             long blocks = hone_starve_blocks;

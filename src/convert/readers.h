@@ -22,6 +22,7 @@ HONE_CONVERT_WRITE(collapsed);
 
 HONE_CONVERT_DETECT(perfdata);
 HONE_CONVERT_READ(perfdata);
+bool hone_perfdata_detect_directory(const char *path);
 int hone_perfdata_read_file(const char *path, struct hone_profile **ret, struct hone_error *err);
 int hone_perfdata_read_event(const char *path, const char *event, struct hone_profile **ret,
                              struct hone_error *err);

@@ -2,6 +2,7 @@
 #include "fetch/fetch.h"
 
 #include "base/cleanup.h"
+#include "convert/convert.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -109,7 +110,7 @@ int hone_fetch_locate(const char *name, char path[HONE_FETCH_PATH_MAX], struct h
     struct stat status;
     if (!name)
         return newest_session(path, err);
-    if (stat(name, &status) == 0 && S_ISDIR(status.st_mode))
+    if (stat(name, &status) == 0 && S_ISDIR(status.st_mode) && !hone_convert_is_directory(name))
         return directory_profile(name, path, err);
     int len = snprintf(path, HONE_FETCH_PATH_MAX, "%s", name);
     if (len < 0 || len >= HONE_FETCH_PATH_MAX)
