@@ -145,6 +145,8 @@ TEST(names_of_files_tell_the_format_to_write)
                  {"a.callgrind", "callgrind"},
                  {"a.trace.json", "chrome"},
                  {"a.firefox.json", "firefox"},
+                 {"a.otlp", "otlp"},
+                 {"a.otlp.json", "otlp-json"},
                  {"json", NULL},
                  {".json", "json"},
                  {"dir.json/plain", NULL},
@@ -215,7 +217,7 @@ static struct hone_profile *large(void)
 
 TEST(stacks_and_values_survive_every_format_with_whole_stacks)
 {
-    static const char *const names[] = {"pprof", "speedscope", "json", "csv"};
+    static const char *const names[] = {"pprof", "speedscope", "json", "csv", "otlp", "otlp-json"};
     struct hone_profile *p = large();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         for (int pack = 0; pack < 2; pack++) {

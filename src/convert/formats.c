@@ -166,6 +166,15 @@ const struct hone_convert_format hone_convert_formats[] = {
         .read = hone_otlp_read,
         .write = hone_otlp_write,
     },
+    {
+        .name = "otlp-json",
+        .extensions = "otlp.json",
+        .summary = "the same as JSON (OTLP/JSON)",
+        .keeps = "Both ways: as otlp",
+        .detect = hone_otlp_json_detect,
+        .read = hone_otlp_json_read,
+        .write = hone_otlp_json_write,
+    },
     {0},
 };
 

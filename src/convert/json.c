@@ -24,13 +24,9 @@ void hone_json_done(struct hone_json *json)
     hone_buffer_done(&json->scratch);
 }
 
-int hone_json_bad(struct hone_json *json, const char *format, ...)
+void hone_json_place(const struct hone_json *json, unsigned long long *ret_line,
+                     unsigned long long *ret_column)
 {
-    char what[320];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
     unsigned long long line = 1;
     const char *line_start = json->start;
     for (const char *at = json->start; (at = memchr(at, '\n', (size_t)(json->at - at))) != NULL;
@@ -38,8 +34,21 @@ int hone_json_bad(struct hone_json *json, const char *format, ...)
         line++;
         line_start = at + 1;
     }
+    *ret_line = line;
+    *ret_column = (unsigned long long)(json->at - line_start) + 1;
+}
+
+int hone_json_bad(struct hone_json *json, const char *format, ...)
+{
+    char what[320];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    unsigned long long line, column;
+    hone_json_place(json, &line, &column);
     return hone_error_set(json->err, -EBADMSG, "cannot read '%s': line %llu, column %llu: %s",
-                          json->name, line, (unsigned long long)(json->at - line_start) + 1, what);
+                          json->name, line, column, what);
 }
 
 static void skip_blanks(struct hone_json *json)

@@ -87,6 +87,10 @@ static inline void hone_json_go(struct hone_json *json, const char *place)
     json->after_value = false;
 }
 
+// Where reading stands.
+void hone_json_place(const struct hone_json *json, unsigned long long *ret_line,
+                     unsigned long long *ret_column);
+
 // "cannot read 'NAME': line L, column C: …". Returns -EBADMSG.
 __attribute__((format(printf, 2, 3))) int hone_json_bad(struct hone_json *json, const char *format,
                                                         ...);

@@ -10,6 +10,7 @@
 //     otlp_tables.c   the dictionary: what an index means, looked up when first used
 //     otlp_values.c   attributes as labels
 //     otlp_write.c    a profile as OTLP; otlp_dictionary.c its tables
+//     otlp_json_…     the same messages as JSON, by way of their bytes; otlp_schema.c names them
 #ifndef HONE_CONVERT_OTLP_H
 #define HONE_CONVERT_OTLP_H
 
@@ -44,9 +45,17 @@ struct hone_otlp_labels {
     uint32_t count;
 };
 
+// Where the bytes come from, when they are made of something that people can see: tells the place
+// there of a byte.
+struct hone_otlp_origin {
+    void (*place)(const void *context, size_t offset, char *text, size_t room);
+    const void *context;
+};
+
 struct hone_otlp {
     const char *name;
     const unsigned char *start;
+    const struct hone_otlp_origin *origin; // NULL: the file itself
     struct hone_error *err;
     struct hone_profile *profile;
     struct hone_otlp_table tables[HONE_OTLP_TABLES]; // by field number
@@ -62,6 +71,11 @@ struct hone_otlp {
     uint64_t lost_timestamps;
     uint64_t dropped; // attributes, which whoever wrote the file had left out
 };
+
+// All of a file. origin may be NULL. Returns what readers of formats do.
+int hone_otlp_read_from(const void *bytes, size_t len, const char *name,
+                        const struct hone_otlp_origin *origin, struct hone_profile **ret,
+                        struct hone_error *err);
 
 // --- messages; functions return 0 or a negative errno with the reason in err --------------------
 

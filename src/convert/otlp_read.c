@@ -560,14 +560,17 @@ static void tell_losses(struct reader *r)
         hone_profile_add_comment(p, "left out of OTLP: periods that differ from the first");
 }
 
-int hone_otlp_read(const void *bytes, size_t len, const char *name, struct hone_profile **ret,
-                   struct hone_error *err)
+int hone_otlp_read_from(const void *bytes, size_t len, const char *name,
+                        const struct hone_otlp_origin *origin, struct hone_profile **ret,
+                        struct hone_error *err)
 {
-    if (!len)
-        return hone_error_set(err, -EBADMSG, "cannot read '%s': it is empty", name);
     HONE_CLEANUP(reader_done)
     struct reader r = {
-        .o = {.name = name, .start = bytes, .err = err, .profile = hone_profile_new()},
+        .o = {.name = name,
+              .start = bytes,
+              .origin = origin,
+              .err = err,
+              .profile = hone_profile_new()},
         .file = {bytes, (const unsigned char *)bytes + len},
     };
     if (!r.o.profile)
@@ -590,4 +593,11 @@ int hone_otlp_read(const void *bytes, size_t len, const char *name, struct hone_
     p->duration_ns = duration_ns > INT64_MAX ? INT64_MAX : (int64_t)duration_ns;
     tell_losses(&r);
     return hone_build_finish(&r.o.profile, name, ret, err);
+}
+
+int hone_otlp_read(const void *bytes, size_t len, const char *name, struct hone_profile **ret,
+                   struct hone_error *err)
+{
+    return len ? hone_otlp_read_from(bytes, len, name, NULL, ret, err)
+               : hone_error_set(err, -EBADMSG, "cannot read '%s': it is empty", name);
 }

@@ -14,8 +14,13 @@ int hone_otlp_bad(struct hone_otlp *o, const unsigned char *at, const char *form
     va_start(arguments, format);
     (void)vsnprintf(reason, sizeof reason, format, arguments);
     va_end(arguments);
-    return hone_error_set(o->err, -EBADMSG, "cannot read '%s': %s at byte %zu", o->name, reason,
-                          (size_t)(at - o->start));
+    char place[64];
+    size_t offset = (size_t)(at - o->start);
+    if (o->origin)
+        o->origin->place(o->origin->context, offset, place, sizeof place);
+    else
+        (void)snprintf(place, sizeof place, "byte %zu", offset);
+    return hone_error_set(o->err, -EBADMSG, "cannot read '%s': %s at %s", o->name, reason, place);
 }
 
 int hone_otlp_out_of_memory(struct hone_otlp *o)

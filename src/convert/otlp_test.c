@@ -203,6 +203,99 @@ TEST(sums_stop_at_the_largest_number)
     hone_profile_free(p);
 }
 
+// --- JSON ----------------------------------------------------------------------------------------
+
+static struct hone_profile *read_document(const char *name)
+{
+    struct input input;
+    struct hone_profile *p = NULL;
+    struct hone_error err = {0};
+    load(name, &input);
+    CHECK_EQ(hone_otlp_json_detect(input.bytes, input.len), HONE_CONVERT_CERTAIN);
+    int r = hone_otlp_json_read(input.bytes, input.len, name, &p, &err);
+    cr_assert(r == 0, "%s", err.message);
+    free(input.bytes);
+    return p;
+}
+
+TEST(documents_say_what_messages_say)
+{
+    struct hone_profile *p = read_document("json");
+    CHECK_EQ(p->samples.count, 3);
+    CHECK_EQ(p->samples.values[0][0], 10);
+    CHECK_EQ(p->samples.values[0][1], 3);
+    CHECK_EQ(p->samples.values[0][2], 1); // at one time
+    CHECK_EQ(p->mappings.at[1].limit, UINT64_MAX);
+    CHECK_STR(hone_profile_text(p, p->mappings.at[1].build_id), "abcd");
+    struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[0]);
+    struct hone_profile_line_span lines = hone_profile_lines_of(p, frames.at[0]);
+    CHECK_EQ(lines.count, 2);
+    CHECK_EQ(lines.at[0].number, 12);
+    CHECK_EQ(lines.at[0].column, 3);
+    CHECK_STR(hone_profile_text(p, p->functions.name[lines.at[1].function]),
+              "main \xc3\xa9\xf0\x9f\x98\x80");
+    CHECK_STR(label_of(p, 0, "thread"), "one");
+    CHECK_STR(label_of(p, 0, "service.name"), "shop");
+    CHECK_STR(label_of(p, 0, "trace_id"), "5b8efff798038103d269b633813fc60c");
+    CHECK_STR(label_of(p, 0, "span_id"), "eee19b7ec3c1b174");
+    CHECK_STR(label_of(p, 1, "v"), "1.5");
+    CHECK_STR(label_of(p, 1, "n"), "nan");
+    CHECK_STR(label_of(p, 1, "b"), "0001ff");
+    CHECK(!label_of(p, 1, "trace_id"));
+    CHECK(has_comment(p, "left out of OTLP: original payload of 5 bytes"));
+    CHECK(has_comment(p, "missing in OTLP: attributes that its writer dropped (2)"));
+    hone_profile_free(p);
+}
+
+TEST(documents_and_messages_lead_to_each_other)
+{
+    static const char *const names[] = {"json", "json_dictionary_first"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct hone_profile *p = read_document(names[i]);
+        struct hone_profile *q = NULL;
+        struct hone_buffer first = {0};
+        struct hone_buffer second = {0};
+        struct hone_buffer message = {0};
+        CHECK_EQ(hone_otlp_json_write(p, &first, NULL), 0);
+        CHECK_EQ(hone_otlp_write(p, &message, NULL), 0);
+        CHECK_EQ(hone_otlp_read(message.at, message.len, "message", &q, NULL), 0);
+        CHECK_EQ(hone_otlp_json_write(q, &second, NULL), 0);
+        CHECK(first.len == second.len && memcmp(first.at, second.at, first.len) == 0);
+        hone_profile_free(p);
+        hone_profile_free(q);
+        hone_buffer_done(&first);
+        hone_buffer_done(&second);
+        hone_buffer_done(&message);
+    }
+}
+
+TEST(what_is_wrong_in_a_document_is_told_by_its_place)
+{
+    static const struct {
+        const char *text;
+        const char *words;
+    } cases[] = {
+        {"{\"dictionary\":{\"stringTable\":[\"\"]},\n\"resourceProfiles\":[{\"scopeProfiles\":[\n"
+         "{\"profiles\":[{\"sampleType\":\n{\"typeStrindex\": 5}}]}]}]}",
+         "string 5, where there are 1 at line 4, column 18"},
+        {"{\"dictionary\":{\"stringTable\":[\"\"],\n\"linkTable\":[{\"traceId\":\"0g\"}]}}",
+         "line 2, column 29: expected digits in hex"},
+        {"{\"dictionary\":{\"mappingTable\":[{},\n{\"memoryStart\":\"99999999999999999999\"}]}}",
+         "line 2, column 16: '99999999999999999999' is not a number of 64 bits"},
+        {"{\"resourceProfiles\":[]}", "no dictionary, so no profiles, at line 1, column 21"},
+        {"{\"resourceProfiles\":[],\"dictionary\":{}}\n{\"resourceProfiles\":[]}",
+         "line 2, column 1: a second document"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hone_profile *p = NULL;
+        struct hone_error err = {0};
+        CHECK_EQ(hone_otlp_json_read(cases[i].text, strlen(cases[i].text), "x", &p, &err),
+                 -EBADMSG);
+        cr_assert(strstr(err.message, cases[i].words), "'%s' does not say '%s'", err.message,
+                  cases[i].words);
+    }
+}
+
 TEST(traces_are_not_profiles)
 {
     struct input input;

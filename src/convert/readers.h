@@ -68,4 +68,8 @@ HONE_CONVERT_DETECT(otlp);
 HONE_CONVERT_READ(otlp);
 HONE_CONVERT_WRITE(otlp);
 
+HONE_CONVERT_DETECT(otlp_json);
+HONE_CONVERT_READ(otlp_json);
+HONE_CONVERT_WRITE(otlp_json);
+
 #endif
