@@ -352,3 +352,75 @@ TEST(callgrind_keeps_what_each_function_took_itself)
     hone_profile_free(p);
     hone_profile_free(q);
 }
+
+// --- gecko ---------------------------------------------------------------------------------------
+
+static struct hone_profile *read_corpus(const char *name)
+{
+    struct hone_profile *p = NULL;
+    struct hone_error err = {0};
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s/%s", CORPUS, name);
+    cr_assert(hone_convert_read(path, NULL, &p, NULL, &err) == 0, "%s", err.message);
+    return p;
+}
+
+// "name file:line (start) @module", leaf first.
+static const char *describe(const struct hone_profile *p, uint32_t sample)
+{
+    static char text[1024];
+    text[0] = '\0';
+    struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
+    for (uint32_t i = 0; i < frames.count; i++) {
+        struct hone_profile_line_span lines = hone_profile_lines_of(p, frames.at[i]);
+        uint32_t mapping = p->locations.mapping[frames.at[i]];
+        uint32_t function = lines.count ? lines.at[0].function : 0;
+        size_t len = strlen(text);
+        (void)snprintf(text + len, sizeof text - len, "%s%s %s:%lld (%lld) %#llx @%s",
+                       i ? "\n" : "", hone_profile_text(p, p->functions.name[function]),
+                       hone_profile_text(p, p->functions.file[function]),
+                       lines.count ? (long long)lines.at[0].number : 0,
+                       (long long)p->functions.start_line[function],
+                       (unsigned long long)p->locations.address[frames.at[i]],
+                       hone_profile_text(p, p->mappings.at[mapping].file));
+    }
+    return text;
+}
+
+TEST(a_frame_of_gecko_is_what_its_text_says)
+{
+    struct hone_profile *p = read_corpus("gecko-firefox");
+    CHECK_EQ(p->samples.count, 9);
+    CHECK_STR(describe(p, 0), "XRE_Main(int) :0 (0) 0 @/usr/lib/libxul.so\n"
+                              " :0 (0) 0x100000f84 @/usr/lib/firefox");
+    CHECK_STR(describe(p, 1), "frobnicate chrome://blargh/a.js:34 (30) 0 @\n"
+                              " :0 (0) 0x100000f84 @/usr/lib/firefox");
+    // Of a process within, which has no libraries.
+    CHECK_STR(describe(p, 8), "operator()(int) const :0 (0) 0 @\n"
+                              "(anonymous) https://example.org/b.js:5 (5) 0 @\n"
+                              " :0 (0) 0xdead @");
+    struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[1]);
+    const struct hone_profile_mapping *firefox =
+        &p->mappings.at[p->locations.mapping[frames.at[1]]];
+    CHECK_STR(hone_profile_text(p, firefox->build_id), "b1f4c0de00");
+    CHECK_EQ(firefox->limit, 4294977296);
+    hone_profile_free(p);
+}
+
+TEST(samples_of_gecko_count_and_have_the_time_that_was_measured)
+{
+    struct hone_profile *p = read_corpus("gecko-firefox");
+    CHECK_EQ(p->type_count, 2);
+    int64_t sums[2] = {0};
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        for (int type = 0; type < 2; type++)
+            sums[type] += p->samples.values[type][i];
+    CHECK_EQ(sums[0], 11);
+    CHECK_EQ(sums[1], 2 * 2005000);
+    CHECK_STR(hone_profile_text(p, p->types[1].unit), "nanoseconds");
+    hone_profile_free(p);
+    p = read_corpus("gecko-perf-script");
+    CHECK_EQ(p->type_count, 1); // nobody measured
+    CHECK_STR(describe(p, 0), "sort :0 (0) 0 @[kernel.kallsyms]\nmain :0 (0) 0 @/bin/sorter");
+    hone_profile_free(p);
+}

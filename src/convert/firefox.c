@@ -1,11 +1,8 @@
 // Firefox Profiler's processed format, in, as its front end saves it. The tables of stacks, frames
 // and functions are columns; since version 60 all threads share them, before each had its own.
 //
-// What a thread's samples weigh becomes one sample type. Files that Firefox itself writes ("gecko")
-// have other tables; the front end turns one into the other.
-#include "convert/build.h"
-#include "convert/json.h"
-#include "convert/lines.h"
+// What a thread's samples weigh becomes one sample type.
+#include "convert/firefox_parts.h"
 #include "convert/readers.h"
 
 #include "base/cleanup.h"
@@ -13,7 +10,8 @@
 #include <errno.h>
 #include <math.h>
 
-enum { VERSION_MIN = 50, THREADS_MAX = 1 << 16 };
+// 29: since then samples have weights, by that name; what is read of tables is older.
+enum { VERSION_MIN = 29 };
 
 // Where the columns of the tables are; NULL: not there.
 struct tables {
@@ -34,19 +32,9 @@ struct thread {
     struct tables tables; // of its own, else those that are shared
     const char *stacks;
     const char *weights;
-    uint32_t name; // strings of the profile
-    uint32_t process;
-    uint32_t weight_type;
-    uint32_t type; // of the profile
-    int64_t pid;
-    int64_t tid;
-};
-
-// A column: what is null is INT64_MIN.
-struct column {
-    int64_t *at;
-    uint32_t count;
-    uint32_t room;
+    struct hone_firefox_who who;
+    uint32_t weight_type; // a string of the profile
+    uint32_t type;        // of the profile
 };
 
 struct reader {
@@ -62,22 +50,20 @@ struct reader {
     bool has_version;
 
     // Of the tables at hand.
-    struct column stack_frame, stack_prefix, frame_func, frame_line, func_name, func_file,
+    struct hone_column stack_frame, stack_prefix, frame_func, frame_line, func_name, func_file,
         func_line, source_name, strings;
     uint32_t *locations; // by frame
     struct hone_stack stack;
-    struct column samples;
+    struct hone_column samples;
 };
 
 static void tables_done(struct reader *r)
 {
-    struct column *columns[] = {&r->stack_frame, &r->stack_prefix, &r->frame_func,
-                                &r->frame_line,  &r->func_name,    &r->func_file,
-                                &r->func_line,   &r->source_name,  &r->strings};
-    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++) {
-        free(columns[i]->at);
-        *columns[i] = (struct column){0};
-    }
+    struct hone_column *columns[] = {&r->stack_frame, &r->stack_prefix, &r->frame_func,
+                                     &r->frame_line,  &r->func_name,    &r->func_file,
+                                     &r->func_line,   &r->source_name,  &r->strings};
+    for (size_t i = 0; i < sizeof columns / sizeof columns[0]; i++)
+        hone_column_done(columns[i]);
     free(r->locations);
     r->locations = NULL;
 }
@@ -88,7 +74,7 @@ static void reader_done(struct reader *r)
     hone_profile_free(r->profile);
     hone_json_done(&r->json);
     free(r->threads);
-    free(r->samples.at);
+    hone_column_done(&r->samples);
     hone_stack_done(&r->stack);
 }
 
@@ -154,25 +140,7 @@ static int find_table(struct reader *r, struct hone_str key, struct tables *t)
 
 static int read_text(struct reader *r, uint32_t *ret)
 {
-    struct hone_str text;
-    if (hone_json_peek(&r->json) != HONE_JSON_STRING)
-        return hone_json_skip(&r->json);
-    int result = hone_json_string(&r->json, &text);
-    if (!result)
-        *ret = hone_profile_intern_str(r->profile, text);
-    return result;
-}
-
-// A number, or a text that is one; others are 0.
-static int read_id(struct reader *r, int64_t *ret)
-{
-    if (hone_json_peek(&r->json) == HONE_JSON_NUMBER)
-        return hone_json_integer(&r->json, ret);
-    uint32_t text = 0;
-    int result = read_text(r, &text);
-    if (!result && text && !hone_str_signed(hone_profile_str(r->profile, text), ret))
-        *ret = 0;
-    return result;
+    return hone_firefox_read_text(&r->json, r->profile, ret);
 }
 
 static int find_samples(struct reader *r, struct thread *thread)
@@ -203,13 +171,13 @@ static int find_thread(struct reader *r)
         if (hone_json_is(key, "samples"))
             result = find_samples(r, &thread);
         else if (hone_json_is(key, "name"))
-            result = read_text(r, &thread.name);
+            result = read_text(r, &thread.who.thread);
         else if (hone_json_is(key, "processName"))
-            result = read_text(r, &thread.process);
+            result = read_text(r, &thread.who.process);
         else if (hone_json_is(key, "pid"))
-            result = read_id(r, &thread.pid);
+            result = hone_firefox_read_id(&r->json, r->profile, &thread.who.pid);
         else if (hone_json_is(key, "tid"))
-            result = read_id(r, &thread.tid);
+            result = hone_firefox_read_id(&r->json, r->profile, &thread.who.tid);
         else
             result = find_table(r, key, &thread.tables);
         if (result == 1)
@@ -217,8 +185,8 @@ static int find_thread(struct reader *r)
     }
     if (result)
         return result;
-    if (r->thread_count == THREADS_MAX)
-        return hone_json_bad(&r->json, "more than %d threads", THREADS_MAX);
+    if (r->thread_count == HONE_FIREFOX_THREADS_MAX)
+        return hone_json_bad(&r->json, "more than %d threads", HONE_FIREFOX_THREADS_MAX);
     if (!hone_array_reserve(&r->threads, &r->thread_room, (uint64_t)r->thread_count + 1,
                             sizeof *r->threads))
         return out_of_memory(r);
@@ -270,8 +238,7 @@ static int find_all(struct reader *r)
     if (result)
         return result;
     if (!r->has_version)
-        return hone_json_bad(&r->json, "a profile as Firefox writes it; open it in "
-                                       "profiler.firefox.com and save it there");
+        return hone_json_bad(&r->json, "no 'preprocessedProfileVersion' in 'meta'");
     if (r->version < VERSION_MIN)
         return hone_json_bad(&r->json, "version %lld of the format; %d and later are read",
                              (long long)r->version, VERSION_MIN);
@@ -280,58 +247,20 @@ static int find_all(struct reader *r)
 
 // --- tables --------------------------------------------------------------------------------------
 
-static bool column_add(struct column *column, int64_t value)
-{
-    if (!hone_array_reserve(&column->at, &column->room, (uint64_t)column->count + 1,
-                            sizeof *column->at))
-        return false;
-    column->at[column->count++] = value;
-    return true;
-}
-
-// Numbers and nulls, or for strings the numbers of theirs in the profile. No place, no entries.
-static int read_column(struct reader *r, const char *place, struct column *column)
+// No place, no entries.
+static int read_column(struct reader *r, const char *place, struct hone_column *column)
 {
     column->count = 0;
     if (!place)
         return 0;
     hone_json_go(&r->json, place);
-    int result = hone_json_array(&r->json);
-    while (!result && (result = hone_json_item(&r->json)) > 0) {
-        int64_t value = INT64_MIN;
-        uint32_t text = 0;
-        switch (hone_json_peek(&r->json)) {
-        case HONE_JSON_NUMBER:
-            result = hone_json_integer(&r->json, &value);
-            break;
-        case HONE_JSON_STRING:
-            result = read_text(r, &text);
-            value = text;
-            break;
-        default:
-            result = hone_json_skip(&r->json);
-        }
-        if (!result && !column_add(column, value))
-            return out_of_memory(r);
-    }
-    return result;
-}
-
-// The entry of a column, INT64_MIN when it has none there.
-static int64_t entry(const struct column *column, int64_t place)
-{
-    return place >= 0 && place < column->count ? column->at[place] : INT64_MIN;
+    return hone_column_read(&r->json, r->profile, column);
 }
 
 static struct hone_str text_at(const struct reader *r, int64_t place)
 {
-    int64_t string = entry(&r->strings, place);
+    int64_t string = hone_column_at(&r->strings, place);
     return string > 0 ? hone_profile_str(r->profile, (uint32_t)string) : (struct hone_str){"", 0};
-}
-
-static int64_t line_of(int64_t value)
-{
-    return value > 0 && value < INT32_MAX ? value : 0;
 }
 
 static int make_locations(struct reader *r)
@@ -341,14 +270,14 @@ static int make_locations(struct reader *r)
         return out_of_memory(r);
     for (uint32_t i = 0; i < r->frame_func.count; i++) {
         int64_t function = r->frame_func.at[i];
-        int64_t file = entry(&r->func_file, function);
+        int64_t file = hone_column_at(&r->func_file, function);
         if (r->source_name.count)
-            file = entry(&r->source_name, file);
+            file = hone_column_at(&r->source_name, file);
         struct hone_place place = {
-            .name = text_at(r, entry(&r->func_name, function)),
+            .name = text_at(r, hone_column_at(&r->func_name, function)),
             .file = text_at(r, file),
-            .line = line_of(entry(&r->frame_line, i)),
-            .start_line = line_of(entry(&r->func_line, function)),
+            .line = hone_firefox_line(hone_column_at(&r->frame_line, i)),
+            .start_line = hone_firefox_line(hone_column_at(&r->func_line, function)),
         };
         r->locations[i] = hone_place_add(r->profile, &place);
     }
@@ -362,7 +291,7 @@ static int read_tables(struct reader *r, const struct tables *t)
     const char *const sources = t->source_name ? t->source_name : r->shared.source_name;
     const struct {
         const char *place;
-        struct column *column;
+        struct hone_column *column;
     } all[] = {
         {strings, &r->strings},
         {t->stack_frame, &r->stack_frame},
@@ -428,7 +357,7 @@ static int make_stack(struct reader *r, int64_t number)
                                  (long long)frame, r->frame_func.count);
         if (!hone_stack_push(&r->stack, r->locations[frame]))
             return out_of_memory(r);
-        int64_t parent = entry(&r->stack_prefix, at);
+        int64_t parent = hone_column_at(&r->stack_prefix, at);
         if (parent >= at)
             return hone_json_bad(&r->json, "stack %lld comes before its parent", (long long)at);
         at = parent;
@@ -468,26 +397,6 @@ static int read_weight(struct reader *r, struct hone_json *weights, int64_t fact
     return result;
 }
 
-static uint32_t labels_of(struct reader *r, const struct thread *thread)
-{
-    struct hone_profile *p = r->profile;
-    struct hone_profile_label labels[4];
-    size_t count = 0;
-    if (thread->process)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "process"),
-                                                      .text = thread->process};
-    if (thread->name)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "thread"),
-                                                      .text = thread->name};
-    if (thread->pid)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "pid"),
-                                                      .number = thread->pid};
-    if (thread->tid)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(p, "tid"),
-                                                      .number = thread->tid};
-    return hone_profile_add_label_set(p, labels, count);
-}
-
 static int read_thread(struct reader *r, const struct thread *thread)
 {
     if (!thread->stacks)
@@ -502,7 +411,7 @@ static int read_thread(struct reader *r, const struct thread *thread)
         hone_json_go(&weights, thread->weights);
         result = hone_json_array(&weights);
     }
-    uint32_t labels = labels_of(r, thread);
+    uint32_t labels = hone_firefox_labels(r->profile, &thread->who);
     int64_t factor = factor_of(r, thread);
     for (uint32_t i = 0; !result && !hone_profile_status(r->profile) && i < r->samples.count; i++) {
         int64_t values[HONE_PROFILE_TYPES_MAX] = {0};
@@ -546,19 +455,14 @@ unsigned hone_firefox_detect(const void *bytes, size_t len)
 {
     struct hone_json json = hone_json_of(bytes, len, "", NULL);
     struct hone_str key;
-    bool meta = false;
     bool version = false;
-    bool threads = false;
     if (hone_json_peek(&json) != HONE_JSON_OBJECT || hone_json_object(&json))
         return HONE_CONVERT_NO;
-    while (hone_json_key(&json, &key) > 0) {
-        threads |= hone_json_is(key, "threads");
+    while (!version && hone_json_key(&json, &key) > 0) {
         if (hone_json_is(key, "meta") && hone_json_peek(&json) == HONE_JSON_OBJECT) {
-            meta = true;
             (void)hone_json_object(&json);
             while (hone_json_key(&json, &key) > 0) {
-                version |= hone_json_is(key, "preprocessedProfileVersion") ||
-                           hone_json_is(key, "stackwalk");
+                version |= hone_json_is(key, "preprocessedProfileVersion");
                 if (hone_json_skip(&json))
                     break;
             }
@@ -567,5 +471,5 @@ unsigned hone_firefox_detect(const void *bytes, size_t len)
         }
     }
     hone_json_done(&json);
-    return version ? HONE_CONVERT_CERTAIN : meta && threads ? HONE_CONVERT_LIKELY : HONE_CONVERT_NO;
+    return version ? HONE_CONVERT_CERTAIN : HONE_CONVERT_NO;
 }

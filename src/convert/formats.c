@@ -118,12 +118,23 @@ const struct hone_convert_format hone_convert_formats[] = {
         .name = "firefox",
         .extensions = "firefox.json profile.json",
         .summary = "Firefox Profiler's processed format",
-        .keeps = "In: version 50 and later; names, files, lines, threads, and what samples weigh. "
+        .keeps = "In: version 29 and later; names, files, lines, threads, and what samples weigh. "
                  "Out: version 61, one track for each thread, one sample type; times of samples "
                  "are made up, for a profile has none",
         .detect = hone_firefox_detect,
         .read = hone_firefox_read,
         .write = hone_firefox_write,
+    },
+    {
+        .name = "gecko",
+        .extensions = "",
+        .summary = "Firefox's profiler before Firefox Profiler's front end processed it; perf "
+                   "script report gecko",
+        .keeps = "In: names, files and lines as far as a frame's text has them, addresses with the "
+                 "libraries they lie in; threads of all processes; each sample counts 1, and takes "
+                 "the CPU time that was measured for it",
+        .detect = hone_gecko_detect,
+        .read = hone_gecko_read,
     },
     {
         .name = "csv",
