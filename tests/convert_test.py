@@ -19,7 +19,8 @@ from pprof_test import go_pprof
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 PERL = 'my %h; $h{$_ % 500} .= "x" x 40 for 1..20000; print scalar(sort keys %h), "\\n"'
 PPROF = ('pb.gz', 'pprof')
-WHOLE = [('speedscope.json', 'speedscope'), ('json', 'json'), ('csv', 'csv')]
+WHOLE = [('speedscope.json', 'speedscope'), ('json', 'json'), ('csv', 'csv'), ('otlp', 'otlp'),
+         ('otlp.json', 'otlp-json')]
 ONE_TYPE = [('collapsed', 'collapsed'), ('trace.json', 'chrome'), ('firefox.json', 'firefox')]
 
 
@@ -134,6 +135,9 @@ class Detection(TestCase):
             ('jemalloc', b'heap_v2/1\n @ main\n', ['line 2']),
             ('heaptrack', b'v 10400 3\ns 99 x\n', ['line 2']),
             ('firefox', b'{"meta":{"preprocessedProfileVersion":3}}', ['version 3']),
+            ('gecko', b'{"meta":{},\n"threads":[{"stackTable":{"data":[[]]}}]}', ['line 2', "'schema'"]),
+            ('otlp-json', b'{"dictionary":{"stringTable":[""]},\n"resourceProfiles":7}',
+             ['line 2, column 20']),
             ('csv', b'stack,a/b\nmain,x\n', ['line 2', 'column 2']),
             ('json', b'{"hone":1}', ["'types'"]),
             ('perf-script', b'one\n', ['line 1']),
@@ -207,6 +211,60 @@ class RoundTrips(TestCase):
         for name in ('red', 'green', 'blue', 'spin'):
             self.assertEqual(rows[name]['flat cpu/nanoseconds'], profile.flat()[name])
             self.assertEqual(rows[name]['cum cpu/nanoseconds'], profile.cumulative()[name])
+
+
+class OtlpJson(TestCase):
+    """Documents as a second reader sees them."""
+
+    def stacks(self, document):
+        """{'root;caller;leaf': value} of the first profile."""
+        tables = document['dictionary']
+        strings = tables['stringTable']
+        names = [strings[function.get('nameStrindex', 0)] for function in tables['functionTable']]
+        sums = collections.Counter()
+        for sample in document['resourceProfiles'][0]['scopeProfiles'][0]['profiles'][0]['samples']:
+            stack = tables['stackTable'][sample['stackIndex']]
+            frames = [names[line['functionIndex']] for index in stack.get('locationIndices', ())
+                      for line in tables['locationTable'][index]['lines']]
+            sums[';'.join(reversed(frames))] += sum(map(int, sample['values']))
+        return sums
+
+    def test_a_real_recording_as_it_is_written_and_as_others_write_it(self):
+        source = self.record_well(workload('split'), 'threads', '400').path
+        self.hone('convert', source, 'out.otlp.json')
+        document = json.loads(self.read('out.otlp.json'))
+        want = self.hone('collapsed', source)
+        theirs = collections.Counter()
+        for line in want.splitlines():
+            stack, value = line.rsplit(' ', 1)
+            theirs[stack] += int(value)
+        self.assertEqual(self.stacks(document), theirs)
+        # Another writer: numbers instead of texts, members in another order, fields of its own.
+        def changed(value):
+            if isinstance(value, dict):
+                return {'writersOwn': [{}], **{k: changed(v) for k, v in reversed(value.items())}}
+            if isinstance(value, list):
+                return [changed(v) for v in value]
+            return int(value) if isinstance(value, str) and re.fullmatch(r'-?[1-9]\d*', value) else value
+        document['dictionary'] = {
+            key: table if key == 'stringTable' else changed(table)
+            for key, table in document['dictionary'].items()}
+        document['resourceProfiles'] = changed(document['resourceProfiles'])
+        self.write('changed.json', json.dumps(dict(reversed(document.items())), indent=1))
+        self.assertEqual(self.hone('collapsed', 'changed.json'), want)
+
+    def test_what_is_wrong_is_told_by_its_place(self):
+        source = self.record_well(workload('split'), 'functions', '100').path
+        self.hone('convert', source, 'out.otlp.json')
+        lines = self.read('out.otlp.json').split('\n')
+        for at, line in enumerate(lines):
+            if '"stackIndex":3,' in line:
+                break
+        lines[at] = line.replace('"stackIndex":3,', '"stackIndex":333333,')
+        path = self.write('out.otlp.json', '\n'.join(lines))
+        column = line.index('3,') + 1
+        self.assert_one_clear_line(self.hone('top', path, status=1), 'stack 333333',
+                                   f'line {at + 1}, column {column}')
 
 
 def annotated(path, inclusive):
@@ -378,6 +436,66 @@ class PerfScript(TestCase):
         self.assertEqual(
             self.hone('collapsed', 'out.perf'),
             self.hone('collapsed', '-', input=text.encode()))
+
+
+@unittest.skipUnless(perf_records(), 'perf cannot record here')
+class Gecko(TestCase):
+    """As `perf script report gecko` writes what perf recorded (that script came with Linux 6.6)."""
+
+    LINE = re.compile(r'\s*[0-9a-f]+ (.*?)(?:\+0x[0-9a-f]+)? \((.*?)\)$')
+
+    def gecko(self, text):
+        """The document, and {stack from the root: samples}."""
+        threads, counts = {}, collections.Counter()
+        for block in text.split('\n\n'):
+            lines = [line for line in block.splitlines() if line]
+            if not lines:
+                continue
+            name, pid, tid = re.match(r'(\S.*?)\s+(\d+)/(\d+)', lines[0]).groups()
+            frames = [self.LINE.match(line).groups() for line in reversed(lines[1:])]
+            if not frames:
+                continue
+            counts[';'.join(frame[0] for frame in frames)] += 1
+            thread = threads.setdefault(tid, {
+                'tid': int(tid), 'pid': int(pid), 'name': name, 'processType': 'default',
+                'samples': {'schema': {'stack': 0, 'time': 1, 'responsiveness': 2}, 'data': []},
+                'frameTable': {'schema': {'location': 0, 'relevantForJS': 1, 'line': 5}, 'data': []},
+                'stackTable': {'schema': {'prefix': 0, 'frame': 1}, 'data': []},
+                'stringTable': []})
+            prefix = None
+            for symbol, module in frames:
+                location = f'{symbol} (in {module})'
+                if location not in thread['stringTable']:
+                    thread['frameTable']['data'].append([len(thread['stringTable']), False, 0])
+                    thread['stringTable'].append(location)
+                row = [prefix, thread['stringTable'].index(location)]
+                if row not in thread['stackTable']['data']:
+                    thread['stackTable']['data'].append(row)
+                prefix = thread['stackTable']['data'].index(row)
+            thread['samples']['data'].append([prefix, 0.5, 0])
+        meta = {'interval': 1, 'processType': 0, 'stackwalk': 1, 'startTime': None, 'version': 24,
+                'presymbolicated': True, 'markerSchema': []}
+        return {'meta': meta, 'libs': [], 'threads': list(threads.values()), 'processes': [],
+                'pausedRanges': []}, counts
+
+    def test_a_real_recording(self):
+        data = self.path('perf.data')
+        subprocess.run(['perf', 'record', '-q', '-g', '-e', 'cpu-clock:u', '-F', '1000', '-o', data,
+                        workload('split'), 'threads', '300'], check=True, capture_output=True)
+        text = subprocess.run(['perf', 'script', '-i', data, '-F', 'comm,pid,tid,ip,sym,dso'],
+                              check=True, capture_output=True, text=True, timeout=120).stdout
+        document, counts = self.gecko(text)
+        path = self.write('gecko.json', json.dumps(document, indent=2))
+        sums = collections.Counter()
+        for line in self.hone('collapsed', path).splitlines():
+            stack, value = line.rsplit(' ', 1)
+            sums[stack] += int(value)
+        self.assertGreater(sum(sums.values()), 100)
+        self.assertEqual(sums, counts)
+        import csv
+        rows = csv.DictReader(self.hone('convert', '--to', 'csv', path, '-').splitlines())
+        self.assertEqual({row['label:tid'] for row in rows},
+                         {str(thread['tid']) for thread in document['threads']})
 
 
 @unittest.skipUnless(have('node'), 'no node')

@@ -66,6 +66,11 @@ def perf_can_record():
         return False
 
 
+def perf_has_threads():
+    return b'--threads[' in subprocess.run(['perf', 'record', '-h'], capture_output=True,
+                                           check=False).stderr
+
+
 def process_of(sample):
     return sample.labels.get('process', [''])[0]
 
@@ -204,6 +209,62 @@ class PerfDataTest(harness.TestCase):
             profile = self.convert('-', stdin=file)
         self.assert_same_samples(profile, script)
         self.assert_as_complete(profile, script)
+
+    # ---- directories ----------------------------------------------------------------------
+
+    @unittest.skipUnless(perf_has_threads(), 'this perf has no --threads')
+    def test_directories_of_several_files(self):
+        command = self.compile()
+        path = self.perf(command, options=('--call-graph', 'dwarf,16384', '--threads'))
+        self.assertGreater(os.path.getsize(os.path.join(path, 'data.0')), 0)
+        profile, script = self.convert(path), perf_script(path)
+        self.assert_same_samples(profile, script)
+        self.assert_same_leaves(profile, script)
+        self.assert_as_complete(profile, script)
+        comments = '\n'.join(profile.comments)
+        self.assertNotIn('order:', comments)
+        self.assertNotIn('file:', comments)
+        # Views take the directory for what it is, not for recordings of ours.
+        self.assertIn(b'work', self.run_plain(HONE, 'top', path).stdout)
+
+        # One of its files is cut: the others are read as a whole.
+        part = next(name for name in sorted(os.listdir(path)) if re.fullmatch(r'data\.\d+', name)
+                    and os.path.getsize(os.path.join(path, name)))
+        os.truncate(os.path.join(path, part), os.path.getsize(os.path.join(path, part)) // 2 + 1)
+        cut = self.convert(path)
+        self.assertTrue(0 < cut.total('samples') < profile.total('samples'))
+        self.assertIn(f'file: {part}: it ends within the record', '\n'.join(cut.comments))
+
+        # The file with the header alone.
+        alone = self.convert(os.path.join(path, 'data'))
+        self.assertEqual(alone.total('samples'), 0)
+        self.assertIn('its samples are in other files of its directory',
+                      '\n'.join(alone.comments))
+
+    @unittest.skipUnless(perf_has_threads(), 'this perf has no --threads')
+    def test_packed_directories(self):
+        path = self.perf(self.compile(), options=('-g', '-z', '--threads'))
+        profile, script = self.convert(path), perf_script(path)
+        self.assert_same_samples(profile, script)
+        self.assertNotIn('order:', '\n'.join(profile.comments))
+
+    def test_directories_that_are_none(self):
+        path = os.path.join(self.tmp, 'folder')
+        os.mkdir(path)
+        self.assertEqual(self.refuse(path, '--from', 'perf')[0],
+                         f"hone: '{path}' is a directory without a file 'data'")
+        with open(os.path.join(path, 'data'), 'wb') as file:
+            file.write(b'PERFILE2' + (104).to_bytes(8, 'little') + bytes(4))
+        self.assertEqual(self.refuse(path), [f"hone: '{path}' is cut off within the header of "
+                                             'perf.data'])
+        with open(os.path.join(path, 'data'), 'wb') as file:
+            file.write(b'2ELIFREP' + bytes(100))
+        self.assertEqual(self.refuse(path)[0],
+                         f"hone: '{path}' is of a machine with the other byte order")
+        os.unlink(os.path.join(path, 'data'))
+        done = self.run_plain(HONE, 'convert', path, os.path.join(self.tmp, 'no.prof'))
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, 'folder', 'directory')
 
     # ---- beside our own recording ---------------------------------------------------------
 
