@@ -339,8 +339,10 @@ void hone_decode_samples(struct hone_decoder *d, struct hone_decode_block *b)
     b->labels.count = 0;
     b->labels.set_count = 0;
     hone_table_clear(&b->labels.index);
+    // Samples step through their values, so these lie somewhere even where there are none.
+    const size_t values = samples * (value_count ? value_count : 1);
     bool room = make_room(&b->samples, &sample_room, samples, sizeof *b->samples) &&
-                make_room(&b->values, &b->value_room, samples * value_count, sizeof *b->values) &&
+                make_room(&b->values, &b->value_room, values, sizeof *b->values) &&
                 make_room(&b->frames, &b->frame_room, samples ? b->len : 0, sizeof *b->frames);
     b->sample_room = (uint32_t)sample_room;
     int r = room ? 1 : out_of_memory(&w);

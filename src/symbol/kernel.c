@@ -147,7 +147,7 @@ static int read_module(struct reading *reading, struct text at)
 static int each_line(struct reading *reading, const char *at, size_t len,
                      int (*read)(struct reading *reading, struct text line))
 {
-    struct text text = {at, at + len};
+    struct text text = {at, len ? at + len : at}; // without bytes there may be no place either
     int r = 0;
     while (text.at < text.end && !r)
         r = read(reading, next_line(&text));
