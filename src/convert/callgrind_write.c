@@ -4,6 +4,12 @@
 //
 // The format wants to know how often a call was made, and samples do not tell: "calls=" is the
 // number of samples that passed through it, which the file's "desc" line says.
+//
+// view/callgrind.c writes this format, too, and shares nothing with it: to the letter what `go tool
+// pprof -callgrind` prints of the graph that is left after trimming, by addresses, of one sample
+// type in the unit that is shown, without counts of calls. Here a profile goes out whole, by lines,
+// with all its sample types as they are, so that it can be read back. What would be common is how a
+// name gets its number, and even there the two differ in what an empty name is.
 #include "convert/frames.h"
 #include "convert/json_write.h"
 #include "convert/readers.h"

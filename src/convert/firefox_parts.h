@@ -3,6 +3,7 @@
 //
 //     firefox.c        as Firefox Profiler saves it ("processed")
 //     gecko.c          as Firefox itself and others write it for Firefox Profiler to process
+//     gecko_tables.c   gecko's tables, by rows
 //     gecko_frames.c   what the text of one of gecko's frames means
 #ifndef HONE_CONVERT_FIREFOX_PARTS_H
 #define HONE_CONVERT_FIREFOX_PARTS_H
@@ -51,6 +52,24 @@ static inline int64_t hone_firefox_line(int64_t value)
 {
     return value > 0 && value < INT32_MAX ? value : 0;
 }
+
+// gecko_tables.c: where the parts of a table are; NULL: not there.
+struct hone_gecko_table {
+    const char *schema;
+    const char *data;
+};
+int hone_gecko_find_table(struct hone_json *json, struct hone_gecko_table *ret);
+
+// A column that is wanted, and where it goes.
+struct hone_gecko_wanted {
+    const char *name;
+    struct hone_column *to;
+    uint32_t column; // is found out
+};
+
+// An entry for each row in each column that is wanted: numbers only.
+int hone_gecko_read_table(struct hone_json *json, const struct hone_gecko_table *table,
+                          struct hone_gecko_wanted *wanted, size_t count);
 
 // gecko_frames.c: libraries of a process, by address.
 struct hone_gecko_library {

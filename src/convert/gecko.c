@@ -1,9 +1,9 @@
 // Firefox's profiles before Firefox Profiler's front end processes them ("gecko"), in: as Firefox
 // writes them, and `perf script report gecko`.
 //
-// A table has a "schema", which column is what, and "data", arrays for rows that may be short. Each
-// process of Firefox's has a profile of its own in "processes", with its own libraries. A sample
-// counts 1; where the CPU time since the one before was measured in a unit of time, it has that.
+// Each process of Firefox's has a profile of its own in "processes", with its own libraries. A
+// sample counts 1; where the CPU time since the one before was measured in a unit of time, it has
+// that.
 #include "convert/firefox_parts.h"
 #include "convert/readers.h"
 
@@ -14,8 +14,6 @@
 enum {
     PROCESSES_MAX = 1 << 12,
     DEPTH_MAX = 16, // of processes within each other
-    COLUMNS_MAX = 64,
-    NO_COLUMN = UINT32_MAX,
 };
 
 // Where a profile's parts are; NULL: not there.
@@ -25,16 +23,10 @@ struct process {
     int64_t cpu_factor; // to nanoseconds; 0: its unit is no time
 };
 
-// The parts of a table at hand.
-struct table {
-    const char *schema;
-    const char *data;
-};
-
 struct thread {
     struct hone_firefox_who who;
     uint32_t process_type; // string of the profile
-    struct table samples, stacks, frames;
+    struct hone_gecko_table samples, stacks, frames;
     const char *strings;
     bool has_samples;
 };
@@ -168,112 +160,25 @@ static int find_process(struct reader *r)
     return 0;
 }
 
-// --- tables --------------------------------------------------------------------------------------
-
-static int find_table(struct reader *r, struct table *ret)
-{
-    struct hone_str key;
-    int result = hone_json_object(&r->json);
-    while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        enum hone_json_kind kind = hone_json_peek(&r->json);
-        if (hone_json_is(key, "schema") && kind == HONE_JSON_OBJECT)
-            ret->schema = r->json.at;
-        else if (hone_json_is(key, "data") && kind == HONE_JSON_ARRAY)
-            ret->data = r->json.at;
-        result = hone_json_skip(&r->json);
-    }
-    return result;
-}
-
-// A column that is wanted, and where it goes.
-struct wanted {
-    const char *name;
-    struct hone_column *to;
-    uint32_t column;
-};
-
-static int read_schema(struct reader *r, const char *place, struct wanted *wanted, size_t count)
-{
-    struct hone_str key;
-    hone_json_go(&r->json, place);
-    int result = hone_json_object(&r->json);
-    while (!result && (result = hone_json_key(&r->json, &key)) > 0) {
-        size_t i = 0;
-        while (i < count && !hone_json_is(key, wanted[i].name))
-            i++;
-        int64_t column = -1;
-        if (i == count || hone_json_peek(&r->json) != HONE_JSON_NUMBER)
-            result = hone_json_skip(&r->json);
-        else
-            result = hone_json_integer(&r->json, &column);
-        if (!result && column >= 0 && column < COLUMNS_MAX)
-            wanted[i].column = (uint32_t)column;
-    }
-    return result;
-}
-
-static int read_row(struct reader *r, const struct wanted *wanted, size_t count)
-{
-    int64_t values[COLUMNS_MAX];
-    for (size_t i = 0; i < count; i++)
-        if (wanted[i].column != NO_COLUMN)
-            values[wanted[i].column] = INT64_MIN;
-    int result = hone_json_array(&r->json);
-    for (uint32_t column = 0; !result && (result = hone_json_item(&r->json)) > 0; column++) {
-        bool is_wanted = false;
-        for (size_t i = 0; i < count; i++)
-            is_wanted |= wanted[i].column == column;
-        result = is_wanted && hone_json_peek(&r->json) == HONE_JSON_NUMBER
-                     ? hone_json_integer(&r->json, &values[column])
-                     : hone_json_skip(&r->json);
-    }
-    for (size_t i = 0; i < count && !result; i++)
-        if (!hone_column_add(wanted[i].to,
-                             wanted[i].column == NO_COLUMN ? INT64_MIN : values[wanted[i].column]))
-            return out_of_memory(r);
-    return result;
-}
-
-static int read_table(struct reader *r, const struct table *table, struct wanted *wanted,
-                      size_t count)
-{
-    if (!table->data)
-        return 0;
-    if (!table->schema) {
-        r->json.at = table->data;
-        return hone_json_bad(&r->json, "a table without a 'schema'");
-    }
-    int result = read_schema(r, table->schema, wanted, count);
-    if (result)
-        return result;
-    hone_json_go(&r->json, table->data);
-    result = hone_json_array(&r->json);
-    while (!result && (result = hone_json_item(&r->json)) > 0)
-        result = read_row(r, wanted, count);
-    return result;
-}
+// --- samples -------------------------------------------------------------------------------------
 
 static int read_tables(struct reader *r, const struct thread *thread)
 {
-    struct wanted frames[] = {{"location", &r->frame_text, NO_COLUMN},
-                              {"line", &r->frame_line, NO_COLUMN}};
-    struct wanted stacks[] = {{"prefix", &r->stack_prefix, NO_COLUMN},
-                              {"frame", &r->stack_frame, NO_COLUMN}};
-    struct wanted samples[] = {{"stack", &r->sample_stack, NO_COLUMN},
-                               {"threadCPUDelta", &r->sample_cpu, NO_COLUMN}};
+    struct hone_gecko_wanted frames[] = {{"location", &r->frame_text}, {"line", &r->frame_line}};
+    struct hone_gecko_wanted stacks[] = {{"prefix", &r->stack_prefix}, {"frame", &r->stack_frame}};
+    struct hone_gecko_wanted samples[] = {{"stack", &r->sample_stack},
+                                          {"threadCPUDelta", &r->sample_cpu}};
     int result = 0;
     if (thread->strings) {
         hone_json_go(&r->json, thread->strings);
         result = hone_column_read(&r->json, r->profile, &r->strings);
     }
     if (!result)
-        result = read_table(r, &thread->frames, frames, 2);
+        result = hone_gecko_read_table(&r->json, &thread->frames, frames, 2);
     if (!result)
-        result = read_table(r, &thread->stacks, stacks, 2);
-    return result ? result : read_table(r, &thread->samples, samples, 2);
+        result = hone_gecko_read_table(&r->json, &thread->stacks, stacks, 2);
+    return result ? result : hone_gecko_read_table(&r->json, &thread->samples, samples, 2);
 }
-
-// --- samples -------------------------------------------------------------------------------------
 
 static int make_locations(struct reader *r)
 {
@@ -355,11 +260,11 @@ static int find_thread(struct reader *r, struct thread *ret)
         else if (hone_json_is(key, "stringTable"))
             result = remember(r, &ret->strings);
         else if (hone_json_is(key, "stackTable") && kind == HONE_JSON_OBJECT)
-            result = find_table(r, &ret->stacks);
+            result = hone_gecko_find_table(&r->json, &ret->stacks);
         else if (hone_json_is(key, "frameTable") && kind == HONE_JSON_OBJECT)
-            result = find_table(r, &ret->frames);
+            result = hone_gecko_find_table(&r->json, &ret->frames);
         else if (hone_json_is(key, "samples") && kind == HONE_JSON_OBJECT)
-            result = find_table(r, &ret->samples);
+            result = hone_gecko_find_table(&r->json, &ret->samples);
         else
             result = hone_json_skip(&r->json);
         ret->has_samples |= hone_json_is(key, "samples");

@@ -1,6 +1,9 @@
 // Costs in callgrind's format: per address and line what it took itself and what its calls took.
 // Names are written once and then known by number, addresses relative to the one before where that
 // is shorter. A function whose nodes must stay apart (in a call tree) gets a number of its own.
+//
+// This is what pprof prints of a trimmed graph. Whole profiles with all sample types are written by
+// convert/callgrind_write.c, which says why these are two.
 #include "view/drawing.h"
 
 #include "base/cleanup.h"
