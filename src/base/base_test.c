@@ -12,6 +12,20 @@ TEST(error_says_what_where_and_why_in_lower_case)
     CHECK_STR(err.message, "cannot open 'x': no such file or directory");
 }
 
+TEST(an_error_about_a_long_name_still_says_why)
+{
+    char name[4000];
+    memset(name, 'n', sizeof name - 1);
+    name[sizeof name - 1] = '\0';
+    struct hone_error err = {0};
+    CHECK_EQ(hone_error_set(&err, -ENOENT, "cannot open '%s'", name), -ENOENT);
+    CHECK(strncmp(err.message, "cannot open 'nnn", 16) == 0);
+    CHECK(strstr(err.message, "n…n"));
+    CHECK(strstr(err.message, "n': no such file or directory"));
+    hone_error_hint(&err, "rename '%s'", name);
+    CHECK(strncmp(err.hint, "rename 'n", 9) == 0 && err.hint[strlen(err.hint) - 1] == '\'');
+}
+
 TEST(error_without_a_taker_is_only_a_code)
 {
     CHECK_EQ(hone_error_set(NULL, -EIO, "lost"), -EIO);

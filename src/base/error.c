@@ -5,33 +5,55 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-static void append_reason(struct hone_error *err, int code)
+// What an error number says, as the end of a line: "No such file" reads as one sentence with what
+// precedes it; "I/O error" stays as it is.
+static void put_reason(int code, char *to, size_t size)
 {
-    char reason[128];
-    const char *text = strerror_r(-code, reason, sizeof reason); // GNU: returns the text
-    size_t used = strlen(err->message);
-    (void)snprintf(err->message + used, sizeof err->message - used, ": %s", text);
-    char *first = err->message + used + 2;
-    // "No such file" reads as one sentence with what precedes it; "I/O error" stays as it is.
-    if (used + 3 < sizeof err->message && isupper((unsigned char)first[0]) &&
-        islower((unsigned char)first[1]))
-        first[0] = (char)tolower((unsigned char)first[0]);
+    char buffer[128];
+    const char *text = strerror_r(-code, buffer, sizeof buffer); // GNU: returns the text
+    (void)snprintf(to, size, ": %s", text);
+    if (isupper((unsigned char)to[2]) && islower((unsigned char)to[3]))
+        to[2] = (char)tolower((unsigned char)to[2]);
+}
+
+// What is too long, be it a stranger's name within, keeps both its ends.
+static void put(char *to, size_t size, const char *format, va_list arguments)
+{
+    va_list again;
+    va_copy(again, arguments);
+    int len = vsnprintf(to, size, format, arguments);
+    char *whole;
+    if (len >= (int)size && vasprintf(&whole, format, again) >= 0) {
+        hone_utf8_brief(hone_str_of(whole), to, size);
+        free(whole);
+    }
+    va_end(again);
+}
+
+int hone_error_vset(struct hone_error *err, int code, const char *format, va_list arguments)
+{
+    if (!err)
+        return code;
+    char reason[130] = "";
+    if (code != 0 && code != -EINVAL && code != -EBADMSG)
+        put_reason(code, reason, sizeof reason);
+    err->code = code;
+    err->hint[0] = '\0';
+    size_t room = sizeof err->message - strlen(reason);
+    put(err->message, room, format, arguments);
+    memcpy(err->message + strlen(err->message), reason, strlen(reason) + 1);
+    return code;
 }
 
 int hone_error_set(struct hone_error *err, int code, const char *format, ...)
 {
-    if (!err)
-        return code;
-    err->code = code;
-    err->hint[0] = '\0';
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(err->message, sizeof err->message, format, arguments);
+    (void)hone_error_vset(err, code, format, arguments);
     va_end(arguments);
-    if (code != 0 && code != -EINVAL && code != -EBADMSG)
-        append_reason(err, code);
     return code;
 }
 
@@ -41,7 +63,7 @@ void hone_error_hint(struct hone_error *err, const char *format, ...)
         return;
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(err->hint, sizeof err->hint, format, arguments);
+    put(err->hint, sizeof err->hint, format, arguments);
     va_end(arguments);
 }
 
@@ -60,4 +82,14 @@ void hone_error_print(const struct hone_error *err)
     print_line(err->message[0] ? err->message : strerror(-err->code));
     if (err->hint[0])
         print_line(err->hint);
+}
+
+void hone_tell(const char *format, ...)
+{
+    struct hone_error line;
+    va_list arguments;
+    va_start(arguments, format);
+    (void)hone_error_vset(&line, 0, format, arguments);
+    va_end(arguments);
+    print_line(line.message);
 }

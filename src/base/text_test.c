@@ -112,3 +112,37 @@ TEST(a_terminal_gets_no_control_characters)
     bool failed = false;
     CHECK(hone_utf8_clean_lines(NULL, hone_str_of(plain), &failed).at == plain);
 }
+
+TEST(lines_that_are_fit_stay_where_they_are)
+{
+    struct hone_arena arena = {0};
+    bool failed = false;
+    // Each byte at each place of a word, between others that need no look.
+    for (int byte = 0; byte < 256; byte++)
+        for (size_t at = 0; at < 16; at++) {
+            char text[17] = "0123456789abcde~";
+            text[at] = (char)byte;
+            struct hone_str line = {text, 16};
+            struct hone_str clean = hone_utf8_clean_lines(&arena, line, &failed);
+            bool fit = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
+            cr_assert((clean.at == text) == fit, "byte %d at %zu", byte, at);
+            cr_assert(clean.len == (fit ? 16U : 18U), "byte %d at %zu", byte, at);
+        }
+    CHECK(!failed);
+    hone_arena_done(&arena);
+}
+
+TEST(what_is_too_long_keeps_both_its_ends)
+{
+    char to[20];
+    hone_utf8_brief(HONE_STR("nineteen characters"), to, sizeof to);
+    CHECK_STR(to, "nineteen characters");
+    hone_utf8_brief(HONE_STR("twenty characters are"), to, sizeof to);
+    CHECK_STR(to, "twenty c…ters are");
+    hone_utf8_brief(HONE_STR("ääääääääääääääää"), to, sizeof to); // characters stay whole
+    CHECK_STR(to, "ääää…ääää");
+    hone_utf8_brief(HONE_STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80"), to, 8);
+    CHECK_STR(to, "…");
+    hone_utf8_brief((struct hone_str){NULL, 0}, to, sizeof to);
+    CHECK_STR(to, "");
+}

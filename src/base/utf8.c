@@ -83,6 +83,21 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
     return (struct hone_str){clean, len};
 }
 
+// How many bytes from here on need no look: printable ASCII, eight at a time.
+static size_t skip_plain(struct hone_str text, size_t at)
+{
+    static const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    size_t start = at;
+    for (; at + 8 <= text.len; at += 8) {
+        uint64_t word;
+        memcpy(&word, text.at + at, 8);
+        // What carries and borrows between bytes spoil is a word that has such a byte already.
+        if ((word | (word - 0x20 * ones) | (word + ones)) & tops)
+            break;
+    }
+    return at - start;
+}
+
 static bool stays(struct hone_str text, size_t at, size_t *ret_step, uint32_t *ret_shown)
 {
     const unsigned char *bytes = (const unsigned char *)text.at + at;
@@ -97,7 +112,7 @@ struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str 
     size_t step;
     uint32_t sign;
     size_t wild = 0;
-    for (size_t at = 0; at < text.len; at += step)
+    for (size_t at = skip_plain(text, 0); at < text.len; at += step + skip_plain(text, at + step))
         wild += !stays(text, at, &step, &sign);
     if (!wild)
         return text;
@@ -112,4 +127,38 @@ struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str 
         len += encode(sign, clean + len);
     }
     return (struct hone_str){clean, len};
+}
+
+static bool is_inside(char byte)
+{
+    return ((unsigned char)byte & 0xc0) == 0x80;
+}
+
+void hone_utf8_brief(struct hone_str text, char *to, size_t size)
+{
+    static const char gap[] = "…";
+    if (text.len < size) {
+        if (text.len)
+            memcpy(to, text.at, text.len);
+        to[text.len] = '\0';
+        return;
+    }
+    size_t room = size - sizeof gap; // with the NUL
+    size_t head = room - room / 2;
+    size_t tail = text.len - room / 2;
+    while (head && is_inside(text.at[head]))
+        head--;
+    while (tail < text.len && is_inside(text.at[tail]))
+        tail++;
+    memcpy(to, text.at, head);
+    memcpy(to + head, gap, sizeof gap - 1);
+    memcpy(to + head + sizeof gap - 1, text.at + tail, text.len - tail);
+    to[head + sizeof gap - 1 + text.len - tail] = '\0';
+}
+
+struct hone_brief hone_brief_of(struct hone_str text)
+{
+    struct hone_brief brief;
+    hone_utf8_brief(text, brief.text, sizeof brief.text);
+    return brief;
 }

@@ -27,4 +27,15 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
 // to be replaced is returned itself.
 struct hone_str hone_utf8_clean_lines(struct hone_arena *arena, struct hone_str text, bool *failed);
 
+// What of a text fits into size bytes with their NUL: all of it, or both ends with "…" between, for
+// the end of a name, a path or a message says as much as its beginning. Characters stay whole. size
+// is 8 at least.
+void hone_utf8_brief(struct hone_str text, char *to, size_t size);
+
+// The same at the length that a line which tells of a stranger's name has room for.
+struct hone_brief {
+    char text[160];
+};
+struct hone_brief hone_brief_of(struct hone_str text);
+
 #endif

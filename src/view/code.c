@@ -1,6 +1,7 @@
 #include "view/code.h"
 
 #include "base/cleanup.h"
+#include "base/utf8.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,6 +16,7 @@ void hone_code_done(struct hone_code *code)
     free(code->weights);
     free(code->routines);
     free(code->places);
+    free(code->used);
     free(code->wanted_elsewhere);
     free(code->told);
     hone_tally_done(&code->each);
@@ -92,14 +94,16 @@ static void explain(struct hone_code *d, uint32_t location)
         return;
     d->told[mapping] = true;
     struct hone_profile_line_span lines = hone_profile_lines_of(p, location);
-    const char *name = hone_profile_text(p, p->functions.name[lines.at[lines.count - 1].function]);
-    const char *file = hone_profile_text(p, p->mappings.at[mapping].file);
-    if (!mapping || !*file) {
-        hone_buffer_format(out, " Error: no machine code of '%s': it lies in no file\n", name);
+    struct hone_brief name =
+        hone_brief_of(hone_profile_str(p, p->functions.name[lines.at[lines.count - 1].function]));
+    const char *path = hone_profile_text(p, p->mappings.at[mapping].file);
+    struct hone_brief file = hone_brief_of(hone_str_of(path));
+    if (!mapping || !*path) {
+        hone_buffer_format(out, " Error: no machine code of '%s': it lies in no file\n", name.text);
         return;
     }
-    if (strncmp(file, "[kernel", 7) == 0) {
-        hone_buffer_format(out, " Error: no machine code of '%s': it is the kernel's\n", name);
+    if (strncmp(path, "[kernel", 7) == 0) {
+        hone_buffer_format(out, " Error: no machine code of '%s': it is the kernel's\n", name.text);
         return;
     }
     const struct hone_symbol_facts *facts = hone_symbol_facts(d->modules[mapping]);
@@ -108,13 +112,13 @@ static void explain(struct hone_code *d, uint32_t location)
             out,
             " Error: '%s' is not the file that ran: the profile's build id is %s; record "
             "again\n",
-            file, hone_profile_text(p, p->mappings.at[mapping].build_id));
+            file.text, hone_brief_of(hone_profile_str(p, p->mappings.at[mapping].build_id)).text);
     else if (!hone_symbol_module_elf(d->modules[mapping]))
-        hone_buffer_format(out, " Error: no machine code of '%s': %s\n", name,
+        hone_buffer_format(out, " Error: no machine code of '%s': %s\n", name.text,
                            *facts->detail ? facts->detail : hone_symbol_reason_text(facts->reason));
     else
         hone_buffer_format(out, " Error: no machine code of '%s': '%s' does not tell where it is\n",
-                           name, file);
+                           name.text, file.text);
 }
 
 static int find_routine(struct hone_code *d, uint32_t location)
@@ -234,6 +238,24 @@ static int attribute(struct hone_code *d)
     return r ? r : tally(d, &numbering, numbering.first, count, &d->each);
 }
 
+// What no sample has, such as after a filter, is of no interest.
+static int find_used(struct hone_code *d)
+{
+    const struct hone_profile *p = d->report.profile;
+    HONE_CLEANUP(hone_freep) bool *stacks = calloc(p->stacks.count, sizeof *stacks);
+    d->used = calloc(p->locations.count, sizeof *d->used);
+    if (!stacks || !d->used)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        stacks[p->samples.stack[i]] |= p->samples.values[d->report.type][i] != 0;
+    for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
+        struct hone_profile_span frames = hone_profile_frames_of(p, stack);
+        for (uint32_t i = 0; stacks[stack] && i < frames.count; i++)
+            d->used[frames.at[i]] = true;
+    }
+    return 0;
+}
+
 static int prepare(struct hone_code *d)
 {
     const struct hone_profile *p = d->report.profile;
@@ -242,7 +264,7 @@ static int prepare(struct hone_code *d)
     d->modules = calloc(p->mappings.count, sizeof(struct hone_symbol_module *));
     d->told = calloc(p->mappings.count, sizeof *d->told);
     d->wanted_elsewhere = calloc(p->locations.count, sizeof *d->wanted_elsewhere);
-    int r = d->weights && d->modules && d->told && d->wanted_elsewhere ? 0 : -ENOMEM;
+    int r = d->weights && d->modules && d->told && d->wanted_elsewhere ? find_used(d) : -ENOMEM;
     if (!r)
         r = hone_symbolizer_new(NULL, &d->symbolizer, NULL);
     return r;
@@ -253,7 +275,7 @@ static int find_routines(struct hone_code *d, bool *ret_any)
     int r = 0;
     *ret_any = false;
     for (uint32_t i = 1; !r && i < d->report.profile->locations.count; i++) {
-        if (!is_wanted(d, i))
+        if (!d->used[i] || !is_wanted(d, i))
             continue;
         *ret_any = true;
         r = find_routine(d, i);

@@ -44,6 +44,7 @@ struct hone_code {
     uint32_t routine_count;
     struct hone_code_place *places; // by routine and address
     uint32_t place_count;
+    bool *used;                 // by location: a sample of this type has it on its stack
     bool *wanted_elsewhere;     // by location: wanted, but there is no code
     struct hone_tally each;     // by location
     struct hone_tally together; // by routine + 1

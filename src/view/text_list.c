@@ -264,9 +264,10 @@ static struct line sum_of(const struct list *list, const struct line *routine)
 static int put_rest(struct list *list, const struct line *routine)
 {
     struct line sum = sum_of(list, routine);
-    return put_sentence(list, hone_arena_format(&list->arena, " Note: no source for %s of %.*s",
+    struct hone_brief name = hone_brief_of(routine->name);
+    return put_sentence(list, hone_arena_format(&list->arena, " Note: no source for %s of %s",
                                                 hone_report_value(&list->report, sum.cum).text,
-                                                (int)routine->name.len, routine->name.at));
+                                                name.text));
 }
 
 static int put_routine(struct list *list, const struct line *lines, uint32_t count)
@@ -295,9 +296,9 @@ static int put_routine(struct list *list, const struct line *lines, uint32_t cou
     if (!file->found) {
         return put_sentence(
             list,
-            hone_arena_format(&list->arena,
-                              " Error: '%s' is not there, nor under %s; try --source-path DIR",
-                              file->recorded, hone_source_places(list->source)));
+            hone_arena_format(
+                &list->arena, " Error: '%s' is not there, nor under %s; try --source-path DIR",
+                hone_brief_of(hone_str_of(file->recorded)).text, hone_source_places(list->source)));
     }
     int r = report->options->strict ? 0 : put_doubts(list, file, lines, count);
     put_lines(list, file, lines, count);
