@@ -7,43 +7,14 @@
 #include "base/base.h"
 #include "base/starve.h"
 #include "check.h"
+#include "corpus.h"
 #include "profile/fixture.h"
 
-#include <dirent.h>
 #include <stdlib.h>
 
-struct input {
-    char name[256];
-    char *bytes;
-    size_t len;
-};
-
-// Calls check for each file of the corpus, which are named FORMAT-WHAT, bad ones FORMAT-bad-WHAT.
-static int each(void (*check)(const struct input *input))
-{
-    struct dirent **entries;
-    int found = scandir(CORPUS, &entries, NULL, alphasort);
-    CHECK(found > 0);
-    int count = 0;
-    for (int i = 0; i < found; i++) {
-        if (entries[i]->d_name[0] != '.' && entries[i]->d_type != DT_DIR) {
-            struct input input;
-            char path[1024];
-            (void)snprintf(input.name, sizeof input.name, "%s", entries[i]->d_name);
-            (void)snprintf(path, sizeof path, "%s/%s", CORPUS, entries[i]->d_name);
-            CHECK_EQ(hone_file_read(path, 1 << 20, &input.bytes, &input.len, NULL), 0);
-            check(&input);
-            free(input.bytes);
-            count++;
-        }
-        free(entries[i]);
-    }
-    free(entries);
-    return count;
-}
-
-// The format in a corpus file's name: the longest that it begins with.
-static const struct hone_convert_format *format_of(const struct input *input)
+// Files of the corpus are named FORMAT-WHAT, bad ones FORMAT-bad-WHAT: the longest format that the
+// name begins with.
+static const struct hone_convert_format *format_of(const struct corpus_file *input)
 {
     const struct hone_convert_format *best = NULL;
     for (const struct hone_convert_format *at = hone_convert_formats; at->name; at++) {
@@ -56,12 +27,12 @@ static const struct hone_convert_format *format_of(const struct input *input)
     return best;
 }
 
-static bool is_bad(const struct input *input)
+static bool is_bad(const struct corpus_file *input)
 {
     return strstr(input->name, "-bad-") != NULL;
 }
 
-static void check_outcome(const struct input *input)
+static void check_outcome(const struct corpus_file *input)
 {
     const struct hone_convert_format *format = format_of(input);
     int r = hone_convert_check(format, input->bytes, input->len, false);
@@ -77,33 +48,25 @@ static void check_outcome(const struct input *input)
 
 TEST(corpus_is_recognised_and_read_unless_its_name_says_bad)
 {
-    CHECK(each(check_outcome) >= 30);
+    CHECK(corpus_each(CORPUS, check_outcome) >= 30);
 }
 
-static void check_short_of_memory(const struct input *input)
+static int read_checked(const struct corpus_file *input)
 {
-    const struct hone_convert_format *format = format_of(input);
-    for (long after = 0;; after++) {
-        hone_starve_after = after;
-        long before = hone_starve_blocks;
-        int r = hone_convert_check(format, input->bytes, input->len, true);
-        bool ran_out = hone_starve_after < 0;
-        hone_starve_after = -1;
-        cr_assert(hone_starve_blocks == before, "%s: %ld blocks leak when allocation %ld fails",
-                  input->name, hone_starve_blocks - before, after);
-        cr_assert(r == 0 || r == -ENOMEM || (is_bad(input) && r == -EBADMSG),
-                  "%s: %d when allocation %ld fails", input->name, r, after);
-        if (!ran_out)
-            return; // nothing was left to fail
-    }
+    return hone_convert_check(format_of(input), input->bytes, input->len, true);
+}
+
+static void check_short_of_memory(const struct corpus_file *input)
+{
+    corpus_starve(input, is_bad(input), read_checked);
 }
 
 TEST(running_out_of_memory_anywhere_is_an_error_and_nothing_leaks)
 {
-    CHECK(each(check_short_of_memory) >= 30);
+    CHECK(corpus_each(CORPUS, check_short_of_memory) >= 30);
 }
 
-static void check_cut(const struct input *input)
+static void check_cut(const struct corpus_file *input)
 {
     const struct hone_convert_format *format = format_of(input);
     for (size_t len = 0; len < input->len; len += 1 + input->len / 300)
@@ -112,7 +75,7 @@ static void check_cut(const struct input *input)
 
 TEST(files_cut_anywhere_give_a_profile_or_words)
 {
-    CHECK(each(check_cut) >= 30);
+    CHECK(corpus_each(CORPUS, check_cut) >= 30);
 }
 
 // --- the table -----------------------------------------------------------------------------------

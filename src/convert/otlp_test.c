@@ -7,43 +7,9 @@
 #include "base/base.h"
 #include "base/starve.h"
 #include "check.h"
+#include "corpus.h"
 
-#include <dirent.h>
-
-struct input {
-    char name[256];
-    char *bytes;
-    size_t len;
-};
-
-static void load(const char *name, struct input *ret)
-{
-    char path[1024];
-    (void)snprintf(ret->name, sizeof ret->name, "%s", name);
-    (void)snprintf(path, sizeof path, "%s/%s", CORPUS, name);
-    CHECK_EQ(hone_file_read(path, 1 << 20, &ret->bytes, &ret->len, NULL), 0);
-}
-
-// Calls check for each file of the corpus; returns how many there are.
-static int each(void (*check)(const struct input *input))
-{
-    DIR *directory = opendir(CORPUS);
-    CHECK(directory);
-    int count = 0;
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        if (entry->d_name[0] == '.')
-            continue;
-        struct input input;
-        load(entry->d_name, &input);
-        check(&input);
-        free(input.bytes);
-        count++;
-    }
-    (void)closedir(directory);
-    return count;
-}
-
-static void check_outcome(const struct input *input)
+static void check_outcome(const struct corpus_file *input)
 {
     int r = hone_otlp_check(input->bytes, input->len, false);
     bool bad = strncmp(input->name, "bad_", 4) == 0;
@@ -52,38 +18,32 @@ static void check_outcome(const struct input *input)
 
 TEST(corpus_is_read_unless_its_name_says_bad)
 {
-    CHECK(each(check_outcome) >= 25);
+    CHECK(corpus_each(CORPUS, check_outcome) >= 25);
 }
 
-static void check_short_of_memory(const struct input *input)
+static int read_checked(const struct corpus_file *input)
 {
-    bool bad = strncmp(input->name, "bad_", 4) == 0;
-    for (long after = 0;; after++) {
-        hone_starve_after = after;
-        long before = hone_starve_blocks;
-        int r = hone_otlp_check(input->bytes, input->len, true);
-        bool ran_out = hone_starve_after < 0;
-        hone_starve_after = -1;
-        CHECK_EQ(hone_starve_blocks, before);
-        CHECK(r == 0 || r == -ENOMEM || (bad && r == -EBADMSG));
-        if (!ran_out)
-            return; // nothing was left to fail
-    }
+    return hone_otlp_check(input->bytes, input->len, true);
+}
+
+static void check_short_of_memory(const struct corpus_file *input)
+{
+    corpus_starve(input, strncmp(input->name, "bad_", 4) == 0, read_checked);
 }
 
 TEST(running_out_of_memory_anywhere_is_an_error_and_nothing_leaks)
 {
-    CHECK(each(check_short_of_memory) >= 25);
+    CHECK(corpus_each(CORPUS, check_short_of_memory) >= 25);
 }
 
 // --- what becomes of one file --------------------------------------------------------------------
 
 static struct hone_profile *read_file(const char *name)
 {
-    struct input input;
+    struct corpus_file input;
     struct hone_profile *p = NULL;
     struct hone_error err = {0};
-    load(name, &input);
+    corpus_read(CORPUS, name, &input);
     CHECK(hone_otlp_detect(input.bytes, input.len) >= HONE_CONVERT_LIKELY);
     CHECK_EQ(hone_pprof_detect(input.bytes, input.len) > HONE_CONVERT_POSSIBLE, 0);
     int r = hone_otlp_read(input.bytes, input.len, name, &p, &err);
@@ -298,10 +258,10 @@ TEST(what_is_wrong_in_a_document_is_told_by_its_place)
 
 TEST(traces_are_not_profiles)
 {
-    struct input input;
+    struct corpus_file input;
     struct hone_profile *p = NULL;
     struct hone_error err = {0};
-    load("bad_traces", &input);
+    corpus_read(CORPUS, "bad_traces", &input);
     CHECK(hone_otlp_detect(input.bytes, input.len) <= HONE_CONVERT_POSSIBLE);
     CHECK_EQ(hone_otlp_read(input.bytes, input.len, "t", &p, &err), -EBADMSG);
     CHECK_STR(err.message, "cannot read 't': no dictionary, so no profiles, at byte 0");

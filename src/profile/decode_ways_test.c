@@ -4,9 +4,9 @@
 
 #include "base/base.h"
 #include "check.h"
+#include "corpus.h"
 #include "profile/fixture.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <libdeflate.h>
 #include <stdlib.h>
@@ -63,32 +63,22 @@ static void check_all_ways(const void *bytes, size_t len)
     hone_profile_free(expected);
 }
 
+static void check_file(const struct corpus_file *file)
+{
+    check_all_ways(file->bytes, file->len);
+    struct hone_profile *p = NULL;
+    struct hone_profile *q = NULL;
+    int r = hone_profile_decode(file->bytes, file->len, "test", NULL, &p, NULL);
+    CHECK_EQ(hone_profile_read(file->path, NULL, &q, NULL), r);
+    if (!r)
+        check_equal(p, q);
+    hone_profile_free(p);
+    hone_profile_free(q);
+}
+
 TEST(corpus_decodes_alike_in_all_ways)
 {
-    DIR *directory = opendir(CORPUS);
-    CHECK(directory);
-    int count = 0;
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        char path[1024];
-        char *bytes;
-        size_t len;
-        (void)snprintf(path, sizeof path, "%s/%s", CORPUS, entry->d_name);
-        if (entry->d_name[0] == '.' || hone_file_read(path, 1 << 20, &bytes, &len, NULL))
-            continue;
-        check_all_ways(bytes, len);
-        struct hone_profile *p = NULL;
-        struct hone_profile *q = NULL;
-        int r = hone_profile_decode(bytes, len, "test", NULL, &p, NULL);
-        CHECK_EQ(hone_profile_read(path, NULL, &q, NULL), r);
-        if (!r)
-            check_equal(p, q);
-        hone_profile_free(p);
-        hone_profile_free(q);
-        free(bytes);
-        count++;
-    }
-    (void)closedir(directory);
-    CHECK(count >= 30);
+    CHECK(corpus_each(CORPUS, check_file) >= 30);
 }
 
 TEST(random_profiles_decode_alike_in_all_ways)

@@ -2,37 +2,20 @@
 #include "session/session.h"
 
 #include "check.h"
+#include "corpus.h"
 
-#include <dirent.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_input(const struct corpus_file *file)
+{
+    CHECK_EQ(LLVMFuzzerTestOneInput((const uint8_t *)file->bytes, file->len), 0);
+}
+
 TEST(corpus_does_no_harm)
 {
-    DIR *folder = opendir(HONE_CORPUS);
-    CHECK(folder);
-    unsigned inputs = 0;
-    for (struct dirent *entry; (entry = readdir(folder));) {
-        char path[4096];
-        (void)snprintf(path, sizeof path, "%s/%s", HONE_CORPUS, entry->d_name);
-        FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "rb");
-        if (!file)
-            continue;
-        uint8_t bytes[4096];
-        size_t len = fread(bytes, 1, sizeof bytes, file);
-        (void)fclose(file);
-        // A block of exact size, so that a read past the end is caught.
-        uint8_t *exact = malloc(len ? len : 1);
-        CHECK(exact);
-        memcpy(exact, bytes, len);
-        CHECK_EQ(LLVMFuzzerTestOneInput(exact, len), 0);
-        free(exact);
-        inputs++;
-    }
-    (void)closedir(folder);
-    CHECK(inputs >= 40);
+    CHECK(corpus_each(HONE_CORPUS, check_input) >= 40);
 }
 
 // A real stream with a few bytes changed: most of it still makes sense.

@@ -2,32 +2,18 @@
 #include "unwind/modules.h"
 
 #include "check.h"
-
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "corpus.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static void check_input(const struct corpus_file *file)
+{
+    CHECK_EQ(LLVMFuzzerTestOneInput((const uint8_t *)file->bytes, file->len), 0);
+}
+
 TEST(corpus_does_no_harm)
 {
-    DIR *folder = opendir(HONE_CORPUS);
-    CHECK(folder != NULL);
-    unsigned inputs = 0;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
-        char path[4096];
-        (void)snprintf(path, sizeof path, "%s/%s", HONE_CORPUS, entry->d_name);
-        FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "rb");
-        if (!file)
-            continue;
-        uint8_t bytes[1024];
-        size_t size = fread(bytes, 1, sizeof bytes, file);
-        (void)fclose(file);
-        CHECK_EQ(LLVMFuzzerTestOneInput(bytes, size), 0); // it copies them to a block of that size
-        inputs++;
-    }
-    (void)closedir(folder);
-    CHECK(inputs >= 40);
+    CHECK(corpus_each(HONE_CORPUS, check_input) >= 40);
 }
 
 static uint64_t state = 88172645463325252u;
