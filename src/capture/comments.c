@@ -9,21 +9,9 @@
 
 #include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-
-__attribute__((format(printf, 2, 3))) static void comment(struct hone_profile *profile,
-                                                          const char *format, ...)
-{
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    hone_profile_add_comment(profile, text);
-}
 
 enum {
     // CPU time beyond this many periods without one sample was not used where we look.
@@ -63,19 +51,19 @@ static void comment_on_stacks(struct hone_profile *profile, const struct hone_re
         cut += totals->truncated[end];
     double complete =
         100 - percent(totals->truncated_cpu_ns, hone_recording_sampled_ns(recording, totals));
-    comment(profile,
-            "%sstacks: %.2f%% of the sampled CPU time in complete ones, %" PRIu64 " truncated",
-            complete < 99 ? "" : "# ", complete, cut);
+    hone_profile_comment(
+        profile, "%sstacks: %.2f%% of the sampled CPU time in complete ones, %" PRIu64 " truncated",
+        complete < 99 ? "" : "# ", complete, cut);
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
-            comment(profile, "# stacks truncated: %" PRIu64 ", %s", totals->truncated[end],
-                    end_texts[end]);
+            hone_profile_comment(profile, "# stacks truncated: %" PRIu64 ", %s",
+                                 totals->truncated[end], end_texts[end]);
     if (totals->searched)
-        comment(profile,
-                "# stacks searched: %" PRIu64
-                ", the callers of code without unwind rules were taken "
-                "from its stack as calls had left them there",
-                totals->searched);
+        hone_profile_comment(profile,
+                             "# stacks searched: %" PRIu64
+                             ", the callers of code without unwind rules were taken "
+                             "from its stack as calls had left them there",
+                             totals->searched);
 }
 
 static void comment_on_outside(struct hone_profile *profile, const struct hone_recording *recording)
@@ -84,18 +72,19 @@ static void comment_on_outside(struct hone_profile *profile, const struct hone_r
     if (!facts)
         return;
     if (facts->lost)
-        comment(profile, "lost: %" PRIu64 " records, the kernel's buffers were full; give --memory",
-                facts->lost);
+        hone_profile_comment(
+            profile, "lost: %" PRIu64 " records, the kernel's buffers were full; give --memory",
+            facts->lost);
     if (facts->broken)
-        comment(profile, "lost: %" PRIu64 " records of the kernel that made no sense",
-                facts->broken);
+        hone_profile_comment(profile, "lost: %" PRIu64 " records of the kernel that made no sense",
+                             facts->broken);
     if (facts->throttled)
-        comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
-                facts->throttled);
-    comment(profile,
-            "# outside: %" PRIu64 " bytes read from the kernel, %" PRIu32
-            " bytes copied of each stack",
-            facts->read_bytes, facts->stack_bytes);
+        hone_profile_comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
+                             facts->throttled);
+    hone_profile_comment(profile,
+                         "# outside: %" PRIu64 " bytes read from the kernel, %" PRIu32
+                         " bytes copied of each stack",
+                         facts->read_bytes, facts->stack_bytes);
 }
 
 static void comment_on_losses(struct hone_profile *profile, const struct hone_recording *recording,
@@ -104,30 +93,32 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
     uint64_t lost = totals->lost_memory + totals->lost_busy + recording->collected->unknown_stacks +
                     recording->losses.unfinished + recording->losses.broken +
                     (recording->outside ? recording->outside->lost : 0);
-    comment(profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
-            lost ? " (their time is carried by the next sample of the thread)" : "");
+    hone_profile_comment(profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
+                         lost ? " (their time is carried by the next sample of the thread)" : "");
     if (totals->lost_memory)
-        comment(profile, "lost: %" PRIu64 " samples, no session memory%s%s", totals->lost_memory,
-                recording->back_error ? ": " : "",
-                recording->back_error ? strerror(-recording->back_error) : "");
+        hone_profile_comment(profile, "lost: %" PRIu64 " samples, no session memory%s%s",
+                             totals->lost_memory, recording->back_error ? ": " : "",
+                             recording->back_error ? strerror(-recording->back_error) : "");
     comment_on_outside(profile, recording);
     if (totals->lost_busy)
-        comment(profile, "lost: %" PRIu64 " samples, too many handlers at once", totals->lost_busy);
+        hone_profile_comment(profile, "lost: %" PRIu64 " samples, too many handlers at once",
+                             totals->lost_busy);
     if (recording->losses.unfinished)
-        comment(profile, "lost: %" PRIu64 " records, their process died while writing",
-                recording->losses.unfinished);
+        hone_profile_comment(profile, "lost: %" PRIu64 " records, their process died while writing",
+                             recording->losses.unfinished);
     if (recording->losses.broken)
-        comment(profile, "lost: %" PRIu64 " records, overwritten by the program",
-                recording->losses.broken);
+        hone_profile_comment(profile, "lost: %" PRIu64 " records, overwritten by the program",
+                             recording->losses.broken);
     if (totals->lost_overrun)
-        comment(profile, "# merged: %" PRIu64 " periods into later samples, which carry their time",
-                totals->lost_overrun);
+        hone_profile_comment(
+            profile, "# merged: %" PRIu64 " periods into later samples, which carry their time",
+            totals->lost_overrun);
     if (totals->threads_uncovered)
-        comment(profile, "not covered: %" PRIu64 " threads that could not be armed",
-                totals->threads_uncovered);
+        hone_profile_comment(profile, "not covered: %" PRIu64 " threads that could not be armed",
+                             totals->threads_uncovered);
     if (recording->processes_refused)
-        comment(profile, "not covered: %" PRIu64 " processes, no session memory",
-                recording->processes_refused);
+        hone_profile_comment(profile, "not covered: %" PRIu64 " processes, no session memory",
+                             recording->processes_refused);
 }
 
 // How many processes have the same engine and reason as this one; 0 when an earlier one has.
@@ -164,8 +155,9 @@ static void comment_on_trap(struct hone_profile *profile, const struct hone_reco
     if (recording->status == -1 || !WIFSIGNALED(recording->status) ||
         WTERMSIG(recording->status) != SIGTRAP)
         return;
-    comment(profile, "the program was ended by SIGTRAP, the signal that samples it: perhaps it "
-                     "took the signal for itself by a system call; try --engine thread-timer");
+    hone_profile_comment(profile,
+                         "the program was ended by SIGTRAP, the signal that samples it: perhaps it "
+                         "took the signal for itself by a system call; try --engine thread-timer");
 }
 
 static void comment_on_processes(struct hone_profile *profile,
@@ -176,22 +168,25 @@ static void comment_on_processes(struct hone_profile *profile,
         const struct hone_collected_process *process = &collected->processes[i];
         uint32_t same = process->unsampled ? 0 : count_same_reason(collected, i);
         if (same && process->facts.engine == HONE_ENGINE_NONE)
-            comment(profile, "not covered: %u process%s such as %u %s: %s", same, plural(same),
-                    process->pid, process->name,
-                    process->facts.reason[0] ? process->facts.reason : "it ended while starting");
+            hone_profile_comment(profile, "not covered: %u process%s such as %u %s: %s", same,
+                                 plural(same), process->pid, process->name,
+                                 process->facts.reason[0] ? process->facts.reason
+                                                          : "it ended while starting");
         else if (same && process->facts.reason[0])
-            comment(profile, "# %u process%s such as %u %s: %s", same, plural(same), process->pid,
-                    process->name, process->facts.reason);
+            hone_profile_comment(profile, "# %u process%s such as %u %s: %s", same, plural(same),
+                                 process->pid, process->name, process->facts.reason);
         if (process->became[0] && !reports_later(collected, i))
-            comment(profile,
-                    "not covered: process %u became %s, which did not load libhone.so (static, "
-                    "setuid or LD_PRELOAD taken away); try --engine outside",
-                    process->pid, process->became);
+            hone_profile_comment(
+                profile,
+                "not covered: process %u became %s, which did not load libhone.so (static, "
+                "setuid or LD_PRELOAD taken away); try --engine outside",
+                process->pid, process->became);
     }
     if (recording->left_running)
-        comment(profile, "recording ended while %u process%s went on%s", recording->left_running,
-                plural(recording->left_running),
-                recording->stopped_early ? "" : "; run a daemon in the foreground to record it");
+        hone_profile_comment(
+            profile, "recording ended while %u process%s went on%s", recording->left_running,
+            plural(recording->left_running),
+            recording->stopped_early ? "" : "; run a daemon in the foreground to record it");
 }
 
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,
@@ -199,41 +194,44 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
 {
     for (int engine = 1; engine < HONE_ENGINES; engine++)
         if (totals->engines[engine])
-            comment(profile, "# engine: %s, %u process%s%s", hone_engine_name(engine),
-                    totals->engines[engine], plural(totals->engines[engine]),
-                    engine == HONE_ENGINE_PERF_TRAP_USER ||
-                            engine == HONE_ENGINE_PERF_SIGNAL_USER ||
-                            engine == HONE_ENGINE_PERF_OUTSIDE_USER
-                        ? "; time in the kernel is charged to the next sample in user code"
-                        : "");
+            hone_profile_comment(
+                profile, "# engine: %s, %u process%s%s", hone_engine_name(engine),
+                totals->engines[engine], plural(totals->engines[engine]),
+                engine == HONE_ENGINE_PERF_TRAP_USER || engine == HONE_ENGINE_PERF_SIGNAL_USER ||
+                        engine == HONE_ENGINE_PERF_OUTSIDE_USER
+                    ? "; time in the kernel is charged to the next sample in user code"
+                    : "");
     double seconds = (double)totals->cpu_ns / 1e9;
-    comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
-            recording->options->cpu_hz, hone_recording_rate(recording, totals));
+    hone_profile_comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
+                         recording->options->cpu_hz, hone_recording_rate(recording, totals));
     if (recording->collected->never_sampled_ns)
-        comment(profile, "# never sampled: %.3f s in threads that ended before their first sample",
-                (double)recording->collected->never_sampled_ns / 1e9);
+        hone_profile_comment(
+            profile, "# never sampled: %.3f s in threads that ended before their first sample",
+            (double)recording->collected->never_sampled_ns / 1e9);
     uint64_t kernel_ns = recording->cpu_kernel_ns;
     if (totals->samples && kernel_ns > totals->cpu_ns &&
         kernel_ns - totals->cpu_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz &&
         percent(kernel_ns - totals->cpu_ns, kernel_ns) > UNSEEN_PERCENT)
-        comment(profile, "not covered: %.3f s of CPU time that the kernel counts, %s",
-                (double)(kernel_ns - totals->cpu_ns) / 1e9,
-                recording->outside
-                    ? "in what it does not sample"
-                    : "in the ends of short processes, in programs that did not "
-                      "load libhone.so (static, setuid, LD_PRELOAD taken away) or in threads "
-                      "that keep its signal out");
+        hone_profile_comment(
+            profile, "not covered: %.3f s of CPU time that the kernel counts, %s",
+            (double)(kernel_ns - totals->cpu_ns) / 1e9,
+            recording->outside
+                ? "in what it does not sample"
+                : "in the ends of short processes, in programs that did not "
+                  "load libhone.so (static, setuid, LD_PRELOAD taken away) or in threads "
+                  "that keep its signal out");
     if (kernel_ns)
-        comment(profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
-                (double)kernel_ns / 1e9,
-                totals->cpu_ns > kernel_ns + kernel_ns / 50 &&
-                        recording->collected->process_count > 1
-                    ? ", which lacks children that nobody waited for"
-                    : "",
-                percent(totals->cpu_ns, kernel_ns));
+        hone_profile_comment(
+            profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
+            (double)kernel_ns / 1e9,
+            totals->cpu_ns > kernel_ns + kernel_ns / 50 && recording->collected->process_count > 1
+                ? ", which lacks children that nobody waited for"
+                : "",
+            percent(totals->cpu_ns, kernel_ns));
     if (recording->collected->before_ns)
-        comment(profile, "# never sampled: %.3f s in fork, exec and loader, before programs start",
-                (double)recording->collected->before_ns / 1e9);
+        hone_profile_comment(
+            profile, "# never sampled: %.3f s in fork, exec and loader, before programs start",
+            (double)recording->collected->before_ns / 1e9);
 }
 
 static void comment_on_emptiness(struct hone_profile *profile,
@@ -243,24 +241,28 @@ static void comment_on_emptiness(struct hone_profile *profile,
     if (totals->samples)
         return;
     if (recording->outside && !totals->processes)
-        comment(profile, "empty: nothing that was watched used a period of CPU time");
+        hone_profile_comment(profile, "empty: nothing that was watched used a period of CPU time");
     else if (totals->processes == 0)
-        comment(profile, "empty: no process loaded libhone.so; did the program change its "
-                         "environment, or is it static?");
+        hone_profile_comment(profile,
+                             "empty: no process loaded libhone.so; did the program change its "
+                             "environment, or is it static?");
     else if (totals->uncovered == totals->processes)
-        comment(profile, "empty: no process could be sampled");
+        hone_profile_comment(profile, "empty: no process could be sampled");
     else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
-        comment(profile,
-                "empty: %.3f s of CPU time were used, by programs that did not load libhone.so "
-                "(static, setuid, LD_PRELOAD taken away) or in threads that keep its signal out",
-                (double)recording->cpu_kernel_ns / 1e9);
+        hone_profile_comment(
+            profile,
+            "empty: %.3f s of CPU time were used, by programs that did not load libhone.so "
+            "(static, setuid, LD_PRELOAD taken away) or in threads that keep its signal out",
+            (double)recording->cpu_kernel_ns / 1e9);
     else if (recording->left_running)
-        comment(profile, "empty: the program went on in the background; run it in the foreground");
+        hone_profile_comment(
+            profile, "empty: the program went on in the background; run it in the foreground");
     else
-        comment(profile,
-                "empty: the program used less CPU time than one period of %.3f ms; run it longer, "
-                "or sample faster with -F",
-                1e3 / (double)recording->options->cpu_hz);
+        hone_profile_comment(
+            profile,
+            "empty: the program used less CPU time than one period of %.3f ms; run it longer, "
+            "or sample faster with -F",
+            1e3 / (double)recording->options->cpu_hz);
 }
 
 // --- the wall clock ------------------------------------------------------------------------------
@@ -276,63 +278,69 @@ static void comment_on_states(struct hone_profile *profile, const struct hone_wa
             hone_buffer_format(&states, "%s%s %.2f%%", states.len ? ", " : "",
                                hone_wait_name((enum hone_wait)wait),
                                percent(facts->state_ns[wait], sum_ns));
-    comment(profile, "# states: %s", states.at ? states.at : "none");
-    comment(profile,
-            "# wall: %.3f s in %" PRIu64 " threads from their starts to their ends, the states add "
-            "up to %.2f%% of it",
-            (double)facts->lifetime_ns / 1e9, facts->threads, percent(sum_ns, facts->lifetime_ns));
+    hone_profile_comment(profile, "# states: %s", states.at ? states.at : "none");
+    hone_profile_comment(
+        profile,
+        "# wall: %.3f s in %" PRIu64 " threads from their starts to their ends, the states add "
+        "up to %.2f%% of it",
+        (double)facts->lifetime_ns / 1e9, facts->threads, percent(sum_ns, facts->lifetime_ns));
 }
 
 static void comment_on_wall(struct hone_profile *profile, const struct hone_recording *recording)
 {
     const struct hone_wall_facts *facts = &recording->collected->wall_facts;
     if (facts->reason[0])
-        comment(profile, "%swall: %s", facts->taken ? "# " : "empty: ", facts->reason);
+        hone_profile_comment(profile, "%swall: %s", facts->taken ? "# " : "empty: ", facts->reason);
     if (!facts->taken)
         return;
     uint64_t length_ns = facts->ended_ns - facts->started_ns;
-    comment(profile,
-            "# wall rate: %" PRIu64 " looks a second asked, %.1f reached; samples of on-cpu are "
-            "those of the CPU clock",
-            facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
+    hone_profile_comment(profile,
+                         "# wall rate: %" PRIu64
+                         " looks a second asked, %.1f reached; samples of on-cpu are "
+                         "those of the CPU clock",
+                         facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
     comment_on_states(profile, facts);
     double complete = 100 - percent(facts->truncated_ns, facts->seen_ns);
     if (facts->reads)
-        comment(
+        hone_profile_comment(
             profile,
             "%sblocked stacks: %.2f%% of the blocked time that was seen in complete ones, %" PRIu64
             " read",
             complete < 99 ? "" : "# ", complete, facts->reads);
     for (int end = 1; end < HONE_STACK_ENDS; end++)
         if (facts->ends[end])
-            comment(profile, "# blocked stacks truncated: %" PRIu64 ", %s", facts->ends[end],
-                    end_texts[end]);
+            hone_profile_comment(profile, "# blocked stacks truncated: %" PRIu64 ", %s",
+                                 facts->ends[end], end_texts[end]);
     if (facts->bases)
-        comment(profile, "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
-                facts->bases);
+        hone_profile_comment(profile,
+                             "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
+                             facts->bases);
     if (facts->searched)
-        comment(profile,
-                "# blocked stacks searched: %" PRIu64
-                ", the callers of code without unwind rules were taken from the stack",
-                facts->searched);
+        hone_profile_comment(profile,
+                             "# blocked stacks searched: %" PRIu64
+                             ", the callers of code without unwind rules were taken from the stack",
+                             facts->searched);
     if (facts->torn || facts->gone || facts->postponed)
-        comment(profile,
-                "# blocked stacks not read: %" PRIu64 " had gone on, %" PRIu64
-                " went on while being read, %" PRIu64 " put off for lack of time",
-                facts->gone, facts->torn, facts->postponed);
+        hone_profile_comment(profile,
+                             "# blocked stacks not read: %" PRIu64 " had gone on, %" PRIu64
+                             " went on while being read, %" PRIu64 " put off for lack of time",
+                             facts->gone, facts->torn, facts->postponed);
     if (facts->lost)
-        comment(profile, "lost: %" PRIu64 " times records of switches, states are not exact",
-                facts->lost);
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " times records of switches, states are not exact",
+                             facts->lost);
     if (facts->refused)
-        comment(profile, "not covered: stacks of %" PRIu64 " threads that are not ours to read",
-                facts->refused);
+        hone_profile_comment(profile,
+                             "not covered: stacks of %" PRIu64 " threads that are not ours to read",
+                             facts->refused);
     if (facts->too_many)
-        comment(profile, "not covered: %" PRIu64 " threads, more than there is room for",
-                facts->too_many);
+        hone_profile_comment(profile,
+                             "not covered: %" PRIu64 " threads, more than there is room for",
+                             facts->too_many);
     if (facts->unmatched)
-        comment(profile,
-                "not covered: waiting of %" PRIu64 " threads, of which only CPU time is known",
-                facts->unmatched);
+        hone_profile_comment(
+            profile, "not covered: waiting of %" PRIu64 " threads, of which only CPU time is known",
+            facts->unmatched);
 }
 
 void hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
@@ -343,7 +351,7 @@ void hone_recording_comment(const struct hone_recording *recording, enum hone_ca
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer command = {0};
     for (char *const *argument = recording->argv; *argument; argument++)
         hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
-    comment(profile, "# command: %.400s", command.at ? command.at : "");
+    hone_profile_comment(profile, "# command: %.400s", command.at ? command.at : "");
     if (type == HONE_CAPTURE_WALL)
         comment_on_wall(profile, recording);
     comment_on_trap(profile, recording);

@@ -452,24 +452,19 @@ static const char *how_to_name(const struct hone_collected_process *process)
 static void comment_on_names(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
-    char text[1024];
-    if (builder->unfetched) {
-        (void)snprintf(text, sizeof text, "names: %.200s: %s", builder->unfetched,
-                       builder->unfetched_why);
-        hone_profile_add_comment(builder->profile, text);
-    }
+    if (builder->unfetched)
+        hone_profile_comment(builder->profile, "names: %.200s: %s", builder->unfetched,
+                             builder->unfetched_why);
     uint32_t process = 0;
     uint64_t unnamed_ns = unnamed_code(builder, &process), all_ns = 0;
     for (uint32_t i = 0; i < collected->sample_count; i++)
         all_ns += collected->samples[i].cpu_ns;
-    if (unnamed_ns > all_ns / 100) {
-        (void)snprintf(
-            text, sizeof text,
+    if (unnamed_ns > all_ns / 100)
+        hone_profile_comment(
+            builder->profile,
             "names: %.3f s in generated code without names, such as of process %u %s: %s",
             (double)unnamed_ns / 1e9, collected->processes[process].pid,
             collected->processes[process].name, how_to_name(&collected->processes[process]));
-        hone_profile_add_comment(builder->profile, text);
-    }
 }
 
 static void on_fetch(void *context, const char *module, uint64_t bytes, uint64_t total)

@@ -3,7 +3,6 @@
 #include "convert/perf_parts.h"
 
 #include "base/cleanup.h"
-#include "base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,39 +13,21 @@ enum {
     MODULES_NAMED = 8,  // in one comment
 };
 
-__attribute__((format(printf, 2, 3))) static void comment(struct hone_profile *profile,
-                                                          const char *format, ...)
-{
-    char text[1024];
-    va_list arguments;
-    va_start(arguments, format);
-    (void)vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    // Names come from the file.
-    struct hone_arena arena = {0};
-    bool failed = false;
-    struct hone_str clean = hone_utf8_clean(&arena, hone_str_of(text), sizeof text, &failed);
-    if (!failed && clean.at) {
-        char line[2 * sizeof text];
-        (void)snprintf(line, sizeof line, "%.*s", (int)clean.len, clean.at);
-        hone_profile_add_comment(profile, line);
-    }
-    hone_arena_done(&arena);
-}
-
 static void comment_on_origin(const struct hone_perfdata_reading *reading,
                               struct hone_profile *profile)
 {
     const struct hone_perfdata_info *info = &reading->stream.info;
-    comment(profile, "# perf.data: recorded by perf%s%s%s%s", info->perf_version[0] ? " " : "",
-            info->perf_version, info->host[0] ? " on " : "", info->host);
+    hone_profile_comment(profile, "# perf.data: recorded by perf%s%s%s%s",
+                         info->perf_version[0] ? " " : "", info->perf_version,
+                         info->host[0] ? " on " : "", info->host);
     if (info->machine[0] || info->release[0])
-        comment(profile, "# machine: %s%s%s%s%s", info->machine, info->processor[0] ? ", " : "",
-                info->processor, info->release[0] ? ", Linux " : "", info->release);
+        hone_profile_comment(profile, "# machine: %s%s%s%s%s", info->machine,
+                             info->processor[0] ? ", " : "", info->processor,
+                             info->release[0] ? ", Linux " : "", info->release);
     if (info->cpus)
-        comment(profile, "# CPUs: %" PRIu32, info->cpus);
+        hone_profile_comment(profile, "# CPUs: %" PRIu32, info->cpus);
     if (info->command[0])
-        comment(profile, "# command: %s", info->command);
+        hone_profile_comment(profile, "# command: %s", info->command);
 }
 
 static void comment_on_events(const struct hone_perfdata_reading *reading,
@@ -56,11 +37,11 @@ static void comment_on_events(const struct hone_perfdata_reading *reading,
     const struct hone_perfdata_event *event = &info->events[reading->event];
     const struct perf_event_attr *attr = &event->attr;
     if (attr->freq)
-        comment(profile, "# event: %s, %" PRIu64 " samples per second asked for", event->name,
-                (uint64_t)attr->sample_freq);
+        hone_profile_comment(profile, "# event: %s, %" PRIu64 " samples per second asked for",
+                             event->name, (uint64_t)attr->sample_freq);
     else
-        comment(profile, "# event: %s, a sample every %" PRIu64, event->name,
-                (uint64_t)attr->sample_period);
+        hone_profile_comment(profile, "# event: %s, a sample every %" PRIu64, event->name,
+                             (uint64_t)attr->sample_period);
     char others[512] = "";
     for (uint32_t i = 0; i < info->event_count; i++) {
         size_t len = strlen(others);
@@ -69,54 +50,65 @@ static void comment_on_events(const struct hone_perfdata_reading *reading,
                            len ? ", " : "", info->events[i].name, info->events[i].samples);
     }
     if (others[0])
-        comment(profile, "events: this profile is of %s; not in it: %s; choose with --event",
-                event->name, others);
+        hone_profile_comment(profile,
+                             "events: this profile is of %s; not in it: %s; choose with --event",
+                             event->name, others);
     if (!reading->has_period)
-        comment(profile, "events: perf did not record how much of '%s' a sample stands for",
-                event->name);
+        hone_profile_comment(profile,
+                             "events: perf did not record how much of '%s' a sample stands for",
+                             event->name);
 }
 
 static void comment_on_losses(const struct hone_perfdata_reading *reading,
                               struct hone_profile *profile)
 {
     const struct hone_perfdata_losses *losses = &reading->stream.losses;
-    comment(profile, "%ssamples lost: %" PRIu64 "%s", reading->lost ? "" : "# ", reading->lost,
-            reading->lost ? " (perf did not keep up; their time is nowhere)" : "");
+    hone_profile_comment(profile, "%ssamples lost: %" PRIu64 "%s", reading->lost ? "" : "# ",
+                         reading->lost,
+                         reading->lost ? " (perf did not keep up; their time is nowhere)" : "");
     if (reading->throttled)
-        comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
-                reading->throttled);
+        hone_profile_comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
+                             reading->throttled);
     if (losses->unfinished)
-        comment(profile, "file: perf ended before it could finish it: no build ids, no names of "
-                         "machine and command");
+        hone_profile_comment(
+            profile, "file: perf ended before it could finish it: no build ids, no names of "
+                     "machine and command");
     if (losses->short_file)
-        comment(profile, "file: it is shorter than its header says, the end is missing");
+        hone_profile_comment(profile,
+                             "file: it is shorter than its header says, the end is missing");
     if (reading->stream.info.in_parts && !reading->stream.part_count)
-        comment(profile, "file: its samples are in other files of its directory; give that");
+        hone_profile_comment(profile,
+                             "file: its samples are in other files of its directory; give that");
     char where[32] = "file";
     if (losses->damaged_part)
         (void)snprintf(where, sizeof where, "file: data.%" PRIu32, losses->damaged_part->number);
     if (losses->damage == HONE_PERFDATA_CUT)
-        comment(profile, "%s: it ends within the record at byte %" PRIu64, where,
-                losses->damaged_at);
+        hone_profile_comment(profile, "%s: it ends within the record at byte %" PRIu64, where,
+                             losses->damaged_at);
     else if (losses->damage)
-        comment(profile, "%s: %s at byte %" PRIu64 ", what follows is not read", where,
-                losses->damage == HONE_PERFDATA_NOT_PACKED ? "compressed data is broken"
-                                                           : "no record begins",
-                losses->damaged_at);
+        hone_profile_comment(profile, "%s: %s at byte %" PRIu64 ", what follows is not read", where,
+                             losses->damage == HONE_PERFDATA_NOT_PACKED
+                                 ? "compressed data is broken"
+                                 : "no record begins",
+                             losses->damaged_at);
     if (reading->broken)
-        comment(profile, "lost: %" PRIu64 " records that are not as their event says",
-                reading->broken);
+        hone_profile_comment(profile, "lost: %" PRIu64 " records that are not as their event says",
+                             reading->broken);
     if (reading->strangers)
-        comment(profile, "lost: %" PRIu64 " samples of events that the file does not describe",
-                reading->strangers);
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " samples of events that the file does not describe",
+                             reading->strangers);
     if (losses->late)
-        comment(profile, "# order: %" PRIu64 " records came later than perf said", losses->late);
+        hone_profile_comment(profile, "# order: %" PRIu64 " records came later than perf said",
+                             losses->late);
     if (losses->auxtrace_bytes)
-        comment(profile, "not read: %" PRIu64 " bytes of a processor trace (Intel PT, Arm SPE, …)",
-                losses->auxtrace_bytes);
+        hone_profile_comment(
+            profile, "not read: %" PRIu64 " bytes of a processor trace (Intel PT, Arm SPE, …)",
+            losses->auxtrace_bytes);
     if (reading->processes.dropped || reading->modules.dropped)
-        comment(profile, "lost: %" PRIu64 " processes, threads or mappings, more than can be",
-                reading->processes.dropped + reading->modules.dropped);
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " processes, threads or mappings, more than can be",
+                             reading->processes.dropped + reading->modules.dropped);
 }
 
 static const char *const end_texts[HONE_PERFDATA_ENDS] = {
@@ -136,43 +128,49 @@ static void comment_on_stacks(const struct hone_perfdata_reading *reading,
     if (!reading->samples)
         return;
     if (reading->ways[HONE_PERFDATA_LEAF])
-        comment(profile,
-                "stacks: %" PRIu64 " samples without callers: perf was not asked for them (-g)",
-                reading->ways[HONE_PERFDATA_LEAF]);
+        hone_profile_comment(profile,
+                             "stacks: %" PRIu64
+                             " samples without callers: perf was not asked for them (-g)",
+                             reading->ways[HONE_PERFDATA_LEAF]);
     if (reading->ways[HONE_PERFDATA_CHAIN])
-        comment(profile,
-                "# stacks: %" PRIu64 " by frame pointers, as the kernel followed them; where one "
-                "ends too early nobody can tell",
-                reading->ways[HONE_PERFDATA_CHAIN]);
+        hone_profile_comment(profile,
+                             "# stacks: %" PRIu64
+                             " by frame pointers, as the kernel followed them; where one "
+                             "ends too early nobody can tell",
+                             reading->ways[HONE_PERFDATA_CHAIN]);
     if (reading->strayed)
-        comment(profile,
-                "stacks: %" PRIu64 " by frame pointers led to where no code is, and are truncated "
-                "there: not all code keeps them (perf record --call-graph dwarf needs none)",
-                reading->strayed);
+        hone_profile_comment(
+            profile,
+            "stacks: %" PRIu64 " by frame pointers led to where no code is, and are truncated "
+            "there: not all code keeps them (perf record --call-graph dwarf needs none)",
+            reading->strayed);
     if (reading->ways[HONE_PERFDATA_BRANCH])
-        comment(profile,
-                "# stacks: %" PRIu64 " by the processor's notes of calls, no deeper than these",
-                reading->ways[HONE_PERFDATA_BRANCH]);
+        hone_profile_comment(profile,
+                             "# stacks: %" PRIu64
+                             " by the processor's notes of calls, no deeper than these",
+                             reading->ways[HONE_PERFDATA_BRANCH]);
     uint64_t walked = reading->ways[HONE_PERFDATA_COPY];
     if (!walked)
         return;
     uint64_t cut = walked - reading->ends[HONE_WALK_COMPLETE];
     double complete = 100.0 * (double)(walked - cut) / (double)walked;
-    comment(profile, "%sstacks: %.2f%% of %" PRIu64 " copied ones complete, %" PRIu64 " truncated",
-            complete < COMPLETE_WELL ? "" : "# ", complete, walked, cut);
+    hone_profile_comment(
+        profile, "%sstacks: %.2f%% of %" PRIu64 " copied ones complete, %" PRIu64 " truncated",
+        complete < COMPLETE_WELL ? "" : "# ", complete, walked, cut);
     for (int end = 1; end < HONE_PERFDATA_ENDS; end++)
         if (reading->ends[end])
-            comment(profile, "# stacks truncated: %" PRIu64 ", %s", reading->ends[end],
-                    end_texts[end]);
+            hone_profile_comment(profile, "# stacks truncated: %" PRIu64 ", %s", reading->ends[end],
+                                 end_texts[end]);
     if (reading->searched)
-        comment(profile,
-                "# stacks searched: %" PRIu64 ", the callers of code without unwind rules were "
-                "taken from its stack as calls had left them there",
-                reading->searched);
+        hone_profile_comment(profile,
+                             "# stacks searched: %" PRIu64
+                             ", the callers of code without unwind rules were "
+                             "taken from its stack as calls had left them there",
+                             reading->searched);
     if (!reading->modules.same_machine)
-        comment(profile,
-                "stacks: copies of a %s machine's stacks are walked on such a machine only",
-                reading->stream.info.machine);
+        hone_profile_comment(
+            profile, "stacks: copies of a %s machine's stacks are walked on such a machine only",
+            reading->stream.info.machine);
 }
 
 // Those of whom samples are, and whose names are missing.
@@ -196,15 +194,16 @@ static void comment_on_modules(const struct hone_perfdata_reading *reading,
             (void)snprintf(names + len, sizeof names - len, "%s%s", len ? ", " : "", module->path);
     }
     if (missing)
-        comment(profile,
-                "names: %" PRIu32 " files that ran are not here (%" PRIu32
-                " are there as another build): %s%s",
-                missing, changed, names, missing > MODULES_NAMED ? ", …" : "");
+        hone_profile_comment(profile,
+                             "names: %" PRIu32 " files that ran are not here (%" PRIu32
+                             " are there as another build): %s%s",
+                             missing, changed, names, missing > MODULES_NAMED ? ", …" : "");
     if (by_age)
-        comment(profile,
-                "# names: of %" PRIu32 " files no build id was recorded; they are taken for those "
-                "that ran, as they did not change since",
-                by_age);
+        hone_profile_comment(profile,
+                             "# names: of %" PRIu32
+                             " files no build id was recorded; they are taken for those "
+                             "that ran, as they did not change since",
+                             by_age);
 }
 
 void hone_perfdata_comment(const struct hone_perfdata_reading *reading,
@@ -213,8 +212,8 @@ void hone_perfdata_comment(const struct hone_perfdata_reading *reading,
     comment_on_origin(reading, profile);
     comment_on_events(reading, profile);
     if (!reading->samples)
-        comment(profile, "empty: the file holds no sample of %s",
-                reading->stream.info.events[reading->event].name);
+        hone_profile_comment(profile, "empty: the file holds no sample of %s",
+                             reading->stream.info.events[reading->event].name);
     comment_on_losses(reading, profile);
     comment_on_stacks(reading, profile);
     comment_on_modules(reading, profile);

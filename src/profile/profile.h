@@ -9,4 +9,9 @@
 #include "base/str.h"
 #include "hone/profile.h"
 
+// Adds a comment made of words and of what strangers wrote: control characters become visible
+// signs, so that it is one line, and what is longer than a kilobyte is cut.
+__attribute__((format(printf, 2, 3))) void hone_profile_comment(struct hone_profile *profile,
+                                                                const char *format, ...);
+
 #endif
