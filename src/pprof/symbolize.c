@@ -8,6 +8,7 @@
 #include "pprof/tell.h"
 #include "profile/filter.h"
 #include "profile/profile.h"
+#include "symbol/place.h"
 #include "symbol/symbol.h"
 
 #include <ctype.h>
@@ -189,25 +190,14 @@ static bool find_vaddr(const struct work *work, uint32_t location, uint64_t *ret
                                     address - mapping->start + mapping->offset, ret);
 }
 
-static uint32_t add_function(struct hone_profile *p, const struct hone_symbol_function *function)
-{
-    // Demangling comes later, as the user wants it.
-    uint32_t name = hone_profile_intern(p, function->system_name);
-    return hone_profile_add_function(
-        p, &(struct hone_profile_function){
-               .name = name, .system_name = name, .file = hone_profile_intern(p, function->file)});
-}
-
-static void add_lines(struct hone_profile *p, const struct hone_symbol_frames *frames,
-                      uint32_t *flags, struct hone_profile_line *lines)
+// What is known of the mapping from now on.
+static void note_flags(const struct hone_symbol_frames *frames, uint32_t *flags)
 {
     for (size_t i = 0; i < frames->count; i++) {
         const struct hone_symbol_frame *frame = &frames->at[i];
         *flags |= *frame->function->name ? HONE_PROFILE_HAS_FUNCTIONS : 0;
         *flags |= *frame->function->file ? HONE_PROFILE_HAS_FILENAMES : 0;
         *flags |= frame->line ? HONE_PROFILE_HAS_LINE_NUMBERS : 0;
-        lines[i] = (struct hone_profile_line){.function = add_function(p, frame->function),
-                                              .number = frame->line};
     }
     *flags |= HONE_PROFILE_HAS_INLINE_FRAMES;
 }
@@ -250,10 +240,12 @@ static int name_location(struct work *work, uint32_t location, struct lines *lin
     size_t count = r ? before.count : frames.count;
     if (!make_room(lines, count))
         return -ENOMEM;
-    if (!r)
-        add_lines(p, &frames, &p->mappings.at[number].flags, lines->at + lines->count);
-    else if (count)
+    if (!r) { // demangling comes later, as the user wants it
+        hone_symbol_add_lines(p, &frames, HONE_SYMBOL_PLAIN, lines->at + lines->count);
+        note_flags(&frames, &p->mappings.at[number].flags);
+    } else if (count) {
         memcpy(lines->at + lines->count, before.at, count * sizeof *lines->at);
+    }
     lines->count += (uint32_t)count;
     return 0;
 }

@@ -18,6 +18,22 @@ uint32_t hone_symbol_add_function(struct hone_profile *profile, const char *name
                                      });
 }
 
+void hone_symbol_add_lines(struct hone_profile *profile, const struct hone_symbol_frames *frames,
+                           enum hone_symbol_telling telling, struct hone_profile_line *lines)
+{
+    bool all = telling == HONE_SYMBOL_ALL;
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct hone_symbol_function *function = frames->at[i].function;
+        lines[i] = (struct hone_profile_line){
+            .function = hone_symbol_add_function(
+                profile, all ? function->name : function->system_name, function->system_name,
+                function->file, all ? function->start_line : 0),
+            .number = frames->at[i].line,
+            .column = all ? frames->at[i].column : 0,
+        };
+    }
+}
+
 int hone_symbol_add_location(struct hone_profile *profile, struct hone_profile_location *location,
                              const struct hone_symbol_frames *frames, uint32_t *ret)
 {
@@ -28,15 +44,7 @@ int hone_symbol_add_location(struct hone_profile *profile, struct hone_profile_l
         if (!many)
             return -ENOMEM;
     }
-    for (size_t i = 0; i < frames->count; i++) {
-        const struct hone_symbol_function *function = frames->at[i].function;
-        lines[i] = (struct hone_profile_line){
-            .function = hone_symbol_add_function(profile, function->name, function->system_name,
-                                                 function->file, function->start_line),
-            .number = frames->at[i].line,
-            .column = frames->at[i].column,
-        };
-    }
+    hone_symbol_add_lines(profile, frames, HONE_SYMBOL_ALL, lines);
     location->lines = lines;
     location->line_count = (uint32_t)frames->count;
     *ret = hone_profile_add_location(profile, location);
