@@ -113,6 +113,15 @@ class Answers(Fetching):
         self.assertIn('does not answer for 6 s', done.stderr)
         self.assertIn('stopped sending for 6 s', done.stderr)
 
+    def test_patience_can_be_limited(self):
+        done = self.hone('flame', '--timeout', '1s', self.server.url('/silent'), status=1)
+        self.assertIn('does not answer for 6 s', done.stderr)
+
+    def test_a_base_is_asked_for_as_long(self):
+        self.hone('top', '--seconds', '3', '--base', self.server.url('/good?a=1'),
+                  self.server.url('/good'))
+        self.assertEqual(self.server.requests, ['/good?seconds=3', '/good?a=1&seconds=3'])
+
     def test_users_are_known_and_their_passwords_shown_to_nobody(self):
         url = self.server.url('/secret', user='ann:p%40ss@')
         done = self.hone('collapsed', url)
@@ -212,6 +221,26 @@ class Secure(Fetching):
         self.assertEqual(strict.requests, ['/good'])
         done = self.hone('pprof', '-top', mine[0], strict.url('/good'), status=2)
         self.assertIn('-tls_cert is specified, so -tls_key must also be specified', done.stderr)
+
+    def test_views_have_the_same_options(self):
+        strict = Server(self.profile, (self.made['server.pem'], self.made['server.key']),
+                        self.made['ca.pem'])
+        self.addCleanup(strict.close)
+        authority = ('--tls-ca', self.made['ca.pem'])
+        mine = ('--tls-cert', self.made['client.pem'], '--tls-key', self.made['client.key'])
+        url = strict.url('/good')
+        for view in (['top'], ['call-tree'], ['flame'], ['dot'], ['weblist', '^red$'],
+                     ['disasm', '^red$'], ['info'], ['top', '--base', url],
+                     ['merge', '-o', 'merged.prof'], ['diff', self.file]):
+            done = self.hone(*view, *authority, *mine, url)
+            wanted = [self.file if word == url else word for word in view]
+            self.assertEqual(done.stdout, self.local(*wanted, self.file), view)
+            self.hone(*view, *authority, url, status=1)
+            self.hone(*view, *mine, url, status=1)
+        done = self.hone('top', *mine[:2], url, status=2)
+        self.assert_one_clear_line(done.stderr.encode(), '--tls-cert', '--tls-key')
+        done = self.hone('top', '--timeout', '0', url, status=2)
+        self.assert_one_clear_line(done.stderr.encode(), '--timeout', '1s')
 
     def test_a_server_without_tls_is_told(self):
         done = self.hone('top', self.server.url('/good', scheme='https'), status=1)

@@ -29,7 +29,8 @@ SMALL_ADDRESSES = 512 << 20
 SECONDS = 60
 
 VIEWS = (['top'], ['top', '-cum'], ['tree'], ['peek', 'main'], ['list', 'main'], ['disasm', 'main'],
-         ['traces'], ['collapsed'], ['info'], ['flame'], ['convert'])
+         ['traces'], ['collapsed'], ['info'], ['flame'], ['call-tree'], ['hot-path'], ['tags'],
+         ['dot'], ['weblist', 'main'], ['convert'])
 
 BIG = 2**63
 ALL = 2**64 - 1

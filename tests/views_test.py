@@ -10,10 +10,12 @@ import struct
 import subprocess
 import termios
 import unittest
+import xml.dom.minidom
 from collections import Counter
 
 import harness
 from harness import HONE, workload
+from pprof_profiles import Maker
 from pprof_test import go_pprof
 from starts import Module
 
@@ -150,12 +152,12 @@ class List(TestCase):
         trimmed = self.hone('list', '^main$', '--trim-path', f'/elsewhere:{build}/app',
                             recording.path, cwd=os.path.join(within, 'src'))
         self.assertEqual(trimmed, here)
-        # A source steers no terminal; in a pipe it is what it is.
-        self.assertIn('\x1b[31m', here)
+        # A source steers no terminal, nor one that shows later what went into a pipe.
         os.rename(moved, build)
         shown = self.terminal('list', '^main$', recording.path)
-        self.assertNotIn('\x1b', shown)
-        self.assertIn('␛[31mred', shown)
+        for text in (here, shown):
+            self.assertNotIn('\x1b', text)
+            self.assertIn('␛[31mred', text)
 
     def test_a_source_that_changed_is_told(self):
         source, program = (os.path.join(self.tmp, name) for name in ('busy.c', 'busy'))
@@ -278,32 +280,76 @@ class Disasm(TestCase):
 class Terminal(TestCase):
     """Whoever looks at a stranger's profile is not at its mercy."""
 
-    def test_names_steer_no_terminal(self):
+    WILD = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]')
+    TEXTS = (('top',), ('tree',), ('traces',), ('collapsed',), ('info',), ('tags',), ('raw',),
+             ('call-tree',), ('hot-path',), ('dot',), ('peek', '.'), ('list', '.'),
+             ('disasm', 'red|b.m'))
+    PICTURES = (('flame',), ('flame', '--sandwich', '.'), ('svg',), ('weblist', '.'))
+
+    def foreign(self):
+        """What a real program took, with names that mean harm where its own were."""
         recording = self.record_well(workload('split'), 'functions', '400')
         with gzip.open(recording.path) as file:
             data = file.read()
-        self.assertIn(b'green', data)
         for old, new in ((b'green', b'\x1b[2J\n'), (b'blue', b'b\xc2\x9bm'),
                          (b'by_functions', b'by\xe2\x80\xaesnoit\t\x07'),
-                         (b'process', b'pro\x1bces')):
+                         (b'process', b'pro\x1bces'), (b'red', b'<b>')):
             self.assertEqual(len(old), len(new))
+            self.assertIn(old, data)
             data = data.replace(old, new)
         path = os.path.join(self.tmp, 'foreign.prof')
         with gzip.open(path, 'wb') as file:
             file.write(data)
-        for view in (('top',), ('tree',), ('traces',), ('collapsed',), ('info',), ('peek', '.'),
-                     ('list', '.'), ('disasm', 'red|b.m')):
+        return path
+
+    def test_names_steer_no_terminal(self):
+        """Neither the one that is written to nor one that shows a file or a pipe's end later."""
+        path = self.foreign()
+        out = os.path.join(self.tmp, 'out')
+        for view in self.TEXTS:
             with self.subTest(view=view):
-                shown = self.terminal(*view, path)
-                wild = set(re.findall('[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]',
-                                      shown))
-                self.assertEqual(wild, set())
+                self.hone(*view, '-o', out, path)
+                with open(out, encoding='utf-8') as file:
+                    filed = file.read()
                 piped = self.hone(*view, path)
-                if view[0] in ('top', 'tree', 'peek', 'traces'):
-                    self.assertIn('\x1b[2J\n', piped)  # in a pipe names are what they are
-                    self.assertIn('␛[2J␊\n', shown)
+                self.assertEqual(piped, filed)
+                for text in (self.terminal(*view, path), piped):
+                    self.assertEqual(set(self.WILD.findall(text)), set())
+                    if view[0] in ('top', 'tree', 'peek', 'traces'):
+                        self.assertIn('␛[2J␊\n', text)
+        for more in ((), ('--json',)):
+            text = self.hone('diff', '--cum', *more, path, path)
+            self.assertEqual(set(self.WILD.findall(text)), set())
+            self.assertIn('␛[2J␊', text)
         error = self.hone('top', '--type', '\x1b[2Jm', path, status=1)
         self.assertNotIn('\x1b', error)
+
+    def test_names_are_no_part_of_a_page(self):
+        path = self.foreign()
+        for view in self.PICTURES:
+            with self.subTest(view=view):
+                text = self.hone(*view, path)
+                self.assertEqual(set(self.WILD.findall(text)), set())
+                self.assertNotIn('<b>', text)
+                if view[0] != 'weblist':
+                    xml.dom.minidom.parseString(text)
+
+    def test_a_megabyte_of_a_name_is_told_by_its_ends(self):
+        name = 'begin' + 'x' * (1 << 20) + 'end'
+        maker = Maker([('samples', 'count')], period=None)
+        mapping = maker.mapping(0x1000, 0x9000, file='/nowhere/' + name)
+        maker.sample([maker.place(0x2000, [(name, '/src/' + name, 7)], mapping)], [5])
+        path = os.path.join(self.tmp, 'long.prof')
+        maker.write(path)
+        error = self.hone('disasm', '.', path, status=1)
+        self.assertRegex(error, "^hone: no machine code of 'begin[^']*end': .*[a-z]\n")
+        self.assertLess(len(error), 600)
+        sentences = [line for line in self.hone('list', '.', path).splitlines()
+                     if line.startswith((' Error', ' Note'))]
+        self.assertRegex(sentences[0], "^ Error: '/src/begin.*end' is not there, nor under ")
+        self.assertLess(len(sentences[0]), 600)
+        error = self.hone('top', '--base', '/nowhere/' + name[:3000], path, status=1)
+        self.assertRegex(error, '^hone: cannot open .*: no such file or directory\n$')
 
     def test_listings_fit_80_columns(self):
         recording = self.record_well(workload('split'), 'functions', '400')

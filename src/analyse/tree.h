@@ -108,6 +108,7 @@ struct hone_tree_options {
     enum hone_tree_group group;
     bool reversed;      // merge from the leaf: callers grow out of the functions they called
     bool keep_negative; // else samples of negative value are counted and left out
+    bool net; // samples of equal stacks count together, by their sum: of a difference, what is left
     struct hone_tree_limit limit;
 };
 

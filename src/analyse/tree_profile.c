@@ -133,7 +133,7 @@ void hone_tree_stack_done(struct hone_tree_stack *stack)
     free(stack->at);
 }
 
-static int stack_room(struct hone_tree_stack *stack, size_t need)
+int hone_tree_stack_reserve(struct hone_tree_stack *stack, size_t need)
 {
     if (stack->at && need <= stack->capacity)
         return 0;
@@ -153,7 +153,7 @@ int hone_tree_expand(const struct hone_tree_places *locations, struct hone_profi
     size_t count = 0;
     for (uint32_t i = 0; i < stack.count; i++)
         count += locations->first[stack.at[i] + 1] - locations->first[stack.at[i]];
-    int r = stack_room(out, count);
+    int r = hone_tree_stack_reserve(out, count);
     if (r)
         return r;
     size_t at = 0;
@@ -176,7 +176,14 @@ static int add_samples(struct hone_tree *tree, const struct hone_profile *profil
                        const struct hone_tree_places *locations)
 {
     HONE_CLEANUP(hone_tree_stack_done) struct hone_tree_stack stack = {0};
+    HONE_CLEANUP(hone_freep) int64_t *net = NULL;
     const int64_t *values = profile->samples.values[options->type];
+    if (options->net) {
+        int r = hone_tree_net(profile, options, locations, &net);
+        if (r)
+            return r;
+        values = net;
+    }
     for (uint32_t i = 0; i < profile->samples.count; i++) {
         if (values[i] == 0) {
             tree->stacks_of_zero++;

@@ -27,6 +27,14 @@ struct hone_tree_stack {
 int hone_tree_expand(const struct hone_tree_places *places, struct hone_profile_span stack,
                      const struct hone_tree_options *options, struct hone_tree_stack *out,
                      size_t *ret);
+// Makes room for so many frames. Returns 0 or -ENOMEM.
+int hone_tree_stack_reserve(struct hone_tree_stack *stack, size_t count);
 void hone_tree_stack_done(struct hone_tree_stack *stack);
+
+// The values of options->type by sample, where the first sample of each stack (as it is expanded)
+// has the sum of all that have it, and the others nothing. Returns 0 or -ENOMEM.
+// Owner: the caller, free().
+int hone_tree_net(const struct hone_profile *profile, const struct hone_tree_options *options,
+                  const struct hone_tree_places *places, int64_t **ret);
 
 #endif

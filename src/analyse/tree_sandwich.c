@@ -60,9 +60,11 @@ static int add_sample(struct sandwich *s, const struct hone_profile *profile,
 static int add_samples(struct sandwich *s, const struct hone_profile *profile,
                        const struct hone_tree_options *options)
 {
+    HONE_CLEANUP(hone_freep) int64_t *net = NULL;
     const int64_t *values = profile->samples.values[options->type];
     struct hone_tree *below = s->trees[BELOW];
-    int r = 0;
+    int r = options->net ? hone_tree_net(profile, options, &s->places[BELOW], &net) : 0;
+    values = net ? net : values;
     for (uint32_t i = 0; !r && i < profile->samples.count; i++) {
         if (values[i] == 0)
             below->stacks_of_zero++;

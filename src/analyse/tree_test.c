@@ -438,6 +438,45 @@ TEST(tree_counts_what_it_leaves_out_and_what_was_cut_short)
     hone_profile_free(maker.profile);
 }
 
+static bool is_f(void *context, struct hone_str name)
+{
+    (void)context;
+    return hone_str_equal(name, HONE_STR("f"));
+}
+
+TEST(tree_of_a_difference_nets_stacks_that_are_the_same_functions)
+{
+    struct maker maker = make();
+    struct hone_profile_line lines[] = {line(&maker, "f", 1), line(&maker, "g", 5),
+                                        line(&maker, "g", 6)};
+    uint32_t f = place(&maker, maker.mapping, 4200, &lines[0], 1);
+    uint32_t before = place(&maker, maker.mapping, 4300, &lines[1], 1);
+    uint32_t now = place(&maker, maker.mapping, 4400, &lines[2], 1);
+    sample(&maker, (uint32_t[]){before, f}, 2, -5);
+    sample(&maker, (uint32_t[]){now, f}, 2, 8);
+    sample(&maker, (uint32_t[]){f}, 1, -2);
+    sample(&maker, (uint32_t[]){f, f}, 2, 4);
+    sample(&maker, (uint32_t[]){f, f}, 2, -4);
+    struct hone_tree *tree = tree_of(&maker, (struct hone_tree_options){.type = 1, .net = true});
+    CHECK_EQ(tree->nodes[0].total, 3);
+    CHECK_EQ(tree->node_count, 3);
+    CHECK_STR(name_of(tree, 2), "g");
+    CHECK_EQ(tree->stacks_negative, 1); // f alone
+    hone_tree_free(tree);
+    // By lines these are different stacks.
+    tree = tree_of(&maker,
+                   (struct hone_tree_options){.type = 1, .net = true, .group = HONE_TREE_LINE});
+    CHECK_EQ(tree->nodes[0].total, 8);
+    CHECK_EQ(tree->stacks_negative, 2);
+    hone_tree_free(tree);
+    const struct hone_tree_options options = {.size = sizeof options, .type = 1, .net = true};
+    CHECK_EQ(hone_tree_sandwich(maker.profile, &options, is_f, NULL, &tree, NULL), 0);
+    CHECK_EQ(tree->nodes[0].total, 3);
+    CHECK_EQ(tree->stacks_negative, 1);
+    hone_tree_free(tree);
+    hone_profile_free(maker.profile);
+}
+
 TEST(tree_refuses_a_sample_type_that_is_not_there)
 {
     struct maker maker = make();

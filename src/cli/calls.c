@@ -23,18 +23,12 @@ static const struct hone_choice groups[] = {
     }
 
 static const struct hone_option tree_rows[] = {
-    HONE_VIEW_ROW_COUNT("60"),
-    ROW_REVERSED,
-    ROW_GROUP,
-    HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_COUNT("60"), ROW_REVERSED,          ROW_GROUP, HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_UNIT,        HONE_VIEW_ROWS_COMMON, {0},
 };
 
 static const struct hone_option path_rows[] = {
-    ROW_REVERSED, ROW_GROUP, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    ROW_REVERSED, ROW_GROUP, HONE_VIEW_ROW_UNIT, HONE_VIEW_ROWS_COMMON, {0},
 };
 
 static const struct hone_example tree_examples[] = {
@@ -65,7 +59,7 @@ static int run_path(const void *parsed, const struct hone_operands *operands,
 const struct hone_command hone_command_call_tree = {
     .name = "call-tree",
     .summary = "who calls what, from the root on, indented where it divides",
-    .operands = "[FILE|DIR]…",
+    .operands = HONE_VIEW_OPERANDS,
     .manual =
         "total is what a function took with all that it called, called that way; self what it "
         "took itself. A function stands below its caller; it is indented where the caller "
@@ -80,7 +74,7 @@ const struct hone_command hone_command_call_tree = {
 const struct hone_command hone_command_hot_path = {
     .name = "hot-path",
     .summary = "the one chain of calls that takes most, until it scatters",
-    .operands = "[FILE|DIR]…",
+    .operands = HONE_VIEW_OPERANDS,
     .manual =
         "From the root on, the call that takes most, as long as it takes a third of what its "
         "caller did and more than that took itself. share is of everything, caller of the row "

@@ -30,6 +30,7 @@ struct diff_options {
     bool all;
     bool json;
     bool names_only;
+    struct hone_input_options input;
 };
 
 static const struct hone_choice normalizations[] = {
@@ -104,6 +105,7 @@ static const struct hone_option options[] = {
      .complete = "file",
      AT(output),
      .help = "write there instead of to standard output"},
+    HONE_INPUT_ROWS(diff_options),
     {0},
 };
 
@@ -147,7 +149,7 @@ static int write_table(const struct diff_options *given, const struct hone_compa
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     int r = given->json ? hone_json_diff(compare, shown, &out, err)
                         : hone_text_diff(compare, shown, &out, err);
-    return r ? r : hone_output_write(given->output, &out, err);
+    return r ? r : hone_output_text(given->output, &out, err);
 }
 
 static int write_flame(const struct diff_options *given, const struct hone_compare *compare,
@@ -208,20 +210,19 @@ static int compare_runs(const struct diff_options *given, const struct hone_runs
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     const struct diff_options *given = parsed;
-    HONE_CLEANUP(hone_runs_done) struct hone_runs runs = {0};
+    HONE_CLEANUP(hone_runs_done) struct hone_runs runs = {.input = &given->input};
     int r = hone_runs_read(operands, &runs, err);
     if (r)
         return r;
-    if (!given->output && !given->json && isatty(STDOUT_FILENO))
-        for (uint32_t i = 0; i < runs.count[0] + runs.count[1]; i++)
-            if (hone_profile_one_line(runs.profiles[i]))
-                return hone_error_set(err, -ENOMEM, "cannot show the profiles");
+    for (uint32_t i = 0; i < runs.count[0] + runs.count[1]; i++)
+        if (hone_profile_one_line(runs.profiles[i]))
+            return hone_error_set(err, -ENOMEM, "cannot show the profiles");
     return compare_runs(given, &runs, err);
 }
 
 const struct hone_command hone_command_diff = {
     .name = "diff",
-    .summary = "what changed between two sides of recordings, and whether it is chance",
+    .summary = "what changed between recordings, and whether it is chance",
     .operands = "BASE… [vs] NEW…",
     .manual =
         "Each side is one recording or several: files, directories of a recording, or directories "

@@ -176,7 +176,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         put_text(&out, &findings);
     if (r)
         return hone_error_set(err, r, "cannot hold the output");
-    r = hone_output_write(NULL, &out, err);
+    r = hone_output_text(NULL, &out, err);
     return r ? r : !works;
 }
 

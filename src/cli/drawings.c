@@ -4,8 +4,13 @@
 #include "view/drawing.h"
 
 static const struct hone_option dot_options[] = {
-    HONE_VIEW_ROW_COUNT("80"), HONE_VIEW_ROW_GROUP,   HONE_VIEW_ROW_CALL_TREE, HONE_VIEW_ROW_ALL,
-    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROWS_FILTER, HONE_VIEW_ROW_OUTPUT,    {0},
+    HONE_VIEW_ROW_COUNT("80"),
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_CALL_TREE,
+    HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
 static const struct hone_example svg_examples[] = {
@@ -16,7 +21,7 @@ static const struct hone_example svg_examples[] = {
 
 static const struct hone_option weblist_options[] = {
     HONE_VIEW_ROW_SOURCE_PATH, HONE_VIEW_ROW_TRIM_PATH, HONE_VIEW_ROW_INTEL,
-    HONE_VIEW_ROW_TYPE,        HONE_VIEW_ROW_OUTPUT,    {0},
+    HONE_VIEW_ROW_UNIT,        HONE_VIEW_ROWS_COMMON,   {0},
 };
 
 static const struct hone_example weblist_examples[] = {
@@ -56,7 +61,7 @@ static int run_svg(const void *parsed, const struct hone_operands *operands, str
 const struct hone_command hone_command_dot = {
     .name = "dot",
     .summary = "the graph of calls in Graphviz's language",
-    .operands = "[FILE|DIR]…",
+    .operands = HONE_VIEW_OPERANDS,
     .manual = ARROWS HONE_VIEW_FILES,
     .examples = dot_examples,
     .options = dot_options,
@@ -68,7 +73,7 @@ const struct hone_command hone_command_dot = {
 const struct hone_command hone_command_svg = {
     .name = "svg",
     .summary = "the graph of calls as a picture, to move and zoom in a browser",
-    .operands = "[FILE|DIR]…",
+    .operands = HONE_VIEW_OPERANDS,
     .manual = "Graphviz draws it (package graphviz). " ARROWS HONE_VIEW_FILES,
     .examples = svg_examples,
     .options = dot_options,
@@ -86,7 +91,7 @@ static int run_weblist(const void *parsed, const struct hone_operands *operands,
 const struct hone_command hone_command_weblist = {
     .name = "weblist",
     .summary = "source and machine code of some functions as a page for a browser",
-    .operands = "REGEX [FILE|DIR]…",
+    .operands = "REGEX " HONE_VIEW_OPERANDS,
     .manual =
         "REGEX is a regular expression in Perl's syntax that matches anywhere in the name of a "
         "function or of its source file. Each line of source opens to its machine code, "

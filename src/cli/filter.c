@@ -2,12 +2,10 @@
 
 #include "analyse/tally.h"
 #include "base/cleanup.h"
-#include "cli/input.h"
 #include "profile/filter.h"
 #include "profile/profile.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 void hone_filter_lines_done(struct hone_filter_lines *lines)
 {
@@ -16,7 +14,8 @@ void hone_filter_lines_done(struct hone_filter_lines *lines)
 
 // --- comparing -----------------------------------------------------------------------------------
 
-static int subtract(const struct hone_filter_options *options, struct hone_profile **profile,
+static int subtract(const struct hone_filter_options *options,
+                    const struct hone_input_options *input, struct hone_profile **profile,
                     struct hone_error *err)
 {
     const char *file = options->base ? options->base : options->diff_base;
@@ -29,7 +28,7 @@ static int subtract(const struct hone_filter_options *options, struct hone_profi
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *result = NULL;
     char *word = (char *)file;
     const struct hone_operands operands = {&word, 1};
-    int r = hone_input_read(&operands, 0, &base, err);
+    int r = hone_input_read(&operands, input, &base, err);
     if (!r)
         r = hone_profile_make_compatible((struct hone_profile *[]){*profile, base}, 2, err);
     const struct hone_profile_diff_options how = {.normalize = options->normalize,
@@ -105,7 +104,7 @@ static int compile(const struct hone_filter_options *o, struct filters *filters,
 static void warn(bool found, const char *name, const char *text)
 {
     if (!found)
-        (void)fprintf(stderr, "hone: --%s '%s' matches nothing in this profile\n", name, text);
+        hone_tell("--%s '%s' matches nothing in this profile", name, text);
 }
 
 static void warn_all(const struct hone_filter_options *o,
@@ -126,7 +125,8 @@ static int filter(const struct hone_filter_options *options, struct hone_profile
 {
     HONE_CLEANUP(filters_done) struct filters filters = {.lines = lines};
     int r = compile(options, &filters, err);
-    if (r || !filters.line_count)
+    bool part = filters.line_count;
+    if (r || (!part && !options->base && !options->diff_base))
         return r;
     uint32_t type;
     r = hone_profile_select_type(profile, text->type, &type, err);
@@ -134,6 +134,8 @@ static int filter(const struct hone_filter_options *options, struct hone_profile
         return r;
     text->total = hone_tally_total(profile, type, text->mean);
     text->total_known = true;
+    if (!part)
+        return 0;
     text->filters = lines->at;
     struct hone_profile_filter_found found;
     r = hone_profile_filter(profile, &filters.to, &found, err);
@@ -142,12 +144,13 @@ static int filter(const struct hone_filter_options *options, struct hone_profile
     return r;
 }
 
-int hone_filter_apply(const struct hone_filter_options *options, struct hone_profile **profile,
+int hone_filter_apply(const struct hone_filter_options *options,
+                      const struct hone_input_options *input, struct hone_profile **profile,
                       struct hone_filter_lines *lines, struct hone_text_options *text,
                       struct hone_error *err)
 {
     text->unit = options->unit;
-    int r = subtract(options, profile, err);
+    int r = subtract(options, input, profile, err);
     if (!r)
         r = filter(options, *profile, lines, text, err);
     if (!r && options->no_inlines)

@@ -9,7 +9,6 @@
 #include "view/flame.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 struct flame_options {
@@ -19,8 +18,9 @@ struct flame_options {
     unsigned group; // enum hone_flame_group
     bool inverted;
     bool reversed;
-    int64_t seconds;
     const char *sandwich;
+    struct hone_filter_options filter;
+    struct hone_input_options input;
 };
 
 static const struct hone_choice groups[] = {
@@ -70,7 +70,9 @@ static const struct hone_option options[] = {
      .at = offsetof(struct flame_options, type),
      .help = "which of the profile's sample types, by name or place; 'hone info' lists them (the "
              "profile's default)"},
-    HONE_INPUT_ROW_SECONDS(flame_options, seconds),
+    HONE_FILTER_ROWS_PART(flame_options),
+    HONE_FILTER_ROWS_BASE(flame_options),
+    HONE_INPUT_ROWS(flame_options),
     {0},
 };
 
@@ -79,6 +81,7 @@ static const struct hone_example examples[] = {
     {"hone flame -o flame.svg cpu.prof", "a file of your choice"},
     {"hone flame --reversed -o callers.svg", "who calls what is hot"},
     {"hone flame --sandwich '^malloc$' -o malloc.svg", "who calls it, and what it calls"},
+    {"hone flame --focus parse --hide '^std::' -o parse.svg", "a part of the program only"},
     {0},
 };
 
@@ -108,7 +111,12 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
             return wrong == -EINVAL ? HONE_MISUSED : wrong;
     }
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(operands, given->seconds, &profile, err);
+    int r = hone_input_read(operands, &given->input, &profile, err);
+    if (r)
+        return r;
+    struct hone_text_options part = {.type = given->type};
+    HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
+    r = hone_filter_apply(&given->filter, &given->input, &profile, &lines, &part, err);
     if (r)
         return r;
 
@@ -120,6 +128,9 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .inverted = given->inverted,
         .reversed = given->reversed,
         .sandwich = sandwich,
+        .whole = part.total,
+        .filters = part.filters,
+        .difference = given->filter.base || given->filter.diff_base,
     };
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     r = hone_view_flame(profile, &flame, &out, err);
@@ -136,15 +147,16 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     }
     r = hone_output_write(output, &out, err);
     if (r == 0 && output && strcmp(output, "-") != 0)
-        (void)fprintf(stderr, "hone: wrote '%s'; open it in a browser\n", output);
+        hone_tell("wrote '%s'; open it in a browser", output);
     return r;
 }
 
 const struct hone_command hone_command_flame = {
     .name = "flame",
     .summary = "a flame graph as SVG, to zoom and search in a browser",
-    .operands = "[FILE|DIR]…",
-    .manual = HONE_VIEW_FILES,
+    .operands = HONE_VIEW_OPERANDS,
+    .manual = "Of a difference (--base), what became more is drawn; 'hone diff --flame' draws both "
+              "ways and tells what chance may have done. " HONE_VIEW_FILES,
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct flame_options),

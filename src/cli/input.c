@@ -5,7 +5,6 @@
 #include "profile/profile.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
@@ -28,7 +27,7 @@ static void tell_choice(const char *name)
         hone_fetch_locate(name, path, NULL) != 0)
         return;
     if (!name || strcmp(path, name) != 0)
-        (void)fprintf(stderr, "hone: showing '%s'\n", path);
+        hone_tell("showing '%s'", path);
 }
 
 // What a server measured is kept: nobody can measure it again.
@@ -37,7 +36,7 @@ static void keep(const struct hone_profile *profile)
     char path[HONE_FETCH_PATH_MAX];
     struct hone_error err = {0};
     if (hone_fetch_save(profile, path, &err) == 0)
-        (void)fprintf(stderr, "hone: saved as '%s'\n", path);
+        hone_tell("saved as '%s'", path);
     else
         hone_error_print(&err);
 }
@@ -65,7 +64,7 @@ static int judge(struct hone_fetch_source *sources, size_t count, struct hone_er
         hone_error_print(&sources[i].error);
     }
     if (good < count)
-        (void)fprintf(stderr, "hone: showing %zu of %zu profiles\n", good, count);
+        hone_tell("showing %zu of %zu profiles", good, count);
     return 0;
 }
 
@@ -84,10 +83,18 @@ static int merge(const struct hone_fetch_source *sources, size_t count, struct h
     return hone_profile_merge(profiles, good, ret, err);
 }
 
-static int read_sources(struct hone_fetch_source *sources, size_t count, int64_t seconds,
-                        struct hone_profile **ret, struct hone_error *err)
+static int read_sources(struct hone_fetch_source *sources, size_t count,
+                        const struct hone_input_options *given, struct hone_profile **ret,
+                        struct hone_error *err)
 {
-    const struct hone_fetch_options options = {.size = sizeof options, .seconds = seconds};
+    const struct hone_fetch_options options = {
+        .size = sizeof options,
+        .seconds = given->seconds,
+        .timeout_s = (given->timeout_ns + 999999999) / 1000000000,
+        .tls_cert = given->tls_cert,
+        .tls_key = given->tls_key,
+        .tls_ca = given->tls_ca,
+    };
     int r = hone_fetch(sources, count, &options, err);
     if (!r)
         r = judge(sources, count, err);
@@ -107,16 +114,18 @@ static int read_sources(struct hone_fetch_source *sources, size_t count, int64_t
     return r;
 }
 
-int hone_input_read(const struct hone_operands *operands, int64_t seconds,
+int hone_input_read(const struct hone_operands *operands, const struct hone_input_options *options,
                     struct hone_profile **ret, struct hone_error *err)
 {
+    if (!options->tls_cert != !options->tls_key)
+        return hone_misused(err, "--tls-cert and --tls-key need each other");
     size_t count = operands->count > 0 ? (size_t)operands->count : 1;
     HONE_CLEANUP(hone_freep) struct hone_fetch_source *sources = calloc(count, sizeof *sources);
     if (!sources)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
     for (int i = 0; i < operands->count; i++)
         sources[i].name = operands->at[i];
-    int r = read_sources(sources, count, seconds, ret, err);
+    int r = read_sources(sources, count, options, ret, err);
     hone_fetch_done(sources, count);
     return r;
 }

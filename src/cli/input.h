@@ -10,15 +10,24 @@ struct hone_profile;
 // Room for the path of a profile.
 #define HONE_INPUT_PATH_MAX 4096
 
+// What the options of every command that reads profiles say of servers. Zero means default.
+struct hone_input_options {
+    int64_t seconds;    // what they are asked for (what the URL says)
+    int64_t timeout_ns; // how long they may be silent
+    const char *tls_cert;
+    const char *tls_key;
+    const char *tls_ca;
+};
+
 // Reads the profiles that operands name and merges them into one: a file, "-" for standard input,
 // the directory of a session, whose CPU profile is meant, or a URL. Without operands it is the
 // newest session under profiles/ in the current directory, and a terminal is told which one that
-// is. Servers are asked for so many seconds (0: what the URL says) and all at once; what they
-// measured is kept in a file, and the user is told in which.
+// is. Servers are asked all at once; what they measured is kept in a file, and the user is told in
+// which.
 //
-// Returns  0; a negative errno with err filled.
+// Returns  0; HONE_MISUSED or a negative errno with err filled.
 // Owner    the caller, hone_profile_free().
-int hone_input_read(const struct hone_operands *operands, int64_t seconds,
+int hone_input_read(const struct hone_operands *operands, const struct hone_input_options *options,
                     struct hone_profile **ret, struct hone_error *err);
 
 // The path of the file that hone_input_read() reads first, so that output can go beside it. Empty
@@ -26,13 +35,32 @@ int hone_input_read(const struct hone_operands *operands, int64_t seconds,
 int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
                     struct hone_error *err);
 
-// The row of every view's options for hone_input_read(); member is an int64_t of theirs.
-#define HONE_INPUT_ROW_SECONDS(options, member)                                                    \
+// Their rows; options is the struct that has a struct hone_input_options called input.
+#define HONE_INPUT_ROW_FILE(options, option, field, words)                                         \
     {                                                                                              \
-        .name = "seconds", .kind = HONE_OPTION_COUNT, .value = "N", .minimum = 0,                  \
-        .maximum = HONE_INPUT_SECONDS_MAX, .at = offsetof(struct options, member),                 \
-        .help = "ask servers to measure for N seconds (what the URL says, or they choose)",        \
+        .name = (option), .kind = HONE_OPTION_TEXT, .value = "FILE", .complete = "file",           \
+        .at = offsetof(struct options, input.field), .help = (words),                              \
     }
+#define HONE_INPUT_ROWS(options)                                                                   \
+    {.name = "seconds",                                                                            \
+     .kind = HONE_OPTION_COUNT,                                                                    \
+     .value = "N",                                                                                 \
+     .maximum = HONE_INPUT_SECONDS_MAX,                                                            \
+     .at = offsetof(struct options, input.seconds),                                                \
+     .help = "ask servers to measure for N seconds (what the URL says, or they choose)"},          \
+        {.name = "timeout",                                                                        \
+         .kind = HONE_OPTION_TIME,                                                                 \
+         .value = "TIME",                                                                          \
+         .minimum = 1000000000,                                                                    \
+         .maximum = HONE_INPUT_SECONDS_MAX * INT64_C(1000000000),                                  \
+         .at = offsetof(struct options, input.timeout_ns),                                         \
+         .help = "give up servers that are silent for so long (half as long again as they "        \
+                 "measure, or 60s)"},                                                              \
+        HONE_INPUT_ROW_FILE(options, "tls-cert", tls_cert,                                         \
+                            "our certificate, for servers that want to see one; PEM"),             \
+        HONE_INPUT_ROW_FILE(options, "tls-key", tls_key, "its key; PEM"),                          \
+        HONE_INPUT_ROW_FILE(options, "tls-ca", tls_ca,                                             \
+                            "certificates of who vouches for servers; PEM (the system's)")
 #define HONE_INPUT_SECONDS_MAX (7 * 24 * 3600)
 
 #endif

@@ -6,7 +6,7 @@
 
 struct merge_options {
     const char *output;
-    int64_t seconds;
+    struct hone_input_options input;
 };
 
 static const struct hone_option options[] = {
@@ -17,7 +17,7 @@ static const struct hone_option options[] = {
      .complete = "file",
      .at = offsetof(struct merge_options, output),
      .help = "the profile to write"},
-    HONE_INPUT_ROW_SECONDS(merge_options, seconds),
+    HONE_INPUT_ROWS(merge_options),
     {0},
 };
 
@@ -33,7 +33,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (!o->output)
         return hone_misused(err, "where to? give a file: hone merge … -o FILE");
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(operands, o->seconds, &profile, err);
+    int r = hone_input_read(operands, &o->input, &profile, err);
     return r ? r : hone_profile_write(profile, o->output, err);
 }
 

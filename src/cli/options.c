@@ -10,14 +10,12 @@
 
 int hone_misused(struct hone_error *err, const char *format, ...)
 {
-    if (!err)
-        return HONE_MISUSED;
-    err->code = HONE_MISUSED;
-    err->hint[0] = '\0';
     va_list arguments;
     va_start(arguments, format);
-    (void)vsnprintf(err->message, sizeof err->message, format, arguments);
+    (void)hone_error_vset(err, 0, format, arguments);
     va_end(arguments);
+    if (err)
+        err->code = HONE_MISUSED;
     return HONE_MISUSED;
 }
 
@@ -187,6 +185,22 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
+// Dashes and underscores within count for nothing: -tagfocus and --show_from, as `go tool pprof`
+// writes them, are --tag-focus and --show-from.
+static bool is_named(const struct hone_option *option, const char *word, size_t len)
+{
+    const char *name = option->name;
+    const char *end = word + len;
+    for (;; name++, word++) {
+        while (*name == '-')
+            name++;
+        while (word < end && (*word == '-' || *word == '_'))
+            word++;
+        if (word == end || *name != *word)
+            return word == end && !*name;
+    }
+}
+
 // The row for a word without its dashes, as in "frequency=99". *ret_value is the text after "=" or
 // joined to a letter, NULL when there is none.
 static const struct hone_option *find_option(const struct hone_command *command, const char *word,
@@ -195,7 +209,7 @@ static const struct hone_option *find_option(const struct hone_command *command,
     size_t len = strcspn(word, "=");
     *ret_value = word[len] == '=' ? word + len + 1 : NULL;
     for (const struct hone_option *option = command->options; option->name; option++) {
-        bool named = strlen(option->name) == len && memcmp(option->name, word, len) == 0;
+        bool named = is_named(option, word, len);
         bool lettered = option->letter && len == 1 && word[0] == option->letter;
         if (named || lettered)
             return option;

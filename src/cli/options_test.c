@@ -122,6 +122,31 @@ TEST(every_way_of_writing_a_value_is_read)
     }
 }
 
+TEST(dashes_and_underscores_within_names_count_for_nothing)
+{
+    static const struct hone_option wide[] = {
+        {.name = "show-from", .kind = HONE_OPTION_TEXT, .value = "REGEX", AT(output)}, {0}};
+    const struct hone_command command = {
+        .name = "view", .options = wide, .options_size = sizeof(struct example_options)};
+    static const char *const good[] = {"--show-from=x", "-show_from=x", "-showfrom=x",
+                                       "--sho-w_from=x"};
+    static const char *const bad[] = {"--show-fro=x", "--show-fromm=x", "--show=x", "--=x",
+                                      "--how-from=x"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0] + sizeof bad / sizeof bad[0]; i++) {
+        bool fine = i < sizeof good / sizeof good[0];
+        char word[32];
+        (void)snprintf(word, sizeof word, "%s",
+                       fine ? good[i] : bad[i - sizeof good / sizeof good[0]]);
+        struct example_options options;
+        struct hone_operands operands;
+        struct hone_error err = {0};
+        int r = hone_options_parse(&command, 1, (char *[]){word, NULL}, &options, &operands, &err);
+        cr_assert(r == (fine ? 0 : HONE_MISUSED), "%s: %d", word, r);
+        if (fine)
+            CHECK_STR(options.output, "x");
+    }
+}
+
 TEST(flags_may_be_given_a_truth_value)
 {
     struct parsed p;

@@ -28,28 +28,33 @@ static int write_standard(const char *at, size_t len)
     return copy >= 0 && close(copy) != 0 ? -errno : 0;
 }
 
-// Names in profiles and lines of sources are strangers' text, which must not steer the terminal.
-static bool make_fit_for_terminal(struct hone_arena *arena, struct hone_str *text)
+static int write_str(const char *path, struct hone_str text, struct hone_error *err)
 {
-    bool failed = false;
-    struct hone_str lines = hone_utf8_clean_lines(arena, *text, &failed);
-    if (!failed)
-        *text = lines;
-    return !failed;
-}
-
-int hone_output_write(const char *path, const struct hone_buffer *bytes, struct hone_error *err)
-{
-    if (bytes->failed)
-        return hone_error_set(err, -ENOMEM, "cannot hold the output");
     if (path && strcmp(path, "-") != 0)
-        return hone_file_write(path, bytes->at, bytes->len, err);
-    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
-    struct hone_str text = {bytes->at, bytes->len};
-    if (isatty(STDOUT_FILENO) && !make_fit_for_terminal(&arena, &text))
-        return hone_error_set(err, -ENOMEM, "cannot hold the output");
+        return hone_file_write(path, text.at, text.len, err);
     int r = write_standard(text.at, text.len);
     if (r == -EPIPE)
         return 0;
     return r ? hone_error_set(err, r, "cannot write to standard output") : 0;
+}
+
+int hone_output_write(const char *path, const struct hone_buffer *bytes, struct hone_error *err)
+{
+    if ((!path || strcmp(path, "-") == 0) && isatty(STDOUT_FILENO))
+        return hone_output_text(NULL, bytes, err);
+    if (bytes->failed)
+        return hone_error_set(err, -ENOMEM, "cannot hold the output");
+    return write_str(path, (struct hone_str){bytes->at, bytes->len}, err);
+}
+
+int hone_output_text(const char *path, const struct hone_buffer *text, struct hone_error *err)
+{
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    bool failed = text->failed;
+    struct hone_str clean = {0};
+    if (!failed)
+        clean = hone_utf8_clean_lines(&arena, (struct hone_str){text->at, text->len}, &failed);
+    if (failed)
+        return hone_error_set(err, -ENOMEM, "cannot hold the output");
+    return write_str(path, clean, err);
 }

@@ -1,7 +1,6 @@
 #include "cli/runs.h"
 
 #include "base/cleanup.h"
-#include "cli/input.h"
 #include "profile/profile.h"
 
 #include <dirent.h>
@@ -20,7 +19,7 @@ static int add(struct hone_runs *runs, uint32_t side, const char *path, struct h
         return hone_error_set(err, -ENOMEM, "cannot read '%s'", path);
     runs->profiles = profiles;
     struct hone_operands one = {.at = (char *[]){(char *)path, NULL}, .count = 1};
-    int r = hone_input_read(&one, 0, &runs->profiles[count], err);
+    int r = hone_input_read(&one, runs->input, &runs->profiles[count], err);
     if (!r)
         runs->count[side]++;
     return r;

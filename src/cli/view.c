@@ -26,7 +26,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
                struct hone_error *err)
 {
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_input_read(files, options->seconds, &profile, err);
+    int r = hone_input_read(files, &options->input, &profile, err);
     if (r)
         return r;
     bool terminal = !options->output && isatty(STDOUT_FILENO);
@@ -45,17 +45,17 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         .width = terminal ? terminal_width() : 0,
     };
     HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
-    r = hone_filter_apply(&options->filter, &profile, &lines, &text, err);
+    r = hone_filter_apply(&options->filter, &options->input, &profile, &lines, &text, err);
     if (r)
         return r;
-    r = terminal ? hone_profile_one_line(profile) : 0;
+    r = hone_profile_one_line(profile);
     if (r)
         return hone_error_set(err, r, "cannot show the profile");
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     r = view(profile, &text, &out, err);
     if (r)
         return r;
-    return hone_output_write(options->output, &out, err);
+    return hone_output_text(options->output, &out, err);
 }
 
 int hone_view_run(hone_text_view view, const struct hone_view_options *options,

@@ -13,7 +13,6 @@ struct hone_view_options {
     const char *output;
     unsigned group; // enum hone_text_group
     int64_t rows;
-    int64_t seconds;
     bool by_cum;
     bool all;
     bool call_tree;
@@ -22,11 +21,13 @@ struct hone_view_options {
     const char *source_path;
     const char *trim_path;
     struct hone_filter_options filter;
+    struct hone_input_options input;
 };
 
 extern const struct hone_choice hone_view_groups[];
 
-// For the manual of every view.
+// For the help and the manual of every view.
+#define HONE_VIEW_OPERANDS "[FILE|DIR|URL]…"
 #define HONE_VIEW_FILES                                                                            \
     "Several files are merged. Without FILE the newest recording under profiles/ is taken; of a "  \
     "directory, its CPU profile. A URL, or HOST:PORT, is asked for a profile of a program that "   \
@@ -41,8 +42,13 @@ extern const struct hone_choice hone_view_groups[];
         .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
                 "(the profile's default)",                                                         \
     }
-#define HONE_VIEW_ROWS_FILTER HONE_FILTER_ROWS(hone_view_options)
-#define HONE_VIEW_ROW_SECONDS HONE_INPUT_ROW_SECONDS(hone_view_options, seconds)
+// Which profiles, which part of them, and where the view of them goes: what every view has. Those
+// that print amounts also have HONE_VIEW_ROW_UNIT.
+#define HONE_VIEW_ROWS_COMMON                                                                      \
+    HONE_VIEW_ROW_TYPE, HONE_FILTER_ROWS_PART(hone_view_options),                                  \
+        HONE_FILTER_ROWS_BASE(hone_view_options), HONE_INPUT_ROWS(hone_view_options),              \
+        HONE_VIEW_ROW_OUTPUT
+#define HONE_VIEW_ROW_UNIT HONE_FILTER_ROW_UNIT(hone_view_options)
 #define HONE_VIEW_ROW_OUTPUT                                                                       \
     {                                                                                              \
         .name = "output", .letter = 'o', .kind = HONE_OPTION_TEXT, .value = "FILE",                \

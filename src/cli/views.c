@@ -6,54 +6,65 @@
 // --- options -------------------------------------------------------------------------------------
 
 static const struct hone_option top_options[] = {
-    HONE_VIEW_ROW_COUNT("30"), HONE_VIEW_ROW_CUM,    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_ALL,         HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
-    HONE_VIEW_ROW_SECONDS,     HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_COUNT("30"),
+    HONE_VIEW_ROW_CUM,
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
 static const struct hone_option tree_options[] = {
-    HONE_VIEW_ROW_COUNT("0"), HONE_VIEW_ROW_CUM,    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_ALL,        HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
-    HONE_VIEW_ROW_SECONDS,    HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_COUNT("0"),
+    HONE_VIEW_ROW_CUM,
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_ALL,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
 static const struct hone_option peek_options[] = {
-    HONE_VIEW_ROW_CUM,
-    HONE_VIEW_ROW_GROUP,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROWS_FILTER,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
-    {0},
+    HONE_VIEW_ROW_CUM, HONE_VIEW_ROW_GROUP, HONE_VIEW_ROW_UNIT, HONE_VIEW_ROWS_COMMON, {0},
 };
 
 static const struct hone_option list_options[] = {
     HONE_VIEW_ROW_SOURCE_PATH,
     HONE_VIEW_ROW_TRIM_PATH,
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROWS_FILTER,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
     {0},
 };
 
 static const struct hone_option disasm_options[] = {
-    HONE_VIEW_ROW_INTEL, HONE_VIEW_ROW_TYPE, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_INTEL,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
-static const struct hone_option stack_options[] = {
-    HONE_VIEW_ROW_GROUP,   HONE_VIEW_ROW_TYPE,   HONE_VIEW_ROWS_FILTER,
-    HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+static const struct hone_option traces_options[] = {
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
 static const struct hone_option tags_options[] = {
-    HONE_VIEW_ROW_TYPE, HONE_VIEW_ROWS_FILTER, HONE_VIEW_ROW_SECONDS, HONE_VIEW_ROW_OUTPUT, {0},
+    HONE_VIEW_ROW_UNIT,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
 };
 
-static const struct hone_option info_options[] = {
-    HONE_VIEW_ROW_TYPE,
-    HONE_VIEW_ROW_SECONDS,
-    HONE_VIEW_ROW_OUTPUT,
+static const struct hone_option collapsed_options[] = {
+    HONE_VIEW_ROW_GROUP,
+    HONE_VIEW_ROWS_COMMON,
+    {0},
+};
+
+static const struct hone_option plain_options[] = {
+    HONE_VIEW_ROWS_COMMON,
     {0},
 };
 
@@ -136,7 +147,7 @@ static const struct hone_example info_examples[] = {
     const struct hone_command hone_command_##view = {                                              \
         .name = #view,                                                                             \
         .summary = (words),                                                                        \
-        .operands = before_files "[FILE|DIR|URL]…",                                                \
+        .operands = before_files HONE_VIEW_OPERANDS,                                               \
         .manual = more HONE_VIEW_FILES,                                                            \
         .examples = view##_examples,                                                               \
         .options = (option_rows),                                                                  \
@@ -163,7 +174,8 @@ VIEW(disasm, disasm_options, 1, "REGEX ",
            "id tells, is refused. A function that was inlined is shown within those that hold "
            "it. ");
 VIEW(tags, tags_options, 0, "", "the labels of samples with what samples that have them took", "");
-VIEW(raw, info_options, 0, "", "everything that the profile holds, as text", "");
-VIEW(traces, stack_options, 0, "", "every stack with its value and labels", "");
-VIEW(collapsed, stack_options, 0, "", "one line per stack, for scripts and flame graph tools", "");
-VIEW(info, info_options, 0, "", "how a profile was taken, what it holds and what it lacks", "");
+VIEW(raw, plain_options, 0, "", "everything that the profile holds, as text", "");
+VIEW(traces, traces_options, 0, "", "every stack with its value and labels", "");
+VIEW(collapsed, collapsed_options, 0, "", "one line per stack, for scripts and flame graph tools",
+     "");
+VIEW(info, plain_options, 0, "", "how a profile was taken, what it holds and what it lacks", "");

@@ -86,7 +86,7 @@ static int64_t count_samples(const struct hone_profile *profile)
     return profile->samples.count;
 }
 
-// What the whole profile holds, of which a sandwich shows a part.
+// What the whole profile holds, of which a sandwich or what passed a filter is a part.
 static int64_t positive_sum(const struct hone_profile *profile, uint32_t type)
 {
     uint64_t sum = 0;
@@ -108,12 +108,15 @@ static void set_facts(struct hone_flame *flame, const struct hone_profile *profi
 
     struct hone_buffer facts = {0};
     hone_buffer_text(&facts, total);
-    if (options->sandwich) {
+    if (options->sandwich || options->filters) {
         char whole[64];
-        hone_flame_amount(whole, sizeof whole, positive_sum(profile, type), flame->unit);
+        hone_flame_amount(whole, sizeof whole,
+                          options->whole ? options->whole : positive_sum(profile, type),
+                          flame->unit);
         hone_buffer_format(&facts, " of %s", whole);
     }
-    hone_buffer_format(&facts, " %.*s", (int)what.len, what.at);
+    hone_buffer_format(&facts, options->difference ? " more %.*s" : " %.*s", (int)what.len,
+                       what.at);
     hone_buffer_format(&facts, " · %s samples", samples);
     if (profile->period > 0) {
         char period[64];
@@ -129,6 +132,8 @@ static void set_facts(struct hone_flame *flame, const struct hone_profile *profi
     if (seconds > 0 && gmtime_r(&seconds, &when) &&
         strftime(date, sizeof date, "%Y-%m-%d %H:%M:%S UTC", &when))
         hone_buffer_format(&facts, " · %s", date);
+    for (const char *const *filter = options->filters; filter && *filter; filter++)
+        hone_buffer_format(&facts, " · %s", *filter);
     if (options->reversed)
         hone_buffer_text(&facts, " · from the leaf: callers grow out of what they called");
     if (options->sandwich)
@@ -142,18 +147,17 @@ static void set_facts(struct hone_flame *flame, const struct hone_profile *profi
     hone_buffer_done(&facts);
 }
 
-static void note_losses(struct hone_flame *flame)
+static void note_losses(struct hone_flame *flame, bool difference)
 {
     const struct hone_tree *tree = flame->tree;
-    int64_t whole = tree->nodes[0].total;
     if (tree->stacks_truncated) {
         char share[24];
-        hone_flame_percent(share, sizeof share, tree->truncated, whole);
+        hone_flame_percent(share, sizeof share, tree->truncated, flame->whole);
         hone_flame_note(flame, true, "%s in stacks that were cut short before their start", share);
     }
     if (tree->stacks_negative)
-        hone_flame_note(flame, true, "%" PRIu64 " samples of negative value are not shown",
-                        tree->stacks_negative);
+        hone_flame_note(flame, true, "%" PRIu64 " %s of negative value are not shown",
+                        tree->stacks_negative, difference ? "stacks" : "samples");
 }
 
 static void note_smaller(struct hone_flame *flame)
@@ -169,7 +173,7 @@ static void note_smaller(struct hone_flame *flame)
     hone_flame_amount(hidden, sizeof hidden, (int64_t)(all - kept), HONE_STR("count"));
     hone_flame_amount(total, sizeof total, (int64_t)all, HONE_STR("count"));
     hone_flame_amount(amount, sizeof amount, largest, flame->unit);
-    hone_flame_percent(share, sizeof share, largest, flame->tree->nodes[0].total);
+    hone_flame_percent(share, sizeof share, largest, flame->whole);
     hone_flame_note(flame, false,
                     "%s of %s frames, none above %s (%s), are merged into “smaller frames”", hidden,
                     total, amount, share);
@@ -264,6 +268,7 @@ void hone_flame_init(struct hone_flame *flame, const struct hone_tree *tree,
     *flame = (struct hone_flame){
         .tree = tree,
         .root = HONE_STR("all"),
+        .whole = options->whole > 0 && !options->sandwich ? options->whole : tree->nodes[0].total,
         .inverted = options->inverted,
         .width = options->width ? options->width : DEFAULT_WIDTH,
     };
@@ -295,8 +300,11 @@ int hone_flame_write(struct hone_flame *flame, const struct hone_flame_options *
     if (r)
         return r;
     if (tree->nodes[0].total <= 0)
-        hone_flame_note(flame, true, "no samples of this type");
-    note_losses(flame);
+        hone_flame_note(flame, true, "%s",
+                        options->filters      ? "no sample passes these filters"
+                        : options->difference ? "no stack takes more than in the base"
+                                              : "no samples of this type");
+    note_losses(flame, options->difference);
     note_smaller(flame);
     note_comments(flame, profile);
     return flame->failed ? -ENOMEM : put_file(flame, out);
@@ -367,6 +375,7 @@ int hone_view_flame(const struct hone_profile *profile, const struct hone_flame_
                  : chosen.group == HONE_FLAME_MODULES ? HONE_TREE_MODULE
                                                       : HONE_TREE_FUNCTION,
         .reversed = chosen.reversed,
+        .net = chosen.difference,
         // What is smaller is counted in the picture, not drawn.
         .limit = {.max_nodes = hone_flame_most(max_frames(&chosen)),
                   .part = 0.9 / HONE_FLAME_LEGEND_PARTS},

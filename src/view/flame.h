@@ -47,6 +47,9 @@ struct hone_flame_options {
     uint32_t width;      // px of the picture shown without scripts (1200)
     struct hone_pattern *sandwich; // the functions that match as one, between all who call them
                                    // (above) and all that they call (below); NULL: from the root
+    int64_t whole;              // what the profile held before it was filtered: shares are of that
+    const char *const *filters; // what it was filtered by, "focus=main"; ends with NULL. NULL: none
+    bool difference;            // of two profiles: what became more is drawn
 };
 
 // Appends the SVG file. options may be NULL. A profile without samples gives a picture that says so

@@ -137,7 +137,7 @@ function showFound() {
   ui.found.textContent =
     state.matchedNodes.length === 0
       ? 'no match'
-      : `${percent(sum, tree.total[0])} matched` +
+      : `${percent(sum, everything)} matched` +
         (state.zoom ? `, ${percent(zoomed, tree.total[state.zoom])} here` : '')
   ui.found.title = `${amount(sum)} in ${state.matchedNodes.length} frames`
 }

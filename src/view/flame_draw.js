@@ -196,7 +196,7 @@ function drawWide(index, node, left, wide, matched) {
     slot.group.setAttribute('aria-level', tree.depth[node] + 1)
     slot.group.setAttribute(
       'aria-label',
-      `${nameOf(node)}, ${amount(tree.total[node])}, ${percent(tree.total[node], tree.total[0])}` +
+      `${nameOf(node)}, ${amount(tree.total[node])}, ${percent(tree.total[node], everything)}` +
         (data.diff ? `, ${changeOf(node)}` : ''),
     )
     slot.text.setAttribute('class', isSmaller(node) ? 'label smaller-label' : 'label')

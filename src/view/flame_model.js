@@ -99,6 +99,8 @@ function unpack(text, count) {
 }
 
 const tree = unpack(data.nodes, data.count)
+/** What shares are of: more than the root has when the profile was filtered. */
+const everything = data.whole ?? tree.total[0]
 const names = [data.root, '', ...data.names]
 const isSmaller = node => tree.frame[node] === 1
 const isUpper = node => node > 0 && node < tree.upperEnd

@@ -410,6 +410,8 @@ static void put_facts(const struct hone_flame *flame, struct hone_buffer *out)
     hone_flame_json(out, flame->unit);
     hone_buffer_text(out, ",\n\"root\":");
     hone_flame_json(out, flame->root);
+    if (flame->whole != flame->tree->nodes[0].total)
+        hone_buffer_format(out, ",\n\"whole\":%lld", (long long)flame->whole);
     if (flame->tree->upper_end)
         hone_buffer_text(out, ",\n\"upper\":true");
     if (flame->diff)

@@ -124,7 +124,7 @@ function buildLegend() {
       },
       swatch,
       html('span', {class: 'what'}, entry.label),
-      data.diff ? '' : percent(entry.self, tree.total[0]),
+      data.diff ? '' : percent(entry.self, everything),
     )
     button.addEventListener('click', () => highlightKind(state.kind === entry ? null : entry))
     ui.legend.append(button)
@@ -195,12 +195,12 @@ function showDetails() {
     : `${amount(total)} total · ${amount(tree.self[node])} self`
   ui.share.textContent =
     (data.diff ? `${changeOf(node)} · ` : '') +
-    `${percent(total, tree.total[0])} of everything` +
+    `${percent(total, everything)} of everything` +
     (state.zoom && node > state.zoom && node < tree.end[state.zoom]
       ? ` · ${percent(total, tree.total[state.zoom])} of ${cut(shorter(nameOf(state.zoom)).at(-1), 160)}`
       : '') +
     (tree.self[node] && total > tree.self[node]
-      ? ` · ${percent(tree.self[node], tree.total[0])} self`
+      ? ` · ${percent(tree.self[node], everything)} self`
       : '')
 }
 

@@ -89,6 +89,7 @@ struct hone_flame {
     struct hone_str title;             // cleaned, like all text here
     struct hone_str facts;
     struct hone_str unit;
+    int64_t whole;           // what shares are of
     struct hone_str program; // path of the main program
     bool inverted;
     uint32_t width;

@@ -58,8 +58,7 @@ static void put_legend(struct picture *picture)
     for (size_t i = 0; i < flame->key_count; i++) {
         char share[24] = "", class[8];
         if (!flame->diff) // what frames of a colour took themselves says nothing of changes
-            hone_flame_percent(share, sizeof share, flame->keys[i].self,
-                               flame->tree->nodes[0].total);
+            hone_flame_percent(share, sizeof share, flame->keys[i].self, flame->whole);
         if (flame->diff)
             hone_flame_tone_class(class, flame->keys[i].family);
         else
@@ -159,15 +158,14 @@ static void put_box(const struct picture *picture, const struct box *box, const 
 {
     const struct hone_flame *flame = picture->flame;
     const struct hone_tree_node *node = &flame->tree->nodes[box->node];
-    int64_t whole = flame->tree->nodes[0].total;
-    double scale = picture->width / (double)whole;
+    double scale = picture->width / (double)flame->tree->nodes[0].total;
     double x = MARGIN + (double)box->start * scale;
     double wide = (double)node->total * scale;
     double y = picture->y + (double)row_of(flame, rows, box->node) * ROW;
     struct hone_str name = box->node ? flame->names[node->frame] : flame->root;
     char total[64], share[24], class[8] = "root";
     hone_flame_amount(total, sizeof total, node->total, flame->unit);
-    hone_flame_percent(share, sizeof share, node->total, whole);
+    hone_flame_percent(share, sizeof share, node->total, flame->whole);
     if (box->node)
         hone_flame_node_class(flame, box->node, class);
 

@@ -1,4 +1,6 @@
-// The call tree as text: top-down, indented where it divides, and without what is too small.
+// The call tree as text: top-down, indented where it divides, and without what is too small. Of a
+// difference, nodes may be negative; one counts as large as the largest change at or below it.
+#include "analyse/tally.h"
 #include "analyse/tree.h"
 #include "base/cleanup.h"
 #include "view/text_report.h"
@@ -15,21 +17,23 @@ enum {
 struct calls {
     struct hone_report *report;
     const struct hone_tree *tree;
-    int64_t least;    // nodes below are left out
+    uint64_t least;   // nodes below are left out
+    uint64_t *weight; // by node: its size, at least that of each node that it calls
     uint32_t *column; // by depth: where the lines of its branches stand
     uint8_t *open;    // by depth: more branches follow
 };
 
 static void calls_done(struct calls *calls)
 {
+    free(calls->weight);
     free(calls->column);
     free(calls->open);
 }
 
-static int compare_totals(const void *left, const void *right)
+static int compare_weights(const void *left, const void *right)
 {
-    int64_t a = *(const int64_t *)left;
-    int64_t b = *(const int64_t *)right;
+    uint64_t a = *(const uint64_t *)left;
+    uint64_t b = *(const uint64_t *)right;
     return (a < b) - (a > b);
 }
 
@@ -38,32 +42,49 @@ static uint32_t rows_of(const struct hone_text_options *options)
     return options->rows ? options->rows : options->all ? UINT32_MAX : ROWS_DEFAULT;
 }
 
-// The smallest total that is shown: a part of the whole, or what the last of the rows has. A
-// caller takes at least as much as what it calls, so nobody is shown without his callers.
+static int weigh(struct calls *calls)
+{
+    const struct hone_tree *tree = calls->tree;
+    calls->weight = calloc(tree->node_count, sizeof *calls->weight);
+    if (!calls->weight)
+        return -ENOMEM;
+    for (size_t i = tree->node_count; i-- > 0;) { // what it calls stands behind a node
+        uint64_t own = hone_tally_magnitude(tree->nodes[i].total);
+        uint64_t *above = &calls->weight[tree->nodes[i].parent];
+        if (own > calls->weight[i])
+            calls->weight[i] = own;
+        if (calls->weight[i] > *above)
+            *above = calls->weight[i];
+    }
+    return 0;
+}
+
+// The smallest weight that is shown: a part of the whole, or what the last of the rows has. A
+// caller weighs at least as much as what it calls, so nobody is shown without his callers.
 static int choose_least(struct calls *calls)
 {
     const struct hone_tree *tree = calls->tree;
     const struct hone_text_options *o = calls->report->options;
     double fraction = o->node_fraction > 0 ? o->node_fraction : 0.005;
-    calls->least = o->all ? 1 : (int64_t)(fraction * (double)tree->nodes[0].total);
+    calls->least = o->all ? 1 : (uint64_t)(fraction * (double)calls->weight[0]);
     if (calls->least < 1)
         calls->least = 1;
     uint32_t rows = rows_of(o);
     size_t count = 0;
     for (size_t i = 1; i < tree->node_count; i++)
-        count += tree->nodes[i].total >= calls->least;
+        count += calls->weight[i] >= calls->least;
     if (count <= rows)
         return 0;
-    HONE_CLEANUP(hone_freep) int64_t *totals = calloc(count, sizeof *totals);
-    if (!totals)
+    HONE_CLEANUP(hone_freep) uint64_t *weights = calloc(count, sizeof *weights);
+    if (!weights)
         return -ENOMEM;
     count = 0;
     for (size_t i = 1; i < tree->node_count; i++)
-        if (tree->nodes[i].total >= calls->least)
-            totals[count++] = tree->nodes[i].total;
-    qsort(totals, count, sizeof *totals, compare_totals);
+        if (calls->weight[i] >= calls->least)
+            weights[count++] = calls->weight[i];
+    qsort(weights, count, sizeof *weights, compare_weights);
     // Those that are as large as the first that has no room stay out with it.
-    calls->least = totals[rows] + 1;
+    calls->least = weights[rows] + 1;
     return 0;
 }
 
@@ -76,7 +97,7 @@ static uint32_t shown_children(const struct calls *calls, uint32_t node, uint32_
     *ret_others = nodes[node].children_left_out;
     *ret_hidden = hone_tree_left_out(calls->tree, node);
     for (uint32_t child = node + 1; child < nodes[node].end; child = nodes[child].end) {
-        if (nodes[child].total >= calls->least) {
+        if (calls->weight[child] >= calls->least) {
             shown++;
             continue;
         }
@@ -90,7 +111,7 @@ static void put_values(const struct calls *calls, int64_t total, int64_t self)
 {
     hone_buffer_format(calls->report->out, "%10s %s %10s  ",
                        hone_report_value(calls->report, total).text,
-                       hone_measure_percentage(total, calls->tree->nodes[0].total).text,
+                       hone_measure_percentage(total, calls->report->total).text,
                        self ? hone_report_value(calls->report, self).text : ".");
 }
 
@@ -177,7 +198,7 @@ static int put_tree(struct calls *calls)
         }
         if (end)
             break;
-        if (nodes[i].total < calls->least) {
+        if (calls->weight[i] < calls->least) {
             i = nodes[i].end - 1;
             continue;
         }
@@ -202,13 +223,13 @@ static int show(struct calls *calls)
     size_t depths = (size_t)calls->tree->depth + 3;
     calls->column = calloc(depths, sizeof *calls->column);
     calls->open = calloc(depths, sizeof *calls->open);
-    int r = calls->column && calls->open ? choose_least(calls) : -ENOMEM;
+    int r = calls->column && calls->open ? weigh(calls) : -ENOMEM;
+    if (!r)
+        r = choose_least(calls);
     if (r)
         return r;
-    int64_t total = calls->tree->nodes[0].total;
-    calls->report->shown_unit = hone_measure_common_unit(total / 10, total, calls->report->unit);
     hone_buffer_format(calls->report->out, "%10s %6s %10s  function\n", "total", "share", "self");
-    put_values(calls, total, calls->tree->nodes[0].self);
+    put_values(calls, calls->tree->nodes[0].total, calls->tree->nodes[0].self);
     hone_buffer_text(calls->report->out, "all\n");
     return put_tree(calls);
 }
@@ -224,7 +245,7 @@ int hone_text_calls(const struct hone_profile *profile, const struct hone_text_o
     int r = hone_report_tree(&report, profile, options, &limit, out, &tree, err);
     if (r)
         return r;
-    if (tree->nodes[0].total <= 0) {
+    if (hone_report_is_empty(&report)) {
         hone_report_empty(&report);
         return hone_report_finish(&report, err);
     }

@@ -22,7 +22,7 @@ static void put_row(const struct path *path, uint32_t node)
     const struct hone_tree_node *at = &nodes[node];
     hone_buffer_format(path->report->out, "%10s %s %s %10s  ",
                        hone_report_value(path->report, at->total).text,
-                       hone_measure_percentage(at->total, nodes[0].total).text,
+                       hone_measure_percentage(at->total, path->report->total).text,
                        hone_measure_percentage(at->total, nodes[at->parent].total).text,
                        at->self ? hone_report_value(path->report, at->self).text : ".");
     const struct hone_tree_frame *frame = &path->tree->frames[at->frame];
@@ -46,14 +46,15 @@ static void put_beside(const struct path *path, uint32_t node, uint32_t taken, c
 {
     enum { NAMED = 4 };
     const struct hone_tree_node *nodes = path->tree->nodes;
+    int64_t whole = path->report->total;
     uint32_t named = 0;
     for (uint32_t child = node + 1; child < nodes[node].end && named < NAMED;
          child = nodes[child].end) {
-        if (child == taken || (double)nodes[child].total < worth_telling * (double)nodes[0].total)
+        if (child == taken || (double)nodes[child].total < worth_telling * (double)whole)
             continue;
         hone_buffer_format(path->report->out, "%*s%-5s%6s  ", NAME_COLUMN - 13, "",
                            named ? "" : word,
-                           bare(hone_measure_percentage(nodes[child].total, nodes[0].total).text));
+                           bare(hone_measure_percentage(nodes[child].total, whole).text));
         hone_report_name(path->report, path->tree->frames[nodes[child].frame].name, NAME_COLUMN, 0);
         hone_buffer_text(path->report->out, "\n");
         named++;
@@ -71,7 +72,7 @@ static void put_end(const struct path *path, uint32_t node)
                        own ? "It ends where most is the function's own:" : "There it scatters:");
     hone_buffer_format(path->report->out, "%s of %s itself",
                        bare(hone_measure_percentage(at->self, at->total).text),
-                       bare(hone_measure_percentage(at->total, nodes[0].total).text));
+                       bare(hone_measure_percentage(at->total, path->report->total).text));
     if (child)
         hone_buffer_format(path->report->out, ", no call of it more than %s",
                            bare(hone_measure_percentage(nodes[child].total, at->total).text));
@@ -85,7 +86,8 @@ static void put_path(const struct path *path)
     uint32_t node = 0;
     for (;;) {
         uint32_t child = node + 1;
-        if (child >= nodes[node].end || nodes[node].self > nodes[child].total ||
+        if (child >= nodes[node].end || nodes[child].total <= 0 ||
+            nodes[node].self > nodes[child].total ||
             (double)nodes[child].total < keeps * (double)nodes[node].total)
             break;
         put_row(path, child);
@@ -105,12 +107,14 @@ int hone_text_hot_path(const struct hone_profile *profile, const struct hone_tex
     int r = hone_report_tree(&report, profile, options, &limit, out, &tree, err);
     if (r)
         return r;
-    if (tree->nodes[0].total <= 0) {
+    if (hone_report_is_empty(&report)) {
         hone_report_empty(&report);
         return hone_report_finish(&report, err);
     }
-    int64_t total = tree->nodes[0].total;
-    report.shown_unit = hone_measure_common_unit(total / 10, total, report.unit);
+    if (tree->node_count < 2 || tree->nodes[1].total <= 0) {
+        hone_report_sentence(&report, "No call is left to follow.");
+        return hone_report_finish(&report, err);
+    }
     hone_buffer_format(out, "%10s %6s %6s %10s  function, each called by the one above\n", "total",
                        "share", "caller", "self");
     put_path(&(struct path){.report = &report, .tree = tree});

@@ -231,12 +231,28 @@ static int put_limits(struct hone_report *report, const struct hone_confidence *
     return 0;
 }
 
+static bool is_difference(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        if (p->samples.values[report->type][i] < 0)
+            return true;
+    return false;
+}
+
 static int put_belief(struct hone_report *report, const struct share *shares,
                       struct hone_error *err)
 {
     const struct hone_profile *p = report->profile;
     if (!report->total)
         return 0;
+    if (is_difference(report)) {
+        hone_buffer_format(report->out,
+                           "\n" TITLE "values below 0: a difference; 'hone diff' tells it from "
+                           "chance\n",
+                           "Belief");
+        return 0;
+    }
     uint64_t named = 0;
     for (uint32_t i = 0; i < p->mappings.count; i++)
         named += shares[i].named;
@@ -275,8 +291,8 @@ static int put_belief(struct hone_report *report, const struct share *shares,
     return 0;
 }
 
-int hone_text_info(const struct hone_profile *profile, const struct hone_text_options *options,
-                   struct hone_buffer *out, struct hone_error *err)
+static int describe(const struct hone_profile *profile, const struct hone_text_options *options,
+                    struct hone_buffer *out, struct hone_error *err)
 {
     struct hone_report report;
     int r = hone_report_init(&report, profile, options, out, err);
@@ -288,6 +304,7 @@ int hone_text_info(const struct hone_profile *profile, const struct hone_text_op
         return hone_error_set(err, -ENOMEM, "cannot describe the profile");
     add_shares(&report, shares);
     hone_report_head(&report);
+    hone_report_filters(&report);
     hone_buffer_text(out, "\n");
     put_types(&report);
     put_period(&report);
@@ -302,4 +319,18 @@ int hone_text_info(const struct hone_profile *profile, const struct hone_text_op
     if (hone_report_is_empty(&report))
         hone_report_empty(&report);
     return hone_report_finish(&report, err);
+}
+
+// Of a filtered profile the part that is left is described, as if it were all: what no sample names
+// any more does not count, and limits follow from the samples that are left.
+int hone_text_info(const struct hone_profile *profile, const struct hone_text_options *options,
+                   struct hone_buffer *out, struct hone_error *err)
+{
+    if (!options || !options->filters)
+        return describe(profile, options, out, err);
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *part = NULL;
+    struct hone_text_options of_part = *options;
+    of_part.total_known = false;
+    int r = hone_profile_compact(profile, &part, err);
+    return r ? r : describe(part, &of_part, out, err);
 }

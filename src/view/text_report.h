@@ -41,7 +41,8 @@ double hone_report_edge_fraction(const struct hone_report *report);
 // none is there. whole: values are printed as whole numbers.
 void hone_report_choose_unit(struct hone_report *report, uint64_t smallest, bool whole);
 
-// Chooses the sample type, builds its call tree and writes the lines above the report.
+// Chooses the sample type, builds its call tree, writes the lines above the report and sets
+// shown_unit by the largest node. Shares are of total, of which a filtered tree is a part.
 struct hone_tree;
 struct hone_tree_limit;
 int hone_report_tree(struct hone_report *report, const struct hone_profile *profile,

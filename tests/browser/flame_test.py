@@ -113,6 +113,21 @@ class Reading(Flame):
         self.assertEqual(self.text(page, '.details .sums'), '500 ms total · 100 ms self')
         self.assertIn('50.0 % of everything', self.text(page, '.details .share'))
 
+    def test_shares_of_a_part_are_those_of_the_whole(self):
+        page = self.open(self.draw(plain(), '--focus', '^write$|^worker$'))
+        whole = self.width(page, 'all')
+        self.assertAlmostEqual(self.width(page, 'main') / whole, 0.8, delta=0.003)
+        page.move(*self.frame(page, 'main')[:2])
+        self.assertIn('40.0 % of everything', self.text(page, '.details .share'))
+        self.assertIn('40.0 %', page.evaluate("""[...document.querySelectorAll('[data-node]')]
+            .find(g => g.getAttribute('aria-label').startsWith('main,')).getAttribute('aria-label')
+            """))
+        self.assertIn('500 ms of 1.00 s cpu', self.text(page, '.app .facts'))
+        self.assertIn('focus=^write$|^worker$', self.text(page, '.app .facts'))
+        page.evaluate("""[...document.querySelectorAll('.legend button')]
+            .find(b => b.textContent.includes('libz')).click()""")
+        self.assertEqual(self.text(page, '.found'), '40.0 % matched')
+
     def test_heading_says_what_was_measured_and_what_was_lost(self):
         page = self.open(self.draw(plain()))
         self.assertEqual(self.text(page, 'h1'), 'program · cpu')
