@@ -189,6 +189,16 @@ class OnATerminal(Shell):
         terminal.type('\x15')
         self.assertEqual(terminal.end(), 0)
 
+    def test_errors_are_red_where_that_is_wanted(self):
+        for environment, red in (({}, True), ({'NO_COLOR': '1'}, False), ({'NO_COLOR': ''}, True)):
+            terminal = self.open(**environment)
+            terminal.type('nothing\n')
+            said = terminal.wait('(pprof) ')
+            self.assertIn('unrecognized command: "nothing"', said)
+            self.assertEqual('\x1b[0;31munrecognized' in said, red)
+            self.assertEqual('\n\x1b[0m' in said, red)
+            self.assertEqual(terminal.end(), 0)
+
     def test_lines_are_edited_and_come_again_the_next_time(self):
         terminal = self.open()
         terminal.type('xunit=us\x01\x04\n')    # to the front, and take away one letter

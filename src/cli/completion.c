@@ -62,6 +62,8 @@ static void print_command(FILE *out, const struct hone_command *command)
                 out);
     for (const struct hone_option *option = command->options; option->name; option++)
         (void)fprintf(out, "--%s ", option->name);
+    for (const char *const *flag = command->flags ? command->flags() : NULL; flag && *flag; flag++)
+        (void)fprintf(out, "%s ", *flag);
     (void)fputs("--help' -- \"$word\"))\n        else\n            ", out);
     print_reply(out, command->complete);
     (void)fputs("\n        fi\n        ;;\n", out);

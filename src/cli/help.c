@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#define WIDTH 100
+#define WIDTH 80
 
 // Prints text up to its line end in lines of at most WIDTH columns. The first begins at column
 // indent, where the cursor is already, the others are indented to it.
@@ -27,15 +27,23 @@ static void print_wrapped(FILE *out, const char *text, int indent)
     (void)fputc('\n', out);
 }
 
+// What they are for stands beside them, or below where that is too wide.
 static void print_examples(FILE *out, const struct hone_example *examples)
 {
     int widest = 0;
+    int purpose = 0;
     for (const struct hone_example *example = examples; example->command; example++) {
         int len = (int)strlen(example->command);
         widest = len > widest ? len : widest;
+        len = (int)strlen(example->purpose);
+        purpose = len > purpose ? len : purpose;
     }
+    bool beside = 2 + widest + 3 + purpose <= WIDTH;
     for (const struct hone_example *example = examples; example->command; example++)
-        (void)fprintf(out, "  %-*s   %s\n", widest, example->command, example->purpose);
+        if (beside)
+            (void)fprintf(out, "  %-*s   %s\n", widest, example->command, example->purpose);
+        else
+            (void)fprintf(out, "  %s\n      %s\n", example->command, example->purpose);
 }
 
 void hone_help_overview(FILE *out)

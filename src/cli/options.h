@@ -97,9 +97,10 @@ struct hone_command {
     const struct hone_command_row *(*rows)(void); // ends with a row without word
     const struct hone_example *examples;          // ends with a row without command; shown first
     const struct hone_option *options;
-    size_t options_size;  // of the struct that options fill
-    bool verbatim;        // every word is an operand: it reads its own options
-    bool program;         // operands are a program and its own arguments
+    size_t options_size;               // of the struct that options fill
+    bool verbatim;                     // every word is an operand: it reads its own options …
+    const char *const *(*flags)(void); // … which completion offers, "-top"; ends with NULL
+    bool program;                      // operands are a program and its own arguments
     const char *complete; // what completion offers for operands: "profile", "program" or NULL
     int operands_minimum; // fewer: misuse
     int (*run)(const void *options, const struct hone_operands *operands, struct hone_error *err);

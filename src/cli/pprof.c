@@ -49,6 +49,20 @@ static const struct hone_example examples[] = {
 
 static const struct hone_option no_options[] = {{0}};
 
+static const char *const *flags(void)
+{
+    enum { FLAGS_MAX = 127 };
+    static char words[FLAGS_MAX][32];
+    static const char *at[FLAGS_MAX + 1];
+    const char *names[FLAGS_MAX];
+    size_t count = hone_pprof_flag_names(names, FLAGS_MAX);
+    for (size_t i = 0; i < count && i < FLAGS_MAX; i++) {
+        (void)snprintf(words[i], sizeof words[i], "-%s", names[i]);
+        at[i] = words[i];
+    }
+    return at;
+}
+
 const struct hone_command hone_command_pprof = {
     .name = "pprof",
     .summary = "the commands, flags and output of 'go tool pprof'",
@@ -59,6 +73,7 @@ const struct hone_command hone_command_pprof = {
     .options = no_options,
     .options_size = 1,
     .verbatim = true,
+    .flags = flags,
     .complete = "profile",
     .run = run,
 };

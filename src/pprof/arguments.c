@@ -40,31 +40,44 @@ struct parsed {
 
 // --- flags ---------------------------------------------------------------------------------------
 
+#define OWN(flag, flag_kind, field)                                                                \
+    {                                                                                              \
+        .name = (flag), .kind = HONE_PPROF_##flag_kind, .at = offsetof(struct parsed, field)       \
+    }
+#define OF_ALL(flag, flag_kind, field)                                                             \
+    {                                                                                              \
+        .name = (flag), .kind = HONE_PPROF_##flag_kind,                                            \
+        .at = offsetof(struct hone_pprof_arguments, field), .of_all = true                         \
+    }
+
+// Flags that are no options of reports.
+static const struct own {
+    const char *name;
+    enum hone_pprof_kind kind;
+    size_t at;
+    bool of_all; // in the arguments, else in what is parsed
+} own_flags[] = {
+    OWN("diff_base", TEXT, diff_base),
+    OWN("base", TEXT, base),
+    OF_ALL("symbolize", TEXT, input.symbolize),
+    OF_ALL("buildid", TEXT, input.build_id),
+    OF_ALL("timeout", INT, input.timeout),
+    OF_ALL("add_comment", TEXT, input.comment),
+    OF_ALL("seconds", INT, input.seconds),
+    OF_ALL("tools", TEXT, input.tools),
+    OF_ALL("http", TEXT, http),
+    OF_ALL("no_browser", BOOL, no_browser),
+    OF_ALL("tls_cert", TEXT, input.tls_cert),
+    OF_ALL("tls_key", TEXT, input.tls_key),
+    OF_ALL("tls_ca", TEXT, input.tls_ca),
+};
+
 static bool find_own(struct parsed *parsed, const char *name, struct hone_pprof_flag *ret)
 {
-    struct hone_pprof_input *input = &parsed->to->input;
-    const struct {
-        const char *name;
-        enum hone_pprof_kind kind;
-        void *at;
-    } rows[] = {
-        {"diff_base", HONE_PPROF_TEXT, &parsed->diff_base},
-        {"base", HONE_PPROF_TEXT, &parsed->base},
-        {"symbolize", HONE_PPROF_TEXT, &input->symbolize},
-        {"buildid", HONE_PPROF_TEXT, &input->build_id},
-        {"timeout", HONE_PPROF_INT, &input->timeout},
-        {"add_comment", HONE_PPROF_TEXT, &input->comment},
-        {"seconds", HONE_PPROF_INT, &input->seconds},
-        {"tools", HONE_PPROF_TEXT, &input->tools},
-        {"http", HONE_PPROF_TEXT, &parsed->to->http},
-        {"no_browser", HONE_PPROF_BOOL, &parsed->to->no_browser},
-        {"tls_cert", HONE_PPROF_TEXT, &input->tls_cert},
-        {"tls_key", HONE_PPROF_TEXT, &input->tls_key},
-        {"tls_ca", HONE_PPROF_TEXT, &input->tls_ca},
-    };
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-        if (strcmp(rows[i].name, name) == 0) {
-            *ret = (struct hone_pprof_flag){rows[i].kind, rows[i].at};
+    for (size_t i = 0; i < sizeof own_flags / sizeof own_flags[0]; i++)
+        if (strcmp(own_flags[i].name, name) == 0) {
+            void *base = own_flags[i].of_all ? (void *)parsed->to : (void *)parsed;
+            *ret = (struct hone_pprof_flag){own_flags[i].kind, (char *)base + own_flags[i].at};
             return true;
         }
     for (size_t i = 0; i < SHORTCUTS; i++)
@@ -105,6 +118,37 @@ static bool find(void *context, const char *name, struct hone_pprof_flag *ret)
                ? (struct hone_pprof_flag){HONE_PPROF_TEXT, &parsed->patterns[place]}
                : (struct hone_pprof_flag){HONE_PPROF_BOOL, &parsed->commands[place]};
     return true;
+}
+
+struct names {
+    const char **at;
+    size_t room;
+    size_t count;
+};
+
+static void add_name(struct names *names, const char *name)
+{
+    if (names->count < names->room)
+        names->at[names->count] = name;
+    names->count++;
+}
+
+size_t hone_pprof_flag_names(const char **at, size_t room)
+{
+    struct names names = {at, room, 0};
+    for (const struct hone_pprof_command *command = hone_pprof_commands; command->name; command++)
+        add_name(&names, command->name);
+    for (const struct hone_pprof_option *option = hone_pprof_options; option->name; option++) {
+        if (!option->choices)
+            add_name(&names, option->name);
+        for (const struct hone_pprof_choice *c = option->choices; c && c->name; c++)
+            add_name(&names, c->name);
+    }
+    for (size_t i = 0; i < sizeof own_flags / sizeof own_flags[0]; i++)
+        add_name(&names, own_flags[i].name);
+    for (size_t i = 0; i < SHORTCUTS; i++)
+        add_name(&names, shortcuts[i].name);
+    return names.count;
 }
 
 static void put_usage(void)

@@ -45,6 +45,10 @@ enum {
     HONE_PPROF_MISUSED = 2, // what is wrong was printed, with the usage
 };
 
+// The names of all flags without their dashes, in the order of help: formats, options and choices
+// of options, then those of sources. Returns how many there are, which may be more than room.
+size_t hone_pprof_flag_names(const char **names, size_t room);
+
 // argv are the words after the command's name; sources point into it. Returns 0; one of the above;
 // -EINVAL with pprof's words in err.
 int hone_pprof_parse(int argc, char **argv, struct hone_pprof_arguments *ret,

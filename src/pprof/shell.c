@@ -187,7 +187,7 @@ static void run_line(struct shell *shell, const char *line)
     if (!is_assignment(shell, line, &r, &err))
         r = run_command(shell, line, &err);
     if (r)
-        hone_pprof_tell("%s", err.message[0] ? err.message : strerror(-r));
+        hone_pprof_complain(err.message[0] ? err.message : strerror(-r));
 }
 
 // --- short words for several lines ---------------------------------------------------------------

@@ -5,4 +5,7 @@
 // One line.
 __attribute__((format(printf, 1, 2))) void hone_pprof_tell(const char *format, ...);
 
+// Why a line of the shell did not do what it says: red on a terminal, unless $NO_COLOR is set.
+void hone_pprof_complain(const char *text);
+
 #endif
