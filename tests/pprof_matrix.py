@@ -95,6 +95,10 @@ FILTERS = """
 -top -hide=.
 -top -show=nothing
 -top -show_from=nothing
+-top -ignore=nothing -hide=nothing -tagignore=nothing
+-traces -taghide=nothing -tagshow=nothing
+-top -show=libc
+-traces -show_from=libc|f2
 -top -tagfocus=running
 -top -tagfocus=state=waiting
 -top -tagfocus=request=2kb:4kb
@@ -293,6 +297,21 @@ def cells(names):
     found += [line if line.startswith('-h') else f'{line} {{random}}' for line in lines(LINES)]
     found += lines(SPECIAL)
     return sorted(set(found))
+
+
+def some(found):
+    """Of all cells every command line once: on the profile that has most to be chosen from, and those
+    that all profiles are asked for on another one each, which take turns."""
+    same_line = collections.defaultdict(list)
+    for cell in found:
+        alone = cell.count('{') == 1
+        same_line[re.sub(r' \{\w+\}$', '', cell) if alone else cell].append(cell)
+    chosen = set()
+    for turn, cells_ in enumerate(same_line.values()):
+        chosen.update([cell for cell in cells_ if cell.endswith(' {random}')] or cells_[:1])
+        if len(cells_) > 12:
+            chosen.add(cells_[turn % len(cells_)])
+    return sorted(chosen)
 
 
 def go_profiles(directory):

@@ -4,4 +4,6 @@ import pprof_matrix_test
 
 
 class All(pprof_matrix_test.Matrix):
-    EVERY = 1
+    @staticmethod
+    def choose(cells):
+        return cells
