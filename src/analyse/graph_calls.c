@@ -253,7 +253,7 @@ static void join_parts(void *context, unsigned number)
 // The slots of a part's calls in the order in which they were met.
 static uint32_t *order_of(const struct join *join)
 {
-    uint32_t *order = malloc(((size_t)join->count + 1) * sizeof *order);
+    uint32_t *order = calloc((size_t)join->count + 1, sizeof *order);
     for (uint64_t i = 0; order && i <= join->mask; i++)
         if (join->sums[i].caller)
             order[join->sums[i].place] = (uint32_t)i;

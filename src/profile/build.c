@@ -69,6 +69,7 @@ static bool add_none(struct hone_profile *p)
     if (!empty)
         return false;
     p->strings.text[0] = (struct hone_str){empty, 0};
+    // NOLINTNEXTLINE(clang-analyzer-core.NullDereference): there is room in every column
     p->mappings.at[0] = (struct hone_profile_mapping){0};
     p->functions.name[0] = p->functions.system_name[0] = p->functions.file[0] = 0;
     p->functions.start_line[0] = 0;

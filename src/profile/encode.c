@@ -398,12 +398,16 @@ static int encoder_init(struct encoder *e, const struct hone_profile *p, struct 
 {
     *e = (struct encoder){.profile = p};
     int r = hone_profile_status(p);
-    if (r)
-        return hone_error_set(err, r, "cannot encode the profile, which is incomplete");
+    if (r) {
+        (void)hone_error_set(err, r, "cannot encode the profile, which is incomplete");
+        return r;
+    }
     e->string = calloc(p->strings.count, sizeof *e->string);
     e->named = calloc(p->strings.count, sizeof *e->named);
-    if (!e->string || !e->named)
-        return hone_error_set(err, -ENOMEM, "cannot encode the profile");
+    if (!e->string || !e->named) {
+        (void)hone_error_set(err, -ENOMEM, "cannot encode the profile");
+        return -ENOMEM;
+    }
     name_all(e);
     return 0;
 }
