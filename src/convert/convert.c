@@ -202,8 +202,10 @@ static int grow(struct input *in, size_t most, struct hone_error *err)
         room = in->size; // as it seems, all that will be needed
     room = room < most ? room : most;
     char *at = realloc(in->bytes, room + 1); // for a NUL
-    if (!at)
-        return hone_error_set(err, -ENOMEM, "cannot read '%s'", in->name);
+    if (!at) {
+        (void)hone_error_set(err, -ENOMEM, "cannot read '%s'", in->name);
+        return -ENOMEM;
+    }
     in->bytes = at;
     in->room = room;
     return 0;

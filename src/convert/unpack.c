@@ -60,8 +60,10 @@ static int make_room(struct plain *plain, const char *name, struct hone_error *e
     size_t room = plain->room + plain->room / 2 + STEP;
     room = room < most ? room : most;
     char *at = realloc(plain->at, room + 1); // for the NUL
-    if (!at)
-        return hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
+    if (!at) {
+        (void)hone_error_set(err, -ENOMEM, "cannot unpack '%s'", name);
+        return -ENOMEM;
+    }
     plain->at = at;
     plain->room = room;
     return 0;
