@@ -56,7 +56,7 @@ static void put_value(struct hone_buffer *out, const struct hone_otlp_field *fie
 {
     if (value->type != HONE_WIRE_BYTES)
         put_number(out, field, value->value);
-    else if (field->kind == HONE_OTLP_MESSAGE)
+    else if (field->message)
         put_message(out, field->message, value->body);
     else if (field->kind == HONE_OTLP_HEX)
         put_hex(out, value->body);
