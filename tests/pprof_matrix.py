@@ -96,11 +96,16 @@ FILTERS = """
 -top -show=nothing
 -top -show_from=nothing
 -top -ignore=nothing -hide=nothing -tagignore=nothing
--traces -taghide=nothing -tagshow=nothing
+-traces -taghide=nothing -tagshow=nothing -compact_labels
+-proto -divide_by=3
+-raw -noinlines
+-callgrind -noinlines
+-traces -lines -trim_path=/src
 -top -show=libc
 -traces -show_from=libc|f2
 -top -tagfocus=running
 -top -tagfocus=state=waiting
+-top -tagfocus=^state:w
 -top -tagfocus=request=2kb:4kb
 -top -tagfocus=:4kb
 -top -tagignore=thread=2
@@ -137,6 +142,7 @@ LINES = """
 -top -nodecount=99999999999999999999
 -top -nodefraction=x
 -top=maybe
+-top -cum=T -lines=F
 -top ---x
 -top -focus=(
 -top -ignore=a**
@@ -149,10 +155,14 @@ LINES = """
 -top -focus=\\pN+\\d
 -top -focus=(?i)F1$
 -top -focus=\\Af1
+-top -focus=f1|xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
+-top -focus=f1|xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 -tags -tagfocus=a(
 -top -sample_index=nothing
 -top -sample_index=9
 -top -sample_index=-1
+-top -sample_index=1
+-top -sample_index=2
 -top -sample_index=samples -inuse_space
 -top -total_delay
 -top -mean_delay
@@ -210,6 +220,8 @@ SPECIAL = """
 -topproto -diff_base={second} {random}
 -top -base={heap} {random}
 -top -base=/no/such/file {random}
+-top -focus
+-top -nodecount
 -top /no/such/file
 -top /no/such/file {random}
 -top /no/such/file /no/such/other
@@ -233,6 +245,17 @@ SPECIAL = """
 -list=main.grow {go_cpu}
 -list=main -lines -cum {go_heap}
 -disasm=main.grow {go_cpu}
+-text {unusual}
+-text -lines {unusual}
+-text -focus=unsampled {unusual}
+-text -ignore=unsampled -hide=never.c -show_from=unsampled {unusual}
+-text -sample_index=inuse_space {unusual}
+-top -mean_delay {delay}
+-top -total_delay {delay}
+-top -contentions {delay}
+-top -inuse_objects {heap}
+-top -alloc_space {heap}
+-top -alloc_objects {heap}
 -disasm=nothing_of_this_name {go_cpu}
 -weblist=nothing_of_this_name -output=OUT {go_cpu}
 """
@@ -300,15 +323,15 @@ def cells(names):
 
 
 def some(found):
-    """Of all cells every command line once: on the profile that has most to be chosen from, and those
-    that all profiles are asked for on another one each, which take turns."""
+    """Of all cells every command line: those of a few profiles on all of them, others on the profile
+    that has most to be chosen from, and those of all profiles on one more, which take turns."""
     same_line = collections.defaultdict(list)
     for cell in found:
         alone = cell.count('{') == 1
         same_line[re.sub(r' \{\w+\}$', '', cell) if alone else cell].append(cell)
     chosen = set()
     for turn, cells_ in enumerate(same_line.values()):
-        chosen.update([cell for cell in cells_ if cell.endswith(' {random}')] or cells_[:1])
+        chosen.update(cell for cell in cells_ if len(cells_) < 4 or cell.endswith(' {random}'))
         if len(cells_) > 12:
             chosen.add(cells_[turn % len(cells_)])
     return sorted(chosen)

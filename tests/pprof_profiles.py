@@ -179,9 +179,12 @@ def unusual():
     places.append(p.place(0x1800, [], first))
     places.append(p.place(0x9999, [], 0))
     places.append(p.place(0, [('', 'only/file.c', 3)], first))
+    places += [p.place(0x1a00 + i, [('built', f'/proc/self/cwd/{file}', 5)], first)
+               for i, file in enumerate(('here.c', './there.c', 'cwd/again.c'))]
     places.append(p.place(0, [('', 'only/file.c', 4, '', 9)], first))
     places.append(p.place(0x1900, [('inl', 'i.c', 1), ('inl', 'i.c', 2), ('out', 'i.c', 3)], first,
                           folded=True))
+    p.place(0x1b00, [('unsampled', 'never.c', 7)], first)
     rng = random.Random(4)
     for i in range(80):
         stack = [rng.choice(places) for _ in range(1 + rng.randrange(8))]

@@ -197,7 +197,9 @@ class OnATerminal(Shell):
             self.assertIn('unrecognized command: "nothing"', said)
             self.assertEqual('\x1b[0;31munrecognized' in said, red)
             self.assertEqual('\n\x1b[0m' in said, red)
-            self.assertEqual(terminal.end(), 0)
+            terminal.type('quit\n')
+            self.assertEqual(terminal.process.wait(60), 0)
+            os.close(terminal.master)
 
     def test_lines_are_edited_and_come_again_the_next_time(self):
         terminal = self.open()

@@ -181,9 +181,13 @@ class Killed(Started):
         end = time.monotonic() + 10
         while time.monotonic() < end:
             for pid in self.children(process.pid):
-                with open(f'/proc/{pid}/comm', encoding='ascii') as file:
-                    if file.read().strip() == 'threads':
-                        return pid
+                try:
+                    with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+                        name = file.read().strip()
+                except OSError:     # it has ended: what comes before hone
+                    continue
+                if name == 'threads':
+                    return pid
             time.sleep(0.02)
         self.fail('the program did not start')
 

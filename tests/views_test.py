@@ -235,9 +235,15 @@ class Disasm(TestCase):
         self.assertRegex(text, r';split\.c:\d+\n')
         intel = self.hone('disasm', '--intel', '^red$', recording.path)
         self.assertNotIn('%', ''.join(row[3] for row in self.rows(intel)['red']))
+        intel = self.hone('pprof', '-disasm=^red$', '-intel_syntax', recording.path)
+        self.assertNotIn('%', ''.join(row[3] for row in self.rows(intel)['red']))
+        plain = self.hone('pprof', '-disasm=^red$', recording.path)
+        self.assertIn('%', ''.join(row[3] for row in self.rows(plain)['red']))
         # Whoever asks for an inlined function sees those that hold it.
         self.assertLessEqual({'red', 'green'},
                              set(self.rows(self.hone('disasm', '^spin$', recording.path))))
+        self.assertLessEqual({'red', 'green'}, set(self.rows(
+            self.hone('pprof', '-disasm=^spin$', '-noinlines', recording.path))))
 
     def test_calls_have_names(self):
         recording = self.record_well(workload('split'), 'functions', '500')

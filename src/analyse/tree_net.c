@@ -40,16 +40,24 @@ static int keep(struct met *met, uint32_t sample, const struct hone_tree_stack *
     return hone_table_add(&met->table, hash, sample);
 }
 
+static bool is_stack(const struct met *met, uint32_t sample, const struct hone_tree_stack *stack,
+                     size_t count)
+{
+    if (met->len[sample] != count)
+        return false;
+    size_t bytes = count * sizeof *stack->at;
+    // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): whoever has frames keeps them there
+    return !count || memcmp(met->frames.at + met->start[sample], stack->at, bytes) == 0;
+}
+
 // The first sample with this stack, which may be the one that asks.
 static int find(struct met *met, uint32_t sample, const struct hone_tree_stack *stack, size_t count,
                 uint64_t seed, uint32_t *ret)
 {
-    size_t bytes = count * sizeof *stack->at;
-    uint64_t hash = hone_table_hash(stack->at, bytes, seed);
+    uint64_t hash = hone_table_hash(stack->at, count * sizeof *stack->at, seed);
     struct hone_table_probe probe = hone_table_probe(&met->table, hash);
     for (uint32_t at; (at = hone_table_next(&met->table, &probe)) != HONE_TABLE_END;)
-        if (met->len[at] == count &&
-            (!count || memcmp(met->frames.at + met->start[at], stack->at, bytes) == 0)) {
+        if (is_stack(met, at, stack, count)) {
             *ret = at;
             return 0;
         }

@@ -95,7 +95,7 @@ __attribute__((constructor)) static void remember_environment(void)
     if (list)
         (void)copy_own(list, own_library);
     if (session && strlen(session) < sizeof own_session)
-        memcpy(own_session, session, strlen(session));
+        memcpy(own_session, session, strlen(session) + 1);
 }
 
 static bool is_lost(const char *file)
