@@ -167,10 +167,10 @@ TEST(sums_stop_at_the_largest_number)
 
 static struct hone_profile *read_document(const char *name)
 {
-    struct input input;
+    struct corpus_file input;
     struct hone_profile *p = NULL;
     struct hone_error err = {0};
-    load(name, &input);
+    corpus_read(CORPUS, name, &input);
     CHECK_EQ(hone_otlp_json_detect(input.bytes, input.len), HONE_CONVERT_CERTAIN);
     int r = hone_otlp_json_read(input.bytes, input.len, name, &p, &err);
     cr_assert(r == 0, "%s", err.message);
