@@ -41,12 +41,18 @@ HONE_EXPORT int dup3(int from, int to, int flags)
     return hone_real()->dup3(from, to, flags);
 }
 
+// Our first descriptor in a range, or -1. What is no number of a descriptor is above all of them.
+static int next_ours(unsigned from, unsigned last)
+{
+    int ours = from > INT32_MAX ? -1 : hone_descriptor_next((int)from);
+    return ours >= 0 && (unsigned)ours <= last ? ours : -1;
+}
+
 // The range in pieces around ours.
 HONE_EXPORT int close_range(unsigned first, unsigned last, int flags)
 {
     unsigned from = first;
-    for (int ours = hone_descriptor_next((int)(from & INT32_MAX));
-         ours >= 0 && (unsigned)ours <= last; ours = hone_descriptor_next(ours + 1)) {
+    for (int ours = next_ours(from, last); ours >= 0; ours = next_ours(from, last)) {
         if ((unsigned)ours > from) {
             long r = hone_syscall3(SYS_close_range, from, ours - 1, flags);
             if (r < 0)
