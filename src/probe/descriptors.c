@@ -79,6 +79,7 @@ void hone_descriptor_yield(int fd)
     if (moved < 0)
         return; // no room: the program's wish comes first
     mark((int)moved, true);
-    if (hone_probe.engine && hone_probe.engine->moved)
-        hone_probe.engine->moved(fd, (int)moved);
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (engine && engine->moved)
+        engine->moved(fd, (int)moved);
 }

@@ -186,8 +186,11 @@ static void settle_before_thread(void)
 
 HONE_HANDLER static void sample(void *ucontext, bool random_period)
 {
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (HONE_UNLIKELY(!engine))
+        return; // another thread has locked the program in meanwhile
     if (HONE_UNLIKELY(atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
-        hone_probe.engine->stop();
+        engine->stop();
     else
         hone_sample_cpu(ucontext, random_period);
 }
@@ -199,7 +202,7 @@ HONE_HANDLER static void on_trap(int signal, siginfo_t *info, void *ucontext)
     uint64_t data;
     memcpy(&data, (char *)&info->si_addr + sizeof(void *), sizeof data);
     if (HONE_LIKELY(info->si_code == TRAP_PERF && data == cookie)) {
-        bool random_period = settle();
+        bool random_period = hone_probe.engine && settle();
         sample(ucontext, random_period);
     } else {
         hone_count(&hone_counters()->foreign_traps, 1);

@@ -16,9 +16,12 @@ HONE_HANDLER static void on_timer(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
     if (HONE_LIKELY(info->si_code == SI_TIMER && info->si_value.sival_int == cookie)) {
-        if (HONE_UNLIKELY(
-                atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
-            hone_probe.engine->stop();
+        const struct hone_engine_kind *engine = hone_probe.engine;
+        if (HONE_UNLIKELY(!engine))
+            ; // another thread has locked the program in meanwhile
+        else if (HONE_UNLIKELY(
+                     atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed)))
+            engine->stop();
         else
             hone_sample_cpu(ucontext, false);
     } else {
@@ -34,6 +37,14 @@ static clockid_t thread_clock(uint32_t tid)
     return (clockid_t)((~tid << 3) | 4 | 2);
 }
 
+// A period of 0 disarms it.
+static long set(int timer, uint64_t period_ns)
+{
+    struct timespec period = {(time_t)(period_ns / 1000000000), (long)(period_ns % 1000000000)};
+    struct itimerspec spec = {.it_interval = period, .it_value = period};
+    return hone_syscall4(SYS_timer_settime, timer, 0, &spec, NULL);
+}
+
 // Returns the timer, which is not negative.
 static int arm(clockid_t clock, int notify, uint32_t tid)
 {
@@ -44,21 +55,12 @@ static int arm(clockid_t clock, int notify, uint32_t tid)
     long r = hone_syscall3(SYS_timer_create, clock, &event, &timer);
     if (r < 0)
         return (int)r;
-    uint64_t period_ns = hone_probe.period_ns;
-    struct timespec period = {(time_t)(period_ns / 1000000000), (long)(period_ns % 1000000000)};
-    struct itimerspec spec = {.it_interval = period, .it_value = period};
-    r = hone_syscall4(SYS_timer_settime, timer, 0, &spec, NULL);
+    r = set(timer, hone_probe.period_ns);
     if (r < 0) {
         (void)hone_syscall1(SYS_timer_delete, timer);
         return (int)r;
     }
     return timer;
-}
-
-static void disarm(int timer)
-{
-    static const struct itimerspec never;
-    (void)hone_syscall4(SYS_timer_settime, timer, 0, &never, NULL);
 }
 
 static int arm_thread_here(const struct hone_engine_kind *kind)
@@ -98,10 +100,15 @@ static void end_thread(struct hone_thread *thread)
     (void)hone_syscall1(SYS_timer_delete, thread->engine_handle);
 }
 
-static void stop_thread(void)
+static void pause_thread(bool paused)
 {
     if (hone_thread_self()->armed)
-        disarm(hone_thread_self()->engine_handle);
+        (void)set(hone_thread_self()->engine_handle, paused ? 0 : hone_probe.period_ns);
+}
+
+static void stop_thread(void)
+{
+    pause_thread(true);
 }
 
 static int start_process(const struct hone_engine_kind *kind)
@@ -113,20 +120,26 @@ static int start_process(const struct hone_engine_kind *kind)
     return process_timer < 0 ? process_timer : 0;
 }
 
-static void stop_process(void)
+static void pause_process(bool paused)
 {
     if (process_timer >= 0)
-        disarm(process_timer);
+        (void)set(process_timer, paused ? 0 : hone_probe.period_ns);
 }
 
-// Timers end with exec by themselves, and a signal that is still on its way is ignored by default:
-// nothing to pause.
+static void stop_process(void)
+{
+    pause_process(true);
+}
+
+// Timers end with exec by themselves, and a signal that is still on its way is ignored by default;
+// pausing is for sandboxes.
 const struct hone_engine_kind hone_engine_thread_timer = {
     .id = HONE_ENGINE_THREAD_TIMER,
     .signal = HONE_PROBE_SIGNAL,
     .start = start_threads,
     .thread_start = arm_thread_here,
     .thread_end = end_thread,
+    .pause = pause_thread,
     .stop = stop_thread,
 };
 
@@ -134,5 +147,6 @@ const struct hone_engine_kind hone_engine_process_timer = {
     .id = HONE_ENGINE_PROCESS_TIMER,
     .signal = HONE_PROBE_SIGNAL,
     .start = start_process,
+    .pause = pause_process,
     .stop = stop_process,
 };

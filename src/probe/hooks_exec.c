@@ -43,8 +43,9 @@ static bool before_exec(const char *path)
     hone_signal_at_exec(true); // a vfork child has signal handlers of its own
     if (!hone_is_our_process())
         return false;
-    if (hone_probe.engine && hone_probe.engine->pause)
-        hone_probe.engine->pause(true);
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (engine)
+        engine->pause(true);
     write_exec(path);
     hone_process_leave(HONE_PROCESS_EXECED);
     return true;
@@ -62,8 +63,9 @@ static int after_exec(bool paused, int result)
     struct hone_process *process = hone_probe.writer.process;
     atomic_store_explicit(&process->ended_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
-    if (hone_probe.engine && hone_probe.engine->pause)
-        hone_probe.engine->pause(false);
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (engine)
+        engine->pause(false);
     errno = saved;
     return result;
 }
@@ -246,7 +248,9 @@ HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 {
     MEND(fd, path, envp);
     bool paused = before_exec(path);
-    return after_exec(paused, hone_real()->execveat(fd, path, argv, envp, flags));
+    long r = hone_syscall5(SYS_execveat, fd, path, argv, envp, flags); // not every libc has it
+    errno = (int)-r;
+    return after_exec(paused, -1);
 }
 
 // These make a new process at once, so nothing of this one has to pause: libc keeps every signal

@@ -1,6 +1,7 @@
 // Programs that lock themselves in (seccomp). A sample needs system calls that the sandbox may
 // answer with the program's end, and nobody can ask it beforehand; so sampling ends at its door,
-// and the profile says so. Calls made by syscall(2) are seen where they matter.
+// and the profile says so. What a program does by syscall(2) is seen where it matters: there, and
+// where processes and threads begin, change and end.
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -8,9 +9,19 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+static long give(long r)
+{
+    if (r < 0 && r > -4096) {
+        errno = (int)-r;
+        return -1;
+    }
+    return r;
+}
 
 HONE_EXPORT int prctl(int option, ...)
 {
@@ -20,14 +31,35 @@ HONE_EXPORT int prctl(int option, ...)
     for (int i = 0; i < 4; i++)
         words[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
+    struct hone_door door;
     if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
-        hone_enter_sandbox();
+        hone_sandbox_before(&door);
     long r = hone_syscall5(SYS_prctl, option, words[0], words[1], words[2], words[3]);
-    if (r < 0 && r > -4096) {
-        errno = (int)-r;
-        return -1;
-    }
-    return (int)r;
+    if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
+        hone_sandbox_after(&door, r == 0);
+    return (int)give(r);
+}
+
+// A number above 0 says that another thread could not follow, and then nothing has happened; or it
+// is the descriptor that was asked for.
+static long lock_in(const long words[6])
+{
+    struct hone_door door;
+    hone_sandbox_before(&door);
+    long r = hone_syscall3(SYS_seccomp, words[0], words[1], words[2]);
+    hone_sandbox_after(
+        &door, r == 0 || (r > 0 && (words[1] & (long)SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0));
+    return r;
+}
+
+// A child that shares no memory goes on as a forked one does, though libc does not know of it.
+static bool forks(long number, const long words[6])
+{
+#ifdef SYS_fork
+    if (number == SYS_fork)
+        return true;
+#endif
+    return number == SYS_clone && !(words[0] & CLONE_VM) && !words[1];
 }
 
 HONE_EXPORT long syscall(long number, ...)
@@ -38,17 +70,30 @@ HONE_EXPORT long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         words[i] = va_arg(arguments, long);
     va_end(arguments);
-    if (HONE_UNLIKELY(number == SYS_seccomp && words[0] != SECCOMP_GET_ACTION_AVAIL &&
-                      words[0] != SECCOMP_GET_NOTIF_SIZES))
-        hone_enter_sandbox();
-    if (HONE_UNLIKELY(number == SYS_execve))
+    switch (number) {
+    case SYS_seccomp:
+        if (words[0] == SECCOMP_SET_MODE_STRICT || words[0] == SECCOMP_SET_MODE_FILTER)
+            return give(lock_in(words));
+        break;
+    case SYS_prctl:
+        return prctl((int)words[0], words[1], words[2], words[3], words[4]);
+    case SYS_execve:
         return execve((const char *)words[0], (char *const *)words[1], (char *const *)words[2]);
+    case SYS_execveat:
+        return execveat((int)words[0], (const char *)words[1], (char *const *)words[2],
+                        (char *const *)words[3], (int)words[4]);
+    case SYS_exit:
+        hone_thread_ends();
+        break;
+    case SYS_exit_group:
+        _exit((int)words[0]);
+    default:
+        break;
+    }
     long r;
     if (!hone_signal_by_syscall(number, words, &r))
         r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
-    if (r < 0 && r > -4096) {
-        errno = (int)-r;
-        return -1;
-    }
-    return r;
+    if (HONE_UNLIKELY(r == 0 && forks(number, words)))
+        hone_after_fork_in_child();
+    return give(r);
 }

@@ -41,15 +41,24 @@ static void slot_give_back(const struct slot *slot)
 void hone_threads_after_fork(void)
 {
     atomic_store_explicit(&slots_taken, 0, memory_order_relaxed);
+    int making = KEY_MAKING;
+    (void)atomic_compare_exchange_strong(&end_key_state, &making, KEY_NONE);
 }
 
 static void on_thread_end(void *thread)
 {
-    if (!hone_probe.engine)
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (!engine)
         return;
     hone_thread_leave(thread);
-    if (hone_probe.engine->thread_end)
-        hone_probe.engine->thread_end(thread);
+    if (engine->thread_end)
+        engine->thread_end(thread);
+}
+
+void hone_thread_ends(void)
+{
+    if (hone_is_our_process())
+        on_thread_end(hone_thread_self());
 }
 
 // The first keys of a thread live in its control block: setting one allocates nothing. Made before
@@ -66,6 +75,8 @@ static void make_end_key(void)
 static void begin(uint64_t routine)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
+    if (!engine)
+        return; // the program has locked itself in meanwhile
     int saved = errno;
     hone_thread_meet(hone_thread_self(), routine);
     if (engine->thread_start && engine->thread_start(engine))

@@ -44,7 +44,9 @@ struct hone_thread {
 struct hone_probe {
     struct hone_writer writer;
     struct hone_unwinder unwinder;
-    const struct hone_engine_kind *engine; // NULL: not sampling
+    // NULL: not sampling. Another thread may set it so at any moment: whoever needs it twice takes
+    // a copy.
+    const struct hone_engine_kind *_Atomic engine;
     enum hone_engine engine_id;
     uint64_t period_ns;
     uint32_t stack_max;
@@ -52,6 +54,8 @@ struct hone_probe {
     uint64_t main_stack_high; // end of the first thread's stack
     _Atomic uint32_t epoch;   // grows with each fork in this line of processes; 0: not started
     _Atomic uint32_t settled; // the first period, a random one, is over
+    // The program is in a sandbox of its own: no system call of ours from here on, in hooks neither.
+    _Atomic bool locked_in;
 };
 
 extern struct hone_probe hone_probe;
@@ -71,6 +75,8 @@ HONE_SIGSAFE void hone_count(_Atomic uint64_t *counter, uint64_t amount);
 HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, uint64_t routine);
 // The calling thread ends, or its process does: what it used since its last sample is not lost.
 HONE_SIGSAFE void hone_thread_leave(struct hone_thread *self);
+// The same, without a system call, of a thread whose clocks stood so.
+HONE_SIGSAFE void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns);
 
 // --- arch/ ---------------------------------------------------------------------------------------
 
@@ -117,8 +123,15 @@ void hone_modules_emit_anew(void);
 const char *hone_sampling_forbidden(void);
 // A debugger is attached: it takes every SIGTRAP for its own.
 bool hone_is_traced(void);
-// The program is about to lock itself in: what a sample needs may end it there.
-void hone_enter_sandbox(void);
+// Around a call by which the program may lock itself in, for what a sample needs may end it there:
+// sampling pauses, and ends when the call succeeds.
+struct hone_door {
+    const struct hone_engine_kind *engine; // that was sampling
+    uint64_t time_ns, thread_cpu_ns, process_cpu_ns;
+    bool ours;
+};
+void hone_sandbox_before(struct hone_door *ret);
+void hone_sandbox_after(const struct hone_door *door, bool locked_in);
 
 // --- engine.c ------------------------------------------------------------------------------------
 
@@ -133,7 +146,7 @@ struct hone_engine_kind {
     int (*thread_start)(const struct hone_engine_kind *kind);
     // The calling thread ends.
     void (*thread_end)(struct hone_thread *thread);
-    // Before an exec, and back when it failed. In the process that was armed only.
+    // Before an exec or a sandbox, and back when that failed. In the process that was armed only.
     void (*pause)(bool paused);
     // A descriptor of ours has moved to another number; may be NULL.
     void (*moved)(int from, int to);
@@ -182,6 +195,8 @@ void hone_at_fork(void (*child)(void));
 
 // Thread starts of the parent that a forked child copied half-way never come to their end.
 void hone_threads_after_fork(void);
+// The calling thread ends by a system call of its own.
+void hone_thread_ends(void);
 
 // --- hooks_signal.c ------------------------------------------------------------------------------
 
@@ -199,7 +214,11 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 // Writes down what the process and the calling thread used until now.
 void hone_process_leave(enum hone_process_state state);
 
-// True for the process that was armed, false in a vfork child that borrows its memory.
+// In a child that was forked past libc, which otherwise sees to it.
+void hone_after_fork_in_child(void);
+
+// True for the process that was armed, until it locks itself in; false in a vfork child that borrows
+// its memory.
 HONE_SIGSAFE bool hone_is_our_process(void);
 
 // libhone.a has no hooks: the linker gives the program libc's own functions.

@@ -21,7 +21,8 @@ alignas(64) static unsigned char row_cache[HONE_UNWIND_CACHE_BYTES];
 
 bool hone_is_our_process(void)
 {
-    return hone_probe.writer.process && hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
+    return hone_probe.writer.process && !hone_probe.locked_in &&
+           hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
 }
 
 // Maps the session, or its beginning where address space is limited: writers use what they see.
@@ -103,9 +104,9 @@ static void begin_process(uint32_t parent_pid, bool forked)
 
 // The child shares the session's memory but not the perf event; what it finds in our state belongs
 // to its parent.
-static void after_fork_in_child(void)
+void hone_after_fork_in_child(void)
 {
-    if (!hone_probe.writer.header)
+    if (!hone_probe.writer.header || hone_probe.locked_in)
         return;
     int saved = errno;
     uint32_t parent_pid = hone_probe.pid;
@@ -152,7 +153,7 @@ static void start(void *path)
     hone_probe.unwinder.own_low = (uintptr_t)__start_hone_handlers;
     hone_probe.unwinder.own_high = (uintptr_t)__stop_hone_handlers;
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
-    hone_at_fork(after_fork_in_child);
+    hone_at_fork(hone_after_fork_in_child);
 }
 
 __attribute__((constructor)) static void on_load(void)
@@ -177,7 +178,8 @@ __attribute__((constructor)) static void on_load(void)
 void hone_process_leave(enum hone_process_state state)
 {
     struct hone_process *process = hone_probe.writer.process;
-    if (hone_probe.engine && hone_probe.engine->alive && !hone_probe.engine->alive()) {
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (engine && engine->alive && !engine->alive()) {
         static const char reason[] = "the program closed our descriptor, sampling ended there";
         memcpy(process->reason, reason, sizeof reason);
     }

@@ -1,7 +1,7 @@
 // Where the probe finds itself: some surroundings bear no signals of ours.
 #include "probe/probe.h"
 
-#include "core/syscall.h"
+#include "core/clock.h"
 
 #include <fcntl.h>
 #include <link.h>
@@ -39,10 +39,14 @@ static int look_for_go(struct dl_phdr_info *program, size_t size, void *found)
     return 1;
 }
 
+// Asked when the program starts and never again: the list has a lock of the loader's, which a
+// forked child finds held for ever when another thread of its parent held it.
 static bool has_go_runtime(void)
 {
-    bool found = false;
-    (void)dl_iterate_phdr(look_for_go, &found);
+    static bool asked, found;
+    if (!asked)
+        (void)dl_iterate_phdr(look_for_go, &found);
+    asked = true;
     return found;
 }
 
@@ -84,16 +88,35 @@ bool hone_is_traced(void)
     return read_status("TracerPid:\t") != 0;
 }
 
-void hone_enter_sandbox(void)
+void hone_sandbox_before(struct hone_door *ret)
 {
-    if (!hone_probe.engine || !hone_is_our_process())
+    *ret = (struct hone_door){.ours = hone_is_our_process(), .engine = hone_probe.engine};
+    if (!ret->ours)
         return;
-    if (hone_probe.engine->pause)
-        hone_probe.engine->pause(true);
-    else
-        hone_probe.engine->stop();
-    hone_thread_leave(hone_thread_self());
-    hone_probe.engine = NULL;
-    hone_probe.writer.process->engine = HONE_ENGINE_NONE; // not covered, from here on
-    memcpy(hone_probe.writer.process->reason, in_sandbox, sizeof in_sandbox);
+    hone_probe.engine = NULL; // first: handlers of other threads do nothing any more
+    if (ret->engine)
+        ret->engine->pause(true);
+    ret->time_ns = hone_now_ns();
+    ret->thread_cpu_ns = hone_thread_cpu_ns();
+    ret->process_cpu_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+void hone_sandbox_after(const struct hone_door *door, bool locked_in)
+{
+    if (!door->ours)
+        return;
+    if (!locked_in) { // as libraries ask what the kernel can do: by a call that must fail
+        if (door->engine)
+            door->engine->pause(false);
+        hone_probe.engine = door->engine;
+        return;
+    }
+    hone_probe.locked_in = true;
+    if (!door->engine)
+        return;
+    struct hone_process *process = hone_probe.writer.process;
+    hone_thread_leave_at(hone_thread_self(), door->time_ns, door->thread_cpu_ns);
+    atomic_store_explicit(&process->cpu_total_ns, door->process_cpu_ns, memory_order_relaxed);
+    memcpy(process->reason, in_sandbox, sizeof in_sandbox);
+    process->engine = HONE_ENGINE_NONE; // not covered, from here on
 }

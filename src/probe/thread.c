@@ -30,7 +30,7 @@ void hone_thread_meet(struct hone_thread *self, uint64_t routine)
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
 }
 
-void hone_thread_leave(struct hone_thread *self)
+void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns)
 {
     if (self->epoch != atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
         return;
@@ -40,7 +40,12 @@ void hone_thread_leave(struct hone_thread *self)
         return;
     }
     record->record.small = self->index;
-    record->time_ns = hone_now_ns();
-    record->cpu_ns = hone_thread_cpu_ns() - self->begun_cpu_ns;
+    record->time_ns = time_ns;
+    record->cpu_ns = cpu_ns - self->begun_cpu_ns;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD_END);
+}
+
+void hone_thread_leave(struct hone_thread *self)
+{
+    hone_thread_leave_at(self, hone_now_ns(), hone_thread_cpu_ns());
 }

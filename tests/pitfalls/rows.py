@@ -129,8 +129,8 @@ ROWS = [
     Row('setuid, file capabilities', CHILDREN + 'test_setuid_with_the_library_linked_in',
         [('src/probe/start.c', 'secure_getenv("HONE_SESSION")', 'getenv("HONE_SESSION")')]),
     Row('seccomp', LIMITS + 'Sandbox.test_seccomp',
-        [('src/probe/hooks_sandbox.c', '    if (HONE_UNLIKELY(option == PR_SET_SECCOMP))\n'
-          '        hone_enter_sandbox();\n', '')]),
+        [('src/probe/hooks_sandbox.c', '        hone_sandbox_after(&door, r == 0);',
+          '        hone_sandbox_after(&door, false);')]),
     Row('malloc before init, dlsym calls calloc',
         LIBRARIES + 'Interposing.test_calls_before_we_start_and_an_auditor',
         [('src/probe/real.c', 'static void resolve(void)\n',
