@@ -101,7 +101,8 @@ static inline const char *hone_engine_name(enum hone_engine engine)
     return engine < HONE_ENGINES ? names[engine] : "unknown";
 }
 
-// A chunk starts with this; records follow.
+// A chunk starts with this; records follow. It becomes the current one of its process first, and
+// then what it is: until then nobody but its process finds it.
 struct hone_chunk {
     alignas(64) _Atomic uint32_t state; // enum hone_chunk_state
     uint32_t owner;                     // chunk index of the process

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,6 +239,62 @@ TEST(racing_threads_and_a_reader_lose_nothing_uncounted)
     CHECK_EQ(hone_reader_losses(reader).broken, 0);
     CHECK_EQ(hone_reader_losses(reader).unfinished, 0);
     CHECK_EQ(session.header->chunks_used, 0);
+    hone_reader_close(reader);
+    hone_session_close(&session);
+}
+
+// Chunks of records beyond the one that is written to.
+static uint32_t count_ahead(const struct hone_session *session, const struct hone_writer *writer)
+{
+    unsigned char *chunks = (unsigned char *)session->header + session->header->chunks_at;
+    uint32_t current = atomic_load(&writer->process->current), ahead = 0;
+    const struct hone_chunk *now = (void *)(chunks + (size_t)current * HONE_CHUNK_BYTES);
+    for (uint32_t i = 0; i < session->header->chunk_count; i++) {
+        const struct hone_chunk *chunk = (void *)(chunks + (size_t)i * HONE_CHUNK_BYTES);
+        ahead +=
+            atomic_load(&chunk->state) == HONE_CHUNK_RECORDS && chunk->sequence > now->sequence;
+    }
+    return ahead;
+}
+
+// Where it stands between any two instructions another writer may be faster.
+TEST(chunk_has_records_only_when_it_is_the_current_one)
+{
+    struct hone_session session = make_session(8);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+            _exit(77);
+        for (uint64_t i = 1; i <= 16; i++) { // of 8 KiB: two chunks
+            raise(SIGSTOP);
+            (void)write_stack(&writer, 1000);
+        }
+        _exit(0);
+    }
+    int status;
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    if (WIFEXITED(status))
+        cr_skip_test("may not trace here");
+    uint32_t first = atomic_load(&writer.process->current), ahead = 0;
+    for (int records = 0; WIFSTOPPED(status); records += WSTOPSIG(status) == SIGSTOP) {
+        // Stepping is slow: only from the last record that the first chunk has room for.
+        bool slow = records >= 5 && atomic_load(&writer.process->current) == first;
+        CHECK_EQ(ptrace(slow ? PTRACE_SINGLESTEP : PTRACE_CONT, child, NULL, NULL), 0);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        ahead += slow ? count_ahead(&session, &writer) : 0;
+    }
+    CHECK(WIFEXITED(status));
+    CHECK(atomic_load(&writer.process->current) != first);
+    CHECK_EQ(ahead, 0);
+    struct hone_reader *reader;
+    CHECK_EQ(hone_reader_open(session.header, session.bytes, &reader), 0);
+    struct seen seen = {0};
+    hone_reader_all_dead(reader);
+    CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
+    CHECK_EQ(seen.stacks, 16);
     hone_reader_close(reader);
     hone_session_close(&session);
 }

@@ -110,6 +110,15 @@ int hone_writer_begin(struct hone_writer *writer, uint32_t pid, uint32_t parent_
     return 0;
 }
 
+// The reader finds a chunk when its state says that it has records. Only the current one's may: one
+// that lost the race has the same owner and sequence.
+static void publish(struct hone_chunk *chunk)
+{
+    // Release: whose it is before what it is. Pairs with the reader's acquire.
+    if (HONE_UNLIKELY(atomic_load_explicit(&chunk->state, memory_order_relaxed) == HONE_CHUNK_FREE))
+        atomic_store_explicit(&chunk->state, HONE_CHUNK_RECORDS, memory_order_release);
+}
+
 // Makes a new chunk the current one unless somebody else was faster.
 static bool next_chunk(struct hone_writer *writer, uint32_t full)
 {
@@ -123,9 +132,10 @@ static bool next_chunk(struct hone_writer *writer, uint32_t full)
     chunk->sequence = before->sequence + 1;
     chunk->process_start = before->process_start;
     atomic_store_explicit(&chunk->used, (uint32_t)sizeof *chunk, memory_order_relaxed);
-    atomic_store_explicit(&chunk->state, HONE_CHUNK_RECORDS, memory_order_release);
     // Sequential: ordered against process->writing, which the reader looks at after this.
-    if (!atomic_compare_exchange_strong(&process->current, &full, index))
+    if (atomic_compare_exchange_strong(&process->current, &full, index))
+        publish(chunk);
+    else
         chunk_untake(writer, index);
     return true;
 }
@@ -151,6 +161,7 @@ void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
     for (int i = 0; i < CLAIM_TRIES; i++) {
         uint32_t index = atomic_load(&process->current);
         struct hone_chunk *chunk = chunk_at(writer, index);
+        publish(chunk); // who made it current may not have come to that yet, or never will
         // The look before the add keeps `used` from wrapping when memory has run out for long.
         if (atomic_load_explicit(&chunk->used, memory_order_relaxed) < HONE_CHUNK_BYTES) {
             uint32_t at = atomic_fetch_add_explicit(&chunk->used, len, memory_order_relaxed);
