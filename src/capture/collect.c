@@ -10,6 +10,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define NUMBER_FACTOR 0xa0761d6478bd642fu
+
+// What numbers mean that processes chose: a table of those that came, for one that was overwritten
+// may name any.
+struct numbers {
+    struct hone_table table;
+    struct number {
+        uint32_t number, at;
+    } * items;
+    uint32_t count, room;
+};
+
 // What is known of a process only while it lives.
 struct live {
     bool used;
@@ -21,11 +33,9 @@ struct live {
         bool gone;
     } * modules;
     uint32_t module_count, module_room;
-    uint32_t *threads; // by the process's index: in collected->threads, plus one
-    uint32_t thread_room;
-    uint32_t *stacks; // by the process's id: in collected->stacks, plus one
-    uint32_t stack_room;
-    uint32_t last_module; // a hint: neighbouring frames are of one module
+    struct numbers threads; // the process's index: in collected->threads
+    struct numbers stacks;  // the process's id: in collected->stacks
+    uint32_t last_module;   // a hint: neighbouring frames are of one module
 };
 
 struct hone_collect_state {
@@ -33,6 +43,8 @@ struct hone_collect_state {
     struct live *live; // by the reader's number
     uint32_t live_room;
     struct hone_table modules, places, stacks, samples, wall;
+    struct numbers pids; // the last process that had it, in collected->processes
+    uint64_t seed;       // of hashes of what processes chose
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
         sample_room, wall_room;
     uint32_t *scratch; // places of one stack
@@ -48,11 +60,52 @@ static bool reserve(struct hone_collect_state *state, void *array, uint32_t *roo
     return false;
 }
 
+static struct number *find_number(const struct hone_collect_state *state,
+                                  const struct numbers *numbers, uint32_t number)
+{
+    struct hone_table_probe probe =
+        hone_table_probe(&numbers->table, hone_hash_fold(number ^ state->seed, NUMBER_FACTOR));
+    uint32_t at;
+    while ((at = hone_table_next(&numbers->table, &probe)) != HONE_TABLE_END)
+        if (numbers->items[at].number == number)
+            return &numbers->items[at];
+    return NULL;
+}
+
+// From now on the number means that.
+static bool set_number(struct hone_collect_state *state, struct numbers *numbers, uint32_t number,
+                       uint32_t meaning)
+{
+    struct number *known = find_number(state, numbers, number);
+    if (known) {
+        known->at = meaning;
+        return true;
+    }
+    if (!reserve(state, &numbers->items, &numbers->room, (uint64_t)numbers->count + 1,
+                 sizeof *numbers->items))
+        return false;
+    if (hone_table_add(&numbers->table, hone_hash_fold(number ^ state->seed, NUMBER_FACTOR),
+                       numbers->count)) {
+        state->status = -ENOMEM;
+        return false;
+    }
+    numbers->items[numbers->count++] = (struct number){number, meaning};
+    return true;
+}
+
+static void numbers_done(struct numbers *numbers)
+{
+    hone_table_done(&numbers->table);
+    free(numbers->items);
+    *numbers = (struct numbers){0};
+}
+
 int hone_collect_init(struct hone_collected *collected)
 {
     *collected = (struct hone_collected){.state = calloc(1, sizeof *collected->state)};
     if (!collected->state)
         return -ENOMEM;
+    collected->state->seed = hone_table_seed();
     collected->state->scratch = calloc(HONE_STACK_MAX, sizeof *collected->state->scratch);
     if (!collected->state->scratch ||
         !reserve(collected->state, &collected->modules, &collected->state->module_room, 1,
@@ -77,8 +130,8 @@ bool hone_collect_same_pids(const struct hone_collected *collected,
 static void live_done(struct live *live)
 {
     free(live->modules);
-    free(live->threads);
-    free(live->stacks);
+    numbers_done(&live->threads);
+    numbers_done(&live->stacks);
     *live = (struct live){0};
 }
 
@@ -95,6 +148,7 @@ void hone_collect_done(struct hone_collected *collected)
         hone_table_done(&state->stacks);
         hone_table_done(&state->samples);
         hone_table_done(&state->wall);
+        numbers_done(&state->pids);
         free(state);
     }
     for (uint32_t i = 0; i < collected->process_count; i++)
@@ -125,6 +179,25 @@ static struct live *live_of(struct hone_collected *collected, uint32_t process)
 
 // --- processes -----------------------------------------------------------------------------------
 
+// The process is the last one that had its pid; the one before it is told.
+static void enter_pid(struct hone_collected *collected, uint32_t at)
+{
+    struct hone_collected_process *process = &collected->processes[at];
+    const struct number *last =
+        find_number(collected->state, &collected->state->pids, process->pid);
+    process->before = last ? last->at + 1 : 0;
+    (void)set_number(collected->state, &collected->state->pids, process->pid, at);
+}
+
+uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t process)
+{
+    uint64_t pid_namespace = collected->processes[process].facts.pid_namespace;
+    uint32_t before = collected->processes[process].before;
+    while (before && collected->processes[before - 1].facts.pid_namespace != pid_namespace)
+        before = collected->processes[before - 1].before;
+    return before;
+}
+
 static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)
 {
     struct hone_collected *collected = context;
@@ -142,7 +215,15 @@ static void on_process(void *context, uint32_t number, const struct hone_process
                    facts->name[0] ? facts->name
                    : slash        ? slash + 1
                                   : facts->path);
+    enter_pid(collected, collected->process_count);
     state->live[number] = (struct live){.used = true, .process = collected->process_count++};
+}
+
+void hone_collect_facts(struct hone_collected *collected, uint32_t process,
+                        const struct hone_process_facts *facts)
+{
+    if (!facts->broken)
+        collected->processes[process].facts = *facts;
 }
 
 static void on_process_end(void *context, uint32_t number, const struct hone_process_facts *facts)
@@ -151,7 +232,7 @@ static void on_process_end(void *context, uint32_t number, const struct hone_pro
     struct live *live = live_of(collected, number);
     if (!live)
         return;
-    collected->processes[live->process].facts = *facts;
+    hone_collect_facts(collected, live->process, facts);
     collected->processes[live->process].ended = true;
     if (facts->state != HONE_PROCESS_EXECED) // the exec failed
         collected->processes[live->process].became[0] = '\0';
@@ -362,14 +443,14 @@ static void on_stack(void *context, uint32_t number, const struct hone_record_st
     struct hone_collect_state *state = collected->state;
     struct live *live = live_of(collected, number);
     uint32_t id = record->record.small;
-    if (!live || id > live->stack_room * 2ull + 65536 ||
-        !reserve(state, &live->stacks, &live->stack_room, (uint64_t)id + 1, sizeof *live->stacks))
+    if (!live)
         return;
     for (uint32_t i = 0; i < record->count; i++)
         state->scratch[i] = intern_place(collected, live, record->addresses[i]);
     enum hone_stack_end end = record->end < HONE_STACK_ENDS ? record->end : HONE_STACK_BAD_RULE;
     uint32_t at = hone_collect_stack(collected, state->scratch, record->count, end);
-    live->stacks[id] = at + 1;
+    if (state->status || !set_number(state, &live->stacks, id, at))
+        return;
     hone_collect_generated(collected, live->process, at);
 }
 
@@ -418,16 +499,17 @@ static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu 
     struct live *live = live_of(collected, number);
     if (!live)
         return;
-    uint32_t thread_index = record->record.small;
-    if (record->stack >= live->stack_room || !live->stacks[record->stack] ||
-        thread_index >= live->thread_room || !live->threads[thread_index]) {
+    const struct hone_collect_state *state = collected->state;
+    const struct number *thread = find_number(state, &live->threads, record->record.small);
+    const struct number *stack = record->stack > UINT32_MAX
+                                     ? NULL
+                                     : find_number(state, &live->stacks, (uint32_t)record->stack);
+    if (!stack || !thread) {
         collected->unknown_stacks++;
         return;
     }
-    uint32_t stack = live->stacks[record->stack] - 1;
-    uint32_t thread = live->threads[thread_index] - 1;
-    add_sample(collected, thread, stack, 1, record->cpu_ns,
-               time_that_counts(collected, live, stack, record->time_ns));
+    add_sample(collected, thread->at, stack->at, 1, record->cpu_ns,
+               time_that_counts(collected, live, stack->at, record->time_ns));
 }
 
 void hone_collect_wall(struct hone_collected *collected, const struct hone_collected_wall *wall)
@@ -460,10 +542,11 @@ void hone_collect_wall(struct hone_collected *collected, const struct hone_colle
 
 uint32_t hone_collect_by_pid(const struct hone_collected *collected, uint32_t pid)
 {
-    for (uint32_t i = collected->process_count; i > 0; i--)
-        if (collected->processes[i - 1].pid == pid && !collected->processes[i - 1].ended)
-            return i;
-    return 0;
+    const struct number *last = find_number(collected->state, &collected->state->pids, pid);
+    uint32_t process = last ? last->at + 1 : 0;
+    while (process && collected->processes[process - 1].ended)
+        process = collected->processes[process - 1].before;
+    return process;
 }
 
 uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, const char *name)
@@ -476,6 +559,7 @@ uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, co
     *process = (struct hone_collected_process){
         .number = UINT32_MAX, .pid = pid, .facts = {.pid = pid}, .unsampled = true};
     (void)snprintf(process->name, sizeof process->name, "%s", name);
+    enter_pid(collected, collected->process_count);
     return collected->process_count++;
 }
 
@@ -515,12 +599,10 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
     struct hone_collect_state *state = collected->state;
     struct live *live = live_of(collected, number);
     uint32_t index = record->record.small;
-    // Indices are given out one by one: one far beyond the others is not one of ours.
-    if (!live || index > live->thread_room * 2 + 65536 ||
-        !reserve(state, &live->threads, &live->thread_room, (uint64_t)index + 1,
-                 sizeof *live->threads) ||
+    if (!live ||
         !reserve(state, &collected->threads, &state->thread_room,
-                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
+                 (uint64_t)collected->thread_count + 1, sizeof *collected->threads) ||
+        !set_number(state, &live->threads, index, collected->thread_count))
         return;
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
     *thread = (struct hone_collected_thread){
@@ -528,7 +610,6 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
     const struct hone_collected_process *process = &collected->processes[live->process];
     if (hone_collect_same_pids(collected, process))
         read_thread_name(process->pid, thread->tid, thread->name);
-    live->threads[index] = collected->thread_count;
     if (record->routine)
         thread->routine = intern_place(collected, live, record->routine) + 1;
 }
@@ -536,20 +617,23 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
 void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,
                               const char *name)
 {
-    struct live *live = live_of(collected, number);
-    if (live && thread < live->thread_room && live->threads[thread])
-        (void)snprintf(collected->threads[live->threads[thread] - 1].name, 16, "%s", name);
+    const struct live *live = live_of(collected, number);
+    const struct number *known =
+        live ? find_number(collected->state, &live->threads, thread) : NULL;
+    if (known)
+        (void)snprintf(collected->threads[known->at].name, 16, "%s", name);
 }
 
 static void on_thread_end(void *context, uint32_t number,
                           const struct hone_record_thread_end *record)
 {
     struct hone_collected *collected = context;
-    struct live *live = live_of(collected, number);
-    uint32_t index = record->record.small;
-    if (!live || index >= live->thread_room || !live->threads[index])
+    const struct live *live = live_of(collected, number);
+    const struct number *known =
+        live ? find_number(collected->state, &live->threads, record->record.small) : NULL;
+    if (!known)
         return;
-    struct hone_collected_thread *thread = &collected->threads[live->threads[index] - 1];
+    struct hone_collected_thread *thread = &collected->threads[known->at];
     thread->end_ns = record->cpu_ns;
     thread->left_ns = record->time_ns;
 }
@@ -590,14 +674,9 @@ static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
     const struct hone_process_facts *facts = &collected->processes[i].facts;
     if (facts->forked)
         return facts->cpu_before_ns; // its clock begins at the fork
-    for (uint32_t before = i; before-- > 0;) {
-        const struct hone_process_facts *other = &collected->processes[before].facts;
-        if (other->pid == facts->pid)
-            return facts->cpu_before_ns > other->cpu_total_ns
-                       ? facts->cpu_before_ns - other->cpu_total_ns
-                       : 0;
-    }
-    return facts->cpu_before_ns;
+    uint32_t before = hone_collect_before(collected, i);
+    uint64_t earlier_ns = before ? collected->processes[before - 1].facts.cpu_total_ns : 0;
+    return facts->cpu_before_ns > earlier_ns ? facts->cpu_before_ns - earlier_ns : 0;
 }
 
 // Fork, exec and loader, on each process's first thread.

@@ -72,6 +72,7 @@ struct hone_collected_process {
     char became[HONE_PROCESS_PATH];   // program that it exec'ed and that did not report; or empty
     struct hone_process_facts facts;  // at its end, or the latest
     struct hone_generated *generated; // arena; NULL: it ran no code but that of files
+    uint32_t before;                  // another one that had its pid before, plus one; 0: none
     bool ended;
     bool unsampled; // only the wall clock tells of it
 };
@@ -154,6 +155,8 @@ uint32_t hone_collect_stack(struct hone_collected *collected, const uint32_t *pl
 void hone_collect_generated(struct hone_collected *collected, uint32_t process, uint32_t stack);
 // The process that has this pid now, plus one; 0: unknown.
 uint32_t hone_collect_by_pid(const struct hone_collected *collected, uint32_t pid);
+// The process that had this one's pid before it, in the same pid namespace, plus one; 0: none.
+uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t process);
 // A process or thread that no session tells of.
 uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, const char *name);
 uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process, uint32_t tid,
@@ -163,6 +166,10 @@ void hone_collect_wall(struct hone_collected *collected, const struct hone_colle
 
 // Returns 0 or -ENOMEM.
 int hone_collect_init(struct hone_collected *collected);
+
+// What the process says of itself by now.
+void hone_collect_facts(struct hone_collected *collected, uint32_t process,
+                        const struct hone_process_facts *facts);
 
 // Whether the process's pid and tids mean something to us: not in another pid namespace, such as a
 // container's.

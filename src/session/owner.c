@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,8 +96,50 @@ int hone_session_back(struct hone_session *session, uint32_t ahead)
     return back_up_to(session, want);
 }
 
+// --- a file that becomes shorter -----------------------------------------------------------------
+
+static struct {
+    unsigned char *from;
+    size_t bytes;
+    volatile sig_atomic_t taken;
+    struct sigaction before;
+} guard;
+
+// The memory that is gone, from this page on, becomes private zeros, and the access is made again.
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    int saved = errno;
+    uintptr_t at = (uintptr_t)info->si_addr & ~(uintptr_t)4095, from = (uintptr_t)guard.from;
+    bool ours = info->si_code > 0 && at >= from && at - from < guard.bytes;
+    if (ours && mmap((void *)at, guard.bytes - (at - from), PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+        guard.taken = 1;
+    else if (info->si_code > 0) // happens again at once, and then ends us
+        (void)sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    errno = saved;
+}
+
+void hone_session_guard(struct hone_session *session)
+{
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    guard.from = (unsigned char *)session->header;
+    guard.bytes = session->bytes;
+    guard.taken = 0;
+    session->guarded = sigaction(SIGBUS, &action, &guard.before) == 0;
+}
+
+bool hone_session_taken(const struct hone_session *session)
+{
+    struct stat st;
+    return (session->guarded && guard.taken) ||
+           (fstat(session->fd, &st) == 0 && (uint64_t)st.st_size < session->bytes);
+}
+
 void hone_session_close(struct hone_session *session)
 {
+    if (session->guarded)
+        (void)sigaction(SIGBUS, &guard.before, NULL);
     if (session->header && session->header != MAP_FAILED)
         (void)munmap(session->header, session->bytes);
     if (session->fd >= 0)

@@ -12,6 +12,7 @@
 
 #include "session/layout.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // Chunks kept free ahead of the writers: 4 MiB, a second of the fastest sampling on eight cores.
@@ -21,6 +22,7 @@ struct hone_session {
     struct hone_session_header *header; // the mapping
     size_t bytes;
     int fd;
+    bool guarded;   // hone_session_guard() was called
     int back_error; // negative errno of the last failure to get memory; 0 when there was none
 };
 
@@ -34,6 +36,13 @@ int hone_session_create(const char *path, uint32_t chunk_count,
 // Puts memory behind chunks until `ahead` are free or the file has its full size. Returns 0, or the
 // negative errno for which it could not; writers then drop and count.
 int hone_session_back(struct hone_session *session, uint32_t ahead);
+
+// From here on an access of ours to memory that the file has lost (somebody made it shorter) reads
+// zeros instead of ending us by SIGBUS. One session at a time.
+void hone_session_guard(struct hone_session *session);
+
+// Whether the file has become shorter: then nothing in the memory can be believed any more.
+bool hone_session_taken(const struct hone_session *session);
 
 // Unmaps and closes. The file is the caller's to unlink.
 void hone_session_close(struct hone_session *session);

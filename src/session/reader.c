@@ -1,8 +1,16 @@
 #include "session/reader.h"
 
+#include "core/clock.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+// What a processor cannot do in a second, whatever runs on it: more samples than that, or more
+// frames in one than fit. And how much longer than we do a program may have run: it may have been
+// there before.
+enum { SAMPLES_PER_SECOND = 100000, EARLIER_SECONDS = 3600 };
 
 // One process whose stream is being read.
 //
@@ -10,6 +18,8 @@
 //     finished   chunks that were read to the end and may still be held by a late writer
 struct stream {
     uint32_t first_chunk;
+    uint32_t pid; // as it said first
+    bool overwritten;
     uint32_t chunk;
     uint64_t sequence;
     uint32_t at;
@@ -41,6 +51,10 @@ struct hone_reader {
     struct found *found;
     uint32_t found_count;
     struct hone_reader_losses losses;
+    uint64_t opened_ns;
+    uint64_t processors;
+    uint64_t most_ns;    // CPU time that a process may have used by now
+    uint64_t most_count; // things that may have happened in it
 };
 
 static struct hone_chunk *chunk_at(const struct hone_reader *reader, uint32_t index)
@@ -52,6 +66,13 @@ static struct hone_process *process_of(const struct hone_reader *reader,
                                        const struct stream *stream)
 {
     return (struct hone_process *)(chunk_at(reader, stream->first_chunk) + 1);
+}
+
+static void set_limits(struct hone_reader *reader)
+{
+    uint64_t seconds = (hone_now_ns() - reader->opened_ns) / 1000000000u + EARLIER_SECONDS;
+    reader->most_ns = seconds * reader->processors * 1000000000u;
+    reader->most_count = seconds * reader->processors * SAMPLES_PER_SECOND;
 }
 
 int hone_reader_open(void *memory, size_t bytes, struct hone_reader **ret)
@@ -83,6 +104,10 @@ int hone_reader_open(void *memory, size_t bytes, struct hone_reader **ret)
         hone_reader_close(reader);
         return -ENOMEM;
     }
+    long processors = sysconf(_SC_NPROCESSORS_CONF);
+    reader->processors = processors > 0 ? (uint64_t)processors : 1;
+    reader->opened_ns = hone_now_ns();
+    set_limits(reader);
     *ret = reader;
     return 0;
 }
@@ -105,11 +130,37 @@ static void copy_text(char *to, const char *from, size_t size)
     to[size - 1] = '\0';
 }
 
+// Numbers that nobody can have counted were written over those that somebody did.
+static bool is_plausible(const struct hone_reader *reader, const struct hone_process_facts *facts)
+{
+    const uint64_t counts[] = {
+        facts->samples,
+        facts->lost_memory,
+        facts->lost_busy,
+        facts->lost_overrun,
+        facts->records_lost,
+        facts->stacks,
+        facts->stack_repeats,
+        facts->truncated,
+        facts->frame_pointer,
+        facts->threads,
+        facts->threads_uncovered,
+        facts->foreign_traps,
+        facts->searched,
+        facts->frames / HONE_STACK_MAX,
+        facts->frame_misses / HONE_STACK_MAX,
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
+        if (counts[i] > reader->most_count)
+            return false;
+    return facts->cpu_before_ns <= reader->most_ns && facts->cpu_total_ns <= reader->most_ns;
+}
+
 #define COPY(field) ret->field = atomic_load_explicit(&process->field, memory_order_relaxed)
 #define COPY_COUNTER(field)                                                                        \
     ret->field = atomic_load_explicit(&process->counters.field, memory_order_relaxed)
 
-static void copy_facts(const struct hone_process *process, struct hone_process_facts *ret)
+static void copy_all(const struct hone_process *process, struct hone_process_facts *ret)
 {
     *ret = (struct hone_process_facts){
         .pid = process->pid,
@@ -146,6 +197,24 @@ static void copy_facts(const struct hone_process *process, struct hone_process_f
     COPY_COUNTER(searched);
 }
 
+// Also of a process that has written noise over what it said of itself: then without numbers.
+static void copy_facts(struct hone_reader *reader, struct stream *stream,
+                       struct hone_process_facts *ret)
+{
+    struct hone_process_facts facts;
+    copy_all(process_of(reader, stream), &facts);
+    if (stream->pid == facts.pid && is_plausible(reader, &facts)) {
+        *ret = facts;
+        return;
+    }
+    if (!stream->overwritten)
+        reader->losses.broken++;
+    stream->overwritten = true;
+    *ret = (struct hone_process_facts){
+        .pid = stream->pid, .engine = facts.engine, .state = facts.state, .broken = true};
+    memcpy(ret->path, facts.path, sizeof ret->path);
+}
+
 // A process that was not there before. Its chunk state was read with acquire order.
 static int add_stream(struct hone_reader *reader, uint32_t chunk)
 {
@@ -159,6 +228,7 @@ static int add_stream(struct hone_reader *reader, uint32_t chunk)
     }
     reader->streams[reader->stream_count++] = (struct stream){
         .first_chunk = chunk,
+        .pid = ((const struct hone_process *)(chunk_at(reader, chunk) + 1))->pid,
         .chunk = chunk,
         .at = sizeof(struct hone_chunk) + sizeof(struct hone_process),
         .dead = reader->all_dead,
@@ -199,7 +269,7 @@ static int scan(struct hone_reader *reader, const struct hone_reader_events *eve
                 if (events->process) {
                     struct hone_process_facts facts;
                     uint32_t number = reader->stream_count - 1;
-                    copy_facts(process_of(reader, &reader->streams[number]), &facts);
+                    copy_facts(reader, &reader->streams[number], &facts);
                     events->process(context, number, &facts);
                 }
             }
@@ -309,7 +379,8 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
             events->thread(context, number, copy);
         return;
     case HONE_RECORD_THREAD_END:
-        if (len < sizeof(struct hone_record_thread_end))
+        if (len < sizeof(struct hone_record_thread_end) ||
+            ((const struct hone_record_thread_end *)copy)->cpu_ns > reader->most_ns)
             break;
         if (events->thread_end)
             events->thread_end(context, number, copy);
@@ -324,7 +395,8 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
         return;
     }
     case HONE_RECORD_CPU:
-        if (len < sizeof(struct hone_record_cpu))
+        if (len < sizeof(struct hone_record_cpu) ||
+            ((const struct hone_record_cpu *)copy)->cpu_ns > reader->most_ns)
             break;
         if (events->cpu)
             events->cpu(context, number, copy);
@@ -401,7 +473,7 @@ static void end_stream(struct hone_reader *reader, const struct hone_reader_even
     struct stream *stream = &reader->streams[number];
     if (events->process_end) {
         struct hone_process_facts facts;
-        copy_facts(process_of(reader, stream), &facts);
+        copy_facts(reader, stream, &facts);
         events->process_end(context, number, &facts);
     }
     // At the end of a recording all are taken for dead, but some live on and write where they
@@ -441,6 +513,7 @@ static int read_stream(struct hone_reader *reader, const struct hone_reader_even
 int hone_reader_poll(struct hone_reader *reader, const struct hone_reader_events *events,
                      void *context)
 {
+    set_limits(reader);
     int r = scan(reader, events, context);
     for (uint32_t i = reader->first_live; i < reader->stream_count && !r; i++)
         if (!reader->streams[i].ended)
@@ -467,8 +540,19 @@ bool hone_reader_facts(struct hone_reader *reader, uint32_t process, struct hone
 {
     if (process >= reader->stream_count || reader->streams[process].ended)
         return false;
-    copy_facts(process_of(reader, &reader->streams[process]), ret);
+    copy_facts(reader, &reader->streams[process], ret);
     return true;
+}
+
+uint64_t hone_reader_refused(struct hone_reader *reader)
+{
+    uint64_t refused =
+        atomic_load_explicit(&reader->header->processes_refused, memory_order_relaxed);
+    set_limits(reader);
+    if (refused <= reader->most_count)
+        return refused;
+    reader->losses.broken++;
+    return 0;
 }
 
 struct hone_reader_losses hone_reader_losses(const struct hone_reader *reader)

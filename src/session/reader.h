@@ -39,6 +39,7 @@ struct hone_process_facts {
     char path[HONE_PROCESS_PATH];
     char name[HONE_PROCESS_NAME];
     char reason[HONE_PROCESS_REASON];
+    bool broken; // overwritten: what was known of it before counts, not this
 
     uint64_t samples;
     uint64_t lost_memory;
@@ -59,7 +60,7 @@ struct hone_process_facts {
 
 struct hone_reader_losses {
     uint64_t unfinished; // records that their process died in the middle of
-    uint64_t broken;     // records and chunks that contradict the layout
+    uint64_t broken;     // records, chunks and counters that contradict the layout or the clock
 };
 
 // Called by hone_reader_poll(). process is a number that the reader gave out, rising from 0. The
@@ -97,6 +98,9 @@ void hone_reader_all_dead(struct hone_reader *reader);
 // What the process says of itself now. False when there is no such process or it was ended.
 bool hone_reader_facts(struct hone_reader *reader, uint32_t process,
                        struct hone_process_facts *ret);
+
+// Processes that found no memory for their first chunk.
+uint64_t hone_reader_refused(struct hone_reader *reader);
 
 struct hone_reader_losses hone_reader_losses(const struct hone_reader *reader);
 
