@@ -226,6 +226,8 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
     if (outside)
         hone_recorder_watch_buffers(recorder);
     hone_recorder_watch_wall(recorder);
+    if (!outside) // only now: the program shall not inherit it
+        hone_session_guard(&recorder->launch.session);
     r = hone_recorder_watch(recorder, recorder->launch.pidfd, HONE_WATCH_PROGRAM);
     if (!r)
         r = hone_recorder_record(recorder);

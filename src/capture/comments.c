@@ -5,11 +5,14 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/table.h"
 #include "profile/profile.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -18,6 +21,11 @@ enum {
     UNSEEN_PERIODS = 20,
     // The kernel's count and ours may differ by this much: ends of processes are not sampled.
     UNSEEN_PERCENT = 10,
+    // Starting and ending takes about this long, up to where it is sampled and from there on.
+    THREAD_UNSEEN_NS = 100000,
+    PROCESS_UNSEEN_NS = 2000000,
+    // From so many samples on, a rate far below the one that was asked is no chance.
+    RATE_SAMPLES = 100,
 };
 
 static const char *plural(uint64_t count)
@@ -72,9 +80,13 @@ static void comment_on_outside(struct hone_profile *profile, const struct hone_r
     if (!facts)
         return;
     if (facts->lost)
-        hone_profile_comment(
-            profile, "lost: %" PRIu64 " records, the kernel's buffers were full; give --memory",
-            facts->lost);
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " records, the kernel's buffers of %" PRIu64
+                             " KiB for each CPU were full: %s",
+                             facts->lost, facts->ring_bytes >> 10,
+                             facts->ring_limited
+                                 ? "more is not allowed, see 'ulimit -l'"
+                                 : "give more than now by --memory, or sample less with -F");
     if (facts->broken)
         hone_profile_comment(profile, "lost: %" PRIu64 " records of the kernel that made no sense",
                              facts->broken);
@@ -93,8 +105,21 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
     uint64_t lost = totals->lost_memory + totals->lost_busy + recording->collected->unknown_stacks +
                     recording->losses.unfinished + recording->losses.broken +
                     (recording->outside ? recording->outside->lost : 0);
-    hone_profile_comment(profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
-                         lost ? " (their time is carried by the next sample of the thread)" : "");
+    bool by_cpus = recording->outside && recording->outside->by_cpus;
+    uint64_t lost_ns =
+        by_cpus ? recording->outside->lost_samples * 1000000000u / recording->options->cpu_hz : 0;
+    hone_profile_comment(
+        profile, "%ssamples lost: %" PRIu64 "%s", lost ? "" : "# ", lost,
+        !lost     ? ""
+        : by_cpus ? " (their time is missing: on whole CPUs the kernel counts none by thread)"
+                  : " (their time is carried by the next sample of the thread)");
+    if (by_cpus && recording->outside->lost_samples)
+        hone_profile_comment(profile, "lost: about %.3f s of CPU time, %.1f%% of what was used",
+                             (double)lost_ns / 1e9, percent(lost_ns, lost_ns + totals->cpu_ns));
+    if (recording->taken_ns)
+        hone_profile_comment(
+            profile, "lost: all from %.3f s on, when the program truncated the session's file",
+            (double)recording->taken_ns / 1e9);
     if (totals->lost_memory)
         hone_profile_comment(profile, "lost: %" PRIu64 " samples, no session memory%s%s",
                              totals->lost_memory, recording->back_error ? ": " : "",
@@ -121,32 +146,53 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
                              recording->processes_refused);
 }
 
-// How many processes have the same engine and reason as this one; 0 when an earlier one has.
-static uint32_t count_same_reason(const struct hone_collected *collected, uint32_t i)
+// What the comments on processes have to know of all of them.
+struct overview {
+    struct hone_table reasons; // the first process of each engine and reason
+    struct seen {
+        uint32_t same;      // how many have the first one's engine and reason; 0: not the first
+        bool reports_later; // the program that it became has told of itself
+    } * seen;               // by process
+};
+
+static void overview_done(struct overview *overview)
 {
-    const struct hone_process_facts *facts = &collected->processes[i].facts;
-    uint32_t count = 0;
-    for (uint32_t other = 0; other < collected->process_count; other++) {
-        const struct hone_process_facts *theirs = &collected->processes[other].facts;
-        if (collected->processes[other].unsampled || theirs->engine != facts->engine ||
-            strcmp(theirs->reason, facts->reason) != 0)
-            continue;
-        if (other < i)
-            return 0;
-        count++;
-    }
-    return count;
+    hone_table_done(&overview->reasons);
+    free(overview->seen);
 }
 
-// The program that a process became has told of itself.
-static bool reports_later(const struct hone_collected *collected, uint32_t i)
+static uint32_t first_of_reason(const struct overview *overview,
+                                const struct hone_collected *collected, uint64_t hash, uint32_t i)
 {
     const struct hone_process_facts *facts = &collected->processes[i].facts;
-    for (uint32_t later = i + 1; later < collected->process_count; later++)
-        if (collected->processes[later].facts.pid == facts->pid &&
-            collected->processes[later].facts.pid_namespace == facts->pid_namespace)
-            return true;
-    return false;
+    struct hone_table_probe probe = hone_table_probe(&overview->reasons, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&overview->reasons, &probe)) != HONE_TABLE_END)
+        if (collected->processes[at].facts.engine == facts->engine &&
+            strcmp(collected->processes[at].facts.reason, facts->reason) == 0)
+            return at;
+    return i;
+}
+
+// Returns 0 or -ENOMEM.
+static int overview_init(struct overview *overview, const struct hone_collected *collected)
+{
+    overview->seen = calloc((size_t)collected->process_count + 1, sizeof *overview->seen);
+    if (!overview->seen)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        uint32_t before = hone_collect_before(collected, i);
+        if (before)
+            overview->seen[before - 1].reports_later = true;
+        if (collected->processes[i].unsampled)
+            continue;
+        uint64_t hash = hone_table_hash(facts->reason, strlen(facts->reason), facts->engine);
+        uint32_t first = first_of_reason(overview, collected, hash, i);
+        if (!overview->seen[first].same++ && hone_table_add(&overview->reasons, hash, i))
+            return -ENOMEM;
+    }
+    return 0;
 }
 
 // A period that ends where our handler is not set any more ends the program.
@@ -160,13 +206,17 @@ static void comment_on_trap(struct hone_profile *profile, const struct hone_reco
                          "took the signal for itself by a system call; try --engine thread-timer");
 }
 
-static void comment_on_processes(struct hone_profile *profile,
-                                 const struct hone_recording *recording)
+static int comment_on_processes(struct hone_profile *profile,
+                                const struct hone_recording *recording)
 {
     const struct hone_collected *collected = recording->collected;
+    HONE_CLEANUP(overview_done) struct overview overview = {0};
+    int r = overview_init(&overview, collected);
+    if (r)
+        return r;
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_collected_process *process = &collected->processes[i];
-        uint32_t same = process->unsampled ? 0 : count_same_reason(collected, i);
+        uint32_t same = overview.seen[i].same;
         if (same && process->facts.engine == HONE_ENGINE_NONE)
             hone_profile_comment(profile, "not covered: %u process%s such as %u %s: %s", same,
                                  plural(same), process->pid, process->name,
@@ -175,7 +225,7 @@ static void comment_on_processes(struct hone_profile *profile,
         else if (same && process->facts.reason[0])
             hone_profile_comment(profile, "# %u process%s such as %u %s: %s", same, plural(same),
                                  process->pid, process->name, process->facts.reason);
-        if (process->became[0] && !reports_later(collected, i))
+        if (process->became[0] && !overview.seen[i].reports_later)
             hone_profile_comment(
                 profile,
                 "not covered: process %u became %s, which did not load libhone.so (static, "
@@ -187,6 +237,43 @@ static void comment_on_processes(struct hone_profile *profile,
             profile, "recording ended while %u process%s went on%s", recording->left_running,
             plural(recording->left_running),
             recording->stopped_early ? "" : "; run a daemon in the foreground to record it");
+    return 0;
+}
+
+// Where CPU time was used that nobody sampled.
+static void comment_on_unseen(struct hone_profile *profile, const struct hone_recording *recording,
+                              uint64_t unseen_ns)
+{
+    const struct hone_collected *collected = recording->collected;
+    uint64_t short_ns = (uint64_t)collected->thread_count * THREAD_UNSEEN_NS +
+                        (uint64_t)collected->process_count * PROCESS_UNSEEN_NS;
+    double seconds = (double)unseen_ns / 1e9;
+    if (recording->taken_ns)
+        hone_profile_comment(
+            profile,
+            "not covered: %.3f s of CPU time that the kernel counts, after the session's "
+            "memory was gone",
+            seconds);
+    else if (recording->outside)
+        hone_profile_comment(
+            profile,
+            "not covered: %.3f s of CPU time that the kernel counts, in what it does not "
+            "sample",
+            seconds);
+    else if (unseen_ns <= short_ns)
+        hone_profile_comment(
+            profile,
+            "not covered: %.3f s of CPU time that the kernel counts, in the starts and ends of "
+            "%" PRIu32 " thread%s and %" PRIu32 " process%s, where nothing is sampled",
+            seconds, collected->thread_count, collected->thread_count == 1 ? "" : "s",
+            collected->process_count, plural(collected->process_count));
+    else
+        hone_profile_comment(
+            profile,
+            "not covered: %.3f s of CPU time that the kernel counts, in the ends of short "
+            "processes, in programs that did not load libhone.so (static, setuid, LD_PRELOAD "
+            "taken away) or in threads that keep its signal out",
+            seconds);
 }
 
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,
@@ -202,8 +289,11 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                     ? "; time in the kernel is charged to the next sample in user code"
                     : "");
     double seconds = (double)totals->cpu_ns / 1e9;
-    hone_profile_comment(profile, "# rate: %" PRIu64 " Hz of CPU time asked, %.1f reached",
-                         recording->options->cpu_hz, hone_recording_rate(recording, totals));
+    double rate = hone_recording_rate(recording, totals);
+    bool slow = totals->samples >= RATE_SAMPLES && rate < (double)recording->options->cpu_hz / 2;
+    hone_profile_comment(profile, "%srate: %" PRIu64 " Hz of CPU time asked, %.1f reached%s",
+                         slow ? "" : "# ", recording->options->cpu_hz, rate,
+                         slow ? ": each sample stands for more time, and details are coarser" : "");
     if (recording->collected->never_sampled_ns)
         hone_profile_comment(
             profile, "# never sampled: %.3f s in threads that ended before their first sample",
@@ -212,14 +302,7 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
     if (totals->samples && kernel_ns > totals->cpu_ns &&
         kernel_ns - totals->cpu_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz &&
         percent(kernel_ns - totals->cpu_ns, kernel_ns) > UNSEEN_PERCENT)
-        hone_profile_comment(
-            profile, "not covered: %.3f s of CPU time that the kernel counts, %s",
-            (double)(kernel_ns - totals->cpu_ns) / 1e9,
-            recording->outside
-                ? "in what it does not sample"
-                : "in the ends of short processes, in programs that did not "
-                  "load libhone.so (static, setuid, LD_PRELOAD taken away) or in threads "
-                  "that keep its signal out");
+        comment_on_unseen(profile, recording, kernel_ns - totals->cpu_ns);
     if (kernel_ns)
         hone_profile_comment(
             profile, "# cpu: %.3f s sampled, %.3f s by the kernel's count%s (%.1f%%)", seconds,
@@ -343,8 +426,8 @@ static void comment_on_wall(struct hone_profile *profile, const struct hone_reco
             facts->unmatched);
 }
 
-void hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
-                            struct hone_profile *profile)
+int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+                           struct hone_profile *profile)
 {
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
@@ -362,5 +445,5 @@ void hone_recording_comment(const struct hone_recording *recording, enum hone_ca
     }
     comment_on_stacks(profile, recording, &totals);
     comment_on_losses(profile, recording, &totals);
-    comment_on_processes(profile, recording);
+    return comment_on_processes(profile, recording);
 }

@@ -17,6 +17,7 @@ struct hone_recording {
     uint32_t left_running; // processes that went on without us
     struct hone_reader_losses losses;
     uint64_t processes_refused;
+    uint64_t taken_ns;      // into it, when the session's memory was taken away; 0: it was not
     int back_error;         // why the session could not grow, or 0
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
@@ -50,9 +51,10 @@ double hone_recording_rate(const struct hone_recording *recording,
 int hone_recording_profile(const struct hone_recording *recording, enum hone_capture_type type,
                            struct hone_profile **ret, struct hone_error *err);
 
-// Adds the comments that the profile carries: engine, rates, losses, what was not covered.
-void hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
-                            struct hone_profile *profile);
+// Adds the comments that the profile carries: engine, rates, losses, what was not covered. Returns
+// 0 or -ENOMEM.
+int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+                           struct hone_profile *profile);
 
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
 // created yet: the program may look at the folder that it runs in.

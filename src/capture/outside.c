@@ -241,6 +241,9 @@ void hone_outside_facts(const struct hone_outside *outside, struct hone_outside_
     *ret = outside->facts;
     ret->stack_bytes = outside->perf.stack_bytes;
     ret->sees_kernel = outside->perf.sees_kernel;
+    ret->ring_bytes = outside->perf.ring_bytes;
+    ret->ring_limited = outside->perf.ring_limited;
+    ret->by_cpus = outside->by_cpus;
     for (uint32_t i = 0; i < outside->perf.ring_count; i++) {
         ret->broken += outside->perf.rings[i].broken;
         ret->read_bytes += outside->perf.rings[i].bytes;

@@ -35,12 +35,16 @@ struct hone_outside_options {
 // What became of it, apart from the collected samples.
 struct hone_outside_facts {
     uint64_t samples;
-    uint64_t lost;       // samples for which the kernel had no room
-    uint64_t broken;     // records that made no sense
-    uint64_t throttled;  // times that the kernel held samples back
-    uint64_t read_bytes; // of the kernel's buffers
-    uint32_t processes;  // that live and are watched
+    uint64_t lost;         // records for which the kernel had no room
+    uint64_t lost_samples; // of them, samples
+    uint64_t broken;       // records that made no sense
+    uint64_t throttled;    // times that the kernel held samples back
+    uint64_t read_bytes;   // of the kernel's buffers
+    uint32_t processes;    // that live and are watched
     uint32_t stack_bytes;
+    uint64_t ring_bytes; // of the kernel's buffer for each CPU
+    bool ring_limited;   // by what we may lock in memory, not by the options
+    bool by_cpus;        // whole CPUs are watched: what is lost is counted for no thread
     bool sees_kernel;
 };
 

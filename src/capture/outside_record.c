@@ -139,7 +139,8 @@ static void on_count(struct hone_outside *outside, const struct hone_perf_record
         thread->counted_ns += record->value;
 }
 
-static void on_record(struct hone_outside *outside, const struct hone_perf_record *record)
+static void on_record(struct hone_outside *outside, const struct hone_perf_record *record,
+                      bool of_samples)
 {
     switch (record->type) {
     case PERF_RECORD_SAMPLE:
@@ -163,6 +164,7 @@ static void on_record(struct hone_outside *outside, const struct hone_perf_recor
     case PERF_RECORD_LOST:
     case PERF_RECORD_LOST_SAMPLES:
         outside->facts.lost += record->value;
+        outside->facts.lost_samples += of_samples ? record->value : 0;
         break;
     case PERF_RECORD_THROTTLE:
         outside->facts.throttled++;
@@ -192,7 +194,7 @@ int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
             break;
         struct hone_perf_ring *ring = &perf->rings[first];
         outside->record_ns = outside->records[first].time_ns;
-        on_record(outside, &outside->records[first]);
+        on_record(outside, &outside->records[first], first % 2 == 0); // as perf_events.c has them
         hone_perf_ring_pass(ring);
         hone_perf_ring_release(ring);
         outside->peeked[first] = hone_perf_ring_peek(ring, &outside->records[first]);

@@ -16,6 +16,7 @@
 enum {
     RING_BYTES_MIN = 64 << 10, // below that a few samples fill it
     RING_BYTES_MAX = 16 << 20, // a quarter of a second at 1000 Hz with the largest copies
+    USUAL_MEMORY = 256 << 20,  // who asks for more than that wants rings beyond RING_BYTES_MAX
     RING_MS = 100,             // that a ring must hold: we may be late
     // The kernel's limit is that of a record. Up to there, size is no matter: a program of 1.9 s
     // took 0.08 s more with 8 KiB at 1000 Hz, 0.10 s with 64 KiB (medians of 4, in noise of 0.1 s).
@@ -31,7 +32,8 @@ enum {
 // The largest copy of a stack with which a ring does not overflow.
 static uint32_t fitting_stack(const struct hone_perf *perf)
 {
-    uint64_t per_ring = perf->ring_bytes * perf->options.period_ns / (RING_MS * 1000000ull);
+    uint64_t ring = perf->ring_bytes < RING_BYTES_MAX ? perf->ring_bytes : RING_BYTES_MAX;
+    uint64_t per_ring = ring * perf->options.period_ns / (RING_MS * 1000000ull);
     uint64_t in_all =
         STACK_BYTES_PER_SECOND / perf->cpu_count * perf->options.period_ns / 1000000000u;
     uint64_t bytes = per_ring < in_all ? per_ring : in_all;
@@ -55,7 +57,7 @@ static uint64_t read_number(const char *path, uint64_t otherwise)
 static uint64_t lockable_bytes(uint32_t cpus)
 {
     if (geteuid() == 0)
-        return RING_BYTES_MAX;
+        return UINT64_MAX;
     struct rlimit limit;
     uint64_t own = read_number("/proc/sys/kernel/perf_event_mlock_kb", 516) << 10;
     if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
@@ -73,10 +75,18 @@ int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options 
         .sees_kernel = true,
         .ring_bytes = RING_BYTES_MAX,
     };
+    uint64_t lockable = lockable_bytes(perf->cpu_count);
+    if (options->memory_bytes > USUAL_MEMORY)
+        while (2 * perf->ring_bytes * perf->cpu_count <= options->memory_bytes)
+            perf->ring_bytes *= 2;
     while (perf->ring_bytes > RING_BYTES_MIN &&
-           (perf->ring_bytes * perf->cpu_count > options->memory_bytes ||
-            perf->ring_bytes + perf->ring_bytes / PROCESS_PART > lockable_bytes(perf->cpu_count)))
+           perf->ring_bytes * perf->cpu_count > options->memory_bytes)
         perf->ring_bytes /= 2;
+    while (perf->ring_bytes > RING_BYTES_MIN &&
+           perf->ring_bytes + perf->ring_bytes / PROCESS_PART > lockable) {
+        perf->ring_bytes /= 2;
+        perf->ring_limited = true;
+    }
     perf->stack_bytes = fitting_stack(perf);
     perf->ring_count = 2 * perf->cpu_count;
     perf->rings = calloc(perf->ring_count, sizeof *perf->rings);

@@ -33,6 +33,7 @@ struct hone_perf {
     bool sees_kernel;
     uint32_t stack_bytes; // copied of each stack
     uint64_t ring_bytes;  // of each
+    bool ring_limited;    // by what we may lock in memory
 };
 
 // Returns 0 or -ENOMEM.

@@ -525,8 +525,9 @@ int hone_recording_profile(const struct hone_recording *recording, enum hone_cap
         r = add_samples(&builder);
     if (!r)
         r = hone_symbolizer_keep(builder.symbolizer);
+    if (!r)
+        r = hone_recording_comment(recording, type, profile);
     if (!r) {
-        hone_recording_comment(recording, type, profile);
         comment_on_names(&builder);
         r = hone_profile_status(profile);
     }

@@ -36,6 +36,8 @@ struct hone_recorder {
     uint32_t watched; // processes of collected that have a pidfd in epoll
     int *pidfds;      // by process of collected; -1: dead
     uint32_t pidfd_room;
+    uint32_t first_live; // processes of collected before it have ended
+    uint64_t taken_ns;   // when the session's memory was found to be taken away; 0: it was not
     bool program_ended;
     int status;
     uint64_t cpu_kernel_ns;

@@ -41,8 +41,10 @@ static int finish_reading(struct hone_recorder *recorder, uint32_t *ret_left_run
             ++*ret_left_running;
     }
     recorder->launch.keep_library = *ret_left_running > 0;
-    hone_reader_all_dead(recorder->reader);
-    r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    if (!recorder->taken_ns) {
+        hone_reader_all_dead(recorder->reader);
+        r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    }
     return r ? r : finish_samples(recorder);
 }
 
@@ -111,9 +113,10 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         hone_outside_facts(recorder->outside, &outside);
         recording.outside = &outside;
     } else {
-        recording.losses = hone_reader_losses(recorder->reader);
         recording.processes_refused =
-            atomic_load(&recorder->launch.session.header->processes_refused);
+            recorder->taken_ns ? 0 : hone_reader_refused(recorder->reader);
+        recording.losses = hone_reader_losses(recorder->reader);
+        recording.taken_ns = recorder->taken_ns;
         recording.back_error = recorder->launch.session.back_error;
     }
 

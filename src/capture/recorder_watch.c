@@ -57,14 +57,11 @@ static int watch_new(struct hone_recorder *recorder)
             hone_reader_dead(recorder->reader, process->number);
         // A process that became another program: what it was before is over, and since the new
         // program reports, nothing is missing.
-        for (uint32_t before = i; before-- > 0;) {
-            struct hone_collected_process *other = &recorder->collected.processes[before];
-            if (other->pid != process->pid ||
-                other->facts.pid_namespace != process->facts.pid_namespace)
-                continue;
+        uint32_t before = hone_collect_before(&recorder->collected, i);
+        if (before) {
+            struct hone_collected_process *other = &recorder->collected.processes[before - 1];
             other->became[0] = '\0';
             hone_reader_dead(recorder->reader, other->number);
-            break;
         }
     }
     return 0;
@@ -162,13 +159,47 @@ static void pass_on_signals(struct hone_recorder *recorder)
 
 // --- reading along -------------------------------------------------------------------------------
 
+// Somebody has made the session's file shorter: what was read until now is all that there will be.
+static bool session_taken(struct hone_recorder *recorder)
+{
+    if (!hone_session_taken(&recorder->launch.session))
+        return false;
+    recorder->taken_ns = hone_now_ns() - recorder->started_monotonic_ns;
+    if (recorder->options.notice)
+        recorder->options.notice(recorder->options.context,
+                                 "the program has truncated the session's file: nothing is "
+                                 "recorded from here on");
+    return true;
+}
+
+// What processes say of themselves is kept, should the memory be gone at the end.
+static void refresh_facts(struct hone_recorder *recorder)
+{
+    struct hone_collected *collected = &recorder->collected;
+    while (recorder->first_live < collected->process_count &&
+           collected->processes[recorder->first_live].ended)
+        recorder->first_live++;
+    for (uint32_t i = recorder->first_live; i < collected->process_count; i++) {
+        struct hone_process_facts facts;
+        if (!collected->processes[i].ended &&
+            hone_reader_facts(recorder->reader, collected->processes[i].number, &facts))
+            hone_collect_facts(collected, i, &facts);
+    }
+}
+
 int hone_recorder_read(struct hone_recorder *recorder)
 {
     if (recorder->outside)
         return hone_outside_poll(recorder->outside);
+    if (recorder->taken_ns || session_taken(recorder))
+        return 0;
     (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
     int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
-    return r ? r : watch_new(recorder);
+    if (!r)
+        r = watch_new(recorder);
+    if (!r && !session_taken(recorder))
+        refresh_facts(recorder);
+    return r;
 }
 
 void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns, bool working)
@@ -186,14 +217,9 @@ void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns,
         return;
     }
     for (uint32_t i = 0; i < recorder->collected.process_count; i++) {
-        const struct hone_collected_process *process = &recorder->collected.processes[i];
-        struct hone_process_facts facts;
-        if (process->ended) {
-            progress.samples += process->facts.samples;
-        } else if (hone_reader_facts(recorder->reader, process->number, &facts)) {
-            progress.samples += facts.samples;
-            progress.processes++;
-        }
+        progress.samples += recorder->collected.processes[i].facts.samples;
+        progress.processes +=
+            !recorder->collected.processes[i].ended && !recorder->collected.processes[i].unsampled;
     }
     recorder->options.progress(recorder->options.context, &progress);
 }
