@@ -2,6 +2,7 @@
 
 #include "check.h"
 
+#include <malloc.h>
 #include <stdio.h>
 
 static const struct hone_reader_events *const events = &hone_collect_events;
@@ -183,5 +184,37 @@ TEST(records_of_unknown_processes_threads_and_stacks_are_counted_not_believed)
     CHECK_EQ(collected.sample_count, 0);
     CHECK_EQ(collected.unknown_stacks, 2);
     CHECK_EQ(hone_collect_status(&collected), 0);
+    hone_collect_done(&collected);
+}
+
+TEST(numbers_that_a_process_chose_cost_what_was_written)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    struct mallinfo2 before = mallinfo2();
+    for (uint64_t number = 65536; number < UINT32_MAX; number = number * 2 + 65536) {
+        add_thread(&collected, 0, (uint32_t)number, 0);
+        add_stack(&collected, 0, (uint32_t)number, 0x10, 0x20);
+        add_sample(&collected, 0, (uint32_t)number, (uint32_t)number, 1);
+    }
+    struct mallinfo2 after = mallinfo2();
+    CHECK(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd < 1 << 20);
+    CHECK_EQ(collected.unknown_stacks, 0);
+    CHECK_EQ(collected.sample_count, 16);
+    hone_collect_done(&collected);
+}
+
+TEST(process_knows_who_had_its_pid_before)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_process(&collected, 1, 200);
+    add_process(&collected, 2, 100);
+    CHECK_EQ(hone_collect_before(&collected, 0), 0);
+    CHECK_EQ(hone_collect_before(&collected, 1), 0);
+    CHECK_EQ(hone_collect_before(&collected, 2), 1);
+    CHECK_EQ(hone_collect_by_pid(&collected, 100), 3);
     hone_collect_done(&collected);
 }

@@ -436,3 +436,47 @@ TEST(foreign_memory_is_refused)
     header->version++;
     CHECK_EQ(hone_reader_open(memory, sizeof memory, &reader), -EPROTO);
 }
+
+TEST(numbers_that_nobody_can_have_counted_are_broken)
+{
+    struct hone_session session = make_session(16);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    CHECK(write_sample(&writer, 0, 1));
+    atomic_store(&writer.process->counters.lost_busy, 0x8d2a6f0e11223344);
+    atomic_store(&session.header->processes_refused, UINT64_MAX / 2);
+    struct hone_reader *reader;
+    CHECK_EQ(hone_reader_open(session.header, session.bytes, &reader), 0);
+    struct seen seen = {0};
+    hone_reader_all_dead(reader);
+    CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
+    CHECK(seen.last.broken);
+    CHECK_EQ(seen.last.pid, 41);
+    CHECK_EQ(seen.last.lost_busy, 0);
+    CHECK_EQ(seen.samples, 1);
+    CHECK_EQ(hone_reader_refused(reader), 0);
+    CHECK_EQ(hone_reader_losses(reader).broken, 2);
+    hone_reader_close(reader);
+    hone_session_close(&session);
+}
+
+TEST(session_that_was_truncated_reads_as_zeros)
+{
+    struct hone_session session = make_session(16);
+    hone_session_guard(&session);
+    CHECK(!hone_session_taken(&session));
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    CHECK(write_sample(&writer, 0, 1));
+    struct hone_reader *reader;
+    CHECK_EQ(hone_reader_open(session.header, session.bytes, &reader), 0);
+    CHECK_EQ(ftruncate(session.fd, 0), 0);
+    CHECK(hone_session_taken(&session));
+    struct seen seen = {0};
+    CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
+    CHECK_EQ(seen.samples, 0);
+    hone_reader_close(reader);
+    hone_session_close(&session);
+}
