@@ -44,6 +44,14 @@ class CommandLine(harness.TestCase):
                              {(spellings[0].stdout, '', 0)})
             self.assertLessEqual(max(map(len, spellings[0].stdout.splitlines())), 80, command)
 
+    def test_help_aligns_what_is_not_ascii(self):
+        options = [line for line in hone('record', '--help').stdout.splitlines()
+                   if line.startswith(('  -', '      --'))]
+        self.assertTrue(any('PID,…' in line for line in options))
+        # At least three blanks, then the words, which begin in one column.
+        self.assertEqual(len({len(line) - len(line[6:].split('   ', 1)[1].lstrip())
+                              for line in options}), 1, options)
+
     def test_version(self):
         for word in ('--version', '-version', 'version'):
             self.assertRegex(hone(word).stdout, r'^hone \d+\.\d+\.\d+\n$')

@@ -487,6 +487,13 @@ class Contents(harness.TestCase):
         text = recording.stderr.decode()
         self.assertRegex(text, r'(?m)^.*\b(red|spin)\b')
         self.assertRegex(text, r'hone (top|flame|web|tree)')
+        # It is not in profiles/, where the commands look by themselves.
+        self.assertIn(f"'hone top {recording.directory}'", text)
+        whole = subprocess.run([HONE, 'top', recording.directory], capture_output=True, text=True,
+                               check=True).stdout
+        head, rows = text.split('flat  flat%', 1)
+        self.assertIn(rows.splitlines()[1], whole, 'other units than the view has')
+        self.assertLessEqual(len(head.splitlines()), 4, text)
         self.assertNotIn('\x1b', text, 'escape sequences outside a terminal')
 
     def test_a_program_without_cpu_says_why_the_profile_is_empty(self):

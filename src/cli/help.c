@@ -4,6 +4,15 @@
 
 #define WIDTH 80
 
+// Columns, for text of UTF-8.
+static int width_of(const char *text, int len)
+{
+    int width = 0;
+    for (int i = 0; i < len; i++)
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return width;
+}
+
 // Prints text up to its line end in lines of at most WIDTH columns. The first begins at column
 // indent, where the cursor is already, the others are indented to it.
 static void print_wrapped(FILE *out, const char *text, int indent)
@@ -14,14 +23,15 @@ static void print_wrapped(FILE *out, const char *text, int indent)
         int word = (int)strcspn(text, " \n");
         if (word == 0)
             break;
+        int columns = width_of(text, word);
         const char *gap = column > indent ? " " : "";
-        if (column > indent && column + 1 + word > WIDTH) {
+        if (column > indent && column + 1 + columns > WIDTH) {
             (void)fprintf(out, "\n%*s", indent, "");
             column = indent;
             gap = "";
         }
         (void)fprintf(out, "%s%.*s", gap, word, text);
-        column += (int)strlen(gap) + word;
+        column += (int)strlen(gap) + columns;
         text += word;
     }
     (void)fputc('\n', out);
@@ -61,14 +71,15 @@ void hone_help_overview(FILE *out)
     (void)fputs("\n'hone help COMMAND' tells more about one of them\n", out);
 }
 
-// "-F, --frequency HZ", as wide as it is printed.
+// "-F, --frequency HZ", and how many columns it takes.
 static int option_label(const struct hone_option *option, char *buffer, size_t len)
 {
     char letter[8] = "    ";
     if (option->letter)
         (void)snprintf(letter, sizeof letter, "-%c, ", option->letter);
-    return snprintf(buffer, len, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
-                    option->value ? option->value : "");
+    int bytes = snprintf(buffer, len, "%s--%s%s%s", letter, option->name, option->value ? " " : "",
+                         option->value ? option->value : "");
+    return width_of(buffer, bytes);
 }
 
 static void print_option_help(FILE *out, const struct hone_option *option, int indent)
@@ -89,8 +100,8 @@ static void print_options(FILE *out, const struct hone_command *command)
         widest = len > widest ? len : widest;
     }
     for (const struct hone_option *option = command->options; option->name; option++) {
-        (void)option_label(option, label, sizeof label);
-        (void)fprintf(out, "  %-*s   ", widest, label);
+        int columns = option_label(option, label, sizeof label);
+        (void)fprintf(out, "  %s%*s", label, widest - columns + 3, "");
         print_option_help(out, option, widest + 5);
     }
 }

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -155,7 +156,7 @@ static const struct hone_option options[] = {
 
 static const struct hone_example examples[] = {
     {"hone record ./server --port 80", "record a program until it ends"},
-    {"hone record -d 30s -o before ./server", "its first 30 seconds, into the folder before"},
+    {"hone record -d 30s -o before ./server", "its first 30 s, into the folder before"},
     {"hone record -F 100 make -j8", "a whole build, with little cost"},
     {"hone record -d 10s -p 1234", "a process that runs already"},
     {"hone record -d 10s -a", "all that runs on this machine, as root"},
@@ -212,13 +213,37 @@ static unsigned terminal_width(void)
     return size.ws_col;
 }
 
-static void print_top(const struct hone_profile *profile)
+enum { ROWS = 8 };
+
+// Whoever has just started a program knows which it was, and when.
+static bool is_known(const char *line, bool only)
+{
+    static const char *const known[] = {"File: ", "Build ID: ", "Time: ", "Showing ", "Dropped "};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strncmp(line, known[i], strlen(known[i])) == 0)
+            return true;
+    return only && strncmp(line, "Type: ", strlen("Type: ")) == 0;
+}
+
+// The beginning of what 'hone top' prints, whose units depend on all of its rows.
+static void print_top(const struct hone_profile *profile, bool only)
 {
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
-    struct hone_text_options top = {.rows = 8, .width = terminal_width()};
+    struct hone_text_options top = {.width = terminal_width()};
     struct hone_error ignored = {0};
-    if (hone_text_top(profile, &top, &text, &ignored) == 0 && text.len)
-        (void)fwrite(text.at, 1, text.len, stderr);
+    if (hone_text_top(profile, &top, &text, &ignored) || !text.len)
+        return;
+    bool table = false;
+    int rows = 0;
+    for (const char *line = text.at, *end = text.at + text.len; line < end && rows < ROWS;) {
+        const char *newline = memchr(line, '\n', (size_t)(end - line));
+        size_t len = newline ? (size_t)(newline - line) + 1 : (size_t)(end - line);
+        rows += table;
+        if (table || !is_known(line, only))
+            (void)fwrite(line, 1, len, stderr);
+        table = table || strncmp(line, "      flat", strlen("      flat")) == 0;
+        line += len;
+    }
 }
 
 static void on_finished(void *context, const char *directory,
@@ -229,13 +254,15 @@ static void on_finished(void *context, const char *directory,
         erase_line();
     if (record->quiet)
         return;
-    bool both = true;
-    for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
-        both = both && profiles[type];
+    bool both = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
+    for (int type = 0; type < HONE_CAPTURE_TYPES; type++)
         if (profiles[type])
-            print_top(profiles[type]);
-    }
-    (void)fprintf(stderr, "hone: recorded to %s; see 'hone top' or 'hone flame'\n", directory);
+            print_top(profiles[type], !both);
+    // Without a name, the newest of those in profiles/ is shown.
+    const char *named = record->directory ? record->directory : "";
+    const char *gap = record->directory ? " " : "";
+    (void)fprintf(stderr, "hone: recorded to %s; see 'hone top%s%s' or 'hone flame%s%s'\n",
+                  directory, gap, named, gap, named);
     if (both)
         (void)fprintf(stderr, "hone: for the wall clock, 'hone top %s/wall.prof'\n", directory);
 }

@@ -39,7 +39,9 @@ void hone_suggest(struct hone_suggest *suggest, const char *candidate)
         return;
     size_t shorter = len < suggest->typed_len ? len : suggest->typed_len;
     size_t cost = distance(suggest->typed, suggest->typed_len, candidate, len);
-    size_t allowed = (len + 2) / 3;
+    // A third of the longer word: "nope" is no "type".
+    size_t longer = len > suggest->typed_len ? len : suggest->typed_len;
+    size_t allowed = (longer + 1) / 3;
     // "freq" is five edits away from "frequency", and yet nobody doubts what was meant.
     if (shorter >= 2 && memcmp(suggest->typed, candidate, shorter) == 0)
         cost = cost < allowed ? cost : allowed;
