@@ -19,7 +19,7 @@ KNOWN_STARTS = {'_start', 'clone', '__clone', 'clone3', '__clone3', '_dl_start_u
                 'runtime.mstart', 'runtime.mstart.abi0', 'runtime.mstart0'}
 
 # Rows that carry time in which no stack was taken, and say so: their time counts in totals.
-WITHOUT_STACK = {'[exec and loader]', '[fork]', '[never sampled]', '[waits for a CPU]'}
+WITHOUT_STACK = {'[exec and loader]', '[fork]', '[never sampled]', '[not sampled]', '[waits for a CPU]'}
 
 Completeness = namedtuple('Completeness', 'share complete total broken')
 

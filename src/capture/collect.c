@@ -700,14 +700,75 @@ static void add_starts(struct hone_collected *collected)
     }
 }
 
-int hone_collect_finish(struct hone_collected *collected)
+// What lies beyond a thread's samples is the rest of its last period, and what the clocks differ
+// by. More than that was used when nothing sampled it: in a sandbox, after the program closed our
+// descriptor, or with the signal kept out.
+enum { NOT_SAMPLED_PERIODS = 20, NOT_SAMPLED_PARTS = 100 };
+
+static bool is_beyond(const struct hone_process_facts *facts, uint64_t rest_ns, uint64_t used_ns,
+                      uint64_t threads)
 {
-    uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
-    if (!sums)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < collected->sample_count; i++)
+    return facts->period_ns && rest_ns > facts->period_ns * (NOT_SAMPLED_PERIODS + threads) +
+                                             used_ns / NOT_SAMPLED_PARTS;
+}
+
+static void add_not_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    uint32_t place = hone_collect_place(
+        collected, (struct hone_collected_place){.address = HONE_PLACE_NOT_SAMPLED});
+    uint32_t stack = hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE);
+    if (collected->state->status)
+        return;
+    add_sample(collected, thread, stack, 0, cpu_ns, 0);
+    collected->processes[collected->threads[thread].process].not_sampled_ns += cpu_ns;
+    collected->not_sampled_ns += cpu_ns;
+}
+
+// What the account of one process's threads lacks of the whole.
+struct account {
+    uint32_t first; // thread with samples, plus one
+    uint32_t threads;
+    uint64_t told_ns;
+};
+
+// Threads that told nothing at their end, or did not come to it: the process's own clock tells.
+static void add_rest_of_processes(struct hone_collected *collected, const struct account *accounts)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        const struct account *account = &accounts[i];
+        uint64_t total_ns = process->facts.cpu_total_ns;
+        if (process->seen_cpu_ns > total_ns)
+            total_ns = process->seen_cpu_ns;
+        uint64_t told_ns = process->facts.cpu_before_ns + account->told_ns;
+        if (account->first && total_ns > told_ns &&
+            is_beyond(&process->facts, total_ns - told_ns, total_ns, account->threads))
+            add_not_sampled(collected, account->first - 1, total_ns - told_ns);
+    }
+}
+
+// Makes each thread's samples add up to what it used, and the threads to their process.
+static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
+                            struct account *accounts)
+{
+    uint32_t sampled = collected->sample_count;
+    for (uint32_t i = 0; i < sampled; i++)
         sums[collected->samples[i].thread] += collected->samples[i].cpu_ns;
-    for (uint32_t i = 0; i < collected->sample_count; i++) {
+    for (uint32_t i = 0; i < collected->thread_count; i++) {
+        const struct hone_collected_thread *thread = &collected->threads[i];
+        struct account *account = &accounts[thread->process];
+        if (!account->first && sums[i])
+            account->first = i + 1;
+        account->threads++;
+        account->told_ns += thread->end_ns > sums[i] ? thread->end_ns : sums[i];
+        if (sums[i] && thread->end_ns > sums[i] &&
+            is_beyond(&collected->processes[thread->process].facts, thread->end_ns - sums[i],
+                      thread->end_ns, 0)) {
+            add_not_sampled(collected, i, thread->end_ns - sums[i]);
+            sums[i] = 0; // its samples are right as they are
+        }
+    }
+    for (uint32_t i = 0; i < sampled; i++) {
         struct hone_collected_sample *sample = &collected->samples[i];
         uint64_t end_ns = collected->threads[sample->thread].end_ns;
         if (end_ns && sums[sample->thread])
@@ -715,11 +776,29 @@ int hone_collect_finish(struct hone_collected *collected)
                 (uint64_t)((double)sample->cpu_ns * (double)end_ns / (double)sums[sample->thread] +
                            0.5);
     }
-    for (uint32_t i = 0; collected->sample_count && i < collected->thread_count; i++)
-        if (!sums[i] && collected->threads[i].end_ns)
-            add_never_sampled(collected, i);
+}
+
+int hone_collect_finish(struct hone_collected *collected)
+{
+    uint32_t sampled = collected->sample_count;
+    uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
+    bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
+    struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
+    if (sums && seen && accounts) {
+        for (uint32_t i = 0; i < sampled; i++)
+            seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+        settle_accounts(collected, sums, accounts);
+        for (uint32_t i = 0; sampled && i < collected->thread_count; i++)
+            if (!seen[i] && collected->threads[i].end_ns)
+                add_never_sampled(collected, i);
+        add_rest_of_processes(collected, accounts);
+    } else {
+        collected->state->status = -ENOMEM;
+    }
     free(sums);
-    if (collected->sample_count)
+    free(seen);
+    free(accounts);
+    if (sampled)
         add_starts(collected);
     return hone_collect_status(collected);
 }

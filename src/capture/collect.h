@@ -38,6 +38,9 @@ enum { HONE_NO_MODULE = 0 }; // module 0 holds addresses that belong to no file
 // The same of a forked process: in the kernel's fork, and for the probe to begin anew.
 #define HONE_PLACE_FORK (UINT64_MAX - 3)
 
+// And of what threads that had samples used when nothing sampled them any more.
+#define HONE_PLACE_NOT_SAMPLED (UINT64_MAX - 4)
+
 // And of what threads did that were ready to run and got no CPU.
 #define HONE_PLACE_RUNNABLE (UINT64_MAX - 2)
 
@@ -75,6 +78,10 @@ struct hone_collected_process {
     uint32_t before;                  // another one that had its pid before, plus one; 0: none
     bool ended;
     bool unsampled; // only the wall clock tells of it
+    // CPU time that the kernel counted, when it was looked at from outside: of processes that have
+    // ceased to tell. 0: it was not looked at.
+    uint64_t seen_cpu_ns;
+    uint64_t not_sampled_ns; // CPU time beyond the account of its samples
 };
 
 struct hone_collected_sample {
@@ -138,6 +145,7 @@ struct hone_collected {
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived
     uint64_t never_sampled_ns; // CPU time of threads that ended before their first sample
+    uint64_t not_sampled_ns;   // CPU time of threads that nothing sampled any more
     uint64_t before_ns;        // CPU time of fork, exec and loader, before the probe could begin
 
     struct hone_collect_state *state; // private

@@ -136,6 +136,34 @@ TEST(samples_of_a_thread_add_up_to_what_it_used)
     hone_collect_done(&collected);
 }
 
+TEST(time_that_nothing_sampled_is_a_row_of_its_own)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    const uint64_t second = 1000000000, period = 1000000;
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_TRAP, .period_ns = period};
+    events->process(&collected, 0, &facts);
+    add_thread(&collected, 0, 0, 0);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_sample(&collected, 0, 0, 1, second / 5);
+    end_thread(&collected, 0, 0, second + second / 5);
+    add_thread(&collected, 0, 1, 0);
+    add_sample(&collected, 0, 1, 1, second / 5);
+    facts.cpu_total_ns = 4 * second; // of threads that did not tell, too
+    events->process_end(&collected, 0, &facts);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.samples[0].cpu_ns, second / 5);
+    CHECK_EQ(collected.samples[1].cpu_ns, second / 5);
+    CHECK_EQ(collected.sample_count, 3);
+    const struct hone_collected_stack *stack = &collected.stacks[collected.samples[2].stack];
+    CHECK(collected.places[collected.frames[stack->first]].address == HONE_PLACE_NOT_SAMPLED);
+    CHECK_EQ(collected.samples[2].samples, 0);
+    CHECK_EQ(collected.samples[2].cpu_ns, 4 * second - 2 * (second / 5));
+    CHECK_EQ(collected.not_sampled_ns, 4 * second - 2 * (second / 5));
+    hone_collect_done(&collected);
+}
+
 TEST(thread_without_a_sample_is_shown_under_its_routine)
 {
     struct hone_collected collected;

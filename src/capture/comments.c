@@ -138,6 +138,19 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
         hone_profile_comment(
             profile, "# merged: %" PRIu64 " periods into later samples, which carry their time",
             totals->lost_overrun);
+    if (totals->records_lost)
+        hone_profile_comment(
+            profile, "lost: %" PRIu64 " records of modules, threads and stacks, no session memory",
+            totals->records_lost);
+    if (totals->modules_lost)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64
+                             " modules or their names, more than there is room for: their code "
+                             "has no names, and stacks end there",
+                             totals->modules_lost);
+    if (totals->modules_without_rules)
+        hone_profile_comment(profile, "# modules without unwind rules: %" PRIu64 ", loaded late",
+                             totals->modules_without_rules);
     if (totals->threads_uncovered)
         hone_profile_comment(profile, "not covered: %" PRIu64 " threads that could not be armed",
                              totals->threads_uncovered);
@@ -276,6 +289,25 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
             seconds);
 }
 
+// Of the process that lacks most, why.
+static void comment_on_rest(struct hone_profile *profile, const struct hone_collected *collected)
+{
+    const struct hone_collected_process *most = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        count += process->not_sampled_ns != 0;
+        if (process->not_sampled_ns > (most ? most->not_sampled_ns : 0))
+            most = process;
+    }
+    if (most)
+        hone_profile_comment(
+            profile, "not sampled: %.3f s of %u process%s such as %u %s: %s",
+            (double)collected->not_sampled_ns / 1e9, count, plural(count), most->pid, most->name,
+            most->facts.reason[0] ? most->facts.reason
+                                  : "threads kept the signal out, or their samples were lost");
+}
+
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,
                              const struct hone_recording_totals *totals)
 {
@@ -298,6 +330,7 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
         hone_profile_comment(
             profile, "# never sampled: %.3f s in threads that ended before their first sample",
             (double)recording->collected->never_sampled_ns / 1e9);
+    comment_on_rest(profile, recording->collected);
     uint64_t kernel_ns = recording->cpu_kernel_ns;
     if (totals->samples && kernel_ns > totals->cpu_ns &&
         kernel_ns - totals->cpu_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz &&

@@ -32,6 +32,8 @@ void hone_recording_total(const struct hone_recording *recording, struct hone_re
         ret->searched += facts->searched;
         ret->threads += facts->threads;
         ret->threads_uncovered += facts->threads_uncovered;
+        ret->modules_lost += facts->modules_lost;
+        ret->modules_without_rules += facts->modules_without_rules;
     }
     for (uint32_t i = 0; i < collected->sample_count; i++) {
         const struct hone_collected_sample *sample = &collected->samples[i];
@@ -48,7 +50,8 @@ uint64_t hone_recording_sampled_ns(const struct hone_recording *recording,
                                    const struct hone_recording_totals *totals)
 {
     const struct hone_collected *collected = recording->collected;
-    return totals->cpu_ns - collected->never_sampled_ns - collected->before_ns;
+    return totals->cpu_ns - collected->never_sampled_ns - collected->not_sampled_ns -
+           collected->before_ns;
 }
 
 double hone_recording_rate(const struct hone_recording *recording,

@@ -30,6 +30,7 @@ struct hone_recording_totals {
     uint64_t lost_memory, lost_busy, lost_overrun, records_lost;
     uint64_t stacks, stack_repeats, frames, frame_misses, frame_pointer, foreign_traps, searched;
     uint64_t threads, threads_uncovered;
+    uint64_t modules_lost, modules_without_rules;
     uint64_t truncated[HONE_STACK_ENDS]; // samples by how their stack ended
     uint64_t truncated_cpu_ns;
     uint32_t engines[HONE_ENGINES]; // processes by engine

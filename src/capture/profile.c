@@ -29,6 +29,7 @@ struct builder {
     uint32_t truncated;       // location that stands for missing callers
     uint32_t unknown_code;    // the function of addresses in no file
     uint32_t never_sampled;   // and of threads without a sample
+    uint32_t not_sampled;     // and of threads when nothing sampled them any more
     uint32_t exec_and_loader; // and of what comes before the probe
     uint32_t fork;            // in a forked process
     uint32_t runnable;        // and of who waits for a CPU
@@ -172,6 +173,8 @@ static int add_nameless(struct builder *builder, struct hone_profile_location *l
     struct hone_profile_line line = {.function = builder->unknown_code};
     if (place->address == HONE_PLACE_NEVER_SAMPLED)
         line.function = builder->never_sampled;
+    else if (place->address == HONE_PLACE_NOT_SAMPLED)
+        line.function = builder->not_sampled;
     else if (place->address == HONE_PLACE_BEFORE)
         line.function = builder->exec_and_loader;
     else if (place->address == HONE_PLACE_FORK)
@@ -404,6 +407,7 @@ static void describe(struct builder *builder)
     builder->unknown_code = hone_symbol_add_function(builder->profile, "[unknown code]", "", "", 0);
     builder->never_sampled =
         hone_symbol_add_function(builder->profile, "[never sampled]", "", "", 0);
+    builder->not_sampled = hone_symbol_add_function(builder->profile, "[not sampled]", "", "", 0);
     builder->exec_and_loader =
         hone_symbol_add_function(builder->profile, "[exec and loader]", "", "", 0);
     builder->fork = hone_symbol_add_function(builder->profile, "[fork]", "", "", 0);

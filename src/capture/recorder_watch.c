@@ -67,10 +67,27 @@ static int watch_new(struct hone_recorder *recorder)
     return 0;
 }
 
+// A process that was sampled and has locked itself in says nothing any more: its clock is looked at
+// from here, as long as it can be.
+static void look_at_clock(struct hone_recorder *recorder, uint32_t i)
+{
+    struct hone_collected_process *process = &recorder->collected.processes[i];
+    struct hone_process_facts facts;
+    struct timespec used;
+    if (process->ended || i >= recorder->watched || recorder->pidfds[i] < 0 ||
+        !hone_reader_facts(recorder->reader, process->number, &facts) ||
+        facts.engine != HONE_ENGINE_NONE || !facts.samples)
+        return;
+    // As the kernel numbers clocks: inverted id, 2 for "as the scheduler counts".
+    if (clock_gettime((clockid_t)(~process->pid << 3 | 2), &used) == 0)
+        process->seen_cpu_ns = hone_timespec_ns(used);
+}
+
 static void process_died(struct hone_recorder *recorder, uint32_t i)
 {
     if (i >= recorder->watched || recorder->pidfds[i] < 0)
         return;
+    look_at_clock(recorder, i);
     (void)close(hone_fd_take(&recorder->pidfds[i]));
     hone_reader_dead(recorder->reader, recorder->collected.processes[i].number);
 }
@@ -79,6 +96,9 @@ static void program_died(struct hone_recorder *recorder)
 {
     struct rusage usage = {0};
     int status;
+    for (uint32_t i = 0; i < recorder->watched; i++)
+        if (recorder->collected.processes[i].pid == (uint32_t)recorder->launch.pid)
+            look_at_clock(recorder, i);
     if (wait4(recorder->launch.pid, &status, WNOHANG, &usage) != recorder->launch.pid)
         return;
     recorder->program_ended = true;
@@ -195,6 +215,8 @@ int hone_recorder_read(struct hone_recorder *recorder)
         return 0;
     (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
     int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
+    for (uint32_t i = 0; !r && i < recorder->watched; i++)
+        look_at_clock(recorder, i);
     if (!r)
         r = watch_new(recorder);
     if (!r && !session_taken(recorder))

@@ -64,7 +64,10 @@ static json_t *losses_json(const struct hone_recording *recording,
 {
     const struct hone_outside_facts *outside = recording->outside;
     return json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+        "not_sampled_ns", number(recording->collected->not_sampled_ns), "records_without_memory",
+        number(totals->records_lost), "modules_without_room", number(totals->modules_lost),
+        "modules_without_rules", number(totals->modules_without_rules), //
         "buffer_records", outside ? number(outside->lost) : json_null(), "buffer_records_broken",
         outside ? number(outside->broken) : json_null(), "samples_without_memory",
         number(totals->lost_memory), "samples_while_busy", number(totals->lost_busy),

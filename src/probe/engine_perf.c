@@ -302,6 +302,8 @@ static int start_signal(const struct hone_engine_kind *kind)
         return r;
     uint32_t tids[THREADS_BEFORE];
     size_t others = hone_other_threads(tids, THREADS_BEFORE);
+    if (others > THREADS_BEFORE)
+        hone_count(&hone_counters()->threads_uncovered, others - THREADS_BEFORE);
     for (size_t i = 0; i < others && i < THREADS_BEFORE; i++) {
         int fd = arm_signal(kind, tids[i]);
         if (fd >= 0)

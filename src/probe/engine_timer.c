@@ -86,6 +86,8 @@ static int start_threads(const struct hone_engine_kind *kind)
         return r;
     uint32_t tids[THREADS_BEFORE];
     size_t others = hone_other_threads(tids, THREADS_BEFORE);
+    if (others > THREADS_BEFORE)
+        hone_count(&hone_counters()->threads_uncovered, others - THREADS_BEFORE);
     for (size_t i = 0; i < others && i < THREADS_BEFORE; i++)
         if (arm(thread_clock(tids[i]), SIGEV_THREAD_ID, tids[i]) < 0)
             hone_count(&hone_counters()->threads_uncovered, 1);

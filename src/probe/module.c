@@ -68,8 +68,21 @@ static bool write_changes(void)
     return true;
 }
 
+// What the table had no room for changes nothing in it.
+static void count_losses(void)
+{
+    struct hone_process_counters *counters = hone_counters();
+    uint64_t lost = atomic_load_explicit(&hone_probe_modules.overflows, memory_order_relaxed);
+    uint64_t bare = atomic_load_explicit(&hone_probe_modules.unmapped, memory_order_relaxed);
+    if (HONE_UNLIKELY(lost))
+        atomic_store_explicit(&counters->modules_lost, lost, memory_order_relaxed);
+    if (HONE_UNLIKELY(bare))
+        atomic_store_explicit(&counters->modules_without_rules, bare, memory_order_relaxed);
+}
+
 void hone_modules_emit(void)
 {
+    count_losses();
     uint32_t changes = atomic_load_explicit(&hone_probe_modules.changes, memory_order_acquire);
     if (HONE_LIKELY(atomic_load_explicit(&emitted.changes, memory_order_relaxed) == changes))
         return;

@@ -141,6 +141,8 @@ struct hone_process_counters {
     _Atomic uint64_t threads_uncovered; // threads that could not be armed
     _Atomic uint64_t foreign_traps;     // SIGTRAPs passed on to the program
     _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
+    _Atomic uint64_t modules_lost;      // modules without a slot or a name: the table was full
+    _Atomic uint64_t modules_without_rules; // late ones whose rules could not be had
 };
 
 enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_NAME = 64, HONE_PROCESS_REASON = 160 };

@@ -195,6 +195,8 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(threads_uncovered);
     COPY_COUNTER(foreign_traps);
     COPY_COUNTER(searched);
+    COPY_COUNTER(modules_lost);
+    COPY_COUNTER(modules_without_rules);
 }
 
 // Also of a process that has written noise over what it said of itself: then without numbers.

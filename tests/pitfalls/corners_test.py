@@ -34,3 +34,28 @@ class Corners(harness.TestCase):
 
     def test_close_range_beyond_all_descriptors(self):
         self.check('range')
+
+    def test_who_only_asks_for_seccomp_is_sampled_on(self):
+        recording = self.check('ask')
+        found = recording.profile.cumulative()
+        for name in ('before', 'after'):
+            self.assertGreater(found[name], 0.9 * recording.truth[name])
+        self.assertNotRegex('\n'.join(recording.profile.comments), 'sandbox|not sampled')
+
+    def test_time_after_the_descriptor_was_closed_is_nobodys(self):
+        recording = self.check('close')
+        self.check_rest(recording, 'before', 'after', 'closed our descriptor')
+
+    def test_time_in_a_sandbox_is_nobodys(self):
+        recording = self.record_well(workload('sandbox'), 'lock')
+        self.check_rest(recording, 'outside', 'locked_in', 'sandbox')
+
+    def check_rest(self, recording, seen, unseen, why):
+        """Nothing that was not sampled is given to what was."""
+        found = recording.profile.cumulative()
+        self.assertLess(found[seen], recording.truth[seen] + 0.1 * recording.truth[unseen])
+        self.assertNotIn(unseen, found)
+        self.assertGreater(found['[not sampled]'], 0.7 * recording.truth[unseen])
+        self.assertRegex('\n'.join(recording.profile.comments),
+                         f'(?m)^not sampled: [0-9.]+ s of 1 process such as .*{why}')
+        self.assertGreater(recording.session['losses']['not_sampled_ns'], 0)
