@@ -87,13 +87,26 @@ static __thread siginfo_t pending;
 
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
-    if (thread_blocks && info->si_code <= 0) {
-        pending = *info;
-        is_pending = true;
-        return;
-    }
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     struct sigaction action = program.actions[which];
+    siginfo_t kept;
+    if (hone_pending_offered(info)) {
+        if (thread_blocks || !hone_pending_take(&kept))
+            return;
+        info = &kept;
+    }
+    if (thread_blocks && info->si_code == SI_TKILL) {
+        pending = *info;
+        is_pending = true;
+        hone_pending_wake_self(signal);
+        return;
+    }
+    if (thread_blocks && info->si_code <= 0) {
+        hone_pending_keep(signal, info,
+                          action.sa_handler != SIG_IGN &&
+                              (action.sa_handler != SIG_DFL || signal == SIGTRAP));
+        return;
+    }
     if (action.sa_handler == SIG_IGN && info->si_code <= 0)
         return;
     if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
@@ -179,6 +192,19 @@ static long swap_kernel_action(const struct kernel_action *action, struct kernel
     return 0;
 }
 
+// What waited comes now, if the thread blocks it no more.
+static void hand_out(void)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    siginfo_t kept;
+    if (!thread_blocks && is_pending) {
+        is_pending = false;
+        hone_pending_hand_on(ours, &pending);
+    }
+    if (!thread_blocks && hone_pending_take(&kept))
+        hone_pending_hand_on(ours, &kept);
+}
+
 bool hone_signal_by_syscall(long number, const long words[4], long *ret)
 {
     if (words[3] != sizeof(uint64_t))
@@ -201,6 +227,7 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
         if (words[0] != SIG_UNBLOCK)
             mask &= ~bit;
     }
+    hand_out();
     *ret = hone_syscall4(number, words[0], words[1] ? &mask : NULL, words[2], words[3]);
     if (*ret == 0 && words[2] && blocked)
         *(uint64_t *)words[2] |= bit;
@@ -279,6 +306,7 @@ HONE_EXPORT int sigrelse(int number)
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigrelse(number);
     thread_blocks = false;
+    hand_out();
     return 0;
 }
 
@@ -300,10 +328,7 @@ static void believe(int how, bool named)
         thread_blocks = named;
     else if (named)
         thread_blocks = how == SIG_BLOCK;
-    if (!thread_blocks && is_pending) {
-        is_pending = false;
-        (void)raise(ours);
-    }
+    hand_out();
 }
 
 static void show_belief(sigset_t *before, bool blocked)
@@ -344,7 +369,7 @@ HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 HONE_EXPORT int sigpending(sigset_t *ret)
 {
     int r = hone_real()->sigpending(ret);
-    if (r == 0 && is_pending)
+    if (r == 0 && (is_pending || hone_pending_is()))
         (void)sigaddset(ret, atomic_load_explicit(&program.signal, memory_order_relaxed));
     return r;
 }
@@ -353,24 +378,22 @@ HONE_EXPORT int sigpending(sigset_t *ret)
 // taken out. One of the program's that waits in our keeping is handed out instead, and one that
 // comes interrupts the wait.
 
-static bool take_pending(const sigset_t *set, siginfo_t *ret)
+static bool take_own(siginfo_t *ret)
 {
-    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
-    if (!is_pending || sigismember(set, ours) != 1)
+    if (!is_pending)
         return false;
-    if (ret)
-        *ret = pending;
+    *ret = pending;
     is_pending = false;
     return true;
 }
 
 HONE_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *ret, const struct timespec *timeout)
 {
-    sigset_t copy;
-    if (take_pending(set, ret))
-        return pending.si_signo;
-    int r = hone_real()->sigtimedwait(without_ours(set, &copy), ret, timeout);
-    return r < 0 && errno == EINTR && take_pending(set, ret) ? pending.si_signo : r;
+    if (!names_ours(set) || hone_probe.locked_in)
+        return hone_real()->sigtimedwait(set, ret, timeout);
+    siginfo_t unasked;
+    return hone_pending_wait(atomic_load_explicit(&program.signal, memory_order_relaxed), set,
+                             ret ? ret : &unasked, timeout, take_own);
 }
 
 HONE_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret)

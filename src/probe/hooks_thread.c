@@ -40,6 +40,7 @@ static void slot_give_back(const struct slot *slot)
 
 void hone_threads_after_fork(void)
 {
+    hone_pending_after_fork();
     atomic_store_explicit(&slots_taken, 0, memory_order_relaxed);
     int making = KEY_MAKING;
     (void)atomic_compare_exchange_strong(&end_key_state, &making, KEY_NONE);

@@ -209,6 +209,24 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret);
 // Hands a signal that is not ours to the handler that the program believes to have.
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 
+// --- hooks_pending.c -----------------------------------------------------------------------------
+
+// Keeps a signal of the process's that the calling thread is believed to block, for who waits for it;
+// if it would be `handled`, for who lets it through.
+void hone_pending_keep(int signal, const siginfo_t *info, bool handled);
+bool hone_pending_take(siginfo_t *ret);
+bool hone_pending_is(void);
+// Our own message that one is kept, not a signal of the program's.
+bool hone_pending_offered(const siginfo_t *info);
+// Sends the calling thread that signal, as it came.
+void hone_pending_hand_on(int signal, const siginfo_t *info);
+// The calling thread has been sent one that it may be waiting for.
+void hone_pending_wake_self(int signal);
+// As sigtimedwait() with a set that has our signal. take_own hands out one sent to this thread.
+int hone_pending_wait(int signal, const sigset_t *set, siginfo_t *ret,
+                      const struct timespec *timeout, bool (*take_own)(siginfo_t *));
+void hone_pending_after_fork(void);
+
 // --- start.c -------------------------------------------------------------------------------------
 
 // Writes down what the process and the calling thread used until now.

@@ -1,6 +1,8 @@
 """Pitfalls: what programs do that a profiler inside them is easily caught by. None of it may go
 another way because of us."""
 
+import signal
+
 import harness
 from harness import workload
 
@@ -31,6 +33,12 @@ class Corners(harness.TestCase):
         recording = self.check('raw')
         self.assertGreater(recording.profile.cumulative()['child_work'],
                            0.9 * recording.truth['child_work'])
+
+    def test_signal_to_the_process_reaches_who_takes_it(self):
+        for engine, number in (('perf-trap', signal.SIGTRAP), ('thread-timer', signal.SIGURG)):
+            for kind in ('sigwait', 'handler'):
+                with self.subTest(engine, kind=kind):
+                    self.check(kind, str(int(number)), options=('--engine', engine))
 
     def test_close_range_beyond_all_descriptors(self):
         self.check('range')
