@@ -79,7 +79,10 @@ static void look_at_clock(struct hone_recorder *recorder, uint32_t i)
         facts.engine != HONE_ENGINE_NONE || !facts.samples)
         return;
     // As the kernel numbers clocks: inverted id, 2 for "as the scheduler counts".
-    if (clock_gettime((clockid_t)(~process->pid << 3 | 2), &used) == 0)
+    if (clock_gettime((clockid_t)(~process->pid << 3 | 2), &used))
+        return;
+    // Unless its number is another's by now.
+    if (syscall(SYS_pidfd_send_signal, recorder->pidfds[i], 0, NULL, 0) == 0 || errno == EPERM)
         process->seen_cpu_ns = hone_timespec_ns(used);
 }
 

@@ -108,7 +108,15 @@ static uint64_t weigh(struct hone_thread *self, uint64_t now_ns, bool random_per
     uint64_t since = cpu_ns - self->last_cpu_ns;
     self->last_cpu_ns = cpu_ns;
     self->sampled = true;
-    if (random_period || (int64_t)since < 0)
+    if ((int64_t)since < 0)
+        return period_ns;
+    if (random_period && since > period_ns &&
+        atomic_load_explicit(&hone_probe.writer.process->state, memory_order_relaxed) ==
+            HONE_PROCESS_STARTING) {
+        self->begun_cpu_ns += since - period_ns; // arming took that long, which is our time
+        return period_ns;
+    }
+    if (random_period && since < period_ns)
         return period_ns;
     uint64_t periods = (since + period_ns / 2) / period_ns;
     if (periods > 1)

@@ -82,6 +82,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     hone_modules_emit_anew();
     uint64_t cpu_before_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
+    uint64_t begun_ns = self->begun_cpu_ns;
     const char *forbidden = hone_sampling_forbidden();
     if (forbidden)
         memcpy(process->reason, forbidden, strlen(forbidden) + 1);
@@ -95,6 +96,8 @@ static void begin_process(uint32_t parent_pid, bool forked)
     if (!self->sampled) {
         cpu_before_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
         self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
+    } else {
+        cpu_before_ns += self->begun_cpu_ns - begun_ns;
     }
     atomic_store_explicit(&process->cpu_before_ns, cpu_before_ns, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
