@@ -26,6 +26,18 @@ def names_comment(recording):
     return [text for text in recording.profile.comments if text.startswith('names:')]
 
 
+class PackedSections(harness.TestCase):
+    def test_debug_sections_packed_by_zstd_are_read(self):
+        program = os.path.join(self.tmp, 'packed')
+        if subprocess.run(['objcopy', '--compress-debug-sections=zstd', workload('split'), program],
+                          capture_output=True, check=False).returncode:
+            self.skipTest('objcopy knows no zstd')
+        recording = self.record_well(program, 'functions', '100')
+        files = {frame.file for sample in recording.profile.samples for frame in sample.stack
+                 if frame.function == 'red'}
+        self.assertEqual({os.path.basename(file) for file in files}, {'split.c'})
+
+
 class GeneratedCode(harness.TestCase):
     def tearDown(self):
         for path in glob.glob('/tmp/perf-*.map'):

@@ -1,4 +1,4 @@
-// Sections and their compression: SHF_COMPRESSED, and GNU's older .zdebug_* with its own header.
+// Sections and their compression: SHF_COMPRESSED (zlib, zstd), and GNU's older .zdebug_* with its own header.
 #include "elf/cursor.h"
 #include "elf/file.h"
 
@@ -7,10 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <zstd.h>
+
+#ifndef ELFCOMPRESS_ZSTD
+#define ELFCOMPRESS_ZSTD 2 // in <elf.h> since glibc 2.37
+#endif
 
 // zlib cannot expand further than this, so a larger promised size is a lie (zlib's documentation:
 // "1032:1 maximum compression factor"), and we do not allocate for lies.
 enum { ZLIB_MAX_RATIO = 1032 };
+
+// A block of at most 128 KiB takes 3 bytes of header and one of content (RFC 8878).
+enum { ZSTD_MAX_RATIO = 128 * 1024 / 4 };
 
 // Sections of tens of megabytes are written once and read through: with huge pages the kernel
 // clears and maps them in a few steps (libc's debug file: a quarter of all time went there).
@@ -43,16 +51,34 @@ static void inflate(struct hone_elf_section *section, const unsigned char *at, s
     libdeflate_free_decompressor(decompressor);
 }
 
+// Several frames may follow each other, as in any file of zstd's. What they promise is checked first:
+// zstd has no highest ratio.
+static void expand(struct hone_elf_section *section, const unsigned char *at, size_t len,
+                   uint64_t promised)
+{
+    section->unusable = true;
+    if (promised == 0 || promised != ZSTD_findDecompressedSize(at, len) ||
+        promised / ZSTD_MAX_RATIO > len)
+        return;
+    HONE_CLEANUP(hone_freep) unsigned char *bytes = alloc_large(promised);
+    if (!bytes || ZSTD_decompress(bytes, promised, at, len) != promised)
+        return;
+    section->decompressed = hone_take(bytes);
+    section->decompressed_len = promised;
+    section->unusable = false;
+}
+
 static void decompress(struct hone_elf_section *section, const unsigned char *at, size_t len)
 {
     struct hone_cursor cursor = hone_cursor(at, len);
     uint64_t promised = 0;
+    uint32_t type = ELFCOMPRESS_ZLIB;
     if (section->header.sh_flags & SHF_COMPRESSED) {
-        uint32_t type = hone_read_u32(&cursor);
+        type = hone_read_u32(&cursor);
         (void)hone_read_u32(&cursor);
         promised = hone_read_u64(&cursor);
         (void)hone_read_u64(&cursor);
-        cursor.failed |= type != ELFCOMPRESS_ZLIB;
+        cursor.failed |= type != ELFCOMPRESS_ZLIB && type != ELFCOMPRESS_ZSTD;
     } else {
         cursor.failed = len < 12 || memcmp(at, "ZLIB", 4) != 0;
         (void)hone_read_u32(&cursor);
@@ -60,6 +86,8 @@ static void decompress(struct hone_elf_section *section, const unsigned char *at
     }
     if (cursor.failed)
         section->unusable = true;
+    else if (type == ELFCOMPRESS_ZSTD)
+        expand(section, cursor.at, hone_cursor_left(&cursor), promised);
     else
         inflate(section, cursor.at, hone_cursor_left(&cursor), promised);
 }
