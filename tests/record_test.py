@@ -482,6 +482,46 @@ class Contents(harness.TestCase):
             self.assertIn('process', sample.labels)
             self.assertIn('thread', sample.labels)
 
+    SANITIZED = r"""
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    volatile double x = 1;
+    for (long i = 0; i < 50000000; i++)
+        x *= 1.0000001;
+    char *memory = malloc(10);
+    free(memory);
+    return argc > 1 ? memory[3] : 7;
+}
+"""
+
+    def test_sanitized_programs_run_and_still_find_errors(self):
+        source, program = os.path.join(self.tmp, 'sane.c'), os.path.join(self.tmp, 'sane')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(self.SANITIZED)
+        if subprocess.run(['cc', '-g', '-w', '-fsanitize=address', '-o', program, source],
+                          capture_output=True, check=False).returncode:
+            self.skipTest('no AddressSanitizer for this compiler')
+        # By itself and as the child of another program.
+        for command in ([program], ['sh', '-c', f'{program}; exit $?']):
+            recording = self.record(*command)
+            self.assertEqual(recording.status, 7, recording.stderr)
+            self.assertTrue(any(sample.count('main') for sample in recording.profile.samples),
+                            recording.stderr)
+        wrong = self.record(program, 'wrong')
+        self.assertIn(b'heap-use-after-free', wrong.stderr)
+        findings = subprocess.run([HONE, 'doctor', program], capture_output=True, text=True,
+                                  check=False).stdout
+        self.assertIn('libasan.so', findings)
+
+    def test_truncating_the_session_leaves_what_was_read(self):
+        script = ('i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 0.3;'
+                  'env -u LD_PRELOAD truncate -s 0 "$HONE_SESSION"; sleep 0.3; :')
+        recording = self.record('sh', '-c', script)
+        self.assertIn(b'truncated', recording.stderr)
+        self.assertTrue(recording.profile.samples)
+        self.assertIn("lost: all from", '\n'.join(recording.profile.comments))
+
     def test_closing_table_names_the_hottest_function_and_the_next_command(self):
         recording = self.record_well(workload('split'), 'functions', '800')
         text = recording.stderr.decode()

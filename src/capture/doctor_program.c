@@ -2,6 +2,7 @@
 
 #include "base/base.h"
 #include "capture/target.h"
+#include "core/core.h"
 #include "elf/elf.h"
 #include "symbol/symbol.h"
 
@@ -157,6 +158,21 @@ static void add_script(struct hone_findings *findings, const char *topic, const 
         NULL, NULL);
 }
 
+// One that is linked statically into the program does not show, and needs nothing.
+static void add_sanitizer(struct hone_findings *findings, const char *topic, struct hone_elf *elf)
+{
+    static const char *const libraries[] = {"libasan.so", "libtsan.so", "libubsan.so",
+                                            "liblsan.so"};
+    struct hone_elf_bytes names = hone_elf_section(elf, ".dynstr");
+    for (size_t i = 0; names.at && i < HONE_ARRAY_LENGTH(libraries); i++)
+        if (memmem(names.at, names.len, libraries[i], strlen(libraries[i])))
+            add(findings, topic, HONE_MARK_FACT, "sanitizer",
+                hone_finding_text(findings, "%s: recorded with it, its own time included%s",
+                                  libraries[i],
+                                  i ? "" : "; ASAN_OPTIONS gets verify_asan_link_order=0"),
+                NULL, NULL);
+}
+
 static int add_file(struct hone_findings *findings, const char *topic, const char *path)
 {
     HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
@@ -169,6 +185,7 @@ static int add_file(struct hone_findings *findings, const char *topic, const cha
         return 0;
     }
     add_linking(findings, topic, elf);
+    add_sanitizer(findings, topic, elf);
     if (hone_elf_facts(elf)->go) // whose tables and names are its own
         return 0;
     add_unwinding(findings, topic, elf);

@@ -1,4 +1,5 @@
-// Sections and their compression: SHF_COMPRESSED (zlib, zstd), and GNU's older .zdebug_* with its own header.
+// Sections and their compression: SHF_COMPRESSED (zlib, zstd), and GNU's older .zdebug_* with its
+// own header.
 #include "elf/cursor.h"
 #include "elf/file.h"
 
@@ -51,8 +52,8 @@ static void inflate(struct hone_elf_section *section, const unsigned char *at, s
     libdeflate_free_decompressor(decompressor);
 }
 
-// Several frames may follow each other, as in any file of zstd's. What they promise is checked first:
-// zstd has no highest ratio.
+// Several frames may follow each other, as in any file of zstd's. What they promise is checked
+// first: zstd has no highest ratio.
 static void expand(struct hone_elf_section *section, const unsigned char *at, size_t len,
                    uint64_t promised)
 {
