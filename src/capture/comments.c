@@ -344,6 +344,14 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                 ? ", which lacks children that nobody waited for"
                 : "",
             percent(totals->cpu_ns, kernel_ns));
+    // Who is killed cannot tell what it used since its last samples.
+    if (totals->samples && kernel_ns > totals->cpu_ns + 1000000000u / recording->options->cpu_hz &&
+        recording->status != -1 && WIFSIGNALED(recording->status))
+        hone_profile_comment(
+            profile,
+            "# never sampled: %.3f s by the kernel's count, as after the last sample before "
+            "signal %d",
+            (double)(kernel_ns - totals->cpu_ns) / 1e9, WTERMSIG(recording->status));
     if (recording->collected->before_ns)
         hone_profile_comment(
             profile, "# never sampled: %.3f s in fork, exec and loader, before programs start",
