@@ -52,14 +52,12 @@ static void inflate(struct hone_elf_section *section, const unsigned char *at, s
     libdeflate_free_decompressor(decompressor);
 }
 
-// Several frames may follow each other, as in any file of zstd's. What they promise is checked
-// first: zstd has no highest ratio.
+// One frame or several, which may not know how much they hold: the section's header says it.
 static void expand(struct hone_elf_section *section, const unsigned char *at, size_t len,
                    uint64_t promised)
 {
     section->unusable = true;
-    if (promised == 0 || promised != ZSTD_findDecompressedSize(at, len) ||
-        promised / ZSTD_MAX_RATIO > len)
+    if (promised == 0 || promised / ZSTD_MAX_RATIO > len)
         return;
     HONE_CLEANUP(hone_freep) unsigned char *bytes = alloc_large(promised);
     if (!bytes || ZSTD_decompress(bytes, promised, at, len) != promised)
