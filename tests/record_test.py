@@ -514,6 +514,25 @@ int main(int argc, char **argv)
                                   check=False).stdout
         self.assertIn('libasan.so', findings)
 
+    def test_time_of_short_threads_is_explained_by_them(self):
+        source, program = os.path.join(self.tmp, 'short.c'), os.path.join(self.tmp, 'short')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write("""
+#include <pthread.h>
+static void *work(void *argument) { return argument; }
+int main(void)
+{
+    for (int i = 0; i < 4000; i++) {
+        pthread_t thread;
+        pthread_create(&thread, 0, work, 0);
+        pthread_join(thread, 0);
+    }
+}
+""")
+        subprocess.run(['cc', '-o', program, source, '-pthread'], check=True)
+        comments = '\n'.join(self.record_well(program).profile.comments)
+        self.assertNotIn('setuid', comments)
+
     def test_truncating_the_session_leaves_what_was_read(self):
         script = ('i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; sleep 0.3;'
                   'env -u LD_PRELOAD truncate -s 0 "$HONE_SESSION"; sleep 0.3; :')

@@ -14,10 +14,11 @@
 #include <unistd.h>
 
 enum {
-    RING_BYTES_MIN = 64 << 10, // below that a few samples fill it
-    RING_BYTES_MAX = 16 << 20, // a quarter of a second at 1000 Hz with the largest copies
-    USUAL_MEMORY = 256 << 20,  // who asks for more than that wants rings beyond RING_BYTES_MAX
-    RING_MS = 100,             // that a ring must hold: we may be late
+    RING_BYTES_MIN = 64 << 10,     // below that a few samples fill it
+    RING_BYTES_MAX = 16 << 20,     // a quarter of a second at 1000 Hz with the largest copies
+    RING_BYTES_LARGEST = 64 << 20, // the kernel takes all of it at once, before we can begin
+    USUAL_MEMORY = 256 << 20,      // who asks for more than that wants rings beyond RING_BYTES_MAX
+    RING_MS = 100,                 // that a ring must hold: we may be late
     // The kernel's limit is that of a record. Up to there, size is no matter: a program of 1.9 s
     // took 0.08 s more with 8 KiB at 1000 Hz, 0.10 s with 64 KiB (medians of 4, in noise of 0.1 s).
     STACK_BYTES_MAX = 65528,
@@ -77,7 +78,8 @@ int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options 
     };
     uint64_t lockable = lockable_bytes(perf->cpu_count);
     if (options->memory_bytes > USUAL_MEMORY)
-        while (2 * perf->ring_bytes * perf->cpu_count <= options->memory_bytes)
+        while (perf->ring_bytes < RING_BYTES_LARGEST &&
+               2 * perf->ring_bytes * perf->cpu_count <= options->memory_bytes)
             perf->ring_bytes *= 2;
     while (perf->ring_bytes > RING_BYTES_MIN &&
            perf->ring_bytes * perf->cpu_count > options->memory_bytes)
