@@ -215,6 +215,7 @@ static void copy_facts(struct hone_reader *reader, struct stream *stream,
     *ret = (struct hone_process_facts){
         .pid = stream->pid, .engine = facts.engine, .state = facts.state, .broken = true};
     memcpy(ret->path, facts.path, sizeof ret->path);
+    memcpy(ret->name, facts.name, sizeof ret->name);
 }
 
 // A process that was not there before. Its chunk state was read with acquire order.
