@@ -47,7 +47,7 @@ class Recording:
     def __init__(self, done, directory, usage):
         self.status, self.stdout, self.stderr = done.returncode, done.stdout, done.stderr
         self.directory, self.usage = directory, usage
-        self._profile = self._wall = None
+        self._profile = self._wall = self._heap = None
 
     @property
     def path(self):
@@ -64,6 +64,12 @@ class Recording:
         if self._wall is None:
             self._wall = Profile.read(os.path.join(self.directory, 'wall.prof'))
         return self._wall
+
+    @property
+    def heap(self):
+        if self._heap is None:
+            self._heap = Profile.read(os.path.join(self.directory, 'heap.prof'))
+        return self._heap
 
     @property
     def session(self):

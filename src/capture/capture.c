@@ -70,8 +70,12 @@ static uint32_t own_seccomp_filters(void)
 
 static int prepare_session(struct hone_recorder *recorder, struct hone_error *err)
 {
+    bool cpu = recorder->options.types & 1u << HONE_CAPTURE_CPU;
+    bool wall = recorder->options.types & 1u << HONE_CAPTURE_WALL; // on-cpu is the CPU clock's
+    bool heap = recorder->options.types & (1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS);
     const struct hone_session_config config = {
-        .cpu_period_ns = 1000000000 / recorder->options.cpu_hz,
+        .cpu_period_ns = cpu || wall ? 1000000000 / recorder->options.cpu_hz : 0,
+        .heap_rate = heap ? recorder->options.heap_rate : 0,
         .cpu_engine = recorder->options.engine,
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),

@@ -34,8 +34,10 @@ struct hone_capture_progress {
 
 // What can be recorded, each into a file of its own.
 enum hone_capture_type {
-    HONE_CAPTURE_CPU,  // cpu.prof
-    HONE_CAPTURE_WALL, // wall.prof
+    HONE_CAPTURE_CPU,    // cpu.prof
+    HONE_CAPTURE_WALL,   // wall.prof
+    HONE_CAPTURE_HEAP,   // heap.prof: what lives
+    HONE_CAPTURE_ALLOCS, // allocs.prof: the same, seen from all that was ever allocated
     HONE_CAPTURE_TYPES
 };
 
@@ -45,6 +47,7 @@ struct hone_capture_options {
     unsigned types;          // 1 << enum hone_capture_type, … (cpu)
     uint64_t cpu_hz;         // samples per second of CPU time (1000)
     uint64_t wall_hz;        // looks per second at who waits (100)
+    uint64_t heap_rate;      // mean bytes between sampled allocations (512 KiB)
     bool wall_poll;          // without perf events, even where they are permitted
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)

@@ -36,6 +36,7 @@ struct live {
     struct numbers threads; // the process's index: in collected->threads
     struct numbers stacks;  // the process's id: in collected->stacks
     uint32_t last_module;   // a hint: neighbouring frames are of one module
+    struct hone_heap_blocks blocks;
 };
 
 struct hone_collect_state {
@@ -132,6 +133,7 @@ static void live_done(struct live *live)
     free(live->modules);
     numbers_done(&live->threads);
     numbers_done(&live->stacks);
+    hone_heap_blocks_done(&live->blocks);
     *live = (struct live){0};
 }
 
@@ -162,6 +164,8 @@ void hone_collect_done(struct hone_collected *collected)
     free(collected->processes);
     free(collected->samples);
     free(collected->wall);
+    hone_heap_rows_done(&collected->heap);
+    hone_heap_sites_done(&collected->heap_sites);
     hone_arena_done(&collected->arena);
     *collected = (struct hone_collected){0};
 }
@@ -493,23 +497,80 @@ static uint64_t time_that_counts(const struct hone_collected *collected, const s
     return timed ? time_ns : 0;
 }
 
+// What a process's numbers for its thread and stack mean here. False, and counted, when it never
+// told.
+static bool find_stack(struct hone_collected *collected, const struct live *live, uint32_t index,
+                       uint64_t id, uint32_t *ret_thread, uint32_t *ret_stack)
+{
+    const struct hone_collect_state *state = collected->state;
+    const struct number *thread = find_number(state, &live->threads, index);
+    const struct number *stack =
+        id > UINT32_MAX ? NULL : find_number(state, &live->stacks, (uint32_t)id);
+    if (!stack || !thread) {
+        collected->unknown_stacks++;
+        return false;
+    }
+    *ret_stack = stack->at;
+    *ret_thread = thread->at;
+    return true;
+}
+
 static void on_cpu(void *context, uint32_t number, const struct hone_record_cpu *record)
 {
     struct hone_collected *collected = context;
     struct live *live = live_of(collected, number);
+    uint32_t thread, stack;
+    if (!live || !find_stack(collected, live, record->record.small, record->stack, &thread, &stack))
+        return;
+    add_sample(collected, thread, stack, 1, record->cpu_ns,
+               time_that_counts(collected, live, stack, record->time_ns));
+}
+
+static void on_heap_alloc(void *context, uint32_t number,
+                          const struct hone_record_heap_alloc *record)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    struct hone_collected_heap row = {.size = record->size, .rate = record->rate};
+    uint32_t at;
+    if (!live ||
+        !find_stack(collected, live, record->record.small, record->stack, &row.thread, &row.stack))
+        return;
+    int r = hone_heap_rows_add(&collected->heap, &row, &at);
+    if (!r && record->block) {
+        r = hone_heap_blocks_add(&live->blocks, record->block, at);
+        if (!r)
+            collected->heap.at[at].live++;
+    }
+    if (r == -ENOMEM)
+        collected->state->status = r;
+}
+
+static void on_heap_free(void *context, uint32_t number, const struct hone_record_heap_free *record)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    uint32_t row;
+    if (live && hone_heap_blocks_take(&live->blocks, record->block, &row))
+        collected->heap.at[row].live--;
+}
+
+static void on_heap_site(void *context, uint32_t number, const struct hone_process_facts *facts,
+                         const struct hone_heap_site *site)
+{
+    struct hone_collected *collected = context;
+    struct live *live = live_of(collected, number);
+    uint32_t id = atomic_load_explicit(&site->stack, memory_order_relaxed);
     if (!live)
         return;
-    const struct hone_collect_state *state = collected->state;
-    const struct number *thread = find_number(state, &live->threads, record->record.small);
-    const struct number *stack = record->stack > UINT32_MAX
-                                     ? NULL
-                                     : find_number(state, &live->stacks, (uint32_t)record->stack);
-    if (!stack || !thread) {
+    const struct number *stack = find_number(collected->state, &live->stacks, id);
+    if (!stack) {
         collected->unknown_stacks++;
         return;
     }
-    add_sample(collected, thread->at, stack->at, 1, record->cpu_ns,
-               time_that_counts(collected, live, stack->at, record->time_ns));
+    if (hone_heap_sites_add(&collected->heap_sites, live->process, stack->at, site,
+                            facts->heap_fall))
+        collected->state->status = -ENOMEM;
 }
 
 void hone_collect_wall(struct hone_collected *collected, const struct hone_collected_wall *wall)
@@ -647,6 +708,9 @@ const struct hone_reader_events hone_collect_events = {
     .thread_end = on_thread_end,
     .stack = on_stack,
     .cpu = on_cpu,
+    .heap_alloc = on_heap_alloc,
+    .heap_free = on_heap_free,
+    .heap_site = on_heap_site,
     .exec = on_exec,
 };
 

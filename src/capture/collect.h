@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/table.h"
+#include "capture/collect_heap.h"
 #include "capture/generated.h"
 #include "capture/waits.h"
 #include "session/reader.h"
@@ -141,6 +142,8 @@ struct hone_collected {
     struct hone_collected_wall *wall;
     uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
         sample_count, wall_count;
+    struct hone_heap_rows heap;
+    struct hone_heap_sites heap_sites;
     struct hone_wall_facts wall_facts;
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived

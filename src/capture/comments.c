@@ -467,15 +467,24 @@ static void comment_on_wall(struct hone_profile *profile, const struct hone_reco
             facts->unmatched);
 }
 
+static void comment_on_command(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer command = {0};
+    for (char *const *argument = recording->argv; *argument; argument++)
+        hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
+    hone_profile_comment(profile, "# command: %.400s", command.at ? command.at : "");
+}
+
 int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
                            struct hone_profile *profile)
 {
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer command = {0};
-    for (char *const *argument = recording->argv; *argument; argument++)
-        hone_buffer_format(&command, "%s%s", argument == recording->argv ? "" : " ", *argument);
-    hone_profile_comment(profile, "# command: %.400s", command.at ? command.at : "");
+    comment_on_command(profile, recording);
+    if (type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS) {
+        hone_recording_comment_heap(recording, profile);
+        return 0;
+    }
     if (type == HONE_CAPTURE_WALL)
         comment_on_wall(profile, recording);
     comment_on_trap(profile, recording);

@@ -57,6 +57,10 @@ int hone_recording_profile(const struct hone_recording *recording, enum hone_cap
 int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
                            struct hone_profile *profile);
 
+// The same of the heap's profiles alone.
+void hone_recording_comment_heap(const struct hone_recording *recording,
+                                 struct hone_profile *profile);
+
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
 // created yet: the program may look at the folder that it runs in.
 int hone_recording_directory_check(const struct hone_capture_options *options,

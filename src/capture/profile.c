@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,11 @@ static void builder_done(struct builder *builder)
     free(builder->starts);
     free(builder->locations);
     free(builder->label_sets);
+}
+
+static bool is_heap(enum hone_capture_type type)
+{
+    return type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS;
 }
 
 static const char *base_name(const char *path)
@@ -364,6 +370,43 @@ static int add_cpu_samples(struct builder *builder, uint32_t *locations, const u
     return 0;
 }
 
+// What is counted for a process is told by no thread.
+static uint32_t process_labels(struct builder *builder, uint32_t process_index)
+{
+    struct hone_profile *profile = builder->profile;
+    const struct hone_collected_process *process =
+        &builder->recording->collected->processes[process_index];
+    const struct hone_profile_label labels[] = {
+        {.key = hone_profile_intern(profile, "process"),
+         .text = hone_profile_intern(profile, process->name)},
+        {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
+    };
+    return hone_profile_add_label_set(profile, labels, HONE_ARRAY_LENGTH(labels));
+}
+
+static void add_heap_samples(struct builder *builder, const uint32_t *stacks)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    for (uint32_t i = 0; i < collected->heap.count; i++) {
+        const struct hone_collected_heap *row = &collected->heap.at[i];
+        double weight = hone_heap_weight(row->size, row->rate);
+        double allocated = weight * (double)row->allocated, live = weight * (double)row->live;
+        int64_t values[] = {llround(allocated), llround(allocated * (double)row->size),
+                            llround(live), llround(live * (double)row->size)};
+        uint32_t *labels = &builder->label_sets[row->thread];
+        if (!*labels)
+            *labels = add_label_set(builder, row->thread, HONE_WAIT_NONE, false);
+        (void)hone_profile_add_sample_in_set(builder->profile, stacks[row->stack], values, *labels);
+    }
+    for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
+        const struct hone_collected_site *site = &collected->heap_sites.at[i];
+        int64_t values[] = {(int64_t)site->allocated, (int64_t)site->allocated_bytes,
+                            (int64_t)site->live, (int64_t)site->live_bytes};
+        (void)hone_profile_add_sample_in_set(builder->profile, stacks[site->stack], values,
+                                             process_labels(builder, site->process));
+    }
+}
+
 static int add_samples(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -386,22 +429,45 @@ static int add_samples(struct builder *builder)
     int r = 0;
     if (builder->type == HONE_CAPTURE_WALL)
         add_wall_samples(builder, stacks);
+    else if (is_heap(builder->type))
+        add_heap_samples(builder, stacks);
     else
         r = add_cpu_samples(builder, locations, stacks);
     return r ? r : hone_profile_status(profile);
+}
+
+static void describe_heap(struct builder *builder)
+{
+    struct hone_profile *profile = builder->profile;
+    (void)hone_profile_add_type(profile, "alloc_objects", "count");
+    (void)hone_profile_add_type(profile, "alloc_space", "bytes");
+    (void)hone_profile_add_type(profile, "inuse_objects", "count");
+    (void)hone_profile_add_type(profile, "inuse_space", "bytes");
+    hone_profile_set_default_type(profile, builder->type == HONE_CAPTURE_HEAP ? "inuse_space"
+                                                                              : "alloc_space");
+    hone_profile_set_period(profile, "space", "bytes",
+                            (int64_t)builder->recording->options->heap_rate);
+}
+
+static void describe_time(struct builder *builder, const char *name, uint64_t hz)
+{
+    struct hone_profile *profile = builder->profile;
+    (void)hone_profile_add_type(profile, "samples", "count");
+    (void)hone_profile_add_type(profile, name, "nanoseconds");
+    hone_profile_set_default_type(profile, name);
+    hone_profile_set_period(profile, name, "nanoseconds", (int64_t)(1000000000 / hz));
 }
 
 static void describe(struct builder *builder)
 {
     const struct hone_recording *recording = builder->recording;
     struct hone_profile *profile = builder->profile;
-    const char *name = builder->type == HONE_CAPTURE_WALL ? "wall" : "cpu";
-    uint64_t hz = builder->type == HONE_CAPTURE_WALL ? recording->options->wall_hz
-                                                     : recording->options->cpu_hz;
-    (void)hone_profile_add_type(profile, "samples", "count");
-    (void)hone_profile_add_type(profile, name, "nanoseconds");
-    hone_profile_set_default_type(profile, name);
-    hone_profile_set_period(profile, name, "nanoseconds", (int64_t)(1000000000 / hz));
+    if (is_heap(builder->type))
+        describe_heap(builder);
+    else if (builder->type == HONE_CAPTURE_WALL)
+        describe_time(builder, "wall", recording->options->wall_hz);
+    else
+        describe_time(builder, "cpu", recording->options->cpu_hz);
     profile->time_ns = (int64_t)recording->started_realtime_ns;
     profile->duration_ns = (int64_t)recording->duration_ns;
     builder->unknown_code = hone_symbol_add_function(builder->profile, "[unknown code]", "", "", 0);

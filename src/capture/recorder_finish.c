@@ -51,6 +51,8 @@ static int finish_reading(struct hone_recorder *recorder, uint32_t *ret_left_run
 static const char *const file_names[HONE_CAPTURE_TYPES] = {
     [HONE_CAPTURE_CPU] = "cpu.prof",
     [HONE_CAPTURE_WALL] = "wall.prof",
+    [HONE_CAPTURE_HEAP] = "heap.prof",
+    [HONE_CAPTURE_ALLOCS] = "allocs.prof",
 };
 
 static void profiles_done(struct hone_profile *(*profiles)[HONE_CAPTURE_TYPES])

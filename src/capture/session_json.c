@@ -122,6 +122,34 @@ static json_t *wall_json(const struct hone_recording *recording)
         "threads_refused", number(facts->refused), "threads_not_watched", number(facts->unmatched));
 }
 
+// null: it was not recorded.
+static json_t *heap_json(const struct hone_recording *recording)
+{
+    const struct hone_collected *collected = recording->collected;
+    unsigned types = recording->options->types;
+    bool heap = types & 1u << HONE_CAPTURE_HEAP, allocs = types & 1u << HONE_CAPTURE_ALLOCS;
+    if (!heap && !allocs)
+        return json_null();
+    json_t *processes = json_array();
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        json_t *process = json_pack(
+            "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+            "pid", (int)facts->pid, "allocator",
+            facts->allocator[0] ? text(facts->allocator) : json_null(), "not_covered",
+            facts->heap_reason[0] ? text(facts->heap_reason) : json_null(), //
+            "samples", number(facts->heap_samples), "freed", number(facts->heap_frees),
+            "samples_lost", number(facts->heap_lost), "frees_lost", number(facts->heap_frees_lost),
+            "samples_without_end", number(facts->heap_untracked), "samples_truncated",
+            number(facts->heap_truncated), "allocations_before_probe", number(facts->heap_early),
+            "bytes_before_probe", number(facts->heap_early_bytes));
+        (void)json_array_append_new(processes, process);
+    }
+    return json_pack("{s:o, s:o, s:I, s:o}", "file", heap ? text("heap.prof") : json_null(),
+                     "allocs_file", allocs ? text("allocs.prof") : json_null(), "rate_bytes",
+                     (json_int_t)recording->options->heap_rate, "processes", processes);
+}
+
 static json_t *machine_json(void)
 {
     struct utsname name;
@@ -181,7 +209,7 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
-        "s:o, s:o}, s:o, s:o, s:o, s:o}", //
+        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //
@@ -195,8 +223,8 @@ int hone_recording_session(const struct hone_recording *recording, const char *d
         "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
         hone_recording_rate(recording, &totals), "samples", number(totals.samples), "cpu_ns",
         number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
-        losses_json(recording, &totals), //
-        "wall", wall_json(recording),    //
+        losses_json(recording, &totals),                            //
+        "wall", wall_json(recording), "heap", heap_json(recording), //
         "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", number(totals.frames), "cache_misses",
                   number(totals.frame_misses), "stacks_written", number(totals.stacks),

@@ -52,9 +52,9 @@ void hone_wall_tick(struct hone_wall *wall);
 void hone_wall_stop(struct hone_wall *wall);
 
 // Forgets what the kernel counted for each thread that was sampled from outside, before
-// hone_collect_finish() makes samples add up to it: with two kinds of inherited events on one thread
-// these counts are wrong. At a switch to a relative the kernel swaps those of events that it takes
-// for a pair by their order, which is not the same in parent and child. (What the scheduler's
+// hone_collect_finish() makes samples add up to it: with two kinds of inherited events on one
+// thread these counts are wrong. At a switch to a relative the kernel swaps those of events that it
+// takes for a pair by their order, which is not the same in parent and child. (What the scheduler's
 // records say is no better: they count what a hypervisor took.)
 void hone_wall_distrust_ends(const struct hone_wall *wall);
 

@@ -120,6 +120,8 @@ const struct hone_command *hone_command_find(const char *name);
 enum hone_type {
     HONE_TYPE_CPU = 1 << 0,
     HONE_TYPE_WALL = 1 << 1,
+    HONE_TYPE_HEAP = 1 << 2,
+    HONE_TYPE_ALLOCS = 1 << 3,
 };
 extern const struct hone_choice hone_type_choices[];
 

@@ -23,6 +23,7 @@ struct record_options {
     const char *directory;
     int64_t rate_hz;
     int64_t wall_hz;
+    int64_t heap_rate;
     int64_t duration_ns;
     int64_t memory_bytes;
     int64_t depth;
@@ -71,7 +72,8 @@ static const struct hone_option options[] = {
      .initial = "cpu",
      .choices = hone_type_choices,
      .at = offsetof(struct record_options, types),
-     .help = "what to record: cpu, wall (running or waiting, and for what), all"},
+     .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
+             "allocs (all that was allocated), all"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -89,6 +91,14 @@ static const struct hone_option options[] = {
      .maximum = 1000,
      .at = offsetof(struct record_options, wall_hz),
      .help = "looks per second at the threads that wait, of the type wall"},
+    {.name = "heap-rate",
+     .kind = HONE_OPTION_SIZE,
+     .value = "SIZE",
+     .initial = "512KiB",
+     .minimum = 1,
+     .maximum = (int64_t)1 << 40,
+     .at = offsetof(struct record_options, heap_rate),
+     .help = "bytes allocated for each sample, on average, of the types heap and allocs"},
     {.name = "wall-engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",
@@ -254,17 +264,30 @@ static void on_finished(void *context, const char *directory,
         erase_line();
     if (record->quiet)
         return;
-    bool both = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
+    static const struct {
+        const char *of, *file;
+    } others[HONE_CAPTURE_TYPES] = {
+        [HONE_CAPTURE_WALL] = {"the wall clock", "wall.prof"},
+        [HONE_CAPTURE_HEAP] = {"the heap", "heap.prof"},
+        [HONE_CAPTURE_ALLOCS] = {"all allocations", "allocs.prof"},
+    };
+    bool cpu_and_wall = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
+    bool heap = profiles[HONE_CAPTURE_HEAP];
     for (int type = 0; type < HONE_CAPTURE_TYPES; type++)
-        if (profiles[type])
-            print_top(profiles[type], !both);
+        if (profiles[type] && !(heap && type == HONE_CAPTURE_ALLOCS)) // it has the same samples
+            print_top(profiles[type], !cpu_and_wall && !heap);
     // Without a name, the newest of those in profiles/ is shown.
     const char *named = record->directory ? record->directory : "";
     const char *gap = record->directory ? " " : "";
     (void)fprintf(stderr, "hone: recorded to %s; see 'hone top%s%s' or 'hone flame%s%s'\n",
                   directory, gap, named, gap, named);
-    if (both)
-        (void)fprintf(stderr, "hone: for the wall clock, 'hone top %s/wall.prof'\n", directory);
+    bool first = true;
+    for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
+        if (profiles[type] && !first)
+            (void)fprintf(stderr, "hone: for %s, 'hone top %s/%s'\n", others[type].of, directory,
+                          others[type].file);
+        first = first && !profiles[type];
+    }
 }
 
 // Ends as the program ended, so that whoever waits for us sees what it would have seen of it.
@@ -332,6 +355,8 @@ static int read_target(const struct record_options *record, const struct hone_op
 // The list of types is one for all commands; what can be recorded is known by the same bits.
 _Static_assert((int)HONE_TYPE_CPU == 1 << HONE_CAPTURE_CPU, "one bit for each type");
 _Static_assert((int)HONE_TYPE_WALL == 1 << HONE_CAPTURE_WALL, "one bit for each type");
+_Static_assert((int)HONE_TYPE_HEAP == 1 << HONE_CAPTURE_HEAP, "one bit for each type");
+_Static_assert((int)HONE_TYPE_ALLOCS == 1 << HONE_CAPTURE_ALLOCS, "one bit for each type");
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
@@ -347,6 +372,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .types = record.types,
         .cpu_hz = (uint64_t)record.rate_hz,
         .wall_hz = (uint64_t)record.wall_hz,
+        .heap_rate = (uint64_t)record.heap_rate,
         .wall_poll = record.wall_engine == WALL_POLLING,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,

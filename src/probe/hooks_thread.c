@@ -1,6 +1,7 @@
 // Thread starts and ends. The start routine and its argument travel in a slot, for nothing is
 // allocated here; `run` leaves by a jump, so it is on no stack while the thread's own code runs.
 // When all slots are on their way the thread starts without us and is met by its first sample.
+#include "probe/heap.h"
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -49,6 +50,7 @@ void hone_threads_after_fork(void)
 static void on_thread_end(void *thread)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
+    hone_heap_thread_leave();
     if (!engine)
         return;
     hone_thread_leave(thread);
@@ -76,11 +78,11 @@ static void make_end_key(void)
 static void begin(uint64_t routine)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine)
+    if (!engine && !hone_heap_is_wanted())
         return; // the program has locked itself in meanwhile
     int saved = errno;
     hone_thread_meet(hone_thread_self(), routine);
-    if (engine->thread_start && engine->thread_start(engine))
+    if (engine && engine->thread_start && engine->thread_start(engine))
         hone_count(&hone_counters()->threads_uncovered, 1);
     if (atomic_load(&end_key_state) == KEY_MADE)
         (void)pthread_setspecific(end_key, hone_thread_self());
@@ -107,15 +109,15 @@ static int run_c11(void *argument)
 static struct slot *prepare(void)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine)
+    if (!engine && !hone_heap_is_wanted())
         return NULL;
     int saved = errno;
-    if (engine->before_thread)
+    if (engine && engine->before_thread)
         engine->before_thread();
     make_end_key();
     errno = saved;
     struct slot *slot = slot_take();
-    if (!slot && engine->thread_start)
+    if (!slot && engine && engine->thread_start)
         hone_count(&hone_counters()->threads_uncovered, 1);
     return slot;
 }

@@ -9,6 +9,7 @@
 //   start.c     life cycle: session, fork, end     engine.c        choosing what interrupts
 //   state.c     what all files share               engine_perf.c   … by perf events
 //   sample.c    the handler: stack, time, record   engine_timer.c  … by POSIX timers
+//   areas.c     what a sample works with           heap*.c         sampled allocations
 //   stacks.c    stacks seen before                 descriptors.c   ours among the program's
 //   module.c    which modules are mapped where     hooks_*.c       calls of the program that we
 //   thread.c    threads come and go                                must know of
@@ -54,7 +55,8 @@ struct hone_probe {
     uint64_t main_stack_high; // end of the first thread's stack
     _Atomic uint32_t epoch;   // grows with each fork in this line of processes; 0: not started
     _Atomic uint32_t settled; // the first period, a random one, is over
-    // The program is in a sandbox of its own: no system call of ours from here on, in hooks neither.
+    // The program is in a sandbox of its own: no system call of ours from here on, in hooks
+    // neither.
     _Atomic bool locked_in;
 };
 
@@ -100,8 +102,6 @@ extern const char __stop_hone_handlers[] __attribute__((visibility("hidden")));
 // Records where the thread was interrupted. Called by the engines' handlers. A period whose length
 // was drawn at random counts as a whole one.
 HONE_SIGSAFE void hone_sample_cpu(const void *ucontext, bool random_period);
-// Forgets handlers of the parent's other threads that a forked child copied in mid-work.
-void hone_sample_after_fork(void);
 
 // --- stacks.c ------------------------------------------------------------------------------------
 
@@ -235,8 +235,8 @@ void hone_process_leave(enum hone_process_state state);
 // In a child that was forked past libc, which otherwise sees to it.
 void hone_after_fork_in_child(void);
 
-// True for the process that was armed, until it locks itself in; false in a vfork child that borrows
-// its memory.
+// True for the process that was armed, until it locks itself in; false in a vfork child that
+// borrows its memory.
 HONE_SIGSAFE bool hone_is_our_process(void);
 
 // libhone.a has no hooks: the linker gives the program libc's own functions.

@@ -1,6 +1,6 @@
 #include "probe/real.h"
 
-#include "probe/probe.h"
+#include "probe/heap.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -49,8 +49,10 @@ static void resolve(void)
         {"posix_spawn", (void **)&real.posix_spawn},
         {"posix_spawnp", (void **)&real.posix_spawnp},
     };
+    hone_heap_self.own++; // dlsym() allocates what it says of functions that are not there
     for (size_t i = 0; i < sizeof functions / sizeof functions[0]; i++)
         *functions[i].at = dlsym(RTLD_NEXT, functions[i].name);
+    hone_heap_self.own--;
     atomic_store_explicit(&resolved, 1, memory_order_release);
 }
 

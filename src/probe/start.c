@@ -1,7 +1,9 @@
 // The probe's life: it starts in a constructor when HONE_SESSION names a session, starts again in
 // forked children, and says good-bye when the process ends in an orderly way (when it does not,
 // what was written stays).
-#include "probe/probe.h"
+#include "probe/allocator.h"
+#include "probe/areas.h"
+#include "probe/heap.h"
 
 #include "core/clock.h"
 #include "hone/hone.h"
@@ -64,6 +66,22 @@ static void describe_program(struct hone_process *process)
     memcpy(process->name, program_name, sizeof process->name);
 }
 
+static void begin_heap(struct hone_process *process, const char *forbidden)
+{
+    static const char no_hooks[] = "libhone.a is linked in, which leaves malloc() alone";
+    bool wanted = hone_probe.writer.header->config.heap_rate != 0;
+    const char *reason = wanted && forbidden         ? forbidden
+                         : wanted && !hone_has_hooks ? no_hooks
+                                                     : NULL;
+    if (reason)
+        memcpy(process->heap_reason, reason, strlen(reason) + 1);
+    const char *path = wanted ? hone_allocator_path() : NULL;
+    size_t bytes = path ? strnlen(path, sizeof process->allocator - 1) : 0;
+    if (path)
+        memcpy(process->allocator, path, bytes);
+    hone_heap_begin(wanted && !reason);
+}
+
 static void begin_process(uint32_t parent_pid, bool forked)
 {
     struct hone_writer *writer = &hone_probe.writer;
@@ -86,7 +104,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     const char *forbidden = hone_sampling_forbidden();
     if (forbidden)
         memcpy(process->reason, forbidden, strlen(forbidden) + 1);
-    else
+    else if (hone_probe.period_ns)
         (void)hone_engine_start(writer->header->config.cpu_engine, process->reason,
                                 sizeof process->reason);
     process->engine = hone_probe.engine_id;
@@ -99,6 +117,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     } else {
         cpu_before_ns += self->begun_cpu_ns - begun_ns;
     }
+    begin_heap(process, forbidden);
     atomic_store_explicit(&process->cpu_before_ns, cpu_before_ns, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
 }
@@ -117,7 +136,8 @@ void hone_after_fork_in_child(void)
     self->armed = false;
     self->last_cpu_ns = 0;
     hone_modules_after_fork(&hone_probe_modules);
-    hone_sample_after_fork();
+    hone_areas_after_fork();
+    hone_heap_after_fork();
     hone_threads_after_fork();
     if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
         begin_process(parent_pid, true);
@@ -142,7 +162,7 @@ static void start(void *path)
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
         hone_probe.stack_max = HONE_STACK_MAX;
-    if (hone_probe.period_ns == 0) {
+    if (hone_probe.period_ns == 0 && config->heap_rate == 0) {
         hone_probe.writer.header = NULL;
         return;
     }
@@ -162,9 +182,12 @@ static void start(void *path)
 __attribute__((constructor)) static void on_load(void)
 {
     const char *path = secure_getenv("HONE_SESSION");
-    if (!path || path[0] != '/')
+    if (!path || path[0] != '/') {
+        hone_heap_begin(false);
         return;
+    }
     int saved = errno;
+    hone_heap_self.own++;
     // On a stack that goes away: return addresses of ours that stay below the program's would be
     // taken for some of its own where the walker has to search (code without rules).
     long stack = hone_syscall6(SYS_mmap, 0, START_STACK_BYTES, PROT_READ | PROT_WRITE,
@@ -175,6 +198,9 @@ __attribute__((constructor)) static void on_load(void)
         hone_call_on_stack(start, (void *)path, (char *)stack + START_STACK_BYTES);
         (void)hone_syscall2(SYS_munmap, stack, START_STACK_BYTES);
     }
+    if (!hone_probe.writer.process)
+        hone_heap_begin(false);
+    hone_heap_self.own--;
     errno = saved;
 }
 
@@ -187,6 +213,7 @@ void hone_process_leave(enum hone_process_state state)
         memcpy(process->reason, reason, sizeof reason);
     }
     hone_thread_leave(hone_thread_self());
+    hone_heap_thread_leave();
     atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);
     atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
@@ -207,6 +234,6 @@ HONE_EXPORT const char *hone_version(void)
 
 HONE_EXPORT int hone_recording(void)
 {
-    return (hone_probe.engine != NULL || elsewhere) &&
+    return (hone_probe.engine != NULL || hone_heap_is_wanted() || elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }

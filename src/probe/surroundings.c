@@ -1,5 +1,5 @@
 // Where the probe finds itself: some surroundings bear no signals of ours.
-#include "probe/probe.h"
+#include "probe/heap.h"
 
 #include "core/clock.h"
 
@@ -112,6 +112,10 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in)
         return;
     }
     hone_probe.locked_in = true;
+    if (hone_heap_is_wanted()) {
+        hone_heap_begin(false);
+        memcpy(hone_probe.writer.process->heap_reason, in_sandbox, sizeof in_sandbox);
+    }
     if (!door->engine)
         return;
     struct hone_process *process = hone_probe.writer.process;

@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 3. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 4. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 3,
+    HONE_SESSION_VERSION = 4,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 4096,
@@ -46,6 +46,7 @@ enum {
 // What the recording asks of every process. Set by the reader before the first process starts.
 struct hone_session_config {
     uint64_t cpu_period_ns;   // CPU time between samples; 0: no CPU profile
+    uint64_t heap_rate;       // header->heap_rate at the start; 0: no heap profile
     uint32_t cpu_engine;      // enum hone_engine; 0: choose
     uint32_t stack_max;       // frames kept of a stack, at most HONE_STACK_MAX
     uint32_t seccomp_filters; // that everybody is under, such as a container's
@@ -64,6 +65,8 @@ struct hone_session_header {
 
     alignas(64) _Atomic uint32_t backed_chunks; // reader: chunks that have memory behind them
     _Atomic uint32_t stop;                      // reader: 1: nobody samples any more
+    // reader: mean bytes between sampled allocations; 0: none for now. May change at any time.
+    _Atomic uint64_t heap_rate;
 
     alignas(64) _Atomic uint32_t chunks_used; // writers add, the reader subtracts
     _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
@@ -114,7 +117,9 @@ struct hone_chunk {
 enum hone_chunk_state {
     HONE_CHUNK_FREE,
     HONE_CHUNK_PROCESS, // first chunk of a process: struct hone_process follows
-    HONE_CHUNK_RECORDS
+    HONE_CHUNK_RECORDS,
+    HONE_CHUNK_HEAP_SITES // an array of struct hone_heap_site follows, each in use once it has a
+                          // stack
 };
 
 enum hone_process_state {
@@ -143,9 +148,25 @@ struct hone_process_counters {
     _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
     _Atomic uint64_t modules_lost;      // modules without a slot or a name: the table was full
     _Atomic uint64_t modules_without_rules; // late ones whose rules could not be had
+    // Of the heap:
+    _Atomic uint64_t heap_samples;    // allocations written
+    _Atomic uint64_t heap_frees;      // of which were freed
+    _Atomic uint64_t heap_lost;       // sampled allocations dropped: no free chunk or work area
+    _Atomic uint64_t heap_frees_lost; // their ends dropped: no free chunk
+    _Atomic uint64_t heap_untracked;  // sampled allocations whose end will not be known: no room
+    _Atomic uint64_t heap_truncated;  // sampled allocations whose stack does not reach its start
+    _Atomic uint64_t heap_missed;  // of exact: blocks that were gone without a free() that we saw
+    _Atomic uint64_t heap_no_site; // of exact: allocations without room for their site or block
+    _Atomic uint64_t heap_early;   // allocations before the probe began, not seen
+    _Atomic uint64_t heap_early_bytes; // and their bytes
 };
 
-enum { HONE_PROCESS_PATH = 512, HONE_PROCESS_NAME = 64, HONE_PROCESS_REASON = 160 };
+enum {
+    HONE_PROCESS_PATH = 512,
+    HONE_PROCESS_NAME = 64,
+    HONE_PROCESS_REASON = 160,
+    HONE_PROCESS_ALLOCATOR = 256
+};
 
 struct hone_process {
     uint32_t pid;
@@ -154,10 +175,20 @@ struct hone_process {
     uint32_t engine;     // enum hone_engine
     uint32_t forked;     // 1: by fork from a recorded process, 0: a program that was started
     uint64_t period_ns;
-    uint64_t pid_namespace;           // its inode: what pids mean; 0: unknown
-    char path[HONE_PROCESS_PATH];     // of the program, NUL-terminated, cut when longer
-    char name[HONE_PROCESS_NAME];     // by which it was executed; empty: not known
-    char reason[HONE_PROCESS_REASON]; // why not the best engine, or why none
+    uint64_t pid_namespace;                 // its inode: what pids mean; 0: unknown
+    char path[HONE_PROCESS_PATH];           // of the program, NUL-terminated, cut when longer
+    char name[HONE_PROCESS_NAME];           // by which it was executed; empty: not known
+    char reason[HONE_PROCESS_REASON];       // why not the best engine, or why none
+    char heap_reason[HONE_PROCESS_REASON];  // what of the heap is not covered, and why
+    char allocator[HONE_PROCESS_ALLOCATOR]; // path of the file whose malloc() the program uses
+
+    // Of the heap, where every block is counted.
+    alignas(64) _Atomic int64_t heap_live_bytes; // now, but for what threads have not told yet
+    _Atomic int64_t heap_peak_bytes;             // the most that it was
+    _Atomic uint64_t heap_peak_ns;               // when that was reached, monotonic
+    // How often the total has risen to a new peak or fallen from it: odd while it is below. A site
+    // that changes for the first time after a fall keeps what it had.
+    _Atomic uint32_t heap_fall;
 
     alignas(64) _Atomic uint32_t state; // enum hone_process_state
     _Atomic uint32_t current;           // chunk index to write into
@@ -181,6 +212,8 @@ enum hone_record_kind {
     HONE_RECORD_STACK,
     HONE_RECORD_CPU,
     HONE_RECORD_EXEC,
+    HONE_RECORD_HEAP_ALLOC,
+    HONE_RECORD_HEAP_FREE,
     HONE_RECORD_KINDS
 };
 
@@ -268,6 +301,52 @@ struct hone_record_exec {
     char path[];
 };
 
+// small: thread index. One sampled allocation. It stands for others: a block of `size` bytes is
+// sampled with the probability 1 - exp(-size / rate).
+struct hone_record_heap_alloc {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t stack; // id
+    uint64_t size;  // asked for
+    uint64_t rate;  // mean bytes between samples, when it was drawn
+    uint64_t block; // names it when it is freed; 0: that will not be told
+};
+
+// small: index of the thread that frees it.
+struct hone_record_heap_free {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t block;
+};
+
+// --- the heap, every block -----------------------------------------------------------------------
+
+// What a thread allocated at one stack. The thread counts in place; where one has ended another
+// goes on with its sites. What other threads add to is apart; all may be read at any time.
+enum { HONE_HEAP_SIZES = 20, HONE_HEAP_LIVES = 12 };
+
+struct hone_heap_site {
+    _Atomic uint32_t stack; // id; 0: not in use
+    _Atomic uint32_t fall;  // process->heap_fall when `peak` was kept
+    uint64_t keeper;        // who counts here, by its number; others are elsewhere
+    _Atomic uint64_t allocated, allocated_bytes;
+    _Atomic uint64_t usable_bytes;               // what the allocator gave for allocated_bytes
+    _Atomic uint64_t freed, freed_bytes;         // by the keeper
+    _Atomic uint64_t temporary, temporary_bytes; // freed by the keeper before it allocated again
+    _Atomic uint64_t peak, peak_bytes;           // what lived when the total was highest
+    _Atomic uint64_t sizes[HONE_HEAP_SIZES];     // [i]: up to 8 << i bytes; the last: more
+    // By whom freed, [i]: within 8^i units of 2^16 hone_ticks(); the last: later.
+    _Atomic uint64_t lives[HONE_HEAP_LIVES];
+    // From other threads, which add.
+    _Atomic uint64_t freed_elsewhere, freed_elsewhere_bytes;
+    _Atomic uint64_t moved; // ends that were the beginning of a realloc()
+    _Atomic uint64_t lives_elsewhere[HONE_HEAP_LIVES];
+    uint64_t spare[6];
+};
+
+enum { HONE_HEAP_SITES = (HONE_CHUNK_BYTES - 64) / 512 }; // in one chunk
+
+_Static_assert(sizeof(struct hone_heap_site) == 512, "eight lines of the processor's cache");
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");
 _Static_assert(sizeof(struct hone_chunk) == 64, "what follows is aligned to a cache line");
 _Static_assert(sizeof(struct hone_process) % 64 == 0, "records are aligned to 8");

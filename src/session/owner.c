@@ -75,6 +75,7 @@ int hone_session_create(const char *path, uint32_t chunk_count,
         session.header->started_realtime_ns = hone_timespec_ns(now);
         session.header->started_monotonic_ns = hone_now_ns();
         session.header->config = *config;
+        atomic_store_explicit(&session.header->heap_rate, config->heap_rate, memory_order_relaxed);
         r = back_up_to(&session, chunk_count < 8 ? chunk_count : 8);
     }
     if (r) {

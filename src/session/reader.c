@@ -177,9 +177,15 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     copy_text(ret->path, process->path, sizeof ret->path);
     copy_text(ret->name, process->name, sizeof ret->name);
     copy_text(ret->reason, process->reason, sizeof ret->reason);
+    copy_text(ret->heap_reason, process->heap_reason, sizeof ret->heap_reason);
+    copy_text(ret->allocator, process->allocator, sizeof ret->allocator);
     COPY(ended_ns);
     COPY(cpu_before_ns);
     COPY(cpu_total_ns);
+    COPY(heap_peak_ns);
+    COPY(heap_fall);
+    int64_t peak = atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed);
+    ret->heap_peak_bytes = peak > 0 ? (uint64_t)peak : 0;
     COPY_COUNTER(samples);
     COPY_COUNTER(lost_memory);
     COPY_COUNTER(lost_busy);
@@ -197,6 +203,16 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(searched);
     COPY_COUNTER(modules_lost);
     COPY_COUNTER(modules_without_rules);
+    COPY_COUNTER(heap_samples);
+    COPY_COUNTER(heap_frees);
+    COPY_COUNTER(heap_lost);
+    COPY_COUNTER(heap_frees_lost);
+    COPY_COUNTER(heap_untracked);
+    COPY_COUNTER(heap_truncated);
+    COPY_COUNTER(heap_missed);
+    COPY_COUNTER(heap_no_site);
+    COPY_COUNTER(heap_early);
+    COPY_COUNTER(heap_early_bytes);
 }
 
 // Also of a process that has written noise over what it said of itself: then without numbers.
@@ -262,7 +278,7 @@ static int scan(struct hone_reader *reader, const struct hone_reader_events *eve
                 break;
             struct hone_chunk *chunk = chunk_at(reader, index);
             uint32_t state = atomic_load_explicit(&chunk->state, memory_order_acquire);
-            if (state == HONE_CHUNK_RECORDS) {
+            if (state == HONE_CHUNK_RECORDS || state == HONE_CHUNK_HEAP_SITES) {
                 reader->found[reader->found_count++] =
                     (struct found){chunk->owner, index, chunk->sequence};
             } else if (state == HONE_CHUNK_PROCESS && !reader->stream_of[index]) {
@@ -404,6 +420,18 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
         if (events->cpu)
             events->cpu(context, number, copy);
         return;
+    case HONE_RECORD_HEAP_ALLOC:
+        if (len < sizeof(struct hone_record_heap_alloc))
+            break;
+        if (events->heap_alloc)
+            events->heap_alloc(context, number, copy);
+        return;
+    case HONE_RECORD_HEAP_FREE:
+        if (len < sizeof(struct hone_record_heap_free))
+            break;
+        if (events->heap_free)
+            events->heap_free(context, number, copy);
+        return;
     case HONE_RECORD_EXEC: {
         const struct hone_record_exec *exec = copy;
         if (len < sizeof *exec || !has_end(exec->path, limit))
@@ -470,10 +498,34 @@ static void give_back_all(struct hone_reader *reader, struct stream *stream)
     give_back(reader, stream->first_chunk);
 }
 
+// Sites are read as they are: a thread that still counts may be in the middle of one.
+static void read_sites(struct hone_reader *reader, const struct hone_reader_events *events,
+                       void *context, uint32_t number)
+{
+    const struct stream *stream = &reader->streams[number];
+    struct hone_process_facts facts;
+    copy_all(process_of(reader, stream), &facts);
+    for (uint32_t i = 0; events->heap_site && i < reader->found_count; i++) {
+        struct hone_chunk *chunk = chunk_at(reader, reader->found[i].chunk);
+        if (reader->found[i].owner != stream->first_chunk ||
+            atomic_load_explicit(&chunk->state, memory_order_acquire) != HONE_CHUNK_HEAP_SITES)
+            continue;
+        const struct hone_heap_site *sites = (const struct hone_heap_site *)(chunk + 1);
+        for (uint32_t at = 0; at < HONE_HEAP_SITES; at++) {
+            if (!atomic_load_explicit(&sites[at].stack, memory_order_acquire))
+                continue;
+            struct hone_heap_site copy;
+            memcpy(&copy, &sites[at], sizeof copy);
+            events->heap_site(context, number, &facts, &copy);
+        }
+    }
+}
+
 static void end_stream(struct hone_reader *reader, const struct hone_reader_events *events,
                        void *context, uint32_t number)
 {
     struct stream *stream = &reader->streams[number];
+    read_sites(reader, events, context, number);
     if (events->process_end) {
         struct hone_process_facts facts;
         copy_facts(reader, stream, &facts);

@@ -35,11 +35,16 @@ struct hone_process_facts {
     uint64_t period_ns;
     uint64_t pid_namespace; // 0: unknown
     uint64_t cpu_before_ns;
-    uint64_t cpu_total_ns; // 0: unknown
+    uint64_t cpu_total_ns;    // 0: unknown
+    uint64_t heap_peak_bytes; // of those that count every block
+    uint64_t heap_peak_ns;
+    uint32_t heap_fall;
     char path[HONE_PROCESS_PATH];
     char name[HONE_PROCESS_NAME];
     char reason[HONE_PROCESS_REASON];
     bool broken; // overwritten: what was known of it before counts, not this
+    char heap_reason[HONE_PROCESS_REASON];
+    char allocator[HONE_PROCESS_ALLOCATOR];
 
     uint64_t samples;
     uint64_t lost_memory;
@@ -58,6 +63,16 @@ struct hone_process_facts {
     uint64_t searched;
     uint64_t modules_lost;
     uint64_t modules_without_rules;
+    uint64_t heap_samples;
+    uint64_t heap_frees;
+    uint64_t heap_lost;
+    uint64_t heap_frees_lost;
+    uint64_t heap_untracked;
+    uint64_t heap_truncated;
+    uint64_t heap_missed;
+    uint64_t heap_no_site;
+    uint64_t heap_early;
+    uint64_t heap_early_bytes;
 };
 
 struct hone_reader_losses {
@@ -77,6 +92,12 @@ struct hone_reader_events {
                        const struct hone_record_thread_end *thread);
     void (*stack)(void *context, uint32_t process, const struct hone_record_stack *stack);
     void (*cpu)(void *context, uint32_t process, const struct hone_record_cpu *sample);
+    void (*heap_alloc)(void *context, uint32_t process,
+                       const struct hone_record_heap_alloc *allocation);
+    void (*heap_free)(void *context, uint32_t process, const struct hone_record_heap_free *release);
+    // Once, before process_end: what the process counted at one stack.
+    void (*heap_site)(void *context, uint32_t process, const struct hone_process_facts *facts,
+                      const struct hone_heap_site *site);
     void (*exec)(void *context, uint32_t process, const struct hone_record_exec *exec);
     // The process is dead and all it wrote was read.
     void (*process_end)(void *context, uint32_t process, const struct hone_process_facts *facts);

@@ -189,3 +189,17 @@ void hone_writer_commit(struct hone_writer *writer, void *record, enum hone_reco
                           memory_order_release);
     atomic_fetch_sub(&writer->process->writing, 1);
 }
+
+struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer)
+{
+    uint32_t index;
+    if (!writer->process || !chunk_take(writer, &index))
+        return NULL;
+    struct hone_chunk *chunk = chunk_at(writer, index);
+    chunk->owner = writer->process_chunk;
+    chunk->sequence = UINT64_MAX; // no part of the stream of records
+    chunk->process_start = chunk_at(writer, writer->process_chunk)->process_start;
+    // Release: whose it is before what it is.
+    atomic_store_explicit(&chunk->state, HONE_CHUNK_HEAP_SITES, memory_order_release);
+    return (struct hone_heap_site *)(chunk + 1);
+}

@@ -41,4 +41,8 @@ HONE_SIGSAFE void *hone_writer_claim(struct hone_writer *writer, size_t bytes);
 HONE_SIGSAFE void hone_writer_commit(struct hone_writer *writer, void *record,
                                      enum hone_record_kind kind);
 
+// A chunk of this process's that holds no records but an array of sites, for as long as the process
+// lives. Its first site, or NULL when there is none.
+HONE_SIGSAFE struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer);
+
 #endif

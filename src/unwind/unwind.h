@@ -95,6 +95,7 @@ struct hone_walk {
     bool slow;           // some frame needed the general rules (signal frames, odd CFA)
     uint32_t misses;     // rows that were not in the cache
     uint32_t reused;     // frames verified against the trail instead of walked
+    uint32_t same;       // outermost frames that are those of the trail's last walk
     // Of another process: where the walk ended, also when that address was left out.
     uint64_t end_address, end_sp;
     bool end_fp_unknown; // and nobody had told the frame pointer

@@ -130,9 +130,10 @@ hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
     trail->first = 0; // of no use to a handler that interrupts us
     trail->generation = walker.generation;
     hone_walker_walk(&walker, at, &tracker, false);
-    hone_tracker_settle(&tracker);
+    ret->same = hone_tracker_settle(&tracker);
     if (HONE_UNLIKELY(hone_walker_lands(&walker))) {
         trail->first = 0; // what it says of this walk is wrong
+        ret->same = 0;
         at = hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
         walker.landing = true;
         hone_walker_walk(&walker, at, NULL, false);

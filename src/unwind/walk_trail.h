@@ -112,15 +112,17 @@ static inline void hone_tracker_follow(struct hone_tracker *tracker,
     track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, saved});
 }
 
-static void hone_tracker_settle(struct hone_tracker *tracker)
+// Returns how many outermost frames stayed where they were.
+static inline uint32_t hone_tracker_settle(struct hone_tracker *tracker)
 {
     struct hone_trail *trail = tracker->trail;
     trail->first = HONE_STACK_DEPTH_MAX;
     if (tracker->overflow)
-        return;
+        return 0;
     trail->first = tracker->run - tracker->fresh;
     __builtin_memmove(&trail->frames[trail->first], trail->frames,
                       tracker->fresh * sizeof trail->frames[0]);
+    return HONE_STACK_DEPTH_MAX - tracker->run;
 }
 
 #endif

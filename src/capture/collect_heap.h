@@ -1,0 +1,77 @@
+// The heap's share of what is collected: sampled allocations by thread, stack and size, and how
+// many of them are still there. Private to collect.c, but for struct hone_collected_heap.
+#ifndef HONE_CAPTURE_COLLECT_HEAP_H
+#define HONE_CAPTURE_COLLECT_HEAP_H
+
+#include "base/table.h"
+#include "session/layout.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Allocations of one size by one thread at one stack. What they stand for follows from size and
+// rate: see hone_heap_weight().
+struct hone_collected_heap {
+    uint32_t thread;
+    uint32_t stack;
+    uint64_t size;
+    uint64_t rate;
+    uint64_t allocated; // samples
+    uint64_t live;      // of which were not freed
+};
+
+// What a process counted at one stack, where it counts every block.
+struct hone_collected_site {
+    uint32_t process;
+    uint32_t stack;
+    uint64_t allocated, allocated_bytes;
+    uint64_t usable_bytes;
+    uint64_t live, live_bytes;
+    uint64_t temporary, temporary_bytes;
+    uint64_t moved;
+    uint64_t peak, peak_bytes;
+    uint64_t sizes[HONE_HEAP_SIZES];
+    uint64_t lives[HONE_HEAP_LIVES];
+};
+
+// How many blocks a sampled one of that size stands for: one divided by the probability to be
+// sampled, 1 - exp(-size / rate).
+double hone_heap_weight(uint64_t size, uint64_t rate);
+
+// The rows, and how to find the equal one.
+struct hone_heap_rows {
+    struct hone_collected_heap *at;
+    uint32_t count, room;
+    struct hone_table table;
+};
+
+void hone_heap_rows_done(struct hone_heap_rows *rows);
+// Adds one allocation to the row that equals `row`. Returns 0 or -ENOMEM.
+int hone_heap_rows_add(struct hone_heap_rows *rows, const struct hone_collected_heap *row,
+                       uint32_t *ret);
+
+struct hone_heap_sites {
+    struct hone_collected_site *at;
+    uint32_t count, room;
+    struct hone_table table;
+};
+
+void hone_heap_sites_done(struct hone_heap_sites *sites);
+// Adds what one thread counted. `fall` is the process's. Returns 0 or -ENOMEM.
+int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_t stack,
+                        const struct hone_heap_site *site, uint32_t fall);
+
+// The blocks of one process that live: their rows by number. Pages of numbers, rising, each freed
+// when none of its blocks lives any more.
+struct hone_heap_blocks {
+    struct hone_heap_page **pages;
+    uint32_t room;
+};
+
+void hone_heap_blocks_done(struct hone_heap_blocks *blocks);
+// Returns 0, -ENOMEM, or -EINVAL for a number that no process gives out.
+int hone_heap_blocks_add(struct hone_heap_blocks *blocks, uint64_t number, uint32_t row);
+// The row of a block that is freed; false: there is no such block.
+bool hone_heap_blocks_take(struct hone_heap_blocks *blocks, uint64_t number, uint32_t *ret_row);
+
+#endif

@@ -1,0 +1,116 @@
+// What a profile of the heap says of itself: how it was taken, the allocator, what is missing.
+#include "capture/output.h"
+
+#include "profile/profile.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+struct heap_totals {
+    uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
+    uint64_t counted, temporary, missed, no_site;
+    double bytes, live_bytes, peak_bytes;
+};
+
+static void total_heap(const struct hone_collected *collected, struct heap_totals *ret)
+{
+    *ret = (struct heap_totals){0};
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        ret->samples += facts->heap_samples;
+        ret->frees += facts->heap_frees;
+        ret->lost += facts->heap_lost;
+        ret->frees_lost += facts->heap_frees_lost;
+        ret->untracked += facts->heap_untracked;
+        ret->truncated += facts->heap_truncated;
+        ret->early += facts->heap_early;
+        ret->early_bytes += facts->heap_early_bytes;
+        ret->missed += facts->heap_missed;
+        ret->no_site += facts->heap_no_site;
+        ret->peak_bytes += (double)facts->heap_peak_bytes;
+    }
+    for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
+        ret->counted += collected->heap_sites.at[i].allocated;
+        ret->temporary += collected->heap_sites.at[i].temporary;
+    }
+    for (uint32_t i = 0; i < collected->heap.count; i++) {
+        const struct hone_collected_heap *row = &collected->heap.at[i];
+        double bytes = hone_heap_weight(row->size, row->rate) * (double)row->size;
+        ret->bytes += bytes * (double)row->allocated;
+        ret->live_bytes += bytes * (double)row->live;
+    }
+}
+
+// Each allocator and each reason once.
+static void comment_on_allocators(struct hone_profile *profile,
+                                  const struct hone_collected *collected)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        bool known = !facts->allocator[0], told = !facts->heap_reason[0];
+        for (uint32_t before = 0; before < i; before++) {
+            const struct hone_process_facts *other = &collected->processes[before].facts;
+            known = known || strcmp(other->allocator, facts->allocator) == 0;
+            told = told || strcmp(other->heap_reason, facts->heap_reason) == 0;
+        }
+        if (!known)
+            hone_profile_comment(profile, "# allocator: %s", facts->allocator);
+        if (!told)
+            hone_profile_comment(profile, "not covered: the heap of process %" PRIu32 " %s: %s",
+                                 facts->pid, collected->processes[i].name, facts->heap_reason);
+    }
+}
+
+void hone_recording_comment_heap(const struct hone_recording *recording,
+                                 struct hone_profile *profile)
+{
+    struct heap_totals totals;
+    total_heap(recording->collected, &totals);
+    if (totals.counted)
+        hone_profile_comment(
+            profile,
+            "# heap: every block counted, %" PRIu64 " allocations, %.2f%% of them temporary, "
+            "%.0f bytes at the peak",
+            totals.counted, percent(totals.temporary, totals.counted), totals.peak_bytes);
+    else
+        hone_profile_comment(profile,
+                             "# heap: one sample in %" PRIu64 " bytes allocated, %" PRIu64
+                             " samples, %" PRIu64 " of them freed",
+                             recording->options->heap_rate, totals.samples, totals.frees);
+    comment_on_allocators(profile, recording->collected);
+    if (!totals.samples && !totals.counted)
+        hone_profile_comment(
+            profile, "empty: no allocation was sampled: the program allocates little, or not by "
+                     "malloc(); sample more with --heap-rate");
+    if (totals.samples)
+        hone_profile_comment(profile,
+                             "%sheap stacks: %.2f%% of %" PRIu64 " samples in complete ones",
+                             percent(totals.truncated, totals.samples) > 1 ? "" : "# ",
+                             100 - percent(totals.truncated, totals.samples), totals.samples);
+    if (totals.lost)
+        hone_profile_comment(profile, "lost: %" PRIu64 " sampled allocations, for lack of memory",
+                             totals.lost);
+    if (totals.frees_lost || totals.untracked)
+        hone_profile_comment(
+            profile, "lost: the ends of %" PRIu64 " sampled allocations: what lives is not exact",
+            totals.frees_lost + totals.untracked);
+    if (totals.missed)
+        hone_profile_comment(
+            profile, "lost: the ends of %" PRIu64 " blocks, freed in a way that was not seen",
+            totals.missed);
+    if (totals.no_site)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " allocations, for lack of memory; raise --memory",
+                             totals.no_site);
+    if (totals.early)
+        hone_profile_comment(profile,
+                             "# not covered: %" PRIu64 " allocations of %" PRIu64
+                             " bytes before the probe began",
+                             totals.early, totals.early_bytes);
+}

@@ -1,0 +1,229 @@
+#include "probe/allocator.h"
+
+#include "core/core.h"
+#include "probe/heap.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdalign.h>
+#include <stdint.h>
+#include <string.h>
+
+// --- before the functions are known --------------------------------------------------------------
+
+enum { EARLY_BYTES = 64 << 10, EARLY_ALIGNMENT = 16 };
+
+alignas(EARLY_ALIGNMENT) static unsigned char early[EARLY_BYTES];
+static _Atomic size_t early_used;
+
+// Each block has its size in the 16 bytes before it.
+static void *early_allocate(size_t size)
+{
+    size_t bytes = (size + 2 * EARLY_ALIGNMENT - 1) & ~(size_t)(EARLY_ALIGNMENT - 1);
+    if (size > EARLY_BYTES) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    size_t at = atomic_fetch_add_explicit(&early_used, bytes, memory_order_relaxed);
+    if (at + bytes > EARLY_BYTES) {
+        errno = ENOMEM;
+        return NULL;
+    }
+    memcpy(early + at, &size, sizeof size);
+    void *block = early + at + EARLY_ALIGNMENT;
+    // So that free() does not pass it on.
+    atomic_store_explicit(hone_heap_filter_of(block), UINT8_MAX, memory_order_relaxed);
+    return block;
+}
+
+bool hone_allocator_is_early(const void *block)
+{
+    return (size_t)((const unsigned char *)block - early) < EARLY_BYTES;
+}
+
+size_t hone_allocator_early_size(const void *block)
+{
+    size_t size;
+    memcpy(&size, (const unsigned char *)block - EARLY_ALIGNMENT, sizeof size);
+    return size;
+}
+
+static __thread bool finding;
+
+// Looked up now, or, by whoever is called while that goes on, not at all.
+static bool found(void)
+{
+    if (finding)
+        return false;
+    hone_allocator_find();
+    return true;
+}
+
+static void *first_malloc(size_t size)
+{
+    return found() ? hone_allocator.malloc(size) : early_allocate(size);
+}
+
+static void *first_calloc(size_t count, size_t size)
+{
+    size_t bytes;
+    if (found())
+        return hone_allocator.calloc(count, size);
+    if (__builtin_mul_overflow(count, size, &bytes))
+        bytes = SIZE_MAX;
+    return early_allocate(bytes); // zero, and never used twice
+}
+
+static void *first_realloc(void *block, size_t size)
+{
+    if (found())
+        return hone_allocator.realloc(block, size);
+    void *moved = early_allocate(size);
+    if (moved && block) {
+        size_t had = hone_allocator_early_size(block);
+        memcpy(moved, block, had < size ? had : size);
+    }
+    return moved;
+}
+
+static void first_free(void *block)
+{
+    if (found())
+        hone_allocator.free(block);
+}
+
+static void *first_aligned_alloc(size_t alignment, size_t size)
+{
+    return found() ? hone_allocator.aligned_alloc(alignment, size) : NULL;
+}
+
+static int first_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+    return found() ? hone_allocator.posix_memalign(ret, alignment, size) : ENOMEM;
+}
+
+static void *first_memalign(size_t alignment, size_t size)
+{
+    return found() ? hone_allocator.memalign(alignment, size) : NULL;
+}
+
+static void *first_valloc(size_t size)
+{
+    return found() ? hone_allocator.valloc(size) : NULL;
+}
+
+static void *first_pvalloc(size_t size)
+{
+    return found() ? hone_allocator.pvalloc(size) : NULL;
+}
+
+static void *first_reallocarray(void *block, size_t count, size_t size)
+{
+    return found() ? hone_allocator.reallocarray(block, count, size) : NULL;
+}
+
+struct hone_allocator hone_allocator = {
+    .malloc = first_malloc,
+    .calloc = first_calloc,
+    .realloc = first_realloc,
+    .free = first_free,
+    .aligned_alloc = first_aligned_alloc,
+    .posix_memalign = first_posix_memalign,
+    .memalign = first_memalign,
+    .valloc = first_valloc,
+    .pvalloc = first_pvalloc,
+    .reallocarray = first_reallocarray,
+};
+
+// --- looking them up -----------------------------------------------------------------------------
+
+static const char *path;
+static void *home; // where the file of malloc() is loaded
+static bool home_is_libc;
+
+// Where a C library lacks one of them, nobody calls it: programs ask before they link.
+static void *no_memory_aligned(size_t alignment, size_t size)
+{
+    (void)alignment;
+    (void)size;
+    errno = ENOMEM;
+    return NULL;
+}
+
+static void *no_memory(size_t size)
+{
+    return no_memory_aligned(1, size);
+}
+
+static const struct hone_allocator missing = {
+    .malloc = no_memory,
+    .calloc = no_memory_aligned,
+    .realloc = first_realloc,
+    .free = first_free,
+    .aligned_alloc = no_memory_aligned,
+    .posix_memalign = first_posix_memalign,
+    .memalign = no_memory_aligned,
+    .valloc = no_memory,
+    .pvalloc = no_memory,
+    .reallocarray = first_reallocarray,
+};
+
+bool hone_allocator_has(const void *function)
+{
+    Dl_info info;
+    return home && !home_is_libc && dladdr(function, &info) && info.dli_fbase == home;
+}
+
+static void look_at_malloc(const void *found_malloc)
+{
+    Dl_info allocator, libc;
+    if (!found_malloc || !dladdr(found_malloc, &allocator))
+        return;
+    path = allocator.dli_fname;
+    home = allocator.dli_fbase;
+    // getpid: part of every C library, and no allocator's.
+    const void *of_libc = dlsym(RTLD_NEXT, "getpid");
+    home_is_libc = of_libc && dladdr(of_libc, &libc) && libc.dli_fbase == home;
+}
+
+// Several threads may do this at once: each writes the same addresses. The lookup itself must not
+// come back here, so malloc() and free() are replaced last.
+void hone_allocator_find(void)
+{
+    if (hone_allocator.malloc != first_malloc || finding)
+        return;
+    finding = true;
+    hone_heap_self.own++;
+    struct hone_allocator next = missing;
+    static const struct {
+        const char *name;
+        size_t at;
+    } functions[] = {
+        {"malloc", offsetof(struct hone_allocator, malloc)},
+        {"calloc", offsetof(struct hone_allocator, calloc)},
+        {"realloc", offsetof(struct hone_allocator, realloc)},
+        {"free", offsetof(struct hone_allocator, free)},
+        {"aligned_alloc", offsetof(struct hone_allocator, aligned_alloc)},
+        {"posix_memalign", offsetof(struct hone_allocator, posix_memalign)},
+        {"memalign", offsetof(struct hone_allocator, memalign)},
+        {"valloc", offsetof(struct hone_allocator, valloc)},
+        {"pvalloc", offsetof(struct hone_allocator, pvalloc)},
+        {"reallocarray", offsetof(struct hone_allocator, reallocarray)},
+        {"malloc_usable_size", offsetof(struct hone_allocator, malloc_usable_size)},
+    };
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(functions); i++) {
+        void *function = dlsym(RTLD_NEXT, functions[i].name);
+        if (function)
+            memcpy((char *)&next + functions[i].at, &function, sizeof function);
+    }
+    look_at_malloc(dlsym(RTLD_NEXT, "malloc"));
+    next.own_reallocarray = hone_allocator_has(dlsym(RTLD_NEXT, "reallocarray"));
+    hone_allocator = next;
+    hone_heap_self.own--;
+    finding = false;
+}
+
+const char *hone_allocator_path(void)
+{
+    return path;
+}

@@ -1,0 +1,47 @@
+// The functions that the heap's hooks stand in front of: the next definitions after ours in the
+// loader's order. Each entry is callable from the first instruction of the program on: until the
+// real function is known, it is one of ours that looks it up.
+//
+// Looking up may allocate itself, once: that comes from a small static store, whose blocks are
+// never given back.
+#ifndef HONE_PROBE_ALLOCATOR_H
+#define HONE_PROBE_ALLOCATOR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct hone_allocator {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+    // NULL where the C library has no such function.
+    void *(*aligned_alloc)(size_t, size_t);
+    int (*posix_memalign)(void **, size_t, size_t);
+    void *(*memalign)(size_t, size_t);
+    void *(*valloc)(size_t);
+    void *(*pvalloc)(size_t);
+    void *(*reallocarray)(void *, size_t, size_t);
+    size_t (*malloc_usable_size)(void *);
+    // Whether its reallocarray() calls no realloc() that we would see.
+    bool own_reallocarray;
+};
+
+extern struct hone_allocator hone_allocator __attribute__((visibility("hidden")));
+
+// Looks the functions up, unless that was done.
+void hone_allocator_find(void);
+
+// A block of the static store, which the program may hand back.
+bool hone_allocator_is_early(const void *block);
+// How many bytes may be read there, of such a block.
+size_t hone_allocator_early_size(const void *block);
+
+// Whether a function belongs to the same file as the program's malloc(), and that is not the C
+// library: then it is part of an allocator, which calls its own inner functions.
+bool hone_allocator_has(const void *function);
+
+// Path of the file whose malloc() the program uses; NULL: unknown.
+const char *hone_allocator_path(void);
+
+#endif

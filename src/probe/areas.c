@@ -1,0 +1,123 @@
+// Work areas: what a sample needs besides the program's stack, which may be tiny. The work is done
+// on the stack of one of a few static areas, and the frames go there too. An area is taken by
+// setting its bit; when all are taken (more samples at once than areas, so more than that many
+// threads stopped in the middle of one) the sample is dropped and counted by the caller.
+#include "probe/areas.h"
+
+#include "core/load.h"
+
+enum {
+    AREAS = 32,
+    PAGE = 4096,
+    // How far below its thread pointer a thread's stack is looked at page by page. Deeper stacks
+    // are read with a probe per page by the walker itself.
+    STACK_PAGES = 16,
+    // The first thread's stack grows on demand: what lies between the stack pointer and its end
+    // is there. A stack pointer further away than this is on another stack.
+    MAIN_STACK_BYTES = 64 << 20,
+};
+
+static struct hone_area areas[AREAS];
+static _Atomic uint32_t areas_taken;
+
+// What threads' last walks read, so that the next one verifies the frames that are still the same
+// instead of looking up their rules, which are cold by then.
+enum { TRAILS = 8 };
+
+static struct trail {
+    alignas(64) _Atomic bool taken;
+    uint64_t owner; // epoch and index of its thread
+    struct hone_trail walk;
+} trails[TRAILS];
+
+struct hone_area *hone_area_take(void)
+{
+    uint32_t taken = atomic_load_explicit(&areas_taken, memory_order_relaxed);
+    while (~taken) {
+        uint32_t bit = (uint32_t)__builtin_ctz(~taken);
+        if (atomic_compare_exchange_weak_explicit(&areas_taken, &taken, taken | 1u << bit,
+                                                  memory_order_acquire, memory_order_relaxed))
+            return &areas[bit];
+    }
+    return NULL;
+}
+
+void hone_area_give_back(const struct hone_area *area)
+{
+    atomic_fetch_and_explicit(&areas_taken, ~(1u << (area - areas)), memory_order_release);
+}
+
+void hone_areas_after_fork(void)
+{
+    atomic_store_explicit(&areas_taken, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < TRAILS; i++)
+        atomic_store_explicit(&trails[i].taken, false, memory_order_relaxed);
+}
+
+// The part of the thread's own stack that can be read without asking: from sp to its end. False
+// when sp is on another stack (an alternate one, a fiber's), which the walker probes.
+static bool own_stack(uint64_t sp, struct hone_stack *ret)
+{
+    uint64_t main_high = hone_probe.main_stack_high;
+    if (sp < main_high && main_high - sp < MAIN_STACK_BYTES) {
+        *ret = (struct hone_stack){sp, main_high};
+        return true;
+    }
+    // Other threads have their control block at the upper end of their stack. When every page from
+    // sp up to it can be read, sp is on that stack.
+    uint64_t high = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    if (sp >= high || high - sp > (uint64_t)STACK_PAGES * PAGE)
+        return false;
+    for (uint64_t page = high & ~(uint64_t)(PAGE - 1); page > sp; page -= PAGE)
+        if (!hone_safe_probe(page - PAGE))
+            return false;
+    *ret = (struct hone_stack){sp, high};
+    return true;
+}
+
+// Threads that compute at the same time have a trail each; others take turns, and begin anew.
+static struct trail *trail_take(const struct hone_thread *self)
+{
+    struct trail *trail = &trails[self->index % TRAILS];
+    // Acquire: what the last one to hold it wrote. Pairs with the release in hone_area_walk().
+    if (atomic_exchange_explicit(&trail->taken, true, memory_order_acquire))
+        return NULL;
+    uint64_t owner = (uint64_t)self->epoch << 32 | self->index;
+    if (trail->owner != owner) {
+        trail->owner = owner;
+        trail->walk.first = 0;
+    }
+    return trail;
+}
+
+void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
+                    const struct hone_registers *registers, struct hone_walk *ret)
+{
+    struct hone_stack stack;
+    bool known = own_stack(registers->r[HONE_REGISTER_SP], &stack);
+    struct trail *trail = trail_take(self);
+    if (!trail) {
+        (void)hone_unwind_walk(&hone_probe.unwinder, registers, &stack, known, area->addresses,
+                               hone_probe.stack_max, ret);
+        return;
+    }
+    (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, registers, &stack, known,
+                             area->addresses, hone_probe.stack_max, ret);
+    atomic_store_explicit(&trail->taken, false, memory_order_release);
+}
+
+void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
+                      struct hone_own_stack *known, const struct hone_registers *registers,
+                      struct hone_walk *ret)
+{
+    // What was found to be this thread's stack stays its stack; it may reach further down now.
+    uint64_t sp = registers->r[HONE_REGISTER_SP];
+    struct hone_stack stack = {sp, known->high};
+    bool is_known = sp >= known->low && sp < known->high;
+    if (!is_known && own_stack(sp, &stack)) {
+        *known = (struct hone_own_stack){stack.low, stack.high};
+        is_known = true;
+    }
+    (void)hone_unwind_rewalk(&hone_probe.unwinder, trail, registers, &stack, is_known,
+                             area->addresses, hone_probe.stack_max, ret);
+}

@@ -1,0 +1,38 @@
+// What a sample works with: a stack of its own and room for the frames. Private to this room.
+//
+// Threads, Signals: safe; an area belongs to whoever took it.
+#ifndef HONE_PROBE_AREAS_H
+#define HONE_PROBE_AREAS_H
+
+#include "probe/probe.h"
+
+#include <stdalign.h>
+
+enum { HONE_AREA_STACK_BYTES = 32 * 1024 }; // a walk takes 2 KiB, one that adopts a module 12
+
+struct hone_area {
+    alignas(64) unsigned char stack[HONE_AREA_STACK_BYTES];
+    uint64_t addresses[HONE_STACK_MAX];
+};
+
+// NULL when all are taken.
+HONE_SIGSAFE struct hone_area *hone_area_take(void);
+HONE_SIGSAFE void hone_area_give_back(const struct hone_area *area);
+
+// Walks the calling thread's stack from `registers`; the frames go to area->addresses.
+HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
+                                 const struct hone_registers *registers, struct hone_walk *ret);
+
+// The same for who has an area and a trail of its own. `high` is where the thread's stack ends, as
+// far as it is known from the last time (0: not), and `low` how far down that is sure.
+struct hone_own_stack {
+    uint64_t low, high;
+};
+HONE_SIGSAFE void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
+                                   struct hone_own_stack *stack,
+                                   const struct hone_registers *registers, struct hone_walk *ret);
+
+// Forgets those of the parent's other threads that a forked child copied in mid-work.
+void hone_areas_after_fork(void);
+
+#endif

@@ -1,0 +1,319 @@
+#include "probe/heap.h"
+
+#include "core/clock.h"
+#include "probe/areas.h"
+#include "probe/heap_draw.h"
+#include "probe/heap_exact.h"
+#include "probe/heap_keeper.h"
+
+#include <errno.h>
+
+enum {
+    RATE_LOOKED_AT = 1 << 20, // bytes until a thread that does not sample looks whether it should
+};
+
+__thread struct hone_heap_thread hone_heap_self = {.countdown = -1};
+
+static _Atomic enum { UNKNOWN, UNWANTED, WANTED } state;
+static _Atomic uint64_t next_block;               // given out
+static _Atomic uint64_t early_count, early_bytes; // before the state was known
+
+extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
+extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
+
+// A tracked block: whose it is and its number. A forked child inherits the table, but not the
+// blocks: in its profile they are its parent's.
+enum { EPOCH_SHIFT = 40 };
+
+static uint64_t epoch_bits(void)
+{
+    return (uint64_t)atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed) << EPOCH_SHIFT;
+}
+
+static uint64_t current_rate(void)
+{
+    const struct hone_session_header *header = hone_probe.writer.header;
+    if (atomic_load_explicit(&state, memory_order_acquire) != WANTED ||
+        !hone_probe.writer.process || atomic_load_explicit(&header->stop, memory_order_relaxed))
+        return 0;
+    return atomic_load_explicit(&header->heap_rate, memory_order_relaxed);
+}
+
+void hone_heap_begin(bool wanted)
+{
+    if (wanted) {
+        struct hone_process_counters *counters = hone_counters();
+        hone_count(&counters->heap_early, atomic_exchange(&early_count, 0));
+        hone_count(&counters->heap_early_bytes, atomic_exchange(&early_bytes, 0));
+    }
+    // Release: the session before the state. Pairs with current_rate().
+    atomic_store_explicit(&state, wanted ? WANTED : UNWANTED, memory_order_release);
+}
+
+bool hone_heap_is_wanted(void)
+{
+    return atomic_load_explicit(&state, memory_order_acquire) == WANTED;
+}
+
+void hone_heap_after_fork(void)
+{
+    hone_heap_self.inside = 0;
+    hone_heap_live_after_fork();
+    hone_keepers_after_fork();
+}
+
+void hone_heap_thread_leave(void)
+{
+    hone_keeper_leave();
+}
+
+// --- one sample ----------------------------------------------------------------------------------
+
+struct allocation {
+    struct hone_area *area;
+    const struct hone_registers *registers;
+    const void *block;
+    uint64_t size, rate;
+};
+
+// Frames of the hooks themselves, and what is left.
+static uint32_t skip_hooks(const uint64_t *addresses, uint32_t count)
+{
+    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
+    uint32_t hooks = 0;
+    while (hooks < count && addresses[hooks] - low < high - low)
+        hooks++;
+    return hooks;
+}
+
+static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
+{
+    struct hone_walk walk;
+    hone_area_walk(at->area, self, at->registers, &walk);
+    hone_modules_emit();
+    uint32_t hooks = skip_hooks(at->area->addresses, walk.count);
+    if (walk.end != HONE_WALK_COMPLETE)
+        hone_count(&hone_counters()->heap_truncated, 1);
+    return hone_stack_id(at->area->addresses + hooks, walk.count - hooks,
+                         (enum hone_stack_end)walk.end);
+}
+
+// On the area's own stack.
+static void take_sample(void *argument)
+{
+    const struct allocation *at = argument;
+    struct hone_process_counters *counters = hone_counters();
+    struct hone_thread *self = hone_thread_self();
+    hone_thread_meet(self, 0);
+    uint32_t stack = stack_now(at, self);
+    struct hone_record_heap_alloc *record =
+        stack ? hone_writer_claim(&hone_probe.writer, sizeof *record) : NULL;
+    if (!record) {
+        hone_count(&counters->heap_lost, 1);
+        return;
+    }
+    uint64_t number = atomic_fetch_add_explicit(&next_block, 1, memory_order_relaxed) + 1;
+    record->record.small = self->index;
+    record->time_ns = hone_now_ns();
+    record->stack = stack;
+    record->size = at->size;
+    record->rate = at->rate;
+    if (hone_heap_live_add(at->block, epoch_bits() | number))
+        record->block = number;
+    else
+        hone_count(&counters->heap_untracked, 1);
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_HEAP_ALLOC);
+    hone_count(&counters->heap_samples, 1);
+}
+
+struct counted {
+    const void *block;
+    size_t size;
+    const struct hone_registers *registers;
+};
+
+// On the keeper's own stack.
+static void count_block(void *argument)
+{
+    const struct counted *at = argument;
+    hone_exact_allocated(at->block, at->size, at->registers);
+}
+
+HONE_HOOK static void count(const void *block, size_t size)
+{
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    struct hone_keeper *keeper = hone_keeper_self();
+    if (!keeper) {
+        hone_count(&hone_counters()->heap_no_site, 1);
+        return;
+    }
+    struct counted at = {block, size, &registers};
+    hone_call_on_stack(count_block, &at, keeper->area.stack + sizeof keeper->area.stack);
+}
+
+HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
+{
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    struct allocation at = {hone_area_take(), &registers, block, size, rate};
+    if (!at.area) {
+        hone_count(&hone_counters()->heap_lost, 1);
+        return;
+    }
+    hone_call_on_stack(take_sample, &at, at.area->stack + sizeof at.area->stack);
+    hone_area_give_back(at.area);
+}
+
+// --- counting down -------------------------------------------------------------------------------
+
+static void seed(struct hone_heap_thread *self)
+{
+    self->random =
+        hone_now_ns() ^ (uint64_t)(uintptr_t)self << 20 ^ (uint64_t)hone_syscall0(SYS_gettid) << 44;
+    (void)hone_random_next(&self->random);
+    self->random |= 1;
+}
+
+// Draws anew, for the rate that holds now. Returns whether the block is to be sampled; a countdown
+// that was drawn for another rate, or none, begins with it.
+static bool draw(struct hone_heap_thread *self, size_t size)
+{
+    uint64_t rate = current_rate();
+    bool drawn = self->rate == rate && rate;
+    self->rate = rate;
+    if (!rate) {
+        self->countdown = RATE_LOOKED_AT;
+        return false;
+    }
+    if (rate == 1) {
+        self->countdown = -1;
+        return true;
+    }
+    if (!self->random)
+        seed(self);
+    if (!drawn) {
+        self->countdown = (int64_t)((uint64_t)hone_heap_draw(&self->random, rate) - size);
+        if (self->countdown >= 0)
+            return false;
+    }
+    self->countdown = hone_heap_draw(&self->random, rate);
+    return true;
+}
+
+// The next allocation begins a countdown of its own.
+static void draw_anew(struct hone_heap_thread *self)
+{
+    self->countdown = -1;
+    self->rate = 0;
+}
+
+HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    if (self->own) {
+        draw_anew(self);
+        return;
+    }
+    switch (atomic_load_explicit(&state, memory_order_acquire)) {
+    case UNKNOWN:
+        self->countdown = -1;
+        hone_count(&early_count, 1);
+        hone_count(&early_bytes, size);
+        return;
+    case UNWANTED:
+        self->countdown = INT64_MAX;
+        return;
+    case WANTED:
+        break;
+    }
+    if (self->inside) { // a handler of the program's has interrupted us
+        draw_anew(self);
+        hone_count(&hone_counters()->heap_lost, 1);
+        return;
+    }
+    int saved = errno;
+    self->inside = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (draw(self, size) && block) {
+        if (self->rate == 1 && hone_exact_begin())
+            count(block, size);
+        else
+            sample(block, size, self->rate);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = 0;
+    errno = saved;
+}
+
+// --- ends ----------------------------------------------------------------------------------------
+
+void hone_heap_take(const void *block, struct hone_heap_taken *ret)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    *ret = (struct hone_heap_taken){0};
+    if (self->inside) {
+        hone_count(&hone_counters()->heap_frees_lost, 1);
+        return;
+    }
+    self->inside = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    ret->counted = hone_exact_is_on() && hone_exact_take(block, &ret->block);
+    if (!ret->counted && (!hone_exact_is_on() || hone_heap_live_any()))
+        ret->sampled = hone_heap_live_take(block);
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = 0;
+}
+
+void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken)
+{
+    if (taken->counted)
+        hone_exact_put_back(block, &taken->block);
+    else if (taken->sampled && !hone_heap_live_add(block, taken->sampled))
+        hone_count(&hone_counters()->heap_frees_lost, 1);
+}
+
+static void write_end(uint64_t block)
+{
+    struct hone_thread *self = hone_thread_self();
+    hone_thread_meet(self, 0);
+    struct hone_record_heap_free *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->heap_frees_lost, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->time_ns = hone_now_ns();
+    record->block = block;
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_HEAP_FREE);
+    hone_count(&hone_counters()->heap_frees, 1);
+}
+
+void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    if ((!taken->counted && !taken->sampled) || !hone_probe.writer.process)
+        return;
+    if (self->inside) {
+        hone_count(&hone_counters()->heap_frees_lost, 1);
+        return;
+    }
+    self->inside = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    uint64_t epoch = epoch_bits();
+    if (taken->counted)
+        hone_exact_ended(&taken->block, moved);
+    else if (taken->sampled >> EPOCH_SHIFT == epoch >> EPOCH_SHIFT)
+        write_end(taken->sampled - epoch);
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = 0;
+}
+
+void hone_heap_released(const void *block)
+{
+    int saved = errno;
+    struct hone_heap_taken taken;
+    hone_heap_take(block, &taken);
+    hone_heap_ended(&taken, false);
+    errno = saved;
+}

@@ -1,0 +1,106 @@
+// The heap: which allocations are sampled, and what becomes of them. The hooks stand in front of
+// the program's allocator, whichever that is: they look at sizes and addresses and hand everything
+// on.
+//
+//   hooks_heap.c   malloc() and its family, C++'s new and delete   heap.c       what is sampled
+//   allocator.c    the functions behind the hooks                  heap_live.c  blocks to be freed
+//   heap_exact.c   at a rate of one byte: every block is counted, see heap_keeper.h
+//
+// A block of `size` bytes is sampled with the probability 1 - exp(-size / rate): each thread counts
+// bytes down from an exponential draw, so that every byte has the same chance and what was drawn
+// before tells nothing (as in tcmalloc and Go). It stands for 1 / probability blocks of its size.
+//
+// What a program pays: for an allocation one subtraction and a branch, for a release one load and a
+// branch. Nothing is allocated, and nothing is recorded while the allocator itself runs: a block
+// after it was made, its end before it is given back.
+//
+// Threads: all.  Signals: an allocation inside a signal handler, where that interrupts another one
+// in our hands, is let through and counted.
+#ifndef HONE_PROBE_HEAP_H
+#define HONE_PROBE_HEAP_H
+
+#include "probe/heap_blocks.h"
+#include "probe/probe.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The hooks and what they call lie together, so that their frames can be told from the program's.
+#define HONE_HOOK __attribute__((section("hone_hooks"), noinline))
+
+struct hone_heap_thread {
+    int64_t countdown; // bytes until the next sample; below zero: now
+    uint64_t random;   // state of the draws; 0: not seeded
+    uint64_t rate;     // that the countdown was drawn for; 0: not sampling
+    uint32_t inside;   // a sample is being taken, or its end told
+    uint32_t own;      // what is allocated now is allocated for us: not the program's
+};
+
+extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));
+
+// --- deciding, in the hooks ----------------------------------------------------------------------
+
+// Whether an allocation of so many bytes must be told to hone_heap_allocated().
+static inline bool hone_heap_is_due(size_t size)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    self->countdown = (int64_t)((uint64_t)self->countdown - size);
+    return self->countdown < 0;
+}
+
+// How many tracked blocks lie in the same 256 bytes, modulo 16 MiB; 255: that many or more. So one
+// line of the processor's cache answers for 16 KiB of heap.
+enum { HONE_HEAP_FILTER_SHIFT = 8, HONE_HEAP_FILTER_SLOTS = 65536 };
+extern _Atomic uint8_t hone_heap_filter[HONE_HEAP_FILTER_SLOTS]
+    __attribute__((visibility("hidden")));
+
+static inline _Atomic uint8_t *hone_heap_filter_of(const void *block)
+{
+    return &hone_heap_filter[(uintptr_t)block >> HONE_HEAP_FILTER_SHIFT &
+                             (HONE_HEAP_FILTER_SLOTS - 1)];
+}
+
+// Whether the end of a block must be told to hone_heap_released(): false for nearly all.
+static inline bool hone_heap_may_be_tracked(const void *block)
+{
+    return atomic_load_explicit(hone_heap_filter_of(block), memory_order_relaxed) != 0;
+}
+
+// --- heap.c --------------------------------------------------------------------------------------
+
+// A block that was just made (NULL: that failed), after hone_heap_is_due().
+void hone_heap_allocated(const void *block, size_t size);
+// A block that is about to be freed.
+void hone_heap_released(const void *block);
+
+// A block that may be freed or moved leaves our tables before the call, for once its memory is
+// given back another thread may get it; and returns, or is told to have ended, after it.
+struct hone_heap_taken {
+    uint64_t sampled; // 0: it was not
+    bool counted;     // as `block` says
+    struct hone_block block;
+};
+void hone_heap_take(const void *block, struct hone_heap_taken *ret);
+void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken);
+void hone_heap_ended(const struct hone_heap_taken *taken, bool moved);
+
+// The session wants the heap, or not. Before that is known, allocations are only counted. In a
+// forked child again: its parent's blocks are the parent's.
+void hone_heap_begin(bool wanted);
+bool hone_heap_is_wanted(void);
+void hone_heap_after_fork(void);
+// The calling thread ends.
+void hone_heap_thread_leave(void);
+
+// --- heap_live.c ---------------------------------------------------------------------------------
+
+// Blocks whose release is waited for, by address. False when there is no room.
+bool hone_heap_live_add(const void *block, uint64_t tracked);
+bool hone_heap_live_any(void);
+// Takes it out; 0: it is not among them.
+uint64_t hone_heap_live_take(const void *block);
+// Locks that other threads of the parent held are nobody's in a forked child.
+void hone_heap_live_after_fork(void);
+
+#endif

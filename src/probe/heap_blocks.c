@@ -1,0 +1,50 @@
+#include "probe/heap_blocks.h"
+
+#include "core/syscall.h"
+
+#include <stdatomic.h>
+
+#include <stddef.h>
+#include <sys/mman.h>
+
+enum { REGION_SHIFT = 25, ADDRESS_BITS = 47, GRANULE_SHIFT = 4, PAGE = 4096 };
+#define REGIONS ((size_t)1 << (ADDRESS_BITS - REGION_SHIFT))
+#define REGION_BLOCKS ((size_t)1 << (REGION_SHIFT - GRANULE_SHIFT))
+
+static _Atomic(struct hone_block *) *directory; // 32 MiB of addresses, touched where there is heap
+
+static void *reserve(size_t bytes)
+{
+    long memory = hone_syscall6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory < 0 && memory > -PAGE ? NULL : (void *)memory;
+}
+
+bool hone_blocks_begin(void)
+{
+    if (!directory)
+        directory = reserve(REGIONS * sizeof *directory);
+    return directory != NULL;
+}
+
+static struct hone_block *make_region(_Atomic(struct hone_block *) *slot)
+{
+    struct hone_block *region = reserve(REGION_BLOCKS * sizeof *region), *other = NULL;
+    if (region && !atomic_compare_exchange_strong_explicit(
+                      slot, &other, region, memory_order_acq_rel, memory_order_acquire)) {
+        (void)hone_syscall2(SYS_munmap, (long)region, (long)(REGION_BLOCKS * sizeof *region));
+        region = other; // somebody else was faster
+    }
+    return region;
+}
+
+struct hone_block *hone_block_at(uint64_t address, bool make)
+{
+    if (HONE_UNLIKELY(address >> ADDRESS_BITS))
+        return NULL;
+    _Atomic(struct hone_block *) *slot = &directory[address >> REGION_SHIFT];
+    struct hone_block *region = atomic_load_explicit(slot, memory_order_acquire);
+    if (HONE_UNLIKELY(!region) && !(make && (region = make_region(slot))))
+        return NULL;
+    return &region[(address >> GRANULE_SHIFT) & (REGION_BLOCKS - 1)];
+}

@@ -1,0 +1,203 @@
+#include "probe/heap_exact.h"
+
+#include "core/clock.h"
+#include "core/ticks.h"
+#include "probe/allocator.h"
+#include "probe/heap.h"
+#include "probe/heap_keeper.h"
+
+#include <string.h>
+
+enum {
+    // What each thread may keep back of the total: this part of it, or this many bytes.
+    UNTOLD_PART = 4096,
+    UNTOLD_BYTES = 512,
+    SIZE_SHIFT = 3, // sizes[0] is up to 8 bytes
+};
+
+static _Atomic bool on;
+
+bool hone_exact_is_on(void)
+{
+    return atomic_load_explicit(&on, memory_order_relaxed);
+}
+
+bool hone_exact_begin(void)
+{
+    if (hone_exact_is_on())
+        return true;
+    if (!hone_blocks_begin())
+        return false;
+    // From here on, every release is told.
+    memset((void *)hone_heap_filter, UINT8_MAX, sizeof hone_heap_filter);
+    atomic_store_explicit(&on, true, memory_order_release);
+    return true;
+}
+
+// --- numbers of a site ---------------------------------------------------------------------------
+
+// Of who alone writes it.
+static inline void add(_Atomic uint64_t *number, uint64_t amount)
+{
+    atomic_store_explicit(number, atomic_load_explicit(number, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t load(const _Atomic uint64_t *number)
+{
+    return atomic_load_explicit(number, memory_order_relaxed);
+}
+
+// Before a site changes: what it has now is what it had at the peak, if the total has fallen from
+// it since and this is the site's first change after.
+static inline void keep_peak(struct hone_heap_site *site)
+{
+    uint32_t fall =
+        atomic_load_explicit(&hone_probe.writer.process->heap_fall, memory_order_relaxed);
+    if (HONE_LIKELY(!(fall & 1) || atomic_load_explicit(&site->fall, memory_order_relaxed) == fall))
+        return;
+    atomic_store_explicit(
+        &site->peak, load(&site->allocated) - load(&site->freed) - load(&site->freed_elsewhere),
+        memory_order_relaxed);
+    atomic_store_explicit(&site->peak_bytes,
+                          load(&site->allocated_bytes) - load(&site->freed_bytes) -
+                              load(&site->freed_elsewhere_bytes),
+                          memory_order_relaxed);
+    atomic_store_explicit(&site->fall, fall, memory_order_relaxed);
+}
+
+void hone_keeper_tell(struct hone_keeper *keeper)
+{
+    struct hone_process *process = hone_probe.writer.process;
+    int64_t told = keeper->untold;
+    int64_t total =
+        atomic_fetch_add_explicit(&process->heap_live_bytes, told, memory_order_relaxed) + told;
+    keeper->untold = 0;
+    int64_t peak = atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed);
+    uint32_t fall = atomic_load_explicit(&process->heap_fall, memory_order_relaxed);
+    if (total > peak) {
+        while (total > peak &&
+               !atomic_compare_exchange_weak_explicit(&process->heap_peak_bytes, &peak, total,
+                                                      memory_order_relaxed, memory_order_relaxed))
+            ;
+        atomic_store_explicit(&process->heap_peak_ns, hone_now_ns(), memory_order_relaxed);
+    }
+    bool falls = total < peak;
+    if ((fall & 1) != falls)
+        (void)atomic_compare_exchange_strong_explicit(&process->heap_fall, &fall, fall + 1,
+                                                      memory_order_relaxed, memory_order_relaxed);
+}
+
+static inline void change_total(struct hone_keeper *keeper, int64_t bytes)
+{
+    keeper->untold += bytes;
+    int64_t untold = keeper->untold < 0 ? -keeper->untold : keeper->untold;
+    if (untold > UNTOLD_BYTES &&
+        untold * UNTOLD_PART >=
+            atomic_load_explicit(&hone_probe.writer.process->heap_live_bytes, memory_order_relaxed))
+        hone_keeper_tell(keeper);
+}
+
+static uint32_t ticks_now(void)
+{
+    return (uint32_t)(hone_ticks() >> HONE_TICK_SHIFT);
+}
+
+static uint32_t bits_of(uint64_t number)
+{
+    return number ? 64 - (uint32_t)__builtin_clzll(number) : 0;
+}
+
+// --- blocks --------------------------------------------------------------------------------------
+
+// An entry that is still there: its block went without a release that we saw.
+static void forget_missed(struct hone_keeper *keeper, const struct hone_block *entry)
+{
+    if (entry->epoch != (keeper->epoch & ((1u << HONE_BLOCK_EPOCH_BITS) - 1)))
+        return; // it is a parent's
+    hone_count(&hone_counters()->heap_missed, 1);
+    hone_exact_ended(entry, false);
+}
+
+void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers)
+{
+    struct hone_keeper *keeper = hone_keeper_self();
+    struct hone_block *entry = hone_block_at((uintptr_t)block, true);
+    uint32_t number = keeper && entry && size >> HONE_BLOCK_SIZE_BITS == 0
+                          ? hone_keeper_site(keeper, registers)
+                          : 0;
+    if (HONE_UNLIKELY(!number)) {
+        hone_count(&hone_counters()->heap_no_site, 1);
+        return;
+    }
+    if (HONE_UNLIKELY(entry->site))
+        forget_missed(keeper, entry);
+    struct hone_heap_site *site = hone_site_at(number - 1);
+    keep_peak(site);
+    add(&site->allocated, 1);
+    add(&site->allocated_bytes, size);
+    if (hone_allocator.malloc_usable_size)
+        add(&site->usable_bytes, hone_allocator.malloc_usable_size((void *)block));
+    uint32_t bits = bits_of(size ? size - 1 : 0);
+    uint32_t bin = bits > SIZE_SHIFT ? bits - SIZE_SHIFT : 0;
+    add(&site->sizes[bin < HONE_HEAP_SIZES ? bin : HONE_HEAP_SIZES - 1], 1);
+    keeper->operation++;
+    *entry = (struct hone_block){
+        .size = size,
+        .site = number,
+        .epoch = keeper->epoch,
+        .odd = (uintptr_t)block >> 3 & 1,
+        .ticks = ticks_now(),
+        .operation = keeper->operation,
+    };
+    change_total(keeper, (int64_t)size);
+}
+
+bool hone_exact_take(const void *block, struct hone_block *ret)
+{
+    struct hone_block *entry = hone_block_at((uintptr_t)block, false);
+    if (!entry || !entry->site || entry->odd != ((uintptr_t)block >> 3 & 1))
+        return false;
+    *ret = *entry;
+    entry->site = 0;
+    return true;
+}
+
+void hone_exact_put_back(const void *block, const struct hone_block *taken)
+{
+    struct hone_block *entry = hone_block_at((uintptr_t)block, false);
+    if (entry)
+        *entry = *taken;
+}
+
+void hone_exact_ended(const struct hone_block *taken, bool moved)
+{
+    struct hone_keeper *keeper = hone_keeper_self();
+    if (!keeper) {
+        hone_count(&hone_counters()->heap_frees_lost, 1);
+        return;
+    }
+    if (taken->epoch != (keeper->epoch & ((1u << HONE_BLOCK_EPOCH_BITS) - 1)))
+        return; // a parent's
+    struct hone_heap_site *site = hone_site_at(taken->site - 1);
+    uint32_t life = (bits_of(ticks_now() - taken->ticks) + 2) / 3;
+    life = life < HONE_HEAP_LIVES ? life : HONE_HEAP_LIVES - 1;
+    keep_peak(site);
+    if (site->keeper == keeper->number) {
+        add(&site->freed, 1);
+        add(&site->freed_bytes, taken->size);
+        add(&site->lives[life], 1);
+        if (taken->operation == keeper->operation && !moved) {
+            add(&site->temporary, 1);
+            add(&site->temporary_bytes, taken->size);
+        }
+    } else {
+        (void)atomic_fetch_add_explicit(&site->freed_elsewhere, 1, memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&site->freed_elsewhere_bytes, taken->size,
+                                        memory_order_relaxed);
+        (void)atomic_fetch_add_explicit(&site->lives_elsewhere[life], 1, memory_order_relaxed);
+    }
+    if (moved)
+        (void)atomic_fetch_add_explicit(&site->moved, 1, memory_order_relaxed);
+    change_total(keeper, -(int64_t)taken->size);
+}

@@ -1,0 +1,26 @@
+// Every block, counted in place: nothing is written for an allocation but numbers in the session's
+// sites, so that what a program allocated is known however it ends, and no stream of events grows.
+#ifndef HONE_PROBE_HEAP_EXACT_H
+#define HONE_PROBE_HEAP_EXACT_H
+
+#include "probe/heap_blocks.h"
+#include "unwind/unwind.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Whether every block can be counted from now on. The hooks must tell of every release then.
+bool hone_exact_begin(void);
+bool hone_exact_is_on(void);
+
+// A block was made by the caller of what `registers` are of.
+void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers);
+
+// Takes a block out of the table, before its memory is given back. False: it is not in it.
+bool hone_exact_take(const void *block, struct hone_block *ret);
+// Back in, for it was not freed.
+void hone_exact_put_back(const void *block, const struct hone_block *taken);
+// It was freed, or moved by realloc().
+void hone_exact_ended(const struct hone_block *taken, bool moved);
+
+#endif

@@ -1,0 +1,110 @@
+#include "probe/heap_keeper.h"
+
+#include "core/syscall.h"
+#include "probe/heap.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+enum { KEEPERS = 4096, PAGE = 4096 };
+
+static _Atomic(struct hone_keeper *) keepers[KEEPERS];
+static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
+
+static __thread struct hone_keeper *mine;
+
+static struct hone_keeper *make(uint32_t number)
+{
+    long bytes = (long)((sizeof(struct hone_keeper) + PAGE - 1) & ~(size_t)(PAGE - 1));
+    long memory = hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory < 0 && memory > -PAGE)
+        return NULL;
+    struct hone_keeper *keeper = (struct hone_keeper *)memory;
+    keeper->number = number + 1;
+    return keeper;
+}
+
+static bool take(struct hone_keeper *keeper, uint32_t tid)
+{
+    uint32_t nobody = 0;
+    return atomic_compare_exchange_strong_explicit(&keeper->taken, &nobody, tid,
+                                                   memory_order_acquire, memory_order_relaxed);
+}
+
+// One that nobody has, else one whose thread is no more: it ended without a word.
+static struct hone_keeper *take_any(uint32_t tid, bool of_the_dead)
+{
+    uint32_t count = atomic_load_explicit(&made, memory_order_acquire);
+    for (uint32_t i = 0; i < count && i < KEEPERS; i++) {
+        struct hone_keeper *keeper = atomic_load_explicit(&keepers[i], memory_order_acquire);
+        if (!keeper)
+            continue;
+        uint32_t holder = atomic_load_explicit(&keeper->taken, memory_order_relaxed);
+        if (!holder
+                ? take(keeper, tid)
+                : of_the_dead && hone_syscall3(SYS_tgkill, hone_probe.pid, holder, 0) == -ESRCH &&
+                      atomic_compare_exchange_strong(&keeper->taken, &holder, tid))
+            return keeper;
+    }
+    return NULL;
+}
+
+static struct hone_keeper *take_one(void)
+{
+    uint32_t tid = (uint32_t)hone_syscall0(SYS_gettid);
+    struct hone_keeper *keeper = take_any(tid, false);
+    if (keeper)
+        return keeper;
+    uint32_t number = atomic_fetch_add_explicit(&made, 1, memory_order_acq_rel);
+    if (number >= KEEPERS) {
+        atomic_store_explicit(&made, KEEPERS, memory_order_relaxed);
+        return take_any(tid, true);
+    }
+    keeper = make(number);
+    if (keeper) {
+        atomic_store_explicit(&keeper->taken, tid, memory_order_relaxed);
+        atomic_store_explicit(&keepers[number], keeper, memory_order_release);
+    }
+    return keeper;
+}
+
+struct hone_keeper *hone_keeper_self(void)
+{
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    if (HONE_LIKELY(mine && mine->epoch == epoch))
+        return mine;
+    if (!mine) {
+        mine = take_one();
+        if (mine) { // another thread had it
+            mine->trail.first = 0;
+            mine->stack = (struct hone_own_stack){0};
+        }
+    }
+    if (mine && mine->epoch != epoch) {
+        hone_keeper_forget_sites(mine);
+        mine->untold = 0;
+        mine->epoch = epoch;
+    }
+    return mine;
+}
+
+void hone_keeper_leave(void)
+{
+    struct hone_keeper *keeper = mine;
+    if (!keeper)
+        return;
+    hone_keeper_tell(keeper);
+    mine = NULL;
+    atomic_store_explicit(&keeper->taken, 0, memory_order_release);
+}
+
+// The parent's other threads are not here.
+void hone_keepers_after_fork(void)
+{
+    for (uint32_t i = 0; i < KEEPERS; i++) {
+        struct hone_keeper *keeper = atomic_load_explicit(&keepers[i], memory_order_relaxed);
+        if (keeper && keeper != mine)
+            atomic_store_explicit(&keeper->taken, 0, memory_order_relaxed);
+    }
+}

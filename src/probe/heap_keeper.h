@@ -1,0 +1,55 @@
+// Who counts every block: one keeper for each thread at a time, so that nobody waits for anybody. A
+// thread's keeper goes to the next one when it ends. Private to the heap's exact mode.
+//
+//   heap_exact.c    blocks made and freed, the total and its peak
+//   heap_keeper.c   keepers come and go        heap_sites.c   a keeper's stacks and their sites
+//   heap_blocks.c   blocks by address
+#ifndef HONE_PROBE_HEAP_KEEPER_H
+#define HONE_PROBE_HEAP_KEEPER_H
+
+#include "probe/areas.h"
+#include "probe/probe.h"
+
+struct hone_site_slot {
+    uint64_t hash;
+    uint32_t site; // plus one; 0: free
+};
+
+struct hone_keeper {
+    alignas(64) _Atomic uint32_t taken; // by the thread of this id; 0: free
+    uint32_t number;
+    uint32_t epoch;     // of the process that it counts for
+    uint32_t operation; // allocations so far
+    int64_t untold;     // live bytes that the process's total does not have yet
+
+    // Sites by the hash of their stack: private memory, twice as large as full.
+    struct hone_site_slot *slots;
+    uint32_t mask, count;
+    struct hone_heap_site *next; // not used yet, of the last chunk that was taken
+    uint32_t left;
+
+    // The last stack: the hash of its [i] outermost frames, which is not made anew for those that
+    // are the same again.
+    uint32_t chained;
+    uint64_t chain[HONE_STACK_MAX + 1];
+    struct hone_trail trail;
+    struct hone_own_stack stack;
+    struct hone_area area;
+};
+
+// The calling thread's; NULL, when there is no memory or no room for one more.
+struct hone_keeper *hone_keeper_self(void);
+// The calling thread ends: another one may have its keeper.
+void hone_keeper_leave(void);
+void hone_keepers_after_fork(void);
+
+// The site of the stack that `registers` are the innermost frame of, plus one; 0: no room.
+uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers);
+struct hone_heap_site *hone_site_at(uint32_t site);
+// Forgets all sites: they were another process's.
+void hone_keeper_forget_sites(struct hone_keeper *keeper);
+
+// Tells the process's total what this thread has added or taken.
+void hone_keeper_tell(struct hone_keeper *keeper);
+
+#endif

@@ -1,0 +1,147 @@
+// The blocks whose release is waited for: open addressing in shards with a lock each, which is held
+// for some ten instructions. Only sampled blocks come here, a few thousand a second at most.
+#include "probe/heap.h"
+
+#include "core/hash.h"
+#include "core/syscall.h"
+
+#include <stdalign.h>
+
+enum {
+    SHARDS = 64,
+    SLOTS = 4096, // of a shard: 4 MiB for all, touched as they are used
+    FULL = SLOTS / 4 * 3,
+    SPINS = 1000,  // then the processor is offered to whoever holds the lock
+    YIELDS = 1000, // and then it is given up
+};
+
+struct entry {
+    uint64_t address; // 0: free
+    uint64_t tracked;
+};
+
+static struct shard {
+    alignas(64) _Atomic uint32_t lock;
+    uint32_t used;
+    struct entry entries[SLOTS];
+} shards[SHARDS];
+
+static _Atomic uint32_t live; // in all shards
+
+bool hone_heap_live_any(void)
+{
+    return atomic_load_explicit(&live, memory_order_relaxed) != 0;
+}
+
+_Atomic uint8_t hone_heap_filter[HONE_HEAP_FILTER_SLOTS];
+
+static bool lock(struct shard *shard)
+{
+    for (unsigned tries = 0; tries < SPINS + YIELDS; tries++) {
+        if (!atomic_load_explicit(&shard->lock, memory_order_relaxed) &&
+            !atomic_exchange_explicit(&shard->lock, 1, memory_order_acquire))
+            return true;
+        if (tries >= SPINS)
+            (void)hone_syscall0(SYS_sched_yield);
+    }
+    return false;
+}
+
+static void unlock(struct shard *shard)
+{
+    atomic_store_explicit(&shard->lock, 0, memory_order_release);
+}
+
+static uint64_t hash_of(const void *block)
+{
+    return hone_hash_fold((uintptr_t)block, 0xa0761d6478bd642fu);
+}
+
+static uint32_t slot_of(uint64_t address)
+{
+    return (uint32_t)(hash_of((const void *)(uintptr_t)address) >> 32) % SLOTS;
+}
+
+static void filter_add(const void *block)
+{
+    _Atomic uint8_t *filter = hone_heap_filter_of(block);
+    uint8_t count = atomic_load_explicit(filter, memory_order_relaxed);
+    while (count < UINT8_MAX &&
+           !atomic_compare_exchange_weak_explicit(filter, &count, (uint8_t)(count + 1),
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+// What has reached the most stays there: how many they are is not known any more.
+static void filter_remove(const void *block)
+{
+    _Atomic uint8_t *filter = hone_heap_filter_of(block);
+    uint8_t count = atomic_load_explicit(filter, memory_order_relaxed);
+    while (count > 0 && count < UINT8_MAX &&
+           !atomic_compare_exchange_weak_explicit(filter, &count, (uint8_t)(count - 1),
+                                                  memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+bool hone_heap_live_add(const void *block, uint64_t tracked)
+{
+    struct shard *shard = &shards[hash_of(block) % SHARDS];
+    if (!lock(shard))
+        return false;
+    bool room = shard->used < FULL;
+    if (room) {
+        uint64_t address = (uintptr_t)block;
+        uint32_t at = slot_of(address);
+        // An entry of the same address is of a block whose end we missed.
+        while (shard->entries[at].address && shard->entries[at].address != address)
+            at = (at + 1) % SLOTS;
+        if (shard->entries[at].address == 0) {
+            shard->used++;
+            atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
+            filter_add(block);
+        }
+        shard->entries[at] = (struct entry){address, tracked};
+    }
+    unlock(shard);
+    return room;
+}
+
+// Moves back whatever would not be found any more from its first slot.
+static void close_gap(struct shard *shard, uint32_t gap)
+{
+    for (uint32_t at = (gap + 1) % SLOTS; shard->entries[at].address; at = (at + 1) % SLOTS) {
+        uint32_t home = slot_of(shard->entries[at].address);
+        if ((at - home) % SLOTS >= (at - gap) % SLOTS) {
+            shard->entries[gap] = shard->entries[at];
+            gap = at;
+        }
+    }
+    shard->entries[gap] = (struct entry){0};
+}
+
+uint64_t hone_heap_live_take(const void *block)
+{
+    struct shard *shard = &shards[hash_of(block) % SHARDS];
+    uint64_t address = (uintptr_t)block;
+    if (!lock(shard))
+        return 0;
+    uint64_t tracked = 0;
+    uint32_t at = slot_of(address);
+    while (shard->entries[at].address && shard->entries[at].address != address)
+        at = (at + 1) % SLOTS;
+    if (shard->entries[at].address) {
+        tracked = shard->entries[at].tracked;
+        close_gap(shard, at);
+        shard->used--;
+        atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
+        filter_remove(block);
+    }
+    unlock(shard);
+    return tracked;
+}
+
+void hone_heap_live_after_fork(void)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        atomic_store_explicit(&shards[i].lock, 0, memory_order_relaxed);
+}

@@ -1,0 +1,144 @@
+// A keeper's stacks and their sites. A stack that was seen before is found by its hash, and the
+// hash is made only of the frames that differ from the last stack's.
+#include "probe/heap_keeper.h"
+
+#include "core/hash.h"
+#include "core/syscall.h"
+#include "probe/heap.h"
+
+#include <sys/mman.h>
+
+enum { FIRST_SLOTS = 1024, PAGE = 4096 };
+
+extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
+extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
+
+struct hone_heap_site *hone_site_at(uint32_t site)
+{
+    unsigned char *chunk =
+        hone_probe.writer.chunks + (size_t)(site / HONE_HEAP_SITES) * HONE_CHUNK_BYTES;
+    return (struct hone_heap_site *)(chunk + sizeof(struct hone_chunk)) + site % HONE_HEAP_SITES;
+}
+
+static uint32_t number_of(const struct hone_heap_site *site)
+{
+    size_t at = (size_t)((const unsigned char *)site - hone_probe.writer.chunks);
+    return (uint32_t)(at / HONE_CHUNK_BYTES * HONE_HEAP_SITES +
+                      (at % HONE_CHUNK_BYTES - sizeof(struct hone_chunk)) / sizeof *site);
+}
+
+static long slots_bytes(uint32_t count)
+{
+    return (long)(count * sizeof(struct hone_site_slot));
+}
+
+static void put(struct hone_site_slot *slots, uint32_t mask, uint64_t hash, uint32_t site)
+{
+    uint32_t at = (uint32_t)(hash >> 32) & mask;
+    while (slots[at].site)
+        at = (at + 1) & mask;
+    slots[at] = (struct hone_site_slot){hash, site};
+}
+
+static bool grow(struct hone_keeper *keeper)
+{
+    uint32_t count = keeper->slots ? (keeper->mask + 1) * 2 : FIRST_SLOTS;
+    long memory = hone_syscall6(SYS_mmap, 0, slots_bytes(count), PROT_READ | PROT_WRITE,
+                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory < 0 && memory > -PAGE)
+        return false;
+    struct hone_site_slot *slots = (struct hone_site_slot *)memory;
+    for (uint32_t i = 0; keeper->slots && i <= keeper->mask; i++)
+        if (keeper->slots[i].site)
+            put(slots, count - 1, keeper->slots[i].hash, keeper->slots[i].site);
+    if (keeper->slots)
+        (void)hone_syscall2(SYS_munmap, (long)keeper->slots, slots_bytes(keeper->mask + 1));
+    keeper->slots = slots;
+    keeper->mask = count - 1;
+    return true;
+}
+
+void hone_keeper_forget_sites(struct hone_keeper *keeper)
+{
+    if (keeper->slots)
+        (void)hone_syscall2(SYS_munmap, (long)keeper->slots, slots_bytes(keeper->mask + 1));
+    keeper->slots = NULL;
+    keeper->count = keeper->mask = 0;
+    keeper->next = NULL;
+    keeper->left = 0;
+    keeper->chained = 0;
+    keeper->trail.first = 0;
+}
+
+static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
+                    uint32_t count, enum hone_stack_end end)
+{
+    if ((!keeper->slots || keeper->count >= keeper->mask / 2) && !grow(keeper))
+        return 0;
+    if (!keeper->left) {
+        keeper->next = hone_writer_take_sites(&hone_probe.writer);
+        if (!keeper->next)
+            return 0;
+        keeper->left = HONE_HEAP_SITES;
+    }
+    uint32_t stack = hone_stack_id(addresses, count, end);
+    if (!stack)
+        return 0;
+    struct hone_heap_site *site = keeper->next++;
+    keeper->left--;
+    site->keeper = keeper->number;
+    // Release: all of the site is zero before it counts as one.
+    atomic_store_explicit(&site->stack, stack, memory_order_release);
+    uint32_t number = number_of(site) + 1;
+    put(keeper->slots, keeper->mask, hash, number);
+    keeper->count++;
+    return number;
+}
+
+// The hash of the frames from the outermost on, of which `same` are those of the last stack.
+static uint64_t chain(struct hone_keeper *keeper, const uint64_t *addresses, uint32_t count,
+                      uint32_t same)
+{
+    uint64_t *links = keeper->chain;
+    // The hooks' own frames, which are no links, may be the same, too.
+    same = same < keeper->chained ? same : keeper->chained;
+    same = same < count ? same : count;
+    if (same == 0) {
+        links[0] =
+            (uint64_t)keeper->epoch << 40 ^
+            (uint64_t)atomic_load_explicit(&hone_probe_modules.generation, memory_order_relaxed)
+                << 8;
+    }
+    for (uint32_t i = same; i < count; i++)
+        links[i + 1] = hone_hash_fold(links[i] ^ addresses[count - 1 - i],
+                                      0xa0761d6478bd642fu + 2 * (uint64_t)i);
+    keeper->chained = count;
+    return hone_hash_fold(links[count] ^ count, 0xe7037ed1a0b428dbu);
+}
+
+uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers)
+{
+    struct hone_walk walk;
+    hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, &walk);
+    hone_modules_emit();
+    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
+    const uint64_t *addresses = keeper->area.addresses;
+    uint32_t count = walk.count;
+    while (count && addresses[0] - low < high - low) {
+        addresses++;
+        count--;
+    }
+    bool whole = walk.end == HONE_WALK_COMPLETE;
+    if (HONE_UNLIKELY(!whole))
+        hone_count(&hone_counters()->heap_truncated, 1);
+    uint64_t hash = chain(keeper, addresses, count, whole ? walk.same : 0) ^ walk.end;
+    if (!whole)
+        keeper->chained = 0;
+    if (keeper->slots) {
+        uint32_t at = (uint32_t)(hash >> 32) & keeper->mask;
+        for (; keeper->slots[at].site; at = (at + 1) & keeper->mask)
+            if (keeper->slots[at].hash == hash)
+                return keeper->slots[at].site;
+    }
+    return add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
+}

@@ -1,0 +1,156 @@
+// malloc() and its family. Each hook decides in a few instructions whether the call matters and
+// jumps on to the real function when it does not.
+#include "probe/allocator.h"
+#include "probe/heap.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+// --- allocations ---------------------------------------------------------------------------------
+
+HONE_HOOK static void *told(void *block, size_t size)
+{
+    hone_heap_allocated(block, size);
+    return block;
+}
+
+HONE_HOOK static void *due_malloc(size_t size)
+{
+    return told(hone_allocator.malloc(size), size);
+}
+
+HONE_HOOK HONE_EXPORT void *malloc(size_t size)
+{
+    if (HONE_UNLIKELY(hone_heap_is_due(size)))
+        return due_malloc(size);
+    return hone_allocator.malloc(size);
+}
+
+HONE_HOOK static void *due_calloc(size_t count, size_t size)
+{
+    void *block = hone_allocator.calloc(count, size);
+    return told(block, count * size); // cannot overflow when there is a block
+}
+
+HONE_HOOK HONE_EXPORT void *calloc(size_t count, size_t size)
+{
+    if (HONE_UNLIKELY(hone_heap_is_due(count * size)))
+        return due_calloc(count, size);
+    return hone_allocator.calloc(count, size);
+}
+
+HONE_HOOK static void *due_aligned(void *(*real)(size_t, size_t), size_t alignment, size_t size)
+{
+    return told(real(alignment, size), size);
+}
+
+HONE_HOOK HONE_EXPORT void *aligned_alloc(size_t alignment, size_t size)
+{
+    if (HONE_UNLIKELY(hone_heap_is_due(size)))
+        return due_aligned(hone_allocator.aligned_alloc, alignment, size);
+    return hone_allocator.aligned_alloc(alignment, size);
+}
+
+HONE_HOOK HONE_EXPORT void *memalign(size_t alignment, size_t size)
+{
+    if (HONE_UNLIKELY(hone_heap_is_due(size)))
+        return due_aligned(hone_allocator.memalign, alignment, size);
+    return hone_allocator.memalign(alignment, size);
+}
+
+HONE_HOOK static int due_posix_memalign(void **ret, size_t alignment, size_t size)
+{
+    int r = hone_allocator.posix_memalign(ret, alignment, size);
+    hone_heap_allocated(r ? NULL : *ret, size);
+    return r;
+}
+
+HONE_HOOK HONE_EXPORT int posix_memalign(void **ret, size_t alignment, size_t size)
+{
+    if (HONE_UNLIKELY(hone_heap_is_due(size)))
+        return due_posix_memalign(ret, alignment, size);
+    return hone_allocator.posix_memalign(ret, alignment, size);
+}
+
+HONE_HOOK HONE_EXPORT void *valloc(size_t size)
+{
+    void *block = hone_allocator.valloc(size);
+    return hone_heap_is_due(size) ? told(block, size) : block;
+}
+
+HONE_HOOK HONE_EXPORT void *pvalloc(size_t size)
+{
+    void *block = hone_allocator.pvalloc(size);
+    return hone_heap_is_due(size) ? told(block, size) : block;
+}
+
+// --- releases ------------------------------------------------------------------------------------
+
+HONE_HOOK static void tracked_free(void *block)
+{
+    if (HONE_UNLIKELY(hone_allocator_is_early(block)))
+        return;
+    hone_heap_released(block);
+    hone_allocator.free(block);
+}
+
+HONE_HOOK HONE_EXPORT void free(void *block)
+{
+    if (HONE_UNLIKELY(hone_heap_may_be_tracked(block)))
+        tracked_free(block);
+    else
+        hone_allocator.free(block);
+}
+
+// --- both ----------------------------------------------------------------------------------------
+
+// A block of the static store moves to the real allocator.
+HONE_HOOK static void *move_early(const void *block, size_t size)
+{
+    void *moved = malloc(size);
+    size_t had = hone_allocator_early_size(block);
+    if (moved)
+        memcpy(moved, block, had < size ? had : size);
+    return moved;
+}
+
+// A block that is tracked leaves the table before the call: once its memory is given back, another
+// thread may get it. Where the call fails, the block stays what it was.
+HONE_HOOK static void *told_realloc(void *block, size_t size, bool due)
+{
+    if (HONE_UNLIKELY(hone_allocator_is_early(block)))
+        return move_early(block, size);
+    struct hone_heap_taken taken = {0};
+    if (block && hone_heap_may_be_tracked(block))
+        hone_heap_take(block, &taken);
+    void *moved = hone_allocator.realloc(block, size);
+    int saved = errno;
+    if (!moved && size)
+        hone_heap_put_back(block, &taken);
+    else
+        hone_heap_ended(&taken, size != 0);
+    errno = saved;
+    if (due)
+        hone_heap_allocated(moved, size);
+    return moved;
+}
+
+HONE_HOOK HONE_EXPORT void *realloc(void *block, size_t size)
+{
+    bool due = hone_heap_is_due(size);
+    if (HONE_UNLIKELY(due || hone_heap_may_be_tracked(block)))
+        return told_realloc(block, size, due);
+    return hone_allocator.realloc(block, size);
+}
+
+// The C library's calls realloc(), which we see; an allocator's own may not.
+HONE_HOOK HONE_EXPORT void *reallocarray(void *block, size_t count, size_t size)
+{
+    size_t bytes;
+    if (hone_allocator.own_reallocarray && !__builtin_mul_overflow(count, size, &bytes))
+        return realloc(block, bytes);
+    return hone_allocator.reallocarray(block, count, size);
+}

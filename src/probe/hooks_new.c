@@ -1,0 +1,99 @@
+// C++'s new and delete, by their names in the Itanium C++ ABI. Those of the C++ libraries call
+// malloc() and free(), where we see them: they are only handed on. Allocators that define their own
+// call their inner functions; then new is an allocation and delete a release.
+#include "probe/allocator.h"
+#include "probe/heap.h"
+
+#include <dlfcn.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+// Found at the first call of each. Unknown: not looked up yet.
+enum kind { KIND_UNKNOWN, KIND_HANDED_ON, KIND_OWN };
+
+struct function {
+    const char *name;
+    void (*real)(void);
+    _Atomic int kind;
+};
+
+HONE_HOOK static enum kind find(struct function *function)
+{
+    void *real = dlsym(RTLD_NEXT, function->name);
+    hone_allocator_find();
+    enum kind kind = real && hone_allocator_has(real) ? KIND_OWN : KIND_HANDED_ON;
+    *(void **)&function->real = real;
+    // Release: the address before the kind.
+    atomic_store_explicit(&function->kind, kind, memory_order_release);
+    return kind;
+}
+
+static inline enum kind kind_of(struct function *function)
+{
+    int kind = atomic_load_explicit(&function->kind, memory_order_acquire);
+    return HONE_LIKELY(kind != KIND_UNKNOWN) ? (enum kind)kind : find(function);
+}
+
+HONE_HOOK static void *told(void *block, size_t size)
+{
+    hone_heap_allocated(block, size);
+    return block;
+}
+
+#define NEW(symbol, parameters, arguments)                                                         \
+    HONE_EXPORT void *symbol parameters;                                                           \
+    HONE_HOOK void *symbol parameters                                                              \
+    {                                                                                              \
+        static struct function function = {#symbol, NULL, KIND_UNKNOWN};                           \
+        enum kind kind = kind_of(&function);                                                       \
+        void *(*real)parameters = (void *(*)parameters)function.real;                              \
+        if (HONE_UNLIKELY(!real))                                                                  \
+            return malloc(size);                                                                   \
+        if (kind == KIND_OWN && HONE_UNLIKELY(hone_heap_is_due(size)))                             \
+            return told(real arguments, size);                                                     \
+        return real arguments;                                                                     \
+    }
+
+NEW(_Znwm, (size_t size), (size))
+NEW(_Znam, (size_t size), (size))
+NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))
+NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
+NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
+NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),
+    (size, alignment, nothrow))
+NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),
+    (size, alignment, nothrow))
+
+#define DELETE(symbol, parameters, arguments)                                                      \
+    HONE_EXPORT void symbol parameters;                                                            \
+    HONE_HOOK void symbol parameters                                                               \
+    {                                                                                              \
+        static struct function function = {#symbol, NULL, KIND_UNKNOWN};                           \
+        enum kind kind = kind_of(&function);                                                       \
+        void(*real) parameters = (void(*) parameters)function.real;                                \
+        if (HONE_UNLIKELY(!real)) {                                                                \
+            free(block);                                                                           \
+            return;                                                                                \
+        }                                                                                          \
+        if (kind == KIND_OWN && HONE_UNLIKELY(hone_heap_may_be_tracked(block)))                    \
+            hone_heap_released(block);                                                             \
+        real arguments;                                                                            \
+    }
+
+DELETE(_ZdlPv, (void *block), (block))
+DELETE(_ZdaPv, (void *block), (block))
+DELETE(_ZdlPvm, (void *block, size_t size), (block, size))
+DELETE(_ZdaPvm, (void *block, size_t size), (block, size))
+DELETE(_ZdlPvRKSt9nothrow_t, (void *block, const void *nothrow), (block, nothrow))
+DELETE(_ZdaPvRKSt9nothrow_t, (void *block, const void *nothrow), (block, nothrow))
+DELETE(_ZdlPvSt11align_val_t, (void *block, size_t alignment), (block, alignment))
+DELETE(_ZdaPvSt11align_val_t, (void *block, size_t alignment), (block, alignment))
+DELETE(_ZdlPvmSt11align_val_t, (void *block, size_t size, size_t alignment),
+       (block, size, alignment))
+DELETE(_ZdaPvmSt11align_val_t, (void *block, size_t size, size_t alignment),
+       (block, size, alignment))
+DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, const void *nothrow),
+       (block, alignment, nothrow))
+DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, const void *nothrow),
+       (block, alignment, nothrow))
