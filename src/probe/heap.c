@@ -221,8 +221,8 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         hone_count(&early_count, 1);
         hone_count(&early_bytes, size);
         return;
-    case UNWANTED:
-        self->countdown = INT64_MAX;
+    case UNWANTED: // for good, unless the program only asked what a sandbox is like
+        self->countdown = hone_probe.writer.header ? RATE_LOOKED_AT : INT64_MAX;
         return;
     case WANTED:
         break;
@@ -252,6 +252,8 @@ void hone_heap_take(const void *block, struct hone_heap_taken *ret)
 {
     struct hone_heap_thread *self = &hone_heap_self;
     *ret = (struct hone_heap_taken){0};
+    if (hone_probe.locked_in) // what we would have to ask the kernel may end the program
+        return;
     if (self->inside) {
         hone_count(&hone_counters()->heap_frees_lost, 1);
         return;

@@ -129,6 +129,7 @@ struct hone_door {
     const struct hone_engine_kind *engine; // that was sampling
     uint64_t time_ns, thread_cpu_ns, process_cpu_ns;
     bool ours;
+    bool heap; // was being recorded
 };
 void hone_sandbox_before(struct hone_door *ret);
 void hone_sandbox_after(const struct hone_door *door, bool locked_in);
@@ -211,8 +212,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 
 // --- hooks_pending.c -----------------------------------------------------------------------------
 
-// Keeps a signal of the process's that the calling thread is believed to block, for who waits for it;
-// if it would be `handled`, for who lets it through.
+// Keeps a signal of the process's that the calling thread is believed to block, for who waits for
+// it; if it would be `handled`, for who lets it through.
 void hone_pending_keep(int signal, const siginfo_t *info, bool handled);
 bool hone_pending_take(siginfo_t *ret);
 bool hone_pending_is(void);

@@ -93,6 +93,9 @@ void hone_sandbox_before(struct hone_door *ret)
     *ret = (struct hone_door){.ours = hone_is_our_process(), .engine = hone_probe.engine};
     if (!ret->ours)
         return;
+    ret->heap = hone_heap_is_wanted();
+    if (ret->heap)
+        hone_heap_begin(false);
     hone_probe.engine = NULL; // first: handlers of other threads do nothing any more
     if (ret->engine)
         ret->engine->pause(true);
@@ -109,13 +112,13 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in)
         if (door->engine)
             door->engine->pause(false);
         hone_probe.engine = door->engine;
+        if (door->heap)
+            hone_heap_begin(true);
         return;
     }
     hone_probe.locked_in = true;
-    if (hone_heap_is_wanted()) {
-        hone_heap_begin(false);
+    if (door->heap)
         memcpy(hone_probe.writer.process->heap_reason, in_sandbox, sizeof in_sandbox);
-    }
     if (!door->engine)
         return;
     struct hone_process *process = hone_probe.writer.process;
