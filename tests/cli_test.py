@@ -177,7 +177,8 @@ class Documents(harness.TestCase):
         self.assertEqual(self.complete('hone', 'tra'), ['traces'])
         self.assertEqual(self.complete('hone', 'top', '--cu'), ['--cum'])
         self.assertEqual(self.complete('hone', 'top', '--by', 'l'), ['lines'])
-        self.assertEqual(self.complete('hone', 'record', '--types', ''), ['cpu', 'wall'])
+        self.assertEqual(self.complete('hone', 'record', '--types', ''),
+                         ['cpu', 'wall', 'heap', 'allocs'])
         self.assertEqual(self.complete('hone', 'pprof', '-top'), ['-top', '-topproto'])
         self.assertEqual(self.complete('hone', 'pprof', '-tls_'),
                          ['-tls_cert', '-tls_key', '-tls_ca'])

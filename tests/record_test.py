@@ -12,7 +12,7 @@ import unittest
 import harness
 from harness import HONE, NS, workload
 
-OURS = ('LD_PRELOAD=', 'HONE_')         # what a recording may add to the environment
+OURS = ('LD_PRELOAD=', 'HONE_', 'ASAN_OPTIONS=') # what a recording may add to the environment
 SIGTRAP_BIT = 1 << (signal.SIGTRAP - 1)
 
 

@@ -32,6 +32,9 @@ extern struct hone_allocator hone_allocator __attribute__((visibility("hidden"))
 // Looks the functions up, unless that was done.
 void hone_allocator_find(void);
 
+// The same for C++'s new and delete.
+void hone_new_find(void);
+
 // A block of the static store, which the program may hand back.
 bool hone_allocator_is_early(const void *block);
 // How many bytes may be read there, of such a block.

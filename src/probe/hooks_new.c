@@ -41,12 +41,12 @@ HONE_HOOK static void *told(void *block, size_t size)
 }
 
 #define NEW(symbol, parameters, arguments)                                                         \
+    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \
     HONE_EXPORT void *symbol parameters;                                                           \
     HONE_HOOK void *symbol parameters                                                              \
     {                                                                                              \
-        static struct function function = {#symbol, NULL, KIND_UNKNOWN};                           \
-        enum kind kind = kind_of(&function);                                                       \
-        void *(*real)parameters = (void *(*)parameters)function.real;                              \
+        enum kind kind = kind_of(&of_##symbol);                                                    \
+        void *(*real)parameters = (void *(*)parameters)of_##symbol.real;                           \
         if (HONE_UNLIKELY(!real))                                                                  \
             return malloc(size);                                                                   \
         if (kind == KIND_OWN && HONE_UNLIKELY(hone_heap_is_due(size)))                             \
@@ -66,12 +66,12 @@ NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const vo
     (size, alignment, nothrow))
 
 #define DELETE(symbol, parameters, arguments)                                                      \
+    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \
     HONE_EXPORT void symbol parameters;                                                            \
     HONE_HOOK void symbol parameters                                                               \
     {                                                                                              \
-        static struct function function = {#symbol, NULL, KIND_UNKNOWN};                           \
-        enum kind kind = kind_of(&function);                                                       \
-        void(*real) parameters = (void(*) parameters)function.real;                                \
+        enum kind kind = kind_of(&of_##symbol);                                                    \
+        void(*real) parameters = (void(*) parameters)of_##symbol.real;                             \
         if (HONE_UNLIKELY(!real)) {                                                                \
             free(block);                                                                           \
             return;                                                                                \
@@ -97,3 +97,35 @@ DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, cons
        (block, alignment, nothrow))
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, const void *nothrow),
        (block, alignment, nothrow))
+
+// All of them, where there is a C++ library: later, in a forked child, another thread's lock of the
+// loader may be held for ever.
+void hone_new_find(void)
+{
+    static struct function *const all[] = {
+        &of__Znwm,
+        &of__Znam,
+        &of__ZnwmRKSt9nothrow_t,
+        &of__ZnamRKSt9nothrow_t,
+        &of__ZnwmSt11align_val_t,
+        &of__ZnamSt11align_val_t,
+        &of__ZnwmSt11align_val_tRKSt9nothrow_t,
+        &of__ZnamSt11align_val_tRKSt9nothrow_t,
+        &of__ZdlPv,
+        &of__ZdaPv,
+        &of__ZdlPvm,
+        &of__ZdaPvm,
+        &of__ZdlPvRKSt9nothrow_t,
+        &of__ZdaPvRKSt9nothrow_t,
+        &of__ZdlPvSt11align_val_t,
+        &of__ZdaPvSt11align_val_t,
+        &of__ZdlPvmSt11align_val_t,
+        &of__ZdaPvmSt11align_val_t,
+        &of__ZdlPvSt11align_val_tRKSt9nothrow_t,
+        &of__ZdaPvSt11align_val_tRKSt9nothrow_t,
+    };
+    if (!dlsym(RTLD_NEXT, "_Znwm"))
+        return;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(all); i++)
+        (void)find(all[i]);
+}

@@ -181,6 +181,10 @@ static void start(void *path)
 
 __attribute__((constructor)) static void on_load(void)
 {
+    hone_heap_self.own++;
+    hone_allocator_find();
+    hone_new_find();
+    hone_heap_self.own--;
     const char *path = secure_getenv("HONE_SESSION");
     if (!path || path[0] != '/') {
         hone_heap_begin(false);
