@@ -13,6 +13,17 @@ void hone_threads_after_fork(void)
 {
 }
 
+struct hone_allocator hone_allocator;
+
+void hone_allocator_find(void)
+{
+}
+
+const char *hone_allocator_path(void)
+{
+    return NULL;
+}
+
 void hone_new_find(void)
 {
 }
