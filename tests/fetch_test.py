@@ -322,6 +322,7 @@ class LikeGo(Fetching):
 class OnATerminal(Fetching):
     def test_one_line_tells_how_far_it_is_and_goes_away(self):
         """What stands on standard error, a terminal, while the profile goes to a pipe."""
+        harness.needs_terminal()
         master, slave = pty.openpty()
         process = subprocess.Popen([HONE, 'collapsed', self.server.url('/silent'),
                                     self.server.url('/good')], env=self.environment,

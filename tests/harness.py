@@ -26,6 +26,16 @@ def workload(name):
     return os.path.join(BUILD, 'workloads', name)
 
 
+def needs_terminal():
+    """Skips a test that stands in for a terminal where there is none to be had, as in a chroot
+    without /dev/pts."""
+    try:
+        for descriptor in os.openpty():
+            os.close(descriptor)
+    except OSError as error:
+        raise unittest.SkipTest(f'no pseudo-terminal: {error}') from error
+
+
 class Usage:
     """CPU and wall time of a program, measured by the kernel and read by workloads/stopwatch."""
 

@@ -253,6 +253,7 @@ sys.exit(status)
 
     def test_terminal_sees_progress(self):
         try:
+            harness.needs_terminal()
             leader, follower = pty.openpty()
         except OSError as error:
             self.skipTest(f'no terminals here: {error}')

@@ -126,6 +126,7 @@ class Terminal:
 
     def __init__(self, test, *arguments, **environment):
         self.test, self.seen = test, ''
+        harness.needs_terminal()
         master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, b'\x28\x00\x64\x00\x00\x00\x00\x00')
         self.process = subprocess.Popen(

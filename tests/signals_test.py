@@ -73,6 +73,7 @@ sys.exit(9)
 
     def test_ctrl_c_reaches_the_program_once(self):
         try:
+            harness.needs_terminal()
             leader, follower = pty.openpty()
         except OSError as error:
             self.skipTest(f'no terminals here: {error}')
@@ -130,6 +131,7 @@ print("ended with", os.waitstatus_to_exitcode(os.waitpid(job, 0)[1]), flush=True
         # As editors and pagers do at Ctrl-Z: only the program stops. The shell continues the whole job,
         # or (the second time) only the process that it knows.
         try:
+            harness.needs_terminal()
             pid, terminal = pty.fork()
         except OSError as error:
             self.skipTest(f'no terminals here: {error}')

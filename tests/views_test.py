@@ -38,6 +38,7 @@ class TestCase(harness.TestCase):
 
     def terminal(self, *arguments, columns=80):
         """What a terminal is sent."""
+        harness.needs_terminal()
         child, terminal = pty.fork()
         if child == 0:
             os.chdir(self.tmp)
