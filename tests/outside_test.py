@@ -358,7 +358,7 @@ class Running(Outside):
         self.refused(2, '-p', '1', '--engine', 'thread-timer', words=['--engine outside'])
         self.refused(2, words=['program'])
         self.refused(1, '-p', '4194303', words=['4194303', 'no such process'])
-        self.refused(1, '--engine', 'thread-timer', '--', workload('static'),
+        self.refused(126, '--engine', 'thread-timer', '--', workload('static'),
                      words=['statically', 'nothing can be preloaded'])
 
     @unittest.skipUnless(os.getuid() == 0, 'needs another user')
