@@ -225,7 +225,7 @@ class Killed(Started):
         self.addCleanup(self.end, process)
         pid = self.program_of(process)
         self.addCleanup(lambda: os.path.exists(f'/proc/{pid}') and os.kill(pid, signal.SIGKILL))
-        return process, pid, ('nsenter', '-m', '-t', str(pid))
+        return process, pid, ('nsenter', '-m', '-r', '-t', str(pid))
 
     def keeper_of(self, process, pid):
         """It comes just after the program, and leaves its session."""
