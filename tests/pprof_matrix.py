@@ -313,7 +313,11 @@ def cells(names):
     for name in names:
         found += [f'{line} {{{name}}}' for line in lines(TABLES)]
     for name in set(names) - {'second', 'milli', 'plural', 'go_threadcreate'}:
-        found += [f'{line} {{{name}}}' for line in lines(DRAWINGS)]
+        # Of what was recorded just now, many calls of a tree have one name and no score: the order in
+        # which pprof draws those is its sort's own, and another for each recording.
+        recorded = name.startswith('go_') or name in ('python', 'waits')
+        found += [f'{line} {{{name}}}' for line in lines(DRAWINGS)
+                  if not (recorded and line.startswith('-dot -call_tree'))]
     for name in ('random', 'negative', 'unusual', 'heap', 'go_cpu', 'go_heap', 'python', 'waits'):
         if name in names:
             found += [f'{line} {{{name}}}' for line in lines(FILTERS)]
