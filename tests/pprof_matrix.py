@@ -317,7 +317,7 @@ def cells(names):
         # which pprof draws those is its sort's own, and another for each recording.
         recorded = name.startswith('go_') or name in ('python', 'waits')
         found += [f'{line} {{{name}}}' for line in lines(DRAWINGS)
-                  if not (recorded and line.startswith('-dot -call_tree'))]
+                  if not (recorded and '-call_tree' in line)]
     for name in ('random', 'negative', 'unusual', 'heap', 'go_cpu', 'go_heap', 'python', 'waits'):
         if name in names:
             found += [f'{line} {{{name}}}' for line in lines(FILTERS)]
