@@ -232,7 +232,7 @@ class Programs(harness.TestCase):
         self.assertIsNone(cpu.session['wall'])
         both = self.record(workload('idle'), '100', options=('--types', 'all'))
         self.assertEqual(sorted(os.listdir(both.directory)),
-                         ['cpu.prof', 'session.json', 'wall.prof'])
+                         ['allocs.prof', 'cpu.prof', 'heap.prof', 'session.json', 'wall.prof'])
         self.assertIn(b'wall.prof', both.stderr)
 
     def test_an_idle_program_sleeps(self):
@@ -252,10 +252,10 @@ class Programs(harness.TestCase):
             sums[sample.labels['process'][0], sample.labels['state'][0]] += sample.values[i]
         runnable = states(recording.wall)['runnable']
         for (process, state), ns in {('sleep', 'sleep'): 400 * MS, ('idle', 'sleep'): 800 * MS,
-                                     ('dash', 'child'): 700 * MS}.items():
+                                     ('sh', 'child'): 700 * MS}.items():
             with self.subTest(process=process):
                 self.assertGreaterEqual(sums[process, state], ns - runnable - SLACK_NS, sums)
-                if process != 'dash':           # which also waits for their starts and ends
+                if process != 'sh':           # which also waits for their starts and ends
                     self.assertLessEqual(sums[process, state], ns + 2 * SLACK_NS, sums)
 
     def test_recording_may_end_before_the_program(self):
