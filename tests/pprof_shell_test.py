@@ -196,7 +196,7 @@ class OnATerminal(Shell):
             terminal.type('nothing\n')
             said = terminal.wait('(pprof) ')
             self.assertIn('unrecognized command: "nothing"', said)
-            self.assertEqual('\x1b[0;31munrecognized' in said, red)
+            self.assertEqual('\x1b[0;31munrecognized' in said, red, (environment, said))
             self.assertEqual('\n\x1b[0m' in said, red)
             terminal.type('quit\n')
             self.assertEqual(terminal.process.wait(60), 0)
