@@ -137,6 +137,7 @@ int hone_heap_blocks_add(struct hone_heap_blocks *blocks, uint64_t number, uint3
     uint64_t page = number / PAGE_BLOCKS;
     if (page >= blocks->room * 2ull + PAGES_AHEAD)
         return -EINVAL;
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
     if (!hone_array_reserve(&blocks->pages, &blocks->room, page + 1, sizeof *blocks->pages))
         return -ENOMEM;
     if (!blocks->pages[page])
