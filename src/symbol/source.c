@@ -108,7 +108,8 @@ static int try_ends(const char *dir, size_t dir_len, const char *path, char foun
                     bool *ret_by_end)
 {
     int fd = try_open(dir, dir_len, path + (path[0] == '/'), found);
-    for (const char *end = path + 1; fd < 0 && (end = strchr(end, '/')) != NULL; end++) {
+    for (const char *end = path + (path[0] != 0); fd < 0 && (end = strchr(end, '/')) != NULL;
+         end++) {
         fd = try_open(dir, dir_len, end + 1, found);
         *ret_by_end = fd >= 0;
     }
@@ -196,8 +197,8 @@ static int find_strictly(struct hone_source *source, struct hone_source_file *fi
             return fd;
         dir += len + (dir[len] == ':');
     }
-    file->error = hone_arena_format(&source->arena, "could not find file %s on path %s", path,
-                                    places);
+    file->error =
+        hone_arena_format(&source->arena, "could not find file %s on path %s", path, places);
     return -1;
 }
 
