@@ -76,8 +76,7 @@ struct allocation {
     uint64_t size, rate;
 };
 
-// Frames of the hooks themselves, and what is left.
-static uint32_t skip_hooks(const uint64_t *addresses, uint32_t count)
+uint32_t hone_heap_hook_frames(const uint64_t *addresses, uint32_t count)
 {
     const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
     uint32_t hooks = 0;
@@ -91,7 +90,7 @@ static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
     struct hone_walk walk;
     hone_area_walk(at->area, self, at->registers, &walk);
     hone_modules_emit();
-    uint32_t hooks = skip_hooks(at->area->addresses, walk.count);
+    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, walk.count);
     if (walk.end != HONE_WALK_COMPLETE)
         hone_count(&hone_counters()->heap_truncated, 1);
     return hone_stack_id(at->area->addresses + hooks, walk.count - hooks,

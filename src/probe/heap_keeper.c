@@ -94,7 +94,10 @@ void hone_keeper_leave(void)
     struct hone_keeper *keeper = mine;
     if (!keeper)
         return;
-    hone_keeper_tell(keeper);
+    // In a forked child, what it has not told is its parent's.
+    if (hone_probe.writer.process &&
+        keeper->epoch == atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
+        hone_keeper_tell(keeper);
     mine = NULL;
     atomic_store_explicit(&keeper->taken, 0, memory_order_release);
 }

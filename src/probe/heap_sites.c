@@ -10,9 +10,6 @@
 
 enum { FIRST_SLOTS = 1024, PAGE = 4096 };
 
-extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
-extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
-
 struct hone_heap_site *hone_site_at(uint32_t site)
 {
     unsigned char *chunk =
@@ -121,13 +118,9 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     struct hone_walk walk;
     hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, &walk);
     hone_modules_emit();
-    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
-    const uint64_t *addresses = keeper->area.addresses;
-    uint32_t count = walk.count;
-    while (count && addresses[0] - low < high - low) {
-        addresses++;
-        count--;
-    }
+    uint32_t hooks = hone_heap_hook_frames(keeper->area.addresses, walk.count);
+    const uint64_t *addresses = keeper->area.addresses + hooks;
+    uint32_t count = walk.count - hooks;
     bool whole = walk.end == HONE_WALK_COMPLETE;
     if (HONE_UNLIKELY(!whole))
         hone_count(&hone_counters()->heap_truncated, 1);
