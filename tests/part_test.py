@@ -33,7 +33,9 @@ def has(text, name, view):
         return re.search(rf'(?m)^ROUTINE =* {name}$', text) is not None
     if view[0] == 'list':
         return re.search(rf'(?m)^ROUTINE =* {name} in ', text) is not None
-    return re.search(rf'\b{name}\b', re.sub(r'\w+=\^?[\w|()^$]+|“[^”]*”', '', text)) is not None
+    # Paths may be called so, too, and options are told.
+    rest = re.sub(r'(?:/[\w.+-]+)+|\w+=\^?[\w|()^$]+|“[^”]*”', '', text)
+    return re.search(rf'\b{name}\b', rest) is not None
 
 
 class Parts(harness.TestCase):

@@ -151,14 +151,16 @@ class Differential(harness.TestCase):
 
 
 def symbols(path):
-    """Address ranges of functions, as nm sees them, demangled."""
-    text = subprocess.run(['nm', '-S', '-C', path], capture_output=True, text=True,
+    """Address ranges of functions, as nm sees them, demangled. One without a size, as the C library
+    writes those of a program's start, goes to the next."""
+    text = subprocess.run(['nm', '-n', '-S', '-C', path], capture_output=True, text=True,
                           check=True).stdout
-    for line in text.splitlines():
-        found = re.match(r'([0-9a-f]+) ([0-9a-f]+) [tTwW] (.*)$', line)
-        if found:
-            low = int(found[1], 16)
-            yield low, low + int(found[2], 16), found[3].replace('(anonymous namespace)::', '')
+    known = [(int(found[1], 16), int(found[2] or '0', 16), found[3]) for found in
+             re.finditer(r'(?m)^([0-9a-f]+)(?: ([0-9a-f]+))? [tTwW] (.*)$', text)]
+    for i, (low, size, name) in enumerate(known):
+        later = [at for at, _, _ in known[i + 1:] if at > low]
+        high = low + size if size else later[0] if later else low + 1
+        yield low, high, name.replace('(anonymous namespace)::', '')
 
 
 class OwnViews(harness.TestCase):

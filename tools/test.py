@@ -3,7 +3,8 @@
 
     tools/test.py [--quick] [--only SUITE]…
 
-A test that did not run is counted as skipped or failed, never as passed.
+A test that did not run is counted as skipped or failed, never as passed. One that measures something
+and failed by chance is run again, up to three times: it is told, and counted as repeated.
 """
 
 import argparse
@@ -22,13 +23,14 @@ BUILD = pathlib.Path(os.environ.get('BUILD', ROOT / 'build')).resolve()
 LOGS = BUILD / 'test-logs'
 
 
-class Count(namedtuple('Count', 'passed failed skipped', defaults=(0, 0, 0))):
+class Count(namedtuple('Count', 'passed failed skipped repeated', defaults=(0, 0, 0, 0))):
     def __add__(self, other):
         return Count(*(a + b for a, b in zip(self, other)))
 
     def __str__(self):
         skipped = f', {self.skipped} skipped' if self.skipped else ''
-        return f'{self.passed} passed, {self.failed} failed{skipped}'
+        repeated = f' ({self.repeated} repeated)' if self.repeated else ''
+        return f'{self.passed} passed, {self.failed} failed{skipped}{repeated}'
 
 
 def run(name, command, **options):
@@ -110,13 +112,16 @@ def of_unittest(name, file, **environment):
     if not ran or not facts:
         show_failure(f'{name}: {file.name}', done.stdout)
         return Count(failed=1)
+    repeated = re.findall(r'REPEATED .*', done.stdout)
+    for line in repeated:
+        print(line, flush=True)
     words = dict(word.split('=') for word in (facts.group(1) or '').split(', ') if word)
     failed = sum(int(words.get(key, 0)) for key in ('failures', 'errors', 'unexpected successes'))
     skipped = int(words.get('skipped', 0))
     if failed or done.returncode != 0:
         show_failure(f'{name}: {file.name}', done.stdout)
         failed = max(failed, 1)
-    return Count(max(int(ran.group(1)) - failed - skipped, 0), failed, skipped)
+    return Count(max(int(ran.group(1)) - failed - skipped, 0), failed, skipped, len(repeated))
 
 
 # --- suites ---------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 #include "base/cleanup.h"
 #include "fetch/fetch.h"
-#include "profile/profile.h"
+#include "profile/merge.h"
 
 #include <errno.h>
 #include <string.h>
@@ -68,19 +68,21 @@ static int judge(struct hone_fetch_source *sources, size_t count, struct hone_er
     return 0;
 }
 
-static int merge(const struct hone_fetch_source *sources, size_t count, struct hone_profile **ret,
+static int merge(struct hone_fetch_source *sources, size_t count, struct hone_profile **ret,
                  struct hone_error *err)
 {
-    HONE_CLEANUP(hone_freep)
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
-    const struct hone_profile **profiles = calloc(count, sizeof *profiles);
+    HONE_CLEANUP(hone_freep) struct hone_profile **profiles = calloc(count, sizeof *profiles);
     if (!profiles)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
     size_t good = 0;
     for (size_t i = 0; i < count; i++)
         if (sources[i].profile)
-            profiles[good++] = sources[i].profile;
-    return hone_profile_merge(profiles, good, ret, err);
+            profiles[good++] = hone_take(sources[i].profile);
+    int r = hone_profile_merge_taken(profiles, good, ret, err);
+    for (size_t i = 0; i < good; i++)
+        hone_profile_free(profiles[i]);
+    return r;
 }
 
 static int read_sources(struct hone_fetch_source *sources, size_t count,
