@@ -1,6 +1,8 @@
 #include "fetch/fetch.h"
 
 #include "base/base.h"
+#include "base/cleanup.h"
+#include "base/crew.h"
 #include "convert/convert.h"
 #include "fetch/progress.h"
 #include "fetch/transfer.h"
@@ -8,6 +10,7 @@
 #include "profile/profile.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +26,14 @@ struct work {
 
 // --- files ---------------------------------------------------------------------------------------
 
+// Files that several threads read, each the next one.
+struct files {
+    struct hone_fetch_source *sources;
+    const uint32_t *at; // places of those that are files
+    uint32_t count;
+    _Atomic uint32_t next;
+};
+
 static void read_local(struct hone_fetch_source *source)
 {
     char path[HONE_FETCH_PATH_MAX];
@@ -30,6 +41,23 @@ static void read_local(struct hone_fetch_source *source)
     if (r == 0)
         r = hone_convert_read(path, NULL, &source->profile, NULL, &source->error);
     source->error.code = r;
+}
+
+static void read_next(void *context, unsigned number)
+{
+    (void)number;
+    struct files *files = context;
+    uint32_t i;
+    while ((i = atomic_fetch_add_explicit(&files->next, 1, memory_order_relaxed)) < files->count)
+        read_local(&files->sources[files->at[i]]);
+}
+
+// Decoding one file uses all processors only for a part of the time.
+static void read_files(struct hone_fetch_source *sources, const uint32_t *at, uint32_t count)
+{
+    struct files files = {.sources = sources, .at = at, .count = count};
+    unsigned crew = hone_crew_size();
+    hone_crew_run(count < crew ? count : crew, read_next, &files);
 }
 
 // --- servers -------------------------------------------------------------------------------------
@@ -144,15 +172,19 @@ static int fetch(struct work *work, size_t count, struct hone_error *err)
 {
     work->urls = calloc(count, sizeof *work->urls);
     work->transfers = calloc(count, sizeof *work->transfers);
-    if (!work->urls || !work->transfers)
+    HONE_CLEANUP(hone_freep) uint32_t *files = calloc(count, sizeof *files);
+    uint32_t file_count = 0;
+    if (!work->urls || !work->transfers || !files)
         return hone_error_set(err, -ENOMEM, "cannot read the profiles");
     for (size_t i = 0; i < count; i++) {
         int r = plan(work, &work->sources[i]);
         if (r < 0)
             return hone_error_set(err, r, "cannot read the profiles");
         if (r == HONE_URL_NONE)
-            read_local(&work->sources[i]);
+            files[file_count++] = (uint32_t)i;
     }
+    if (file_count)
+        read_files(work->sources, files, file_count);
     return work->transfer_count ? ask_servers(work, err) : 0;
 }
 

@@ -14,6 +14,7 @@ struct traces {
     struct hone_report report;
     struct hone_nodes nodes;
     struct hone_arena names;
+    struct hone_str *lines;            // by node, twice: as it is printed, and where it is inlined
     const char **units;                // by string: of the numbers of this key
     struct hone_profile_label *labels; // of the sample at hand
 };
@@ -22,6 +23,7 @@ static void traces_done(struct traces *traces)
 {
     hone_nodes_done(&traces->nodes);
     hone_arena_done(&traces->names);
+    free(traces->lines);
     free(traces->units);
     free(traces->labels);
 }
@@ -84,7 +86,30 @@ static void put_labels(const struct traces *traces, uint32_t sample)
 
 // --- stacks --------------------------------------------------------------------------------------
 
-static void put_stack(const struct traces *traces, uint32_t sample)
+enum { VALUE_WIDTH = 13 };
+
+// The line of a node, made when it is met first: most are met in thousands of stacks. Empty when
+// memory is out.
+static struct hone_str line_of(struct traces *traces, uint32_t node, bool inlined)
+{
+    struct hone_str *line = &traces->lines[2 * (size_t)node + inlined];
+    if (line->len)
+        return *line;
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
+    struct hone_report report = traces->report;
+    report.out = &text;
+    hone_buffer_format(&text, "%*s", VALUE_WIDTH, "");
+    hone_report_name(&report, traces->nodes.names[node], VALUE_WIDTH, inlined ? 9 : 0);
+    hone_buffer_text(&text, inlined ? " (inline)\n" : "\n");
+    char *kept = text.failed ? NULL : hone_arena_copy(&traces->names, text.at, text.len);
+    if (kept)
+        *line = (struct hone_str){kept, text.len};
+    else
+        traces->report.out->failed = true;
+    return *line;
+}
+
+static void put_stack(struct traces *traces, uint32_t sample)
 {
     const struct hone_report *report = &traces->report;
     const struct hone_nodes *nodes = &traces->nodes;
@@ -93,15 +118,20 @@ static void put_stack(const struct traces *traces, uint32_t sample)
     int64_t count = report->options->mean ? p->samples.values[0][sample] : 0;
     int64_t number = hone_graph_mean(p->samples.values[report->type][sample], count);
     struct hone_measure_label value = hone_report_value(report, number);
-    const char *shown = value.text;
+    bool first_line = true;
     for (uint32_t i = 0; i < frames.count; i++) {
         uint32_t first = nodes->first[frames.at[i]];
         for (uint32_t at = nodes->first[frames.at[i] + 1]; at-- > first;) {
-            bool inlined = at != first;
-            hone_buffer_format(report->out, "%10s   ", shown);
-            hone_report_name(report, nodes->names[nodes->at[at]], 13, inlined ? 9 : 0);
-            hone_buffer_text(report->out, inlined ? " (inline)\n" : "\n");
-            shown = "";
+            struct hone_str line = line_of(traces, nodes->at[at], at != first);
+            if (!line.len)
+                return;
+            if (!first_line) {
+                hone_buffer_add(report->out, line.at, line.len);
+                continue;
+            }
+            hone_buffer_format(report->out, "%10s   ", value.text);
+            hone_buffer_add(report->out, line.at + VALUE_WIDTH, line.len - VALUE_WIDTH);
+            first_line = false;
         }
     }
 }
@@ -130,8 +160,12 @@ static int prepare(struct traces *traces)
     traces->labels = calloc((size_t)most_labels(p) + 1, sizeof *traces->labels);
     if (!traces->units || !traces->labels)
         return -ENOMEM;
-    return hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report),
-                           traces->report.options->strict, &traces->names);
+    int r = hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report),
+                            traces->report.options->strict, &traces->names);
+    if (r)
+        return r;
+    traces->lines = calloc(2 * (size_t)traces->nodes.count + 1, sizeof *traces->lines);
+    return traces->lines ? 0 : -ENOMEM;
 }
 
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
