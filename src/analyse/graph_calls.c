@@ -77,6 +77,19 @@ struct sum {
 
 enum { FIRST_SLOTS = 1024, SUMS_MAX = (1 << 30) - 1 };
 
+// A call in a stack that is not counted yet: while one waits for its sum's memory, the memory of
+// the next ones is on its way.
+struct met {
+    uint64_t hash;
+    uint32_t caller; // node + 1
+    uint32_t callee;
+    uint32_t stack;
+    bool residual;
+    bool inlined;
+};
+
+enum { MET_MAX = 32 };
+
 // Some of the stacks, one after the other, and the calls in them.
 struct join {
     const struct hone_graph_builder *builder;
@@ -87,6 +100,8 @@ struct join {
     struct sum *sums;
     uint64_t mask;
     uint32_t count;
+    uint32_t met_count;
+    struct met met[MET_MAX];
 };
 
 static uint64_t slot_of(uint32_t caller, uint32_t callee)
@@ -116,9 +131,10 @@ static int grow(struct join *join)
 }
 
 // The sum of these calls; of new ones, nothing. NULL when memory is out.
-static inline struct sum *find_sum(struct join *join, uint32_t caller, uint32_t callee)
+static inline struct sum *find_sum(struct join *join, uint64_t hash, uint32_t caller,
+                                   uint32_t callee)
 {
-    for (uint64_t at = slot_of(caller, callee);; at++) {
+    for (uint64_t at = hash;; at++) {
         struct sum *sum = &join->sums[at & join->mask];
         if (sum->caller == caller && sum->callee == callee)
             return sum;
@@ -127,29 +143,44 @@ static inline struct sum *find_sum(struct join *join, uint32_t caller, uint32_t 
         if (join->count == SUMS_MAX)
             return NULL;
         if (join->count * 4ull > (join->mask + 1) * 3)
-            return grow(join) ? NULL : find_sum(join, caller, callee);
+            return grow(join) ? NULL : find_sum(join, hash, caller, callee);
         *sum = (struct sum){
             .caller = caller, .callee = callee, .place = join->count++, .inlined = true};
         return sum;
     }
 }
 
-static inline int count_call(struct join *join, uint32_t caller, uint32_t callee, uint32_t stack,
-                             bool residual, bool inlined)
+static int count_call(struct join *join, const struct met *met)
 {
     const struct hone_graph_builder *b = join->builder;
-    struct sum *sum = find_sum(join, caller, callee);
+    struct sum *sum = find_sum(join, met->hash, met->caller, met->callee);
     if (!sum)
         return -ENOMEM;
-    if (sum->last_stack == stack) // a stack says once how it calls
+    if (sum->last_stack == met->stack) // a stack says once how it calls
         return 0;
-    sum->last_stack = stack;
-    sum->weight.sum = hone_tally_add(sum->weight.sum, b->weights[stack]);
+    sum->last_stack = met->stack;
+    sum->weight.sum = hone_tally_add(sum->weight.sum, b->weights[met->stack]);
     if (b->counts)
-        sum->weight.count = hone_tally_add(sum->weight.count, b->counts[stack]);
-    sum->residual |= residual;
-    sum->inlined &= inlined;
+        sum->weight.count = hone_tally_add(sum->weight.count, b->counts[met->stack]);
+    sum->residual |= met->residual;
+    sum->inlined &= met->inlined;
     return 0;
+}
+
+static int count_met(struct join *join)
+{
+    int r = 0;
+    for (uint32_t i = 0; !r && i < join->met_count; i++)
+        r = count_call(join, &join->met[i]);
+    join->met_count = 0;
+    return r;
+}
+
+static inline int meet_call(struct join *join, const struct met *met)
+{
+    __builtin_prefetch(&join->sums[met->hash & join->mask], 1);
+    join->met[join->met_count++] = *met;
+    return join->met_count == MET_MAX ? count_met(join) : 0;
 }
 
 // For each location the node that stands for it, + 1; 0 where it went away, SEVERAL if it takes a
@@ -184,7 +215,12 @@ static inline int step(struct join *join, struct walk *walk, uint32_t node, uint
 {
     int r = 0;
     if (walk->caller && walk->caller != node + 1 && (!join->wanted || join->wanted[node]))
-        r = count_call(join, walk->caller, node, stack, walk->residual, inlined);
+        r = meet_call(join, &(struct met){.hash = slot_of(walk->caller, node),
+                                          .caller = walk->caller,
+                                          .callee = node,
+                                          .stack = stack,
+                                          .residual = walk->residual,
+                                          .inlined = inlined});
     *walk = (struct walk){.caller = node + 1};
     return r;
 }
@@ -223,7 +259,7 @@ static int join_stacks(struct join *join)
                 r = step(join, &walk, node - 1, stack, false);
         }
     }
-    return r;
+    return r ? r : count_met(join);
 }
 
 // --- shared out ----------------------------------------------------------------------------------
@@ -266,7 +302,8 @@ static int add_part(struct join *to, const struct join *from)
     HONE_CLEANUP(hone_freep) uint32_t *order = order_of(from);
     for (uint32_t i = 0; order && i < from->count; i++) {
         const struct sum *part = &from->sums[order[i]];
-        struct sum *sum = find_sum(to, part->caller, part->callee);
+        struct sum *sum =
+            find_sum(to, slot_of(part->caller, part->callee), part->caller, part->callee);
         if (!sum)
             return -ENOMEM;
         sum->weight.sum = hone_tally_add(sum->weight.sum, part->weight.sum);
