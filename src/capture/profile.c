@@ -293,9 +293,10 @@ static int add_locations(struct builder *builder)
 
 // --- samples -------------------------------------------------------------------------------------
 
-// The labels of a thread, in a state if wait is one.
-static uint32_t add_label_set(struct builder *builder, uint32_t thread_index, enum hone_wait wait,
-                              bool with_state)
+// The labels of a thread; with what tells its samples apart besides, where that has a key: a state,
+// or the size of a block.
+static uint32_t add_label_set(struct builder *builder, uint32_t thread_index,
+                              struct hone_profile_label more)
 {
     const struct hone_collected *collected = builder->recording->collected;
     struct hone_profile *profile = builder->profile;
@@ -309,11 +310,28 @@ static uint32_t add_label_set(struct builder *builder, uint32_t thread_index, en
          .text = hone_profile_intern(profile, thread_name)},
         {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
         {.key = hone_profile_intern(profile, "tid"), .number = thread->tid},
-        {.key = hone_profile_intern(profile, "state"),
-         .text = hone_profile_intern(profile, hone_wait_name(wait))},
+        more,
     };
     return hone_profile_add_label_set(profile, labels,
-                                      HONE_ARRAY_LENGTH(labels) - (with_state ? 0 : 1));
+                                      HONE_ARRAY_LENGTH(labels) - (more.key ? 0 : 1));
+}
+
+static struct hone_profile_label state_label(struct hone_profile *profile, enum hone_wait wait)
+{
+    return (struct hone_profile_label){
+        .key = hone_profile_intern(profile, "state"),
+        .text = hone_profile_intern(profile, hone_wait_name(wait)),
+    };
+}
+
+// As Go's profiles have it.
+static struct hone_profile_label size_label(struct hone_profile *profile, uint64_t bytes)
+{
+    return (struct hone_profile_label){
+        .key = hone_profile_intern(profile, "bytes"),
+        .number = (int64_t)bytes,
+        .unit = hone_profile_intern(profile, "bytes"),
+    };
 }
 
 static void add_wall_samples(struct builder *builder, const uint32_t *stacks)
@@ -324,7 +342,8 @@ static void add_wall_samples(struct builder *builder, const uint32_t *stacks)
         int64_t values[] = {(int64_t)wall->samples, (int64_t)wall->ns};
         uint32_t *labels = &builder->label_sets[wall->thread * HONE_WAITS + wall->wait];
         if (!*labels)
-            *labels = add_label_set(builder, wall->thread, wall->wait, true);
+            *labels = add_label_set(builder, wall->thread,
+                                    state_label(builder->profile, (enum hone_wait)wall->wait));
         (void)hone_profile_add_sample_in_set(builder->profile, stacks[wall->stack], values,
                                              *labels);
     }
@@ -364,7 +383,7 @@ static int add_cpu_samples(struct builder *builder, uint32_t *locations, const u
             return r;
         uint32_t *labels = &builder->label_sets[sample->thread];
         if (!*labels)
-            *labels = add_label_set(builder, sample->thread, HONE_WAIT_NONE, false);
+            *labels = add_label_set(builder, sample->thread, (struct hone_profile_label){0});
         (void)hone_profile_add_sample_in_set(builder->profile, stack, values, *labels);
     }
     return 0;
@@ -393,10 +412,9 @@ static void add_heap_samples(struct builder *builder, const uint32_t *stacks)
         double allocated = weight * (double)row->allocated, live = weight * (double)row->live;
         int64_t values[] = {llround(allocated), llround(allocated * (double)row->size),
                             llround(live), llround(live * (double)row->size)};
-        uint32_t *labels = &builder->label_sets[row->thread];
-        if (!*labels)
-            *labels = add_label_set(builder, row->thread, HONE_WAIT_NONE, false);
-        (void)hone_profile_add_sample_in_set(builder->profile, stacks[row->stack], values, *labels);
+        uint32_t labels =
+            add_label_set(builder, row->thread, size_label(builder->profile, row->size));
+        (void)hone_profile_add_sample_in_set(builder->profile, stacks[row->stack], values, labels);
     }
     for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
         const struct hone_collected_site *site = &collected->heap_sites.at[i];
