@@ -79,5 +79,70 @@ class Sampled(TestCase):
         self.assertEqual(recording.status, 0)
 
 
+    def test_is_unbiased(self):
+        """Over 200 seeds, a thread each: the mean of what they say lies within three standard errors
+        of the truth, for small and huge blocks, for all and for those that live."""
+        threads, small, huge, rate = 200, 1000, 3, 512 << 10
+        recording = self.record_heap(workload('heap_seeds'), str(threads), str(small), str(huge))
+        for name, size, made, live in (('make_small', 1000, small, small - small // 2),
+                                       ('make_huge', 1 << 20, huge, 1)):
+            own = [s for s in recording.heap.samples if s.has(name)]
+            self.assertTrue(own, name)
+            p = -math.expm1(-size / rate)
+            for objects, space, true in (('alloc_objects', 'alloc_space', made),
+                                         ('inuse_objects', 'inuse_space', live)):
+                error = math.sqrt(true * (1 - p) / p / threads)
+                for kind, unit in ((objects, 1), (space, size)):
+                    index = recording.heap.index(kind)
+                    mean = sum(s.values[index] for s in own) / unit / threads
+                    # A value is a whole number, and rounded once for each sample.
+                    self.assertLessEqual(abs(mean - true), 3 * error + len(own) / threads / unit,
+                                         f'{name}, {kind}: {mean:.2f} of {true}, {error:.2f}')
+
+    def test_each_seed_draws_of_its_own(self):
+        recording = self.record_heap(workload('heap_seeds'), '20', '1000', '1')
+        sums = {}
+        for sample in recording.heap.samples:
+            if sample.has('make_small'):
+                tid = tuple(sample.labels['tid'])
+                sums[tid] = sums.get(tid, 0) + sample.values[0]
+        self.assertGreater(len(set(sums.values())), 3)
+
+    def test_a_sample_tells_its_size(self):
+        recording = self.record_heap(workload('heap_seeds'), '8', '1000', '4')
+        sizes = {number for s in recording.heap.samples if s.has('make_huge')
+                 for number in s.labels['bytes']}
+        self.assertEqual(sizes, {1 << 20})
+
+
+class Default(TestCase):
+    """What is recorded when nobody says what."""
+
+    def test_cpu_and_heap(self):
+        recording = self.record_well(workload('heap_seeds'), '20', '1000', '1')
+        files = set(os.listdir(recording.directory))
+        self.assertLessEqual({'cpu.prof', 'heap.prof', 'session.json'}, files)
+        self.assertNotIn('wall.prof', files)
+        self.assertNotIn('allocs.prof', files)
+        self.assertEqual(recording.heap.problems(), [])
+        self.assertGreater(recording.heap.total('inuse_space', where=lambda s: s.has('make_huge')),
+                           10 << 20)
+        self.assertTrue(any('one sample in 524288 bytes' in c for c in recording.heap.comments))
+        self.assert_one_clear_line(recording.stderr, 'heap')
+
+    def test_what_is_static_has_its_cpu_recorded_and_says_so(self):
+        recording = self.record_well(workload('static'))
+        self.assertEqual(sorted(os.listdir(recording.directory)), ['cpu.prof', 'session.json'])
+        self.assertRegex(self.assert_one_clear_line(recording.stderr, 'heap'), 'not covered')
+        self.assertIn('from outside', recording.session['heap']['not_covered'])
+        self.assertTrue(any('not covered: the heap' in c for c in recording.profile.comments))
+
+    def test_the_heap_alone_from_outside_says_why_it_is_empty(self):
+        recording = self.record(workload('heap'), options=('-t', 'heap', '--engine', 'outside'))
+        self.assertEqual(recording.status, 0)
+        self.assertTrue(any(c.startswith('empty: the heap is not covered')
+                            for c in recording.heap.comments), recording.heap.comments)
+
+
 if __name__ == '__main__':
     unittest.main()

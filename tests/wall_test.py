@@ -227,7 +227,7 @@ class Programs(harness.TestCase):
         top = subprocess.run([HONE, 'top', wall.directory], capture_output=True, check=False)
         self.assertIn(b'Type: wall', top.stdout)
         self.assertIn(b'nanosleep', top.stdout)
-        cpu = self.record(workload('idle'), '100')
+        cpu = self.record(workload('idle'), '100', options=('--types', 'cpu'))
         self.assertEqual(sorted(os.listdir(cpu.directory)), ['cpu.prof', 'session.json'])
         self.assertIsNone(cpu.session['wall'])
         both = self.record(workload('idle'), '100', options=('--types', 'all'))

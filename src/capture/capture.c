@@ -44,7 +44,9 @@ static void set_defaults(struct hone_capture_options *to, const struct hone_capt
     memset(to, 0, sizeof *to);
     memcpy(to, from, size);
     if (!to->types)
-        to->types = 1u << HONE_CAPTURE_CPU;
+        to->types = 1u << HONE_CAPTURE_CPU | 1u << HONE_CAPTURE_HEAP;
+    if (!to->heap_rate)
+        to->heap_rate = 512 << 10;
     if (!to->wall_hz)
         to->wall_hz = 100;
     if (!to->cpu_hz)
@@ -66,6 +68,14 @@ static uint32_t own_seccomp_filters(void)
     uint32_t filters = at ? (uint32_t)strtoul(at + strlen("Seccomp_filters:\t"), NULL, 10) : 0;
     free(status);
     return filters;
+}
+
+void hone_recorder_leave_out_heap(struct hone_recorder *recorder)
+{
+    const unsigned heap = 1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS;
+    recorder->heap_outside = recorder->options.types & heap;
+    if (recorder->options.types & ~heap)
+        recorder->options.types &= ~heap; // else a profile is left that says why it is empty
 }
 
 static int prepare_session(struct hone_recorder *recorder, struct hone_error *err)
@@ -292,6 +302,8 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     }
     if (r)
         return as_outcome(r);
+    if (outside)
+        hone_recorder_leave_out_heap(&recorder);
     r = hone_recording_directory_check(&recorder.options, err);
     return r ? r : run(&recorder, outside, ret, err);
 }

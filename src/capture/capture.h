@@ -44,7 +44,7 @@ enum hone_capture_type {
 // Zero means default.
 struct hone_capture_options {
     size_t size;
-    unsigned types;          // 1 << enum hone_capture_type, … (cpu)
+    unsigned types;          // 1 << enum hone_capture_type, … (cpu, heap)
     uint64_t cpu_hz;         // samples per second of CPU time (1000)
     uint64_t wall_hz;        // looks per second at who waits (100)
     uint64_t heap_rate;      // mean bytes between sampled allocations (512 KiB)

@@ -219,6 +219,33 @@ static void comment_on_trap(struct hone_profile *profile, const struct hone_reco
                          "took the signal for itself by a system call; try --engine thread-timer");
 }
 
+static void comment_on_lost_programs(struct hone_profile *profile,
+                                     const struct hone_collected *collected,
+                                     const struct overview *overview, const char *advice)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        if (process->became[0] && !overview->seen[i].reports_later)
+            hone_profile_comment(
+                profile,
+                "not covered: process %u became %s, which did not load libhone.so (static, "
+                "setuid or LD_PRELOAD taken away)%s",
+                process->pid, process->became, advice);
+    }
+}
+
+// The heap has its own reasons; programs that went their own way are missing in it, too.
+static int comment_on_heap(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    HONE_CLEANUP(overview_done) struct overview overview = {0};
+    int r = overview_init(&overview, recording->collected);
+    if (r)
+        return r;
+    hone_recording_comment_heap(recording, profile);
+    comment_on_lost_programs(profile, recording->collected, &overview, "");
+    return 0;
+}
+
 static int comment_on_processes(struct hone_profile *profile,
                                 const struct hone_recording *recording)
 {
@@ -238,13 +265,8 @@ static int comment_on_processes(struct hone_profile *profile,
         else if (same && process->facts.reason[0])
             hone_profile_comment(profile, "# %u process%s such as %u %s: %s", same, plural(same),
                                  process->pid, process->name, process->facts.reason);
-        if (process->became[0] && !overview.seen[i].reports_later)
-            hone_profile_comment(
-                profile,
-                "not covered: process %u became %s, which did not load libhone.so (static, "
-                "setuid or LD_PRELOAD taken away); try --engine outside",
-                process->pid, process->became);
     }
+    comment_on_lost_programs(profile, collected, &overview, "; try --engine outside");
     if (recording->left_running)
         hone_profile_comment(
             profile, "recording ended while %u process%s went on%s", recording->left_running,
@@ -481,10 +503,8 @@ int hone_recording_comment(const struct hone_recording *recording, enum hone_cap
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
     comment_on_command(profile, recording);
-    if (type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS) {
-        hone_recording_comment_heap(recording, profile);
-        return 0;
-    }
+    if (type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS)
+        return comment_on_heap(profile, recording);
     if (type == HONE_CAPTURE_WALL)
         comment_on_wall(profile, recording);
     comment_on_trap(profile, recording);
@@ -495,5 +515,7 @@ int hone_recording_comment(const struct hone_recording *recording, enum hone_cap
     }
     comment_on_stacks(profile, recording, &totals);
     comment_on_losses(profile, recording, &totals);
+    if (recording->heap_outside)
+        hone_profile_comment(profile, "# not covered: the heap: " HONE_HEAP_OUTSIDE);
     return comment_on_processes(profile, recording);
 }

@@ -71,6 +71,10 @@ void hone_recording_comment_heap(const struct hone_recording *recording,
                                  struct hone_profile *profile)
 {
     struct heap_totals totals;
+    if (recording->heap_outside) {
+        hone_profile_comment(profile, "empty: the heap is not covered: " HONE_HEAP_OUTSIDE);
+        return;
+    }
     total_heap(recording->collected, &totals);
     if (totals.counted)
         hone_profile_comment(

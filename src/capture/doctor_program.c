@@ -197,7 +197,7 @@ static const char *recordable_words(struct hone_findings *findings)
     return !findings->loads ? "libhone.so cannot be preloaded"
            : findings->engine == HONE_ENGINE_NONE
                ? "no engine works here"
-               : hone_finding_text(findings, "yes: hone record, cpu by %s; wall from outside",
+               : hone_finding_text(findings, "yes: hone record, cpu by %s; heap; wall from outside",
                                    hone_engine_name(findings->engine));
 }
 
@@ -217,7 +217,7 @@ int hone_doctor_program(struct hone_findings *findings, const char *program, str
         add(findings, topic, findings->recordable ? HONE_MARK_GOOD : HONE_MARK_BAD, "recordable",
             hone_finding_text(findings,
                               findings->recordable
-                                  ? "yes: hone record, cpu and wall from outside: %s"
+                                  ? "yes: hone record, cpu and wall from outside, not heap: %s"
                                   : "only from outside, which is not permitted: %s",
                               why.message),
             NULL, NULL);

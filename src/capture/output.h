@@ -19,6 +19,7 @@ struct hone_recording {
     uint64_t processes_refused;
     uint64_t taken_ns;      // into it, when the session's memory was taken away; 0: it was not
     int back_error;         // why the session could not grow, or 0
+    bool heap_outside;      // the heap was asked for, and is not seen from outside
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
@@ -56,6 +57,9 @@ int hone_recording_profile(const struct hone_recording *recording, enum hone_cap
 // 0 or -ENOMEM.
 int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
                            struct hone_profile *profile);
+
+// Why the heap of what is recorded from outside is not known.
+#define HONE_HEAP_OUTSIDE "it was recorded from outside, where no library sees what is allocated"
 
 // The same of the heap's profiles alone.
 void hone_recording_comment_heap(const struct hone_recording *recording,

@@ -104,6 +104,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .duration_ns = hone_now_ns() - recorder->started_monotonic_ns,
         .stopped_early = !recorder->program_ended,
         .cpu_kernel_ns = recorder->cpu_kernel_ns,
+        .heap_outside = recorder->heap_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
     int r = finish_reading(recorder, &recording.left_running);

@@ -128,6 +128,9 @@ static json_t *heap_json(const struct hone_recording *recording)
     const struct hone_collected *collected = recording->collected;
     unsigned types = recording->options->types;
     bool heap = types & 1u << HONE_CAPTURE_HEAP, allocs = types & 1u << HONE_CAPTURE_ALLOCS;
+    if (recording->heap_outside)
+        return json_pack("{s:o, s:s}", "file", heap ? text("heap.prof") : json_null(),
+                         "not_covered", HONE_HEAP_OUTSIDE);
     if (!heap && !allocs)
         return json_null();
     json_t *processes = json_array();

@@ -112,7 +112,7 @@ void hone_help_manual(FILE *out)
         ".SH EXIT STATUS\n0 done, 1 failed, 2 misused. \\fBhone record\\fR passes on the status "
         "of the program.\n"
         ".SH FILES\n.TP\nprofiles/\\fIPROGRAM\\fR_\\fIYYYYMMDD\\fR_\\fIHHMMSS\\fR/\n"
-        "a recording: \\fIcpu.prof\\fR, and \\fIsession.json\\fR, which says what ran and how it "
-        "was recorded\n",
+        "a recording: \\fIcpu.prof\\fR, \\fIheap.prof\\fR, and \\fIsession.json\\fR, which says "
+        "what ran and how it was recorded\n",
         out);
 }

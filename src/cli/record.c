@@ -69,7 +69,7 @@ static const struct hone_option options[] = {
      .letter = 't',
      .kind = HONE_OPTION_SET,
      .value = "LIST",
-     .initial = "cpu",
+     .initial = "cpu,heap",
      .choices = hone_type_choices,
      .at = offsetof(struct record_options, types),
      .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
@@ -271,11 +271,13 @@ static void on_finished(void *context, const char *directory,
         [HONE_CAPTURE_HEAP] = {"the heap", "heap.prof"},
         [HONE_CAPTURE_ALLOCS] = {"all allocations", "allocs.prof"},
     };
+    // The table is about time; the heap has one where nothing else was asked for.
     bool cpu_and_wall = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
-    bool heap = profiles[HONE_CAPTURE_HEAP];
-    for (int type = 0; type < HONE_CAPTURE_TYPES; type++)
-        if (profiles[type] && !(heap && type == HONE_CAPTURE_ALLOCS)) // it has the same samples
-            print_top(profiles[type], !cpu_and_wall && !heap);
+    for (int type = 0, tables = 0; type < HONE_CAPTURE_TYPES; type++)
+        if (profiles[type] && (type < HONE_CAPTURE_HEAP || !tables)) {
+            print_top(profiles[type], !cpu_and_wall);
+            tables++;
+        }
     // Without a name, the newest of those in profiles/ is shown.
     const char *named = record->directory ? record->directory : "";
     const char *gap = record->directory ? " " : "";
@@ -288,6 +290,10 @@ static void on_finished(void *context, const char *directory,
                           others[type].file);
         first = first && !profiles[type];
     }
+    if (record->types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS) && !profiles[HONE_CAPTURE_HEAP] &&
+        !profiles[HONE_CAPTURE_ALLOCS])
+        (void)fputs("hone: the heap is not covered: from outside nobody sees what is allocated\n",
+                    stderr);
 }
 
 // Ends as the program ended, so that whoever waits for us sees what it would have seen of it.
@@ -409,16 +415,18 @@ const struct hone_command hone_command_record = {
     .summary = "run a program and record where its time goes",
     .operands = "[--] PROGRAM [ARG…] | --pid PID,… | --all",
     .manual =
-        "The program and every process and thread that it starts are sampled on their CPU clocks. "
+        "The program and every process and thread that it starts are sampled on their CPU clocks, "
+        "and so is what they allocate. "
         "Nothing has to be rebuilt: libhone.so is preloaded. Standard streams, signals and the "
         "exit status are the program's own. As in a shell, 126 means that it is there and was not "
         "run, because it may not be executed or cannot be recorded as asked, and 127 that there is "
         "no such program; 1 that the recording failed.\n\n"
         "What cannot be preloaded (static, setuid and Go programs) is recorded from outside, by "
         "perf events, and so are processes that run already (--pid) and the whole machine "
-        "(--all). They are not touched.\n\n"
-        "The folder holds cpu.prof, in pprof's format, with the labels process and thread, and "
-        "session.json: what ran, how it was recorded, what was lost. An existing folder is never "
+        "(--all). They are not touched, and their heap is not covered.\n\n"
+        "The folder holds cpu.prof and heap.prof, in pprof's format, with the labels process and "
+        "thread, and session.json: what ran, how it was recorded, what was lost. An existing "
+        "folder is never "
         "overwritten.\n\n"
         "The type wall adds wall.prof: the time of every thread from its start to its end, with "
         "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. Waiting "
