@@ -1,12 +1,15 @@
 """The heap: what a program allocates and keeps, against what it counted itself."""
 
+import json
 import math
 import os
+import shutil
+import subprocess
 import unittest
 from collections import namedtuple
 
 import harness
-from harness import workload
+from harness import HONE, workload
 from pprof import Profile
 
 Tally = namedtuple('Tally', 'objects bytes live_objects live_bytes')
@@ -113,6 +116,119 @@ class Sampled(TestCase):
         sizes = {number for s in recording.heap.samples if s.has('make_huge')
                  for number in s.labels['bytes']}
         self.assertEqual(sizes, {1 << 20})
+
+
+class Shown(TestCase):
+    """`hone heap` and the views of a sample type."""
+
+    def hone(self, *words, cwd=None):
+        done = subprocess.run([HONE, *words], capture_output=True, check=False, cwd=cwd)
+        self.assertEqual(done.returncode, 0, done.stderr.decode(errors='replace'))
+        return done.stdout.decode()
+
+    def test_heap_agrees_with_what_the_program_counted(self):
+        recording = self.record_heap(workload('heap'), size='1')
+        truth = self.truth(recording)
+        found = json.loads(self.hone('heap', '--json', '-n', '100', recording.directory))
+        self.assertTrue(found['exact'])
+        for kind, field in (('allocated', 'alloc'), ('live', 'inuse')):
+            self.assertEqual(found[kind]['bytes'], recording.heap.total(f'{field}_space'))
+            self.assertEqual(found[kind]['objects'], recording.heap.total(f'{field}_objects'))
+            self.assertEqual(found[kind]['bytes_error'], 0)
+            # What each thread's own start allocates is in the loader's functions.
+            functions = {row['function']: row['amounts'] for row in found[f'{kind}_functions']}
+            expected = {name: t for name, t in truth.items()
+                        if (t.bytes if kind == 'allocated' else t.live_bytes)}
+            self.assertGreater(len(expected), 3)
+            for name, t in expected.items():
+                if name not in functions:        # it allocates through another
+                    continue
+                self.assertEqual((functions[name]['objects'], functions[name]['bytes']),
+                                 (t.objects, t.bytes) if kind == 'allocated' else
+                                 (t.live_objects, t.live_bytes), name)
+            self.assertGreater(len(functions.keys() & expected.keys()), 3)
+        text = self.hone('heap', recording.directory)
+        self.assertIn('Exact: every block was counted', text)
+        self.assertIn('libc.so.6', text)
+        self.assertLessEqual(max(map(len, text.splitlines()[2:9])), 80)
+
+    def test_heap_of_a_sampled_one_tells_its_error(self):
+        recording = self.record_heap(workload('heap_seeds'), '20', '5000', '4')
+        found = json.loads(self.hone('heap', '--json', recording.directory))
+        self.assertFalse(found['exact'])
+        p = -math.expm1(-1000 / (512 << 10))
+        small = sum(s.values[0] for s in recording.heap.samples if s.has('make_small'))
+        row = next(r for r in found['allocated_functions'] if r['function'] == 'make_small')
+        self.assertEqual(row['caller'], 'work')
+        self.assertAlmostEqual(row['amounts']['objects_error'], math.sqrt(small * (1 / p - 1)),
+                               delta=1)
+        self.assertRegex(self.hone('heap', recording.directory), r'make_small ← work')
+
+    def test_the_newest_recording_and_others(self):
+        folder = os.path.join(self.tmp, 'profiles')
+        os.mkdir(folder)
+        recording = self.record_heap(workload('heap'), size='1', types='cpu,heap')
+        shutil.copytree(recording.directory, os.path.join(folder, 'one'))
+        self.assertIn('allocated', self.hone('heap', cwd=self.tmp))
+        self.assertIn('Type: inuse_space', self.hone('top', '-inuse_space', cwd=self.tmp))
+        self.assertIn('Type: cpu', self.hone('top', cwd=self.tmp))
+        os.unlink(os.path.join(folder, 'one', 'heap.prof'))
+        done = subprocess.run([HONE, 'heap'], capture_output=True, check=False, cwd=self.tmp)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, 'no heap.prof')
+        done = subprocess.run([HONE, 'heap', recording.path], capture_output=True, check=False)
+        self.assertEqual(done.returncode, 1)
+
+    def test_what_has_no_heap_says_why(self):
+        recording = self.record_well(workload('static'))
+        done = subprocess.run([HONE, 'heap', recording.directory], capture_output=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, 'has no heap', 'from outside')
+
+    def test_each_view_takes_the_types_as_pprof_does(self):
+        recording = self.record_heap(workload('heap'), size='1', types='cpu,heap')
+        for kind in KINDS:
+            total = recording.heap.total(kind)
+            for view in ('top', 'tree', 'call-tree', 'hot-path', 'traces', 'info'):
+                for option in (f'-{kind}', f'--{kind.replace("_", "-")}', f'-type={kind}'):
+                    text = self.hone(view, option, recording.directory)
+                    self.assertIn(f'Type: {kind}', text, view)
+            rows = self.hone('collapsed', f'-{kind}', recording.directory).splitlines()
+            self.assertEqual(sum(int(row.rsplit(' ', 1)[1]) for row in rows), total)
+            self.assertIn(kind, self.hone('flame', f'-{kind}', recording.directory))
+            self.assertIn(kind, self.hone('dot', f'-{kind}', recording.directory))
+            self.assertIn(f'Type: {kind}', self.hone('peek', f'-{kind}', 'new', recording.directory))
+        done = subprocess.run([HONE, 'top', '-alloc_space=2', recording.directory],
+                              capture_output=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.hone('diff', '-alloc_space', recording.directory, recording.directory)
+
+
+class Pressure(TestCase):
+    """The share of CPU time that a program pays for its memory, of programs that know theirs."""
+
+    def pressure(self, allocating, computing):
+        recording = self.record_well(workload('pressure'), str(allocating), str(computing))
+        done = subprocess.run([HONE, 'heap', '--json', recording.directory], capture_output=True,
+                              check=True)
+        return recording.truth, json.loads(done.stdout)['cpu_for_memory']
+
+    def test_one_that_only_allocates(self):
+        _, found = self.pressure(700, 0)
+        self.assertGreater(found['share'], 0.75)
+        self.assertGreater(found['allocator'], 0.7)
+        self.assertIsNone(found['page_faults'])      # the engine does not tell them apart
+
+    def test_one_that_only_computes(self):
+        _, found = self.pressure(0, 500)
+        self.assertLess(found['share'], 0.02)
+
+    def test_one_that_does_both(self):
+        truth, found = self.pressure(400, 600)
+        true = truth['allocate'] / (truth['allocate'] + truth['compute'])
+        # The loop around malloc() and free(), and the clock that it looks at, are no allocator.
+        self.assertLess(found['low'], true + 0.02)
+        self.assertGreater(found['high'], 0.75 * true)
 
 
 class Default(TestCase):

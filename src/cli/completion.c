@@ -35,7 +35,7 @@ static void print_reply(FILE *out, const char *complete)
 
 static void print_option_value(FILE *out, const struct hone_option *option)
 {
-    if (option->kind == HONE_OPTION_FLAG)
+    if (option->kind == HONE_OPTION_FLAG || option->kind == HONE_OPTION_WORD)
         return;
     (void)fprintf(out, "        --%s | -%s", option->name, option->name);
     if (option->letter)

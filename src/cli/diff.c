@@ -18,7 +18,6 @@
 #include <sys/ioctl.h>
 
 struct diff_options {
-    const char *type;
     const char *output;
     const char *flame;
     const char *focus;
@@ -93,11 +92,7 @@ static const struct hone_option options[] = {
      AT(flame),
      .help = "write a flame graph too: as wide as the new side, red for more, blue for less"},
     {.name = "json", .kind = HONE_OPTION_FLAG, AT(json), .help = "print JSON instead of a table"},
-    {.name = "type",
-     .kind = HONE_OPTION_TEXT,
-     .value = "TYPE",
-     AT(type),
-     .help = "which of the profiles' sample types, by name or place (the base's default)"},
+    HONE_VIEW_ROWS_TYPE(diff_options),
     {.name = "output",
      .letter = 'o',
      .kind = HONE_OPTION_TEXT,
@@ -178,7 +173,7 @@ static int compare_runs(const struct diff_options *given, const struct hone_runs
         {(const struct hone_profile *const *)runs->profiles + runs->count[0], runs->count[1]},
     };
     struct hone_compare_options how = {
-        .type = given->type,
+        .type = given->input.type,
         .group = groups[given->group],
         .per = (enum hone_compare_per)given->per,
         .by_cum = given->by_cum,

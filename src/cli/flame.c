@@ -12,7 +12,6 @@
 #include <string.h>
 
 struct flame_options {
-    const char *type;
     const char *output;
     const char *title;
     unsigned group; // enum hone_flame_group
@@ -64,12 +63,7 @@ static const struct hone_option options[] = {
      .value = "TEXT",
      .at = offsetof(struct flame_options, title),
      .help = "heading of the picture (the program and the sample type)"},
-    {.name = "type",
-     .kind = HONE_OPTION_TEXT,
-     .value = "TYPE",
-     .at = offsetof(struct flame_options, type),
-     .help = "which of the profile's sample types, by name or place; 'hone info' lists them (the "
-             "profile's default)"},
+    HONE_VIEW_ROWS_TYPE(flame_options),
     HONE_FILTER_ROWS_PART(flame_options),
     HONE_FILTER_ROWS_BASE(flame_options),
     HONE_INPUT_ROWS(flame_options),
@@ -86,11 +80,11 @@ static const struct hone_example examples[] = {
 };
 
 // flame.svg in the directory of the profile.
-static int beside_profile(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
-                          struct hone_error *err)
+static int beside_profile(const struct hone_operands *operands, const char *type,
+                          char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
 {
     static const char name[] = "flame.svg";
-    int r = hone_input_path(operands, path, err);
+    int r = hone_input_path(operands, type, path, err);
     if (r)
         return r;
     char *slash = strrchr(path, '/');
@@ -114,7 +108,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     int r = hone_input_read(operands, &given->input, &profile, err);
     if (r)
         return r;
-    struct hone_text_options part = {.type = given->type};
+    struct hone_text_options part = {.type = given->input.type};
     HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
     r = hone_filter_apply(&given->filter, &given->input, &profile, &lines, &part, err);
     if (r)
@@ -122,7 +116,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 
     struct hone_flame_options flame = {
         .size = sizeof flame,
-        .type = given->type,
+        .type = given->input.type,
         .group = (enum hone_flame_group)given->group,
         .title = given->title,
         .inverted = given->inverted,
@@ -140,7 +134,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     char path[HONE_INPUT_PATH_MAX];
     const char *output = given->output;
     if (!output && isatty(STDOUT_FILENO)) {
-        r = beside_profile(operands, path, err);
+        r = beside_profile(operands, given->input.type, path, err);
         if (r)
             return r;
         output = path;

@@ -7,12 +7,12 @@
 #include <errno.h>
 #include <string.h>
 
-int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
-                    struct hone_error *err)
+int hone_input_path(const struct hone_operands *operands, const char *type,
+                    char path[HONE_INPUT_PATH_MAX], struct hone_error *err)
 {
     const char *first = operands->count > 0 ? operands->at[0] : NULL;
     if (!hone_fetch_is_remote(first))
-        return hone_fetch_locate(first, path, err);
+        return hone_fetch_locate(first, type, path, err);
     path[0] = '\0'; // the current directory
     return 0;
 }
@@ -20,11 +20,11 @@ int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_P
 // --- what the user is told -----------------------------------------------------------------------
 
 // On a terminal: which file stands for what was given.
-static void tell_choice(const char *name)
+static void tell_choice(const char *name, const char *type)
 {
     char path[HONE_FETCH_PATH_MAX];
     if (!isatty(STDERR_FILENO) || hone_fetch_is_remote(name) ||
-        hone_fetch_locate(name, path, NULL) != 0)
+        hone_fetch_locate(name, type, path, NULL) != 0)
         return;
     if (!name || strcmp(path, name) != 0)
         hone_tell("showing '%s'", path);
@@ -91,6 +91,7 @@ static int read_sources(struct hone_fetch_source *sources, size_t count,
 {
     const struct hone_fetch_options options = {
         .size = sizeof options,
+        .type = given->type,
         .seconds = given->seconds,
         .timeout_s = (given->timeout_ns + 999999999) / 1000000000,
         .tls_cert = given->tls_cert,
@@ -105,7 +106,7 @@ static int read_sources(struct hone_fetch_source *sources, size_t count,
     bool remote = false;
     for (size_t i = 0; i < count; i++) {
         remote |= sources[i].url != NULL;
-        tell_choice(sources[i].name);
+        tell_choice(sources[i].name, given->type);
     }
     if (count == 1)
         *ret = hone_take(sources[0].profile);

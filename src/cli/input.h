@@ -12,6 +12,7 @@ struct hone_profile;
 
 // What the options of every command that reads profiles say of servers. Zero means default.
 struct hone_input_options {
+    const char *type;   // the sample type that will be shown (a profile's own default)
     int64_t seconds;    // what they are asked for (what the URL says)
     int64_t timeout_ns; // how long they may be silent
     const char *tls_cert;
@@ -20,7 +21,8 @@ struct hone_input_options {
 };
 
 // Reads the profiles that operands name and merges them into one: a file, "-" for standard input,
-// the directory of a session, whose CPU profile is meant, or a URL. Without operands it is the
+// the directory of a session, of which the profile with the type is meant, or its first, or a URL.
+// Without operands it is the
 // newest session under profiles/ in the current directory, and a terminal is told which one that
 // is. Servers are asked all at once; what they measured is kept in a file, and the user is told in
 // which.
@@ -32,8 +34,8 @@ int hone_input_read(const struct hone_operands *operands, const struct hone_inpu
 
 // The path of the file that hone_input_read() reads first, so that output can go beside it. Empty
 // when that comes from a server.
-int hone_input_path(const struct hone_operands *operands, char path[HONE_INPUT_PATH_MAX],
-                    struct hone_error *err);
+int hone_input_path(const struct hone_operands *operands, const char *type,
+                    char path[HONE_INPUT_PATH_MAX], struct hone_error *err);
 
 // Their rows; options is the struct that has a struct hone_input_options called input.
 #define HONE_INPUT_ROW_FILE(options, option, field, words)                                         \

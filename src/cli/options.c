@@ -141,7 +141,22 @@ static int store_flag(const struct hone_option *option, const char *text, bool *
     return 0;
 }
 
-// text is NULL only for a flag.
+// Kinds that are said by their name alone.
+static bool takes_nothing(const struct hone_option *option)
+{
+    return option->kind == HONE_OPTION_FLAG || option->kind == HONE_OPTION_WORD;
+}
+
+static int store_word(const struct hone_option *option, const char *text, const char **field,
+                      struct hone_error *err)
+{
+    if (text)
+        return hone_misused(err, "--%s takes no value, not '%s'", option->name, text);
+    *field = option->choices[0].word;
+    return 0;
+}
+
+// text is NULL only for what takes nothing.
 static int store(const struct hone_option *option, const char *text, void *parsed,
                  struct hone_error *err)
 {
@@ -151,6 +166,8 @@ static int store(const struct hone_option *option, const char *text, void *parse
     switch (option->kind) {
     case HONE_OPTION_FLAG:
         return store_flag(option, text, field, err);
+    case HONE_OPTION_WORD:
+        return store_word(option, text, field, err);
     case HONE_OPTION_COUNT:
     case HONE_OPTION_TIME:
     case HONE_OPTION_SIZE:
@@ -217,7 +234,7 @@ static const struct hone_option *find_option(const struct hone_command *command,
     if (len < 2 || !is_digit(word[1]))
         return NULL;
     for (const struct hone_option *option = command->options; option->name; option++) {
-        if (option->letter == word[0] && option->kind != HONE_OPTION_FLAG) {
+        if (option->letter == word[0] && !takes_nothing(option)) {
             *ret_value = word + 1;
             return option;
         }
@@ -255,7 +272,7 @@ static int parse_option(const struct hone_command *command, int argc, char **arg
     const struct hone_option *option = find_option(command, word, &value);
     if (!option)
         return asks_for_help(word) ? HONE_OPTIONS_HELP : unknown_option(command, typed, word, err);
-    if (!value && option->kind != HONE_OPTION_FLAG) {
+    if (!value && !takes_nothing(option)) {
         if (*at + 1 >= argc)
             return hone_misused(err, "'%s' needs a value: %s", typed, option->value);
         value = argv[++*at];

@@ -40,6 +40,7 @@
 // What an option takes, and the type of the field that receives it.
 enum hone_option_kind {
     HONE_OPTION_FLAG,   // bool           nothing: being there means true
+    HONE_OPTION_WORD,   // const char *   nothing: being there means the first word of choices
     HONE_OPTION_COUNT,  // int64_t        a whole number
     HONE_OPTION_TIME,   // int64_t        nanoseconds, written 100ms 30s 5m 1h 7d
     HONE_OPTION_SIZE,   // int64_t        bytes, written 4096 512KiB 10MB

@@ -170,6 +170,7 @@ static const struct hone_example examples[] = {
     {"hone record -F 100 make -j8", "a whole build, with little cost"},
     {"hone record -d 10s -p 1234", "a process that runs already"},
     {"hone record -d 10s -a", "all that runs on this machine, as root"},
+    {"hone record --heap-rate 1 ./server", "every block that it allocates is counted"},
     {"hone record -t cpu,wall ./server", "also what its threads wait for"},
     {0},
 };
@@ -285,7 +286,9 @@ static void on_finished(void *context, const char *directory,
                   directory, gap, named, gap, named);
     bool first = true;
     for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
-        if (profiles[type] && !first)
+        if (profiles[type] && type == HONE_CAPTURE_HEAP)
+            (void)fprintf(stderr, "hone: for %s, 'hone heap %s'\n", others[type].of, directory);
+        else if (profiles[type] && !first)
             (void)fprintf(stderr, "hone: for %s, 'hone top %s/%s'\n", others[type].of, directory,
                           others[type].file);
         first = first && !profiles[type];

@@ -35,7 +35,8 @@ static bool is_file(const char *directory, const char *name, const char *file)
 
 static bool is_recording(const char *directory, const char *name)
 {
-    return is_file(directory, name, "cpu.prof") || is_file(directory, name, "wall.prof");
+    return is_file(directory, name, "cpu.prof") || is_file(directory, name, "wall.prof") ||
+           is_file(directory, name, "heap.prof");
 }
 
 struct listing {
@@ -83,7 +84,7 @@ static int add_directory(struct hone_runs *runs, uint32_t side, const char *dire
     }
     if (runs->count[side] != before)
         return 0;
-    (void)hone_error_set(err, 0, "'%s' holds no cpu.prof or wall.prof", directory);
+    (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof or heap.prof", directory);
     return -ENOENT;
 }
 

@@ -14,6 +14,13 @@ const struct hone_choice hone_view_groups[] = {
     {"addresses", HONE_TEXT_ADDRESSES, false}, {0},
 };
 
+const struct hone_choice hone_view_heap_types[][2] = {
+    {{"inuse_space", 0, false}, {0}},
+    {{"inuse_objects", 0, false}, {0}},
+    {{"alloc_space", 0, false}, {0}},
+    {{"alloc_objects", 0, false}, {0}},
+};
+
 // Columns of the terminal; 0, which is no limit, when it does not tell.
 static uint32_t terminal_width(void)
 {
@@ -31,7 +38,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         return r;
     bool terminal = !options->output && isatty(STDOUT_FILENO);
     struct hone_text_options text = {
-        .type = options->type,
+        .type = options->input.type,
         .group = (enum hone_text_group)options->group,
         .by_cum = options->by_cum,
         .rows = (uint32_t)options->rows,

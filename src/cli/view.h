@@ -9,7 +9,6 @@
 #include "view/text.h"
 
 struct hone_view_options {
-    const char *type;
     const char *output;
     unsigned group; // enum hone_text_group
     int64_t rows;
@@ -30,22 +29,39 @@ extern const struct hone_choice hone_view_groups[];
 #define HONE_VIEW_OPERANDS "[FILE|DIR|URL]…"
 #define HONE_VIEW_FILES                                                                            \
     "Several files are merged. Without FILE the newest recording under profiles/ is taken; of a "  \
-    "directory, its CPU profile. A URL, or HOST:PORT, is asked for a profile of a program that "   \
+    "directory, its CPU profile or, for a sample type of the heap, that one. A URL, or "           \
+    "HOST:PORT, is asked for a profile of a program that "                                         \
     "runs: without a path, for /debug/pprof/profile. What it sends is kept in $PPROF_TMPDIR or "   \
     "~/pprof."
 
 // Rows that mean the same in every view.
-#define HONE_VIEW_ROW_TYPE                                                                         \
+#define HONE_VIEW_ROW_HEAP_TYPE(options, option, words, what)                                      \
     {                                                                                              \
-        .name = "type", .kind = HONE_OPTION_TEXT, .value = "TYPE",                                 \
-        .at = offsetof(struct hone_view_options, type),                                            \
+        .name = (option), .kind = HONE_OPTION_WORD, .choices = (words),                            \
+        .at = offsetof(struct options, input.type), .help = (what),                                \
+    }
+extern const struct hone_choice hone_view_heap_types[][2];
+#define HONE_VIEW_ROWS_TYPE(options)                                                               \
+    {                                                                                              \
+        .name = "type",                                                                            \
+        .kind = HONE_OPTION_TEXT,                                                                  \
+        .value = "TYPE",                                                                           \
+        .at = offsetof(struct options, input.type),                                                \
         .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
                 "(the profile's default)",                                                         \
-    }
+    },                                                                                             \
+        HONE_VIEW_ROW_HEAP_TYPE(options, "inuse-space", hone_view_heap_types[0],                   \
+                                "of the heap: bytes that live"),                                   \
+        HONE_VIEW_ROW_HEAP_TYPE(options, "inuse-objects", hone_view_heap_types[1],                 \
+                                "of the heap: blocks that live"),                                  \
+        HONE_VIEW_ROW_HEAP_TYPE(options, "alloc-space", hone_view_heap_types[2],                   \
+                                "of the heap: bytes ever allocated"),                              \
+        HONE_VIEW_ROW_HEAP_TYPE(options, "alloc-objects", hone_view_heap_types[3],                 \
+                                "of the heap: blocks ever allocated")
 // Which profiles, which part of them, and where the view of them goes: what every view has. Those
 // that print amounts also have HONE_VIEW_ROW_UNIT.
 #define HONE_VIEW_ROWS_COMMON                                                                      \
-    HONE_VIEW_ROW_TYPE, HONE_FILTER_ROWS_PART(hone_view_options),                                  \
+    HONE_VIEW_ROWS_TYPE(hone_view_options), HONE_FILTER_ROWS_PART(hone_view_options),              \
         HONE_FILTER_ROWS_BASE(hone_view_options), HONE_INPUT_ROWS(hone_view_options),              \
         HONE_VIEW_ROW_OUTPUT
 #define HONE_VIEW_ROW_UNIT HONE_FILTER_ROW_UNIT(hone_view_options)

@@ -29,15 +29,16 @@ struct work {
 // Files that several threads read, each the next one.
 struct files {
     struct hone_fetch_source *sources;
+    const char *type;   // of a recording that holds several
     const uint32_t *at; // places of those that are files
     uint32_t count;
     _Atomic uint32_t next;
 };
 
-static void read_local(struct hone_fetch_source *source)
+static void read_local(struct hone_fetch_source *source, const char *type)
 {
     char path[HONE_FETCH_PATH_MAX];
-    int r = hone_fetch_locate(source->name, path, &source->error);
+    int r = hone_fetch_locate(source->name, type, path, &source->error);
     if (r == 0)
         r = hone_convert_read(path, NULL, &source->profile, NULL, &source->error);
     source->error.code = r;
@@ -49,13 +50,14 @@ static void read_next(void *context, unsigned number)
     struct files *files = context;
     uint32_t i;
     while ((i = atomic_fetch_add_explicit(&files->next, 1, memory_order_relaxed)) < files->count)
-        read_local(&files->sources[files->at[i]]);
+        read_local(&files->sources[files->at[i]], files->type);
 }
 
 // Decoding one file uses all processors only for a part of the time.
-static void read_files(struct hone_fetch_source *sources, const uint32_t *at, uint32_t count)
+static void read_files(struct work *work, const uint32_t *at, uint32_t count)
 {
-    struct files files = {.sources = sources, .at = at, .count = count};
+    struct files files = {
+        .sources = work->sources, .type = work->options->type, .at = at, .count = count};
     unsigned crew = hone_crew_size();
     hone_crew_run(count < crew ? count : crew, read_next, &files);
 }
@@ -184,7 +186,7 @@ static int fetch(struct work *work, size_t count, struct hone_error *err)
             files[file_count++] = (uint32_t)i;
     }
     if (file_count)
-        read_files(work->sources, files, file_count);
+        read_files(work, files, file_count);
     return work->transfer_count ? ask_servers(work, err) : 0;
 }
 

@@ -44,6 +44,7 @@ struct hone_fetch_source {
 // Zero means default. Private keys, certificates and authorities are PEM files.
 struct hone_fetch_options {
     size_t size;
+    const char *type;     // the sample type that will be shown: which of a recording's files (any)
     int64_t seconds;      // the duration that servers are asked for (what the URL says)
     int64_t timeout_s;    // how long an answer may take (the duration and half of it; 60)
     const char *tls_cert; // the client's, with its key
@@ -67,9 +68,11 @@ void hone_fetch_done(struct hone_fetch_source *sources, size_t count);
 // Whether a word names a server. Where it could also be a file, "./" before it says that.
 bool hone_fetch_is_remote(const char *name);
 
-// The path of the file that a word which names no server stands for: of a recording, its CPU or
-// wall clock profile; of a directory of recordings, or of profiles/ for NULL, the newest one's.
-int hone_fetch_locate(const char *name, char path[HONE_FETCH_PATH_MAX], struct hone_error *err);
+// The path of the file that a word which names no server stands for: of a recording, its CPU
+// profile or, without one, another; of a directory of recordings, or of profiles/ for NULL, the
+// newest one's. A type that only the heap has (inuse_space, …) asks for that profile.
+int hone_fetch_locate(const char *name, const char *type, char path[HONE_FETCH_PATH_MAX],
+                      struct hone_error *err);
 
 // Writes a profile that came from a server where pprof keeps them, under a new name: into
 // $PPROF_TMPDIR or ~/pprof, as pprof.PROGRAM.TYPE….NNN.pb.gz.

@@ -12,8 +12,18 @@
 
 #define SESSIONS "profiles"
 
-// What a recording is opened by: the first of these that it has.
-static const char *const session_files[] = {"cpu.prof", "wall.prof"};
+// What a recording is opened by: the first of these that it has; where a type of the heap is to be
+// shown, the first of those.
+#define FILES 4
+static const char *const session_files[FILES] = {"cpu.prof", "wall.prof", "heap.prof",
+                                                 "allocs.prof"};
+static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof"};
+
+static const char *const *files_for(const char *type)
+{
+    bool heap = type && (strncmp(type, "alloc_", 6) == 0 || strncmp(type, "inuse_", 6) == 0);
+    return heap ? heap_files : session_files;
+}
 
 static void closedirp(DIR **directory)
 {
@@ -38,19 +48,19 @@ static int path_of(char path[HONE_FETCH_PATH_MAX], const char *directory, const 
 
 // The recording's file to open. -ENOENT: it has none.
 static int file_of(char path[HONE_FETCH_PATH_MAX], const char *directory, const char *name,
-                   struct stat *ret_status)
+                   const char *const files[FILES], struct stat *ret_status)
 {
-    for (size_t i = 0; i < sizeof session_files / sizeof session_files[0]; i++)
-        if (path_of(path, directory, name, session_files[i], NULL) == 0 &&
-            stat(path, ret_status) == 0 && S_ISREG(ret_status->st_mode))
+    for (size_t i = 0; i < FILES; i++)
+        if (path_of(path, directory, name, files[i], NULL) == 0 && stat(path, ret_status) == 0 &&
+            S_ISREG(ret_status->st_mode))
             return 0;
     return -ENOENT;
 }
 
 // The profile written last among the sessions in a directory: by its own time, and where two are
 // equal by name, which holds the time of the start. path stays empty when there is none.
-static int find_newest(const char *directory, char path[HONE_FETCH_PATH_MAX],
-                       struct hone_error *err)
+static int find_newest(const char *directory, const char *const files[FILES],
+                       char path[HONE_FETCH_PATH_MAX], struct hone_error *err)
 {
     path[0] = '\0';
     HONE_CLEANUP(closedirp) DIR *sessions = opendir(directory);
@@ -61,7 +71,8 @@ static int find_newest(const char *directory, char path[HONE_FETCH_PATH_MAX],
     for (const struct dirent *entry; (entry = readdir(sessions)) != NULL;) {
         char candidate[HONE_FETCH_PATH_MAX];
         struct stat status;
-        if (entry->d_name[0] == '.' || file_of(candidate, directory, entry->d_name, &status) != 0)
+        if (entry->d_name[0] == '.' ||
+            file_of(candidate, directory, entry->d_name, files, &status) != 0)
             continue;
         bool equal =
             status.st_mtim.tv_sec == newest.tv_sec && status.st_mtim.tv_nsec == newest.tv_nsec;
@@ -74,9 +85,10 @@ static int find_newest(const char *directory, char path[HONE_FETCH_PATH_MAX],
     return 0;
 }
 
-static int newest_session(char path[HONE_FETCH_PATH_MAX], struct hone_error *err)
+static int newest_session(const char *const files[FILES], char path[HONE_FETCH_PATH_MAX],
+                          struct hone_error *err)
 {
-    int r = find_newest(SESSIONS, path, err);
+    int r = find_newest(SESSIONS, files, path, err);
     if (r)
         return r;
     if (!path[0]) {
@@ -88,30 +100,32 @@ static int newest_session(char path[HONE_FETCH_PATH_MAX], struct hone_error *err
 }
 
 // A session, or a directory with sessions.
-static int directory_profile(const char *directory, char path[HONE_FETCH_PATH_MAX],
-                             struct hone_error *err)
+static int directory_profile(const char *directory, const char *const files[FILES],
+                             char path[HONE_FETCH_PATH_MAX], struct hone_error *err)
 {
     struct stat status;
-    int r = path_of(path, directory, NULL, session_files[0], err);
-    if (r || file_of(path, directory, NULL, &status) == 0)
+    int r = path_of(path, directory, NULL, files[0], err);
+    if (r || file_of(path, directory, NULL, files, &status) == 0)
         return r;
-    r = find_newest(directory, path, err);
+    r = find_newest(directory, files, path, err);
     if (r)
         return r;
     if (!path[0]) {
-        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof or wall.prof", directory);
+        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof or heap.prof", directory);
         return -ENOENT;
     }
     return 0;
 }
 
-int hone_fetch_locate(const char *name, char path[HONE_FETCH_PATH_MAX], struct hone_error *err)
+int hone_fetch_locate(const char *name, const char *type, char path[HONE_FETCH_PATH_MAX],
+                      struct hone_error *err)
 {
     struct stat status;
+    const char *const *files = files_for(type);
     if (!name)
-        return newest_session(path, err);
+        return newest_session(files, path, err);
     if (stat(name, &status) == 0 && S_ISDIR(status.st_mode) && !hone_convert_is_directory(name))
-        return directory_profile(name, path, err);
+        return directory_profile(name, files, path, err);
     int len = snprintf(path, HONE_FETCH_PATH_MAX, "%s", name);
     if (len < 0 || len >= HONE_FETCH_PATH_MAX)
         return hone_error_set(err, -ENAMETOOLONG, "cannot open '%s'", name);
