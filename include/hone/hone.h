@@ -29,6 +29,21 @@ const char *hone_version(void);
 // Threads, Signals: safe.
 int hone_recording(void);
 
+// How often allocations are sampled from now on: once in so many bytes on average (524288), all at
+// 1, none at 0. HONE_HEAP_RATE_OF_RECORDING is the rate of `hone record --heap-rate` again; so it
+// is when that is changed from outside, by `hone heap-rate`. What is sampled already is followed to
+// its end in any case. A thread takes note within its next MiB of allocations.
+//
+//     hone_heap_set_rate(0);
+//     load_everything();                  // known, and of no interest
+//     hone_heap_set_rate(HONE_HEAP_RATE_OF_RECORDING);
+//
+// Returns 0; -1 when the heap of this process is not being recorded.
+//
+// Threads, Signals: safe.
+#define HONE_HEAP_RATE_OF_RECORDING (~0ull)
+int hone_heap_set_rate(unsigned long long bytes);
+
 #ifdef __cplusplus
 }
 #endif

@@ -86,6 +86,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
     const struct hone_session_config config = {
         .cpu_period_ns = cpu || wall ? 1000000000 / recorder->options.cpu_hz : 0,
         .heap_rate = heap ? recorder->options.heap_rate : 0,
+        .heap_maps = heap && recorder->options.heap_maps,
         .cpu_engine = recorder->options.engine,
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),

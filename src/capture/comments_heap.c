@@ -1,6 +1,8 @@
 // What a profile of the heap says of itself: how it was taken, the allocator, what is missing.
 #include "capture/output.h"
 
+#include "capture/inner.h"
+
 #include "profile/profile.h"
 
 #include <inttypes.h>
@@ -67,6 +69,46 @@ static void comment_on_allocators(struct hone_profile *profile,
     }
 }
 
+static bool is_hooked(const struct hone_collected *collected, const char *path)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++)
+        if (strstr(collected->processes[i].facts.allocator, path))
+            return true;
+    return false;
+}
+
+// Allocators inside of files, which no library in front of malloc() sees.
+static void comment_on_inner_allocators(struct hone_profile *profile,
+                                        const struct hone_collected *collected)
+{
+    for (uint32_t i = 0; i < collected->module_count; i++) {
+        const char *path = collected->modules[i].path;
+        bool known = is_hooked(collected, path);
+        for (uint32_t before = 0; before < i && !known; before++)
+            known = strcmp(collected->modules[before].path, path) == 0;
+        const char *allocator = known ? NULL : hone_inner_allocator(path);
+        if (allocator)
+            hone_profile_comment(profile, "not covered: what %s allocates by the %s inside it",
+                                 path, allocator);
+    }
+}
+
+// The rate may be changed while a program runs.
+static void comment_on_rates(const struct hone_recording *recording, struct hone_profile *profile)
+{
+    const struct hone_heap_rows *rows = &recording->collected->heap;
+    uint64_t asked = recording->options->heap_rate, lowest = UINT64_MAX, highest = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        lowest = rows->at[i].rate < lowest ? rows->at[i].rate : lowest;
+        highest = rows->at[i].rate > highest ? rows->at[i].rate : highest;
+    }
+    if (rows->count && (lowest != asked || highest != asked))
+        hone_profile_comment(profile,
+                             "# heap: the rate was changed while it was recorded: from %" PRIu64
+                             " to %" PRIu64 " bytes",
+                             lowest, highest);
+}
+
 void hone_recording_comment_heap(const struct hone_recording *recording,
                                  struct hone_profile *profile)
 {
@@ -87,7 +129,9 @@ void hone_recording_comment_heap(const struct hone_recording *recording,
                              "# heap: one sample in %" PRIu64 " bytes allocated, %" PRIu64
                              " samples, %" PRIu64 " of them freed",
                              recording->options->heap_rate, totals.samples, totals.frees);
+    comment_on_rates(recording, profile);
     comment_on_allocators(profile, recording->collected);
+    comment_on_inner_allocators(profile, recording->collected);
     if (!totals.samples && !totals.counted)
         hone_profile_comment(
             profile, "empty: no allocation was sampled: the program allocates little, or not by "

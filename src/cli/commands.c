@@ -3,12 +3,31 @@
 #include <string.h>
 
 const struct hone_command *const hone_commands[] = {
-    &hone_command_record,    &hone_command_heap,      &hone_command_top,    &hone_command_tree,
-    &hone_command_call_tree, &hone_command_hot_path,  &hone_command_peek,   &hone_command_list,
-    &hone_command_disasm,    &hone_command_weblist,   &hone_command_traces, &hone_command_tags,
-    &hone_command_raw,       &hone_command_flame,     &hone_command_svg,    &hone_command_dot,
-    &hone_command_diff,      &hone_command_collapsed, &hone_command_info,   &hone_command_convert,
-    &hone_command_merge,     &hone_command_pprof,     &hone_command_doctor, NULL,
+    &hone_command_record,
+    &hone_command_heap,
+    &hone_command_heap_rate,
+    &hone_command_top,
+    &hone_command_tree,
+    &hone_command_call_tree,
+    &hone_command_hot_path,
+    &hone_command_peek,
+    &hone_command_list,
+    &hone_command_disasm,
+    &hone_command_weblist,
+    &hone_command_traces,
+    &hone_command_tags,
+    &hone_command_raw,
+    &hone_command_flame,
+    &hone_command_svg,
+    &hone_command_dot,
+    &hone_command_diff,
+    &hone_command_collapsed,
+    &hone_command_info,
+    &hone_command_convert,
+    &hone_command_merge,
+    &hone_command_pprof,
+    &hone_command_doctor,
+    NULL,
 };
 
 const struct hone_command *hone_command_find(const char *name)

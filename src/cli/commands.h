@@ -29,5 +29,6 @@ extern const struct hone_command hone_command_raw;
 extern const struct hone_command hone_command_merge;
 extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;
+extern const struct hone_command hone_command_heap_rate;
 
 #endif

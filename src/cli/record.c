@@ -24,6 +24,7 @@ struct record_options {
     int64_t rate_hz;
     int64_t wall_hz;
     int64_t heap_rate;
+    bool heap_maps;
     int64_t duration_ns;
     int64_t memory_bytes;
     int64_t depth;
@@ -99,6 +100,10 @@ static const struct hone_option options[] = {
      .maximum = (int64_t)1 << 40,
      .at = offsetof(struct record_options, heap_rate),
      .help = "bytes allocated for each sample, on average, of the types heap and allocs"},
+    {.name = "heap-maps",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, heap_maps),
+     .help = "count what the program maps itself (mmap) as allocated, of the types heap and allocs"},
     {.name = "wall-engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",
@@ -382,6 +387,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .cpu_hz = (uint64_t)record.rate_hz,
         .wall_hz = (uint64_t)record.wall_hz,
         .heap_rate = (uint64_t)record.heap_rate,
+        .heap_maps = record.heap_maps,
         .wall_poll = record.wall_engine == WALL_POLLING,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,

@@ -139,7 +139,7 @@ struct hone_allocator hone_allocator = {
 
 static const char *path;
 static void *home; // where the file of malloc() is loaded
-static bool home_is_libc;
+static void *libc_base;
 
 // Where a C library lacks one of them, nobody calls it: programs ask before they link.
 static void *no_memory_aligned(size_t alignment, size_t size)
@@ -171,7 +171,25 @@ static const struct hone_allocator missing = {
 bool hone_allocator_has(const void *function)
 {
     Dl_info info;
-    return home && !home_is_libc && dladdr(function, &info) && info.dli_fbase == home;
+    return home && home != libc_base && dladdr(function, &info) && info.dli_fbase == home;
+}
+
+bool hone_allocator_is_libc(const void *base)
+{
+    return base == libc_base;
+}
+
+bool hone_allocator_is_at(const void *base)
+{
+    return base == home || base == libc_base;
+}
+
+bool hone_allocator_is_called_from(const void *address)
+{
+    if (!home || home == libc_base)
+        return false;
+    const struct hone_module *module = hone_modules_listed(&hone_probe_modules, (uintptr_t)address);
+    return module && module->start == (uintptr_t)home;
 }
 
 static void look_at_malloc(const void *found_malloc)
@@ -183,7 +201,8 @@ static void look_at_malloc(const void *found_malloc)
     home = allocator.dli_fbase;
     // getpid: part of every C library, and no allocator's.
     const void *of_libc = dlsym(RTLD_NEXT, "getpid");
-    home_is_libc = of_libc && dladdr(of_libc, &libc) && libc.dli_fbase == home;
+    if (of_libc && dladdr(of_libc, &libc))
+        libc_base = libc.dli_fbase;
 }
 
 // Several threads may do this at once: each writes the same addresses. The lookup itself must not

@@ -44,6 +44,17 @@ size_t hone_allocator_early_size(const void *block);
 // library: then it is part of an allocator, which calls its own inner functions.
 bool hone_allocator_has(const void *function);
 
+// Our hook in front of a function of this name, if it stands in front of this one; NULL: it does
+// not, or there is none.
+void *hone_allocator_hook(const char *name, const void *function);
+
+// Whether a module that is loaded at this address is the C library; and whether our hooks stand in
+// front of what it defines.
+bool hone_allocator_is_libc(const void *base);
+bool hone_allocator_is_at(const void *base);
+// Whether an address is in an allocator of its own, and not the C library's.
+bool hone_allocator_is_called_from(const void *address);
+
 // Path of the file whose malloc() the program uses; NULL: unknown.
 const char *hone_allocator_path(void);
 

@@ -5,11 +5,13 @@
 #include "probe/heap_draw.h"
 #include "probe/heap_exact.h"
 #include "probe/heap_keeper.h"
+#include "probe/imports.h"
+#include "probe/usdt.h"
 
 #include <errno.h>
 
 enum {
-    RATE_LOOKED_AT = 1 << 20, // bytes until a thread that does not sample looks whether it should
+    RATE_LOOKED_AT = 1 << 20, // bytes until a thread looks whether the rate is another one
 };
 
 __thread struct hone_heap_thread hone_heap_self = {.countdown = -1};
@@ -17,9 +19,6 @@ __thread struct hone_heap_thread hone_heap_self = {.countdown = -1};
 static _Atomic enum { UNKNOWN, UNWANTED, WANTED } state;
 static _Atomic uint64_t next_block;               // given out
 static _Atomic uint64_t early_count, early_bytes; // before the state was known
-
-extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
-extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
 
 // A tracked block: whose it is and its number. A forked child inherits the table, but not the
 // blocks: in its profile they are its parent's.
@@ -30,14 +29,40 @@ static uint64_t epoch_bits(void)
     return (uint64_t)atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed) << EPOCH_SHIFT;
 }
 
+// What the program has asked for: its rate plus one (0: nothing), and the recording's rate then.
+// Whoever has spoken last is heard.
+static _Atomic uint64_t wish, wished_at;
+
+static uint64_t rate_of_recording(void)
+{
+    return atomic_load_explicit(&hone_probe.writer.header->heap_rate, memory_order_relaxed);
+}
+
 static uint64_t current_rate(void)
 {
     const struct hone_session_header *header = hone_probe.writer.header;
     if (atomic_load_explicit(&state, memory_order_acquire) != WANTED ||
         !hone_probe.writer.process || atomic_load_explicit(&header->stop, memory_order_relaxed))
         return 0;
-    return atomic_load_explicit(&header->heap_rate, memory_order_relaxed);
+    uint64_t rate = rate_of_recording();
+    uint64_t wished = atomic_load_explicit(&wish, memory_order_acquire);
+    return wished && atomic_load_explicit(&wished_at, memory_order_relaxed) == rate ? wished - 1
+                                                                                    : rate;
 }
+
+void hone_heap_wish(uint64_t rate)
+{
+    atomic_store_explicit(&wished_at, rate_of_recording(), memory_order_relaxed);
+    // Release: when it was wished before the wish. Pairs with current_rate().
+    atomic_store_explicit(&wish, rate + 1, memory_order_release);
+}
+
+void hone_heap_wish_nothing(void)
+{
+    atomic_store_explicit(&wish, 0, memory_order_relaxed);
+}
+
+bool hone_heap_maps;
 
 void hone_heap_begin(bool wanted)
 {
@@ -46,6 +71,7 @@ void hone_heap_begin(bool wanted)
         hone_count(&counters->heap_early, atomic_exchange(&early_count, 0));
         hone_count(&counters->heap_early_bytes, atomic_exchange(&early_bytes, 0));
     }
+    hone_heap_maps = wanted && hone_probe.writer.header->config.heap_maps;
     // Release: the session before the state. Pairs with current_rate().
     atomic_store_explicit(&state, wanted ? WANTED : UNWANTED, memory_order_release);
 }
@@ -59,6 +85,8 @@ void hone_heap_after_fork(void)
 {
     hone_heap_self.inside = 0;
     hone_heap_live_after_fork();
+    hone_imports_after_fork();
+    hone_maps_after_fork();
     hone_keepers_after_fork();
 }
 
@@ -149,6 +177,7 @@ HONE_HOOK static void count(const void *block, size_t size)
     }
     struct counted at = {block, size, &registers};
     hone_call_on_stack(count_block, &at, keeper->area.stack + sizeof keeper->area.stack);
+    hone_usdt_alloc(block, size, 1);
 }
 
 HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
@@ -162,6 +191,8 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     }
     hone_call_on_stack(take_sample, &at, at.area->stack + sizeof at.area->stack);
     hone_area_give_back(at.area);
+    // On the program's own stack, which who listens walks.
+    hone_usdt_alloc(block, size, rate);
 }
 
 // --- counting down -------------------------------------------------------------------------------
@@ -174,30 +205,33 @@ static void seed(struct hone_heap_thread *self)
     self->random |= 1;
 }
 
-// Draws anew, for the rate that holds now. Returns whether the block is to be sampled; a countdown
-// that was drawn for another rate, or none, begins with it.
+// So many bytes to the next sample, of which a thread counts down a part at a time: however far
+// away that is, the thread takes note of another rate before.
+static void count_down(struct hone_heap_thread *self, int64_t bytes)
+{
+    self->countdown = bytes < RATE_LOOKED_AT ? bytes : RATE_LOOKED_AT;
+    self->rest = bytes - self->countdown;
+}
+
+// Whether the block is to be sampled, by the rate that holds now. A countdown that was drawn for
+// another rate, or none, begins with this block.
 static bool draw(struct hone_heap_thread *self, size_t size)
 {
     uint64_t rate = current_rate();
     bool drawn = self->rate == rate && rate;
     self->rate = rate;
-    if (!rate) {
-        self->countdown = RATE_LOOKED_AT;
-        return false;
-    }
-    if (rate == 1) {
-        self->countdown = -1;
-        return true;
+    if (rate <= 1) {
+        self->countdown = rate ? -1 : RATE_LOOKED_AT;
+        self->rest = 0;
+        return rate;
     }
     if (!self->random)
         seed(self);
-    if (!drawn) {
-        self->countdown = (int64_t)((uint64_t)hone_heap_draw(&self->random, rate) - size);
-        if (self->countdown >= 0)
-            return false;
-    }
-    self->countdown = hone_heap_draw(&self->random, rate);
-    return true;
+    int64_t left = drawn ? self->countdown + self->rest
+                         : (int64_t)((uint64_t)hone_heap_draw(&self->random, rate) - size);
+    bool is_it = left < 0;
+    count_down(self, is_it ? hone_heap_draw(&self->random, rate) : left);
+    return is_it;
 }
 
 // The next allocation begins a countdown of its own.
@@ -210,6 +244,7 @@ static void draw_anew(struct hone_heap_thread *self)
 HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 {
     struct hone_heap_thread *self = &hone_heap_self;
+    self->told++;
     if (self->own) {
         draw_anew(self);
         return;
@@ -250,7 +285,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 void hone_heap_take(const void *block, struct hone_heap_taken *ret)
 {
     struct hone_heap_thread *self = &hone_heap_self;
-    *ret = (struct hone_heap_taken){0};
+    *ret = (struct hone_heap_taken){.address = block};
     if (hone_probe.locked_in) // what we would have to ask the kernel may end the program
         return;
     if (self->inside) {
@@ -302,6 +337,7 @@ void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
     self->inside = 1;
     atomic_signal_fence(memory_order_seq_cst);
     uint64_t epoch = epoch_bits();
+    hone_usdt_free(taken->address);
     if (taken->counted)
         hone_exact_ended(&taken->block, moved);
     else if (taken->sampled >> EPOCH_SHIFT == epoch >> EPOCH_SHIFT)

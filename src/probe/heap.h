@@ -5,6 +5,8 @@
 //   hooks_heap.c   malloc() and its family, C++'s new and delete   heap.c       what is sampled
 //   allocator.c    the functions behind the hooks                  heap_live.c  blocks to be freed
 //   heap_exact.c   at a rate of one byte: every block is counted, see heap_keeper.h
+//   hooks_map.c    mmap() and its family, where they are counted
+//   others.h       allocators that the hooks do not stand in front of
 //
 // A block of `size` bytes is sampled with the probability 1 - exp(-size / rate): each thread counts
 // bytes down from an exponential draw, so that every byte has the same chance and what was drawn
@@ -28,13 +30,18 @@
 
 // The hooks and what they call lie together, so that their frames can be told from the program's.
 #define HONE_HOOK __attribute__((section("hone_hooks"), noinline))
+extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
+extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
 
 struct hone_heap_thread {
-    int64_t countdown; // bytes until the next sample; below zero: now
+    int64_t countdown; // bytes until the next sample or look at the rate; below zero: now
+    int64_t rest;      // bytes from there to the sample
     uint64_t random;   // state of the draws; 0: not seeded
     uint64_t rate;     // that the countdown was drawn for; 0: not sampling
     uint32_t inside;   // a sample is being taken, or its end told
     uint32_t own;      // what is allocated now is allocated for us: not the program's
+    uint32_t told;     // grows with each call of hone_heap_allocated()
+    uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of
 };
 
 extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));
@@ -47,6 +54,25 @@ static inline bool hone_heap_is_due(size_t size)
     struct hone_heap_thread *self = &hone_heap_self;
     self->countdown = (int64_t)((uint64_t)self->countdown - size);
     return self->countdown < 0;
+}
+
+// Whether a hook further in has counted what a call allocates, as where an operator new() calls
+// malloc(): each that counts changes one of these.
+struct hone_heap_mark {
+    int64_t countdown;
+    uint32_t told;
+};
+
+static inline struct hone_heap_mark hone_heap_mark(void)
+{
+    return (struct hone_heap_mark){hone_heap_self.countdown, hone_heap_self.told};
+}
+
+// After the call: as hone_heap_is_due(), for what nobody has counted yet.
+static inline bool hone_heap_is_due_since(struct hone_heap_mark before, size_t size)
+{
+    struct hone_heap_mark now = hone_heap_mark();
+    return now.countdown == before.countdown && now.told == before.told && hone_heap_is_due(size);
 }
 
 // How many tracked blocks lie in the same 256 bytes, modulo 16 MiB; 255: that many or more. So one
@@ -80,6 +106,7 @@ struct hone_heap_taken {
     uint64_t sampled; // 0: it was not
     bool counted;     // as `block` says
     struct hone_block block;
+    const void *address;
 };
 void hone_heap_take(const void *block, struct hone_heap_taken *ret);
 void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken);
@@ -91,7 +118,19 @@ uint32_t hone_heap_hook_frames(const uint64_t *addresses, uint32_t count);
 // The session wants the heap, or not. Before that is known, allocations are only counted. In a
 // forked child again: its parent's blocks are the parent's.
 void hone_heap_begin(bool wanted);
+// The process's own rate (mean bytes between samples, 0: none), until the recording's changes.
+void hone_heap_wish(uint64_t rate);
+// And back to the recording's.
+void hone_heap_wish_nothing(void);
 bool hone_heap_is_wanted(void);
+// Mappings are counted, too.
+extern bool hone_heap_maps __attribute__((visibility("hidden")));
+static inline bool hone_heap_counts_maps(void)
+{
+    return hone_heap_maps;
+}
+void hone_maps_find(void);
+void hone_maps_after_fork(void);
 void hone_heap_after_fork(void);
 // The calling thread ends.
 void hone_heap_thread_leave(void);

@@ -43,4 +43,29 @@ static inline int64_t hone_heap_draw(uint64_t *state, uint64_t rate)
     return bytes < most ? (int64_t)bytes : (int64_t)most;
 }
 
+// exp(-x) for 0 <= x < 700, within 1e-15 of it: -x = -k ln 2 - r, with r in [-ln 2 / 2, ln 2 / 2].
+static inline double hone_exp_of_minus(double x)
+{
+    int k = (int)(x * 1.4426950408889634 + 0.5);
+    double r = x - k * 0.6931471805599453, sum = 1;
+    for (int term = 14; term > 0; term--)
+        sum = 1 - sum * r / term;
+    union {
+        uint64_t bits;
+        double number;
+    } power = {(uint64_t)(1023 - k) << 52};
+    return sum * power.number;
+}
+
+// How many bytes a sampled block of that size stands for: its size by its chance to be sampled.
+static inline uint64_t hone_heap_weight_bytes(uint64_t size, uint64_t rate)
+{
+    const double certain = 40, tiny = 0x1p-10; // then 1 - exp(-x) loses too many digits
+    double x = (double)size / (double)rate;
+    if (rate <= 1 || x > certain)
+        return size;
+    double part = x < tiny ? 1 - x / 2 * (1 - x / 3 * (1 - x / 4)) : (1 - hone_exp_of_minus(x)) / x;
+    return (uint64_t)((double)rate / part + 0.5);
+}
+
 #endif

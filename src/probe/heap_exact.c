@@ -137,7 +137,8 @@ void hone_exact_allocated(const void *block, size_t size, const struct hone_regi
     add(&site->allocated, 1);
     add(&site->allocated_bytes, size);
     if (hone_allocator.malloc_usable_size)
-        add(&site->usable_bytes, hone_allocator.malloc_usable_size((void *)block));
+        add(&site->usable_bytes,
+            hone_heap_self.other ? size : hone_allocator.malloc_usable_size((void *)block));
     uint32_t bits = bits_of(size ? size - 1 : 0);
     uint32_t bin = bits > SIZE_SHIFT ? bits - SIZE_SHIFT : 0;
     add(&site->sizes[bin < HONE_HEAP_SIZES ? bin : HONE_HEAP_SIZES - 1], 1);

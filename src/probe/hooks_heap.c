@@ -154,3 +154,45 @@ HONE_HOOK HONE_EXPORT void *reallocarray(void *block, size_t count, size_t size)
         return realloc(block, bytes);
     return hone_allocator.reallocarray(block, count, size);
 }
+
+// --- for who calls them past us ------------------------------------------------------------------
+
+// Under names of our own, for `malloc` may be the program's.
+#define OWN(function)                                                                              \
+    __asm__(".globl hone_own_" #function "\n.hidden hone_own_" #function                           \
+            "\n.set hone_own_" #function ", " #function);                                          \
+    extern char hone_own_##function[] __attribute__((visibility("hidden")))
+OWN(malloc);
+OWN(calloc);
+OWN(realloc);
+OWN(reallocarray);
+OWN(free);
+OWN(aligned_alloc);
+OWN(posix_memalign);
+OWN(memalign);
+OWN(valloc);
+OWN(pvalloc);
+
+void *hone_allocator_hook(const char *name, const void *function)
+{
+    const struct {
+        const char *name;
+        uintptr_t function;
+        void *hook;
+    } hooks[] = {
+        {"malloc", (uintptr_t)hone_allocator.malloc, hone_own_malloc},
+        {"calloc", (uintptr_t)hone_allocator.calloc, hone_own_calloc},
+        {"realloc", (uintptr_t)hone_allocator.realloc, hone_own_realloc},
+        {"reallocarray", (uintptr_t)hone_allocator.reallocarray, hone_own_reallocarray},
+        {"free", (uintptr_t)hone_allocator.free, hone_own_free},
+        {"aligned_alloc", (uintptr_t)hone_allocator.aligned_alloc, hone_own_aligned_alloc},
+        {"posix_memalign", (uintptr_t)hone_allocator.posix_memalign, hone_own_posix_memalign},
+        {"memalign", (uintptr_t)hone_allocator.memalign, hone_own_memalign},
+        {"valloc", (uintptr_t)hone_allocator.valloc, hone_own_valloc},
+        {"pvalloc", (uintptr_t)hone_allocator.pvalloc, hone_own_pvalloc},
+    };
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(hooks); i++)
+        if (hooks[i].function == (uintptr_t)function && strcmp(hooks[i].name, name) == 0)
+            return hooks[i].hook;
+    return NULL;
+}

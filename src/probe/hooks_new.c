@@ -34,9 +34,11 @@ static inline enum kind kind_of(struct function *function)
     return HONE_LIKELY(kind != KIND_UNKNOWN) ? (enum kind)kind : find(function);
 }
 
-HONE_HOOK static void *told(void *block, size_t size)
+// An allocator's own new may call its malloc() all the same, where that hook counts.
+HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t size)
 {
-    hone_heap_allocated(block, size);
+    if (HONE_UNLIKELY(hone_heap_is_due_since(before, size)))
+        hone_heap_allocated(block, size);
     return block;
 }
 
@@ -49,8 +51,10 @@ HONE_HOOK static void *told(void *block, size_t size)
         void *(*real)parameters = (void *(*)parameters)of_##symbol.real;                           \
         if (HONE_UNLIKELY(!real))                                                                  \
             return malloc(size);                                                                   \
-        if (kind == KIND_OWN && HONE_UNLIKELY(hone_heap_is_due(size)))                             \
-            return told(real arguments, size);                                                     \
+        if (kind == KIND_OWN) {                                                                    \
+            struct hone_heap_mark before = hone_heap_mark();                                       \
+            return told(before, real arguments, size);                                             \
+        }                                                                                          \
         return real arguments;                                                                     \
     }
 

@@ -1,5 +1,7 @@
 // libhone.a: no hooks, so the program keeps libc's own functions.
 #include "probe/allocator.h"
+#include "probe/heap.h"
+#include "probe/imports.h"
 #include "probe/probe.h"
 
 #include <errno.h>
@@ -16,6 +18,34 @@ void hone_threads_after_fork(void)
 struct hone_allocator hone_allocator;
 
 void hone_allocator_find(void)
+{
+}
+
+bool hone_allocator_is_early(const void *block)
+{
+    (void)block;
+    return false;
+}
+
+bool hone_allocator_is_at(const void *base)
+{
+    (void)base;
+    return false;
+}
+
+void hone_maps_find(void)
+{
+}
+
+void hone_maps_after_fork(void)
+{
+}
+
+void hone_imports_patch(void)
+{
+}
+
+void hone_imports_after_fork(void)
 {
 }
 

@@ -35,6 +35,7 @@ static void resolve(void)
         {"epoll_pwait", (void **)&real.epoll_pwait},
         {"pthread_create", (void **)&real.pthread_create},
         {"thrd_create", (void **)&real.thrd_create},
+        {"dlopen", (void **)&real.dlopen},
         {"dlclose", (void **)&real.dlclose},
         {"close", (void **)&real.close},
         {"dup2", (void **)&real.dup2},

@@ -32,6 +32,7 @@ struct hone_real {
     int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     int (*thrd_create)(thrd_t *, thrd_start_t, void *);
+    void *(*dlopen)(const char *, int);
     int (*dlclose)(void *);
     int (*close)(int);
     int (*dup2)(int, int);

@@ -1,5 +1,6 @@
 // One CPU sample: in the handler, on whatever stack the program left us, in a few microseconds.
 #include "probe/areas.h"
+#include "probe/entries.h"
 
 #include "core/clock.h"
 
@@ -67,6 +68,7 @@ static void take_sample_now(const struct interruption *at, struct hone_thread *s
     hone_thread_meet(self, 0);
     struct hone_registers registers;
     hone_registers_from_ucontext(&registers, at->ucontext);
+    registers.r[HONE_REGISTER_IP] = hone_entry_original(registers.r[HONE_REGISTER_IP]);
     struct hone_walk walk;
     hone_area_walk(at->area, self, &registers, &walk);
     hone_modules_emit();

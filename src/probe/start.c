@@ -3,7 +3,9 @@
 // what was written stays).
 #include "probe/allocator.h"
 #include "probe/areas.h"
+#include "probe/entries.h"
 #include "probe/heap.h"
+#include "probe/imports.h"
 
 #include "core/clock.h"
 #include "hone/hone.h"
@@ -66,19 +68,52 @@ static void describe_program(struct hone_process *process)
     memcpy(process->name, program_name, sizeof process->name);
 }
 
+// What does not call our hooks by itself, at the start of a program. A forked child is as its
+// parent was.
+static bool program_allocates;
+static char not_covered[HONE_PROCESS_REASON];
+
+static void patch_calls(void)
+{
+    program_allocates = hone_entries_patch(not_covered, sizeof not_covered);
+    hone_imports_patch();
+}
+
+static size_t append(char *to, size_t at, size_t size, const char *text)
+{
+    size_t bytes = strlen(text);
+    if (bytes >= size - at)
+        return at;
+    memcpy(to + at, text, bytes + 1);
+    return at + bytes;
+}
+
+static void name_allocators(struct hone_process *process)
+{
+    const char *path = hone_allocator_path();
+    size_t at = 0, size = sizeof process->allocator;
+    if (program_allocates)
+        at = append(process->allocator, at, size, program_path);
+    if (path)
+        at = append(process->allocator, at, size, at ? ", " : "");
+    if (path)
+        (void)append(process->allocator, at, size, path);
+}
+
 static void begin_heap(struct hone_process *process, const char *forbidden)
 {
-    static const char no_hooks[] = "libhone.a is linked in, which leaves malloc() alone";
+    static const char no_hooks[] = "libhone.a is linked in, and the program has no symbols";
     bool wanted = hone_probe.writer.header->config.heap_rate != 0;
-    const char *reason = wanted && forbidden         ? forbidden
-                         : wanted && !hone_has_hooks ? no_hooks
-                                                     : NULL;
-    if (reason)
-        memcpy(process->heap_reason, reason, strlen(reason) + 1);
-    const char *path = wanted ? hone_allocator_path() : NULL;
-    size_t bytes = path ? strnlen(path, sizeof process->allocator - 1) : 0;
-    if (path)
-        memcpy(process->allocator, path, bytes);
+    if (wanted && !forbidden && !process->forked)
+        patch_calls();
+    const char *reason = wanted && forbidden                               ? forbidden
+                         : wanted && !hone_has_hooks && !program_allocates ? no_hooks
+                                                                           : NULL;
+    if (wanted && (reason || not_covered[0]))
+        (void)append(process->heap_reason, 0, sizeof process->heap_reason,
+                     not_covered[0] && !forbidden ? not_covered : reason);
+    if (wanted)
+        name_allocators(process);
     hone_heap_begin(wanted && !reason);
 }
 
@@ -184,6 +219,7 @@ __attribute__((constructor)) static void on_load(void)
     hone_heap_self.own++;
     hone_allocator_find();
     hone_new_find();
+    hone_maps_find();
     hone_heap_self.own--;
     const char *path = secure_getenv("HONE_SESSION");
     if (!path || path[0] != '/') {
@@ -240,4 +276,15 @@ HONE_EXPORT int hone_recording(void)
 {
     return (hone_probe.engine != NULL || hone_heap_is_wanted() || elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
+}
+
+HONE_EXPORT int hone_heap_set_rate(unsigned long long bytes)
+{
+    if (!hone_heap_is_wanted() || !hone_probe.writer.process)
+        return -1;
+    if (bytes == HONE_HEAP_RATE_OF_RECORDING)
+        hone_heap_wish_nothing();
+    else
+        hone_heap_wish(bytes);
+    return 0;
 }

@@ -50,6 +50,7 @@ struct hone_session_config {
     uint32_t cpu_engine;      // enum hone_engine; 0: choose
     uint32_t stack_max;       // frames kept of a stack, at most HONE_STACK_MAX
     uint32_t seccomp_filters; // that everybody is under, such as a container's
+    uint32_t heap_maps;       // 1: what is mapped counts as allocated, too
 };
 
 struct hone_session_header {

@@ -1,0 +1,26 @@
+#include "core/core.h"
+
+// dlopen(file in rdi, mode in rsi) asks where to go on and goes there with nothing changed, for the
+// loader looks at its return address.
+__asm__(".text\n"
+        ".globl dlopen\n"
+        ".type dlopen, @function\n"
+        "dlopen:\n"
+        "    .cfi_startproc\n"
+        "    endbr64\n"
+        "    push %rdi\n"
+        "    .cfi_def_cfa_offset 16\n"
+        "    push %rsi\n"
+        "    .cfi_def_cfa_offset 24\n"
+        "    sub $8, %rsp\n"
+        "    .cfi_def_cfa_offset 32\n"
+        "    call hone_dlopen_target\n"
+        "    add $8, %rsp\n"
+        "    .cfi_def_cfa_offset 24\n"
+        "    pop %rsi\n"
+        "    .cfi_def_cfa_offset 16\n"
+        "    pop %rdi\n"
+        "    .cfi_def_cfa_offset 8\n"
+        "    jmp *%rax\n"
+        "    .cfi_endproc\n"
+        ".size dlopen, . - dlopen\n");

@@ -1,0 +1,57 @@
+// Functions that are called by no import table: of an allocator that is linked into the program, or
+// of a library that binds its own. Their first instructions give way to a jump to a hook, which
+// calls them by a copy of those instructions.
+//
+// That is done at start, while the program has one thread, and where all of this holds; else the
+// function stays as it is, and the reason is told:
+//   - its first instructions are of a known kind, mean the same at another place (with their
+//     distances changed), and are no calls;
+//   - nothing jumps to between them: no branch in the function, in what the compiler has split off
+//     from it, or, where that is not known, in all of the module, and no computed jump in it;
+//   - it is at least as long as the jump.
+#ifndef HONE_PROBE_ENTRIES_H
+#define HONE_PROBE_ENTRIES_H
+
+#include "core/core.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Looks for such functions and changes them. Returns whether there were any in the program itself;
+// writes what stays as it is and why, "" for nothing.
+bool hone_entries_patch(char *ret_reason, size_t reason_size);
+
+bool hone_entry_is_patched(uint64_t function);
+
+// Where an address in such a copy would be in the function itself; others stay what they are. The
+// rules that the function is unwound by hold for both.
+HONE_SIGSAFE uint64_t hone_entry_original(uint64_t address);
+
+// --- arch/ ---------------------------------------------------------------------------------------
+
+enum {
+    HONE_ENTRY_COPY_MAX = 48, // bytes of a copy
+    HONE_ENTRY_ISLAND = 16,   // of a jump to anywhere
+};
+
+struct hone_entry_plan {
+    uint32_t at;     // where in the function the jump is written
+    uint32_t length; // bytes of it that are overwritten
+    uint32_t copied; // bytes of it that the copy begins with, which are as long there
+};
+
+// Writes to `copy` what is to run at `copy_at`: the function's first instructions, and a jump to
+// the rest. False: not to be done, or not on this machine.
+bool hone_arch_entry_plan(const uint8_t *code, uint64_t address, uint64_t size, uint8_t *copy,
+                          uint64_t copy_at, struct hone_entry_plan *ret);
+// Whether code may jump to the bytes that are overwritten. `own`: it is the function itself.
+bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t size,
+                                uint64_t function, const struct hone_entry_plan *plan, bool own);
+// Whether it calls that function, or goes on there.
+bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function);
+// A jump to anywhere; and, in plan->length bytes at `at`, one to `to` nearby.
+void hone_arch_entry_island(uint8_t *island, uint64_t to);
+bool hone_arch_entry_jump(uint8_t *code, uint64_t at, uint64_t to);
+
+#endif

@@ -1,0 +1,23 @@
+// Import tables of all modules: what they call by them and would not reach our hooks is made to.
+// That are modules that look into their own libraries first (RTLD_DEEPBIND, -Bsymbolic), whatever
+// was bound before we came, and callers of an allocator that is not the first one.
+#ifndef HONE_PROBE_IMPORTS_H
+#define HONE_PROBE_IMPORTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Looks at the modules that came since the last call.
+//
+// Threads  any, where the program itself asks the loader for something; while another thread is at
+//          it, that one looks again.
+// Signals  no.
+void hone_imports_patch(void);
+
+void hone_imports_after_fork(void);
+
+// Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has
+// a path of its own (DT_RPATH) for what its callees need.
+bool hone_imports_know_paths(void);
+
+#endif

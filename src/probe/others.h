@@ -1,0 +1,45 @@
+// Functions that allocate and that our own hooks do not stand in front of: those of a second
+// allocator, those that a module calls past us, those of an allocator that is linked into the
+// program. Each is given a hook of its own, which the places that call it are made to call:
+//
+//   others.c    the hooks, and which function needs one of what kind
+//   imports.c   modules' import tables        entries.c   the first bytes of the functions
+//
+// A function may reach another one that has a hook, as an operator new() does that calls malloc():
+// then the inner hook counts the block and the outer one does not.
+#ifndef HONE_PROBE_OTHERS_H
+#define HONE_PROBE_OTHERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// By what the arguments mean.
+enum hone_other_kind {
+    HONE_OTHER_NONE,
+    HONE_OTHER_SIZE,           // (size, …): malloc(), operator new(), mallocx()
+    HONE_OTHER_ALIGNMENT_SIZE, // (alignment, size): memalign()
+    HONE_OTHER_COUNT_SIZE,     // (count, size): calloc()
+    HONE_OTHER_POSIX_MEMALIGN, // (where to, alignment, size)
+    HONE_OTHER_BLOCK_SIZE,     // (block, size, …): realloc(), rallocx()
+    HONE_OTHER_BLOCK_ARRAY,    // (block, count, size): reallocarray()
+    HONE_OTHER_BLOCK,          // (block, …): free(), operator delete(), sdallocx()
+    HONE_OTHER_KINDS
+};
+
+// What a function of this name is: of the C and C++ libraries, and of jemalloc, tcmalloc and
+// mimalloc under their own names. `length` bytes of it.
+enum hone_other_kind hone_other_kind_of(const char *name, size_t length);
+
+// C++'s new or delete, by its name.
+bool hone_other_is_operator(const char *name);
+
+// The hook for a function; the same each time. NULL: all are in use.
+//
+// Threads  one at a time.
+void *hone_other_hook(enum hone_other_kind kind, void *function);
+
+// A hook of ours, whichever.
+bool hone_is_hook(uint64_t address);
+
+#endif
