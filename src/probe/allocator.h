@@ -44,8 +44,8 @@ size_t hone_allocator_early_size(const void *block);
 // library: then it is part of an allocator, which calls its own inner functions.
 bool hone_allocator_has(const void *function);
 
-// Our hook in front of a function of this name, if it stands in front of this one; NULL: it does
-// not, or there is none.
+// Our hook in front of a function of this name, if it stands in front of this one, or whichever it
+// stands in front of (function NULL). NULL: it does not, or there is none.
 void *hone_allocator_hook(const char *name, const void *function);
 
 // Whether a module that is loaded at this address is the C library; and whether our hooks stand in

@@ -81,6 +81,7 @@ struct search {
     struct function functions[FUNCTIONS_MAX];
     size_t count;
     bool too_many;
+    const char *clone; // a copy of such a function, with other parameters
     // The file's own table of symbols, of the program's; NULL: only what it exports is known.
     const Elf64_Sym *symbols;
     size_t symbol_count;
@@ -128,6 +129,10 @@ static void add_all(struct search *search)
         const Elf64_Sym *symbol = &search->symbols[i];
         size_t length;
         const char *name = is_function(symbol) ? name_of(search, symbol, &length) : NULL;
+        const char *dot = name ? memchr(name, '.', length) : NULL;
+        if (dot && hone_other_kind_of(name, (size_t)(dot - name)) &&
+            (strstr(dot, ".constprop") || strstr(dot, ".isra")))
+            search->clone = name;
         if (name)
             add(search, name, length, search->image->bias + symbol->st_value, symbol->st_size);
     }
@@ -155,20 +160,21 @@ static bool is_entered(const struct search *search, const struct function *funct
 {
     const struct hone_image *image = search->image;
     const uint8_t *code = (const uint8_t *)(uintptr_t)function->address;
+    const uint8_t *text = (const uint8_t *)(uintptr_t)image->text_low;
+    uint64_t text_bytes = image->text_high - image->text_low;
     if (hone_arch_entry_is_entered(code, function->address, function->size, function->address, plan,
-                                   true))
+                                   HONE_ENTRY_ITSELF))
         return true;
     if (!search->symbols)
-        return image->text_high - image->text_low > SCAN_MAX ||
-               hone_arch_entry_is_entered((const uint8_t *)(uintptr_t)image->text_low,
-                                          image->text_low, image->text_high - image->text_low,
-                                          function->address, plan, false);
+        return text_bytes > SCAN_MAX ||
+               hone_arch_entry_is_entered(text, image->text_low, text_bytes, function->address,
+                                          plan, HONE_ENTRY_ANY_CODE);
     for (size_t i = 0; i < search->symbol_count; i++) {
         const Elf64_Sym *symbol = &search->symbols[i];
         uint64_t at = image->bias + symbol->st_value;
         if (is_part_of(search, symbol, function) && in_text(image, at, symbol->st_size) &&
             hone_arch_entry_is_entered((const uint8_t *)(uintptr_t)at, at, symbol->st_size,
-                                       function->address, plan, false))
+                                       function->address, plan, HONE_ENTRY_PART))
             return true;
     }
     return false;
@@ -329,6 +335,8 @@ static void patch_module(struct search *search, struct report *report)
         if (!write_change(&changes[i]))
             say(report, search->functions[0].name,
                 "() is in the program, which may not be changed");
+    if (search->clone)
+        say(report, search->clone, " is a variant of the compiler's, whose calls are not seen");
     report->covered = true;
 }
 
@@ -462,6 +470,9 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
     } else if (image.allocates && !hone_image_holds(&image, (uintptr_t)__start_hone_hooks) &&
                !hone_allocator_is_at((const void *)(uintptr_t)image.low)) {
         patch_library(&image, visit->report);
+    } else if (image.allocates && image.symbolic && hone_allocator_is_at((void *)image.low) &&
+               !hone_allocator_is_libc((void *)image.low)) {
+        say(visit->report, "malloc", "() is bound inside its own library, whose calls are not seen");
     }
     return 0;
 }

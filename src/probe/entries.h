@@ -45,9 +45,12 @@ struct hone_entry_plan {
 // the rest. False: not to be done, or not on this machine.
 bool hone_arch_entry_plan(const uint8_t *code, uint64_t address, uint64_t size, uint8_t *copy,
                           uint64_t copy_at, struct hone_entry_plan *ret);
-// Whether code may jump to the bytes that are overwritten. `own`: it is the function itself.
+// Whether code may jump to the bytes that are overwritten: the function itself, a part of it that
+// lies elsewhere, or any code, with functions of which nobody knows where they begin.
+enum hone_entry_code { HONE_ENTRY_ITSELF, HONE_ENTRY_PART, HONE_ENTRY_ANY_CODE };
 bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t size,
-                                uint64_t function, const struct hone_entry_plan *plan, bool own);
+                                uint64_t function, const struct hone_entry_plan *plan,
+                                enum hone_entry_code what);
 // Whether it calls that function, or goes on there.
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function);
 // A jump to anywhere; and, in plan->length bytes at `at`, one to `to` nearby.

@@ -192,7 +192,8 @@ void *hone_allocator_hook(const char *name, const void *function)
         {"pvalloc", (uintptr_t)hone_allocator.pvalloc, hone_own_pvalloc},
     };
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(hooks); i++)
-        if (hooks[i].function == (uintptr_t)function && strcmp(hooks[i].name, name) == 0)
+        if ((!function || hooks[i].function == (uintptr_t)function) &&
+            strcmp(hooks[i].name, name) == 0)
             return hooks[i].hook;
     return NULL;
 }

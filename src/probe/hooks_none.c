@@ -27,6 +27,12 @@ bool hone_allocator_is_early(const void *block)
     return false;
 }
 
+bool hone_allocator_is_libc(const void *base)
+{
+    (void)base;
+    return false;
+}
+
 bool hone_allocator_is_at(const void *base)
 {
     (void)base;

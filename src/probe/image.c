@@ -41,6 +41,12 @@ static void read_dynamic(struct hone_image *image)
         case DT_PLTRELSZ:
             image->counts[1] = value / sizeof(Elf64_Rela);
             break;
+        case DT_SYMBOLIC:
+            image->symbolic = true;
+            break;
+        case DT_FLAGS:
+            image->symbolic = image->symbolic || value & DF_SYMBOLIC;
+            break;
         case DT_RPATH:
             image->has_path = true;
             break;

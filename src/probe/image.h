@@ -20,6 +20,7 @@ struct hone_image {
     size_t counts[2];
     size_t relative; // of the first table: entries without a symbol, at its beginning
     bool allocates;  // defines malloc()
+    bool symbolic;   // binds its own functions itself (-Bsymbolic)
     bool has_path;   // says where what it needs is looked for, and what that needs (DT_RPATH)
     bool done;       // free for the user
 };

@@ -132,7 +132,8 @@ static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
     // Bound at its first call: until then it leads into the module's own stubs.
     bool unbound =
         type == CALL && symbol->st_shndx == SHN_UNDEF && hone_image_holds(image, function);
-    if (unbound && (function = only_definition(name)) != 0 &&
+    // What we define as well may be bound to us; then it must be the same.
+    if (unbound && (function = only_definition(name)) != 0 && hone_allocator_hook(name, NULL) &&
         !hone_allocator_hook(name, (const void *)(uintptr_t)function))
         return true;
     uint64_t hook = function ? hook_for(image, name, kind, function) : 0;

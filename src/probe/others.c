@@ -231,8 +231,9 @@ HONE_HOOK static void by_block(release_function *real, void *block, size_t secon
         one(kind, from##5) one(kind, from##6) one(kind, from##7)
 #define HOOKS_64(one, kind)                                                                        \
     HOOKS_8(one, kind, 0)                                                                          \
-    HOOKS_8(one, kind, 01) HOOKS_8(one, kind, 02) HOOKS_8(one, kind, 03) HOOKS_8(one, kind, 04)    \
-        HOOKS_8(one, kind, 05) HOOKS_8(one, kind, 06) HOOKS_8(one, kind, 07)
+    HOOKS_8(one, kind, 01)                                                                         \
+    HOOKS_8(one, kind, 02) HOOKS_8(one, kind, 03) HOOKS_8(one, kind, 04) HOOKS_8(one, kind, 05)    \
+        HOOKS_8(one, kind, 06) HOOKS_8(one, kind, 07)
 #define HOOKS_16(one, kind) HOOKS_8(one, kind, 0) HOOKS_8(one, kind, 01)
 
 enum { MANY = 64, SOME = 16 };

@@ -14,14 +14,15 @@ bool hone_arch_entry_plan(const uint8_t *code, uint64_t address, uint64_t size, 
 }
 
 bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t size,
-                                uint64_t function, const struct hone_entry_plan *plan, bool own)
+                                uint64_t function, const struct hone_entry_plan *plan,
+                                enum hone_entry_code what)
 {
     (void)code;
     (void)address;
     (void)size;
     (void)function;
     (void)plan;
-    (void)own;
+    (void)what;
     return true;
 }
 

@@ -225,49 +225,234 @@ bool hone_arch_entry_plan(const uint8_t *code, uint64_t address, uint64_t size, 
     return true;
 }
 
-// Every four bytes may be a distance: what is none does no harm but, rarely, that a function stays
-// as it is. A call of the whole function is none that matters.
-static bool reaches(const uint8_t *code, uint64_t address, uint64_t size, uint64_t low,
-                    uint64_t function)
+// --- all of a function ---------------------------------------------------------------------------
+
+// What follows an opcode, for all of them: MODRM, BYTE and WORD as above, HALF (two bytes), EIGHT,
+// and BAD for what is none. Sixteen opcodes a line.
+enum { HALF = 8, EIGHT = 16, BAD = 32 };
+
+#define M MODRM
+#define MB (MODRM | BYTE)
+#define MW (MODRM | WORD)
+#define ARITHMETIC M, M, M, M, BYTE, WORD, BAD, BAD
+
+static const uint8_t first_map[256] = {
+    ARITHMETIC, ARITHMETIC, // 0x00; 0x0f is looked at before
+    ARITHMETIC, ARITHMETIC, // 0x10
+    ARITHMETIC, ARITHMETIC, // 0x20
+    ARITHMETIC, ARITHMETIC, // 0x30
+    BAD,        BAD,        BAD,         BAD,   BAD,  BAD,  BAD,  BAD,  BAD,  BAD,  BAD,
+    BAD,        BAD,        BAD,         BAD,   BAD, // prefixes
+    0,          0,          0,           0,     0,    0,    0,    0,    0,    0,    0,
+    0,          0,          0,           0,     0, // 0x50
+    BAD,        BAD,        BAD,         M,     BAD,  BAD,  BAD,  BAD,  WORD, MW,   BYTE,
+    MB,         0,          0,           0,     0, // 0x60
+    BYTE,       BYTE,       BYTE,        BYTE,  BYTE, BYTE, BYTE, BYTE, BYTE, BYTE, BYTE,
+    BYTE,       BYTE,       BYTE,        BYTE,  BYTE, MB,   MW,   BAD,  MB,   M,    M,
+    M,          M,          M,           M,     M,    M,    M,    M,    M,    M, // 0x80
+    0,          0,          0,           0,     0,    0,    0,    0,    0,    0,    BAD,
+    0,          0,          0,           0,     0, // 0x90
+    EIGHT,      EIGHT,      EIGHT,       EIGHT, 0,    0,    0,    0,    BYTE, WORD, 0,
+    0,          0,          0,           0,     0, // 0xa0
+    BYTE,       BYTE,       BYTE,        BYTE,  BYTE, BYTE, BYTE, BYTE, WORD, WORD, WORD,
+    WORD,       WORD,       WORD,        WORD,  WORD, MB,   MB,   HALF, 0,    BAD,  BAD,
+    MB,         MW,         HALF | BYTE, 0,     HALF, 0,    0,    BYTE, BAD,  0, // 0xc0
+    M,          M,          M,           M,     BAD,  BAD,  BAD,  0,    M,    M,    M,
+    M,          M,          M,           M,     M, // 0xd0
+    BYTE,       BYTE,       BYTE,        BYTE,  BYTE, BYTE, BYTE, BYTE, WORD, WORD, BAD,
+    BYTE,       0,          0,           0,     0,    BAD,  0,    BAD,  BAD,  0,    0,
+    M,          M,          0,           0,     0,    0,    0,    0,    M,    M, // 0xf0
+};
+
+static const uint8_t second_map[256] = {
+    M,    M,    M,    M,    BAD,  0,    0,    0,    0,    0,    BAD,
+    0,    BAD,  M,    0,    MB, // 0x00
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0x10
+    M,    M,    M,    M,    BAD,  BAD,  BAD,  BAD,  M,    M,    M,
+    M,    M,    M,    M,    M, // 0x20
+    0,    0,    0,    0,    0,    0,    BAD,  0,    BAD,  BAD,  BAD,
+    BAD,  BAD,  BAD,  BAD,  BAD, // 0x30
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0x40
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0x50
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0x60
+    MB,   MB,   MB,   MB,   M,    M,    M,    0,    M,    M,    BAD,
+    BAD,  M,    M,    M,    M, // 0x70
+    WORD, WORD, WORD, WORD, WORD, WORD, WORD, WORD, WORD, WORD, WORD,
+    WORD, WORD, WORD, WORD, WORD, M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M, // 0x90
+    0,    0,    0,    M,    MB,   M,    BAD,  BAD,  0,    0,    0,
+    M,    MB,   M,    M,    M, // 0xa0
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    MB,
+    M,    M,    M,    M,    M, // 0xb0
+    M,    M,    MB,   M,    MB,   MB,   MB,   M,    0,    0,    0,
+    0,    0,    0,    0,    0, // 0xc0
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0xd0
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0xe0
+    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,    M,
+    M,    M,    M,    M,    M, // 0xf0
+};
+
+#undef M
+#undef MB
+#undef MW
+#undef ARITHMETIC
+
+// Of the maps that two or three bytes select, by their numbers in vector prefixes.
+static int operands_in_map(unsigned map, uint8_t opcode)
 {
-    for (uint64_t i = 1; i + 4 <= size; i++) {
+    return map == 1 ? second_map[opcode] : map == 2 ? MODRM : map == 3 ? MODRM | BYTE : BAD;
+}
+
+static bool is_prefix(uint8_t byte)
+{
+    switch (byte) {
+    case 0x26:
+    case 0x2e:
+    case 0x36:
+    case 0x3e:
+    case 0x64:
+    case 0x65:
+    case 0x66:
+    case 0x67:
+    case 0xf0:
+    case 0xf2:
+    case 0xf3:
+        return true;
+    default:
+        return false;
+    }
+}
+
+// What matters of an instruction to who looks for jumps.
+struct step {
+    uint32_t length;
+    bool branches; // by `distance` from its end
+    bool calls;
+    bool computed; // a jump to where a register or memory says, other than out of the module
+    int64_t distance;
+};
+
+static bool step_over(const uint8_t *code, uint64_t room, struct step *ret)
+{
+    uint8_t bytes[32] = {0};
+    memcpy(bytes, code, room < 15 ? room : 15);
+    *ret = (struct step){0};
+    uint32_t at = 0;
+    bool narrow = false, wide = false;
+    while (at < 14 && is_prefix(bytes[at]))
+        narrow = bytes[at++] == 0x66 || narrow;
+    if ((bytes[at] & 0xf0) == 0x40)
+        wide = (bytes[at++] & 8) != 0;
+    uint8_t opcode = bytes[at++], second = 0;
+    int operands;
+    if (opcode == 0xc5) { // two bytes of vector prefix, three, four
+        operands = operands_in_map(1, bytes[at + 1]);
+        at += 2;
+    } else if (opcode == 0xc4) {
+        operands = operands_in_map(bytes[at] & 31, bytes[at + 2]);
+        at += 3;
+    } else if (opcode == 0x62) {
+        operands = operands_in_map(bytes[at] & 7, bytes[at + 3]);
+        at += 4;
+    } else if (opcode == 0x0f) {
+        second = bytes[at++];
+        operands = operands_in_map(second == 0x38 ? 2 : second == 0x3a ? 3 : 1, second);
+        at += second == 0x38 || second == 0x3a;
+    } else {
+        operands = first_map[opcode];
+    }
+    if (operands & BAD)
+        return false;
+    uint8_t modrm = bytes[at], what = modrm >> 3 & 7;
+    if (opcode == 0xf6 && what < 2)
+        operands |= BYTE;
+    if (opcode == 0xf7 && what < 2)
+        operands |= WORD;
+    if (operands & MODRM) {
+        uint8_t mode = modrm >> 6, base = modrm & 7;
+        bool by_ip = mode == 0 && base == 5;
+        at++;
+        if (mode != 3 && base == 4)
+            base = bytes[at++] & 7;
+        at += mode == 1 ? 1 : mode == 2 || (mode == 0 && base == 5) ? 4 : 0;
+        ret->computed = opcode == 0xff && (what == 4 || what == 5) && !by_ip;
+    }
+    ret->calls = opcode == 0xe8;
+    ret->branches = opcode == 0xe8 || opcode == 0xe9 || opcode == 0xeb || (opcode & 0xf0) == 0x70 ||
+                    (opcode >= 0xe0 && opcode < 0xe4) ||
+                    (opcode == 0x0f && (second & 0xf0) == 0x80);
+    if (ret->branches && operands & BYTE) {
+        ret->distance = (int8_t)bytes[at];
+    } else if (ret->branches) {
+        int32_t distance;
+        memcpy(&distance, bytes + at, sizeof distance);
+        ret->distance = distance;
+        narrow = false;
+    }
+    at += operands & BYTE ? 1 : 0;
+    at += operands & HALF ? 2 : 0;
+    at += operands & EIGHT ? 8 : 0;
+    if (operands & WORD)
+        at += wide && opcode >= 0xb8 && opcode < 0xc0 ? 8 : narrow ? 2 : 4;
+    ret->length = at;
+    return at <= room && at <= 15;
+}
+
+// Between instructions that are overwritten; or, by another way than a call, to the beginning,
+// which would be a loop's.
+static bool is_into(const struct step *step, uint64_t to, uint64_t function,
+                    const struct hone_entry_plan *plan, bool own)
+{
+    if (to == function && (step->calls || !own))
+        return false;
+    return to - function < (uint64_t)plan->at + plan->length;
+}
+
+static bool function_enters(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function,
+                            const struct hone_entry_plan *plan, bool own)
+{
+    struct step step;
+    for (uint64_t at = 0; at < size; at += step.length) {
+        if (!step_over(code + at, size - at, &step) || step.computed)
+            return true; // nobody knows
+        uint64_t to = address + at + step.length + (uint64_t)step.distance;
+        if (step.branches && is_into(&step, to, function, plan, own))
+            return true;
+    }
+    return false;
+}
+
+// Where instructions begin is not known. Whatever looks like a branch may be one: what is none does
+// no harm but, rarely, that a function stays as it is. The whole function may be called and jumped
+// to.
+static bool code_enters(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function,
+                        const struct hone_entry_plan *plan)
+{
+    for (uint64_t i = 2; i + 4 <= size; i++) {
         int32_t distance;
         memcpy(&distance, code + i, sizeof distance);
         uint64_t to = address + i + 4 + (uint64_t)(int64_t)distance;
-        if (to - function < low - function + JUMP_BYTES &&
-            !(to == function && (code[i - 1] == 0xe8 || code[i - 1] == 0xe9 ||
-                                 (code[i - 1] & 0xc7) == 0x05))) // or its address is taken
+        if (HONE_LIKELY(to - function >= (uint64_t)plan->at + plan->length) || to == function)
+            continue;
+        if ((code[i - 1] & 0xfe) == 0xe8 || (code[i - 2] == 0x0f && (code[i - 1] & 0xf0) == 0x80))
             return true;
     }
     return false;
 }
 
 bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t size,
-                                uint64_t function, const struct hone_entry_plan *plan, bool own)
+                                uint64_t function, const struct hone_entry_plan *plan,
+                                enum hone_entry_code what)
 {
-    uint64_t low = function + plan->at;
-    if (reaches(code, address, size, low, function))
-        return true;
-    if (!own)
-        return false;
-    for (uint64_t i = 1; i < size; i++) {
-        // Short branches, and a jump to the very beginning, where that would be a loop's.
-        uint64_t to = address + i + 1 + (uint64_t)(int64_t)(int8_t)code[i];
-        bool is_short = (code[i - 1] & 0xf0) == 0x70 || code[i - 1] == 0xeb ||
-                        (code[i - 1] >= 0xe0 && code[i - 1] <= 0xe3);
-        if (is_short && to - function < low - function + JUMP_BYTES)
-            return true;
-        int32_t distance = 0;
-        if (i + 4 <= size)
-            memcpy(&distance, code + i, sizeof distance);
-        if (distance && code[i - 1] == 0xe9 &&
-            address + i + 4 + (uint64_t)(int64_t)distance == function)
-            return true;
-        // A jump by register or by a table.
-        if (code[i - 1] == 0xff && ((code[i] & 0xf8) == 0xe0 || code[i] == 0x24))
-            return true;
-    }
-    return false;
+    return what == HONE_ENTRY_ANY_CODE
+               ? code_enters(code, address, size, function, plan)
+               : function_enters(code, address, size, function, plan, what == HONE_ENTRY_ITSELF);
 }
 
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function)
