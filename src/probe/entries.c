@@ -21,7 +21,7 @@ enum {
     SYMBOLS_MAX = 1 << 22,
     NEAR_STEP = 64 << 10, // where memory near a module is looked for
     NEAR_STEPS = 4096,
-    ROOM_BYTES = 2 * PAGE,
+    ROOM_BYTES = 4 * PAGE,
 };
 
 // One function, while they are looked for.
@@ -39,7 +39,7 @@ struct entry {
     uint8_t copy[HONE_ENTRY_COPY_MAX];
 };
 
-_Static_assert(sizeof(struct entry) == 64, "an address tells which one it is in");
+_Static_assert(sizeof(struct entry) == 128, "an address tells which one it is in");
 
 static struct room {
     uint64_t low, high; // memory of entries; written at start only
@@ -57,21 +57,28 @@ bool hone_entry_is_patched(uint64_t function)
     return false;
 }
 
-uint64_t hone_entry_original(uint64_t address)
+void hone_entry_look_through(struct hone_registers *registers)
 {
+    uint64_t address = registers->r[HONE_REGISTER_IP];
     for (uint32_t i = 0; i < room_count; i++) {
         uint64_t at = address - rooms[i].low;
-        if (at >= rooms[i].high - rooms[i].low)
+        if (HONE_LIKELY(at >= rooms[i].high - rooms[i].low))
             continue;
         uint64_t function = rooms[i].functions[at / sizeof(struct entry)];
         uint64_t copied = rooms[i].copied[at / sizeof(struct entry)];
         uint64_t within = at % sizeof(struct entry);
-        if (!function || within < HONE_ENTRY_ISLAND)
-            return function ? function : address;
-        within -= HONE_ENTRY_ISLAND;
-        return function + (within < copied ? within : copied);
+        if (!function)
+            return;
+        if (within >= HONE_ENTRY_ISLAND) {
+            within -= HONE_ENTRY_ISLAND;
+            registers->r[HONE_REGISTER_IP] = function + (within < copied ? within : copied);
+            return;
+        }
+        registers->r[HONE_REGISTER_IP] = function;
+        if (within >= HONE_ENTRY_PUSHED)
+            registers->r[HONE_REGISTER_SP] += HONE_WORD_BYTES;
+        return;
     }
-    return address;
 }
 
 // --- which functions -----------------------------------------------------------------------------
@@ -268,7 +275,9 @@ static bool plan_one(const struct search *search, const struct function *functio
     if (!hook)
         return false;
     room->copied[number] = (uint8_t)plan.copied;
-    hone_arch_entry_island(entry->island, (uintptr_t)hook);
+    bool result = function->kind != HONE_OTHER_BLOCK;
+    hone_arch_entry_island(
+        entry->island, (uintptr_t)(result ? hone_gate : hone_gate_without_result), (uintptr_t)hook);
     *ret = (struct change){.at = function->address + plan.at, .length = plan.length};
     return hone_arch_entry_jump(ret->bytes, ret->at, (uintptr_t)entry->island);
 }
@@ -472,7 +481,8 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
         patch_library(&image, visit->report);
     } else if (image.allocates && image.symbolic && hone_allocator_is_at((void *)image.low) &&
                !hone_allocator_is_libc((void *)image.low)) {
-        say(visit->report, "malloc", "() is bound inside its own library, whose calls are not seen");
+        say(visit->report, "malloc",
+            "() is bound inside its own library, whose calls are not seen");
     }
     return 0;
 }

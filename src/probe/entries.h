@@ -24,15 +24,17 @@ bool hone_entries_patch(char *ret_reason, size_t reason_size);
 
 bool hone_entry_is_patched(uint64_t function);
 
-// Where an address in such a copy would be in the function itself; others stay what they are. The
-// rules that the function is unwound by hold for both.
-HONE_SIGSAFE uint64_t hone_entry_original(uint64_t address);
+// Registers of a thread that was interrupted in such a copy become those that it would have in the
+// function itself, whose rules say how to unwind it; others stay what they are.
+struct hone_registers;
+HONE_SIGSAFE void hone_entry_look_through(struct hone_registers *registers);
 
 // --- arch/ ---------------------------------------------------------------------------------------
 
 enum {
-    HONE_ENTRY_COPY_MAX = 48, // bytes of a copy
-    HONE_ENTRY_ISLAND = 16,   // of a jump to anywhere
+    HONE_ENTRY_COPY_MAX = 64, // bytes of a copy
+    HONE_ENTRY_ISLAND = 64,   // of a jump to anywhere,
+    HONE_ENTRY_PUSHED = 6,    // whose first instruction, so long, pushes a word
 };
 
 struct hone_entry_plan {
@@ -53,8 +55,8 @@ bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t 
                                 enum hone_entry_code what);
 // Whether it calls that function, or goes on there.
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function);
-// A jump to anywhere; and, in plan->length bytes at `at`, one to `to` nearby.
-void hone_arch_entry_island(uint8_t *island, uint64_t to);
+// A jump to a gate, which calls the hook; and, in plan->length bytes for `at`, one to `to` nearby.
+void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook);
 bool hone_arch_entry_jump(uint8_t *code, uint64_t at, uint64_t to);
 
 #endif

@@ -129,11 +129,50 @@ enum hone_other_kind hone_other_kind_of(const char *name, size_t length)
 
 // --- hooks ---------------------------------------------------------------------------------------
 
+// What these do with registers beyond the general ones is nobody's business.
+struct work {
+    const void *block;
+    size_t size;
+    struct hone_heap_taken *taken;
+    bool moved;
+};
+
+HONE_HOOK static void work_allocated(void *argument)
+{
+    const struct work *at = argument;
+    hone_heap_self.other++;
+    hone_heap_allocated(at->block, at->size);
+    hone_heap_self.other--;
+}
+
+HONE_HOOK static void work_released(void *argument)
+{
+    const struct work *at = argument;
+    hone_heap_released(at->block);
+}
+
+HONE_HOOK static void work_take(void *argument)
+{
+    const struct work *at = argument;
+    hone_heap_take(at->block, at->taken);
+}
+
+HONE_HOOK static void work_put_back(void *argument)
+{
+    const struct work *at = argument;
+    hone_heap_put_back(at->block, at->taken);
+}
+
+HONE_HOOK static void work_ended(void *argument)
+{
+    const struct work *at = argument;
+    hone_heap_ended(at->taken, at->moved);
+}
+
 HONE_HOOK static void tell_due(const void *block, size_t size)
 {
-    hone_heap_self.other++;
-    hone_heap_allocated(block, size);
-    hone_heap_self.other--;
+    struct work work = {.block = block, .size = size};
+    hone_keeping_vectors(work_allocated, &work);
 }
 
 static inline void tell(struct hone_heap_mark before, const void *block, size_t size)
@@ -184,17 +223,18 @@ HONE_HOOK static int by_posix_memalign(memalign_function *real, void **ret, size
 HONE_HOOK static void *resize(block_function *real, void *block, size_t size, size_t second,
                               size_t third)
 {
-    struct hone_heap_taken taken = {0};
-    if (block && hone_heap_may_be_tracked(block))
-        hone_heap_take(block, &taken);
+    struct hone_heap_taken taken;
+    struct work work = {.block = block, .size = size, .taken = &taken, .moved = size != 0};
+    bool tracked = block && hone_heap_may_be_tracked(block);
+    if (HONE_UNLIKELY(tracked))
+        hone_keeping_vectors(work_take, &work);
     struct hone_heap_mark before = hone_heap_mark();
     void *moved = real(block, second, third);
-    int saved = errno;
-    if (!moved && size)
-        hone_heap_put_back(block, &taken);
-    else
-        hone_heap_ended(&taken, size != 0);
-    errno = saved;
+    if (HONE_UNLIKELY(tracked)) {
+        int saved = errno;
+        hone_keeping_vectors(!moved && size ? work_put_back : work_ended, &work);
+        errno = saved;
+    }
     tell(before, moved, size);
     return moved;
 }
@@ -218,7 +258,8 @@ HONE_HOOK static void by_block(release_function *real, void *block, size_t secon
     if (HONE_UNLIKELY(hone_heap_may_be_tracked(block))) {
         if (hone_allocator_is_early(block))
             return;
-        hone_heap_released(block);
+        struct work work = {.block = block};
+        hone_keeping_vectors(work_released, &work);
     }
     real(block, second, third, fourth);
 }
@@ -232,8 +273,9 @@ HONE_HOOK static void by_block(release_function *real, void *block, size_t secon
 #define HOOKS_64(one, kind)                                                                        \
     HOOKS_8(one, kind, 0)                                                                          \
     HOOKS_8(one, kind, 01)                                                                         \
-    HOOKS_8(one, kind, 02) HOOKS_8(one, kind, 03) HOOKS_8(one, kind, 04) HOOKS_8(one, kind, 05)    \
-        HOOKS_8(one, kind, 06) HOOKS_8(one, kind, 07)
+    HOOKS_8(one, kind, 02)                                                                         \
+    HOOKS_8(one, kind, 03) HOOKS_8(one, kind, 04) HOOKS_8(one, kind, 05) HOOKS_8(one, kind, 06)    \
+        HOOKS_8(one, kind, 07)
 #define HOOKS_16(one, kind) HOOKS_8(one, kind, 0) HOOKS_8(one, kind, 01)
 
 enum { MANY = 64, SOME = 16 };

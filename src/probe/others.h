@@ -2,7 +2,7 @@
 // allocator, those that a module calls past us, those of an allocator that is linked into the
 // program. Each is given a hook of its own, which the places that call it are made to call:
 //
-//   others.c    the hooks, and which function needs one of what kind
+//   others.c    the hooks, which use general registers only, and which function needs what kind
 //   imports.c   modules' import tables        entries.c   the first bytes of the functions
 //
 // A function may reach another one that has a hook, as an operator new() does that calls malloc():
@@ -38,6 +38,14 @@ bool hone_other_is_operator(const char *name);
 //
 // Threads  one at a time.
 void *hone_other_hook(enum hone_other_kind kind, void *function);
+
+// Calls work(argument) and leaves all registers but the general ones as they are.
+void hone_keeping_vectors(void (*work)(void *), void *argument);
+
+// Where a changed function goes, by way of its island, to a hook that is on the stack: all
+// registers stay what they are, but for the result's.
+void hone_gate(void);
+void hone_gate_without_result(void);
 
 // A hook of ours, whichever.
 bool hone_is_hook(uint64_t address);

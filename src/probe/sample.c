@@ -68,7 +68,7 @@ static void take_sample_now(const struct interruption *at, struct hone_thread *s
     hone_thread_meet(self, 0);
     struct hone_registers registers;
     hone_registers_from_ucontext(&registers, at->ucontext);
-    registers.r[HONE_REGISTER_IP] = hone_entry_original(registers.r[HONE_REGISTER_IP]);
+    hone_entry_look_through(&registers);
     struct hone_walk walk;
     hone_area_walk(at->area, self, &registers, &walk);
     hone_modules_emit();

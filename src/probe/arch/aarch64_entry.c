@@ -35,10 +35,11 @@ bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size,
     return true;
 }
 
-void hone_arch_entry_island(uint8_t *island, uint64_t to)
+void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook)
 {
     (void)island;
-    (void)to;
+    (void)gate;
+    (void)hook;
 }
 
 bool hone_arch_entry_jump(uint8_t *code, uint64_t at, uint64_t to)

@@ -467,10 +467,11 @@ bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size,
     return false;
 }
 
-void hone_arch_entry_island(uint8_t *island, uint64_t to)
+void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook)
 {
-    // jmp *0(%rip), which looks behind itself
-    static const uint8_t jump[] = {0xff, 0x25, 0, 0, 0, 0};
-    memcpy(island, jump, sizeof jump);
-    memcpy(island + sizeof jump, &to, sizeof to);
+    // push 18(%rip), jmp *4(%rip): the hook and the gate, which lie behind
+    static const uint8_t code[] = {0xff, 0x35, 18, 0, 0, 0, 0xff, 0x25, 4, 0, 0, 0};
+    memcpy(island, code, sizeof code);
+    memcpy(island + 16, &gate, sizeof gate);
+    memcpy(island + 24, &hook, sizeof hook);
 }
