@@ -76,7 +76,7 @@ void hone_entry_look_through(struct hone_registers *registers)
         }
         registers->r[HONE_REGISTER_IP] = function;
         if (within >= HONE_ENTRY_PUSHED)
-            registers->r[HONE_REGISTER_SP] += HONE_WORD_BYTES;
+            registers->r[HONE_REGISTER_SP] += sizeof(uint64_t);
         return;
     }
 }
