@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 4. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 5. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 4,
+    HONE_SESSION_VERSION = 5,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 4096,
