@@ -74,9 +74,9 @@ static int open_header(pid_t pid, struct hone_session_header **ret, struct hone_
 
 int hone_steer_heap_rate(pid_t pid, uint64_t bytes, struct hone_error *err)
 {
-    struct hone_session_header *header;
+    struct hone_session_header *header = NULL;
     int r = open_header(pid, &header, err);
-    if (r)
+    if (r || !header)
         return r;
     if (header->config.heap_rate)
         atomic_store_explicit(&header->heap_rate, bytes, memory_order_relaxed);

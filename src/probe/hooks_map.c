@@ -238,7 +238,7 @@ HONE_HOOK HONE_EXPORT void *mremap(void *at, size_t from, size_t to, int flags, 
 {
     va_list arguments;
     va_start(arguments, flags);
-    void *new_at = flags & MREMAP_FIXED ? va_arg(arguments, void *) : NULL;
+    void *new_at = flags & MREMAP_FIXED ? va_arg(arguments, void *) : NULL; // NOLINT
     va_end(arguments);
     if (HONE_LIKELY(!counts(__builtin_return_address(0))))
         return call_mremap(at, from, to, flags, new_at);

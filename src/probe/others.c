@@ -107,7 +107,7 @@ bool hone_other_is_operator(const char *name)
 enum hone_other_kind hone_other_kind_of(const char *name, size_t length)
 {
     // As most names are not among them, nearly all end here.
-    if (length < 4 || !memchr("mcrfapvj_tsd", name[0], 12))
+    if (length < 4 || !strchr("mcrfapvj_tsd", name[0]))
         return HONE_OTHER_NONE;
     if (name[0] == '_' && name[1] == 'Z')
         return of_operator(name, length);
@@ -274,8 +274,8 @@ HONE_HOOK static void by_block(release_function *real, void *block, size_t secon
     HOOKS_8(one, kind, 0)                                                                          \
     HOOKS_8(one, kind, 01)                                                                         \
     HOOKS_8(one, kind, 02)                                                                         \
-    HOOKS_8(one, kind, 03) HOOKS_8(one, kind, 04) HOOKS_8(one, kind, 05) HOOKS_8(one, kind, 06)    \
-        HOOKS_8(one, kind, 07)
+    HOOKS_8(one, kind, 03)                                                                         \
+    HOOKS_8(one, kind, 04) HOOKS_8(one, kind, 05) HOOKS_8(one, kind, 06) HOOKS_8(one, kind, 07)
 #define HOOKS_16(one, kind) HOOKS_8(one, kind, 0) HOOKS_8(one, kind, 01)
 
 enum { MANY = 64, SOME = 16 };

@@ -181,7 +181,7 @@ static bool move_distance(const struct instruction *next, const uint8_t *code, u
 {
     int32_t distance = 0;
     if (next->is_short)
-        distance = (int8_t)code[at + next->distance_at];
+        distance = (code[at + next->distance_at] ^ 0x80) - 0x80;
     else
         memcpy(&distance, code + at + next->distance_at, sizeof distance);
     uint64_t after = at + next->length, to = address + after + (uint64_t)(int64_t)distance;
