@@ -190,7 +190,7 @@ def fuzz(_quick):
 
 
 # Whole programs whose tests take a minute or more; each idea is also met in a shorter one.
-LONG = {'hostile_test.py', 'long_test.py', 'machines_test.py', 'outside_test.py',
+LONG = {'heap_real_test.py', 'hostile_test.py', 'long_test.py', 'machines_test.py', 'outside_test.py',
         'perfdata_test.py', 'pprof_matrix_long_test.py', 'pprof_test.py', 'processes_test.py',
         'real_test.py'}
 QUICK = [unit, checks, programs]
