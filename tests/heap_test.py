@@ -1,5 +1,6 @@
 """The heap: what a program allocates and keeps, against what it counted itself."""
 
+import glob
 import json
 import math
 import os
@@ -60,6 +61,17 @@ class Exact(TestCase):
         self.assertEqual(recording.heap.default_type, 'inuse_space')
         for kind in KINDS:
             self.assertEqual(allocs.total(kind), recording.heap.total(kind))
+
+
+    @unittest.skipUnless(glob.glob('/usr/lib/*/libjemalloc.so.2'), 'no jemalloc')
+    def test_blocks_of_eight_bytes_side_by_side(self):
+        jemalloc = glob.glob('/usr/lib/*/libjemalloc.so.2')[0]
+        for size in (1, 8, 24):
+            recording = self.record_heap('env', f'LD_PRELOAD={jemalloc}', workload('heap_seeds'),
+                                         '2', '5000', '0', str(size), size='1')
+            self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
+            found = by_function(recording.heap, ['make_small'])['make_small']
+            self.assertEqual(found, Tally(10000, 10000 * size, 5000, 5000 * size))
 
 
 class Sampled(TestCase):

@@ -11,7 +11,9 @@ enum { REGION_SHIFT = 25, ADDRESS_BITS = 47, GRANULE_SHIFT = 4, PAGE = 4096 };
 #define REGIONS ((size_t)1 << (ADDRESS_BITS - REGION_SHIFT))
 #define REGION_BLOCKS ((size_t)1 << (REGION_SHIFT - GRANULE_SHIFT))
 
-static _Atomic(struct hone_block *) *directory; // 32 MiB of addresses, touched where there is heap
+// One slot for 32 MiB of addresses, touched where there is heap. The second half is for blocks that
+// lie 8 above a multiple of 16: most allocators have none, others put two of 8 bytes side by side.
+static _Atomic(struct hone_block *) *directory;
 
 static void *reserve(size_t bytes)
 {
@@ -23,7 +25,7 @@ static void *reserve(size_t bytes)
 bool hone_blocks_begin(void)
 {
     if (!directory)
-        directory = reserve(REGIONS * sizeof *directory);
+        directory = reserve(2 * REGIONS * sizeof *directory);
     return directory != NULL;
 }
 
@@ -42,7 +44,8 @@ struct hone_block *hone_block_at(uint64_t address, bool make)
 {
     if (HONE_UNLIKELY(address >> ADDRESS_BITS))
         return NULL;
-    _Atomic(struct hone_block *) *slot = &directory[address >> REGION_SHIFT];
+    size_t half = address & 8 ? REGIONS : 0;
+    _Atomic(struct hone_block *) *slot = &directory[half + (address >> REGION_SHIFT)];
     struct hone_block *region = atomic_load_explicit(slot, memory_order_acquire);
     if (HONE_UNLIKELY(!region) && !(make && (region = make_region(slot))))
         return NULL;
