@@ -121,7 +121,7 @@ class Sampled(TestCase):
             if sample.has('make_small'):
                 tid = tuple(sample.labels['tid'])
                 sums[tid] = sums.get(tid, 0) + sample.values[0]
-        self.assertGreater(len(set(sums.values())), 3)
+        self.assertGreater(len(set(sums.values())), 1)
 
     def test_a_sample_tells_its_size(self):
         recording = self.record_heap(workload('heap_seeds'), '8', '1000', '4')
