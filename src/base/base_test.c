@@ -3,7 +3,12 @@
 #include "check.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 TEST(error_says_what_where_and_why_in_lower_case)
 {
@@ -61,6 +66,36 @@ TEST(buffer_grows_and_formats)
     CHECK(!out.failed);
     CHECK_EQ(out.len, 10 * 2 + 90 * 3 + 900 * 4);
     hone_buffer_done(&out);
+}
+
+TEST(what_is_no_file_is_written_to_and_stays)
+{
+    char directory[] = "/tmp/hone-base-XXXXXX";
+    char fifo[64], link[64], file[64];
+    struct stat st;
+    CHECK(mkdtemp(directory));
+    (void)snprintf(fifo, sizeof fifo, "%s/fifo", directory);
+    (void)snprintf(link, sizeof link, "%s/link", directory);
+    (void)snprintf(file, sizeof file, "%s/file", directory);
+    CHECK_EQ(mkfifo(fifo, 0600), 0);
+    int fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    CHECK(fd >= 0);
+    CHECK_EQ(hone_file_write(fifo, "abc", 3, NULL), 0);
+    char got[8] = "";
+    CHECK_EQ(read(fd, got, sizeof got - 1), 3);
+    CHECK_STR(got, "abc");
+    CHECK(stat(fifo, &st) == 0 && S_ISFIFO(st.st_mode));
+    (void)close(fd);
+
+    CHECK_EQ(hone_file_write(file, "old", 3, NULL), 0);
+    CHECK_EQ(symlink("file", link), 0);
+    CHECK_EQ(hone_file_write(link, "newer", 5, NULL), 0);
+    CHECK(lstat(link, &st) == 0 && S_ISLNK(st.st_mode));
+    CHECK(stat(file, &st) == 0 && st.st_size == 5);
+    (void)unlink(fifo);
+    (void)unlink(link);
+    (void)unlink(file);
+    (void)rmdir(directory);
 }
 
 TEST(file_written_is_read_back_and_limit_is_kept)

@@ -5,7 +5,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -79,23 +82,45 @@ static int write_all(int fd, const char *at, size_t len)
     return 0;
 }
 
-int hone_file_write(const char *path, const void *bytes, size_t len, struct hone_error *err)
+static bool is_device(const char *path)
 {
-    char temporary[4096];
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static int write_through(const char *path, const void *bytes, size_t len)
+{
+    HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int r = write_all(fd, bytes, len);
+    return !r && close(hone_fd_take(&fd)) ? -errno : r;
+}
+
+static int write_beside(const char *path, const void *bytes, size_t len)
+{
+    char temporary[PATH_MAX];
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.part", path) >= sizeof temporary)
-        return hone_error_set(err, -ENAMETOOLONG, "cannot write '%s'", path);
+        return -ENAMETOOLONG;
     HONE_CLEANUP(hone_fd_closep)
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
-        return hone_error_set(err, -errno, "cannot write '%s'", path);
+        return -errno;
     int r = write_all(fd, bytes, len);
     if (!r && close(hone_fd_take(&fd)))
         r = -errno;
     if (!r && rename(temporary, path))
         r = -errno;
-    if (r) {
+    if (r)
         (void)unlink(temporary);
-        return hone_error_set(err, r, "cannot write '%s'", path);
-    }
-    return 0;
+    return r;
+}
+
+int hone_file_write(const char *path, const void *bytes, size_t len, struct hone_error *err)
+{
+    char target[PATH_MAX]; // where a link leads: the link stays
+    int r = is_device(path)          ? write_through(path, bytes, len)
+            : realpath(path, target) ? write_beside(target, bytes, len)
+                                     : write_beside(path, bytes, len);
+    return r ? hone_error_set(err, r, "cannot write '%s'", path) : 0;
 }

@@ -21,7 +21,8 @@ void hone_file_unmap(struct hone_file_map *map);
 int hone_file_read(const char *path, size_t limit, char **ret, size_t *ret_len,
                    struct hone_error *err);
 
-// Writes beside the target and renames, so a full disk leaves no half file.
+// Writes beside the target and renames, so a full disk leaves no half file. A link stays one, and
+// what is no file (a pipe, /dev/null) is written to.
 int hone_file_write(const char *path, const void *bytes, size_t len, struct hone_error *err);
 
 #endif
