@@ -7,6 +7,7 @@ import sys
 import unittest
 
 import harness
+import pprof_profiles
 from harness import HONE
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), 'browser'))
@@ -102,6 +103,108 @@ class Compared(TestCase):
             with open(os.path.join(self.tmp, 'diff.svg'), 'rb') as file:
                 seen.add((table, file.read()))
         self.assertEqual(len(seen), 1)
+
+
+class Parts(TestCase):
+    """A part of each recording is compared as if it were all of it."""
+
+    BASE = {'main;parse;lex': 3000, 'main;parse': 2000, 'main;render': 9000, 'main;rare': 2}
+    NEW = {'main;parse;lex': 5000, 'main;parse': 2000, 'main;render': 4000, 'main;rare': 2}
+
+    def setUp(self):
+        super().setUp()
+        self.profile('a.prof', self.BASE)
+        self.profile('b.prof', self.NEW)
+
+    def compare(self, *arguments):
+        found = json.loads(self.hone('diff', '--json', '--all', *arguments, 'a.prof', 'b.prof'))
+        return found, {row['name']: row for row in found['rows']}
+
+    def test_each_filter_keeps_its_part(self):
+        for filters, whole, names in (
+                (['--focus', '^parse$'], (5000, 7000), {'lex', 'parse'}),
+                (['--ignore', '^parse$'], (9002, 4002), {'render', 'rare'}),
+                (['-ignore=render'], (5002, 7002), {'lex', 'parse', 'rare'}),
+                (['--hide', 'lex|rare'], (14002, 11002), {'parse', 'render', 'main'}),
+                (['--show', '^parse$'], (5000, 7000), {'parse'}),
+                (['--focus', 'parse', '--hide', 'lex'], (5000, 7000), {'parse'})):
+            found, rows = self.compare(*filters)
+            self.assertEqual((found['whole']['base'], found['whole']['new']), whole, filters)
+            self.assertEqual(set(rows), names, filters)
+        found, rows = self.compare('--show-from', '^parse$', '-cum')
+        self.assertEqual(found['filters'], ['show-from=^parse$'])
+        self.assertEqual(set(rows), {'parse', 'lex'})
+        self.assertEqual((rows['parse']['base'], rows['parse']['new']), (5000, 7000))
+        self.assertNotIn('filters', self.compare()[0])
+
+    def test_verdict_and_status_are_the_parts(self):
+        self.assertIn('PASS', self.hone('diff', '--fail-above', '5%', 'a.prof', 'b.prof'))
+        told = self.hone('diff', '--fail-above', '5%', '--focus', '^parse$', 'a.prof', 'b.prof',
+                         status=1)
+        self.assertIn('Active filters:\n   focus=^parse$\n', told)
+        self.assertIn('FAIL', told)
+
+    def test_labels_choose_samples(self):
+        made = pprof_profiles.Maker([('samples', 'count')])
+        place = made.place(1, [('work', 'w.c', 1)])
+        for thread, count in ((1, 400), (2, 600)):
+            made.sample([place], [count], {'thread': thread, 'name': f't{thread}'})
+        made.write(os.path.join(self.tmp, 'labels.pb.gz'))
+        for filters, value in ((['--tag-focus', 'name=t1'], 400), (['--tag-ignore', 'thread=1'], 600)):
+            found = json.loads(self.hone('diff', '--json', *filters, 'labels.pb.gz', 'labels.pb.gz'))
+            self.assertEqual(found['whole']['base'], value)
+
+    def test_inlined_functions_count_to_their_callers(self):
+        made = pprof_profiles.Maker([('samples', 'count')])
+        made.sample([made.place(1, [('inner', 'w.c', 1), ('outer', 'w.c', 2)])], [500])
+        made.write(os.path.join(self.tmp, 'inlined.pb.gz'))
+        for filters, name in (([], 'inner'), (['--no-inlines'], 'outer')):
+            found = json.loads(self.hone('diff', '--json', *filters, 'inlined.pb.gz',
+                                         'inlined.pb.gz'))
+            self.assertEqual([row['name'] for row in found['rows']], [name])
+
+    def test_the_picture_says_what_it_is_a_part_of(self):
+        self.hone('diff', '--flame', 'part.svg', '--focus', '^parse$', 'a.prof', 'b.prof')
+        with open(os.path.join(self.tmp, 'part.svg'), encoding='utf-8') as file:
+            picture = file.read()
+        self.assertIn('focus=^parse$', picture)
+        self.assertIn('before 5', picture)
+        self.assertNotIn('render', picture)
+
+    def run_hone(self, *arguments):
+        return subprocess.run([HONE, 'diff', *arguments], capture_output=True, check=False,
+                              timeout=120, cwd=self.tmp)
+
+    def test_what_matches_nothing_is_told_once_and_what_one_side_lacks_with_a_way_out(self):
+        self.profile('fresh.prof', {**self.NEW, 'main;fresh': 500})
+        done = self.run_hone('--ignore', 'nobody', 'a.prof', 'a.prof', 'vs', 'b.prof')
+        self.assertEqual(done.returncode, 0)
+        self.assert_one_clear_line(done.stderr, "--ignore 'nobody' matches nothing")
+        self.assertEqual(self.run_hone('--ignore', 'fresh', 'a.prof', 'fresh.prof').stderr, b'')
+        done = self.run_hone('--focus', 'fresh', 'a.prof', 'fresh.prof')
+        self.assertEqual((done.returncode, done.stdout), (1, b''))
+        self.assert_one_clear_line(done.stderr, 'the base side has no samples')
+        self.assert_one_clear_line(done.stderr, "'--match REGEX'")
+        done = self.run_hone('--focus', '(', 'a.prof', 'b.prof')
+        self.assertEqual((done.returncode, done.stdout), (2, b''))
+        self.assert_one_clear_line(done.stderr, "'('")
+
+    def test_rows_of_any_kind_and_a_number_of_those_that_match(self):
+        for by in ('functions', 'lines', 'files', 'filefunctions', 'addresses'):
+            self.assertIn('more ', self.hone('diff', '--by', by, '--focus', 'lex', 'a.prof',
+                                             'b.prof'), by)
+        self.assertIn(' rare\n', self.hone('diff', '-n', '1', '--match', 'rare', 'a.prof', 'b.prof'))
+        told = self.hone('diff', '-n', '1', '--match', 'lex|rare', 'a.prof', 'b.prof')
+        self.assertIn(' lex\n', told)
+        self.assertNotIn(' rare\n', told)
+        self.assertIn('1 more row, the smallest, is not shown', told)
+
+    def test_values_in_a_unit_of_choice(self):
+        made = pprof_profiles.Maker([('cpu', 'nanoseconds')])
+        made.sample([made.place(1, [('work', 'w.c', 1)])], [2500000000])
+        made.write(os.path.join(self.tmp, 'cpu.pb.gz'))
+        self.assertIn(' 2.50s ', self.hone('diff', 'cpu.pb.gz', 'cpu.pb.gz'))
+        self.assertIn(' 2500ms ', self.hone('diff', '--unit', 'ms', 'cpu.pb.gz', 'cpu.pb.gz'))
 
 
 class Programs(TestCase):

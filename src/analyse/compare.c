@@ -72,10 +72,10 @@ static int describe_sides(struct hone_compare *compare, const struct hone_compar
     for (uint32_t i = 0; i < 2; i++) {
         struct hone_compare_side *side = &compare->side[i];
         if (!(side->samples > 0)) {
-            (void)hone_error_set(err, -EINVAL, "the %s side has no samples of type '%.*s'",
-                                 side_name(i), (int)compare->type.len, compare->type.at);
+            (void)hone_error_set(err, 0, "the %s side has no samples of type '%.*s'", side_name(i),
+                                 (int)compare->type.len, compare->type.at);
             hone_error_hint(err, "'hone info' says what a profile holds");
-            return -EINVAL;
+            return -ENODATA;
         }
         if (untimed[i])
             side->seconds = 0;

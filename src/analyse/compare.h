@@ -93,7 +93,8 @@ struct hone_compare_input {
 };
 
 // Returns  0; -EINVAL with the reason in err for a type that a profile lacks or has in another
-//          unit, for a side without samples, or seconds where a profile tells none; -ENOMEM.
+//          unit, or seconds where a profile tells none; -ENODATA for a side without samples;
+//          -ENOMEM.
 // Owner    the caller, hone_compare_free(); the profiles must live as long.
 int hone_compare_new(const struct hone_compare_input sides[2],
                      const struct hone_compare_options *options, struct hone_compare **ret,

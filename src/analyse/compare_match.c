@@ -9,6 +9,20 @@
 
 enum { BASE = 1, NEW = 2, BOTH = 3 }; // bits of a row's sides
 
+// A function with so many samples on one side is missing on the other by chance once in e^8 = 3000
+// times. One that was seen less often need not be gone, so nothing is looked for in its place.
+static const double seen_enough = 8;
+
+static bool is_seen_enough(const struct hone_compare_build *b, uint32_t row)
+{
+    struct hone_judge_sum sum = {0};
+    for (uint32_t i = 0; i < b->run_count; i++) {
+        sum.value += b->runs[i].sums[row].cum.value;
+        sum.squares += b->runs[i].sums[row].cum.squares;
+    }
+    return sum.value > 0 && sum.value * sum.value >= seen_enough * sum.squares;
+}
+
 // --- what a name is at heart ---------------------------------------------------------------------
 
 static bool is_digit(char c)
@@ -118,9 +132,10 @@ static int place_key(const struct hone_compare_build *b, uint32_t row, struct ho
     return text ? 0 : -ENOMEM;
 }
 
+// Overloads have one stem: each side may have seen another one.
 static int stem_key(const struct hone_compare_build *b, uint32_t row, struct hone_str *ret)
 {
-    *ret = hone_compare_stem(b->found[row].name);
+    *ret = is_seen_enough(b, row) ? hone_compare_stem(b->found[row].name) : (struct hone_str){0};
     return 0;
 }
 
@@ -275,7 +290,7 @@ static int choose_candidates(const struct hone_compare_build *b, struct candidat
             double cum = 0;
             for (uint32_t i = 0; i < b->run_count; i++)
                 cum += b->runs[i].sums[row].cum.value;
-            if (cum >= whole * candidate_share)
+            if (cum >= whole * candidate_share && is_seen_enough(b, row))
                 sized[count++] = (struct sized){cum / whole, row};
         }
         qsort(sized, count, sizeof *sized, compare_sized);

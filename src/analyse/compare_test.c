@@ -321,7 +321,7 @@ TEST(types_units_and_empty_sides_are_refused_with_a_reason)
     struct hone_error err = {0};
     CHECK_EQ(hone_compare_new(wrong, NULL, &compare, &err), -EINVAL);
     CHECK(strstr(err.message, "cpu"));
-    CHECK_EQ(hone_compare_new(nothing, NULL, &compare, &err), -EINVAL);
+    CHECK_EQ(hone_compare_new(nothing, NULL, &compare, &err), -ENODATA);
     CHECK_STR(err.message, "the new side has no samples of type 'cpu'");
     hone_profile_free(cpu);
     hone_profile_free(other);

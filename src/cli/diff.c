@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/pattern.h"
 #include "cli/commands.h"
+#include "cli/filter.h"
 #include "cli/input.h"
 #include "cli/output.h"
 #include "cli/runs.h"
@@ -20,7 +21,7 @@
 struct diff_options {
     const char *output;
     const char *flame;
-    const char *focus;
+    const char *match;
     const char *fail_above;
     unsigned group; // enum hone_text_group
     unsigned per;   // enum hone_compare_per
@@ -29,6 +30,7 @@ struct diff_options {
     bool all;
     bool json;
     bool names_only;
+    struct hone_filter_options filter;
     struct hone_input_options input;
 };
 
@@ -60,7 +62,7 @@ static const struct hone_option options[] = {
      .initial = "functions",
      .choices = hone_view_groups,
      AT(group),
-     .help = "one row for each of: functions, lines, files, addresses"},
+     .help = "one row for each of: functions, lines, files, filefunctions, addresses"},
     {.name = "fail-above",
      .kind = HONE_OPTION_TEXT,
      .value = "PERCENT",
@@ -79,7 +81,7 @@ static const struct hone_option options[] = {
     {.name = "match",
      .kind = HONE_OPTION_TEXT,
      .value = "REGEX",
-     AT(focus),
+     AT(match),
      .help = "show the rows that match, be they small; the statistics are of all"},
     {.name = "names-only",
      .kind = HONE_OPTION_FLAG,
@@ -100,6 +102,8 @@ static const struct hone_option options[] = {
      .complete = "file",
      AT(output),
      .help = "write there instead of to standard output"},
+    HONE_FILTER_ROWS_PART(diff_options),
+    HONE_FILTER_ROW_UNIT(diff_options),
     HONE_INPUT_ROWS(diff_options),
     {0},
 };
@@ -109,6 +113,7 @@ static const struct hone_example examples[] = {
     {"hone diff a1 a2 a3 vs b1 b2 b3", "three runs of either: how runs differ is known"},
     {"hone diff --fail-above 5% old/ new/", "for CI: all recordings in two directories"},
     {"hone diff --flame diff.svg old.prof new.prof", "and a picture of it"},
+    {"hone diff --focus '^parse$' -cum old.prof new.prof", "what parse takes with all it calls"},
     {0},
 };
 
@@ -135,8 +140,8 @@ static int write_table(const struct diff_options *given, const struct hone_compa
                        struct hone_diff_options *shown, struct hone_error *err)
 {
     HONE_CLEANUP(hone_pattern_freep) struct hone_pattern *pattern = NULL;
-    if (given->focus) {
-        int r = hone_pattern_new(given->focus, &pattern, err);
+    if (given->match) {
+        int r = hone_pattern_new(given->match, &pattern, err);
         if (r)
             return r == -EINVAL ? HONE_MISUSED : r;
     }
@@ -148,11 +153,13 @@ static int write_table(const struct diff_options *given, const struct hone_compa
 }
 
 static int write_flame(const struct diff_options *given, const struct hone_compare *compare,
-                       const struct hone_compare_input sides[2], struct hone_error *err)
+                       const struct hone_compare_input sides[2], const char *const *filters,
+                       struct hone_error *err)
 {
     struct hone_flame_options flame = {
         .size = sizeof flame,
         .group = given->group == HONE_TEXT_LINES ? HONE_FLAME_LINES : HONE_FLAME_FUNCTIONS,
+        .filters = filters,
     };
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
     int r = hone_view_flame_diff(compare, sides, &flame, &out, err);
@@ -160,13 +167,12 @@ static int write_flame(const struct diff_options *given, const struct hone_compa
 }
 
 static int compare_runs(const struct diff_options *given, const struct hone_runs *runs,
-                        struct hone_error *err)
+                        const char *const *filters, struct hone_error *err)
 {
     static const enum hone_graph_group groups[] = {
-        [HONE_TEXT_FUNCTIONS] = HONE_GRAPH_FUNCTION,
-        [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
-        [HONE_TEXT_FILES] = HONE_GRAPH_FILE,
-        [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
+        [HONE_TEXT_FUNCTIONS] = HONE_GRAPH_FUNCTION, [HONE_TEXT_LINES] = HONE_GRAPH_LINE,
+        [HONE_TEXT_FILES] = HONE_GRAPH_FILE,         [HONE_TEXT_ADDRESSES] = HONE_GRAPH_ADDRESS,
+        [HONE_TEXT_ROUTINES] = HONE_GRAPH_ROUTINE,
     };
     struct hone_compare_input sides[2] = {
         {(const struct hone_profile *const *)runs->profiles, runs->count[0]},
@@ -185,17 +191,22 @@ static int compare_runs(const struct diff_options *given, const struct hone_runs
         return r;
     HONE_CLEANUP(hone_compare_freep) struct hone_compare *compare = NULL;
     r = hone_compare_new(sides, &how, &compare, err);
+    if (r == -ENODATA && *filters)
+        hone_error_hint(err, "all of that side was filtered out; '--match REGEX' shows functions "
+                             "that only one side has");
     if (r)
         return r;
     struct hone_diff_options shown = {
         .rows = (uint32_t)given->rows,
         .all = given->all,
         .limit = given->fail_above ? &limit : NULL,
+        .filters = filters,
+        .unit = given->filter.unit,
         .width = !given->output && isatty(STDOUT_FILENO) ? terminal_width() : 0,
     };
     r = write_table(given, compare, &shown, err);
     if (!r && given->flame)
-        r = write_flame(given, compare, sides, err);
+        r = write_flame(given, compare, sides, filters, err);
     if (r)
         return r;
     const struct hone_compare_row *row;
@@ -206,13 +217,17 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 {
     const struct diff_options *given = parsed;
     HONE_CLEANUP(hone_runs_done) struct hone_runs runs = {.input = &given->input};
+    HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
     int r = hone_runs_read(operands, &runs, err);
+    if (!r)
+        r = hone_filter_apply_to_all(&given->filter, runs.profiles, runs.count[0] + runs.count[1],
+                                     &lines, err);
     if (r)
         return r;
     for (uint32_t i = 0; i < runs.count[0] + runs.count[1]; i++)
         if (hone_profile_one_line(runs.profiles[i]))
             return hone_error_set(err, -ENOMEM, "cannot show the profiles");
-    return compare_runs(given, &runs, err);
+    return compare_runs(given, &runs, lines.at, err);
 }
 
 const struct hone_command hone_command_diff = {
@@ -229,6 +244,8 @@ const struct hone_command hone_command_diff = {
         "many rows, so that in 95 of 100 comparisons without a difference none is found. A "
         "function "
         "that only one side has is looked for under another name, which its row then says.\n\n"
+        "With --focus and its like a part of each recording is compared, as if that were all of "
+        "it.\n\n"
         "The status is 1 with --fail-above when the whole surely grew by more, and 0 when it did "
         "not or when that cannot be told.",
     .examples = examples,

@@ -119,6 +119,28 @@ static void warn_all(const struct hone_filter_options *o,
     warn(found->label_ignore, "tag-ignore", o->tag_ignore);
 }
 
+// Each profile by itself; what matches nothing in any of them is told once.
+static int apply(const struct hone_filter_options *options, struct filters *filters,
+                 struct hone_profile *const *profiles, size_t count, struct hone_error *err)
+{
+    struct hone_profile_filter_found any = {0};
+    for (size_t i = 0; i < count; i++) {
+        struct hone_profile_filter_found found;
+        int r = hone_profile_filter(profiles[i], &filters->to, &found, err);
+        if (r)
+            return r;
+        any.focus |= found.focus;
+        any.ignore |= found.ignore;
+        any.hide |= found.hide;
+        any.show |= found.show;
+        any.show_from |= found.show_from;
+        any.label_focus |= found.label_focus;
+        any.label_ignore |= found.label_ignore;
+    }
+    warn_all(options, &any);
+    return 0;
+}
+
 static int filter(const struct hone_filter_options *options, struct hone_profile *profile,
                   struct hone_filter_lines *lines, struct hone_text_options *text,
                   struct hone_error *err)
@@ -137,11 +159,7 @@ static int filter(const struct hone_filter_options *options, struct hone_profile
     if (!part)
         return 0;
     text->filters = lines->at;
-    struct hone_profile_filter_found found;
-    r = hone_profile_filter(profile, &filters.to, &found, err);
-    if (!r)
-        warn_all(options, &found);
-    return r;
+    return apply(options, &filters, &profile, 1, err);
 }
 
 int hone_filter_apply(const struct hone_filter_options *options,
@@ -155,5 +173,18 @@ int hone_filter_apply(const struct hone_filter_options *options,
         r = filter(options, *profile, lines, text, err);
     if (!r && options->no_inlines)
         hone_profile_drop_inlined(*profile);
+    return r;
+}
+
+int hone_filter_apply_to_all(const struct hone_filter_options *options,
+                             struct hone_profile *const *profiles, size_t count,
+                             struct hone_filter_lines *lines, struct hone_error *err)
+{
+    HONE_CLEANUP(filters_done) struct filters filters = {.lines = lines};
+    int r = compile(options, &filters, err);
+    if (!r && filters.line_count)
+        r = apply(options, &filters, profiles, count, err);
+    for (size_t i = 0; !r && options->no_inlines && i < count; i++)
+        hone_profile_drop_inlined(profiles[i]);
     return r;
 }

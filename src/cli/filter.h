@@ -82,4 +82,10 @@ int hone_filter_apply(const struct hone_filter_options *options,
                       struct hone_filter_lines *lines, struct hone_text_options *text,
                       struct hone_error *err);
 
+// The same part of each of several profiles, which stay apart; without base and unit. Lines, which
+// are empty without filters, say which.
+int hone_filter_apply_to_all(const struct hone_filter_options *options,
+                             struct hone_profile *const *profiles, size_t count,
+                             struct hone_filter_lines *lines, struct hone_error *err);
+
 #endif

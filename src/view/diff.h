@@ -21,6 +21,8 @@ struct hone_diff_options {
     bool all;                     // leave out nothing
     struct hone_pattern *pattern; // rows wanted (all)
     const double *limit;          // what the whole may grow by; NULL: no limit is checked
+    const char *const *filters;   // of which part it tells, "focus=main"; ends with NULL. NULL: all
+    const char *unit;             // print values in it (what suits them)
     uint32_t width;               // columns of the terminal; names are cut to fit. 0: never cut
 };
 

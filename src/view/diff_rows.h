@@ -46,6 +46,13 @@ struct hone_diff_shown {
     uint32_t hidden; // the others
 };
 
+static inline bool hone_diff_wants(const struct hone_diff_options *options,
+                                   const struct hone_compare_row *row)
+{
+    return !options->pattern || hone_pattern_matches(options->pattern, row->name) ||
+           (row->was.len && hone_pattern_matches(options->pattern, row->was));
+}
+
 static inline struct hone_diff_shown hone_diff_choose(const struct hone_compare *compare,
                                                       const struct hone_diff_options *options)
 {
@@ -67,17 +74,13 @@ static inline struct hone_diff_shown hone_diff_choose(const struct hone_compare 
             shown.end++;
         }
     }
-    if (options->rows && shown.end > options->rows)
-        shown.end = options->rows;
-    shown.hidden = compare->row_count - shown.end;
+    uint32_t rows = 0; // those that are wanted, as far as there is room for them
+    for (uint32_t i = 0; options->rows && i < shown.end; i++)
+        if (hone_diff_wants(options, &compare->rows[i]) && ++rows > options->rows)
+            shown.end = i;
+    for (uint32_t i = shown.end; i < compare->row_count; i++)
+        shown.hidden += hone_diff_wants(options, &compare->rows[i]);
     return shown;
-}
-
-static inline bool hone_diff_wants(const struct hone_diff_options *options,
-                                   const struct hone_compare_row *row)
-{
-    return !options->pattern || hone_pattern_matches(options->pattern, row->name) ||
-           (row->was.len && hone_pattern_matches(options->pattern, row->was));
 }
 
 #endif

@@ -51,7 +51,8 @@ static void format_change(char text[32], double change)
         (void)snprintf(text, 32, "any");
 }
 
-static void set_facts(struct hone_flame *flame, const struct hone_compare *compare)
+static void set_facts(struct hone_flame *flame, const struct hone_compare *compare,
+                      const char *const *filters)
 {
     static const char *const per[] = {
         [HONE_COMPARE_RUN] = "a run",
@@ -80,6 +81,8 @@ static void set_facts(struct hone_flame *flame, const struct hone_compare *compa
     struct hone_buffer facts = {0};
     hone_buffer_text(&facts, text);
     hone_buffer_text(&facts, more);
+    for (const char *const *filter = filters; filter && *filter; filter++)
+        hone_buffer_format(&facts, " · %s", *filter);
     flame->failed |= facts.failed;
     flame->facts = cleaned(flame, (struct hone_str){facts.at, facts.failed ? 0 : facts.len});
     hone_buffer_done(&facts);
@@ -164,7 +167,7 @@ static int draw(const struct hone_compare *compare, const struct hone_tree_diff 
     hone_flame_init(&flame, diff->tree, profile, options);
     flame.diff = diff;
     set_title(&flame, compare, profile, options->title);
-    set_facts(&flame, compare);
+    set_facts(&flame, compare, options->filters);
     set_notes(&flame, compare);
     return hone_flame_write(&flame, options, profile, out);
 }

@@ -103,6 +103,18 @@ static void put_row(struct writer *w, const struct hone_compare_row *row)
     hone_buffer_text(w->out, "}");
 }
 
+static void put_filters(struct writer *w, const char *const *filters)
+{
+    if (!filters || !*filters)
+        return;
+    hone_buffer_text(w->out, "  \"filters\": [");
+    for (const char *const *at = filters; *at; at++) {
+        hone_buffer_text(w->out, at == filters ? "" : ", ");
+        hone_flame_json(w->out, hone_utf8_clean(&w->arena, hone_str_of(*at), SIZE_MAX, &w->failed));
+    }
+    hone_buffer_text(w->out, "],\n");
+}
+
 static void put_side(struct writer *w, const char *key, const struct hone_compare_side *side)
 {
     static const char *const counted[] = {
@@ -170,6 +182,7 @@ int hone_json_diff(const struct hone_compare *compare, const struct hone_diff_op
     comma(&w);
     put_text(&w, "values", compare->by_cum ? HONE_STR("cum") : HONE_STR("flat"));
     hone_buffer_text(out, ",\n");
+    put_filters(&w, options->filters);
     put_side(&w, "base", &compare->side[0]);
     put_side(&w, "new", &compare->side[1]);
     if (compare->per != HONE_COMPARE_SHARE) {

@@ -321,7 +321,9 @@ static void choose_unit(struct diff *diff)
     largest = fmax(largest, fmax(compare->judge.whole.value[0], compare->judge.whole.value[1]));
     diff->shown = "auto";
     // One unit for all, in which a thousandth of the largest is still a number.
-    if (compare->per != HONE_COMPARE_SHARE && isfinite(smallest))
+    if (diff->options->unit)
+        diff->shown = diff->options->unit;
+    else if (compare->per != HONE_COMPARE_SHARE && isfinite(smallest))
         diff->shown = hone_measure_common_unit(to_number(fmax(smallest, largest / 1000)),
                                                to_number(largest), diff->unit);
 }
@@ -337,6 +339,7 @@ int hone_text_diff(const struct hone_compare *compare, const struct hone_diff_op
     };
     struct diff diff = {.compare = compare, .options = options ? options : &defaults, .out = out};
     diff.text.width = diff.options->width;
+    diff.text.filters = diff.options->filters;
     diff.report = (struct hone_report){.options = &diff.text, .out = out};
     struct hone_arena arena = {0};
     diff.unit = hone_arena_format(&arena, "%.*s", (int)compare->unit.len, compare->unit.at);
@@ -350,6 +353,7 @@ int hone_text_diff(const struct hone_compare *compare, const struct hone_diff_op
         compare->by_cum ? "with all that a function called" : "what a function took itself");
     put_side(&diff, "Base:", 0);
     put_side(&diff, "New:", 1);
+    hone_report_filters(&diff.report);
     put_doubts(&diff);
     struct hone_diff_shown shown = hone_diff_choose(compare, diff.options);
     hone_buffer_format(out, "\n%-12s%8s %8s %8s  %-18s function\n", "verdict", "base", "new",
