@@ -2,8 +2,10 @@
 
 #include "base/cleanup.h"
 #include "cli/help.h"
+#include "cli/input.h"
 #include "cli/output.h"
 #include "convert/convert.h"
+#include "fetch/fetch.h"
 #include "profile/profile.h"
 
 #include <errno.h>
@@ -15,6 +17,7 @@ struct convert_options {
     const char *to;
     const char *type;
     const char *event;
+    struct hone_input_options input;
 };
 
 static const struct hone_option options[] = {
@@ -39,6 +42,7 @@ static const struct hone_option options[] = {
      .value = "NAME",
      .at = offsetof(struct convert_options, event),
      .help = "of a perf.data with several events, the one to take (the first)"},
+    HONE_INPUT_ROWS(convert_options),
     {0},
 };
 
@@ -47,6 +51,7 @@ static const struct hone_example examples[] = {
     {"hone convert cpu.prof cpu.speedscope.json", "for speedscope"},
     {"hone convert --event cycles perf.data cpu.prof", "one event of several"},
     {"hone convert --to collapsed heap.prof -", "to standard output"},
+    {"hone convert localhost:6060/debug/pprof/heap heap.csv", "what a server measures"},
     {0},
 };
 
@@ -81,12 +86,29 @@ static bool is_packed_name(const char *path)
     return len > 3 && strcmp(path + len - 3, ".gz") == 0;
 }
 
+// A format or an event that is named is of a file here; else IN is what every view takes.
+static int read_input(const struct convert_options *given, char *in,
+                      const struct hone_convert_format *from, struct hone_profile **ret,
+                      struct hone_error *err)
+{
+    const struct hone_operands one = {&in, 1};
+    char path[HONE_FETCH_PATH_MAX];
+    struct hone_input_options input = given->input;
+    input.type = given->type;
+    if (!from && !given->event)
+        return hone_input_read(&one, &input, ret, err);
+    int r = hone_fetch_locate(in, given->type, path, err);
+    if (r)
+        return r;
+    return given->event ? hone_convert_read_event(path, from, given->event, ret, err)
+                        : hone_convert_read(path, from, ret, NULL, err);
+}
+
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     const struct convert_options *given = parsed;
     if (operands->count > 2)
         return hone_misused(err, "more than IN and OUT: '%s'", operands->at[2]);
-    const char *in = operands->at[0];
     const char *out = operands->at[1];
     const struct hone_convert_format *from = NULL;
     const struct hone_convert_format *to = NULL;
@@ -94,8 +116,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (r)
         return r;
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    r = given->event ? hone_convert_read_event(in, from, given->event, &profile, err)
-                     : hone_convert_read(in, from, &profile, NULL, err);
+    r = read_input(given, operands->at[0], from, &profile, err);
     if (r)
         return r;
     if (given->type) {
@@ -157,9 +178,11 @@ const struct hone_command hone_command_convert = {
     .name = "convert",
     .summary = "a profile in another tool's format",
     .operands = "IN OUT",
-    .manual = "IN is known by its content, also packed by gzip or zstd; every other command reads "
-              "such files too. OUT is known by its name; one that ends in .gz is packed. \"-\" is "
-              "standard input or output.",
+    .manual =
+        "IN is a file, a recording or a URL, and known by its content, also packed by gzip or "
+        "zstd; every other command reads such files too. OUT is known by its name; one that ends "
+        "in .gz is packed. \"-\" is "
+        "standard input or output.",
     .rows = rows,
     .examples = examples,
     .options = options,

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "cli/commands.h"
 #include "cli/input.h"
+#include "cli/output.h"
 #include "profile/profile.h"
 
 struct merge_options {
@@ -16,7 +17,7 @@ static const struct hone_option options[] = {
      .value = "FILE",
      .complete = "file",
      .at = offsetof(struct merge_options, output),
-     .help = "the profile to write"},
+     .help = "the profile to write; - is standard output"},
     HONE_INPUT_ROWS(merge_options),
     {0},
 };
@@ -31,10 +32,14 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 {
     const struct merge_options *o = parsed;
     if (!o->output)
-        return hone_misused(err, "where to? give a file: hone merge … -o FILE");
+        return hone_misused(
+            err, "where to? give a file, or - for standard output: hone merge … -o FILE");
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
     int r = hone_input_read(operands, &o->input, &profile, err);
-    return r ? r : hone_profile_write(profile, o->output, err);
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer bytes = {0};
+    if (!r)
+        r = hone_profile_encode_gzip(profile, &bytes, err);
+    return r ? r : hone_output_write(o->output, &bytes, err);
 }
 
 const struct hone_command hone_command_merge = {

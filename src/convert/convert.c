@@ -44,7 +44,7 @@ static const struct hone_convert_format *detect(const void *bytes, size_t len)
 
 static bool is_document(const char *bytes, size_t len)
 {
-    size_t at = len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    size_t at = 0;
     while (at < len &&
            (bytes[at] == ' ' || bytes[at] == '\n' || bytes[at] == '\t' || bytes[at] == '\r'))
         at++;
@@ -58,6 +58,18 @@ struct look {
     bool text;
     bool document; // a further look may tell more
 };
+
+// Editors and spreadsheets of other systems put these bytes before a text, to say how it is
+// written.
+static void skip_mark(const void **bytes, size_t *len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t size = sizeof mark - 1;
+    if (*len <= size || memcmp(*bytes, mark, size) != 0)
+        return;
+    *bytes = (const char *)*bytes + size;
+    *len -= size;
+}
 
 // A look at the first most bytes, unpacked. ended: nothing comes behind the len bytes.
 static struct look look_at(const void *bytes, size_t len, bool ended, size_t most)
@@ -75,6 +87,7 @@ static struct look look_at(const void *bytes, size_t len, bool ended, size_t mos
     struct look look = {.whole = ended};
     if (!bytes || !seen)
         return look;
+    skip_mark(&bytes, &seen);
     look.format = detect(bytes, seen);
     look.text = hone_bytes_are_text(bytes, seen);
     look.document = is_document(bytes, seen);
@@ -96,6 +109,7 @@ static int read_plain(const void *bytes, size_t len, const char *name,
                       const struct hone_convert_format *format, struct hone_profile **ret,
                       struct hone_error *err)
 {
+    skip_mark(&bytes, &len);
     if (format->read)
         return format->read(bytes, len, name, ret, err);
     int r = hone_error_set(err, -EINVAL, "cannot read '%s': %s is %s", name, format->name,
@@ -183,7 +197,9 @@ static int open_input(struct input *in, struct hone_error *err)
     struct stat status;
     bool standard = strcmp(in->path, "-") == 0;
     in->name = standard ? "standard input" : in->path;
-    in->fd = open(standard ? "/dev/stdin" : in->path, O_RDONLY | O_CLOEXEC);
+    // The descriptor itself: a socket, or another user's file, has no path that opens again.
+    in->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1)
+                      : open(in->path, O_RDONLY | O_CLOEXEC);
     if (in->fd < 0 || fstat(in->fd, &status))
         return hone_error_set(err, -errno, "cannot open '%s'", in->name);
     in->directory = S_ISDIR(status.st_mode);
