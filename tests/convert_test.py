@@ -9,10 +9,13 @@ import json
 import os
 import re
 import shutil
+import socket
+import stat
 import subprocess
 import unittest
 
 import harness
+import profile_server
 from harness import HONE, workload
 from pprof_test import go_pprof
 
@@ -124,6 +127,59 @@ class Detection(TestCase):
             if have('zstd'):
                 subprocess.run(['zstd', '-q', path], check=True)
                 self.assertEqual(self.hone('top', path + '.zst'), self.hone('top', path))
+
+    def test_a_byte_order_mark_is_no_part_of_a_name(self):
+        for name, content in (('stacks', 'main;a 3\n'), ('table', 'stack,samples/count\nmain;a,3\n'),
+                              ('document', '{"hone":1,"types":[["samples","count"]],"modules":[],"functions":'
+                               '[{"name":"main"},{"name":"a"}],"frames":[[0,0],[1,0]],'
+                               '"samples":[{"stack":[0,1],"values":[3]}]}')):
+            data = b'\xef\xbb\xbf' + content.replace('\n', '\r\n').encode()
+            for packed in (data, gzip.compress(data)):
+                self.assertEqual(self.hone('collapsed', self.write(name, packed)), 'main;a 3\n', name)
+
+    def test_values_beyond_63_bits_are_refused_rather_than_wrapped(self):
+        path = self.write('huge', f'main;a {2 ** 63 - 1}\nmain;b {2 ** 63 - 1}\n')
+        for view in (['top'], ['tree'], ['peek', 'a'], ['dot'], ['flame'], ['call-tree']):
+            self.assert_one_clear_line(self.hone(*view, path, status=1), 'cannot be added up')
+        self.assertIn(f'main;a {2 ** 63 - 1}\n', self.hone('collapsed', path))
+
+    def test_standard_input_may_be_a_socket_or_a_file_that_was_read_in_part(self):
+        text = 'main;a 3\nmain;b 4\n'
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(text.encode())
+            theirs.shutdown(socket.SHUT_WR)
+            self.assertEqual(self.hone('collapsed', '-', stdin=ours), text)
+        with open(self.write('prefixed', 'x;y 9\n' + text), 'rb', buffering=0) as file:
+            file.read(6)
+            self.assertEqual(self.hone('collapsed', '-', stdin=file), text)
+
+    def test_recordings_and_servers_are_converted_too(self):
+        os.mkdir(self.path('recording'))
+        self.hone('convert', self.write('a.folded', 'main;a 3\n'), 'recording/cpu.prof')
+        self.assertEqual(self.hone('convert', '--to', 'collapsed', 'recording', '-'), 'main;a 3\n')
+        self.assertEqual(self.hone('convert', '--from', 'pprof', '--to', 'collapsed', 'recording',
+                                   '-'), 'main;a 3\n')
+        with open(self.path('recording/cpu.prof'), 'rb') as file:
+            server = profile_server.Server(file.read())
+        with server:
+            self.hone('convert', '--seconds', '3', server.url('/good'), 'got.folded',
+                      env={**os.environ, 'PPROF_TMPDIR': self.path('kept')})
+        self.assertEqual(self.read('got.folded'), 'main;a 3\n')
+        self.assertEqual(server.requests, ['/good?seconds=3'])
+        self.assertEqual(len(os.listdir(self.path('kept'))), 1)
+
+    def test_output_goes_to_pipes_and_devices_as_they_are(self):
+        path = self.write('a.folded', 'main;a 3\n')
+        os.mkfifo(self.path('fifo'))
+        with subprocess.Popen(['cat', self.path('fifo')], stdout=subprocess.PIPE) as reader:
+            self.hone('convert', '--to', 'json', path, 'fifo')
+            self.assertEqual(json.loads(reader.communicate(timeout=60)[0])['hone'], 1)
+        self.assertTrue(stat.S_ISFIFO(os.stat(self.path('fifo')).st_mode))
+        merged = subprocess.run([HONE, 'merge', '-o', '-', path, path], capture_output=True,
+                                check=True, cwd=self.tmp).stdout
+        self.assertEqual(self.hone('collapsed', '-', input=merged), 'main;a 6\n')
+        self.assertFalse(os.path.exists(self.path('-')))
 
     def test_what_is_broken_gets_one_line_with_the_place(self):
         cases = [

@@ -69,6 +69,15 @@ int64_t hone_tally_total(const struct hone_profile *p, uint32_t type, bool mean)
     return hone_graph_mean(total, count);
 }
 
+bool hone_tally_fits(const struct hone_profile *p, uint32_t type)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        if (__builtin_add_overflow(sum, hone_tally_magnitude(p->samples.values[type][i]), &sum))
+            return false;
+    return sum <= INT64_MAX;
+}
+
 int hone_tally_touched(const struct hone_profile *p, uint32_t type, bool mean, bool **ret)
 {
     const int64_t *values = p->samples.values[type];

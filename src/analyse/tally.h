@@ -25,6 +25,9 @@ int64_t *hone_tally_weights(const struct hone_profile *profile, uint32_t type, i
 // The same total alone; with mean, divided by the sum of the first type's values.
 int64_t hone_tally_total(const struct hone_profile *profile, uint32_t type, bool mean);
 
+// Whether no sum of these values can be beyond 63 bits.
+bool hone_tally_fits(const struct hone_profile *profile, uint32_t type);
+
 // By stack, whether any of its samples has a value: values of both signs may add up to nothing.
 // *ret is NULL when every weight but 0 says so itself. Returns 0 or -ENOMEM.
 int hone_tally_touched(const struct hone_profile *profile, uint32_t type, bool mean, bool **ret);

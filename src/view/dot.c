@@ -18,6 +18,8 @@ int hone_dot_init(struct hone_dot *dot, const struct hone_profile *profile,
                   struct hone_error *err)
 {
     int r = hone_report_init(&dot->report, profile, options, out, err);
+    if (!r)
+        r = hone_report_check_sums(&dot->report, err);
     if (r)
         return r;
     const struct hone_text_options *o = dot->report.options;

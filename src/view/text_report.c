@@ -95,6 +95,13 @@ double hone_report_edge_fraction(const struct hone_report *report)
     return fraction_or(report->options, report->options->edge_fraction, 0.001);
 }
 
+int hone_report_check_sums(const struct hone_report *report, struct hone_error *err)
+{
+    if (report->options->strict || hone_tally_fits(report->profile, report->type))
+        return 0;
+    return hone_error_set(err, -EOVERFLOW, "the profile's values cannot be added up");
+}
+
 int hone_report_graph(struct hone_report *report, uint32_t rows, enum hone_graph_edges edges,
                       struct hone_graph **ret, struct hone_error *err)
 {
@@ -111,7 +118,9 @@ int hone_report_graph(struct hone_report *report, uint32_t rows, enum hone_graph
         .mean = o->mean,
         .drop_negative = o->drop_negative,
     };
-    int r = hone_graph_new(report->profile, &options, ret, err);
+    int r = hone_report_check_sums(report, err);
+    if (!r)
+        r = hone_graph_new(report->profile, &options, ret, err);
     if (r)
         return r;
     if ((*ret)->shown_count)
@@ -152,7 +161,7 @@ struct hone_str hone_report_base_name(struct hone_str path)
     size_t at = path.len;
     while (at && path.at[at - 1] != '/')
         at--;
-    return (struct hone_str){path.at + at, path.len - at};
+    return at == path.len ? path : (struct hone_str){path.at + at, path.len - at}; // "/"
 }
 
 // "libz.so", "libz.so.1" and "libz.so_1", but not "also".
@@ -249,7 +258,7 @@ void hone_report_head(const struct hone_report *report)
         if (comment[0] != '#')
             hone_report_sentence(report, comment);
     }
-    if (*report->type_name)
+    if (*report->type_name || report->options->mean)
         hone_buffer_format(report->out, "Type: %s%s\n", report->options->mean ? "mean_" : "",
                            report->type_name);
     if (p->time_ns)

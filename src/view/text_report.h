@@ -29,6 +29,10 @@ int hone_report_init(struct hone_report *report, const struct hone_profile *prof
 
 enum hone_graph_group hone_report_group(const struct hone_report *report);
 
+// Returns -EOVERFLOW with err filled when sums may be beyond 63 bits. pprof lets them wrap around
+// and shows what comes of it, so of a report that must be like its own, 0 in any case.
+int hone_report_check_sums(const struct hone_report *report, struct hone_error *err);
+
 // The graph that the options ask for; sets shown_unit by it.
 int hone_report_graph(struct hone_report *report, uint32_t rows, enum hone_graph_edges edges,
                       struct hone_graph **ret, struct hone_error *err);
