@@ -111,8 +111,7 @@ def cells(names):
 
 
 def run(words):
-    with tempfile.TemporaryDirectory() as directory:
-        matrix = Matrix(directory)
+    with tempfile.TemporaryDirectory() as directory, Matrix(directory) as matrix:
         chosen = [line for line in cells(matrix.profiles) if all(word in line for word in words)]
         return matrix.run_all(chosen)
 

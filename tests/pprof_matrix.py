@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 import pprof_profiles
+import profile_server
 
 HONE = pathlib.Path(os.environ.get('HONE_BUILD', 'build')).resolve() / 'hone'
 
@@ -111,6 +112,10 @@ FILTERS = """
 -top -tagignore=thread=2
 -top -tagignore=1:2
 -top -tagfocus=3mb:
+-top -tagfocus=thread=.*
+-top -tagfocus=request=bytes
+-top -tagignore=bytes=[0-9]b
+-tags -tagfocus=thread
 -traces -tagshow=state|thread
 -traces -taghide=request
 -tags -tagfocus=running,thread
@@ -141,6 +146,8 @@ LINES = """
 -top -nodecount=many
 -top -nodecount=99999999999999999999
 -top -nodefraction=x
+-top -nodefraction=Inf
+-dot -nodefraction=NaN -edgefraction=-Inf
 -top=maybe
 -top -cum=T -lines=F
 -top ---x
@@ -204,6 +211,15 @@ SPECIAL = """
 -raw {milli} {random}
 -top -base={milli} {random}
 -top {random} {plural}
+-top {random} {timeless}
+-raw {timeless} {addressed}
+-list=. {addressed}
+-raw -noinlines {addressed}
+-top -divide_by=1e9 {random}
+-top -mean {addressed}
+-top -base={addressed} -normalize {random}
+-top -base={heap} -normalize {random}
+-top -base={milli} -normalize {random}
 -top {random} {cancelling} {twice}
 -comments {unusual} {empty}
 -top -base={second} {random}
@@ -257,7 +273,33 @@ SPECIAL = """
 -top -alloc_space {heap}
 -top -alloc_objects {heap}
 -disasm=nothing_of_this_name {go_cpu}
+-disasm=f {addressed}
 -weblist=nothing_of_this_name -output=OUT {go_cpu}
+-top {server}/good
+-raw -seconds=2 {server}/good
+-top -seconds=75 {server}/good?x=1&seconds=3
+-top -seconds=-3 {server}/good?seconds=2
+-top -timeout=9 {host}
+-top -seconds=1 -timeout=3 {host}/debug/pprof/heap
+-proto -output=OUT -seconds=3600 {server}/packed
+-top -add_comment=mine -buildid=77 {server}/redirect
+-top -base={server}/good {random}
+-top -diff_base={random} -seconds=3 {server}/good
+-traces -symbolize=remote {server}/debug/pprof/nameless
+-traces -symbolize=none {server}/debug/pprof/nameless
+-top {server}/good {server}/nowhere
+-top {server}/nowhere
+-top -- {ca}
+-top {server}/busy
+-top {server}/empty
+-top -tls_ca={ca} {tls}/good
+-top -tls_ca={ca} -tls_cert={cert} -tls_key={key} -seconds=4 {strict}/good
+-top {insecure}/good
+-top -tls_cert={cert} {tls}/good
+-top -tls_key={key} {server}/good
+-top -tls_ca=/no/such/file {tls}/good
+-top -tls_ca={ca} {strict}/good
+-top {tls}/good
 """
 
 # Differences that we want, at most ten: what a cell contains, which stream differs, and why.
@@ -265,9 +307,19 @@ Wanted = collections.namedtuple('Wanted', 'pattern stream reason')
 WANTED = [
     Wanted(r'^-top \{random\} \{plural\}', '.*',
            'types whose names differ by a plural s are merged; pprof means to do it and cannot'),
-    Wanted(r'^-disasm=main', 'output',
-           "machine code in the notation of binutils, for every language, not of Go's assembler"),
-    Wanted(r'^-weblist=main', 'files', 'the same, and a page that says where it is from'),
+    Wanted(r'^-top \{random\} \{timeless\}', '.*',
+           'the time of a merged profile is the earliest that is known, not that none is known'),
+    Wanted(r'^-disasm=(main|f )', '.*',
+           "machine code in the notation of binutils, for every language, not of Go's assembler; one "
+           'line says why there is none'),
+    Wanted(r'^-weblist=main', 'files', 'as -disasm, and a page that says where it is from'),
+    Wanted(r'-normalize \{random\}', 'errors',
+           'types that cannot be normalized are named, where pprof prints where they lie in memory'),
+    Wanted(r'-tls_|\{(tls|strict)\}', '.*',
+           'certificates that are named are used: go tool pprof takes the flags and fetches without; '
+           'what is wrong with one is said with the next step'),
+    Wanted(r'\{server\}/(busy|empty)|^-top -- \{ca\}', 'errors',
+           'one line says more closely what is wrong with a file or with what a server answers'),
     Wanted(r'^-svg', 'output', 'the picture moves and zooms by a script of ours'),
 ]
 
@@ -312,7 +364,8 @@ def cells(names):
     found = []
     for name in names:
         found += [f'{line} {{{name}}}' for line in lines(TABLES)]
-    for name in set(names) - {'second', 'milli', 'plural', 'go_threadcreate'}:
+    for name in set(names) - {'second', 'milli', 'plural', 'go_threadcreate', 'timeless',
+                              'addressed'}:
         # Of what was recorded just now, many calls of a tree have one name and no score: the order in
         # which pprof draws those is its sort's own, and another for each recording.
         recorded = name.startswith('go_') or name in ('python', 'waits')
@@ -373,11 +426,34 @@ class Matrix:
         self.profiles = pprof_profiles.make_all(self.directory)
         self.profiles.update(go_profiles(self.directory))
         self.profiles.update(recorded_profiles(self.directory))
+        self.words = {**self.profiles, **self.serve()}
         self.go = subprocess.run(['go', 'tool', '-n', 'pprof'], capture_output=True, text=True,
                                  check=True).stdout.strip()
         self.environment = {'PATH': os.environ['PATH'], 'HOME': str(self.directory / 'home'),
                             'TZ': 'Europe/Berlin', 'TERM': 'dumb',
-                            'PPROF_TMPDIR': str(self.directory / 'saved')}
+                            'PPROF_TMPDIR': 'saved'}  # in the directory of each run
+
+    def serve(self):
+        """Word to what it stands for: servers of a profile, and certificates."""
+        made = profile_server.make_certificates(self.directory)
+        own = (made['server.pem'], made['server.key'])
+        data = pathlib.Path(self.profiles['random']).read_bytes()
+        plain, secure, strict = self.servers = [
+            profile_server.Server(data), profile_server.Server(data, own),
+            profile_server.Server(data, own, made['ca.pem'])]
+        return {'server': plain.url(''), 'host': f'127.0.0.1:{plain.port}', 'tls': secure.url(''),
+                'insecure': secure.url('', scheme='https+insecure'), 'strict': strict.url(''),
+                'ca': made['ca.pem'], 'cert': made['client.pem'], 'key': made['client.key']}
+
+    def close(self):
+        for server in self.servers:
+            server.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def run(self, program, words, directory):
         done = subprocess.run([*program, *words], cwd=directory, env=self.environment,
@@ -398,8 +474,8 @@ class Matrix:
     def outcome(self, program, words):
         with tempfile.TemporaryDirectory(dir=self.directory) as directory:
             out, status, said = self.run(program, words, directory)
-            left = {file.name: self.decode(file.read_bytes())
-                    for file in sorted(pathlib.Path(directory).iterdir())}
+            left = {str(file.relative_to(directory)): self.decode(file.read_bytes())
+                    for file in sorted(pathlib.Path(directory).rglob('*')) if file.is_file()}
         return {'status': str(status).encode(), 'output': self.decode(out), 'errors': said,
                 'files': repr(left).encode()}
 
@@ -431,7 +507,7 @@ class Matrix:
         return [self.fill(word) for word in line.split()]
 
     def fill(self, word):
-        return re.sub(r'\{(\w*[a-z]\w*)\}', lambda m: self.profiles[m[1]], word)
+        return re.sub(r'\{(\w*[a-z]\w*)\}', lambda m: self.words[m[1]], word)
 
     @staticmethod
     def show(stream, theirs, ours):
@@ -447,8 +523,7 @@ class Matrix:
 
 
 def main(words):
-    with tempfile.TemporaryDirectory() as directory:
-        matrix = Matrix(directory)
+    with tempfile.TemporaryDirectory() as directory, Matrix(directory) as matrix:
         chosen = [line for line in cells(matrix.profiles) if all(word in line for word in words)]
         results = matrix.run_all(chosen)
     bad = [result for result in results if result.difference]

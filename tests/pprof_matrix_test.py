@@ -18,8 +18,8 @@ class Matrix(unittest.TestCase):
         return pprof_matrix.some(cells)
 
     def test_every_cell_is_equal_or_wanted(self):
-        with tempfile.TemporaryDirectory() as directory:
-            matrix = pprof_matrix.Matrix(directory)
+        with tempfile.TemporaryDirectory() as directory, \
+                pprof_matrix.Matrix(directory) as matrix:
             cells = pprof_matrix.cells(matrix.profiles)
             self.assertGreater(len(cells), 900)
             results = matrix.run_all(self.choose(cells))

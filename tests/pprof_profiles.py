@@ -212,7 +212,8 @@ def droppable():
     module = p.mapping(0x1000, 0x9000, 0, '/bin/app', 'beef')
     at = {}
     for i, name in enumerate(['main', 'work', 'malloc', 'keep_malloc', 'operator new(unsigned long)',
-                              'inner', 'calloc']):
+                              'inner', 'calloc', 'malloc_usable', 'xcalloc', 'keep_malloc2',
+                              'malloc(int)', '.malloc', 'operator()(malloc)']):
         at[name] = p.place(0x1000 + 16 * i, [(name, 'a.c', i + 1)], module)
     at['inlined'] = p.place(0x2000, [('inner', 'a.c', 1), ('malloc', 'a.c', 2), ('work', 'a.c', 3)],
                             module)
@@ -220,7 +221,12 @@ def droppable():
                                ['inner', 'keep_malloc', 'main'], ['malloc'],
                                ['inner', 'operator new(unsigned long)', 'main'],
                                ['inlined', 'main'], ['inner', 'inlined', 'main'],
-                               ['calloc', 'main', 'calloc', 'main']]):
+                               ['calloc', 'main', 'calloc', 'main'],
+                               # An expression is for the whole of a name, without its parameters.
+                               ['inner', 'malloc_usable', 'main'], ['inner', 'xcalloc', 'main'],
+                               ['inner', 'keep_malloc2', 'main'], ['inner', 'malloc(int)', 'main'],
+                               ['inner', '.malloc', 'main'],
+                               ['inner', 'operator()(malloc)', 'main']]):
         p.sample([at[name] for name in stack], [i + 1, 64 * (i + 1), i, 64 * i])
     return p
 
@@ -269,6 +275,24 @@ def cancelling():
     return p
 
 
+def addressed():
+    """A file whose place is a server's, one that is gone, sources that are directories; places that
+    no sample has, and samples of nothing."""
+    p = Maker([('samples', 'count'), ('', 'nanoseconds')], period=('wall', 'seconds', -3), time_ns=0)
+    server = p.mapping(0x1000, 0x2000, 0, 'http://host/debug/pprof/profile', '', (0, 0, 1, 0))
+    gone = p.mapping(0x3000, 0x4000, 0, '/no/such/file (deleted)', 'f00d', (1, 1, 1, 1))
+    kept = p.mapping(0x7000, 0x8000, 0, 'http://host/x', 'beef', (0, 0, 0, 0))
+    unused = p.mapping(0x5000, 0x6000, 0, '/no/such/unused.so', '', (0, 0, 0, 0))
+    places = [p.place(0x1010, [], server), p.place(0x1020, [('', '/', 1)], server),
+              p.place(0x3010, [('f', '/', 3)], gone), p.place(0x3020, [('g', '.', 4)], gone)]
+    p.sample(places, [1, 1000])
+    p.sample(places[2:], [2, 3000])
+    p.sample([p.place(0x7010, [], kept)], [1, 500])
+    p.sample([p.place(0x5010, [], unused)], [0, 0])
+    p.place(0x5020, [], unused)
+    return p
+
+
 def make_all(directory):
     """Name to path."""
     profiles = {
@@ -287,6 +311,8 @@ def make_all(directory):
         'empty': empty(),
         'mapless': no_mappings(),
         'cancelling': cancelling(),
+        'addressed': addressed(),
+        'timeless': random_profile(1, samples=20, time_ns=0),
         'milli': random_profile(1, [('samples', 'count'), ('cpu', 'milliseconds')], unit_ns=10,
                                 samples=70),
         'plural': random_profile(11, [('sample', 'count'), ('cpu', 'nanoseconds')], samples=20),

@@ -81,7 +81,7 @@ class LikeGo(Shell):
         self.same('focus=spin\ntop\nfocus=\ntop nothing\ntop\n:\no\n')
         self.same('granularity=lines\ntop\ngranularity = files //: comment\ntop\ncum=true\ntop\n')
         self.same('unit=us //: [a] //: b\ntop\n unit = ns \no\nnoinlines\ntrim=n\ncall_tree=1\no\n')
-        self.same('focus=a=b\no\nignore=//:\no\n')
+        self.same('focus=a=b\no\nignore=//:\no\ntaghide=größe\no\n')
 
     def test_sample_types_are_commands(self):
         self.same('samples\ntop\ncpu\ntop\ntotal_samples\nmean_cpu\ntop\no\n')

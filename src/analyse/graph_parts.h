@@ -42,7 +42,7 @@ static inline int64_t hone_graph_cutoff(int64_t total, double fraction)
 {
     double part = (double)total * fraction;
     part = part < 0 ? -part : part;
-    return part < 9.2e18 ? (int64_t)part : INT64_MAX;
+    return part < 9.2e18 ? (int64_t)part : 0; // as in pprof, what is no number cuts nothing off
 }
 
 // Where a stack ends in a tree: the node, and whether it ended there or in a branch below that was

@@ -75,8 +75,6 @@ struct hone_measure_label hone_measure_percentage(int64_t value, int64_t total)
 
 const char *hone_measure_common_unit(int64_t smallest, int64_t largest, const char *from)
 {
-    if (!smallest)
-        smallest = largest;
     const char *small_unit;
     const char *large_unit;
     (void)hone_measure_scale(smallest, from, "auto", &small_unit);

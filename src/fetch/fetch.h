@@ -99,8 +99,4 @@ int hone_fetch_symbolize(struct hone_profile *profile, const struct hone_fetch_o
                          bool force, const struct hone_fetch_options *options,
                          struct hone_error *err);
 
-// Takes URLs away again that mappings were given for files.
-void hone_fetch_origins_forget(const struct hone_fetch_origins *origins,
-                               struct hone_profile *profile);
-
 #endif

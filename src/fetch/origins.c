@@ -91,16 +91,3 @@ const struct hone_fetch_origin *hone_fetch_origins_find(const struct hone_fetch_
     bool found = low < origins->count && strcmp(origins->at[low].key, key) == 0;
     return found ? &origins->at[low] : NULL;
 }
-
-void hone_fetch_origins_forget(const struct hone_fetch_origins *origins,
-                               struct hone_profile *profile)
-{
-    for (uint32_t i = 1; i < profile->mappings.count; i++) {
-        struct hone_profile_mapping *mapping = &profile->mappings.at[i];
-        const char *file = hone_profile_text(profile, mapping->file);
-        const struct hone_fetch_origin *origin =
-            mapping->build_id ? NULL : hone_fetch_origins_find(origins, file);
-        if (origin && strcmp(origin->url, file) == 0)
-            mapping->file = 0;
-    }
-}

@@ -172,7 +172,7 @@ TEST(when_memory_is_out_that_is_said_and_nothing_is_lost)
     }
 }
 
-TEST(mappings_without_file_are_known_by_their_server_until_that_is_forgotten)
+TEST(mappings_without_file_are_known_by_their_server)
 {
     struct hone_profile *p = sample_profile();
     p->mappings.at[1].file = 0;
@@ -182,12 +182,6 @@ TEST(mappings_without_file_are_known_by_their_server_until_that_is_forgotten)
     CHECK_STR(hone_profile_text(p, p->mappings.at[1].file), "http://h/x");
     CHECK_EQ(hone_fetch_origins_find(origins, "http://h/x")->start, 0x1000);
     CHECK(!hone_fetch_origins_find(origins, "http://h/"));
-    hone_fetch_origins_forget(origins, p);
-    CHECK_EQ(p->mappings.at[1].file, 0);
-    // A name of its own stays, whatever it looks like.
-    p->mappings.at[1].file = hone_profile_intern(p, "http://other/x");
-    hone_fetch_origins_forget(origins, p);
-    CHECK_STR(hone_profile_text(p, p->mappings.at[1].file), "http://other/x");
     hone_fetch_origins_free(origins);
     hone_profile_free(p);
 }

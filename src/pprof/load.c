@@ -15,9 +15,19 @@
 
 // --- one source ----------------------------------------------------------------------------------
 
+// "cannot fetch 'URL': reason" without what stands before the reason: the source is named already.
+static void drop_beginning(struct hone_error *err)
+{
+    static const char beginning[] = "cannot fetch '";
+    const char *reason = strstr(err->message, "': ");
+    if (strncmp(err->message, beginning, sizeof beginning - 1) == 0 && reason)
+        memmove(err->message, reason + 3, strlen(reason + 3) + 1);
+}
+
 // Why a file cannot be opened, as Go writes it; what else is wrong with it stays as it is.
 static void rephrase(struct hone_fetch_source *source)
 {
+    drop_beginning(&source->error);
     HONE_CLEANUP(hone_fd_closep) int fd = open(source->name, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 || hone_fetch_is_remote(source->name) || strcmp(source->name, "-") == 0)
         return;
@@ -214,16 +224,45 @@ static int merge_all(const struct hone_pprof_input *input, struct hone_fetch_sou
     return 0;
 }
 
+// Scaling to another profile's sum takes equal types, to the letter.
+static int normalize(struct hone_profile *profile, const struct hone_profile *base,
+                     struct hone_error *err)
+{
+    const struct hone_profile_type *a = &profile->period_type;
+    const struct hone_profile_type *b = &base->period_type;
+    if (strcmp(text(profile, a->type), text(base, b->type)) != 0 ||
+        strcmp(text(profile, a->unit), text(base, b->unit)) != 0)
+        return hone_error_set(err, -EINVAL,
+                              "incompatible period types &{%s %s 0 0} and &{%s %s 0 0}",
+                              text(profile, a->type), text(profile, a->unit), text(base, b->type),
+                              text(base, b->unit));
+    return hone_profile_normalize(profile, base, err);
+}
+
 // Takes the base away from the profile.
 static int subtract(const struct hone_pprof_input *input, struct hone_profile **profile,
                     struct hone_profile *base, struct hone_error *err)
 {
     struct hone_profile *both[] = {*profile, base};
     struct profiles all = {.at = both, .count = 2};
-    int r = input->normalize ? hone_profile_normalize(*profile, base, err) : 0;
+    int r = input->normalize ? normalize(*profile, base, err) : 0;
     if (!r)
         r = make_compatible(&all, err);
     return r ? r : hone_profile_subtract(profile, base, input->diff_base, err);
+}
+
+// Where a mapping came from stood in place of a file that nobody knows, here or in a profile that
+// was kept; a colon behind letters makes it an address, as Go has it.
+static void forget_addresses(struct hone_profile *p)
+{
+    for (uint32_t i = 1; i < p->mappings.count; i++) {
+        const char *file = text(p, p->mappings.at[i].file);
+        bool letter = (*file >= 'a' && *file <= 'z') || (*file >= 'A' && *file <= 'Z');
+        size_t len = strspn(file, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                  "+-.");
+        if (!p->mappings.at[i].build_id && letter && file[len] == ':')
+            p->mappings.at[i].file = 0;
+    }
 }
 
 // Each comment once, as merging has it.
@@ -320,7 +359,7 @@ int hone_pprof_load(const struct hone_pprof_input *input, struct hone_profile **
         r = hone_profile_drop_frames(profile, err);
     if (r)
         return r;
-    hone_fetch_origins_forget(load.origins, profile);
+    forget_addresses(profile);
     drop_equal_comments(profile);
     if (*input->comment)
         hone_profile_add_comment(profile, input->comment);

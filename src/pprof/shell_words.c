@@ -66,7 +66,11 @@ static const char *row_of(struct hone_arena *arena, const struct hone_profile *p
     hone_buffer_add(&comment, "", 1);
     if (comment.failed)
         return NULL;
-    return hone_arena_format(arena, "  %-25s = %-20s %s\n", option->name, value, comment.at);
+    size_t more = 0; // bytes that are no letters: Go fills up by letters
+    for (const char *at = value; *at; at++)
+        more += ((unsigned char)*at & 0xc0) == 0x80;
+    return hone_arena_format(arena, "  %-25s = %-*s %s\n", option->name, (int)(20 + more), value,
+                             comment.at);
 }
 
 void hone_shell_put_options(struct hone_buffer *out, const struct hone_profile *profile,

@@ -89,13 +89,15 @@ static void work_done(struct work *work)
     free(work->modules);
 }
 
-static bool is_a_file(const char *path)
+// A mapping without build id may have the place that it was fetched from for a file.
+static bool is_a_file(const char *path, bool identified)
 {
     const char *slash = strrchr(path, '/');
     struct hone_str base = hone_str_of(slash ? slash + 1 : path);
     return !hone_str_starts(base, HONE_STR("[")) &&
            !hone_str_starts(base, HONE_STR("linux-vdso")) &&
-           !hone_str_starts(hone_str_of(path), HONE_STR("/dev/dri/")) && !strstr(path, "://");
+           !hone_str_starts(hone_str_of(path), HONE_STR("/dev/dri/")) &&
+           (identified || !strstr(path, "://"));
 }
 
 static size_t parse_build_id(const char *hex, unsigned char id[HONE_ELF_BUILD_ID_MAX])
@@ -119,7 +121,7 @@ static int open_mapping(struct work *work, uint32_t number)
         hone_pprof_tell("Main binary filename not available.");
         return 0;
     }
-    if (!*file || !is_a_file(file))
+    if (!*file || !is_a_file(file, *hex))
         return !*file;
     unsigned char id[HONE_ELF_BUILD_ID_MAX];
     size_t id_len = parse_build_id(hex, id);
@@ -147,19 +149,45 @@ static int open_mapping(struct work *work, uint32_t number)
     return facts->reason != HONE_SYMBOL_CHANGED;
 }
 
+// The mappings of places in samples that are not nothing: what is left of a profile that is merged.
+static int find_used(const struct hone_profile *p, bool *used)
+{
+    HONE_CLEANUP(hone_freep) bool *seen = calloc(p->stacks.count, sizeof *seen);
+    if (!seen)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        for (uint32_t type = 0; type < p->type_count; type++)
+            seen[p->samples.stack[i]] |= p->samples.values[type][i] != 0;
+    for (uint32_t stack = 1; stack < p->stacks.count; stack++) {
+        struct hone_profile_span frames = hone_profile_frames_of(p, stack);
+        for (uint32_t i = 0; seen[stack] && i < frames.count; i++)
+            used[p->locations.mapping[frames.at[i]]] = true;
+    }
+    return 0;
+}
+
+static bool lacks_names(const struct hone_profile *p, uint32_t number, bool force)
+{
+    static const uint32_t named =
+        HONE_PROFILE_HAS_FUNCTIONS | HONE_PROFILE_HAS_FILENAMES | HONE_PROFILE_HAS_LINE_NUMBERS;
+    return force || !(p->mappings.at[number].flags & named);
+}
+
 static int open_mappings(struct work *work, bool force, bool *ret_any)
 {
     struct hone_profile *p = work->profile;
     HONE_CLEANUP(hone_freep) bool *used = calloc(p->mappings.count, sizeof *used);
     if (!used)
         return -ENOMEM;
-    for (uint32_t i = 1; i < p->locations.count; i++)
-        used[p->locations.mapping[i]] = true;
+    bool any = false;
+    for (uint32_t i = 1; i < p->mappings.count; i++)
+        any |= lacks_names(p, i, force);
+    int found = any ? find_used(p, used) : 0; // which looks at every frame
+    if (found)
+        return found;
     bool missing = false;
     for (uint32_t i = 1; i < p->mappings.count; i++) {
-        uint32_t named =
-            HONE_PROFILE_HAS_FUNCTIONS | HONE_PROFILE_HAS_FILENAMES | HONE_PROFILE_HAS_LINE_NUMBERS;
-        if (!used[i] || (!force && (p->mappings.at[i].flags & named)))
+        if (!used[i] || !lacks_names(p, i, force))
             continue;
         int r = open_mapping(work, i);
         if (r < 0)

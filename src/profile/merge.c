@@ -100,7 +100,7 @@ static void merge_head(struct merger *m, bool first, struct hone_buffer *known_c
     }
     if (!result->period_type.type && !result->period_type.unit)
         result->period_type = type_of(m, p->period_type);
-    if (p->period > result->period)
+    if (!result->period || p->period > result->period)
         result->period = p->period;
     if (p->time_ns && (!result->time_ns || p->time_ns < result->time_ns))
         result->time_ns = p->time_ns;

@@ -61,8 +61,10 @@ const char *hone_source_places(const struct hone_source *source)
 
 // --- finding -------------------------------------------------------------------------------------
 
-// Opens dir/path when it is an ordinary file; found gets its name.
-static int try_open(const char *dir, size_t dir_len, const char *path, char found[PATH_MAX])
+// Opens dir/path when it is an ordinary file; found gets its name. pprof takes a directory, too, in
+// which it finds no line.
+static int try_open(const struct hone_source *source, const char *dir, size_t dir_len,
+                    const char *path, char found[PATH_MAX])
 {
     int len = dir_len ? snprintf(found, PATH_MAX, "%.*s/%s", (int)dir_len, dir, path)
                       : snprintf(found, PATH_MAX, "%s", path);
@@ -70,21 +72,26 @@ static int try_open(const char *dir, size_t dir_len, const char *path, char foun
         return -1;
     HONE_CLEANUP(hone_fd_closep) int fd = open(found, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     struct stat status;
-    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+    if (fd < 0 || fstat(fd, &status) != 0)
         return -1;
-    return hone_fd_take(&fd);
+    if (S_ISREG(status.st_mode) || (source->strict && S_ISDIR(status.st_mode)))
+        return hone_fd_take(&fd);
+    errno = EINVAL;
+    return -1;
 }
 
 // A relative path in a directory or one above it.
-static int try_upwards(const char *dir, size_t dir_len, const char *path, char found[PATH_MAX])
+static int try_upwards(const struct hone_source *source, const char *dir, size_t dir_len,
+                       const char *path, char found[PATH_MAX])
 {
+    bool absolute = dir_len && dir[0] == '/';
     int fd = -1;
     while (fd < 0 && dir_len) {
-        fd = try_open(dir, dir_len, path, found);
+        fd = try_open(source, dir, dir_len, path, found);
         while (dir_len && dir[--dir_len] != '/') {
         }
     }
-    return fd;
+    return fd < 0 && absolute ? try_open(source, "/", 1, path, found) : fd;
 }
 
 // What follows "/NAME/" in the path, NAME being the directory's own; NULL when it is not there.
@@ -104,13 +111,13 @@ static const char *behind_name_of(const char *dir, size_t dir_len, const char *p
     return NULL;
 }
 
-static int try_ends(const char *dir, size_t dir_len, const char *path, char found[PATH_MAX],
-                    bool *ret_by_end)
+static int try_ends(const struct hone_source *source, const char *dir, size_t dir_len,
+                    const char *path, char found[PATH_MAX], bool *ret_by_end)
 {
-    int fd = try_open(dir, dir_len, path + (path[0] == '/'), found);
+    int fd = try_open(source, dir, dir_len, path + (path[0] == '/'), found);
     for (const char *end = path + (path[0] != 0); fd < 0 && (end = strchr(end, '/')) != NULL;
          end++) {
-        fd = try_open(dir, dir_len, end + 1, found);
+        fd = try_open(source, dir, dir_len, end + 1, found);
         *ret_by_end = fd >= 0;
     }
     return fd;
@@ -139,17 +146,17 @@ static int find(const struct hone_source *source, const char *recorded, char fou
     for (const char *dir = source->search_path; fd < 0 && *dir;) {
         size_t len = strcspn(dir, ":");
         if (len)
-            fd = try_ends(dir, len, path, found, ret_by_end);
+            fd = try_ends(source, dir, len, path, found, ret_by_end);
         dir += len + (dir[len] == ':');
     }
     if (fd < 0 && path[0] == '/')
-        fd = try_open("", 0, path, found);
+        fd = try_open(source, "", 0, path, found);
     size_t current_len = strlen(source->current);
     if (fd < 0 && path[0] != '/')
-        fd = try_upwards(source->current, current_len, path, found);
+        fd = try_upwards(source, source->current, current_len, path, found);
     const char *behind = behind_name_of(source->current, current_len, path);
     if (fd < 0 && behind)
-        fd = try_upwards(source->current, current_len, behind, found);
+        fd = try_upwards(source, source->current, current_len, behind, found);
     return fd;
 }
 
@@ -183,7 +190,7 @@ static int find_strictly(struct hone_source *source, struct hone_source_file *fi
     const char *places = *source->search_path ? source->search_path : source->current;
     const char *path = trimmed_strictly(source, places, file->recorded);
     if (path[0] == '/') {
-        int fd = try_open("", 0, path, found);
+        int fd = try_open(source, "", 0, path, found);
         char reason[128];
         const char *text = strerror_r(errno, reason, sizeof reason);
         file->error = hone_arena_format(&source->arena, "open %s: %c%s", path,
@@ -192,7 +199,7 @@ static int find_strictly(struct hone_source *source, struct hone_source_file *fi
     }
     for (const char *dir = places; *dir;) {
         size_t len = strcspn(dir, ":");
-        int fd = try_upwards(dir, len, path, found);
+        int fd = try_upwards(source, dir, len, path, found);
         if (fd >= 0)
             return fd;
         dir += len + (dir[len] == ':');

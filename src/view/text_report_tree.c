@@ -14,8 +14,8 @@ static void choose_unit(struct hone_report *report, const struct hone_tree *tree
         largest = size > largest ? size : largest;
     }
     if (!asked || strcmp(asked, "minimum") == 0)
-        report->shown_unit =
-            hone_measure_common_unit((int64_t)largest / 10, (int64_t)largest, report->unit);
+        report->shown_unit = hone_measure_common_unit(
+            (int64_t)(largest < 10 ? largest : largest / 10), (int64_t)largest, report->unit);
 }
 
 int hone_report_tree(struct hone_report *report, const struct hone_profile *profile,
