@@ -4,9 +4,11 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "capture/marks.h"
 #include "capture/output.h"
 #include "capture/target.h"
 #include "core/clock.h"
+#include "core/ticks.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -105,6 +107,11 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         return hone_error_set(err, r, "cannot prepare the recording");
     recorder->started_realtime_ns = recorder->launch.session.header->started_realtime_ns;
     recorder->started_monotonic_ns = recorder->launch.session.header->started_monotonic_ns;
+    recorder->collected.heap_series.started_ns = recorder->started_monotonic_ns;
+    recorder->ticks_ns = hone_now_ns();
+    recorder->ticks = hone_ticks();
+    if (recorder->options.directory)
+        hone_marks_folder(recorder->options.directory, recorder->launch.session.header->folder);
     return 0;
 }
 

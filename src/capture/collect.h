@@ -9,6 +9,7 @@
 #include "base/table.h"
 #include "capture/collect_heap.h"
 #include "capture/generated.h"
+#include "capture/heap_series.h"
 #include "capture/waits.h"
 #include "session/reader.h"
 
@@ -83,6 +84,10 @@ struct hone_collected_process {
     // ceased to tell. 0: it was not looked at.
     uint64_t seen_cpu_ns;
     uint64_t not_sampled_ns; // CPU time beyond the account of its samples
+    // What its allocator held, when it was looked at last: resident memory that is of no file and
+    // not ours, and what lived of the heap then. 0: it was not looked at.
+    uint64_t held_bytes, held_ns;
+    int64_t held_live_bytes;
 };
 
 struct hone_collected_sample {
@@ -129,6 +134,13 @@ struct hone_wall_facts {
     uint64_t lost; // times that the kernel dropped records of switches
 };
 
+// A moment that got a name.
+struct hone_collected_mark {
+    uint64_t time_ns; // monotonic
+    uint32_t pid;     // of who made it
+    const char *name; // fit to be shown
+};
+
 struct hone_collected {
     struct hone_arena arena; // paths
 
@@ -144,6 +156,10 @@ struct hone_collected {
         sample_count, wall_count;
     struct hone_heap_rows heap;
     struct hone_heap_sites heap_sites;
+    struct hone_heap_series heap_series;
+    struct hone_collected_mark marks[HONE_MARKS_MAX];
+    uint32_t mark_count;
+    uint64_t now_ns; // of the last look, monotonic; set by who reads
     struct hone_wall_facts wall_facts;
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived

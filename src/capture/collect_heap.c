@@ -82,18 +82,24 @@ static uint64_t number(const _Atomic uint64_t *at)
     return atomic_load_explicit(at, memory_order_relaxed);
 }
 
+struct hone_heap_lives hone_heap_site_lives(const struct hone_heap_site *site)
+{
+    return (struct hone_heap_lives){
+        .objects = (int64_t)(number(&site->allocated) - number(&site->freed) -
+                             number(&site->freed_elsewhere)),
+        .bytes = (int64_t)(number(&site->allocated_bytes) - number(&site->freed_bytes) -
+                           number(&site->freed_elsewhere_bytes)),
+    };
+}
+
 int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_t stack,
                         const struct hone_heap_site *site, uint32_t fall)
 {
     struct hone_collected_site *to = find_site(sites, process, stack);
     if (!to)
         return -ENOMEM;
-    // A block may be freed by another thread than made it: one thread's share can be below zero
-    // where counting goes on, the sum cannot.
-    uint64_t live =
-        number(&site->allocated) - number(&site->freed) - number(&site->freed_elsewhere);
-    uint64_t live_bytes = number(&site->allocated_bytes) - number(&site->freed_bytes) -
-                          number(&site->freed_elsewhere_bytes);
+    struct hone_heap_lives lives = hone_heap_site_lives(site);
+    uint64_t live = (uint64_t)lives.objects, live_bytes = (uint64_t)lives.bytes;
     bool fell = fall & 1 && atomic_load_explicit(&site->fall, memory_order_relaxed) == fall;
     to->allocated += number(&site->allocated);
     to->allocated_bytes += number(&site->allocated_bytes);

@@ -57,6 +57,20 @@ struct hone_heap_sites {
 };
 
 void hone_heap_sites_done(struct hone_heap_sites *sites);
+// What lives of a site. A block may be freed by another thread than made it: one thread's share can
+// be below zero where counting goes on, the sum cannot.
+struct hone_heap_lives {
+    int64_t objects, bytes;
+};
+struct hone_heap_lives hone_heap_site_lives(const struct hone_heap_site *site);
+
+// What was known of a site when it was looked at last.
+struct hone_heap_look {
+    int64_t live, live_bytes;
+    uint32_t mark; // marks that had been made when it changed last
+    bool waits;    // it has met another one, and was left for the next look
+};
+
 // Adds what one thread counted. `fall` is the process's. Returns 0 or -ENOMEM.
 int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_t stack,
                         const struct hone_heap_site *site, uint32_t fall);

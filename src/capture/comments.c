@@ -235,13 +235,14 @@ static void comment_on_lost_programs(struct hone_profile *profile,
 }
 
 // The heap has its own reasons; programs that went their own way are missing in it, too.
-static int comment_on_heap(struct hone_profile *profile, const struct hone_recording *recording)
+static int comment_on_heap(struct hone_profile *profile, const struct hone_recording *recording,
+                           int file)
 {
     HONE_CLEANUP(overview_done) struct overview overview = {0};
     int r = overview_init(&overview, recording->collected);
     if (r)
         return r;
-    hone_recording_comment_heap(recording, profile);
+    hone_recording_comment_heap(recording, file, profile);
     comment_on_lost_programs(profile, recording->collected, &overview, "");
     return 0;
 }
@@ -497,19 +498,19 @@ static void comment_on_command(struct hone_profile *profile, const struct hone_r
     hone_profile_comment(profile, "# command: %.400s", command.at ? command.at : "");
 }
 
-int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+int hone_recording_comment(const struct hone_recording *recording, int file,
                            struct hone_profile *profile)
 {
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
     comment_on_command(profile, recording);
-    if (type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS)
-        return comment_on_heap(profile, recording);
-    if (type == HONE_CAPTURE_WALL)
+    if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
+        return comment_on_heap(profile, recording, file);
+    if (file == HONE_CAPTURE_WALL)
         comment_on_wall(profile, recording);
     comment_on_trap(profile, recording);
     // A program that only waits lacks nothing in the wall clock.
-    if (totals.samples || type != HONE_CAPTURE_WALL || !recording->collected->wall_count) {
+    if (totals.samples || file != HONE_CAPTURE_WALL || !recording->collected->wall_count) {
         comment_on_emptiness(profile, recording, &totals);
         comment_on_rates(profile, recording, &totals);
     }

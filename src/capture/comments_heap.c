@@ -16,7 +16,9 @@ static double percent(uint64_t part, uint64_t whole)
 
 struct heap_totals {
     uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
-    uint64_t counted, temporary, missed, no_site;
+    uint64_t counted, temporary, missed, no_site, kept_lost;
+    uint32_t counting; // processes that count every block
+    uint64_t peak_ns;  // of the last of those
     double bytes, live_bytes, peak_bytes;
 };
 
@@ -35,6 +37,10 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
         ret->early_bytes += facts->heap_early_bytes;
         ret->missed += facts->heap_missed;
         ret->no_site += facts->heap_no_site;
+        ret->kept_lost += facts->heap_kept_lost;
+        ret->counting += facts->heap_peak_ns != 0;
+        if (facts->heap_peak_ns)
+            ret->peak_ns = facts->heap_peak_ns;
         ret->peak_bytes += (double)facts->heap_peak_bytes;
     }
     for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
@@ -109,7 +115,31 @@ static void comment_on_rates(const struct hone_recording *recording, struct hone
                              lowest, highest);
 }
 
-void hone_recording_comment_heap(const struct hone_recording *recording,
+// What heap-time.prof and heap-peak.prof hold.
+static void comment_on_moment(const struct hone_recording *recording, int file,
+                              const struct heap_totals *totals, struct hone_profile *profile)
+{
+    if (file == HONE_RECORDING_HEAP_TIME)
+        hone_profile_comment(profile,
+                             "# changes in intervals of %" PRIu64
+                             " ms, by the label time; their sum is what lives at the end",
+                             recording->collected->heap_series.width_ns / 1000000);
+    if (file == HONE_RECORDING_HEAP_PEAK && totals->counting == 1)
+        hone_profile_comment(profile, "# what lived at the peak, %.3f s after the start",
+                             (double)(totals->peak_ns - recording->started_monotonic_ns) / 1e9);
+    if (file == HONE_RECORDING_HEAP_PEAK && totals->counting > 1)
+        hone_profile_comment(profile,
+                             "# what lived at the peak of each process, %" PRIu32
+                             " of them, each at its own time",
+                             totals->counting);
+    if (file == HONE_RECORDING_HEAP_TIME && totals->kept_lost)
+        hone_profile_comment(profile,
+                             "lost: what %" PRIu64 " sites had at a mark, for lack of memory: "
+                             "the label generation is not exact",
+                             totals->kept_lost);
+}
+
+void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile)
 {
     struct heap_totals totals;
@@ -130,6 +160,7 @@ void hone_recording_comment_heap(const struct hone_recording *recording,
                              " samples, %" PRIu64 " of them freed",
                              recording->options->heap_rate, totals.samples, totals.frees);
     comment_on_rates(recording, profile);
+    comment_on_moment(recording, file, &totals, profile);
     comment_on_allocators(profile, recording->collected);
     comment_on_inner_allocators(profile, recording->collected);
     if (!totals.samples && !totals.counted)

@@ -6,12 +6,14 @@
 #include "capture/collect.h"
 #include "capture/outside.h"
 
+struct hone_symbolizer;
+
 // All that is known when the recording is over.
 struct hone_recording {
     const struct hone_capture_options *options; // with the defaults filled in
     char *const *argv;
     const struct hone_collected *collected;
-    uint64_t started_realtime_ns;
+    uint64_t started_realtime_ns, started_monotonic_ns;
     uint64_t duration_ns;
     bool stopped_early;    // duration_ns was reached
     uint32_t left_running; // processes that went on without us
@@ -23,6 +25,8 @@ struct hone_recording {
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
+    double ticks_per_s;                       // of hone_ticks(); 0: unknown
+    uint32_t marks_refused;                   // for which there was no room
 };
 
 // Sums over all processes.
@@ -49,20 +53,33 @@ uint64_t hone_recording_sampled_ns(const struct hone_recording *recording,
 double hone_recording_rate(const struct hone_recording *recording,
                            const struct hone_recording_totals *totals);
 
-// The profile of a type, with names. The caller frees it.
-int hone_recording_profile(const struct hone_recording *recording, enum hone_capture_type type,
-                           struct hone_profile **ret, struct hone_error *err);
+// The files of a recording: one for each type, and what the heap has beside its own.
+enum hone_recording_file {
+    HONE_RECORDING_HEAP_TIME = HONE_CAPTURE_TYPES, // heap-time.prof: changes, by interval
+    HONE_RECORDING_HEAP_PEAK, // heap-peak.prof: what lived when most did; where all is counted
+    HONE_RECORDING_FILES
+};
+
+// What looks up names, for all profiles of the recording.
+int hone_recording_symbolizer(const struct hone_capture_options *options,
+                              struct hone_symbolizer **ret, struct hone_error *err);
+
+// The profile of a file (or enum hone_capture_type), with names. The caller frees it, and
+// ret_stacks, which may be NULL: what number each collected stack has in the profile.
+int hone_recording_profile(const struct hone_recording *recording,
+                           struct hone_symbolizer *symbolizer, int file, struct hone_profile **ret,
+                           uint32_t **ret_stacks, struct hone_error *err);
 
 // Adds the comments that the profile carries: engine, rates, losses, what was not covered. Returns
 // 0 or -ENOMEM.
-int hone_recording_comment(const struct hone_recording *recording, enum hone_capture_type type,
+int hone_recording_comment(const struct hone_recording *recording, int file,
                            struct hone_profile *profile);
 
 // Why the heap of what is recorded from outside is not known.
 #define HONE_HEAP_OUTSIDE "it was recorded from outside, where no library sees what is allocated"
 
 // The same of the heap's profiles alone.
-void hone_recording_comment_heap(const struct hone_recording *recording,
+void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile);
 
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
@@ -79,8 +96,15 @@ int hone_recording_directory(const struct hone_capture_options *options, const c
 // negative errno with err filled.
 int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err);
 
+// The heap's profile and where stacks are in it, for their names; NULL: none was made.
+struct hone_recording_names {
+    const struct hone_profile *profile;
+    const uint32_t *stacks;
+};
+
 // Writes session.json into the directory.
-int hone_recording_session(const struct hone_recording *recording, const char *directory,
+int hone_recording_session(const struct hone_recording *recording,
+                           const struct hone_recording_names *names, const char *directory,
                            struct hone_error *err);
 
 #endif

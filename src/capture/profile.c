@@ -19,13 +19,14 @@
 // What each collected thing has become in the profile.
 struct builder {
     const struct hone_recording *recording;
-    enum hone_capture_type type;
+    int file; // or enum hone_capture_type
     struct hone_profile *profile;
     struct hone_symbolizer *symbolizer;
     struct hone_symbol_module **symbols; // by module
     uint32_t *mappings;                  // by module
     uint64_t *starts;                    // by module: where the mapping starts in the profile
     uint32_t *locations;                 // by place
+    uint32_t *stacks;                    // by collected stack
     uint32_t *label_sets;     // by thread, and by state in it if that is a label; 0: not yet
     uint32_t truncated;       // location that stands for missing callers
     uint32_t unknown_code;    // the function of addresses in no file
@@ -41,7 +42,7 @@ struct builder {
 static void builder_done(struct builder *builder)
 {
     hone_profile_free(builder->profile);
-    hone_symbolizer_free(builder->symbolizer);
+    free(builder->stacks);
     free(builder->symbols);
     free(builder->mappings);
     free(builder->starts);
@@ -49,9 +50,15 @@ static void builder_done(struct builder *builder)
     free(builder->label_sets);
 }
 
-static bool is_heap(enum hone_capture_type type)
+static bool is_heap(int file)
 {
-    return type == HONE_CAPTURE_HEAP || type == HONE_CAPTURE_ALLOCS;
+    return file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL;
+}
+
+// Its values are what lives, not what was ever allocated.
+static bool is_of_living(int file)
+{
+    return file == HONE_RECORDING_HEAP_TIME || file == HONE_RECORDING_HEAP_PEAK;
 }
 
 static const char *base_name(const char *path)
@@ -389,8 +396,26 @@ static int add_cpu_samples(struct builder *builder, uint32_t *locations, const u
     return 0;
 }
 
+// In milliseconds since the start. Nothing has happened after the end.
+static int64_t end_of_interval(const struct hone_recording *recording,
+                               const struct hone_heap_change *change)
+{
+    uint64_t end_ns = ((uint64_t)change->interval + 1) * recording->collected->heap_series.width_ns;
+    uint64_t last_ns = (recording->duration_ns + 999999) / 1000000 * 1000000;
+    return (int64_t)((end_ns < last_ns ? end_ns : last_ns) / 1000000);
+}
+
+// The time since a mark has that mark's name.
+static uint32_t generation_name(struct builder *builder, uint32_t generation)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    return hone_profile_intern(builder->profile,
+                               generation ? collected->marks[generation - 1].name : "start");
+}
+
 // What is counted for a process is told by no thread.
-static uint32_t process_labels(struct builder *builder, uint32_t process_index)
+static uint32_t process_labels(struct builder *builder, uint32_t process_index,
+                               const struct hone_heap_change *change)
 {
     struct hone_profile *profile = builder->profile;
     const struct hone_collected_process *process =
@@ -399,11 +424,47 @@ static uint32_t process_labels(struct builder *builder, uint32_t process_index)
         {.key = hone_profile_intern(profile, "process"),
          .text = hone_profile_intern(profile, process->name)},
         {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
+        {.key = hone_profile_intern(profile, "time"),
+         .number = change ? end_of_interval(builder->recording, change) : 0,
+         .unit = hone_profile_intern(profile, "milliseconds")},
+        {.key = hone_profile_intern(profile, "generation"),
+         .text = change ? generation_name(builder, change->generation) : 0},
     };
-    return hone_profile_add_label_set(profile, labels, HONE_ARRAY_LENGTH(labels));
+    return hone_profile_add_label_set(profile, labels,
+                                      HONE_ARRAY_LENGTH(labels) - (change ? 0 : 2));
 }
 
-static void add_heap_samples(struct builder *builder, const uint32_t *stacks)
+static int64_t whole(double value)
+{
+    return value > -9e18 && value < 9e18 ? llround(value) : 0;
+}
+
+static void add_changes(struct builder *builder)
+{
+    const struct hone_heap_series *series = &builder->recording->collected->heap_series;
+    for (uint32_t i = 0; i < series->count; i++) {
+        const struct hone_heap_change *change = &series->at[i];
+        int64_t values[] = {whole(change->objects), whole(change->bytes)};
+        (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[change->stack],
+                                             values,
+                                             process_labels(builder, change->process, change));
+    }
+}
+
+static void add_peak(struct builder *builder)
+{
+    const struct hone_heap_sites *sites = &builder->recording->collected->heap_sites;
+    for (uint32_t i = 0; i < sites->count; i++) {
+        const struct hone_collected_site *site = &sites->at[i];
+        int64_t values[] = {(int64_t)site->peak, (int64_t)site->peak_bytes};
+        if (values[0] || values[1])
+            (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[site->stack],
+                                                 values,
+                                                 process_labels(builder, site->process, NULL));
+    }
+}
+
+static void add_heap_blocks(struct builder *builder, const uint32_t *stacks)
 {
     const struct hone_collected *collected = builder->recording->collected;
     for (uint32_t i = 0; i < collected->heap.count; i++) {
@@ -421,7 +482,7 @@ static void add_heap_samples(struct builder *builder, const uint32_t *stacks)
         int64_t values[] = {(int64_t)site->allocated, (int64_t)site->allocated_bytes,
                             (int64_t)site->live, (int64_t)site->live_bytes};
         (void)hone_profile_add_sample_in_set(builder->profile, stacks[site->stack], values,
-                                             process_labels(builder, site->process));
+                                             process_labels(builder, site->process, NULL));
     }
 }
 
@@ -431,9 +492,8 @@ static int add_samples(struct builder *builder)
     struct hone_profile *profile = builder->profile;
     HONE_CLEANUP(hone_freep)
     uint32_t *locations = calloc(HONE_STACK_MAX + 1, sizeof *locations);
-    HONE_CLEANUP(hone_freep)
-    uint32_t *stacks = calloc((size_t)collected->stack_count + 1, sizeof *stacks);
-    if (!locations || !stacks)
+    uint32_t *stacks = builder->stacks;
+    if (!locations)
         return -ENOMEM;
     for (uint32_t i = 0; i < collected->stack_count; i++) {
         const struct hone_collected_stack *stack = &collected->stacks[i];
@@ -445,10 +505,14 @@ static int add_samples(struct builder *builder)
         stacks[i] = hone_profile_add_stack(profile, locations, count);
     }
     int r = 0;
-    if (builder->type == HONE_CAPTURE_WALL)
+    if (builder->file == HONE_CAPTURE_WALL)
         add_wall_samples(builder, stacks);
-    else if (is_heap(builder->type))
-        add_heap_samples(builder, stacks);
+    else if (builder->file == HONE_RECORDING_HEAP_TIME)
+        add_changes(builder);
+    else if (builder->file == HONE_RECORDING_HEAP_PEAK)
+        add_peak(builder);
+    else if (is_heap(builder->file))
+        add_heap_blocks(builder, stacks);
     else
         r = add_cpu_samples(builder, locations, stacks);
     return r ? r : hone_profile_status(profile);
@@ -457,12 +521,14 @@ static int add_samples(struct builder *builder)
 static void describe_heap(struct builder *builder)
 {
     struct hone_profile *profile = builder->profile;
-    (void)hone_profile_add_type(profile, "alloc_objects", "count");
-    (void)hone_profile_add_type(profile, "alloc_space", "bytes");
+    if (!is_of_living(builder->file)) {
+        (void)hone_profile_add_type(profile, "alloc_objects", "count");
+        (void)hone_profile_add_type(profile, "alloc_space", "bytes");
+    }
     (void)hone_profile_add_type(profile, "inuse_objects", "count");
     (void)hone_profile_add_type(profile, "inuse_space", "bytes");
-    hone_profile_set_default_type(profile, builder->type == HONE_CAPTURE_HEAP ? "inuse_space"
-                                                                              : "alloc_space");
+    hone_profile_set_default_type(profile, builder->file == HONE_CAPTURE_ALLOCS ? "alloc_space"
+                                                                                : "inuse_space");
     hone_profile_set_period(profile, "space", "bytes",
                             (int64_t)builder->recording->options->heap_rate);
 }
@@ -480,9 +546,9 @@ static void describe(struct builder *builder)
 {
     const struct hone_recording *recording = builder->recording;
     struct hone_profile *profile = builder->profile;
-    if (is_heap(builder->type))
+    if (is_heap(builder->file))
         describe_heap(builder);
-    else if (builder->type == HONE_CAPTURE_WALL)
+    else if (builder->file == HONE_CAPTURE_WALL)
         describe_time(builder, "wall", recording->options->wall_hz);
     else
         describe_time(builder, "cpu", recording->options->cpu_hz);
@@ -564,8 +630,8 @@ static void on_fetch(void *context, const char *module, uint64_t bytes, uint64_t
         options->progress(options->context, &progress);
 }
 
-static int new_symbolizer(const struct hone_capture_options *options, struct hone_symbolizer **ret,
-                          struct hone_error *err)
+int hone_recording_symbolizer(const struct hone_capture_options *options,
+                              struct hone_symbolizer **ret, struct hone_error *err)
 {
     return hone_symbolizer_new(
         &(struct hone_symbolizer_options){
@@ -580,41 +646,39 @@ static int new_symbolizer(const struct hone_capture_options *options, struct hon
 int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err)
 {
     HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = NULL;
-    return options->debuginfod ? new_symbolizer(options, &symbolizer, err) : 0;
+    return options->debuginfod ? hone_recording_symbolizer(options, &symbolizer, err) : 0;
 }
 
-int hone_recording_profile(const struct hone_recording *recording, enum hone_capture_type type,
-                           struct hone_profile **ret, struct hone_error *err)
+int hone_recording_profile(const struct hone_recording *recording,
+                           struct hone_symbolizer *symbolizer, int file, struct hone_profile **ret,
+                           uint32_t **ret_stacks, struct hone_error *err)
 {
     const struct hone_collected *collected = recording->collected;
     HONE_CLEANUP(builder_done)
     struct builder builder = {
         .recording = recording,
-        .type = type,
+        .file = file,
         .profile = hone_profile_new(),
+        .symbolizer = symbolizer,
         .symbols = calloc(collected->module_count, sizeof(struct hone_symbol_module *)),
         .mappings = calloc(collected->module_count, sizeof(uint32_t)),
         .starts = calloc(collected->module_count, sizeof(uint64_t)),
         .locations = calloc((size_t)collected->place_count + 1, sizeof(uint32_t)),
+        .stacks = calloc((size_t)collected->stack_count + 1, sizeof(uint32_t)),
         .label_sets = calloc(((size_t)collected->thread_count + 1) * HONE_WAITS, sizeof(uint32_t)),
     };
     if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
-        !builder.locations || !builder.label_sets)
+        !builder.locations || !builder.stacks || !builder.label_sets)
         return hone_error_set(err, -ENOMEM, "cannot make the profile");
-    int r = new_symbolizer(recording->options, &builder.symbolizer, err);
-    if (r)
-        return r;
     struct hone_profile *profile = builder.profile;
     describe(&builder);
-    r = add_mappings(&builder);
+    int r = add_mappings(&builder);
     if (!r)
         r = add_locations(&builder);
     if (!r)
         r = add_samples(&builder);
     if (!r)
-        r = hone_symbolizer_keep(builder.symbolizer);
-    if (!r)
-        r = hone_recording_comment(recording, type, profile);
+        r = hone_recording_comment(recording, file, profile);
     if (!r) {
         comment_on_names(&builder);
         r = hone_profile_status(profile);
@@ -622,5 +686,7 @@ int hone_recording_profile(const struct hone_recording *recording, enum hone_cap
     if (r)
         return hone_error_set(err, r, "cannot make the profile");
     *ret = hone_take(builder.profile);
+    if (ret_stacks)
+        *ret_stacks = hone_take(builder.stacks);
     return 0;
 }

@@ -3,6 +3,7 @@
 //     capture.c          begins it: a program, its session or the events outside it
 //     attach.c           begins that of processes that run already
 //     recorder_watch.c   its course: who comes and goes, signals, reading along
+//     recorder_look.c    what processes count in place is looked at, and what memory they hold
 //     recorder_finish.c  its end: the rest is read, the profiles are written
 #ifndef HONE_CAPTURE_RECORDER_H
 #define HONE_CAPTURE_RECORDER_H
@@ -30,8 +31,11 @@ struct hone_recorder {
     bool heap_outside;            // the heap was asked for, and nothing of ours is inside to see it
     uint32_t targets;             // processes that were named and live
     uint64_t started_realtime_ns, started_monotonic_ns;
-    struct hone_wall *wall; // NULL: not asked for, or not possible
-    uint64_t read_ns;       // when the session is to be read next
+    struct hone_wall *wall;   // NULL: not asked for, or not possible
+    uint64_t read_ns;         // when the session is to be read next
+    uint64_t look_ns;         // and what processes count in place
+    uint64_t held_ns;         // and what memory they hold
+    uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
     uint32_t watched; // processes of collected that have a pidfd in epoll
@@ -73,6 +77,9 @@ void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns,
 int hone_recorder_record(struct hone_recorder *recorder);
 // After the recording's time: the program goes on, and we stand in its place until it ends.
 void hone_recorder_wait(struct hone_recorder *recorder);
+
+// recorder_look.c: after the session was read, when it is time.
+void hone_recorder_look(struct hone_recorder *recorder);
 
 // recorder_finish.c
 int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err);

@@ -4,10 +4,13 @@
 #include "base/cleanup.h"
 #include "capture/output.h"
 #include "core/clock.h"
+#include "core/ticks.h"
 #include "profile/profile.h"
+#include "symbol/symbol.h"
 
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static int finish_samples(struct hone_recorder *recorder)
@@ -42,55 +45,89 @@ static int finish_reading(struct hone_recorder *recorder, uint32_t *ret_left_run
     }
     recorder->launch.keep_library = *ret_left_running > 0;
     if (!recorder->taken_ns) {
+        recorder->collected.now_ns = hone_now_ns();
         hone_reader_all_dead(recorder->reader);
         r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
     }
     return r ? r : finish_samples(recorder);
 }
 
-static const char *const file_names[HONE_CAPTURE_TYPES] = {
+static const char *const file_names[HONE_RECORDING_FILES] = {
     [HONE_CAPTURE_CPU] = "cpu.prof",
     [HONE_CAPTURE_WALL] = "wall.prof",
     [HONE_CAPTURE_HEAP] = "heap.prof",
     [HONE_CAPTURE_ALLOCS] = "allocs.prof",
+    [HONE_RECORDING_HEAP_TIME] = "heap-time.prof",
+    [HONE_RECORDING_HEAP_PEAK] = "heap-peak.prof",
 };
 
-static void profiles_done(struct hone_profile *(*profiles)[HONE_CAPTURE_TYPES])
+// What comes with heap.prof: the peak is known where every block is counted.
+static bool is_wanted(const struct hone_recorder *recorder, int file)
 {
-    for (int type = 0; type < HONE_CAPTURE_TYPES; type++)
-        hone_profile_free((*profiles)[type]);
+    bool heap = recorder->options.types & 1u << HONE_CAPTURE_HEAP;
+    if (file == HONE_RECORDING_HEAP_TIME)
+        return heap;
+    if (file == HONE_RECORDING_HEAP_PEAK)
+        return heap && (recorder->options.heap_rate == 1 || recorder->collected.heap_sites.count);
+    return recorder->options.types & 1u << file;
+}
+
+struct profiles {
+    struct hone_symbolizer *symbolizer;
+    struct hone_profile *at[HONE_RECORDING_FILES];
+    uint32_t *heap_stacks;
+};
+
+static void profiles_done(struct profiles *profiles)
+{
+    for (int file = 0; file < HONE_RECORDING_FILES; file++)
+        hone_profile_free(profiles->at[file]);
+    free(profiles->heap_stacks);
+    hone_symbolizer_free(profiles->symbolizer);
+}
+
+static int make_profiles(const struct hone_recorder *recorder,
+                         const struct hone_recording *recording, struct profiles *ret,
+                         struct hone_error *err)
+{
+    int r = hone_recording_symbolizer(&recorder->options, &ret->symbolizer, err);
+    for (int file = 0; !r && file < HONE_RECORDING_FILES; file++)
+        if (is_wanted(recorder, file))
+            r = hone_recording_profile(recording, ret->symbolizer, file, &ret->at[file],
+                                       file == HONE_CAPTURE_HEAP ? &ret->heap_stacks : NULL, err);
+    if (!r)
+        r = hone_symbolizer_keep(ret->symbolizer);
+    return r < 0 && err && !err->code ? hone_error_set(err, r, "cannot make the profiles") : r;
 }
 
 // Makes the profiles first: a folder that is there has all of them.
 static int write_profiles(struct hone_recorder *recorder, const struct hone_recording *recording,
                           struct hone_error *err)
 {
-    HONE_CLEANUP(profiles_done) struct hone_profile *profiles[HONE_CAPTURE_TYPES] = {0};
-    int r = 0;
-    for (int type = 0; !r && type < HONE_CAPTURE_TYPES; type++)
-        if (recorder->options.types & 1u << type)
-            r = hone_recording_profile(recording, (enum hone_capture_type)type, &profiles[type],
-                                       err);
+    HONE_CLEANUP(profiles_done) struct profiles profiles = {0};
+    int r = make_profiles(recorder, recording, &profiles, err);
     if (!r)
         r = hone_recording_directory(&recorder->options, recorder->argv[0], recorder->directory,
                                      sizeof recorder->directory, err);
     if (r)
         return r;
-    for (int type = 0; !r && type < HONE_CAPTURE_TYPES; type++) {
+    for (int file = 0; !r && file < HONE_RECORDING_FILES; file++) {
         char path[PATH_MAX + 16];
-        (void)snprintf(path, sizeof path, "%s/%s", recorder->directory, file_names[type]);
-        if (profiles[type])
-            r = hone_profile_write(profiles[type], path, err);
+        (void)snprintf(path, sizeof path, "%s/%s", recorder->directory, file_names[file]);
+        if (profiles.at[file])
+            r = hone_profile_write(profiles.at[file], path, err);
     }
+    const struct hone_recording_names names = {profiles.at[HONE_CAPTURE_HEAP],
+                                               profiles.heap_stacks};
     if (!r)
-        r = hone_recording_session(recording, recorder->directory, err);
+        r = hone_recording_session(recording, &names, recorder->directory, err);
     if (r) {
         (void)rmdir(recorder->directory); // when nothing could be written into it
         return r;
     }
     if (recorder->options.finished)
         recorder->options.finished(recorder->options.context, recorder->directory,
-                                   (const struct hone_profile *const *)profiles);
+                                   (const struct hone_profile *const *)profiles.at);
     return 0;
 }
 
@@ -101,6 +138,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .argv = recorder->argv,
         .collected = &recorder->collected,
         .started_realtime_ns = recorder->started_realtime_ns,
+        .started_monotonic_ns = recorder->started_monotonic_ns,
         .duration_ns = hone_now_ns() - recorder->started_monotonic_ns,
         .stopped_early = !recorder->program_ended,
         .cpu_kernel_ns = recorder->cpu_kernel_ns,
@@ -110,6 +148,10 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
     int r = finish_reading(recorder, &recording.left_running);
     if (r)
         return hone_error_set(err, r, "cannot read the session");
+    hone_heap_series_settle(&recorder->collected.heap_series);
+    if (recorder->ticks_ns)
+        recording.ticks_per_s = (double)(hone_ticks() - recorder->ticks) * 1e9 /
+                                (double)(hone_now_ns() - recorder->ticks_ns);
     hone_recorder_progress(recorder, recorder->started_monotonic_ns, true);
     struct hone_outside_facts outside;
     if (recorder->outside) {
@@ -119,6 +161,8 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         recording.processes_refused =
             recorder->taken_ns ? 0 : hone_reader_refused(recorder->reader);
         recording.losses = hone_reader_losses(recorder->reader);
+        recording.marks_refused =
+            recorder->taken_ns ? 0 : hone_reader_marks_refused(recorder->reader);
         recording.taken_ns = recorder->taken_ns;
         recording.back_error = recorder->launch.session.back_error;
     }

@@ -217,13 +217,16 @@ int hone_recorder_read(struct hone_recorder *recorder)
     if (recorder->taken_ns || session_taken(recorder))
         return 0;
     (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
+    recorder->collected.now_ns = hone_now_ns();
     int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
     for (uint32_t i = 0; !r && i < recorder->watched; i++)
         look_at_clock(recorder, i);
     if (!r)
         r = watch_new(recorder);
-    if (!r && !session_taken(recorder))
+    if (!r && !session_taken(recorder)) {
         refresh_facts(recorder);
+        hone_recorder_look(recorder);
+    }
     return r;
 }
 

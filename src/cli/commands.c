@@ -2,8 +2,11 @@
 
 #include <string.h>
 
+// One a line, however many they are.
+// clang-format off
 const struct hone_command *const hone_commands[] = {
     &hone_command_record,
+    &hone_command_mark,
     &hone_command_heap,
     &hone_command_heap_rate,
     &hone_command_top,
@@ -29,6 +32,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_doctor,
     NULL,
 };
+// clang-format on
 
 const struct hone_command *hone_command_find(const char *name)
 {

@@ -8,6 +8,7 @@
 
 extern const struct hone_command hone_command_record;
 extern const struct hone_command hone_command_heap;
+extern const struct hone_command hone_command_mark;
 extern const struct hone_command hone_command_top;
 extern const struct hone_command hone_command_tree;
 extern const struct hone_command hone_command_peek;

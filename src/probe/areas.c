@@ -108,7 +108,7 @@ void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
 
 void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
                       struct hone_own_stack *known, const struct hone_registers *registers,
-                      struct hone_walk *ret)
+                      const struct hone_caller *caller, struct hone_walk *ret)
 {
     // What was found to be this thread's stack stays its stack; it may reach further down now.
     uint64_t sp = registers->r[HONE_REGISTER_SP];
@@ -118,6 +118,6 @@ void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
         *known = (struct hone_own_stack){stack.low, stack.high};
         is_known = true;
     }
-    (void)hone_unwind_rewalk(&hone_probe.unwinder, trail, registers, &stack, is_known,
-                             area->addresses, hone_probe.stack_max, ret);
+    (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack, is_known,
+                                  area->addresses, hone_probe.stack_max, ret);
 }

@@ -23,14 +23,16 @@ HONE_SIGSAFE void hone_area_give_back(const struct hone_area *area);
 HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
                                  const struct hone_registers *registers, struct hone_walk *ret);
 
-// The same for who has an area and a trail of its own. `high` is where the thread's stack ends, as
-// far as it is known from the last time (0: not), and `low` how far down that is sure.
+// The same for who has an area and a trail of its own, from `caller` on (NULL: from here). `high`
+// is where the thread's stack ends, as far as it is known from the last time (0: not), and `low`
+// how far down that is sure.
 struct hone_own_stack {
     uint64_t low, high;
 };
 HONE_SIGSAFE void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
                                    struct hone_own_stack *stack,
-                                   const struct hone_registers *registers, struct hone_walk *ret);
+                                   const struct hone_registers *registers,
+                                   const struct hone_caller *caller, struct hone_walk *ret);
 
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);

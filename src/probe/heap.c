@@ -157,13 +157,60 @@ struct counted {
     const void *block;
     size_t size;
     const struct hone_registers *registers;
+    const struct hone_caller *caller; // NULL: not known
 };
+
+static bool is_hook(uint64_t address)
+{
+    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
+    return address - low < high - low;
+}
+
+#if HONE_HOOKS_KEEP_FRAMES
+// What leads from a changed function to its hook has two words in its frame, not one.
+extern const char hone_gate[] __attribute__((visibility("hidden")));
+extern const char hone_gate_end[] __attribute__((visibility("hidden")));
+extern const char hone_gate_without_result[] __attribute__((visibility("hidden")));
+extern const char hone_gate_without_result_end[] __attribute__((visibility("hidden")));
+
+static bool is_gate(uint64_t address)
+{
+    return address - (uintptr_t)hone_gate < (uintptr_t)(hone_gate_end - hone_gate) ||
+           address - (uintptr_t)hone_gate_without_result <
+               (uintptr_t)(hone_gate_without_result_end - hone_gate_without_result);
+}
+#else
+static bool is_gate(uint64_t address)
+{
+    (void)address;
+    return true;
+}
+#endif
+
+// The program's frame that called the hooks. They keep frame pointers, so that their frames need
+// not be walked by rules each time.
+__attribute__((always_inline)) static inline bool find_caller(struct hone_caller *ret)
+{
+    enum { HOOKS_MAX = 8 };
+    const uint64_t *frame = __builtin_frame_address(0);
+    for (uint32_t frames = 1; HONE_HOOKS_KEEP_FRAMES && frames <= HOOKS_MAX; frames++) {
+        uint64_t address = frame[1] - 1;
+        if (!is_hook(address)) {
+            *ret = (struct hone_caller){address, (uintptr_t)(frame + 2), frame[0], frames};
+            return true;
+        }
+        if (is_gate(address))
+            return false;
+        frame = (const uint64_t *)frame[0];
+    }
+    return false;
+}
 
 // On the keeper's own stack.
 static void count_block(void *argument)
 {
     const struct counted *at = argument;
-    hone_exact_allocated(at->block, at->size, at->registers);
+    hone_exact_allocated(at->block, at->size, at->registers, at->caller);
 }
 
 HONE_HOOK static void count(const void *block, size_t size)
@@ -175,7 +222,8 @@ HONE_HOOK static void count(const void *block, size_t size)
         hone_count(&hone_counters()->heap_no_site, 1);
         return;
     }
-    struct counted at = {block, size, &registers};
+    struct hone_caller caller;
+    struct counted at = {block, size, &registers, find_caller(&caller) ? &caller : NULL};
     hone_call_on_stack(count_block, &at, keeper->area.stack + sizeof keeper->area.stack);
     hone_usdt_alloc(block, size, 1);
 }

@@ -33,6 +33,13 @@
 extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
 extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
 
+// And where a frame pointer leads to the caller's stack pointer, they keep one.
+#if defined(__x86_64__) && defined(HONE_FRAME_POINTERS)
+#define HONE_HOOKS_KEEP_FRAMES 1
+#else
+#define HONE_HOOKS_KEEP_FRAMES 0
+#endif
+
 struct hone_heap_thread {
     int64_t countdown; // bytes until the next sample or look at the rate; below zero: now
     int64_t rest;      // bytes from there to the sample

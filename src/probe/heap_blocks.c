@@ -4,7 +4,6 @@
 
 #include <stdatomic.h>
 
-#include <stddef.h>
 #include <sys/mman.h>
 
 enum { REGION_SHIFT = 25, ADDRESS_BITS = 47, GRANULE_SHIFT = 4, PAGE = 4096 };
@@ -15,26 +14,34 @@ enum { REGION_SHIFT = 25, ADDRESS_BITS = 47, GRANULE_SHIFT = 4, PAGE = 4096 };
 // lie 8 above a multiple of 16: most allocators have none, others put two of 8 bytes side by side.
 static _Atomic(struct hone_block *) *directory;
 
-static void *reserve(size_t bytes)
+void *hone_heap_reserve(size_t bytes)
 {
     long memory = hone_syscall6(SYS_mmap, 0, (long)bytes, PROT_READ | PROT_WRITE,
                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return memory < 0 && memory > -PAGE ? NULL : (void *)memory;
+    if (memory < 0 && memory > -PAGE)
+        return NULL;
+    (void)hone_syscall3(SYS_madvise, memory, (long)bytes, MADV_DONTDUMP);
+    return (void *)memory;
+}
+
+void hone_heap_unreserve(void *memory, size_t bytes)
+{
+    (void)hone_syscall2(SYS_munmap, (long)memory, (long)bytes);
 }
 
 bool hone_blocks_begin(void)
 {
     if (!directory)
-        directory = reserve(2 * REGIONS * sizeof *directory);
+        directory = hone_heap_reserve(2 * REGIONS * sizeof *directory);
     return directory != NULL;
 }
 
 static struct hone_block *make_region(_Atomic(struct hone_block *) *slot)
 {
-    struct hone_block *region = reserve(REGION_BLOCKS * sizeof *region), *other = NULL;
+    struct hone_block *region = hone_heap_reserve(REGION_BLOCKS * sizeof *region), *other = NULL;
     if (region && !atomic_compare_exchange_strong_explicit(
                       slot, &other, region, memory_order_acq_rel, memory_order_acquire)) {
-        (void)hone_syscall2(SYS_munmap, (long)region, (long)(REGION_BLOCKS * sizeof *region));
+        hone_heap_unreserve(region, REGION_BLOCKS * sizeof *region);
         region = other; // somebody else was faster
     }
     return region;

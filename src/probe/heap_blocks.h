@@ -8,13 +8,13 @@
 #include "core/core.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum {
     HONE_BLOCK_SIZE_BITS = 32,
     HONE_BLOCK_SITE_BITS = 24,
     HONE_BLOCK_EPOCH_BITS = 7,
-    HONE_TICK_SHIFT = 16, // 20 to 70 us
 };
 
 struct hone_block {
@@ -34,5 +34,10 @@ struct hone_block *hone_block_at(uint64_t address, bool make);
 
 // Reserves the directory. False when the address space is limited.
 bool hone_blocks_begin(void);
+
+// Memory of ours, zero, that gets pages as it is touched; NULL when there is none. Marked, so that
+// who looks from outside does not take it for the program's.
+void *hone_heap_reserve(size_t bytes);
+void hone_heap_unreserve(void *memory, size_t bytes);
 
 #endif

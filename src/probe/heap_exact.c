@@ -48,22 +48,64 @@ static inline uint64_t load(const _Atomic uint64_t *number)
     return atomic_load_explicit(number, memory_order_relaxed);
 }
 
+static int64_t live(const struct hone_heap_site *site)
+{
+    return (int64_t)(load(&site->allocated) - load(&site->freed) - load(&site->freed_elsewhere));
+}
+
+static int64_t live_bytes(const struct hone_heap_site *site)
+{
+    return (int64_t)(load(&site->allocated_bytes) - load(&site->freed_bytes) -
+                     load(&site->freed_elsewhere_bytes));
+}
+
+// What a site has before its first change after a mark. Of the threads that come at once, one.
+static void keep_mark(struct hone_heap_site *site, uint32_t marks)
+{
+    uint32_t since = atomic_load_explicit(&site->mark, memory_order_relaxed);
+    int64_t objects = live(site), bytes = live_bytes(site);
+    if (since == marks ||
+        !atomic_compare_exchange_strong_explicit(&site->mark, &since, marks, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+    struct hone_record_heap_kept *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->heap_kept_lost, 1);
+        return;
+    }
+    record->site = hone_site_number(site);
+    record->stack = atomic_load_explicit(&site->stack, memory_order_relaxed);
+    record->since = since;
+    record->mark = marks;
+    record->live = objects;
+    record->live_bytes = bytes;
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_HEAP_KEPT);
+}
+
+static __attribute__((noinline)) void keep_moments(struct hone_heap_site *site, uint32_t fall,
+                                                   uint32_t marks)
+{
+    if (fall & 1 && atomic_load_explicit(&site->fall, memory_order_relaxed) != fall) {
+        atomic_store_explicit(&site->peak, (uint64_t)live(site), memory_order_relaxed);
+        atomic_store_explicit(&site->peak_bytes, (uint64_t)live_bytes(site), memory_order_relaxed);
+        atomic_store_explicit(&site->fall, fall, memory_order_relaxed);
+    }
+    keep_mark(site, marks);
+}
+
 // Before a site changes: what it has now is what it had at the peak, if the total has fallen from
-// it since and this is the site's first change after.
-static inline void keep_peak(struct hone_heap_site *site)
+// it since and this is the site's first change after; and so with the last mark.
+static inline void keep(struct hone_heap_site *site)
 {
     uint32_t fall =
         atomic_load_explicit(&hone_probe.writer.process->heap_fall, memory_order_relaxed);
-    if (HONE_LIKELY(!(fall & 1) || atomic_load_explicit(&site->fall, memory_order_relaxed) == fall))
-        return;
-    atomic_store_explicit(
-        &site->peak, load(&site->allocated) - load(&site->freed) - load(&site->freed_elsewhere),
-        memory_order_relaxed);
-    atomic_store_explicit(&site->peak_bytes,
-                          load(&site->allocated_bytes) - load(&site->freed_bytes) -
-                              load(&site->freed_elsewhere_bytes),
-                          memory_order_relaxed);
-    atomic_store_explicit(&site->fall, fall, memory_order_relaxed);
+    uint32_t marks =
+        atomic_load_explicit(&hone_probe.writer.header->mark_count, memory_order_relaxed);
+    bool peak_is_kept =
+        !(fall & 1) || atomic_load_explicit(&site->fall, memory_order_relaxed) == fall;
+    if (HONE_UNLIKELY(!peak_is_kept ||
+                      atomic_load_explicit(&site->mark, memory_order_relaxed) != marks))
+        keep_moments(site, fall, marks);
 }
 
 void hone_keeper_tell(struct hone_keeper *keeper)
@@ -119,12 +161,13 @@ static void forget_missed(struct hone_keeper *keeper, const struct hone_block *e
     hone_exact_ended(entry, false);
 }
 
-void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers)
+void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers,
+                          const struct hone_caller *caller)
 {
     struct hone_keeper *keeper = hone_keeper_self();
     struct hone_block *entry = hone_block_at((uintptr_t)block, true);
     uint32_t number = keeper && entry && size >> HONE_BLOCK_SIZE_BITS == 0
-                          ? hone_keeper_site(keeper, registers)
+                          ? hone_keeper_site(keeper, registers, caller)
                           : 0;
     if (HONE_UNLIKELY(!number)) {
         hone_count(&hone_counters()->heap_no_site, 1);
@@ -133,7 +176,7 @@ void hone_exact_allocated(const void *block, size_t size, const struct hone_regi
     if (HONE_UNLIKELY(entry->site))
         forget_missed(keeper, entry);
     struct hone_heap_site *site = hone_site_at(number - 1);
-    keep_peak(site);
+    keep(site);
     add(&site->allocated, 1);
     add(&site->allocated_bytes, size);
     if (hone_allocator.malloc_usable_size)
@@ -183,7 +226,9 @@ void hone_exact_ended(const struct hone_block *taken, bool moved)
     struct hone_heap_site *site = hone_site_at(taken->site - 1);
     uint32_t life = (bits_of(ticks_now() - taken->ticks) + 2) / 3;
     life = life < HONE_HEAP_LIVES ? life : HONE_HEAP_LIVES - 1;
-    keep_peak(site);
+    // The total first: where that falls from its peak, the site has what it had there until now.
+    change_total(keeper, -(int64_t)taken->size);
+    keep(site);
     if (site->keeper == keeper->number) {
         add(&site->freed, 1);
         add(&site->freed_bytes, taken->size);
@@ -200,5 +245,4 @@ void hone_exact_ended(const struct hone_block *taken, bool moved)
     }
     if (moved)
         (void)atomic_fetch_add_explicit(&site->moved, 1, memory_order_relaxed);
-    change_total(keeper, -(int64_t)taken->size);
 }

@@ -13,8 +13,9 @@
 bool hone_exact_begin(void);
 bool hone_exact_is_on(void);
 
-// A block was made by the caller of what `registers` are of.
-void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers);
+// A block was made by the caller of what `registers` are of; see hone_keeper_site().
+void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers,
+                          const struct hone_caller *caller);
 
 // Takes a block out of the table, before its memory is given back. False: it is not in it.
 bool hone_exact_take(const void *block, struct hone_block *ret);

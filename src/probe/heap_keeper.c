@@ -4,24 +4,20 @@
 #include "probe/heap.h"
 
 #include <errno.h>
-#include <sys/mman.h>
 
 enum { KEEPERS = 4096, PAGE = 4096 };
 
 static _Atomic(struct hone_keeper *) keepers[KEEPERS];
 static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
 
-static __thread struct hone_keeper *mine;
+__thread struct hone_keeper *hone_keeper_mine;
 
 static struct hone_keeper *make(uint32_t number)
 {
-    long bytes = (long)((sizeof(struct hone_keeper) + PAGE - 1) & ~(size_t)(PAGE - 1));
-    long memory = hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory < 0 && memory > -PAGE)
-        return NULL;
-    struct hone_keeper *keeper = (struct hone_keeper *)memory;
-    keeper->number = number + 1;
+    struct hone_keeper *keeper =
+        hone_heap_reserve((sizeof *keeper + PAGE - 1) & ~(size_t)(PAGE - 1));
+    if (keeper)
+        keeper->number = number + 1;
     return keeper;
 }
 
@@ -69,36 +65,33 @@ static struct hone_keeper *take_one(void)
     return keeper;
 }
 
-struct hone_keeper *hone_keeper_self(void)
+struct hone_keeper *hone_keeper_renew(uint32_t epoch)
 {
-    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
-    if (HONE_LIKELY(mine && mine->epoch == epoch))
-        return mine;
-    if (!mine) {
-        mine = take_one();
-        if (mine) { // another thread had it
-            mine->trail.first = 0;
-            mine->stack = (struct hone_own_stack){0};
+    if (!hone_keeper_mine) {
+        hone_keeper_mine = take_one();
+        if (hone_keeper_mine) { // another thread had it
+            hone_keeper_mine->trail.first = 0;
+            hone_keeper_mine->stack = (struct hone_own_stack){0};
         }
     }
-    if (mine && mine->epoch != epoch) {
-        hone_keeper_forget_sites(mine);
-        mine->untold = 0;
-        mine->epoch = epoch;
+    if (hone_keeper_mine && hone_keeper_mine->epoch != epoch) {
+        hone_keeper_forget_sites(hone_keeper_mine);
+        hone_keeper_mine->untold = 0;
+        hone_keeper_mine->epoch = epoch;
     }
-    return mine;
+    return hone_keeper_mine;
 }
 
 void hone_keeper_leave(void)
 {
-    struct hone_keeper *keeper = mine;
+    struct hone_keeper *keeper = hone_keeper_mine;
     if (!keeper)
         return;
     // In a forked child, what it has not told is its parent's.
     if (hone_probe.writer.process &&
         keeper->epoch == atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
         hone_keeper_tell(keeper);
-    mine = NULL;
+    hone_keeper_mine = NULL;
     atomic_store_explicit(&keeper->taken, 0, memory_order_release);
 }
 
@@ -107,7 +100,7 @@ void hone_keepers_after_fork(void)
 {
     for (uint32_t i = 0; i < KEEPERS; i++) {
         struct hone_keeper *keeper = atomic_load_explicit(&keepers[i], memory_order_relaxed);
-        if (keeper && keeper != mine)
+        if (keeper && keeper != hone_keeper_mine)
             atomic_store_explicit(&keeper->taken, 0, memory_order_relaxed);
     }
 }

@@ -37,15 +37,35 @@ struct hone_keeper {
     struct hone_area area;
 };
 
-// The calling thread's; NULL, when there is no memory or no room for one more.
-struct hone_keeper *hone_keeper_self(void);
+extern __thread struct hone_keeper *hone_keeper_mine __attribute__((visibility("hidden")));
+
+// One for the calling thread, or its own made ready for another process; NULL when there is no
+// memory or no room for one more.
+struct hone_keeper *hone_keeper_renew(uint32_t epoch);
+
+// The calling thread's.
+static inline struct hone_keeper *hone_keeper_self(void)
+{
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    struct hone_keeper *keeper = hone_keeper_mine;
+    return HONE_LIKELY(keeper && keeper->epoch == epoch) ? keeper : hone_keeper_renew(epoch);
+}
+
 // The calling thread ends: another one may have its keeper.
 void hone_keeper_leave(void);
 void hone_keepers_after_fork(void);
 
-// The site of the stack that `registers` are the innermost frame of, plus one; 0: no room.
-uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers);
-struct hone_heap_site *hone_site_at(uint32_t site);
+// The site of the stack that `registers` are the innermost frame of, plus one; 0: no room. `caller`
+// is the program's frame in it, where that is known, else NULL.
+uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers,
+                          const struct hone_caller *caller);
+static inline struct hone_heap_site *hone_site_at(uint32_t site)
+{
+    _Static_assert(sizeof(struct hone_heap_site) * HONE_HEAP_SITES_STRIDE == HONE_CHUNK_BYTES,
+                   "a chunk further is as many numbers further");
+    return (struct hone_heap_site *)(hone_probe.writer.chunks + sizeof(struct hone_chunk)) + site;
+}
+uint32_t hone_site_number(const struct hone_heap_site *site);
 // Forgets all sites: they were another process's.
 void hone_keeper_forget_sites(struct hone_keeper *keeper);
 

@@ -3,30 +3,20 @@
 #include "probe/heap_keeper.h"
 
 #include "core/hash.h"
-#include "core/syscall.h"
 #include "probe/heap.h"
 
-#include <sys/mman.h>
+enum { FIRST_SLOTS = 1024 };
 
-enum { FIRST_SLOTS = 1024, PAGE = 4096 };
-
-struct hone_heap_site *hone_site_at(uint32_t site)
+uint32_t hone_site_number(const struct hone_heap_site *site)
 {
-    unsigned char *chunk =
-        hone_probe.writer.chunks + (size_t)(site / HONE_HEAP_SITES) * HONE_CHUNK_BYTES;
-    return (struct hone_heap_site *)(chunk + sizeof(struct hone_chunk)) + site % HONE_HEAP_SITES;
+    return (uint32_t)(((const unsigned char *)site - hone_probe.writer.chunks -
+                       sizeof(struct hone_chunk)) /
+                      sizeof *site);
 }
 
-static uint32_t number_of(const struct hone_heap_site *site)
+static size_t slots_bytes(uint32_t count)
 {
-    size_t at = (size_t)((const unsigned char *)site - hone_probe.writer.chunks);
-    return (uint32_t)(at / HONE_CHUNK_BYTES * HONE_HEAP_SITES +
-                      (at % HONE_CHUNK_BYTES - sizeof(struct hone_chunk)) / sizeof *site);
-}
-
-static long slots_bytes(uint32_t count)
-{
-    return (long)(count * sizeof(struct hone_site_slot));
+    return count * sizeof(struct hone_site_slot);
 }
 
 static void put(struct hone_site_slot *slots, uint32_t mask, uint64_t hash, uint32_t site)
@@ -40,16 +30,14 @@ static void put(struct hone_site_slot *slots, uint32_t mask, uint64_t hash, uint
 static bool grow(struct hone_keeper *keeper)
 {
     uint32_t count = keeper->slots ? (keeper->mask + 1) * 2 : FIRST_SLOTS;
-    long memory = hone_syscall6(SYS_mmap, 0, slots_bytes(count), PROT_READ | PROT_WRITE,
-                                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory < 0 && memory > -PAGE)
+    struct hone_site_slot *slots = hone_heap_reserve(slots_bytes(count));
+    if (!slots)
         return false;
-    struct hone_site_slot *slots = (struct hone_site_slot *)memory;
     for (uint32_t i = 0; keeper->slots && i <= keeper->mask; i++)
         if (keeper->slots[i].site)
             put(slots, count - 1, keeper->slots[i].hash, keeper->slots[i].site);
     if (keeper->slots)
-        (void)hone_syscall2(SYS_munmap, (long)keeper->slots, slots_bytes(keeper->mask + 1));
+        hone_heap_unreserve(keeper->slots, slots_bytes(keeper->mask + 1));
     keeper->slots = slots;
     keeper->mask = count - 1;
     return true;
@@ -58,7 +46,7 @@ static bool grow(struct hone_keeper *keeper)
 void hone_keeper_forget_sites(struct hone_keeper *keeper)
 {
     if (keeper->slots)
-        (void)hone_syscall2(SYS_munmap, (long)keeper->slots, slots_bytes(keeper->mask + 1));
+        hone_heap_unreserve(keeper->slots, slots_bytes(keeper->mask + 1));
     keeper->slots = NULL;
     keeper->count = keeper->mask = 0;
     keeper->next = NULL;
@@ -84,9 +72,10 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     struct hone_heap_site *site = keeper->next++;
     keeper->left--;
     site->keeper = keeper->number;
+    site->mark = atomic_load_explicit(&hone_probe.writer.header->mark_count, memory_order_relaxed);
     // Release: all of the site is zero before it counts as one.
     atomic_store_explicit(&site->stack, stack, memory_order_release);
-    uint32_t number = number_of(site) + 1;
+    uint32_t number = hone_site_number(site) + 1;
     put(keeper->slots, keeper->mask, hash, number);
     keeper->count++;
     return number;
@@ -113,12 +102,14 @@ static uint64_t chain(struct hone_keeper *keeper, const uint64_t *addresses, uin
     return hone_hash_fold(links[count] ^ count, 0xe7037ed1a0b428dbu);
 }
 
-uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers)
+uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers,
+                          const struct hone_caller *caller)
 {
     struct hone_walk walk;
-    hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, &walk);
+    hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, caller, &walk);
     hone_modules_emit();
-    uint32_t hooks = hone_heap_hook_frames(keeper->area.addresses, walk.count);
+    uint32_t hooks =
+        caller ? caller->frames : hone_heap_hook_frames(keeper->area.addresses, walk.count);
     const uint64_t *addresses = keeper->area.addresses + hooks;
     uint32_t count = walk.count - hooks;
     bool whole = walk.end == HONE_WALK_COMPLETE;

@@ -38,7 +38,7 @@ enum {
     HONE_SESSION_VERSION = 5,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
-    HONE_HEADER_BYTES = 4096,
+    HONE_HEADER_BYTES = 8192,
     HONE_STACK_MAX = 1024,       // frames of one stack; deeper ones are cut and counted
     HONE_RECORD_BYTES_MAX = 9216 // one stack of 1024 frames or one path, with its head
 };
@@ -52,6 +52,18 @@ struct hone_session_config {
     uint32_t seccomp_filters; // that everybody is under, such as a container's
     uint32_t heap_maps;       // 1: what is mapped counts as allocated, too
 };
+
+// A moment that somebody gave a name, in the program or outside it.
+enum { HONE_MARKS_MAX = 64, HONE_MARK_NAME = 48 };
+
+struct hone_session_mark {
+    _Atomic uint64_t time_ns; // monotonic, written last; 0: not yet
+    uint32_t pid;             // of who made it
+    uint32_t spare;
+    char name[HONE_MARK_NAME]; // NUL-terminated, cut when longer
+};
+
+enum { HONE_SESSION_FOLDER = 1024 };
 
 struct hone_session_header {
     uint64_t magic;
@@ -73,6 +85,12 @@ struct hone_session_header {
     _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
+
+    // Any process may make a mark: it takes a number, if there is one left, and describes it.
+    alignas(64) _Atomic uint32_t mark_count; // at most HONE_MARKS_MAX
+    _Atomic uint32_t marks_refused;
+    struct hone_session_mark marks[HONE_MARKS_MAX];
+    char folder[HONE_SESSION_FOLDER]; // where the recording will be, absolute; empty: not known yet
 };
 
 enum hone_engine {
@@ -160,6 +178,7 @@ struct hone_process_counters {
     _Atomic uint64_t heap_no_site; // of exact: allocations without room for their site or block
     _Atomic uint64_t heap_early;   // allocations before the probe began, not seen
     _Atomic uint64_t heap_early_bytes; // and their bytes
+    _Atomic uint64_t heap_kept_lost; // of exact: what a site had at a mark, dropped: no free chunk
 };
 
 enum {
@@ -188,8 +207,9 @@ struct hone_process {
     _Atomic int64_t heap_peak_bytes;             // the most that it was
     _Atomic uint64_t heap_peak_ns;               // when that was reached, monotonic
     // How often the total has risen to a new peak or fallen from it: odd while it is below. A site
-    // that changes for the first time after a fall keeps what it had.
-    _Atomic uint32_t heap_fall;
+    // that changes for the first time after a fall keeps what it had. Read with each block, and
+    // apart from what is written with many.
+    alignas(64) _Atomic uint32_t heap_fall;
 
     alignas(64) _Atomic uint32_t state; // enum hone_process_state
     _Atomic uint32_t current;           // chunk index to write into
@@ -215,6 +235,7 @@ enum hone_record_kind {
     HONE_RECORD_EXEC,
     HONE_RECORD_HEAP_ALLOC,
     HONE_RECORD_HEAP_FREE,
+    HONE_RECORD_HEAP_KEPT,
     HONE_RECORD_KINDS
 };
 
@@ -320,23 +341,38 @@ struct hone_record_heap_free {
     uint64_t block;
 };
 
+// small: 0. A site of the heap changes for the first time after a mark: this is what lived then.
+struct hone_record_heap_kept {
+    struct hone_record record;
+    uint64_t site;  // its number: chunk * HONE_HEAP_SITES_STRIDE + place in it
+    uint64_t stack; // id
+    uint32_t since; // marks made when it changed before that, so that all of it is of that time
+    uint32_t mark;  // and by now
+    int64_t live, live_bytes;
+};
+
 // --- the heap, every block -----------------------------------------------------------------------
 
 // What a thread allocated at one stack. The thread counts in place; where one has ended another
 // goes on with its sites. What other threads add to is apart; all may be read at any time.
-enum { HONE_HEAP_SIZES = 20, HONE_HEAP_LIVES = 12 };
+enum {
+    HONE_HEAP_SIZES = 20,
+    HONE_HEAP_LIVES = 12,
+    HONE_TICK_SHIFT = 16, // lives are counted in 2^16 hone_ticks(), 20 to 70 us
+};
 
 struct hone_heap_site {
     _Atomic uint32_t stack; // id; 0: not in use
     _Atomic uint32_t fall;  // process->heap_fall when `peak` was kept
-    uint64_t keeper;        // who counts here, by its number; others are elsewhere
+    uint32_t keeper;        // who counts here, by its number; others are elsewhere
+    _Atomic uint32_t mark;  // marks made when it changed last
     _Atomic uint64_t allocated, allocated_bytes;
     _Atomic uint64_t usable_bytes;               // what the allocator gave for allocated_bytes
     _Atomic uint64_t freed, freed_bytes;         // by the keeper
     _Atomic uint64_t temporary, temporary_bytes; // freed by the keeper before it allocated again
     _Atomic uint64_t peak, peak_bytes;           // what lived when the total was highest
     _Atomic uint64_t sizes[HONE_HEAP_SIZES];     // [i]: up to 8 << i bytes; the last: more
-    // By whom freed, [i]: within 8^i units of 2^16 hone_ticks(); the last: later.
+    // By whom freed, [i]: within 8^i such units; the last: later.
     _Atomic uint64_t lives[HONE_HEAP_LIVES];
     // From other threads, which add.
     _Atomic uint64_t freed_elsewhere, freed_elsewhere_bytes;
@@ -345,7 +381,12 @@ struct hone_heap_site {
     uint64_t spare[6];
 };
 
-enum { HONE_HEAP_SITES = (HONE_CHUNK_BYTES - 64) / 512 }; // in one chunk
+enum {
+    HONE_HEAP_SITES = (HONE_CHUNK_BYTES - 64) / 512, // in one chunk
+    // Sites are numbered by where they are: the site in place i of chunk c is number 128 c + i, so
+    // that its address is one multiplication away.
+    HONE_HEAP_SITES_STRIDE = HONE_CHUNK_BYTES / 512,
+};
 
 _Static_assert(sizeof(struct hone_heap_site) == 512, "eight lines of the processor's cache");
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");

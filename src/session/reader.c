@@ -51,6 +51,7 @@ struct hone_reader {
     struct found *found;
     uint32_t found_count;
     struct hone_reader_losses losses;
+    uint32_t marks_told;
     uint64_t opened_ns;
     uint64_t processors;
     uint64_t most_ns;    // CPU time that a process may have used by now
@@ -213,6 +214,8 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(heap_no_site);
     COPY_COUNTER(heap_early);
     COPY_COUNTER(heap_early_bytes);
+    COPY_COUNTER(heap_kept_lost);
+    COPY(heap_live_bytes);
 }
 
 // Also of a process that has written noise over what it said of itself: then without numbers.
@@ -369,6 +372,27 @@ static bool has_end(const char *text, const char *limit)
     return text < limit && memchr(text, '\0', (size_t)(limit - text));
 }
 
+// Marks that were made since the last time. One that is being described ends the list for now, and
+// at the end is left without a name.
+static void tell_marks(struct hone_reader *reader, const struct hone_reader_events *events,
+                       void *context)
+{
+    uint32_t count = atomic_load_explicit(&reader->header->mark_count, memory_order_acquire);
+    if (count > HONE_MARKS_MAX)
+        count = HONE_MARKS_MAX;
+    for (; reader->marks_told < count; reader->marks_told++) {
+        const struct hone_session_mark *mark = &reader->header->marks[reader->marks_told];
+        struct hone_reader_mark copy = {
+            .time_ns = atomic_load_explicit(&mark->time_ns, memory_order_acquire)};
+        if (!copy.time_ns && !reader->all_dead)
+            return;
+        copy.pid = mark->pid;
+        copy_text(copy.name, mark->name, sizeof copy.name);
+        if (events->mark)
+            events->mark(context, reader->marks_told, &copy);
+    }
+}
+
 // Hands on one record, checked: it lies in a private copy of len bytes.
 static void dispatch(struct hone_reader *reader, const struct hone_reader_events *events,
                      void *context, uint32_t number, enum hone_record_kind kind, const void *copy,
@@ -423,14 +447,23 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
     case HONE_RECORD_HEAP_ALLOC:
         if (len < sizeof(struct hone_record_heap_alloc))
             break;
+        tell_marks(reader, events, context);
         if (events->heap_alloc)
             events->heap_alloc(context, number, copy);
         return;
     case HONE_RECORD_HEAP_FREE:
         if (len < sizeof(struct hone_record_heap_free))
             break;
+        tell_marks(reader, events, context);
         if (events->heap_free)
             events->heap_free(context, number, copy);
+        return;
+    case HONE_RECORD_HEAP_KEPT:
+        if (len < sizeof(struct hone_record_heap_kept))
+            break;
+        tell_marks(reader, events, context);
+        if (events->heap_kept)
+            events->heap_kept(context, number, copy);
         return;
     case HONE_RECORD_EXEC: {
         const struct hone_record_exec *exec = copy;
@@ -498,25 +531,45 @@ static void give_back_all(struct hone_reader *reader, struct stream *stream)
     give_back(reader, stream->first_chunk);
 }
 
+// The first of a process's chunks of sites, which come behind all of its records.
+static uint32_t first_sites(const struct hone_reader *reader, uint32_t owner)
+{
+    uint32_t low = 0, high = reader->found_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct found *at = &reader->found[middle];
+        if (at->owner < owner || (at->owner == owner && at->sequence < UINT64_MAX))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
 // Sites are read as they are: a thread that still counts may be in the middle of one.
 static void read_sites(struct hone_reader *reader, const struct hone_reader_events *events,
-                       void *context, uint32_t number)
+                       void *context, uint32_t number, bool last)
 {
-    const struct stream *stream = &reader->streams[number];
+    uint32_t owner = reader->streams[number].first_chunk;
     struct hone_process_facts facts;
-    copy_all(process_of(reader, stream), &facts);
-    for (uint32_t i = 0; events->heap_site && i < reader->found_count; i++) {
+    bool copied = false;
+    for (uint32_t i = first_sites(reader, owner);
+         events->heap_site && i < reader->found_count && reader->found[i].owner == owner; i++) {
         struct hone_chunk *chunk = chunk_at(reader, reader->found[i].chunk);
-        if (reader->found[i].owner != stream->first_chunk ||
-            atomic_load_explicit(&chunk->state, memory_order_acquire) != HONE_CHUNK_HEAP_SITES)
+        if (atomic_load_explicit(&chunk->state, memory_order_acquire) != HONE_CHUNK_HEAP_SITES ||
+            chunk->owner != owner)
             continue;
+        if (!copied)
+            copy_all(process_of(reader, &reader->streams[number]), &facts);
+        copied = true;
         const struct hone_heap_site *sites = (const struct hone_heap_site *)(chunk + 1);
         for (uint32_t at = 0; at < HONE_HEAP_SITES; at++) {
             if (!atomic_load_explicit(&sites[at].stack, memory_order_acquire))
                 continue;
             struct hone_heap_site copy;
             memcpy(&copy, &sites[at], sizeof copy);
-            events->heap_site(context, number, &facts, &copy);
+            events->heap_site(context, number, &facts,
+                              reader->found[i].chunk * HONE_HEAP_SITES_STRIDE + at, &copy, last);
         }
     }
 }
@@ -525,7 +578,7 @@ static void end_stream(struct hone_reader *reader, const struct hone_reader_even
                        void *context, uint32_t number)
 {
     struct stream *stream = &reader->streams[number];
-    read_sites(reader, events, context, number);
+    read_sites(reader, events, context, number, true);
     if (events->process_end) {
         struct hone_process_facts facts;
         copy_facts(reader, stream, &facts);
@@ -569,6 +622,7 @@ int hone_reader_poll(struct hone_reader *reader, const struct hone_reader_events
                      void *context)
 {
     set_limits(reader);
+    tell_marks(reader, events, context);
     int r = scan(reader, events, context);
     for (uint32_t i = reader->first_live; i < reader->stream_count && !r; i++)
         if (!reader->streams[i].ended)
@@ -576,6 +630,15 @@ int hone_reader_poll(struct hone_reader *reader, const struct hone_reader_events
     while (reader->first_live < reader->stream_count && reader->streams[reader->first_live].ended)
         reader->first_live++;
     return r;
+}
+
+void hone_reader_look(struct hone_reader *reader, const struct hone_reader_events *events,
+                      void *context)
+{
+    tell_marks(reader, events, context);
+    for (uint32_t i = reader->first_live; i < reader->stream_count; i++)
+        if (!reader->streams[i].ended)
+            read_sites(reader, events, context, i, false);
 }
 
 void hone_reader_dead(struct hone_reader *reader, uint32_t process)
@@ -608,6 +671,11 @@ uint64_t hone_reader_refused(struct hone_reader *reader)
         return refused;
     reader->losses.broken++;
     return 0;
+}
+
+uint32_t hone_reader_marks_refused(const struct hone_reader *reader)
+{
+    return atomic_load_explicit(&reader->header->marks_refused, memory_order_relaxed);
 }
 
 struct hone_reader_losses hone_reader_losses(const struct hone_reader *reader)

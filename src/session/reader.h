@@ -73,6 +73,15 @@ struct hone_process_facts {
     uint64_t heap_no_site;
     uint64_t heap_early;
     uint64_t heap_early_bytes;
+    uint64_t heap_kept_lost;
+    int64_t heap_live_bytes; // of those that count every block, now
+};
+
+// A mark, checked.
+struct hone_reader_mark {
+    uint64_t time_ns; // monotonic
+    uint32_t pid;
+    char name[HONE_MARK_NAME];
 };
 
 struct hone_reader_losses {
@@ -95,9 +104,13 @@ struct hone_reader_events {
     void (*heap_alloc)(void *context, uint32_t process,
                        const struct hone_record_heap_alloc *allocation);
     void (*heap_free)(void *context, uint32_t process, const struct hone_record_heap_free *release);
-    // Once, before process_end: what the process counted at one stack.
+    void (*heap_kept)(void *context, uint32_t process, const struct hone_record_heap_kept *kept);
+    // What the process has counted at one stack by now: in each hone_reader_look(), and, `last`,
+    // once before process_end.
     void (*heap_site)(void *context, uint32_t process, const struct hone_process_facts *facts,
-                      const struct hone_heap_site *site);
+                      uint32_t number, const struct hone_heap_site *site, bool last);
+    // Before what any process recorded of the heap after it.
+    void (*mark)(void *context, uint32_t number, const struct hone_reader_mark *mark);
     void (*exec)(void *context, uint32_t process, const struct hone_record_exec *exec);
     // The process is dead and all it wrote was read.
     void (*process_end)(void *context, uint32_t process, const struct hone_process_facts *facts);
@@ -114,6 +127,10 @@ void hone_reader_close(struct hone_reader *reader);
 int hone_reader_poll(struct hone_reader *reader, const struct hone_reader_events *events,
                      void *context);
 
+// Looks at what the processes that live count in place. Call after a poll.
+void hone_reader_look(struct hone_reader *reader, const struct hone_reader_events *events,
+                      void *context);
+
 // The process is known to be dead: the next poll reads what is left of it and ends it.
 void hone_reader_dead(struct hone_reader *reader, uint32_t process);
 void hone_reader_all_dead(struct hone_reader *reader);
@@ -124,6 +141,9 @@ bool hone_reader_facts(struct hone_reader *reader, uint32_t process,
 
 // Processes that found no memory for their first chunk.
 uint64_t hone_reader_refused(struct hone_reader *reader);
+
+// Marks for which there was no room.
+uint32_t hone_reader_marks_refused(const struct hone_reader *reader);
 
 struct hone_reader_losses hone_reader_losses(const struct hone_reader *reader);
 

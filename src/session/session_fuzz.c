@@ -41,6 +41,25 @@ static void on_process(void *context, uint32_t process, const struct hone_proces
     sink += process + strlen(facts->path) + strlen(facts->reason) + facts->engine;
 }
 
+static void on_site(void *context, uint32_t process, const struct hone_process_facts *facts,
+                    uint32_t number, const struct hone_heap_site *site, bool last)
+{
+    (void)context;
+    sink += process + facts->heap_fall + number + site->keeper + last;
+}
+
+static void on_kept(void *context, uint32_t process, const struct hone_record_heap_kept *kept)
+{
+    (void)context;
+    sink += process + kept->site + kept->since + (uint64_t)kept->live;
+}
+
+static void on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark)
+{
+    (void)context;
+    sink += number + strlen(mark->name);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     // The input is a small session; what it leaves out is zero. The header's sizes are put right in
@@ -77,10 +96,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                      .module = on_module,
                                                      .stack = on_stack,
                                                      .thread = on_thread,
-                                                     .exec = on_exec};
+                                                     .exec = on_exec,
+                                                     .heap_site = on_site,
+                                                     .heap_kept = on_kept,
+                                                     .mark = on_mark};
     struct hone_reader *reader;
     if (hone_reader_open(memory, bytes, &reader) == 0) {
         (void)hone_reader_poll(reader, &events, NULL);
+        hone_reader_look(reader, &events, NULL);
         hone_reader_all_dead(reader);
         (void)hone_reader_poll(reader, &events, NULL);
         hone_reader_close(reader);

@@ -1,4 +1,4 @@
-#include "session/session.h"
+#include "session/session_fixture.h"
 
 #include "check.h"
 
@@ -70,20 +70,6 @@ static const struct hone_reader_events events = {.process = on_process,
                                                  .stack = on_stack,
                                                  .cpu = on_cpu,
                                                  .module = on_module};
-
-static struct hone_session make_session(uint32_t chunks)
-{
-    char path[] = "/tmp/hone-session-test-XXXXXX";
-    int fd = mkstemp(path);
-    CHECK(fd >= 0);
-    (void)close(fd);
-    (void)unlink(path);
-    struct hone_session session;
-    struct hone_session_config config = {.cpu_period_ns = 1000000, .stack_max = 512};
-    CHECK_EQ(hone_session_create(path, chunks, &config, &session), 0);
-    (void)unlink(path);
-    return session;
-}
 
 static bool write_sample(struct hone_writer *writer, uint32_t thread, uint64_t time)
 {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 // A claim that keeps losing races for a new chunk gives up; four is more than was ever seen.
 enum { CLAIM_TRIES = 8 };
@@ -202,4 +203,27 @@ struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer)
     // Release: whose it is before what it is.
     atomic_store_explicit(&chunk->state, HONE_CHUNK_HEAP_SITES, memory_order_release);
     return (struct hone_heap_site *)(chunk + 1);
+}
+
+bool hone_writer_mark(struct hone_session_header *header, uint32_t pid, uint64_t time_ns,
+                      const char *name)
+{
+    uint32_t count = atomic_load_explicit(&header->mark_count, memory_order_relaxed);
+    do
+        if (count >= HONE_MARKS_MAX) {
+            atomic_fetch_add_explicit(&header->marks_refused, 1, memory_order_relaxed);
+            return false;
+        }
+    while (!atomic_compare_exchange_weak_explicit(&header->mark_count, &count, count + 1,
+                                                  memory_order_acq_rel, memory_order_relaxed));
+    struct hone_session_mark *mark = &header->marks[count];
+    mark->pid = pid;
+    size_t len = strnlen(name, HONE_MARK_NAME);
+    if (len == HONE_MARK_NAME) // is cut, before a character
+        while (--len && ((unsigned char)name[len] & 0xc0) == 0x80)
+            continue;
+    memcpy(mark->name, name, len);
+    // Release: what it is called before the time. Pairs with the reader's acquire.
+    atomic_store_explicit(&mark->time_ns, time_ns, memory_order_release);
+    return true;
 }

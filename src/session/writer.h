@@ -13,6 +13,7 @@
 #include "core/core.h"
 #include "session/layout.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct hone_writer {
@@ -44,5 +45,9 @@ HONE_SIGSAFE void hone_writer_commit(struct hone_writer *writer, void *record,
 // A chunk of this process's that holds no records but an array of sites, for as long as the process
 // lives. Its first site, or NULL when there is none.
 HONE_SIGSAFE struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer);
+
+// Makes a mark, in any session that is mapped. False when there is no room for one more, counted.
+HONE_SIGSAFE bool hone_writer_mark(struct hone_session_header *header, uint32_t pid,
+                                   uint64_t time_ns, const char *name);
 
 #endif

@@ -152,6 +152,13 @@ struct hone_trail {
     struct hone_trail_frame frames[HONE_STACK_DEPTH_MAX];
 };
 
+// A caller that is known: where the call of it lies (one less than the return address), and its
+// stack and frame pointers then.
+struct hone_caller {
+    uint64_t address, sp, fp;
+    uint32_t frames; // between `registers` and it
+};
+
 // As hone_unwind_walk(), and as exact, but where a frame equals one of this thread's last walk the
 // rest is not walked but verified: one compare for each return address and saved register that was
 // read then; the first difference resumes the walk there.
@@ -162,5 +169,15 @@ HONE_SIGSAFE size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct ho
                                        const struct hone_registers *registers,
                                        const struct hone_stack *stacks, size_t stack_count,
                                        uint64_t *ret_addresses, size_t max, struct hone_walk *ret);
+
+// The same from `caller` on (NULL: from the beginning): the frames below it are counted, and their
+// addresses not written.
+HONE_SIGSAFE size_t hone_unwind_rewalk_from(struct hone_unwinder *unwinder,
+                                            struct hone_trail *trail,
+                                            const struct hone_registers *registers,
+                                            const struct hone_caller *caller,
+                                            const struct hone_stack *stacks, size_t stack_count,
+                                            uint64_t *ret_addresses, size_t max,
+                                            struct hone_walk *ret);
 
 #endif

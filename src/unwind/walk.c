@@ -30,9 +30,9 @@ static bool outside(struct hone_memory *memory, uint64_t address, uint64_t *ret)
     return hone_memory_load(memory, address, ret);
 }
 
-struct hone_position hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
-                                       const struct hone_registers *registers,
-                                       const struct hone_stack *stacks, size_t stack_count)
+void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
+                       const struct hone_registers *registers, const struct hone_stack *stacks,
+                       size_t stack_count)
 {
     walker->memory = (struct hone_memory){.outside = outside};
     walker->probed = false;
@@ -49,10 +49,9 @@ struct hone_position hone_walker_start(struct hone_walker *walker, struct hone_u
     walker->sp_lost = false;
     walker->fp_unknown = false;
     walker->known = hone_all_known;
-    __builtin_memcpy(walker->full.r, registers->r, sizeof walker->full.r);
-    walker->full.known = hone_all_known;
-    walker->full.exact = true;
+    walker->first = 0;
     walker->full_index = 0;
+    walker->full_begun = false;
 
     uint64_t sp = registers->r[HONE_REGISTER_SP];
     const struct hone_stack *stack = hone_walker_stack(walker, sp);
@@ -60,8 +59,6 @@ struct hone_position hone_walker_start(struct hone_walker *walker, struct hone_u
         walker->memory.low = stack->low;
         walker->memory.words_end = stack->high - (HONE_WORD_BYTES - 1);
     }
-    return (struct hone_position){registers->r[HONE_REGISTER_IP], sp,
-                                  registers->r[HONE_REGISTER_FP], true};
 }
 
 // Where a walk breaks off, the last return address may be the first wrong thing that was read: it
@@ -71,7 +68,7 @@ void hone_walker_drop_unfounded(struct hone_walker *walker)
     struct hone_walk *result = walker->result;
     const uint64_t *addresses = walker->addresses;
     if (result->end != HONE_WALK_COMPLETE && result->end != HONE_WALK_TOO_DEEP &&
-        result->count > 1 &&
+        result->count > walker->first + 1 &&
         !hone_arch_follows_call(&walker->memory, addresses[result->count - 1] + 1))
         result->count--;
 }
@@ -83,7 +80,7 @@ bool hone_walker_lands(struct hone_walker *walker)
     enum { CUT_AT_ONCE = 4 };
     const struct hone_walk *result = walker->result;
     return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&
-           result->count <= CUT_AT_ONCE && !walker->landing && !result->guessed &&
+           result->count <= CUT_AT_ONCE && !walker->first && !walker->landing && !result->guessed &&
            !hone_arch_follows_call(&walker->memory, walker->addresses[1] + 1);
 }
 
@@ -97,29 +94,29 @@ hone_unwind_walk(struct hone_unwinder *unwinder, const struct hone_registers *re
     walker.addresses = ret_addresses;
     walker.max = max;
     walker.result = ret;
-    hone_walker_walk(&walker, hone_walker_start(&walker, unwinder, registers, stacks, stack_count),
-                     NULL, false);
+    hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
+    hone_walker_walk(&walker, hone_position_of(registers), NULL, false);
     if (HONE_UNLIKELY(hone_walker_lands(&walker))) {
-        struct hone_position at =
-            hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
+        hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
         walker.landing = true;
-        hone_walker_walk(&walker, at, NULL, false);
+        hone_walker_walk(&walker, hone_position_of(registers), NULL, false);
     }
     hone_walker_drop_unfounded(&walker);
     return ret->count;
 }
 
 __attribute__((no_sanitize("address"))) size_t
-hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
-                   const struct hone_registers *registers, const struct hone_stack *stacks,
-                   size_t stack_count, uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
+hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail,
+                        const struct hone_registers *registers, const struct hone_caller *caller,
+                        const struct hone_stack *stacks, size_t stack_count,
+                        uint64_t *ret_addresses, size_t max, struct hone_walk *ret)
 {
     *ret = (struct hone_walk){0};
     struct hone_walker walker;
     walker.addresses = ret_addresses;
     walker.max = max;
     walker.result = ret;
-    struct hone_position at = hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
+    hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
     // A trail of zeros is an empty one.
     bool valid = trail->first && trail->generation == walker.generation;
     struct hone_tracker tracker = {
@@ -129,17 +126,31 @@ hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
     };
     trail->first = 0; // of no use to a handler that interrupts us
     trail->generation = walker.generation;
+    struct hone_position at = hone_position_of(registers);
+    if (caller && caller->frames < max) {
+        walker.first = caller->frames;
+        at = (struct hone_position){caller->address, caller->sp, caller->fp, false};
+    }
     hone_walker_walk(&walker, at, &tracker, false);
     ret->same = hone_tracker_settle(&tracker);
     if (HONE_UNLIKELY(hone_walker_lands(&walker))) {
         trail->first = 0; // what it says of this walk is wrong
         ret->same = 0;
-        at = hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
+        hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
         walker.landing = true;
-        hone_walker_walk(&walker, at, NULL, false);
+        hone_walker_walk(&walker, hone_position_of(registers), NULL, false);
     }
     hone_walker_drop_unfounded(&walker);
     return ret->count;
+}
+
+size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
+                          const struct hone_registers *registers, const struct hone_stack *stacks,
+                          size_t stack_count, uint64_t *ret_addresses, size_t max,
+                          struct hone_walk *ret)
+{
+    return hone_unwind_rewalk_from(unwinder, trail, registers, NULL, stacks, stack_count,
+                                   ret_addresses, max, ret);
 }
 
 void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, void *memory,

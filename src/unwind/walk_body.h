@@ -37,7 +37,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
 {
     struct hone_unwinder *unwinder = walker->unwinder;
     enum hone_step step = HONE_STEP_ON;
-    size_t count = 0;
+    size_t count = walker->first;
     while (count < walker->max) {
         if (HONE_UNLIKELY(walker->landing) && count == 1)
             at = (struct hone_position){at.address + 1, at.sp, at.fp, true};

@@ -57,22 +57,19 @@ static bool code_foreign(struct hone_memory *memory, void *to, uint64_t from, si
     return foreign->code(foreign->context, from, to, size);
 }
 
-static struct hone_position start_foreign(struct foreign_walker *walker,
-                                          struct hone_unwinder *unwinder,
-                                          const struct hone_registers *registers)
+static void start_foreign(struct foreign_walker *walker, struct hone_unwinder *unwinder,
+                          const struct hone_registers *registers)
 {
     size_t stack_count = walker->stack.low < walker->stack.high;
-    struct hone_position at =
-        hone_walker_start(&walker->walker, unwinder, registers, &walker->stack, stack_count);
+    hone_walker_start(&walker->walker, unwinder, registers, &walker->stack, stack_count);
     walker->walker.memory.outside = outside_foreign;
     walker->walker.memory.code = code_foreign;
-    if (hone_walker_stack(&walker->walker, at.sp))
+    if (hone_walker_stack(&walker->walker, registers->r[HONE_REGISTER_SP]))
         look_into_copy(walker);
-    walker->walker.known = walker->walker.full.known = walker->foreign->known & hone_all_known;
+    walker->walker.known = walker->foreign->known & hone_all_known;
     walker->walker.fp_unknown = !(walker->foreign->known & 1ull << HONE_REGISTER_FP);
     walker->beyond = false;
     walker->page_at = 0;
-    return at;
 }
 
 __attribute__((no_sanitize("address"))) size_t
@@ -88,11 +85,12 @@ hone_unwind_walk_foreign(struct hone_unwinder *unwinder, const struct hone_regis
     walker.walker.addresses = ret_addresses;
     walker.walker.max = max;
     walker.walker.result = ret;
-    hone_walker_walk(&walker.walker, start_foreign(&walker, unwinder, registers), NULL, true);
+    start_foreign(&walker, unwinder, registers);
+    hone_walker_walk(&walker.walker, hone_position_of(registers), NULL, true);
     if (HONE_UNLIKELY(hone_walker_lands(&walker.walker)) && !walker.beyond) {
-        struct hone_position at = start_foreign(&walker, unwinder, registers);
+        start_foreign(&walker, unwinder, registers);
         walker.walker.landing = true;
-        hone_walker_walk(&walker.walker, at, NULL, true);
+        hone_walker_walk(&walker.walker, hone_position_of(registers), NULL, true);
     }
     hone_walker_drop_unfounded(&walker.walker);
     if (walker.beyond && ret->end != HONE_WALK_COMPLETE && ret->end != HONE_WALK_TOO_DEEP)

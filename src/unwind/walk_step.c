@@ -73,7 +73,8 @@ static uint64_t link_register(const struct hone_walker *walker, const struct hon
 {
     if (HONE_CALL_PUSHES || !at->exact || walker->full_index != index)
         return 0;
-    return hone_arch_code(walker->full.r[HONE_REGISTER_RETURN]);
+    return hone_arch_code(walker->full_begun ? walker->full.r[HONE_REGISTER_RETURN]
+                                             : walker->innermost->r[HONE_REGISTER_RETURN]);
 }
 
 // What a signal handler returns to, known by its code: the frame below has all its registers.
@@ -85,6 +86,7 @@ static bool step_signal(struct hone_walker *walker, struct hone_position *at, si
         return false;
     walker->result->slow = true;
     walker->full = frame;
+    walker->full_begun = true;
     walker->full_index = index + 1;
     *at = (struct hone_position){frame.r[HONE_REGISTER_IP], frame.r[HONE_REGISTER_SP],
                                  frame.r[HONE_REGISTER_FP], true};
@@ -236,6 +238,7 @@ static enum hone_step step_general(struct hone_walker *walker, struct hone_posit
     walker->result->slow = true;
     if (!HONE_CALL_PUSHES && step_signal(walker, at, index))
         return HONE_STEP_ON;
+    hone_walker_begin_full(walker);
     struct hone_frame frame = walker->full;
     if (walker->full_index != index) {
         frame.known = 1ull << HONE_REGISTER_IP | 1ull << HONE_REGISTER_SP |
@@ -291,6 +294,7 @@ static enum hone_step step_to(struct hone_walker *walker, struct hone_position *
     if (!below) {
         if (!at->exact || walker->full_index != index)
             return HONE_STEP_BAD_RULE;
+        hone_walker_begin_full(walker);
         return_address = walker->full.r[HONE_REGISTER_RETURN];
     }
     return_address = hone_arch_code(return_address);

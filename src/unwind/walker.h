@@ -38,6 +38,7 @@ struct hone_walker {
     uint32_t generation;
     uint64_t *addresses;
     size_t max;
+    size_t first; // frames that are passed over: the walk starts beyond them
     struct hone_walk *result;
 
     const struct hone_registers *innermost;
@@ -48,8 +49,9 @@ struct hone_walker {
     unsigned search_tries;  // left
     bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
     bool fp_unknown;        // of the frame we are at; only in another process
-    struct hone_frame full; // all registers of frame number full_index
+    struct hone_frame full; // all registers of frame number full_index, once they are needed
     size_t full_index;
+    bool full_begun; // until then they are innermost's, of frame number 0
 };
 
 static inline const struct hone_stack *hone_walker_stack(const struct hone_walker *walker,
@@ -78,10 +80,28 @@ static inline enum hone_step hone_walker_without_caller(const struct hone_walker
     return fp == 0 ? HONE_STEP_OUTERMOST : HONE_STEP_BAD_FRAME;
 }
 
+// Where a walk starts. Not through memory: a struct that was just stored word by word and is loaded
+// as a whole makes the processor wait.
+static inline struct hone_position hone_position_of(const struct hone_registers *registers)
+{
+    return (struct hone_position){registers->r[HONE_REGISTER_IP], registers->r[HONE_REGISTER_SP],
+                                  registers->r[HONE_REGISTER_FP], true};
+}
+
+static inline void hone_walker_begin_full(struct hone_walker *walker)
+{
+    if (walker->full_begun)
+        return;
+    __builtin_memcpy(walker->full.r, walker->innermost->r, sizeof walker->full.r);
+    walker->full.known = walker->known;
+    walker->full.exact = true;
+    walker->full_begun = true;
+}
+
 // walk.c
-struct hone_position hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
-                                       const struct hone_registers *registers,
-                                       const struct hone_stack *stacks, size_t stack_count);
+void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
+                       const struct hone_registers *registers, const struct hone_stack *stacks,
+                       size_t stack_count);
 void hone_walker_drop_unfounded(struct hone_walker *walker);
 bool hone_walker_lands(struct hone_walker *walker);
 

@@ -1,0 +1,157 @@
+// The end: the samples of a thread are made to add up to what it says it used, and what is known
+// without a sample is added.
+#include "capture/collect_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+// A thread that ended before its first sample: its time is charged to the function that it ran,
+// under a name that says what is not known.
+static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
+{
+    struct hone_collect_state *state = collected->state;
+    uint32_t frames[2] = {hone_collect_place(
+        collected, (struct hone_collected_place){.address = HONE_PLACE_NEVER_SAMPLED})};
+    uint32_t count = 1;
+    if (collected->threads[thread].routine)
+        frames[count++] = collected->threads[thread].routine - 1;
+    uint32_t stack = hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
+    if (!state->status)
+        hone_collect_add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns, 0);
+    collected->never_sampled_ns += collected->threads[thread].end_ns;
+}
+
+// What a process used before its probe began: not what the process used as another program before.
+static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
+{
+    const struct hone_process_facts *facts = &collected->processes[i].facts;
+    if (facts->forked)
+        return facts->cpu_before_ns; // its clock begins at the fork
+    uint32_t before = hone_collect_before(collected, i);
+    uint64_t earlier_ns = before ? collected->processes[before - 1].facts.cpu_total_ns : 0;
+    return facts->cpu_before_ns > earlier_ns ? facts->cpu_before_ns - earlier_ns : 0;
+}
+
+// Fork, exec and loader, on each process's first thread.
+static void add_starts(struct hone_collected *collected)
+{
+    struct hone_collect_state *state = collected->state;
+    uint32_t last = UINT32_MAX;
+    for (uint32_t i = 0; !state->status && i < collected->thread_count; i++) {
+        uint32_t process = collected->threads[i].process;
+        uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
+        if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
+            continue;
+        bool forked = collected->processes[process].facts.forked;
+        uint32_t place = hone_collect_place(
+            collected,
+            (struct hone_collected_place){.address = forked ? HONE_PLACE_FORK : HONE_PLACE_BEFORE});
+        uint32_t stack = hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE);
+        hone_collect_add_sample(collected, i, stack, 0, cpu_ns, 0);
+        collected->before_ns += cpu_ns;
+        last = process;
+    }
+}
+
+// What lies beyond a thread's samples is the rest of its last period, and what the clocks differ
+// by. More than that was used when nothing sampled it: in a sandbox, after the program closed our
+// descriptor, or with the signal kept out.
+enum { NOT_SAMPLED_PERIODS = 20, NOT_SAMPLED_PARTS = 100 };
+
+static bool is_beyond(const struct hone_process_facts *facts, uint64_t rest_ns, uint64_t used_ns,
+                      uint64_t threads)
+{
+    return facts->period_ns && rest_ns > facts->period_ns * (NOT_SAMPLED_PERIODS + threads) +
+                                             used_ns / NOT_SAMPLED_PARTS;
+}
+
+static void add_not_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    uint32_t place = hone_collect_place(
+        collected, (struct hone_collected_place){.address = HONE_PLACE_NOT_SAMPLED});
+    uint32_t stack = hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE);
+    if (collected->state->status)
+        return;
+    hone_collect_add_sample(collected, thread, stack, 0, cpu_ns, 0);
+    collected->processes[collected->threads[thread].process].not_sampled_ns += cpu_ns;
+    collected->not_sampled_ns += cpu_ns;
+}
+
+// What the account of one process's threads lacks of the whole.
+struct account {
+    uint32_t first; // thread with samples, plus one
+    uint32_t threads;
+    uint64_t told_ns;
+};
+
+// Threads that told nothing at their end, or did not come to it: the process's own clock tells.
+static void add_rest_of_processes(struct hone_collected *collected, const struct account *accounts)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        const struct account *account = &accounts[i];
+        uint64_t total_ns = process->facts.cpu_total_ns;
+        if (process->seen_cpu_ns > total_ns)
+            total_ns = process->seen_cpu_ns;
+        uint64_t told_ns = process->facts.cpu_before_ns + account->told_ns;
+        if (account->first && total_ns > told_ns &&
+            is_beyond(&process->facts, total_ns - told_ns, total_ns, account->threads))
+            add_not_sampled(collected, account->first - 1, total_ns - told_ns);
+    }
+}
+
+// Makes each thread's samples add up to what it used, and the threads to their process.
+static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
+                            struct account *accounts)
+{
+    uint32_t sampled = collected->sample_count;
+    for (uint32_t i = 0; i < sampled; i++)
+        sums[collected->samples[i].thread] += collected->samples[i].cpu_ns;
+    for (uint32_t i = 0; i < collected->thread_count; i++) {
+        const struct hone_collected_thread *thread = &collected->threads[i];
+        struct account *account = &accounts[thread->process];
+        if (!account->first && sums[i])
+            account->first = i + 1;
+        account->threads++;
+        account->told_ns += thread->end_ns > sums[i] ? thread->end_ns : sums[i];
+        if (sums[i] && thread->end_ns > sums[i] &&
+            is_beyond(&collected->processes[thread->process].facts, thread->end_ns - sums[i],
+                      thread->end_ns, 0)) {
+            add_not_sampled(collected, i, thread->end_ns - sums[i]);
+            sums[i] = 0; // its samples are right as they are
+        }
+    }
+    for (uint32_t i = 0; i < sampled; i++) {
+        struct hone_collected_sample *sample = &collected->samples[i];
+        uint64_t end_ns = collected->threads[sample->thread].end_ns;
+        if (end_ns && sums[sample->thread])
+            sample->cpu_ns =
+                (uint64_t)((double)sample->cpu_ns * (double)end_ns / (double)sums[sample->thread] +
+                           0.5);
+    }
+}
+
+int hone_collect_finish(struct hone_collected *collected)
+{
+    uint32_t sampled = collected->sample_count;
+    uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
+    bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
+    struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
+    if (sums && seen && accounts) {
+        for (uint32_t i = 0; i < sampled; i++)
+            seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+        settle_accounts(collected, sums, accounts);
+        for (uint32_t i = 0; sampled && i < collected->thread_count; i++)
+            if (!seen[i] && collected->threads[i].end_ns)
+                add_never_sampled(collected, i);
+        add_rest_of_processes(collected, accounts);
+    } else {
+        collected->state->status = -ENOMEM;
+    }
+    free(sums);
+    free(seen);
+    free(accounts);
+    if (sampled)
+        add_starts(collected);
+    return hone_collect_status(collected);
+}

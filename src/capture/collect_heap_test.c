@@ -1,0 +1,204 @@
+#include "capture/collect.h"
+
+#include "check.h"
+
+#include <stdio.h>
+
+static const struct hone_reader_events *const events = &hone_collect_events;
+
+static void begin(struct hone_collected *collected)
+{
+    CHECK_EQ(hone_collect_init(collected), 0);
+    struct hone_process_facts facts = {.pid = 100};
+    events->process(collected, 0, &facts);
+    alignas(8) char bytes[sizeof(struct hone_record_stack) + 8] = {0};
+    struct hone_record_stack *stack = (struct hone_record_stack *)bytes;
+    stack->record.small = 1;
+    stack->count = 1;
+    stack->addresses[0] = 0x4242;
+    events->stack(collected, 0, stack);
+    const struct hone_record_thread thread = {.record.small = 0, .tid = UINT32_MAX};
+    events->thread(collected, 0, &thread);
+}
+
+static struct hone_heap_site site_with(uint32_t mark, uint64_t allocated, uint64_t freed)
+{
+    return (struct hone_heap_site){
+        .stack = 1,
+        .keeper = 1,
+        .mark = mark,
+        .allocated = allocated,
+        .allocated_bytes = allocated * 10,
+        .freed = freed,
+        .freed_bytes = freed * 10,
+    };
+}
+
+static void look(struct hone_collected *collected, uint64_t now_ns, struct hone_heap_site site,
+                 bool last)
+{
+    struct hone_process_facts facts = {.pid = 100};
+    collected->now_ns = now_ns;
+    events->heap_site(collected, 0, &facts, 7, &site, last);
+}
+
+static void mark(struct hone_collected *collected, uint32_t number, uint64_t time_ns,
+                 const char *name)
+{
+    struct hone_reader_mark mark = {.time_ns = time_ns, .pid = 100};
+    (void)snprintf(mark.name, sizeof mark.name, "%s", name);
+    events->mark(collected, number, &mark);
+}
+
+static void keep(struct hone_collected *collected, uint32_t since, uint32_t mark, int64_t live)
+{
+    const struct hone_record_heap_kept kept = {
+        .site = 7, .stack = 1, .since = since, .mark = mark, .live = live, .live_bytes = live * 10};
+    events->heap_kept(collected, 0, &kept);
+}
+
+static double in_generation(const struct hone_collected *collected, uint32_t generation)
+{
+    double objects = 0;
+    for (uint32_t i = 0; i < collected->heap_series.count; i++)
+        if (collected->heap_series.at[i].generation == generation)
+            objects += collected->heap_series.at[i].objects;
+    return objects;
+}
+
+TEST(looks_add_up_to_what_lives)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    look(&collected, 1000000, site_with(0, 5, 0), false);
+    look(&collected, 50000000, site_with(0, 9, 1), false);
+    look(&collected, 90000000, site_with(0, 9, 7), false);
+    look(&collected, 95000000, site_with(0, 12, 7), true);
+    CHECK_EQ(collected.heap_series.count, 3); // the last two in one interval
+    CHECK_EQ(in_generation(&collected, 0), 5);
+    CHECK_EQ(collected.heap_sites.at[0].live, 5);
+    CHECK_EQ(collected.heap_sites.at[0].live_bytes, 50);
+    hone_collect_done(&collected);
+}
+
+TEST(change_before_a_mark_is_of_the_time_before_however_late_it_is_seen)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    look(&collected, 1000000, site_with(0, 5, 0), false);
+    mark(&collected, 0, 2000000, "one");
+    mark(&collected, 1, 3000000, "two");
+    keep(&collected, 0, 1, 8);
+    keep(&collected, 1, 2, 20);
+    look(&collected, 4000000, site_with(2, 20, 7), false);
+    CHECK_EQ(in_generation(&collected, 0), 8);
+    CHECK_EQ(in_generation(&collected, 1), 12);
+    CHECK_EQ(in_generation(&collected, 2), -7);
+    hone_collect_done(&collected);
+}
+
+TEST(look_that_comes_before_the_record_of_a_mark_waits)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    look(&collected, 1000000, site_with(0, 5, 0), false);
+    mark(&collected, 0, 2000000, "one");
+    look(&collected, 3000000, site_with(1, 30, 0), false); // of which 8 are from before
+    keep(&collected, 0, 1, 8);
+    look(&collected, 4000000, site_with(1, 30, 0), false);
+    CHECK_EQ(in_generation(&collected, 0), 8);
+    CHECK_EQ(in_generation(&collected, 1), 22);
+    // One that never comes is not waited for twice.
+    look(&collected, 5000000, site_with(2, 31, 0), false);
+    look(&collected, 6000000, site_with(2, 31, 0), false);
+    CHECK_EQ(in_generation(&collected, 0) + in_generation(&collected, 1), 31);
+    hone_collect_done(&collected);
+}
+
+TEST(change_that_is_seen_after_the_next_mark_has_the_time_of_that)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    mark(&collected, 0, 12000000, "one");
+    look(&collected, 95000000, site_with(0, 5, 0), false);
+    CHECK_EQ(collected.heap_series.count, 1);
+    CHECK_EQ(collected.heap_series.at[0].interval, 1); // of 10 ms
+    look(&collected, 97000000, site_with(1, 6, 0), true);
+    CHECK_EQ(collected.heap_series.count, 2);
+    CHECK_EQ(collected.heap_series.at[1].interval, 9);
+    hone_collect_done(&collected);
+}
+
+TEST(sampled_block_is_of_the_time_when_it_was_made_and_freed)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    mark(&collected, 0, 5000000, "one");
+    struct hone_record_heap_alloc made = {
+        .time_ns = 4000000, .stack = 1, .size = 100, .rate = 1, .block = 1};
+    events->heap_alloc(&collected, 0, &made);
+    made.time_ns = 6000000;
+    made.block = 2;
+    events->heap_alloc(&collected, 0, &made);
+    made.block = 0; // its end will not be told
+    events->heap_alloc(&collected, 0, &made);
+    const struct hone_record_heap_free freed = {.time_ns = 7000000, .block = 1};
+    events->heap_free(&collected, 0, &freed);
+    CHECK_EQ(in_generation(&collected, 0), 1);
+    CHECK_EQ(in_generation(&collected, 1), 0);
+    CHECK_EQ(collected.heap.at[0].live, 1);
+    hone_collect_done(&collected);
+}
+
+TEST(peak_is_what_a_site_kept_where_it_has_changed_since)
+{
+    struct hone_heap_sites sites = {0};
+    struct hone_heap_site site = site_with(0, 9, 4);
+    site.peak = 7;
+    site.peak_bytes = 70;
+    site.fall = 3;
+    CHECK_EQ(hone_heap_sites_add(&sites, 0, 1, &site, 3), 0); // kept at this fall
+    CHECK_EQ(sites.at[0].peak, 7);
+    CHECK_EQ(hone_heap_sites_add(&sites, 0, 2, &site, 5), 0); // unchanged since
+    CHECK_EQ(sites.at[1].peak, 5);
+    CHECK_EQ(hone_heap_sites_add(&sites, 0, 3, &site, 4), 0); // the total is at its peak
+    CHECK_EQ(sites.at[2].peak, 5);
+    CHECK_EQ(hone_heap_sites_add(&sites, 0, 3, &site, 4), 0); // another thread's
+    CHECK_EQ(sites.at[2].peak, 10);
+    CHECK_EQ(sites.at[2].allocated_bytes, 180);
+    hone_heap_sites_done(&sites);
+}
+
+TEST(marks_have_names_that_can_be_shown)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    mark(&collected, 0, 10, "a\x1b[2J");
+    mark(&collected, 1, 0, ""); // whoever made it died meanwhile
+    mark(&collected, 1, 30, "a second time the same number");
+    CHECK_EQ(collected.mark_count, 2);
+    CHECK(!strchr(collected.marks[0].name, '\x1b'));
+    CHECK_STR(collected.marks[1].name, "?");
+    CHECK_EQ(collected.marks[1].time_ns, 10);
+    hone_collect_done(&collected);
+}
+
+TEST(numbers_of_marks_and_sites_are_not_believed)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    keep(&collected, 70, 71, 5); // no such mark
+    keep(&collected, 3, 4, 5);   // not told yet
+    struct hone_record_heap_kept kept = {.site = UINT64_MAX, .stack = 1, .live = 5};
+    events->heap_kept(&collected, 0, &kept);
+    kept = (struct hone_record_heap_kept){.site = 8, .stack = UINT64_MAX, .live = 5};
+    events->heap_kept(&collected, 0, &kept);
+    kept.stack = 99; // never written
+    events->heap_kept(&collected, 0, &kept);
+    look(&collected, 1000, site_with(UINT32_MAX, 7, 0), true);
+    for (uint32_t i = 0; i < collected.heap_series.count; i++)
+        CHECK_EQ(collected.heap_series.at[i].generation, 0);
+    CHECK_EQ(in_generation(&collected, 0), 7);
+    CHECK_EQ(hone_collect_status(&collected), 0);
+    hone_collect_done(&collected);
+}

@@ -1,0 +1,345 @@
+// The object "heap" of session.json: how it was recorded and, where every block was counted, what a
+// profile has no room for: the peak, short lives, sizes, lifetimes, reallocations, waste. Unknown
+// is null.
+#include "capture/session_json.h"
+
+#include "base/cleanup.h"
+#include "profile/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { TOP_SITES = 20, TOP_FRAMES = 16, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
+
+// --- histograms ----------------------------------------------------------------------------------
+
+// The last bin has no upper end; empty ones at the end are left out.
+static json_t *sizes_json(const uint64_t *sizes)
+{
+    json_t *bins = json_array();
+    int count = HONE_HEAP_SIZES;
+    while (count && !sizes[count - 1])
+        count--;
+    for (int i = 0; i < count; i++)
+        (void)json_array_append_new(
+            bins,
+            json_pack("{s:o, s:o}", "up_to_bytes",
+                      i < HONE_HEAP_SIZES - 1 ? hone_session_number((uint64_t)SMALLEST_SIZE << i)
+                                              : json_null(),
+                      "objects", hone_session_number(sizes[i])));
+    return bins;
+}
+
+static json_t *lives_json(const struct hone_recording *recording, const uint64_t *lives)
+{
+    if (!(recording->ticks_per_s > 0))
+        return json_null();
+    json_t *bins = json_array();
+    int count = HONE_HEAP_LIVES;
+    while (count && !lives[count - 1])
+        count--;
+    double limit_ns = (double)(1 << HONE_TICK_SHIFT) * 1e9 / recording->ticks_per_s;
+    for (int i = 0; i < count; i++) {
+        (void)json_array_append_new(bins, json_pack("{s:o, s:o}", "below_ns",
+                                                    i < HONE_HEAP_LIVES - 1
+                                                        ? hone_session_number((uint64_t)limit_ns)
+                                                        : json_null(),
+                                                    "objects", hone_session_number(lives[i])));
+        limit_ns *= LIFE_FACTOR;
+    }
+    return bins;
+}
+
+// --- sites ---------------------------------------------------------------------------------------
+
+static json_t *amount_json(uint64_t objects, uint64_t bytes)
+{
+    return json_pack("{s:o, s:o}", "objects", hone_session_number(objects), "bytes",
+                     hone_session_number(bytes));
+}
+
+// What the allocator gave beyond what was asked for.
+static json_t *waste_json(const struct hone_collected_site *site)
+{
+    if (site->usable_bytes < site->allocated_bytes)
+        return json_null(); // it does not tell, or not of all
+    return json_pack("{s:o, s:o, s:o}", "asked_bytes", hone_session_number(site->allocated_bytes),
+                     "usable_bytes", hone_session_number(site->usable_bytes), "bytes",
+                     hone_session_number(site->usable_bytes - site->allocated_bytes));
+}
+
+static void add_counts(json_t *to, const struct hone_recording *recording,
+                       const struct hone_collected_site *site)
+{
+    (void)json_object_set_new(to, "allocated", amount_json(site->allocated, site->allocated_bytes));
+    (void)json_object_set_new(to, "live", amount_json(site->live, site->live_bytes));
+    (void)json_object_set_new(to, "at_peak", amount_json(site->peak, site->peak_bytes));
+    (void)json_object_set_new(to, "temporary", amount_json(site->temporary, site->temporary_bytes));
+    (void)json_object_set_new(to, "reallocated", hone_session_number(site->moved));
+    (void)json_object_set_new(to, "waste", waste_json(site));
+    (void)json_object_set_new(to, "sizes", sizes_json(site->sizes));
+    (void)json_object_set_new(to, "lifetimes", lives_json(recording, site->lives));
+}
+
+// Functions, innermost first.
+static json_t *stack_json(const struct hone_recording_names *names, uint32_t stack)
+{
+    const struct hone_profile *profile = names->profile;
+    if (!profile || !names->stacks)
+        return json_null();
+    json_t *frames = json_array();
+    uint32_t number = names->stacks[stack];
+    for (uint32_t i = profile->stacks.first_frame[number];
+         i < profile->stacks.first_frame[number + 1] && json_array_size(frames) < TOP_FRAMES; i++) {
+        uint32_t location = profile->frames.location[i];
+        for (uint32_t line = profile->locations.first_line[location];
+             line < profile->locations.first_line[location + 1] &&
+             json_array_size(frames) < TOP_FRAMES;
+             line++) {
+            uint32_t function = profile->lines.at[line].function;
+            struct hone_str name = hone_profile_str(profile, profile->functions.name[function]);
+            (void)json_array_append_new(frames, json_stringn(name.at, name.len));
+        }
+    }
+    return frames;
+}
+
+static uint64_t allocated_bytes(const struct hone_collected_site *site)
+{
+    return site->allocated_bytes;
+}
+
+static uint64_t peak_bytes(const struct hone_collected_site *site)
+{
+    return site->peak_bytes;
+}
+
+static uint64_t temporary_objects(const struct hone_collected_site *site)
+{
+    return site->temporary;
+}
+
+// Marks those that have most of it.
+static void choose(const struct hone_heap_sites *sites,
+                   uint64_t (*of)(const struct hone_collected_site *site), uint8_t *chosen)
+{
+    enum { TAKEN = 1, BEFORE = 2 };
+    for (int turn = 0; turn < TOP_SITES; turn++) {
+        uint32_t best = UINT32_MAX;
+        for (uint32_t i = 0; i < sites->count; i++)
+            if (!(chosen[i] & TAKEN) && of(&sites->at[i]) &&
+                (best == UINT32_MAX || of(&sites->at[i]) > of(&sites->at[best])))
+                best = i;
+        if (best == UINT32_MAX)
+            break;
+        chosen[best] |= TAKEN;
+    }
+    for (uint32_t i = 0; i < sites->count; i++)
+        chosen[i] = chosen[i] ? BEFORE : 0;
+}
+
+static int by_allocated_bytes(const void *a, const void *b)
+{
+    const struct hone_collected_site *x = *(const struct hone_collected_site *const *)a;
+    const struct hone_collected_site *y = *(const struct hone_collected_site *const *)b;
+    if (x->allocated_bytes != y->allocated_bytes)
+        return x->allocated_bytes > y->allocated_bytes ? -1 : 1;
+    if (x->process != y->process)
+        return x->process < y->process ? -1 : 1;
+    return x->stack < y->stack ? -1 : 1;
+}
+
+// Those that allocate most, have most at the peak, or allocate for short.
+static json_t *sites_json(const struct hone_recording *recording,
+                          const struct hone_recording_names *names)
+{
+    const struct hone_collected *collected = recording->collected;
+    const struct hone_heap_sites *sites = &collected->heap_sites;
+    HONE_CLEANUP(hone_freep) uint8_t *chosen = calloc((size_t)sites->count + 1, 1);
+    const struct hone_collected_site *top[3 * TOP_SITES];
+    size_t count = 0;
+    if (!chosen)
+        return NULL;
+    choose(sites, allocated_bytes, chosen);
+    choose(sites, peak_bytes, chosen);
+    choose(sites, temporary_objects, chosen);
+    for (uint32_t i = 0; i < sites->count && count < 3 * TOP_SITES; i++)
+        if (chosen[i])
+            top[count++] = &sites->at[i];
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
+    qsort(top, count, sizeof *top, by_allocated_bytes);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        const struct hone_collected_process *process = &collected->processes[top[i]->process];
+        json_t *site =
+            json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
+                      hone_session_text(process->name), "stack", stack_json(names, top[i]->stack));
+        add_counts(site, recording, top[i]);
+        (void)json_array_append_new(list, site);
+    }
+    return list;
+}
+
+// --- all of them ---------------------------------------------------------------------------------
+
+static void total_sites(const struct hone_heap_sites *sites, struct hone_collected_site *ret)
+{
+    *ret = (struct hone_collected_site){0};
+    for (uint32_t i = 0; i < sites->count; i++) {
+        const struct hone_collected_site *site = &sites->at[i];
+        ret->allocated += site->allocated;
+        ret->allocated_bytes += site->allocated_bytes;
+        ret->usable_bytes += site->usable_bytes;
+        ret->live += site->live;
+        ret->live_bytes += site->live_bytes;
+        ret->temporary += site->temporary;
+        ret->temporary_bytes += site->temporary_bytes;
+        ret->moved += site->moved;
+        ret->peak += site->peak;
+        ret->peak_bytes += site->peak_bytes;
+        for (int bin = 0; bin < HONE_HEAP_SIZES; bin++)
+            ret->sizes[bin] += site->sizes[bin];
+        for (int bin = 0; bin < HONE_HEAP_LIVES; bin++)
+            ret->lives[bin] += site->lives[bin];
+    }
+}
+
+static json_t *time_ms_json(const struct hone_recording *recording, uint64_t time_ns)
+{
+    return time_ns > recording->started_monotonic_ns
+               ? json_real((double)(time_ns - recording->started_monotonic_ns) / 1e6)
+               : json_null();
+}
+
+// Each process's peak is its own: their sum is what heap-peak.prof holds, and the time that of the
+// highest.
+static void add_peak(json_t *to, const struct hone_recording *recording)
+{
+    const struct hone_collected *collected = recording->collected;
+    uint64_t sum = 0, most = 0, most_ns = 0;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        sum += facts->heap_peak_bytes;
+        if (facts->heap_peak_bytes > most) {
+            most = facts->heap_peak_bytes;
+            most_ns = facts->heap_peak_ns;
+        }
+    }
+    (void)json_object_set_new(to, "peak_bytes", hone_session_number(sum));
+    (void)json_object_set_new(to, "peak_time_ms", time_ms_json(recording, most_ns));
+}
+
+// What the allocator held beside what lived; null: nobody looked, or could.
+static json_t *held_json(const struct hone_recording *recording,
+                         const struct hone_collected_process *process)
+{
+    if (!process->held_ns)
+        return json_null();
+    return json_pack("{s:o, s:I, s:o}", "resident_bytes", hone_session_number(process->held_bytes),
+                     "live_bytes", (json_int_t)process->held_live_bytes, "time_ms",
+                     time_ms_json(recording, process->held_ns));
+}
+
+// Of all processes together, each at its own time: the latest is told.
+static json_t *fragmentation_json(const struct hone_recording *recording)
+{
+    const struct hone_collected *collected = recording->collected;
+    struct hone_collected_process sum = {0};
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        sum.held_bytes += process->held_bytes;
+        sum.held_live_bytes += process->held_live_bytes;
+        if (process->held_ns > sum.held_ns)
+            sum.held_ns = process->held_ns;
+    }
+    return held_json(recording, &sum);
+}
+
+static void add_exact(json_t *to, const struct hone_recording *recording,
+                      const struct hone_recording_names *names)
+{
+    struct hone_collected_site total;
+    total_sites(&recording->collected->heap_sites, &total);
+    add_counts(to, recording, &total);
+    add_peak(to, recording);
+    (void)json_object_set_new(to, "fragmentation", fragmentation_json(recording));
+    (void)json_object_set_new(to, "sites", sites_json(recording, names));
+}
+
+// --- the processes -------------------------------------------------------------------------------
+
+static json_t *process_json(const struct hone_recording *recording,
+                            const struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    bool counted = facts->heap_peak_ns != 0;
+    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
+                     "pid", (int)facts->pid, "allocator",
+                     facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(),
+                     "not_covered",
+                     facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
+                     "samples", hone_session_number(facts->heap_samples), "freed",
+                     hone_session_number(facts->heap_frees), "samples_lost",
+                     hone_session_number(facts->heap_lost), "frees_lost",
+                     hone_session_number(facts->heap_frees_lost), "samples_without_end",
+                     hone_session_number(facts->heap_untracked), "samples_truncated",
+                     hone_session_number(facts->heap_truncated), "allocations_before_probe",
+                     hone_session_number(facts->heap_early), "bytes_before_probe",
+                     hone_session_number(facts->heap_early_bytes), "peak_bytes",
+                     counted ? hone_session_number(facts->heap_peak_bytes) : json_null(),
+                     "peak_time_ms", time_ms_json(recording, facts->heap_peak_ns), "fragmentation",
+                     held_json(recording, process));
+}
+
+// Each allocator once, and each reason why a heap is not covered, with the process that has it.
+static void add_names(json_t *to, const struct hone_collected *collected)
+{
+    json_t *allocators = json_array(), *not_covered = json_array();
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        bool known = !process->facts.allocator[0];
+        for (uint32_t before = 0; before < i && !known; before++)
+            known =
+                strcmp(collected->processes[before].facts.allocator, process->facts.allocator) == 0;
+        if (!known)
+            (void)json_array_append_new(allocators, hone_session_text(process->facts.allocator));
+        if (process->facts.heap_reason[0])
+            (void)json_array_append_new(
+                not_covered, json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
+                                       hone_session_text(process->name), "reason",
+                                       hone_session_text(process->facts.heap_reason)));
+    }
+    (void)json_object_set_new(to, "allocators", allocators);
+    (void)json_object_set_new(to, "not_covered", not_covered);
+}
+
+json_t *hone_session_heap(const struct hone_recording *recording,
+                          const struct hone_recording_names *names)
+{
+    const struct hone_collected *collected = recording->collected;
+    unsigned types = recording->options->types;
+    bool heap = types & 1u << HONE_CAPTURE_HEAP, allocs = types & 1u << HONE_CAPTURE_ALLOCS;
+    if (recording->heap_outside)
+        return json_pack("{s:o, s:s}", "file", heap ? hone_session_text("heap.prof") : json_null(),
+                         "not_covered", HONE_HEAP_OUTSIDE);
+    if (!heap && !allocs)
+        return json_null();
+    bool exact = collected->heap_sites.count || recording->options->heap_rate == 1;
+    json_t *processes = json_array();
+    for (uint32_t i = 0; i < collected->process_count; i++)
+        (void)json_array_append_new(processes, process_json(recording, &collected->processes[i]));
+    json_t *object =
+        json_pack("{s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "file",
+                  heap ? hone_session_text("heap.prof") : json_null(), "allocs_file",
+                  allocs ? hone_session_text("allocs.prof") : json_null(), "time_file",
+                  heap ? hone_session_text("heap-time.prof") : json_null(), "peak_file",
+                  heap && exact ? hone_session_text("heap-peak.prof") : json_null(), "mode",
+                  exact ? "exact" : "sampled", "rate", (json_int_t)recording->options->heap_rate,
+                  "processes", processes);
+    if (!object)
+        return NULL;
+    add_names(object, collected);
+    if (exact)
+        add_exact(object, recording, names);
+    return object;
+}
