@@ -29,6 +29,7 @@ static void recorder_done(struct hone_recorder *recorder)
     hone_outside_free(recorder->outside);
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
+    hone_scanner_stop(recorder->collected.scanner);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
     if (recorder->epoll_fd >= 0)
@@ -92,6 +93,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .cpu_engine = recorder->options.engine,
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),
+        .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)
@@ -112,7 +114,9 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
     recorder->ticks = hone_ticks();
     if (recorder->options.directory)
         hone_marks_folder(recorder->options.directory, recorder->launch.session.header->folder);
-    return 0;
+    if (config.leaks)
+        r = hone_scanner_start(recorder->launch.session.header, &recorder->collected.scanner);
+    return r ? hone_error_set(err, r, "cannot look for leaks") : 0;
 }
 
 static int refused_events(int r)

@@ -38,6 +38,7 @@ enum hone_capture_type {
     HONE_CAPTURE_WALL,   // wall.prof
     HONE_CAPTURE_HEAP,   // heap.prof: what lives
     HONE_CAPTURE_ALLOCS, // allocs.prof: the same, seen from all that was ever allocated
+    HONE_CAPTURE_LEAKS,  // leaks.prof: what lived at the end, and whether anything points to it
     HONE_CAPTURE_TYPES
 };
 

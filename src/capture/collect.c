@@ -73,9 +73,11 @@ void hone_collect_done(struct hone_collected *collected)
         hone_numbers_done(&state->pids);
         free(state);
     }
-    for (uint32_t i = 0; i < collected->process_count; i++)
+    for (uint32_t i = 0; i < collected->process_count; i++) {
         if (collected->processes[i].generated)
             hone_generated_done(collected->processes[i].generated);
+        hone_scan_result_free(collected->processes[i].scan);
+    }
     free(collected->modules);
     free(collected->places);
     free(collected->frames);
@@ -84,6 +86,7 @@ void hone_collect_done(struct hone_collected *collected)
     free(collected->processes);
     free(collected->samples);
     free(collected->wall);
+    free(collected->leaks);
     hone_heap_rows_done(&collected->heap);
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);
@@ -161,6 +164,7 @@ static void on_process_end(void *context, uint32_t number, const struct hone_pro
     collected->processes[live->process].ended = true;
     if (facts->state != HONE_PROCESS_EXECED) // the exec failed
         collected->processes[live->process].became[0] = '\0';
+    hone_collect_leaks(collected, live, &collected->processes[live->process], facts);
     live_done(live);
 }
 

@@ -10,6 +10,7 @@
 #include "capture/collect_heap.h"
 #include "capture/generated.h"
 #include "capture/heap_series.h"
+#include "capture/scan.h"
 #include "capture/waits.h"
 #include "session/reader.h"
 
@@ -88,6 +89,16 @@ struct hone_collected_process {
     // not ours, and what lived of the heap then. 0: it was not looked at.
     uint64_t held_bytes, held_ns;
     int64_t held_live_bytes;
+    struct hone_scan_result *scan; // for leaks, at its end; NULL: there was none
+};
+
+// Blocks of one stack that lived at their process's end.
+struct hone_collected_leak {
+    uint32_t process;
+    uint32_t stack;
+    enum hone_reach reach;
+    uint64_t objects, bytes;
+    uint64_t size, rate; // of sampled ones: each object stands for others, see hone_heap_weight()
 };
 
 struct hone_collected_sample {
@@ -160,6 +171,9 @@ struct hone_collected {
     struct hone_collected_mark marks[HONE_MARKS_MAX];
     uint32_t mark_count;
     uint64_t now_ns; // of the last look, monotonic; set by who reads
+    struct hone_scanner *scanner; // who looks for leaks; NULL: nobody
+    struct hone_collected_leak *leaks;
+    uint32_t leak_count;
     struct hone_wall_facts wall_facts;
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived

@@ -156,15 +156,23 @@ int hone_heap_blocks_add(struct hone_heap_blocks *blocks, uint64_t number, uint3
     return 0;
 }
 
-bool hone_heap_blocks_take(struct hone_heap_blocks *blocks, uint64_t number, uint32_t *ret_row)
+bool hone_heap_blocks_find(const struct hone_heap_blocks *blocks, uint64_t number,
+                           uint32_t *ret_row)
 {
     uint64_t page = number / PAGE_BLOCKS;
     if (page >= blocks->room || !blocks->pages[page] ||
         !blocks->pages[page]->rows[number % PAGE_BLOCKS])
         return false;
-    uint32_t *at = &blocks->pages[page]->rows[number % PAGE_BLOCKS];
-    *ret_row = *at - 1;
-    *at = 0;
+    *ret_row = blocks->pages[page]->rows[number % PAGE_BLOCKS] - 1;
+    return true;
+}
+
+bool hone_heap_blocks_take(struct hone_heap_blocks *blocks, uint64_t number, uint32_t *ret_row)
+{
+    if (!hone_heap_blocks_find(blocks, number, ret_row))
+        return false;
+    uint64_t page = number / PAGE_BLOCKS;
+    blocks->pages[page]->rows[number % PAGE_BLOCKS] = 0;
     if (--blocks->pages[page]->live == 0) {
         free(blocks->pages[page]);
         blocks->pages[page] = NULL;

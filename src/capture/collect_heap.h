@@ -85,6 +85,9 @@ struct hone_heap_blocks {
 void hone_heap_blocks_done(struct hone_heap_blocks *blocks);
 // Returns 0, -ENOMEM, or -EINVAL for a number that no process gives out.
 int hone_heap_blocks_add(struct hone_heap_blocks *blocks, uint64_t number, uint32_t row);
+// The row of a block that lives; false: there is no such block.
+bool hone_heap_blocks_find(const struct hone_heap_blocks *blocks, uint64_t number,
+                           uint32_t *ret_row);
 // The row of a block that is freed; false: there is no such block.
 bool hone_heap_blocks_take(struct hone_heap_blocks *blocks, uint64_t number, uint32_t *ret_row);
 

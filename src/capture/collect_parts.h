@@ -7,6 +7,7 @@
 //   collect_end.c      what they must add up to
 //   collect_blocks.c   the heap's events
 //   collect_heap.c     its tables            heap_series.c   its changes over time
+//   collect_leaks.c    what was found at a process's end
 #ifndef HONE_CAPTURE_COLLECT_PARTS_H
 #define HONE_CAPTURE_COLLECT_PARTS_H
 
@@ -50,7 +51,7 @@ struct hone_collect_state {
     struct hone_numbers pids; // the last process that had it, in collected->processes
     uint64_t seed;            // of hashes of what processes chose
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
-        sample_room, wall_room;
+        sample_room, wall_room, leak_room;
     uint32_t *scratch; // places of one stack
 };
 
@@ -98,6 +99,12 @@ void hone_collect_on_heap_kept(void *context, uint32_t number,
 void hone_collect_on_heap_site(void *context, uint32_t number,
                                const struct hone_process_facts *facts, uint32_t at,
                                const struct hone_heap_site *site, bool last);
+
+// collect_leaks.c: what the scanner found of a process that has ended.
+void hone_collect_leaks(struct hone_collected *collected, const struct hone_live *live,
+                        struct hone_collected_process *process,
+                        const struct hone_process_facts *facts);
+
 void hone_collect_on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark);
 
 #endif

@@ -504,6 +504,10 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
     comment_on_command(profile, recording);
+    if (file == HONE_CAPTURE_LEAKS) {
+        hone_recording_comment_leaks(recording, profile);
+        return 0;
+    }
     if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)

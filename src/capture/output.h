@@ -82,6 +82,24 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile);
 
+// And of what was looked for leaks.
+void hone_recording_comment_leaks(const struct hone_recording *recording,
+                                  struct hone_profile *profile);
+struct hone_leak_totals {
+    uint32_t processes;    // that were looked through
+    uint32_t unlooked;     // that counted blocks and were not, or not to the end
+    uint64_t blocks;       // that lived in the former
+    uint64_t bytes_read;   //
+    uint64_t time_ns;      // that they waited
+    uint32_t threads_left; // whose registers were not read
+    bool sampled;          // only sampled blocks are known
+    double objects[HONE_REACHES], bytes[HONE_REACHES];
+};
+void hone_recording_leaks(const struct hone_recording *recording, struct hone_leak_totals *ret);
+// Why the process was not looked through; NULL: it was, or has become another program.
+const char *hone_recording_unlooked(const struct hone_recording *recording,
+                                    const struct hone_collected_process *process);
+
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
 // created yet: the program may look at the folder that it runs in.
 int hone_recording_directory_check(const struct hone_capture_options *options,

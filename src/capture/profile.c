@@ -52,7 +52,7 @@ static void builder_done(struct builder *builder)
 
 static bool is_heap(int file)
 {
-    return file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL;
+    return file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL && file != HONE_CAPTURE_LEAKS;
 }
 
 // Its values are what lives, not what was ever allocated.
@@ -486,6 +486,38 @@ static void add_heap_blocks(struct builder *builder, const uint32_t *stacks)
     }
 }
 
+// The values of a row of leaks: what is lost, then what is not.
+static void add_leak_samples(struct builder *builder, const uint32_t *stacks)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    static const char *const names[HONE_REACHES] = {
+        [HONE_REACH_UNREACHABLE] = "unreachable",
+        [HONE_REACH_INDIRECT] = "indirect",
+        [HONE_REACH_REACHABLE] = "reachable",
+        [HONE_REACH_MAPPED] = "mapped",
+    };
+    struct hone_profile *profile = builder->profile;
+    for (uint32_t i = 0; i < collected->leak_count; i++) {
+        const struct hone_collected_leak *leak = &collected->leaks[i];
+        const struct hone_collected_process *process = &collected->processes[leak->process];
+        double weight = hone_heap_weight(leak->size, leak->rate);
+        int64_t objects = llround(weight * (double)leak->objects);
+        int64_t bytes = llround(weight * (double)leak->bytes);
+        bool lost = leak->reach == HONE_REACH_UNREACHABLE || leak->reach == HONE_REACH_INDIRECT;
+        int64_t values[] = {lost ? objects : 0, lost ? bytes : 0, lost ? 0 : objects,
+                            lost ? 0 : bytes};
+        const struct hone_profile_label labels[] = {
+            {.key = hone_profile_intern(profile, "process"),
+             .text = hone_profile_intern(profile, process->name)},
+            {.key = hone_profile_intern(profile, "reach"),
+             .text = hone_profile_intern(profile, names[leak->reach])},
+            {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
+        };
+        (void)hone_profile_add_sample(profile, stacks[leak->stack], values, labels,
+                                      HONE_ARRAY_LENGTH(labels));
+    }
+}
+
 static int add_samples(struct builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -511,11 +543,25 @@ static int add_samples(struct builder *builder)
         add_changes(builder);
     else if (builder->file == HONE_RECORDING_HEAP_PEAK)
         add_peak(builder);
+    else if (builder->file == HONE_CAPTURE_LEAKS)
+        add_leak_samples(builder, stacks);
     else if (is_heap(builder->file))
         add_heap_blocks(builder, stacks);
     else
         r = add_cpu_samples(builder, locations, stacks);
     return r ? r : hone_profile_status(profile);
+}
+
+static void describe_leaks(struct builder *builder)
+{
+    struct hone_profile *profile = builder->profile;
+    (void)hone_profile_add_type(profile, "leaked_objects", "count");
+    (void)hone_profile_add_type(profile, "leaked_space", "bytes");
+    (void)hone_profile_add_type(profile, "reachable_objects", "count");
+    (void)hone_profile_add_type(profile, "reachable_space", "bytes");
+    hone_profile_set_default_type(profile, "leaked_space");
+    hone_profile_set_period(profile, "space", "bytes",
+                            (int64_t)builder->recording->options->heap_rate);
 }
 
 static void describe_heap(struct builder *builder)
@@ -548,6 +594,8 @@ static void describe(struct builder *builder)
     struct hone_profile *profile = builder->profile;
     if (is_heap(builder->file))
         describe_heap(builder);
+    else if (builder->file == HONE_CAPTURE_LEAKS)
+        describe_leaks(builder);
     else if (builder->file == HONE_CAPTURE_WALL)
         describe_time(builder, "wall", recording->options->wall_hz);
     else

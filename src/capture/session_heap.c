@@ -313,6 +313,32 @@ static void add_names(json_t *to, const struct hone_collected *collected)
     (void)json_object_set_new(to, "not_covered", not_covered);
 }
 
+// null: they were not looked for.
+static json_t *leaks_json(const struct hone_recording *recording)
+{
+    if (!(recording->options->types >> HONE_CAPTURE_LEAKS & 1))
+        return json_null();
+    struct hone_leak_totals totals;
+    hone_recording_leaks(recording, &totals);
+    static const char *const names[HONE_REACHES] = {
+        [HONE_REACH_UNREACHABLE] = "unreachable",
+        [HONE_REACH_INDIRECT] = "indirect",
+        [HONE_REACH_REACHABLE] = "reachable",
+        [HONE_REACH_MAPPED] = "mapped",
+    };
+    json_t *reaches = json_object();
+    for (int reach = 0; reach < HONE_REACHES; reach++)
+        (void)json_object_set_new(reaches, names[reach],
+                                  json_pack("{s:f, s:f}", "objects", totals.objects[reach], "bytes",
+                                            totals.bytes[reach]));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "file", "leaks.prof",
+                     "processes_looked_through", hone_session_number(totals.processes),
+                     "processes_not", hone_session_number(totals.unlooked), "live_blocks",
+                     hone_session_number(totals.blocks), "bytes_read",
+                     hone_session_number(totals.bytes_read), "time_ns",
+                     hone_session_number(totals.time_ns), "found", reaches);
+}
+
 json_t *hone_session_heap(const struct hone_recording *recording,
                           const struct hone_recording_names *names)
 {
@@ -339,6 +365,7 @@ json_t *hone_session_heap(const struct hone_recording *recording,
     if (!object)
         return NULL;
     add_names(object, collected);
+    (void)json_object_set_new(object, "leaks", leaks_json(recording));
     if (exact)
         add_exact(object, recording, names);
     return object;

@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 
 #include "base/cleanup.h"
+#include "base/measure.h"
 #include "capture/capture.h"
 #include "profile/profile.h"
 #include "view/text.h"
@@ -34,6 +35,7 @@ struct record_options {
     bool all;
     bool debuginfod;
     unsigned wall_engine;
+    unsigned leaks;
     bool quiet;
 };
 
@@ -55,6 +57,14 @@ static const struct hone_choice wall_engines[] = {
     {"auto", WALL_SWITCHES, false},
     {"switches", WALL_SWITCHES, false}, // and where those are not permitted, polling
     {"polling", WALL_POLLING, false},
+    {0},
+};
+
+enum { LEAKS_AUTO, LEAKS_YES, LEAKS_NO };
+static const struct hone_choice leaks[] = {
+    {"auto", LEAKS_AUTO, false}, // when every block is counted
+    {"yes", LEAKS_YES, false},
+    {"no", LEAKS_NO, false},
     {0},
 };
 
@@ -103,7 +113,17 @@ static const struct hone_option options[] = {
     {.name = "heap-maps",
      .kind = HONE_OPTION_FLAG,
      .at = offsetof(struct record_options, heap_maps),
-     .help = "count what the program maps itself (mmap) as allocated, of the types heap and allocs"},
+     .help =
+         "count what the program maps itself (mmap) as allocated, of the types heap and allocs"},
+    {.name = "leaks",
+     .kind = HONE_OPTION_CHOICE,
+     .value = "WHEN",
+     .initial = "auto",
+     .choices = leaks,
+     .at = offsetof(struct record_options, leaks),
+     .help =
+         "look at the end for blocks that nothing points to any more: auto (with --heap-rate 1, "
+         "where every block is known), yes, no"},
     {.name = "wall-engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",
@@ -262,6 +282,26 @@ static void print_top(const struct hone_profile *profile, bool only)
     }
 }
 
+// Sums of all that was lost.
+static void print_leaks(const struct hone_profile *profile, const char *directory)
+{
+    int64_t objects = 0, bytes = 0;
+    for (uint32_t i = 0; i < profile->samples.count; i++) {
+        objects += profile->samples.values[0][i];
+        bytes += profile->samples.values[1][i];
+    }
+    bool known = true;
+    for (uint32_t i = 0; i < profile->comment_count; i++)
+        known = known && strncmp(hone_profile_text(profile, profile->comments[i]),
+                                 "not covered:", strlen("not covered:")) != 0;
+    if (!objects && !known)
+        (void)fprintf(stderr, "hone: leaks are not known; for why, 'hone leaks %s'\n", directory);
+    else
+        (void)fprintf(stderr, "hone: leaked %s in %" PRId64 " block%s; see 'hone leaks %s'\n",
+                      bytes ? hone_measure_label(bytes, "bytes", "auto").text : "0B", objects,
+                      objects == 1 ? "" : "s", directory);
+}
+
 static void on_finished(void *context, const char *directory,
                         const struct hone_profile *const profiles[HONE_CAPTURE_TYPES])
 {
@@ -276,11 +316,12 @@ static void on_finished(void *context, const char *directory,
         [HONE_CAPTURE_WALL] = {"the wall clock", "wall.prof"},
         [HONE_CAPTURE_HEAP] = {"the heap", "heap.prof"},
         [HONE_CAPTURE_ALLOCS] = {"all allocations", "allocs.prof"},
+        [HONE_CAPTURE_LEAKS] = {"leaks", "leaks.prof"},
     };
     // The table is about time; the heap has one where nothing else was asked for.
     bool cpu_and_wall = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
     for (int type = 0, tables = 0; type < HONE_CAPTURE_TYPES; type++)
-        if (profiles[type] && (type < HONE_CAPTURE_HEAP || !tables)) {
+        if (profiles[type] && type != HONE_CAPTURE_LEAKS && (type < HONE_CAPTURE_HEAP || !tables)) {
             print_top(profiles[type], !cpu_and_wall);
             tables++;
         }
@@ -293,6 +334,8 @@ static void on_finished(void *context, const char *directory,
     for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
         if (profiles[type] && type == HONE_CAPTURE_HEAP)
             (void)fprintf(stderr, "hone: for %s, 'hone heap %s'\n", others[type].of, directory);
+        else if (profiles[type] && type == HONE_CAPTURE_LEAKS)
+            print_leaks(profiles[type], directory);
         else if (profiles[type] && !first)
             (void)fprintf(stderr, "hone: for %s, 'hone top %s/%s'\n", others[type].of, directory,
                           others[type].file);
@@ -380,10 +423,14 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (pid_count < 0)
         return pid_count;
     bool outside = record.engine == HONE_ENGINE_PERF_OUTSIDE;
+    bool heap = record.types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS);
+    bool leaks_too =
+        heap && !outside && !record.pids && !record.all &&
+        (record.leaks == LEAKS_YES || (record.leaks == LEAKS_AUTO && record.heap_rate == 1));
     bool terminal = terminal_is_free() && !record.quiet;
     const struct hone_capture_options capture = {
         .size = sizeof capture,
-        .types = record.types,
+        .types = record.types | (leaks_too ? 1u << HONE_CAPTURE_LEAKS : 0),
         .cpu_hz = (uint64_t)record.rate_hz,
         .wall_hz = (uint64_t)record.wall_hz,
         .heap_rate = (uint64_t)record.heap_rate,

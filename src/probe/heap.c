@@ -20,9 +20,13 @@ static _Atomic enum { UNKNOWN, UNWANTED, WANTED } state;
 static _Atomic uint64_t next_block;               // given out
 static _Atomic uint64_t early_count, early_bytes; // before the state was known
 
+// The first of those: what they point to is not lost.
+enum { EARLY_KEPT = 1024 };
+static struct hone_scan_early early[EARLY_KEPT];
+
 // A tracked block: whose it is and its number. A forked child inherits the table, but not the
 // blocks: in its profile they are its parent's.
-enum { EPOCH_SHIFT = 40 };
+enum { EPOCH_SHIFT = HONE_SCAN_EPOCH_SHIFT };
 
 static uint64_t epoch_bits(void)
 {
@@ -145,7 +149,7 @@ static void take_sample(void *argument)
     record->stack = stack;
     record->size = at->size;
     record->rate = at->rate;
-    if (hone_heap_live_add(at->block, epoch_bits() | number))
+    if (hone_heap_live_add(at->block, epoch_bits() | number, at->size))
         record->block = number;
     else
         hone_count(&counters->heap_untracked, 1);
@@ -289,6 +293,20 @@ static void draw_anew(struct hone_heap_thread *self)
     self->rate = 0;
 }
 
+static void allocated_early(const void *block, size_t size)
+{
+    uint64_t at = atomic_fetch_add_explicit(&early_count, 1, memory_order_relaxed);
+    hone_count(&early_bytes, size);
+    if (at < EARLY_KEPT)
+        early[at] = (struct hone_scan_early){(uintptr_t)block, size};
+}
+
+void hone_heap_tell_early(struct hone_scan_places *ret)
+{
+    ret->early = (uintptr_t)early;
+    ret->early_count = EARLY_KEPT; // those that were not used are empty
+}
+
 HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 {
     struct hone_heap_thread *self = &hone_heap_self;
@@ -300,8 +318,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
     switch (atomic_load_explicit(&state, memory_order_acquire)) {
     case UNKNOWN:
         self->countdown = -1;
-        hone_count(&early_count, 1);
-        hone_count(&early_bytes, size);
+        allocated_early(block, size);
         return;
     case UNWANTED: // for good, unless the program only asked what a sandbox is like
         self->countdown = hone_probe.writer.header ? RATE_LOOKED_AT : INT64_MAX;
@@ -344,7 +361,7 @@ void hone_heap_take(const void *block, struct hone_heap_taken *ret)
     atomic_signal_fence(memory_order_seq_cst);
     ret->counted = hone_exact_is_on() && hone_exact_take(block, &ret->block);
     if (!ret->counted && (!hone_exact_is_on() || hone_heap_live_any()))
-        ret->sampled = hone_heap_live_take(block);
+        ret->sampled = hone_heap_live_take(block, &ret->size);
     atomic_signal_fence(memory_order_seq_cst);
     self->inside = 0;
 }
@@ -353,7 +370,7 @@ void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken)
 {
     if (taken->counted)
         hone_exact_put_back(block, &taken->block);
-    else if (taken->sampled && !hone_heap_live_add(block, taken->sampled))
+    else if (taken->sampled && !hone_heap_live_add(block, taken->sampled, taken->size))
         hone_count(&hone_counters()->heap_frees_lost, 1);
 }
 

@@ -111,6 +111,7 @@ void hone_heap_released(const void *block);
 // given back another thread may get it; and returns, or is told to have ended, after it.
 struct hone_heap_taken {
     uint64_t sampled; // 0: it was not
+    uint64_t size;    // of a sampled one
     bool counted;     // as `block` says
     struct hone_block block;
     const void *address;
@@ -145,11 +146,20 @@ void hone_heap_thread_leave(void);
 // --- heap_live.c ---------------------------------------------------------------------------------
 
 // Blocks whose release is waited for, by address. False when there is no room.
-bool hone_heap_live_add(const void *block, uint64_t tracked);
+bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size);
 bool hone_heap_live_any(void);
 // Takes it out; 0: it is not among them.
-uint64_t hone_heap_live_take(const void *block);
+uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size);
 // Locks that other threads of the parent held are nobody's in a forked child.
 void hone_heap_live_after_fork(void);
+void hone_heap_live_tell(struct hone_scan_places *ret);
+
+// --- heap_scan.c ---------------------------------------------------------------------------------
+
+// The process ends in an orderly way: waits until it was looked for leaks from outside, if somebody
+// does, once. The end goes on when that takes too long.
+void hone_heap_scan(void);
+// Blocks of the time before it was known whether anybody counts: they are looked through, too.
+void hone_heap_tell_early(struct hone_scan_places *ret);
 
 #endif

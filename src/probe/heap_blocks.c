@@ -1,6 +1,7 @@
 #include "probe/heap_blocks.h"
 
 #include "core/syscall.h"
+#include "session/layout.h"
 
 #include <stdatomic.h>
 
@@ -57,4 +58,12 @@ struct hone_block *hone_block_at(uint64_t address, bool make)
     if (HONE_UNLIKELY(!region) && !(make && (region = make_region(slot))))
         return NULL;
     return &region[(address >> GRANULE_SHIFT) & (REGION_BLOCKS - 1)];
+}
+
+void hone_blocks_tell(struct hone_scan_places *ret)
+{
+    ret->directory = (uintptr_t)directory;
+    ret->directory_bytes = directory ? 2 * REGIONS * sizeof *directory : 0;
+    ret->region_shift = REGION_SHIFT;
+    ret->block_bytes = sizeof(struct hone_block);
 }

@@ -39,5 +39,8 @@ bool hone_blocks_begin(void);
 // who looks from outside does not take it for the program's.
 void *hone_heap_reserve(size_t bytes);
 void hone_heap_unreserve(void *memory, size_t bytes);
+// Where the tables lie, for who looks at them from outside; nothing where there are none.
+struct hone_scan_places;
+void hone_blocks_tell(struct hone_scan_places *ret);
 
 #endif

@@ -104,3 +104,11 @@ void hone_keepers_after_fork(void)
             atomic_store_explicit(&keeper->taken, 0, memory_order_relaxed);
     }
 }
+
+void hone_keepers_tell(struct hone_scan_places *ret)
+{
+    uint32_t count = atomic_load_explicit(&made, memory_order_acquire);
+    ret->keepers = (uintptr_t)keepers;
+    ret->keeper_count = count < KEEPERS ? count : KEEPERS;
+    ret->keeper_bytes = sizeof(struct hone_keeper);
+}

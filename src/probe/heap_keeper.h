@@ -54,6 +54,8 @@ static inline struct hone_keeper *hone_keeper_self(void)
 // The calling thread ends: another one may have its keeper.
 void hone_keeper_leave(void);
 void hone_keepers_after_fork(void);
+// Where all keepers lie, for who looks at the process from outside.
+void hone_keepers_tell(struct hone_scan_places *ret);
 
 // The site of the stack that `registers` are the innermost frame of, plus one; 0: no room. `caller`
 // is the program's frame in it, where that is known, else NULL.

@@ -9,21 +9,16 @@
 
 enum {
     SHARDS = 64,
-    SLOTS = 4096, // of a shard: 4 MiB for all, touched as they are used
+    SLOTS = 4096, // of a shard: 6 MiB for all, touched as they are used
     FULL = SLOTS / 4 * 3,
     SPINS = 1000,  // then the processor is offered to whoever holds the lock
     YIELDS = 1000, // and then it is given up
 };
 
-struct entry {
-    uint64_t address; // 0: free
-    uint64_t tracked;
-};
-
 static struct shard {
     alignas(64) _Atomic uint32_t lock;
     uint32_t used;
-    struct entry entries[SLOTS];
+    struct hone_scan_sampled entries[SLOTS];
 } shards[SHARDS];
 
 static _Atomic uint32_t live; // in all shards
@@ -83,7 +78,7 @@ static void filter_remove(const void *block)
         ;
 }
 
-bool hone_heap_live_add(const void *block, uint64_t tracked)
+bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size)
 {
     struct shard *shard = &shards[hash_of(block) % SHARDS];
     if (!lock(shard))
@@ -100,7 +95,7 @@ bool hone_heap_live_add(const void *block, uint64_t tracked)
             atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
             filter_add(block);
         }
-        shard->entries[at] = (struct entry){address, tracked};
+        shard->entries[at] = (struct hone_scan_sampled){address, tracked, size};
     }
     unlock(shard);
     return room;
@@ -116,10 +111,10 @@ static void close_gap(struct shard *shard, uint32_t gap)
             gap = at;
         }
     }
-    shard->entries[gap] = (struct entry){0};
+    shard->entries[gap] = (struct hone_scan_sampled){0};
 }
 
-uint64_t hone_heap_live_take(const void *block)
+uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size)
 {
     struct shard *shard = &shards[hash_of(block) % SHARDS];
     uint64_t address = (uintptr_t)block;
@@ -131,6 +126,7 @@ uint64_t hone_heap_live_take(const void *block)
         at = (at + 1) % SLOTS;
     if (shard->entries[at].address) {
         tracked = shard->entries[at].tracked;
+        *ret_size = shard->entries[at].size;
         close_gap(shard, at);
         shard->used--;
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
@@ -144,4 +140,13 @@ void hone_heap_live_after_fork(void)
 {
     for (unsigned i = 0; i < SHARDS; i++)
         atomic_store_explicit(&shards[i].lock, 0, memory_order_relaxed);
+}
+
+void hone_heap_live_tell(struct hone_scan_places *ret)
+{
+    ret->shards = (uintptr_t)shards;
+    ret->shard_count = SHARDS;
+    ret->shard_bytes = sizeof shards[0];
+    ret->entries_at = offsetof(struct shard, entries);
+    ret->entry_count = SLOTS;
 }

@@ -51,6 +51,23 @@ struct hone_session_config {
     uint32_t stack_max;       // frames kept of a stack, at most HONE_STACK_MAX
     uint32_t seccomp_filters; // that everybody is under, such as a container's
     uint32_t heap_maps;       // 1: what is mapped counts as allocated, too
+    uint32_t leaks;           // 1: a process waits at its end until it was looked for leaks
+};
+
+// A process at its end that waits to be looked through from outside: see struct hone_scan_places.
+enum { HONE_SCANS = 32 }; // that wait or are looked through at the same time
+
+enum hone_scan_state {
+    HONE_SCAN_FREE, // also: it is over, the process may go on
+    HONE_SCAN_TAKEN,
+    HONE_SCAN_ASKED,
+    HONE_SCAN_RUNNING
+};
+
+struct hone_scan {
+    _Atomic uint32_t state;   // enum hone_scan_state, a futex
+    _Atomic uint32_t process; // chunk index
+    _Atomic uint64_t places;  // address of its struct hone_scan_places
 };
 
 // A moment that somebody gave a name, in the program or outside it.
@@ -91,6 +108,12 @@ struct hone_session_header {
     _Atomic uint32_t marks_refused;
     struct hone_session_mark marks[HONE_MARKS_MAX];
     char folder[HONE_SESSION_FOLDER]; // where the recording will be, absolute; empty: not known yet
+    // Who looks for leaks: his thread's id, which the kernel takes away when he dies; 0: nobody.
+    alignas(64) _Atomic uint32_t scanner;
+    _Atomic uint32_t scan_beat;     // the scanner: rises while he works
+    _Atomic uint32_t scan_bell;     // writers: rises when one asks, a futex
+    _Atomic uint32_t scans_refused; // writers: no free place
+    struct hone_scan scans[HONE_SCANS];
 };
 
 enum hone_engine {
@@ -387,6 +410,44 @@ enum {
     // that its address is one multiplication away.
     HONE_HEAP_SITES_STRIDE = HONE_CHUNK_BYTES / 512,
 };
+
+// --- leaks ---------------------------------------------------------------------------------------
+
+// Where in a process's own memory the things lie that must be known to look through it from
+// outside: what is read there is input.
+struct hone_scan_places {
+    uint64_t magic;      // HONE_SCAN_MAGIC
+    uint64_t started_ns; // of its struct hone_process
+    uint32_t epoch;      // of its blocks, all others are a parent's
+    uint32_t exact; // 1: every block is in the tables of `directory`; 0: the sampled ones below
+    // Every block: pointers to tables of struct hone_block for 1 << region_shift addresses each, an
+    // entry for each 16 of them.
+    uint64_t directory, directory_bytes;
+    uint32_t region_shift, block_bytes;
+    // Sampled blocks: shards of shard_bytes, entries of struct hone_scan_sampled from entries_at
+    // on.
+    uint64_t shards;
+    uint32_t shard_count, shard_bytes, entries_at, entry_count;
+    // Our own memory, which is no root: pointers to pieces of keeper_bytes each.
+    uint64_t keepers;
+    uint32_t keeper_count, keeper_bytes;
+    // Blocks that were made before it was known whether anybody counts them.
+    uint64_t early;
+    uint32_t early_count, spare;
+};
+
+struct hone_scan_sampled {
+    uint64_t address; // 0: free
+    uint64_t tracked; // epoch << HONE_SCAN_EPOCH_SHIFT | number of the block in this process
+    uint64_t size;
+};
+
+struct hone_scan_early {
+    uint64_t address, size;
+};
+
+#define HONE_SCAN_MAGIC 0x314e4143534e4f48u // "HONSCAN1", little-endian
+enum { HONE_SCAN_EPOCH_SHIFT = 40 };
 
 _Static_assert(sizeof(struct hone_heap_site) == 512, "eight lines of the processor's cache");
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");

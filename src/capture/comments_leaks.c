@@ -1,0 +1,97 @@
+// What leaks.prof says of itself: how far the processes were looked through.
+#include "capture/output.h"
+
+#include "profile/profile.h"
+
+#include <inttypes.h>
+
+const char *hone_recording_unlooked(const struct hone_recording *recording,
+                                    const struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    if (process->scan)
+        return process->scan->reason[0] ? process->scan->reason : NULL;
+    if (recording->outside)
+        return "it is recorded from outside";
+    if (process->unsampled || facts->state == HONE_PROCESS_EXECED)
+        return NULL;
+    if (facts->heap_reason[0])
+        return facts->heap_reason;
+    if (facts->state == HONE_PROCESS_EXITED)
+        return "it did not ask, or there was no room";
+    return recording->stopped_early ? "the recording ended before it"
+                                    : "it ended without exit(), such as by a signal";
+}
+
+void hone_recording_leaks(const struct hone_recording *recording, struct hone_leak_totals *ret)
+{
+    const struct hone_collected *collected = recording->collected;
+    *ret = (struct hone_leak_totals){0};
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_scan_result *scan = collected->processes[i].scan;
+        bool unlooked = hone_recording_unlooked(recording, &collected->processes[i]);
+        ret->unlooked += unlooked;
+        if (!scan)
+            continue;
+        ret->time_ns += scan->time_ns;
+        ret->bytes_read += scan->bytes_read;
+        if (unlooked)
+            continue;
+        ret->processes++;
+        ret->blocks += scan->blocks;
+        ret->threads_left += scan->threads_left;
+        ret->sampled |= !scan->exact;
+    }
+    for (uint32_t i = 0; i < collected->leak_count; i++) {
+        const struct hone_collected_leak *leak = &collected->leaks[i];
+        double weight = hone_heap_weight(leak->size, leak->rate);
+        ret->objects[leak->reach] += weight * (double)leak->objects;
+        ret->bytes[leak->reach] += weight * (double)leak->bytes;
+    }
+}
+
+void hone_recording_comment_leaks(const struct hone_recording *recording,
+                                  struct hone_profile *profile)
+{
+    const struct hone_collected *collected = recording->collected;
+    struct hone_leak_totals totals;
+    hone_recording_leaks(recording, &totals);
+    hone_profile_comment(profile,
+                         "# leaks: %" PRIu32 " processes looked through at their end, %" PRIu64
+                         " live blocks, %.1f MB read in %.3f s",
+                         totals.processes, totals.blocks, (double)totals.bytes_read / 1e6,
+                         (double)totals.time_ns / 1e9);
+    if (totals.sampled)
+        hone_profile_comment(
+            profile, "leaks: only sampled blocks are known, and what points to them from any other "
+                     "block counts as reaching them; count every block with --heap-rate 1");
+    if (totals.objects[HONE_REACH_MAPPED] > 0)
+        hone_profile_comment(profile,
+                             "# leaks: %.0f blocks of %.0f bytes are reached only from memory that "
+                             "the program or its allocator mapped itself; LeakSanitizer would call "
+                             "them leaked",
+                             totals.objects[HONE_REACH_MAPPED], totals.bytes[HONE_REACH_MAPPED]);
+    if (totals.threads_left)
+        hone_profile_comment(profile,
+                             "# leaks: registers of %" PRIu32
+                             " threads were not read, for that would have ended what they wait in",
+                             totals.threads_left);
+    enum { TOLD = 8 };
+    uint32_t told = 0;
+    for (uint32_t i = 0; i < collected->process_count && told < TOLD; i++) {
+        const struct hone_collected_process *process = &collected->processes[i];
+        const char *why = hone_recording_unlooked(recording, process);
+        told += why != NULL;
+        if (why)
+            hone_profile_comment(profile, "not covered: leaks of process %" PRIu32 " %s: %s",
+                                 process->facts.pid, process->name, why);
+    }
+    if (totals.unlooked > TOLD)
+        hone_profile_comment(profile, "not covered: leaks of %" PRIu32 " more processes",
+                             totals.unlooked - TOLD);
+    if (!collected->leak_count)
+        hone_profile_comment(profile,
+                             totals.processes
+                                 ? "empty: no block that was counted lived at the end"
+                                 : "empty: no process was looked through, the reasons are above");
+}

@@ -1,0 +1,242 @@
+// Reads the tables of live blocks in a process's memory.
+#include "capture/scan.h"
+
+#include "base/array.h"
+#include "base/cleanup.h"
+#include "capture/scan_memory.h"
+#include "probe/heap_blocks.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    PAGE = 4096,
+    GRANULE = 16, // bytes of heap to an entry, which is as large
+    READ_BYTES = 1 << 18,
+    SHARDS_MAX = 1024,
+    SHARD_BYTES_MAX = 1 << 20,
+    KEEPERS_MAX = 1 << 16,
+    EARLY_MAX = 1 << 16,
+    DIRECTORY_BYTES_MAX = 1 << 26,
+    ADDRESS_BITS = 47,
+};
+
+void hone_scan_found_done(struct hone_scan_found *found)
+{
+    free(found->blocks);
+    free(found->heap);
+    *found = (struct hone_scan_found){0};
+}
+
+static int add_block(struct hone_scan_found *found, uint64_t address, uint64_t size, uint64_t what)
+{
+    if (found->count == HONE_SCAN_BLOCKS_MAX)
+        return -E2BIG;
+    if (!hone_array_reserve(&found->blocks, &found->room, (uint64_t)found->count + 1,
+                            sizeof *found->blocks))
+        return -ENOMEM;
+    found->blocks[found->count++] = (struct hone_scan_block){address, size, what};
+    return 0;
+}
+
+static int add_heap(struct hone_scan_found *found, uint64_t from, uint64_t to)
+{
+    struct hone_scan_run *last = found->heap_count ? &found->heap[found->heap_count - 1] : NULL;
+    if (last && last->to == from) {
+        last->to = to;
+        return 0;
+    }
+    if (!hone_array_reserve(&found->heap, &found->heap_room, (uint64_t)found->heap_count + 1,
+                            sizeof *found->heap) ||
+        !found->heap)
+        return -ENOMEM;
+    found->heap[found->heap_count++] = (struct hone_scan_run){from, to};
+    return 0;
+}
+
+// --- every block ---------------------------------------------------------------------------------
+
+struct table {
+    struct hone_scan_process *process;
+    struct hone_scan_found *found;
+    unsigned char *buffer;
+};
+
+static int add_entries(struct table *table, const struct hone_block *entries, size_t count,
+                       uint64_t address)
+{
+    uint32_t epoch = table->found->places.epoch & ((1u << HONE_BLOCK_EPOCH_BITS) - 1);
+    int r = 0;
+    for (size_t i = 0; !r && i < count; i++) {
+        const struct hone_block *entry = &entries[i];
+        if (entry->site)
+            r = add_block(table->found, address + i * GRANULE + (entry->odd ? 8 : 0), entry->size,
+                          (entry->site - 1) | (entry->epoch == epoch ? 0 : HONE_SCAN_PARENTS));
+    }
+    return r;
+}
+
+// The entries at `at` of the process are those of the blocks from `heap` on.
+static int read_region(struct table *table, uint64_t at, uint64_t bytes, uint64_t heap)
+{
+    struct hone_scan_memory *memory = &table->process->memory;
+    uint64_t from = at, run_from, run_to;
+    int r = hone_scan_process_leave_out(table->process, at, at + bytes);
+    while (!r && memory->next(memory->context, from, at + bytes, &run_from, &run_to)) {
+        r = add_heap(table->found, heap + (run_from - at), heap + (run_to - at));
+        for (uint64_t now = run_from; !r && now < run_to;) {
+            size_t part = run_to - now < READ_BYTES ? (size_t)(run_to - now) : READ_BYTES;
+            if (!memory->go_on(memory->context))
+                return -ETIME;
+            if (hone_scan_read(table->process, now, table->buffer, part))
+                r = add_entries(table, (const struct hone_block *)(void *)table->buffer,
+                                part / sizeof(struct hone_block), heap + (now - at));
+            now += part;
+        }
+        from = run_to;
+    }
+    return r;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const struct hone_scan_block *one = a, *other = b;
+    return one->address < other->address ? -1 : one->address > other->address;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct hone_scan_run *one = a, *other = b;
+    return one->from < other->from ? -1 : one->from > other->from;
+}
+
+// Tables come by rising address, but for those of a second directory.
+static void put_in_order(struct hone_scan_found *found)
+{
+    bool rising = true;
+    for (uint32_t i = 1; rising && i < found->count; i++)
+        rising = found->blocks[i - 1].address <= found->blocks[i].address;
+    if (!rising)
+        qsort(found->blocks, found->count, sizeof *found->blocks, by_address);
+    if (!found->heap_count)
+        return;
+    qsort(found->heap, found->heap_count, sizeof *found->heap, by_start);
+    uint32_t last = 0;
+    for (uint32_t i = 1; i < found->heap_count; i++) {
+        struct hone_scan_run *run = &found->heap[last], *next = &found->heap[i];
+        if (next->from <= run->to)
+            run->to = next->to > run->to ? next->to : run->to;
+        else
+            found->heap[++last] = *next;
+    }
+    found->heap_count = last + 1;
+}
+
+static int read_directory(struct table *table)
+{
+    const struct hone_scan_places *places = &table->found->places;
+    struct hone_scan_memory *memory = &table->process->memory;
+    if (places->block_bytes != sizeof(struct hone_block) || places->region_shift < 16 ||
+        places->region_shift > 32 || places->directory_bytes > DIRECTORY_BYTES_MAX ||
+        places->directory % PAGE)
+        return -EBADMSG;
+    HONE_CLEANUP(hone_freep) uint64_t *slots = calloc(1, PAGE);
+    if (!slots)
+        return -ENOMEM;
+    // There may be a second directory behind the first, of the same addresses.
+    uint64_t regions = ((uint64_t)1 << (ADDRESS_BITS - places->region_shift)) - 1;
+    uint64_t at = places->directory, end = at + places->directory_bytes, run_from, run_to;
+    int r = hone_scan_process_leave_out(table->process, at, end);
+    while (!r && memory->next(memory->context, at, end, &run_from, &run_to)) {
+        for (at = run_from; !r && at < run_to; at += PAGE) {
+            if (!hone_scan_read(table->process, at, slots, PAGE))
+                continue;
+            uint64_t first = (at - places->directory) / sizeof *slots;
+            for (size_t i = 0; !r && i < PAGE / sizeof *slots; i++)
+                if (slots[i])
+                    r = read_region(table, slots[i], (uint64_t)1 << places->region_shift,
+                                    ((first + i) & regions) << places->region_shift);
+        }
+    }
+    if (!r)
+        put_in_order(table->found);
+    return r;
+}
+
+// --- sampled ones --------------------------------------------------------------------------------
+
+static int read_shards(struct table *table)
+{
+    const struct hone_scan_places *places = &table->found->places;
+    if (places->shard_count > SHARDS_MAX || places->shard_bytes > SHARD_BYTES_MAX ||
+        places->entries_at > places->shard_bytes ||
+        (uint64_t)places->entry_count * sizeof(struct hone_scan_sampled) >
+            places->shard_bytes - places->entries_at)
+        return -EBADMSG;
+    size_t bytes = places->entry_count * sizeof(struct hone_scan_sampled);
+    HONE_CLEANUP(hone_freep) struct hone_scan_sampled *entries = calloc(1, bytes + 1);
+    if (!entries)
+        return -ENOMEM;
+    int r = 0;
+    for (uint32_t shard = 0; !r && shard < places->shard_count; shard++) {
+        uint64_t at = places->shards + (uint64_t)shard * places->shard_bytes + places->entries_at;
+        if (!hone_scan_read(table->process, at, entries, bytes))
+            return -EBADMSG;
+        for (uint32_t i = 0; !r && i < places->entry_count; i++) {
+            uint64_t number = entries[i].tracked & (((uint64_t)1 << HONE_SCAN_EPOCH_SHIFT) - 1);
+            bool own = entries[i].tracked >> HONE_SCAN_EPOCH_SHIFT ==
+                       (places->epoch & ((1u << (64 - HONE_SCAN_EPOCH_SHIFT)) - 1));
+            if (entries[i].address)
+                r = add_block(table->found, entries[i].address, entries[i].size,
+                              number | (own ? 0 : HONE_SCAN_PARENTS));
+        }
+    }
+    if (table->found->count)
+        qsort(table->found->blocks, table->found->count, sizeof *table->found->blocks, by_address);
+    return r;
+}
+
+// --- both ----------------------------------------------------------------------------------------
+
+// Keepers have the program's words on their stacks.
+static int leave_out_keepers(struct hone_scan_process *process,
+                             const struct hone_scan_places *places)
+{
+    if (places->keeper_count > KEEPERS_MAX)
+        return -EBADMSG;
+    size_t bytes = places->keeper_count * sizeof(uint64_t);
+    HONE_CLEANUP(hone_freep) uint64_t *keepers = calloc(1, bytes + 1);
+    if (!keepers)
+        return -ENOMEM;
+    if (bytes && !hone_scan_read(process, places->keepers, keepers, bytes))
+        return -EBADMSG;
+    int r = 0;
+    for (uint32_t i = 0; !r && i < places->keeper_count; i++)
+        if (keepers[i])
+            r = hone_scan_process_leave_out(process, keepers[i], keepers[i] + places->keeper_bytes);
+    return r;
+}
+
+int hone_scan_find_blocks(struct hone_scan_process *process, const struct hone_scan_target *target,
+                          struct hone_scan_found *ret)
+{
+    *ret = (struct hone_scan_found){0};
+    if (!hone_scan_read(process, target->places, &ret->places, sizeof ret->places) ||
+        ret->places.magic != HONE_SCAN_MAGIC || ret->places.started_ns != target->started_ns ||
+        ret->places.early_count > EARLY_MAX)
+        return -EBADMSG;
+    HONE_CLEANUP(hone_freep) unsigned char *buffer = malloc(READ_BYTES);
+    if (!buffer)
+        return -ENOMEM;
+    struct table table = {process, ret, buffer};
+    int r = leave_out_keepers(process, &ret->places);
+    // The library's own data: the tables of sampled blocks are among them.
+    for (uint32_t i = 0; !r && i < process->area_count; i++) {
+        const struct hone_scan_area *area = &process->areas[i];
+        if (area->module && target->places >= area->start && target->places < area->end)
+            r = hone_scan_process_leave_out(process, area->start, area->end);
+    }
+    if (!r)
+        r = ret->places.exact ? read_directory(&table) : read_shards(&table);
+    return r;
+}

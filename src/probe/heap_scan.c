@@ -1,0 +1,114 @@
+// Leaks are looked for from outside: at its end the process says where its tables lie and waits
+// while its memory is read. Nothing here looks at a block.
+//
+// The wait ends when the scan is over, when the scanner has died (the kernel tells), and when
+// nothing has been heard from him for a while.
+#include "probe/heap.h"
+
+#include "core/clock.h"
+#include "probe/heap_exact.h"
+#include "probe/heap_keeper.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+
+enum {
+    LOOK_MS = 20,       // until the scanner is looked after
+    SILENT_MS = 2000,   // without a sign of life
+    LONGEST_MS = 120000 // that a process waits, others before it
+};
+
+static struct hone_scan_places places;
+static _Atomic uint32_t asked; // the epoch in which we did: a forked child is another process
+
+static bool has_scanner(const struct hone_session_header *header)
+{
+    return atomic_load_explicit(&header->scanner, memory_order_relaxed) & FUTEX_TID_MASK;
+}
+
+static struct hone_scan *take_slot(struct hone_session_header *header)
+{
+    for (int i = 0; i < HONE_SCANS; i++) {
+        uint32_t is_free = HONE_SCAN_FREE;
+        if (atomic_compare_exchange_strong_explicit(&header->scans[i].state, &is_free,
+                                                    HONE_SCAN_TAKEN, memory_order_acquire,
+                                                    memory_order_relaxed))
+            return &header->scans[i];
+    }
+    return NULL;
+}
+
+static void futex_wake(_Atomic uint32_t *at, int count)
+{
+    (void)hone_syscall6(SYS_futex, (long)at, FUTEX_WAKE, count, 0, 0, 0);
+}
+
+static void tell(void)
+{
+    places = (struct hone_scan_places){
+        .magic = HONE_SCAN_MAGIC,
+        .started_ns = hone_probe.writer.process->started_ns,
+        .epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed),
+        .exact = hone_exact_is_on(),
+    };
+    hone_blocks_tell(&places);
+    hone_heap_live_tell(&places);
+    hone_keepers_tell(&places);
+    hone_heap_tell_early(&places);
+}
+
+// Whether the place is still ours: when the scan is over another process may have it.
+static bool is_waited_for(const struct hone_scan *slot, uint32_t *ret_state)
+{
+    *ret_state = atomic_load_explicit(&slot->state, memory_order_acquire);
+    return *ret_state >= HONE_SCAN_ASKED &&
+           atomic_load_explicit(&slot->process, memory_order_relaxed) ==
+               hone_probe.writer.process_chunk;
+}
+
+static void wait_for(struct hone_session_header *header, struct hone_scan *slot)
+{
+    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
+    uint64_t began_ns = hone_now_ns(), heard_ns = began_ns;
+    uint32_t beat = atomic_load_explicit(&header->scan_beat, memory_order_relaxed), state;
+    while (is_waited_for(slot, &state)) {
+        uint64_t now_ns = hone_now_ns();
+        uint32_t beat_now = atomic_load_explicit(&header->scan_beat, memory_order_relaxed);
+        if (beat_now != beat)
+            heard_ns = now_ns;
+        beat = beat_now;
+        if (!has_scanner(header) || now_ns - heard_ns > SILENT_MS * 1000000ull ||
+            now_ns - began_ns > LONGEST_MS * 1000000ull) {
+            (void)atomic_compare_exchange_strong(&slot->state, &state, HONE_SCAN_FREE);
+            return;
+        }
+        (void)hone_syscall6(SYS_futex, (long)&slot->state, FUTEX_WAIT, state, (long)&look, 0, 0);
+    }
+}
+
+void hone_heap_scan(void)
+{
+    struct hone_session_header *header = hone_probe.writer.header;
+    if (!header->config.leaks || !hone_heap_is_wanted() || !has_scanner(header) ||
+        atomic_load_explicit(&header->stop, memory_order_relaxed))
+        return;
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    if (atomic_exchange_explicit(&asked, epoch, memory_order_relaxed) == epoch)
+        return;
+    int saved = errno;
+    struct hone_scan *slot = take_slot(header);
+    if (!slot) {
+        atomic_fetch_add_explicit(&header->scans_refused, 1, memory_order_relaxed);
+        errno = saved;
+        return;
+    }
+    tell();
+    atomic_store_explicit(&slot->process, hone_probe.writer.process_chunk, memory_order_relaxed);
+    atomic_store_explicit(&slot->places, (uintptr_t)&places, memory_order_relaxed);
+    // Release: what is asked before that it is. Pairs with the scanner's acquire.
+    atomic_store_explicit(&slot->state, HONE_SCAN_ASKED, memory_order_release);
+    atomic_fetch_add_explicit(&header->scan_bell, 1, memory_order_release);
+    futex_wake(&header->scan_bell, 1);
+    wait_for(header, slot);
+    errno = saved;
+}

@@ -1,0 +1,196 @@
+#include "view/leaks.h"
+
+#include "analyse/growth.h"
+#include "analyse/leaks.h"
+#include "base/measure.h"
+#include "base/utf8.h"
+#include "profile/profile.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { ROWS = 10, FRAMES = 8, LINE_MAX_BYTES = 512 };
+
+struct writer {
+    const struct hone_leaks_options *options;
+    struct hone_buffer *out;
+    uint32_t rows, frames;
+};
+
+static const char *plural(int64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static struct hone_measure_label size_of(int64_t bytes)
+{
+    return hone_measure_label(bytes, "bytes", "auto");
+}
+
+// A line of one frame, with the end of its file's path.
+static void put_frame(struct writer *w, const struct hone_profile *profile,
+                      const struct hone_profile_line *line)
+{
+    char text[LINE_MAX_BYTES], name[LINE_MAX_BYTES / 2];
+    size_t width = w->options->width > 24 && w->options->width < sizeof text - 8 ? w->options->width
+                                                                                 : sizeof text - 8;
+    hone_utf8_brief(hone_profile_str(profile, profile->functions.name[line->function]), name,
+                    width / 2 < sizeof name ? width / 2 + width / 4 : sizeof name);
+    const char *file = hone_profile_text(profile, profile->functions.file[line->function]);
+    const char *slash = strrchr(file, '/');
+    file = slash ? slash + 1 : file;
+    if (file[0] && line->number)
+        (void)snprintf(text, sizeof text, "%s  %.128s:%" PRId64, name, file, line->number);
+    else
+        (void)snprintf(text, sizeof text, "%s", name);
+    char shown[LINE_MAX_BYTES];
+    hone_utf8_brief(hone_str_of(text), shown, width - 6 + 1);
+    hone_buffer_format(w->out, "      %s\n", shown);
+}
+
+static void put_stack(struct writer *w, const struct hone_profile *profile, uint32_t stack)
+{
+    struct hone_profile_span frames = hone_profile_frames_of(profile, stack);
+    uint32_t shown = 0, all = 0;
+    for (uint32_t i = 0; i < frames.count; i++) {
+        struct hone_profile_line_span lines = hone_profile_lines_of(profile, frames.at[i]);
+        for (uint32_t l = 0; l < lines.count; l++, all++) {
+            if (all >= w->frames)
+                continue;
+            put_frame(w, profile, &lines.at[l]);
+            shown++;
+        }
+        if (!lines.count && all++ < w->frames) {
+            hone_buffer_format(w->out, "      %#" PRIx64 "\n",
+                               profile->locations.address[frames.at[i]]);
+            shown++;
+        }
+    }
+    if (all > shown)
+        hone_buffer_format(w->out, "      … %u more\n", all - shown);
+    if (!all)
+        hone_buffer_text(w->out, "      [no stack]\n");
+}
+
+// --- leaks ---------------------------------------------------------------------------------------
+
+static void put_row(struct writer *w, const struct hone_profile *profile,
+                    const struct hone_leak_row *row)
+{
+    int64_t objects = row->objects + row->indirect;
+    hone_buffer_format(w->out, "\n%10s in %" PRId64 " block%s, ",
+                       size_of(row->bytes + row->indirect_bytes).text, objects, plural(objects));
+    if (!row->indirect)
+        hone_buffer_text(w->out, "unreachable\n");
+    else if (!row->objects)
+        hone_buffer_text(w->out, "indirect: only leaked blocks point there\n");
+    else
+        hone_buffer_format(w->out, "%" PRId64 " unreachable, %" PRId64 " indirect\n", row->objects,
+                           row->indirect);
+    put_stack(w, profile, row->stack);
+}
+
+static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
+{
+    const struct hone_leaks *leaks = shown->leaks;
+    if (leaks->objects)
+        hone_buffer_format(w->out, "Leaked: %s in %" PRId64 " block%s at %u stack%s\n",
+                           size_of(leaks->bytes).text, leaks->objects, plural(leaks->objects),
+                           leaks->count, plural(leaks->count));
+    else
+        hone_buffer_text(w->out, "Leaked: nothing that was found\n");
+    hone_buffer_format(w->out, "Reachable at the end: %s in %" PRId64 " block%s\n",
+                       size_of(leaks->reachable_bytes).text, leaks->reachable,
+                       plural(leaks->reachable));
+    for (uint32_t i = 0; i < leaks->suppressed_count; i++) {
+        char pattern[64];
+        hone_utf8_brief(hone_str_of(leaks->suppressed[i].pattern), pattern, 48);
+        hone_buffer_format(w->out, "Suppressed: %s in %" PRId64 " block%s by leak:%s\n",
+                           size_of(leaks->suppressed[i].bytes).text, leaks->suppressed[i].objects,
+                           plural(leaks->suppressed[i].objects), pattern);
+    }
+    for (uint32_t i = 0; i < leaks->count && i < w->rows; i++)
+        put_row(w, shown->profile, &leaks->rows[i]);
+    if (leaks->count > w->rows)
+        hone_buffer_format(w->out, "\n… %u more stacks; all of them with -n 0\n",
+                           leaks->count - w->rows);
+}
+
+// What a reader must know of how far it was looked: comments that are no mere facts.
+static void put_notes(struct writer *w, const struct hone_profile *profile)
+{
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        if (comment[0] != '#')
+            hone_buffer_format(w->out, "Note: %s\n", comment);
+    }
+}
+
+// --- growth --------------------------------------------------------------------------------------
+
+// In the unit of the limit that such a rate is near to.
+static void put_rate(struct hone_buffer *out, const struct hone_growth *growth)
+{
+    bool fast = fabs(growth->rate) >= 0.5e6;
+    double unit = fast ? 1e6 : 1e6 / 3600;
+    hone_buffer_format(out, "%.2f MB/%s", growth->rate / unit, fast ? "s" : "hour");
+    if (isfinite(growth->low) && isfinite(growth->high))
+        hone_buffer_format(out, " (%.2f to %.2f)", growth->low / unit, growth->high / unit);
+}
+
+static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
+{
+    const struct hone_growths *growths = shown->growths;
+    const struct hone_growth *all = &growths->all;
+    if (all->verdict == HONE_GROWTH_SHORT) {
+        hone_buffer_format(w->out,
+                           "Growth: cannot tell, %u moments in %.1f s are too few; %d moments in "
+                           "%d s\n  after the first fifth are needed\n",
+                           all->points, all->time_s, HONE_GROWTH_POINTS_MIN, HONE_GROWTH_FAST_S);
+        return;
+    }
+    hone_buffer_format(w->out, "Growth: %u of %u sites grow; the whole heap by ", growths->count,
+                       growths->judged);
+    put_rate(w->out, all);
+    hone_buffer_text(w->out, "\n");
+    if (all->time_s < HONE_GROWTH_SLOW_S)
+        hone_buffer_format(w->out,
+                           "  %.0f s were looked at: slow growth is told after %d minutes\n",
+                           all->time_s, HONE_GROWTH_SLOW_S / 60);
+    for (uint32_t i = 0; i < growths->count && i < w->rows; i++) {
+        const struct hone_growth_site *site = &growths->sites[i];
+        hone_buffer_text(w->out, "\n   ");
+        put_rate(w->out, &site->is);
+        hone_buffer_format(w->out, ", %s: %s live\n",
+                           site->is.verdict == HONE_GROWTH_FAST ? "fast" : "slow",
+                           size_of((int64_t)site->bytes).text);
+        put_stack(w, shown->growth_profile, site->stack);
+    }
+    if (growths->count > w->rows)
+        hone_buffer_format(w->out, "\n… %u more sites; all of them with -n 0\n",
+                           growths->count - w->rows);
+}
+
+int hone_text_leaks(const struct hone_leaks_shown *shown, const struct hone_leaks_options *options,
+                    struct hone_buffer *out, struct hone_error *err)
+{
+    static const struct hone_leaks_options defaults;
+    struct writer w = {.options = options ? options : &defaults, .out = out};
+    w.rows = w.options->rows ? w.options->rows : ROWS;
+    w.frames = w.options->frames ? w.options->frames : FRAMES;
+    if (shown->leaks) {
+        put_leaks(&w, shown);
+        put_notes(&w, shown->profile);
+    } else {
+        hone_buffer_text(out, "Leaked: not known, the program was not looked through at its end\n");
+    }
+    hone_buffer_text(out, "\n");
+    if (shown->growths)
+        put_growth(&w, shown);
+    else
+        hone_buffer_text(out, "Growth: not known, the recording has no heap over time\n");
+    return out->failed ? hone_error_set(err, -ENOMEM, "cannot show leaks") : 0;
+}

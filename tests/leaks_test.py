@@ -1,0 +1,289 @@
+"""Leaks: what nothing points to at a program's end, against what the program knows and what
+LeakSanitizer finds in it."""
+
+import gzip
+import json
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+from collections import namedtuple
+
+import harness
+from harness import HONE, workload
+from pprof import Profile
+
+Found = namedtuple('Found', 'objects bytes')
+NOTHING = Found(0, 0)
+REACHES = ('unreachable', 'indirect', 'reachable', 'mapped')
+
+
+def found_in(profile):
+    """Objects and bytes by reach."""
+    found = dict.fromkeys(REACHES, NOTHING)
+    for sample in profile.samples:
+        reach = sample.labels['reach'][0]
+        objects, size, kept, kept_size = sample.values
+        before = found[reach]
+        found[reach] = Found(before.objects + objects + kept, before.bytes + size + kept_size)
+    return found
+
+
+def leaked(found):
+    return Found(found['unreachable'].objects + found['indirect'].objects,
+                 found['unreachable'].bytes + found['indirect'].bytes)
+
+
+def lsan(program, *arguments, preload=False):
+    """What LeakSanitizer says of a program: (objects, bytes) in all, and the objects that are
+    leaked directly. Its report goes to a file, for some programs close stderr before it."""
+    log = os.path.join(harness.BUILD, f'lsan-{os.getpid()}')
+    environment = dict(os.environ, LSAN_OPTIONS=f'exitcode=0:log_path={log}')
+    if preload:
+        environment['LD_PRELOAD'] = preload
+    done = subprocess.run([program, *arguments], env=environment, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=60, check=False)
+    report = ''
+    for name in os.listdir(harness.BUILD):
+        if name.startswith(os.path.basename(log) + '.'):
+            path = os.path.join(harness.BUILD, name)
+            with open(path, encoding='utf-8', errors='replace') as file:
+                report += file.read()
+            os.unlink(path)
+    if done.returncode < 0 or 'FATAL' in report:
+        raise unittest.SkipTest(f'LeakSanitizer does not run here: {done.returncode} {report[:200]}')
+    whole = re.findall(r'SUMMARY: LeakSanitizer: (\d+) byte\(s\) leaked in (\d+)', report)
+    direct = re.findall(r'Direct leak of \d+ byte\(s\) in (\d+)', report)
+    return (Found(int(whole[0][1]), int(whole[0][0])) if whole else NOTHING,
+            sum(int(objects) for objects in direct))
+
+
+class TestCase(harness.TestCase):
+    def record_leaks(self, *program, options=('--heap-rate', '1'), **run):
+        recording = self.record(*program, options=('-t', 'heap', *options), **run)
+        profile = Profile.read(os.path.join(recording.directory, 'leaks.prof'))
+        self.assertEqual(profile.problems(), [])
+        return recording, profile
+
+    def show(self, *arguments, status=0):
+        done = subprocess.run([HONE, 'leaks', *arguments], capture_output=True, timeout=60,
+                              check=False)
+        self.assertEqual(done.returncode, status, done.stderr.decode())
+        return done.stdout.decode()
+
+
+class Truth(TestCase):
+    """To the block and the byte."""
+
+    def test_leaks_are_those_that_the_program_made(self):
+        for mode in ('plain', 'objects', 'threads', 'maps', 'clean'):
+            with self.subTest(mode=mode):
+                recording, profile = self.record_leaks(workload('leaks'), mode)
+                self.assertEqual(recording.status, 3)
+                truth = Found(*map(int, recording.stdout.split()))
+                self.assertEqual(leaked(found_in(profile)), truth)
+
+    def test_as_leak_sanitizer(self):
+        if not os.path.exists(workload('leaks_lsan')):
+            self.skipTest('the compiler has no LeakSanitizer')
+        for mode in ('plain', 'objects', 'threads', 'clean'):
+            with self.subTest(mode=mode):
+                expected, direct = lsan(workload('leaks_lsan'), mode)
+                found = found_in(self.record_leaks(workload('leaks'), mode)[1])
+                self.assertEqual(leaked(found), expected)
+                self.assertEqual(found['unreachable'].objects, direct)
+
+    def test_memory_that_the_program_mapped_is_told_apart(self):
+        found = found_in(self.record_leaks(workload('leaks'), 'maps')[1])
+        self.assertEqual(found['mapped'], Found(2, 64))
+        self.assertEqual(found['unreachable'], Found(2, 100))
+
+    def test_real_programs(self):
+        """Debian's, whose leaks LeakSanitizer finds, too."""
+        library = '/usr/lib/x86_64-linux-gnu/liblsan.so.0'
+        if not os.path.exists(library):
+            self.skipTest('no LeakSanitizer to preload')
+        for program in (('/usr/bin/sort', '/etc/passwd'),
+                        ('/usr/bin/tar', 'cf', '/dev/null', '/etc/passwd')):
+            with self.subTest(program=program):
+                expected, _ = lsan(*program, preload=library)
+                found = found_in(self.record_leaks(*program)[1])
+                self.assertEqual(leaked(found), expected)
+
+    def test_every_orderly_end_and_no_other(self):
+        for how in ('return', 'exit', '_exit', 'exit_group'):
+            recording, profile = self.record_leaks(workload('leaks'), 'plain', how)
+            self.assertEqual(recording.status, 3)
+            truth = Found(*map(int, recording.stdout.split()))
+            self.assertEqual(leaked(found_in(profile)), truth, how)
+        recording, profile = self.record_leaks(workload('leaks'), 'plain', 'kill')
+        self.assertEqual(profile.samples, [])
+        self.assertIn('it ended without exit()', '\n'.join(profile.comments))
+        self.assertEqual(self.show('--fail-above', '0', recording.directory, status=1)
+                         .count('Note: not covered'), 1)
+
+    def test_forked_children_have_leaks_of_their_own(self):
+        _, profile = self.record_leaks(workload('leaks'), 'forks')
+        self.assertEqual(leaked(found_in(profile)), Found(2 + 4, 2 * 70 + 4 * 90))
+
+    def test_sampled_blocks(self):
+        recording, profile = self.record_leaks(workload('leaks'), 'plain',
+                                               options=('--leaks', 'yes', '--heap-rate', '10000'))
+        found = leaked(found_in(profile))
+        # Of 300 000 bytes each: sampled for sure.
+        self.assertGreaterEqual(found.objects, 3)
+        self.assertGreaterEqual(found.bytes, 900000)
+        self.assertIn('only sampled blocks are known', self.show(recording.directory))
+
+    def test_looked_for_only_when_asked(self):
+        for options, there in ((('--heap-rate', '1', '--leaks', 'no'), False),
+                               (('--heap-rate', '1MiB'), False), (('--heap-rate', '1'), True)):
+            recording = self.record(workload('leaks'), 'plain', options=('-t', 'heap', *options))
+            self.assertEqual(os.path.exists(os.path.join(recording.directory, 'leaks.prof')), there)
+
+
+class Harmless(TestCase):
+    def ends_when(self, number):
+        """Starts a recording of a program of one second, sends hone a signal, and waits for the
+        program's end."""
+        directory = os.path.join(self.tmp, f'killed-{number}')
+        hone = subprocess.Popen([HONE, 'record', '-q', '-t', 'heap', '--heap-rate', '1', '-o',
+                                 directory, workload('leaks'), 'grow', 'return', '1'],
+                                stdout=subprocess.PIPE)
+        program = None
+        while program is None:
+            time.sleep(0.02)
+            with open(f'/proc/{hone.pid}/task/{hone.pid}/children', encoding='utf-8') as file:
+                for pid in file.read().split():
+                    with open(f'/proc/{pid}/cmdline', 'rb') as command:
+                        if command.read().startswith(workload('leaks').encode()):
+                            program = int(pid)
+        descriptor = os.pidfd_open(program)
+        hone.send_signal(number)
+        ready, _, _ = select.select([descriptor], [], [], 60)
+        os.close(descriptor)
+        hone.send_signal(signal.SIGCONT)
+        hone.communicate(timeout=60)
+        return bool(ready)
+
+    def test_program_ends_when_hone_is_dead_or_stands(self):
+        self.assertTrue(self.ends_when(signal.SIGKILL))
+        self.assertTrue(self.ends_when(signal.SIGSTOP))
+
+    def test_a_program_that_is_debugged_is_left_alone(self):
+        if not shutil.which('strace'):
+            self.skipTest('no strace')
+        recording = self.record('strace', '-f', '-o', '/dev/null', workload('leaks'), 'plain',
+                                options=('-t', 'heap', '--heap-rate', '1'))
+        profile = Profile.read(os.path.join(recording.directory, 'leaks.prof'))
+        self.assertEqual(recording.status, 3)
+        self.assertEqual(recording.stdout.split()[0], b'41')
+        self.assertIn('a debugger has it', '\n'.join(profile.comments))
+
+
+class View(TestCase):
+    def test_worst_comes_first_and_known_ones_are_left_out(self):
+        recording, _ = self.record_leaks(workload('leaks'), 'plain')
+        text = self.show(recording.directory)
+        self.assertTrue(text.startswith('Leaked: 880.60kB in 41 blocks at '), text)
+        self.assertLess(text.index('878.91kB in 3 blocks, unreachable'),
+                        text.index('1000B in 10 blocks, unreachable'))
+        self.assertIn('      lose_blocks  leaks.cpp:', text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        path = os.path.join(self.tmp, 'known.txt')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('# known\nleak:^lose_blocks$\nleak:lose_*_free\n')
+        text = self.show('--suppressions', path, recording.directory)
+        self.assertTrue(text.startswith('Leaked: 256B in 8 blocks at '), text)
+        self.assertIn('Suppressed: 879.88kB in 13 blocks by leak:^lose_blocks$', text)
+        self.show('--fail-above', '256', '--suppressions', path, recording.directory)
+        self.show('--fail-above', '255B', '--suppressions', path, recording.directory, status=1)
+
+    def test_json(self):
+        recording, _ = self.record_leaks(workload('leaks'), 'plain')
+        shown = json.loads(self.show('--json', recording.directory))
+        self.assertEqual(shown['leaks']['leaked'], {'bytes': 901736, 'blocks': 41})
+        rows = shown['leaks']['rows']
+        self.assertEqual(sum(row['unreachable']['blocks'] for row in rows), 34)
+        self.assertEqual(rows[0]['stack'][0]['function'], 'lose_blocks')
+        self.assertIsNone(shown['growth'])
+
+    def test_status(self):
+        recording, _ = self.record_leaks(workload('leaks'), 'clean')
+        self.show('--fail-above', '0', recording.directory)
+        self.show('--fail-above', 'much', recording.directory, status=2)
+        self.show(os.path.join(recording.directory, 'heap.prof'), status=1)
+        empty = os.path.join(self.tmp, 'empty')
+        os.mkdir(empty)
+        self.show(empty, status=1)
+
+
+def changes_over_time(sites, seconds):
+    """A heap-time.prof: bytes that a site takes in each second."""
+    strings, functions, locations, samples = [''], [], [], []
+
+    def text(word):
+        if word not in strings:
+            strings.append(word)
+        return strings.index(word)
+
+    def number(value):
+        value &= (1 << 64) - 1
+        out = b''
+        while value >= 0x80:
+            out += bytes([value & 0x7f | 0x80])
+            value >>= 7
+        return out + bytes([value])
+
+    def field(tag, value):
+        return number(tag << 3) + number(value) if isinstance(value, int) else \
+            number(tag << 3 | 2) + number(len(value)) + value
+    types = field(1, field(1, text('inuse_objects')) + field(2, text('count'))) + \
+        field(1, field(1, text('inuse_space')) + field(2, text('bytes')))
+    for at, (name, change) in enumerate(sites.items(), 1):
+        functions.append(field(5, field(1, at) + field(2, text(name))))
+        locations.append(field(4, field(1, at) + field(4, field(1, at))))
+        for second in range(1, seconds + 1):
+            if change(second):
+                samples.append(field(2, field(1, at) + field(2, 1) + field(2, change(second)) +
+                                     field(3, field(1, text('time')) + field(3, second * 1000))))
+    return gzip.compress(types + b''.join(samples + locations + functions) +
+                         b''.join(field(6, word.encode()) for word in strings))
+
+
+class Growth(TestCase):
+    def judge(self, sites, seconds):
+        path = os.path.join(self.tmp, 'heap-time.prof')
+        with open(path, 'wb') as file:
+            file.write(changes_over_time(sites, seconds))
+        return self.show(path), json.loads(self.show('--json', path))['growth']
+
+    def test_the_site_that_grows_is_told(self):
+        text, growth = self.judge({
+            'leaks': lambda second: 5_000_000,
+            'fills': lambda second: 20_000_000 if second < 20 else 0,
+            'shrinks': lambda second: 200_000_000 if second == 1 else -3_000_000,
+            'collected': lambda second: -90_000_000 if second % 10 == 0 else 10_000_000}, 60)
+        self.assertEqual([site['stack'][0]['function'] for site in growth['sites']], ['leaks'])
+        self.assertEqual(growth['sites'][0]['verdict'], 'fast')
+        self.assertEqual(growth['sites'][0]['bytes_per_second'], 5e6)
+        self.assertIn('5.00 MB/s (5.00 to 5.00), fast: 286.10MB live', text)
+
+    def test_slow_growth_takes_long_to_tell(self):
+        rate = {'leaks': lambda second: 100_000_000 // 3600}
+        self.assertEqual(self.judge(rate, 900)[1]['sites'], [])
+        _, growth = self.judge(rate, 3600)
+        self.assertEqual([site['verdict'] for site in growth['sites']], ['slow'])
+
+    def test_short_windows_have_no_verdict(self):
+        text, growth = self.judge({'leaks': lambda second: 50_000_000}, 5)
+        self.assertEqual(growth['heap']['verdict'], 'too short')
+        self.assertIn('Growth: cannot tell', text)
+
+
+if __name__ == '__main__':
+    unittest.main()
