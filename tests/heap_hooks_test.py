@@ -594,7 +594,8 @@ int main(int argc, char **argv)
         status, text = refused('64KiB', '4194305')
         self.assertEqual(status, 1)
         self.assertIn('no such process', text)
-        recording = self.record(self.program('change(argv[1], "0");'), HONE)
+        recording = self.record(self.program('change(argv[1], "0");'), HONE,
+                                options=('-t', 'cpu'))
         self.assertEqual(recording.status, 3)
         self.assertIn(b'is not one of the heap', recording.stderr)
 

@@ -210,7 +210,8 @@ class View(TestCase):
         rows = shown['leaks']['rows']
         self.assertEqual(sum(row['unreachable']['blocks'] for row in rows), 34)
         self.assertEqual(rows[0]['stack'][0]['function'], 'lose_blocks')
-        self.assertIsNone(shown['growth'])
+        self.assertEqual(shown['growth']['heap']['verdict'], 'too short')
+        self.assertIsNone(shown['growth']['heap']['bytes_per_second'])
 
     def test_status(self):
         recording, _ = self.record_leaks(workload('leaks'), 'clean')
