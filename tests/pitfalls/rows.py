@@ -18,10 +18,9 @@ LIBRARIES, LIMITS = 'pitfalls/libraries_test.py:', 'pitfalls/limits_test.py:'
 SIGNALLING = ('src/probe/engine.c', '    &hone_engine_perf_trap,\n    &hone_engine_perf_trap_user,\n'
               '    &hone_engine_thread_timer,', '    &hone_engine_perf_signal,')
 # The reader makes what samples of a thread weigh agree with the thread's own clock: a second net.
-UNCHECKED = ('src/capture/collect.c', '        if (end_ns && sums[sample->thread])\n',
+UNCHECKED = ('src/capture/collect_end.c', '        if (end_ns && sums[sample->thread])\n',
              '        if (!end_ns && sums[sample->thread])\n')
 IN_SAMPLE = '    const struct interruption *at = argument;\n'
-NO_HEAP = 'the heap profile has no test of it yet'
 NO_LOCKS = 'Hone has no lock profile yet'
 
 ROWS = [
@@ -32,7 +31,16 @@ ROWS = [
          ('src/unwind/modules.c', '    uint32_t low = 0, high = load(&modules->sorted_count);',
           '    (void)dl_iterate_phdr(stop_here, (void *)modules);\n'
           '    uint32_t low = 0, high = load(&modules->sorted_count);')]),
-    Row('lock order between allocator and loader', why=NO_HEAP),
+    Row('lock order between allocator and loader',
+        'pitfalls/heap_test.py:Heap.test_lock_order_between_allocator_and_loader',
+        [('src/probe/heap.c', '#include <errno.h>\n', '#include <errno.h>\n#include <link.h>\n'
+          '#include <pthread.h>\n\nstatic pthread_mutex_t both = PTHREAD_MUTEX_INITIALIZER;\n\n'
+          'static int stop_here(struct dl_phdr_info *info, size_t size, void *context)\n{\n'
+          '    return info && size && context;\n}\n'),
+         ('src/probe/heap.c', '    int saved = errno;\n    self->inside = 1;\n',
+          '    int saved = errno;\n    self->inside = 1;\n'
+          '    (void)pthread_mutex_lock(&both);\n    (void)dl_iterate_phdr(stop_here, self);\n'
+          '    (void)pthread_mutex_unlock(&both);\n')]),
     Row('libgcc or libunwind initialise lazily',
         HANDLER + 'test_an_unwinder_that_initialises_lazily',
         [('src/probe/sample.c', '#include "core/clock.h"\n',
@@ -144,8 +152,14 @@ ROWS = [
           '    return &this_thread;')]),
     Row('wrong original function', LIBRARIES + 'Interposing.test_the_wrong_original_function',
         [('src/probe/real.c', 'dlsym(RTLD_NEXT,', 'dlsym(RTLD_DEFAULT,')]),
-    Row('two allocators in one process', why=NO_HEAP),
-    Row('tcmalloc or jemalloc with their own profiler on', why=NO_HEAP),
+    Row('two allocators in one process',
+        'heap_hooks_test.py:Imports.test_the_same_beside_another_allocator',
+        [('src/probe/imports.c', '    return !hook || change(image, slot, hook);',
+          '    return !hook || slot || change(image, slot, hook);')]),
+    Row('tcmalloc or jemalloc with their own profiler on',
+        'pitfalls/heap_test.py:Heap.test_an_allocator_with_its_own_profiler_on',
+        [('src/probe/hooks_heap.c', '    return told(hone_allocator.malloc(size), size);',
+          '    return hone_allocator.malloc(size);')]),
     Row('C++ exceptions', 'unit:walk at every instruction',
         [('src/unwind/walk.c', '    return result->end != HONE_WALK_COMPLETE && result->count >= 2 &&',
           '    return false && result->end != HONE_WALK_COMPLETE && result->count >= 2 &&')]),
@@ -161,8 +175,8 @@ ROWS = [
           'index);', '    case HONE_ROW_GENERAL:\n        (void)step_general;\n'
           '        return HONE_STEP_BAD_RULE;')]),
     Row('tail calls', STACKS + 'test_tail_calls',
-        [('src/unwind/walk.c', '    return (struct hone_position){registers->r[HONE_REGISTER_IP], sp,',
-          '    return (struct hone_position){registers->r[HONE_REGISTER_IP] - 64, sp,')]),
+        [('src/unwind/walker.h', '    return (struct hone_position){registers->r[HONE_REGISTER_IP], ',
+          '    return (struct hone_position){registers->r[HONE_REGISTER_IP] - 64, ')]),
     Row('lock hooks', why=NO_LOCKS),
     Row('hook misses calls inside a shared object',
         THREADS + 'Timers.test_threads_that_no_hook_sees',
@@ -171,7 +185,7 @@ ROWS = [
     Row('skid', why='a period of the CPU clock is no event that an instruction causes; there are no '
         'hardware counters yet'),
     Row('prologue, epilogue, PLT, leaf functions', 'unit:walk at every instruction',
-        [('src/unwind/walk.c', 'registers->r[HONE_REGISTER_FP], true};\n}',
+        [('src/unwind/walker.h', 'registers->r[HONE_REGISTER_FP], true};\n}',
           'registers->r[HONE_REGISTER_FP], false};\n}')]),
     Row('-fomit-frame-pointer mixed code', STACKS + 'test_code_without_frame_pointers',
         [('src/unwind/walk_step.c', '        row = hone_row_pack(&module->cfi, &rules, '
