@@ -388,7 +388,7 @@ static bool step_over(const uint8_t *code, uint64_t room, struct step *ret)
                     (opcode >= 0xe0 && opcode < 0xe4) ||
                     (opcode == 0x0f && (second & 0xf0) == 0x80);
     if (ret->branches && operands & BYTE) {
-        ret->distance = (int8_t)bytes[at];
+        ret->distance = (bytes[at] ^ 0x80) - 0x80; // its sign spread
     } else if (ret->branches) {
         int32_t distance;
         memcpy(&distance, bytes + at, sizeof distance);
