@@ -179,7 +179,7 @@ class Built(TestCase):
         self.assertEqual(recording.stdout, plain.stdout)
         truth = self.truth(recording)
         self.assertGreater(len(truth), 1)
-        self.assertEqual(by_function(recording.heap, truth), truth)
+        self.assertEqual(by_function(recording.heap, truth), truth, recording.heap.comments)
         return recording
 
     def assert_told(self, recording, *words):
@@ -718,7 +718,7 @@ int main(void)
                 env = {**os.environ, 'LD_PRELOAD': shared(name)} if name else None
                 recording = self.check_busy('1', env=env)
                 truth = self.truth(recording)
-                self.assertEqual(by_function(recording.heap, truth), truth)
+                self.assertEqual(by_function(recording.heap, truth), truth, recording.heap.comments)
         self.check_busy('4KiB')
 
     @unittest.skipUnless(X86, 'functions are changed on x86-64 only')

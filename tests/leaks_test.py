@@ -223,8 +223,8 @@ class View(TestCase):
         self.show(empty, status=1)
 
 
-def changes_over_time(sites, seconds):
-    """A heap-time.prof: bytes that a site takes in each second."""
+def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
+    """A heap-time.prof: bytes that a site takes in each second, and in which process."""
     strings, functions, locations, samples = [''], [], [], []
 
     def text(word):
@@ -251,16 +251,18 @@ def changes_over_time(sites, seconds):
         for second in range(1, seconds + 1):
             if change(second):
                 samples.append(field(2, field(1, at) + field(2, 1) + field(2, change(second)) +
-                                     field(3, field(1, text('time')) + field(3, second * 1000))))
+                                     field(3, field(1, text('time')) + field(3, second * 1000)) +
+                                     field(3, field(1, text('pid')) + field(3, pid(second)))))
     return gzip.compress(types + b''.join(samples + locations + functions) +
-                         b''.join(field(6, word.encode()) for word in strings))
+                         b''.join(field(6, word.encode()) for word in strings) +
+                         field(10, duration * 1000000000))
 
 
 class Growth(TestCase):
-    def judge(self, sites, seconds):
+    def judge(self, sites, seconds, **recording):
         path = os.path.join(self.tmp, 'heap-time.prof')
         with open(path, 'wb') as file:
-            file.write(changes_over_time(sites, seconds))
+            file.write(changes_over_time(sites, seconds, **recording))
         return self.show(path), json.loads(self.show('--json', path))['growth']
 
     def test_the_site_that_grows_is_told(self):
@@ -279,6 +281,25 @@ class Growth(TestCase):
         self.assertEqual(self.judge(rate, 900)[1]['sites'], [])
         _, growth = self.judge(rate, 3600)
         self.assertEqual([site['verdict'] for site in growth['sites']], ['slow'])
+
+    def test_load_and_idle_is_steady(self):
+        load = {'load': lambda second: 20_000_000}
+        _, growth = self.judge(load, 60)
+        self.assertEqual([site['verdict'] for site in growth['sites']], ['fast'])
+        text, growth = self.judge(load, 60, duration=600)
+        self.assertEqual(growth['sites'], [])
+        self.assertEqual(growth['heap']['verdict'], 'steady')
+        self.assertEqual(growth['heap']['bytes_per_second'], 0)
+        self.assertIn('Growth: 0 of 1 sites grow; the whole heap by 0.00 MB/hour', text)
+
+    def test_what_ended_processes_left_is_no_growth(self):
+        left = {'sort': lambda second: 5_000_000}
+        text, growth = self.judge(left, 60, pid=lambda second: 100 + second)
+        self.assertEqual(growth['sites'], [])
+        self.assertEqual(growth['processes'], 60)
+        self.assertEqual(growth['heap']['verdict'], 'several processes')
+        self.assertIsNone(growth['heap']['bytes_per_second'])
+        self.assertIn('0 of 1 sites grow; each of 60 processes is judged on its own', text)
 
     def test_short_windows_have_no_verdict(self):
         text, growth = self.judge({'leaks': lambda second: 50_000_000}, 5)

@@ -23,10 +23,11 @@ struct hone_growth_point {
 };
 
 enum hone_growth_verdict {
-    HONE_GROWTH_SHORT,  // too few moments, or too short a time, for any verdict
-    HONE_GROWTH_STEADY, // nothing that could be called a leak
-    HONE_GROWTH_SLOW,   // surely grows, about as fast as the slow limit or faster
-    HONE_GROWTH_FAST    // the same of the fast one
+    HONE_GROWTH_SHORT,   // too few moments, or too short a time, for any verdict
+    HONE_GROWTH_SEVERAL, // a sum over processes, each of which is judged on its own
+    HONE_GROWTH_STEADY,  // nothing that could be called a leak
+    HONE_GROWTH_SLOW,    // surely grows, about as fast as the slow limit or faster
+    HONE_GROWTH_FAST     // the same of the fast one
 };
 
 // Zero means default.
@@ -58,20 +59,24 @@ int hone_growth_judge(const struct hone_growth_point *points, size_t count,
 
 struct hone_growth_site {
     uint32_t stack;
-    double bytes; // that live at the end
+    uint32_t processes; // in which it grows; the figures are sums over them
+    double bytes;       // that live at the end
     struct hone_growth is;
 };
 
 struct hone_growths {
-    struct hone_growth all;         // of all sites together
+    struct hone_growth all;         // of all sites together; told where there is one process only
     double bytes;                   // that live at the end
     struct hone_growth_site *sites; // those that grow, the fastest first
     uint32_t count;
     uint32_t judged; // sites
+    uint32_t processes;
 };
 
 // From a profile with the type inuse_space, whose samples are changes, each with the number `time`
-// in milliseconds. Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM.
+// in milliseconds, the end of an interval, and with the number `pid`. Each process is judged on its
+// own: what one left behind at its end does not add to what another has. Returns 0; -EINVAL with
+// err filled: it is no such profile; -ENOMEM.
 int hone_growths_new(const struct hone_profile *profile, const struct hone_growth_options *options,
                      struct hone_growths *ret, struct hone_error *err);
 void hone_growths_done(struct hone_growths *growths);

@@ -12,18 +12,21 @@
 
 enum { MOMENTS_MAX = 4096 };
 
-// What changed at a site in one sample's interval.
+// What changed at a site of a process in one sample's interval.
 struct change {
     uint32_t stack;
+    int64_t pid;
     int64_t time_ms;
     int64_t bytes;
 };
 
 struct series {
     const struct hone_profile *profile;
-    struct change *changes; // by stack, and by time within
+    struct change *changes; // by stack, process and time
     uint32_t count;
-    int64_t *moments; // rising
+    int64_t *numbers; // of each change, to be made unique
+    uint32_t processes;
+    int64_t *moments; // rising, the ends of equal intervals
     uint32_t moment_count;
     double *all;                      // what lived at each moment
     struct hone_growth_point *points; // of one site
@@ -32,17 +35,19 @@ struct series {
 static void series_done(struct series *series)
 {
     free(series->changes);
+    free(series->numbers);
     free(series->moments);
     free(series->all);
     free(series->points);
 }
 
-static bool time_of(const struct hone_profile *profile, uint32_t label_set, int64_t *ret)
+static bool number_of(const struct hone_profile *profile, uint32_t label_set, const char *key,
+                      int64_t *ret)
 {
     struct hone_profile_label_span labels = hone_profile_labels_of(profile, label_set);
     for (uint32_t i = 0; i < labels.count; i++) {
         const struct hone_profile_label *label = &labels.at[i];
-        if (!label->text && strcmp(hone_profile_text(profile, label->key), "time") == 0) {
+        if (!label->text && strcmp(hone_profile_text(profile, label->key), key) == 0) {
             *ret = label->number;
             return true;
         }
@@ -50,11 +55,13 @@ static bool time_of(const struct hone_profile *profile, uint32_t label_set, int6
     return false;
 }
 
-static int by_stack_and_time(const void *a, const void *b)
+static int by_site_and_time(const void *a, const void *b)
 {
     const struct change *one = a, *other = b;
     if (one->stack != other->stack)
         return one->stack < other->stack ? -1 : 1;
+    if (one->pid != other->pid)
+        return one->pid < other->pid ? -1 : 1;
     return one->time_ms < other->time_ms ? -1 : one->time_ms > other->time_ms;
 }
 
@@ -64,45 +71,90 @@ static int by_number(const void *a, const void *b)
     return *one < *other ? -1 : *one > *other;
 }
 
+// Puts them in order, each once. Returns how many are left.
+static uint32_t make_unique(int64_t *numbers, uint32_t count)
+{
+    uint32_t kept = 0;
+    qsort(numbers, count, sizeof *numbers, by_number);
+    for (uint32_t i = 0; i < count; i++)
+        if (!kept || numbers[kept - 1] != numbers[i])
+            numbers[kept++] = numbers[i];
+    return kept;
+}
+
 static int read_changes(struct series *series, uint32_t type, struct hone_error *err)
 {
     const struct hone_profile *profile = series->profile;
     uint32_t count = profile->samples.count;
     series->changes = calloc((size_t)count + 1, sizeof *series->changes);
-    series->moments = calloc((size_t)count + 1, sizeof *series->moments);
-    if (!series->changes || !series->moments)
+    series->numbers = calloc((size_t)count + 1, sizeof *series->numbers);
+    if (!series->changes || !series->numbers)
         return hone_error_set(err, -ENOMEM, "cannot judge growth");
     for (uint32_t i = 0; i < count; i++) {
         struct change *change = &series->changes[series->count];
-        if (!time_of(profile, profile->samples.label_set[i], &change->time_ms))
+        uint32_t label_set = profile->samples.label_set[i];
+        change->pid = 0;
+        if (!number_of(profile, label_set, "time", &change->time_ms))
             continue;
+        (void)number_of(profile, label_set, "pid", &change->pid);
         change->stack = profile->samples.stack[i];
         change->bytes = profile->samples.values[type][i];
-        series->moments[series->count++] = change->time_ms;
+        series->numbers[series->count++] = change->pid;
     }
     if (!series->count && count)
         return hone_error_set(err, -EINVAL,
                               "no sample has the label time: it is no profile of "
                               "changes over time");
-    qsort(series->changes, series->count, sizeof *series->changes, by_stack_and_time);
-    qsort(series->moments, series->count, sizeof *series->moments, by_number);
-    for (uint32_t i = 0; i < series->count; i++)
-        if (!series->moment_count ||
-            series->moments[series->moment_count - 1] != series->moments[i])
-            series->moments[series->moment_count++] = series->moments[i];
+    qsort(series->changes, series->count, sizeof *series->changes, by_site_and_time);
+    series->processes = make_unique(series->numbers, series->count);
     return 0;
 }
 
-// Of more moments than that only every so many-th counts, and the last.
-static void thin(struct series *series)
+// --- moments -------------------------------------------------------------------------------------
+
+static uint64_t distance(int64_t from, int64_t to)
 {
-    uint32_t count = series->moment_count;
-    if (count <= MOMENTS_MAX)
-        return;
-    for (uint32_t i = 0; i < MOMENTS_MAX; i++)
-        series->moments[i] = series->moments[(uint64_t)i * (count - 1) / (MOMENTS_MAX - 1)];
-    series->moment_count = MOMENTS_MAX;
+    return (uint64_t)to - (uint64_t)from;
 }
+
+// Of an interval: the least that lies between two times, for all are whole numbers of intervals
+// from 0 on. Not so the end of the recording, where one is cut short.
+static uint64_t width_of(const int64_t *times, uint32_t count, int64_t end)
+{
+    uint64_t width = times[0] > 0 ? (uint64_t)times[0] : UINT64_MAX;
+    for (uint32_t i = 1; i < count; i++)
+        if ((i + 1 < count || times[i] < end) && distance(times[i - 1], times[i]) < width)
+            width = distance(times[i - 1], times[i]);
+    return width;
+}
+
+// From the first change to the end of the recording: an interval in which nothing changed has no
+// sample, and yet tells as much as any.
+static int make_moments(struct series *series)
+{
+    series->moments = calloc(MOMENTS_MAX, sizeof *series->moments);
+    if (!series->moments)
+        return -ENOMEM;
+    if (!series->count)
+        return 0;
+    int64_t *times = series->numbers, duration_ns = series->profile->duration_ns;
+    for (uint32_t i = 0; i < series->count; i++)
+        times[i] = series->changes[i].time_ms;
+    uint32_t count = make_unique(times, series->count);
+    int64_t end = duration_ns / 1000000 + (duration_ns % 1000000 > 0);
+    if (end < times[count - 1])
+        end = times[count - 1];
+    uint64_t width = width_of(times, count, end), span = distance(times[0], end);
+    if (span / width > MOMENTS_MAX - 2)
+        width = span / (MOMENTS_MAX - 2) + 1;
+    for (uint64_t i = 0; i <= span / width; i++)
+        series->moments[series->moment_count++] = (int64_t)((uint64_t)times[0] + i * width);
+    if (span % width)
+        series->moments[series->moment_count++] = end;
+    return 0;
+}
+
+// --- sites ---------------------------------------------------------------------------------------
 
 // What lived at each moment of the site whose changes are [from, to). Returns it at the end.
 static double follow(struct series *series, uint32_t from, uint32_t to)
@@ -121,7 +173,8 @@ static double follow(struct series *series, uint32_t from, uint32_t to)
 static uint32_t end_of_site(const struct series *series, uint32_t from)
 {
     uint32_t to = from;
-    while (to < series->count && series->changes[to].stack == series->changes[from].stack)
+    while (to < series->count && series->changes[to].stack == series->changes[from].stack &&
+           series->changes[to].pid == series->changes[from].pid)
         to++;
     return to;
 }
@@ -137,30 +190,70 @@ static bool may_grow(const struct series *series, const struct hone_growth_optio
     return most - first->bytes >= slow / 4 * (last->time_s - first->time_s);
 }
 
+// The same stack of another process is a part of its row.
+static int add_site(struct hone_growths *growths, uint32_t *room,
+                    const struct hone_growth_site *site)
+{
+    struct hone_growth_site *row = growths->count ? &growths->sites[growths->count - 1] : NULL;
+    if (row && row->stack == site->stack) {
+        row->processes++;
+        row->bytes += site->bytes;
+        row->is.rate += site->is.rate;
+        row->is.low += site->is.low;
+        row->is.high += site->is.high;
+        if (row->is.verdict < site->is.verdict)
+            row->is.verdict = site->is.verdict;
+        return 0;
+    }
+    if (!hone_array_reserve(&growths->sites, room, (uint64_t)growths->count + 1,
+                            sizeof *growths->sites))
+        return -ENOMEM;
+    growths->sites[growths->count++] = *site;
+    return 0;
+}
+
 static int judge_sites(struct series *series, const struct hone_growth_options *options,
                        struct hone_growths *growths)
 {
     struct hone_growth_options how = options ? *options : (struct hone_growth_options){0};
     uint32_t room = 0;
     int r = 0;
-    for (uint32_t from = 0; from < series->count; from = end_of_site(series, from))
-        growths->judged++;
-    how.series = growths->judged;
+    how.series = 0;
+    for (uint32_t from = 0; from < series->count; from = end_of_site(series, from)) {
+        how.series++;
+        growths->judged += !from || series->changes[from].stack != series->changes[from - 1].stack;
+    }
     for (uint32_t from = 0, to; !r && from < series->count; from = to) {
         to = end_of_site(series, from);
-        struct hone_growth_site site = {.stack = series->changes[from].stack};
+        struct hone_growth_site site = {.stack = series->changes[from].stack, .processes = 1};
         site.bytes = follow(series, from, to);
         growths->bytes += site.bytes;
         if (!may_grow(series, &how))
             continue;
         r = hone_growth_judge(series->points, series->moment_count, &how, &site.is);
-        if (r || site.is.verdict < HONE_GROWTH_SLOW)
-            continue;
-        if (!hone_array_reserve(&growths->sites, &room, (uint64_t)growths->count + 1,
-                                sizeof *growths->sites))
-            return -ENOMEM;
-        growths->sites[growths->count++] = site;
+        if (!r && site.is.verdict >= HONE_GROWTH_SLOW)
+            r = add_site(growths, &room, &site);
     }
+    return r;
+}
+
+// The sum over processes rises with each that leaves something behind: it has no verdict.
+static int judge_all(struct series *series, const struct hone_growth_options *options,
+                     struct hone_growths *growths)
+{
+    for (uint32_t i = 0; i < series->moment_count; i++)
+        series->points[i] =
+            (struct hone_growth_point){(double)series->moments[i] / 1e3, series->all[i]};
+    growths->processes = series->processes;
+    int r = hone_growth_judge(series->points, series->moment_count, options, &growths->all);
+    if (!r && series->processes > 1 && growths->all.verdict != HONE_GROWTH_SHORT)
+        growths->all = (struct hone_growth){
+            .verdict = HONE_GROWTH_SEVERAL,
+            .low = -INFINITY,
+            .high = INFINITY,
+            .time_s = growths->all.time_s,
+            .points = growths->all.points,
+        };
     return r;
 }
 
@@ -189,17 +282,14 @@ int hone_growths_new(const struct hone_profile *profile, const struct hone_growt
         r = read_changes(&series, type, err);
     if (r)
         return r;
-    thin(&series);
+    r = make_moments(&series);
     series.all = calloc((size_t)series.moment_count + 1, sizeof *series.all);
     series.points = calloc((size_t)series.moment_count + 1, sizeof *series.points);
-    if (!series.all || !series.points)
+    if (r || !series.all || !series.points)
         return hone_error_set(err, -ENOMEM, "cannot judge growth");
     r = judge_sites(&series, options, &growths);
-    for (uint32_t i = 0; i < series.moment_count; i++)
-        series.points[i] =
-            (struct hone_growth_point){(double)series.moments[i] / 1e3, series.all[i]};
     if (!r)
-        r = hone_growth_judge(series.points, series.moment_count, options, &growths.all);
+        r = judge_all(&series, options, &growths);
     if (r)
         return hone_error_set(err, r, "cannot judge growth");
     if (growths.count)

@@ -257,7 +257,7 @@ enum { SITES = 40 };
 
 struct heap {
     struct hone_profile *profile;
-    uint32_t stacks[SITES], time, generation;
+    uint32_t stacks[SITES], time, pid;
 };
 
 static void heap_new(struct heap *heap)
@@ -267,6 +267,7 @@ static void heap_new(struct heap *heap)
     hone_profile_add_type(heap->profile, "inuse_objects", "count");
     hone_profile_add_type(heap->profile, "inuse_space", "bytes");
     heap->time = hone_profile_intern(heap->profile, "time");
+    heap->pid = hone_profile_intern(heap->profile, "pid");
     for (int i = 0; i < SITES; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "site_%d", i);
@@ -281,11 +282,25 @@ static void heap_new(struct heap *heap)
     }
 }
 
+static void heap_add_at(struct heap *heap, int64_t pid, int site, int64_t time_ms, double bytes)
+{
+    const struct hone_profile_label labels[] = {{.key = heap->time, .number = time_ms},
+                                                {.key = heap->pid, .number = pid}};
+    (void)hone_profile_add_sample(heap->profile, heap->stacks[site], (int64_t[]){1, (int64_t)bytes},
+                                  labels, 2);
+}
+
 static void heap_add(struct heap *heap, int site, double time_s, double bytes)
 {
-    const struct hone_profile_label label = {.key = heap->time, .number = (int64_t)(time_s * 1e3)};
-    (void)hone_profile_add_sample(heap->profile, heap->stacks[site], (int64_t[]){1, (int64_t)bytes},
-                                  &label, 1);
+    heap_add_at(heap, 100, site, (int64_t)(time_s * 1e3), bytes);
+}
+
+static struct hone_growths growths_of(const struct heap *heap)
+{
+    struct hone_growths growths = {0};
+    CHECK_EQ(hone_profile_status(heap->profile), 0);
+    CHECK_EQ(hone_growths_new(heap->profile, NULL, &growths, NULL), 0);
+    return growths;
 }
 
 // Site 7 leaks, site 11 leaks half as much, site 3 fills a cache, site 5 empties one; the others
@@ -318,6 +333,119 @@ TEST(the_right_site_is_told)
     CHECK_NEAR(growths.sites[0].is.rate, 5e6, 1e4);
     CHECK_NEAR(growths.sites[0].bytes, 300e6, 1);
     CHECK_EQ(growths.judged, 4 + SITES - 15);
+    hone_growths_done(&growths);
+    hone_profile_free(heap.profile);
+}
+
+// Intervals in which nothing changed are in no sample.
+TEST(load_and_idle_is_steady)
+{
+    static const struct {
+        int first, loads; // in intervals of 5.12 s
+        bool end;         // something small comes as the recording ends
+    } cases[] = {{1, 12, false}, {1, 12, true}, {1, 1, false}, {1, 1, true},
+                 {1, 2, false},  {3, 1, true},  {3, 2, false}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct heap heap;
+        heap_new(&heap);
+        heap.profile->duration_ns = 600000000000;
+        for (int load = 0; load < cases[i].loads; load++)
+            heap_add_at(&heap, 100, 1, 5120 * (cases[i].first + load), 1e9 / cases[i].loads);
+        if (cases[i].end)
+            heap_add_at(&heap, 100, 2, 600000, 1e3);
+        struct hone_growths growths = growths_of(&heap);
+        cr_assert_eq(growths.all.verdict, HONE_GROWTH_STEADY, "case %zu: %d", i,
+                     growths.all.verdict);
+        CHECK_EQ(growths.count, 0);
+        CHECK_NEAR(growths.bytes, 1e9 + (cases[i].end ? 1e3 : 0), 100);
+        CHECK(growths.all.time_s > 400 && growths.all.time_s <= 600);
+        hone_growths_done(&growths);
+        hone_profile_free(heap.profile);
+    }
+}
+
+TEST(leak_until_the_end_is_told_where_intervals_are_missing)
+{
+    struct heap heap;
+    heap_new(&heap);
+    heap.profile->duration_ns = 60300000000; // the last interval is cut short
+    for (int i = 1; i <= 117; i++)
+        if (i % 3)
+            heap_add_at(&heap, 100, 1, 512 * i, 5e6 * 0.512 * 1.5);
+    heap_add_at(&heap, 100, 1, 60300, 2e6);
+    struct hone_growths growths = growths_of(&heap);
+    CHECK_EQ(growths.count, 1);
+    CHECK_EQ(growths.sites[0].is.verdict, HONE_GROWTH_FAST);
+    CHECK_NEAR(growths.sites[0].is.rate, 5e6, 1e5);
+    hone_growths_done(&growths);
+    hone_profile_free(heap.profile);
+}
+
+TEST(times_of_any_size_are_bounded)
+{
+    static const int64_t times[][3] = {{INT64_MIN, 0, INT64_MAX},
+                                       {INT64_MIN, -1, -1},
+                                       {INT64_MAX, 1, 2},
+                                       {0, 0, 0},
+                                       {-5, -5, -5},
+                                       {INT64_MAX, 0, INT64_MAX},
+                                       {1700000000000, 1700000001000, 1700000060000}};
+    static const int64_t durations[] = {INT64_MIN, -1, 0, 600000000000, INT64_MAX};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        for (size_t d = 0; d < sizeof durations / sizeof durations[0]; d++) {
+            struct heap heap;
+            heap_new(&heap);
+            heap.profile->duration_ns = durations[d];
+            for (int at = 0; at < 3; at++)
+                heap_add_at(&heap, 100, at, times[i][at], 1e6);
+            struct hone_growths growths = growths_of(&heap);
+            CHECK(growths.all.points <= 256);
+            CHECK_EQ(growths.bytes, 3e6);
+            hone_growths_done(&growths);
+            hone_profile_free(heap.profile);
+        }
+    }
+}
+
+// What each of many processes left behind at the same stack is a step of each.
+TEST(what_ended_processes_left_is_no_growth)
+{
+    struct heap heap;
+    heap_new(&heap);
+    for (int second = 1; second <= 60; second++) {
+        heap_add_at(&heap, 100 + second, 1, second * 1000, 5e6);
+        heap_add_at(&heap, 100 + second, 2, second * 1000, 1e6);
+    }
+    struct hone_growths growths = growths_of(&heap);
+    CHECK_EQ(growths.count, 0);
+    CHECK_EQ(growths.processes, 60);
+    CHECK_EQ(growths.judged, 2);
+    CHECK_EQ(growths.all.verdict, HONE_GROWTH_SEVERAL);
+    CHECK_EQ(growths.bytes, 360e6);
+    hone_growths_done(&growths);
+    hone_profile_free(heap.profile);
+}
+
+TEST(processes_that_leak_at_one_stack_are_one_row)
+{
+    struct heap heap;
+    heap_new(&heap);
+    for (int second = 1; second <= 60; second++) {
+        heap_add_at(&heap, 100, 1, second * 1000, 5e6);
+        heap_add_at(&heap, 101, 1, second * 1000, 3e6);
+        heap_add_at(&heap, 102, 2, second * 1000, 20e6);
+        heap_add_at(&heap, 102, 1, second * 1000, second == 1 ? 7e6 : 0);
+    }
+    struct hone_growths growths = growths_of(&heap);
+    CHECK_EQ(growths.count, 2);
+    CHECK_EQ(growths.sites[0].stack, heap.stacks[2]);
+    CHECK_EQ(growths.sites[0].processes, 1);
+    CHECK_EQ(growths.sites[1].stack, heap.stacks[1]);
+    CHECK_EQ(growths.sites[1].processes, 2);
+    CHECK_NEAR(growths.sites[1].is.rate, 8e6, 1);
+    CHECK_NEAR(growths.sites[1].is.low, 8e6, 1);
+    CHECK_EQ(growths.sites[1].bytes, 480e6);
+    CHECK_EQ(growths.processes, 3);
     hone_growths_done(&growths);
     hone_profile_free(heap.profile);
 }

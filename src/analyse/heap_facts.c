@@ -146,6 +146,13 @@ static int read_heap(struct hone_heap_facts *facts, const json_t *heap)
     return r;
 }
 
+double hone_heap_facts_fragmentation(const struct hone_heap_facts *facts)
+{
+    bool known = facts->held_bytes > 0 && facts->held_live_bytes >= 0 &&
+                 facts->held_live_bytes <= facts->held_bytes;
+    return known ? 1 - facts->held_live_bytes / facts->held_bytes : NAN;
+}
+
 int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t len,
                          struct hone_error *err)
 {

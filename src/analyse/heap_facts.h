@@ -48,4 +48,8 @@ int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t
                          struct hone_error *err);
 void hone_heap_facts_done(struct hone_heap_facts *facts);
 
+// How much of the resident memory lived in no block, of 1: a lower limit, for blocks count with all
+// that was asked for, touched or not. NAN: unknown, or more lived than was ever touched.
+double hone_heap_facts_fragmentation(const struct hone_heap_facts *facts);
+
 #endif

@@ -3,6 +3,7 @@
 #include "capture/collect_parts.h"
 
 #include "base/utf8.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <string.h>
@@ -28,9 +29,19 @@ void hone_collect_on_mark(void *context, uint32_t number, const struct hone_read
     };
 }
 
+// Times are what the program wrote: one that is yet to come would make all intervals as wide.
+static uint64_t believed(const struct hone_collected *collected, uint64_t time_ns)
+{
+    if (time_ns <= collected->now_ns)
+        return time_ns;
+    uint64_t now_ns = hone_now_ns(); // it was written while this look lasted
+    return time_ns < now_ns ? time_ns : now_ns;
+}
+
 static void add_change(struct hone_collected *collected, uint64_t time_ns,
                        const struct hone_heap_change *change)
 {
+    time_ns = believed(collected, time_ns);
     if ((change->objects != 0 || change->bytes != 0) &&
         hone_heap_series_add(&collected->heap_series, time_ns, change))
         collected->state->status = -ENOMEM;

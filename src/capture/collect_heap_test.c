@@ -1,5 +1,11 @@
 #include "capture/collect.h"
 
+#include "capture/output.h"
+
+#include "core/clock.h"
+#include "profile/profile.h"
+#include "symbol/symbol.h"
+
 #include "check.h"
 
 #include <stdio.h>
@@ -150,6 +156,30 @@ TEST(sampled_block_is_of_the_time_when_it_was_made_and_freed)
     hone_collect_done(&collected);
 }
 
+TEST(time_that_is_yet_to_come_is_not_believed)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    const uint64_t now_ns = hone_now_ns();
+    collected.heap_series.started_ns = now_ns - 1000000000;
+    collected.now_ns = now_ns;
+    struct hone_record_heap_alloc made = {
+        .time_ns = now_ns, .stack = 1, .size = 100, .rate = 1, .block = 1};
+    events->heap_alloc(&collected, 0, &made);
+    uint64_t width_ns = collected.heap_series.width_ns;
+    made.time_ns = UINT64_MAX;
+    made.block = 2;
+    events->heap_alloc(&collected, 0, &made);
+    const struct hone_record_heap_free freed = {.time_ns = now_ns + 31536000000000000, .block = 1};
+    events->heap_free(&collected, 0, &freed);
+    struct hone_process_facts facts = {.pid = 100, .ended_ns = UINT64_MAX / 2};
+    struct hone_heap_site site = site_with(0, 5, 0);
+    events->heap_site(&collected, 0, &facts, 7, &site, true);
+    CHECK(collected.heap_series.width_ns <= 16 * width_ns); // however slow this machine is
+    CHECK_EQ(in_generation(&collected, 0), 6);
+    hone_collect_done(&collected);
+}
+
 TEST(peak_is_what_a_site_kept_where_it_has_changed_since)
 {
     struct hone_heap_sites sites = {0};
@@ -200,5 +230,40 @@ TEST(numbers_of_marks_and_sites_are_not_believed)
         CHECK_EQ(collected.heap_series.at[i].generation, 0);
     CHECK_EQ(in_generation(&collected, 0), 7);
     CHECK_EQ(hone_collect_status(&collected), 0);
+    hone_collect_done(&collected);
+}
+
+// One of them stands for more bytes than any number here holds.
+TEST(sizes_beyond_all_numbers_make_no_negative_ones)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    collected.heap_series.started_ns = hone_now_ns();
+    const struct hone_record_heap_alloc made = {
+        .stack = 1, .size = UINT64_MAX, .rate = 1, .block = 1};
+    events->heap_alloc(&collected, 0, &made);
+    struct hone_collected_leak leak = {
+        .reach = HONE_REACH_UNREACHABLE, .size = 1, .rate = UINT64_MAX, .objects = UINT64_MAX};
+    leak.bytes = UINT64_MAX;
+    collected.leaks = &leak;
+    collected.leak_count = 1;
+    const struct hone_capture_options options = {.heap_rate = 1};
+    const struct hone_recording recording = {
+        .options = &options, .argv = (char *[]){"program", NULL}, .collected = &collected};
+    struct hone_symbolizer *symbolizer = NULL;
+    CHECK_EQ(hone_recording_symbolizer(&options, &symbolizer, NULL), 0);
+    static const int files[] = {HONE_CAPTURE_HEAP, HONE_RECORDING_HEAP_TIME, HONE_CAPTURE_LEAKS};
+    for (size_t file = 0; file < sizeof files / sizeof files[0]; file++) {
+        struct hone_profile *profile = NULL;
+        CHECK_EQ(hone_recording_profile(&recording, symbolizer, files[file], &profile, NULL, NULL),
+                 0);
+        CHECK_EQ(profile->samples.count, 1);
+        for (uint32_t type = 0; type < profile->type_count; type++)
+            CHECK(profile->samples.values[type][0] >= 0);
+        hone_profile_free(profile);
+    }
+    hone_symbolizer_free(symbolizer);
+    collected.leaks = NULL;
+    collected.leak_count = 0;
     hone_collect_done(&collected);
 }

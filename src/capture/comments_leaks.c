@@ -13,7 +13,9 @@ const char *hone_recording_unlooked(const struct hone_recording *recording,
         return process->scan->reason[0] ? process->scan->reason : NULL;
     if (recording->outside)
         return "it is recorded from outside";
-    if (process->unsampled || facts->state == HONE_PROCESS_EXECED)
+    if (facts->state == HONE_PROCESS_EXECED)
+        return process->became[0] ? "it became another program, which did not report" : NULL;
+    if (process->unsampled)
         return NULL;
     if (facts->heap_reason[0])
         return facts->heap_reason;

@@ -72,7 +72,7 @@ static int make_in(const char *root, struct hone_launch *launch, uint32_t chunk_
     int r = chmod(launch->folder, 0711) ? -errno : 0;
     launch->folder_fd = open(launch->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (launch->folder_fd >= 0)
-        (void)flock(launch->folder_fd, LOCK_EX | LOCK_NB);
+        (void)flock(launch->folder_fd, LOCK_EX); // others hold it for a moment only
     if (!r && getrandom(&name, sizeof name, 0) != sizeof name)
         r = -EIO;
     if (!r) {

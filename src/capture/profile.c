@@ -471,8 +471,8 @@ static void add_heap_blocks(struct builder *builder, const uint32_t *stacks)
         const struct hone_collected_heap *row = &collected->heap.at[i];
         double weight = hone_heap_weight(row->size, row->rate);
         double allocated = weight * (double)row->allocated, live = weight * (double)row->live;
-        int64_t values[] = {llround(allocated), llround(allocated * (double)row->size),
-                            llround(live), llround(live * (double)row->size)};
+        int64_t values[] = {whole(allocated), whole(allocated * (double)row->size), whole(live),
+                            whole(live * (double)row->size)};
         uint32_t labels =
             add_label_set(builder, row->thread, size_label(builder->profile, row->size));
         (void)hone_profile_add_sample_in_set(builder->profile, stacks[row->stack], values, labels);
@@ -501,8 +501,8 @@ static void add_leak_samples(struct builder *builder, const uint32_t *stacks)
         const struct hone_collected_leak *leak = &collected->leaks[i];
         const struct hone_collected_process *process = &collected->processes[leak->process];
         double weight = hone_heap_weight(leak->size, leak->rate);
-        int64_t objects = llround(weight * (double)leak->objects);
-        int64_t bytes = llround(weight * (double)leak->bytes);
+        int64_t objects = whole(weight * (double)leak->objects);
+        int64_t bytes = whole(weight * (double)leak->bytes);
         bool lost = leak->reach == HONE_REACH_UNREACHABLE || leak->reach == HONE_REACH_INDIRECT;
         int64_t values[] = {lost ? objects : 0, lost ? bytes : 0, lost ? 0 : objects,
                             lost ? 0 : bytes};

@@ -21,6 +21,7 @@ enum { WAIT_MS = 200 };
 
 struct hone_scanner {
     struct hone_session_header *header;
+    struct hone_scan_chunks chunks;
     pthread_t thread;
     _Atomic bool stop;
     pthread_mutex_t lock; // of results
@@ -49,15 +50,14 @@ static const char *find_target(const struct hone_scanner *scanner, const struct 
                                struct hone_scan_target *ret)
 {
     struct hone_session_header *header = scanner->header;
-    uint32_t index = atomic_load_explicit(&slot->process, memory_order_relaxed);
-    if (index >= atomic_load_explicit(&header->backed_chunks, memory_order_acquire))
+    const unsigned char *chunk = hone_scan_chunk(
+        &scanner->chunks, atomic_load_explicit(&slot->process, memory_order_relaxed));
+    if (!chunk)
         return "it names no process";
-    const unsigned char *chunk =
-        (const unsigned char *)header + header->chunks_at + (size_t)index * HONE_CHUNK_BYTES;
     const struct hone_process *process =
         (const struct hone_process *)(const void *)(chunk + sizeof(struct hone_chunk));
     *ret = (struct hone_scan_target){
-        .header = header,
+        .chunks = scanner->chunks,
         .beat = &header->scan_beat,
         .pid = (pid_t)process->pid,
         .started_ns = process->started_ns,
@@ -69,6 +69,16 @@ static const char *find_target(const struct hone_scanner *scanner, const struct 
     if (process->pid_namespace != scanner->pid_namespace)
         return "it runs in another pid namespace, such as a container's";
     return NULL;
+}
+
+// One for each process, however often it asks.
+static void keep(struct hone_scanner *scanner, struct hone_scan_result *result)
+{
+    hone_scan_result_free(hone_scan_take(scanner, result->pid, result->started_ns));
+    (void)pthread_mutex_lock(&scanner->lock);
+    result->next = scanner->results;
+    scanner->results = result;
+    (void)pthread_mutex_unlock(&scanner->lock);
 }
 
 static void scan(struct hone_scanner *scanner, struct hone_scan *slot)
@@ -83,10 +93,7 @@ static void scan(struct hone_scanner *scanner, struct hone_scan *slot)
             (void)snprintf(result->reason, sizeof result->reason, "%s", why);
         else
             hone_scan_run(&target, result);
-        (void)pthread_mutex_lock(&scanner->lock);
-        result->next = scanner->results;
-        scanner->results = result;
-        (void)pthread_mutex_unlock(&scanner->lock);
+        keep(scanner, result);
     }
     // Unless it has given up waiting.
     uint32_t running = HONE_SCAN_RUNNING;
@@ -116,7 +123,9 @@ static void appear(struct hone_session_header *header, struct robust *robust)
 static void disappear(struct hone_session_header *header, struct robust *robust)
 {
     atomic_store_explicit(&header->scanner, 0, memory_order_release);
+    // It lies on our stack, and the kernel looks at it when the thread ends.
     robust->head.list.next = &robust->head.list;
+    (void)hone_syscall2(SYS_set_robust_list, NULL, sizeof robust->head);
 }
 
 static void *listen(void *argument)
@@ -149,6 +158,8 @@ int hone_scanner_start(struct hone_session_header *header, struct hone_scanner *
     if (!scanner)
         return -ENOMEM;
     scanner->header = header;
+    scanner->chunks = (struct hone_scan_chunks){
+        header, (const unsigned char *)header + header->chunks_at, header->chunk_count};
     struct stat st;
     if (stat("/proc/self/ns/pid", &st) == 0)
         scanner->pid_namespace = st.st_ino;

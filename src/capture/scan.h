@@ -57,9 +57,26 @@ void hone_scan_result_free(struct hone_scan_result *result);
 
 // --- scan_process.c ------------------------------------------------------------------------------
 
+// The session's chunks, as they were before any program could write to its header.
+struct hone_scan_chunks {
+    const struct hone_session_header *header;
+    const unsigned char *at;
+    uint32_t count;
+};
+
+// NULL: there is none of that number.
+static inline const unsigned char *hone_scan_chunk(const struct hone_scan_chunks *chunks,
+                                                   uint64_t number)
+{
+    if (number >= chunks->count ||
+        number >= atomic_load_explicit(&chunks->header->backed_chunks, memory_order_acquire))
+        return NULL;
+    return chunks->at + number * HONE_CHUNK_BYTES;
+}
+
 // What the session says of the process that asks, checked.
 struct hone_scan_target {
-    struct hone_session_header *header;
+    struct hone_scan_chunks chunks;
     _Atomic uint32_t *beat;
     pid_t pid;
     uint64_t started_ns;

@@ -30,6 +30,9 @@ void hone_scan_found_done(struct hone_scan_found *found)
 
 static int add_block(struct hone_scan_found *found, uint64_t address, uint64_t size, uint64_t what)
 {
+    const uint64_t end = (uint64_t)1 << ADDRESS_BITS;
+    if (address >= end || size >= end - address)
+        return 0; // no block of a program
     if (found->count == HONE_SCAN_BLOCKS_MAX)
         return -E2BIG;
     if (!hone_array_reserve(&found->blocks, &found->room, (uint64_t)found->count + 1,
@@ -81,6 +84,8 @@ static int read_region(struct table *table, uint64_t at, uint64_t bytes, uint64_
 {
     struct hone_scan_memory *memory = &table->process->memory;
     uint64_t from = at, run_from, run_to;
+    if (!memory->go_on(memory->context))
+        return -ETIME;
     int r = hone_scan_process_leave_out(table->process, at, at + bytes);
     while (!r && memory->next(memory->context, from, at + bytes, &run_from, &run_to)) {
         r = add_heap(table->found, heap + (run_from - at), heap + (run_to - at));
@@ -211,9 +216,12 @@ static int leave_out_keepers(struct hone_scan_process *process,
     if (bytes && !hone_scan_read(process, places->keepers, keepers, bytes))
         return -EBADMSG;
     int r = 0;
-    for (uint32_t i = 0; !r && i < places->keeper_count; i++)
+    for (uint32_t i = 0; !r && i < places->keeper_count; i++) {
+        if (!process->memory.go_on(process->memory.context))
+            return -ETIME;
         if (keepers[i])
             r = hone_scan_process_leave_out(process, keepers[i], keepers[i] + places->keeper_bytes);
+    }
     return r;
 }
 

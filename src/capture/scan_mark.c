@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 enum {
     REGION_SHIFT = 25, // 32 MiB of addresses
@@ -16,21 +17,39 @@ enum {
     WINDOW_BYTES = 16 << 10,
     WINDOWS = 16 << 10, // 256 MiB of memory that was read are kept, where so much was
     BLOCKS_BETWEEN = 4096,
+    REGIONS_USED_MAX = 1 << 16, // 2 TiB that blocks are in, 2 GiB of tables
 };
 
 #define REGIONS ((size_t)1 << (ADDRESS_BITS - REGION_SHIFT))
 #define NO_BLOCK UINT32_MAX
+
+#define REGIONS_BYTES (REGIONS * sizeof(uint32_t *))
+#define WINDOWS_BYTES ((size_t)WINDOWS * WINDOW_BYTES)
+
+// Memory of which little may be touched: malloc() may be told to fill all that it gives out.
+static void *reserve(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+static void unreserve(void *memory, size_t bytes)
+{
+    if (memory)
+        (void)munmap(memory, bytes);
+}
 
 void hone_scan_heap_done(struct hone_scan_heap *heap)
 {
     for (uint32_t i = 0; heap->regions && i < heap->used_count; i++)
         free(heap->regions[heap->used[i]]);
     free(heap->reach);
-    free((void *)heap->regions);
+    unreserve((void *)heap->regions, REGIONS_BYTES);
     free(heap->used);
     free(heap->work);
     free(heap->buffer);
-    free(heap->windows);
+    unreserve(heap->windows, WINDOWS_BYTES);
     free(heap->window_starts);
     *heap = (struct hone_scan_heap){0};
 }
@@ -45,6 +64,8 @@ static uint64_t end_of(const struct hone_scan_block *block)
 static uint32_t *region_of(struct hone_scan_heap *heap, uint64_t number)
 {
     if (!heap->regions[number]) {
+        if (heap->used_count == REGIONS_USED_MAX)
+            return NULL;
         if (!hone_array_reserve(&heap->used, &heap->used_room, (uint64_t)heap->used_count + 1,
                                 sizeof *heap->used))
             return NULL;
@@ -101,9 +122,9 @@ int hone_scan_heap_init(struct hone_scan_heap *heap, const struct hone_scan_bloc
     heap->reach = calloc((size_t)count + 1, 1);
     heap->work = malloc(((size_t)count + 1) * sizeof *heap->work);
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
-    heap->regions = (uint32_t **)calloc(REGIONS, sizeof *heap->regions);
+    heap->regions = (uint32_t **)reserve(REGIONS_BYTES);
     heap->buffer = malloc(BUFFER_BYTES);
-    heap->windows = malloc((size_t)WINDOWS * WINDOW_BYTES);
+    heap->windows = reserve(WINDOWS_BYTES);
     heap->window_starts = calloc(WINDOWS, sizeof *heap->window_starts);
     if (!heap->windows || !heap->window_starts || !heap->reach || !heap->work || !heap->regions ||
         !heap->buffer || !index_blocks(heap)) {

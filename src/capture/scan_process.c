@@ -17,6 +17,7 @@
 #include "core/clock.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,16 +115,25 @@ static uint64_t stack_end(const struct scan *scan, const struct hone_scan_area *
 
 static int mark_stack(struct scan *scan, const struct hone_scan_thread *thread)
 {
-    struct hone_scan_area *area = area_of(scan, thread->sp);
+    const struct hone_scan_area *area = area_of(scan, thread->sp);
+    return area ? mark_range(scan, thread->sp - RED_ZONE, stack_end(scan, area, thread),
+                             HONE_REACH_REACHABLE)
+                : 0;
+}
+
+// What is below in a thread's own stack is over; elsewhere other stacks may be. After all of them
+// were read, for several may lie in one mapping.
+static int leave_stack(struct scan *scan, const struct hone_scan_thread *thread)
+{
+    const struct hone_scan_area *area = area_of(scan, thread->sp);
     if (!area)
         return 0;
     uint64_t start = area->start, end = stack_end(scan, area, thread);
+    uint32_t block = hone_scan_heap_find(&scan->heap, thread->sp);
+    if (block != UINT32_MAX) // a stack that is itself one
+        start = scan->found.blocks[block].address;
     bool own = area->stack || (thread->pointer >= thread->sp && thread->pointer < end);
-    int r = mark_range(scan, thread->sp - RED_ZONE, end, HONE_REACH_REACHABLE);
-    // What is below in a thread's own stack is over. Elsewhere other stacks may be.
-    if (!r && own)
-        r = hone_scan_process_leave_out(&scan->process, start, end);
-    return r;
+    return own ? hone_scan_process_leave_out(&scan->process, start, end) : 0;
 }
 
 // Of threads whose storage is not at the end of their stack, such as the first one.
@@ -150,6 +160,9 @@ static int mark_threads(struct scan *scan)
         if (thread->sp)
             r = mark_stack(scan, thread);
     }
+    for (uint32_t i = 0; !r && i < scan->threads.count; i++)
+        if (scan->threads.at[i].sp)
+            r = leave_stack(scan, &scan->threads.at[i]);
     for (uint32_t i = 0; !r && i < scan->threads.count; i++)
         r = mark_storage(scan, &scan->threads.at[i]);
     return r;
@@ -272,16 +285,14 @@ static int mark_all(struct scan *scan)
 // --- the result ----------------------------------------------------------------------------------
 
 // The id of the stack of a site, which is in the session; 0: there is none.
-static uint32_t stack_of(const struct hone_session_header *header, uint64_t site)
+static uint32_t stack_of(const struct hone_scan_chunks *chunks, uint64_t site)
 {
-    uint64_t chunk_index = site / HONE_HEAP_SITES_STRIDE;
-    if (chunk_index >= atomic_load_explicit(&header->backed_chunks, memory_order_acquire))
+    const unsigned char *chunk = hone_scan_chunk(chunks, site / HONE_HEAP_SITES_STRIDE);
+    if (!chunk)
         return 0;
     uint64_t at = site % HONE_HEAP_SITES_STRIDE;
     if (at >= HONE_HEAP_SITES)
         return 0;
-    const unsigned char *chunk =
-        (const unsigned char *)header + header->chunks_at + chunk_index * HONE_CHUNK_BYTES;
     const struct hone_heap_site *sites =
         (const struct hone_heap_site *)(const void *)(chunk + sizeof(struct hone_chunk));
     return atomic_load_explicit(&sites[at].stack, memory_order_acquire);
@@ -322,7 +333,7 @@ static int add_rows(struct scan *scan)
         struct hone_scan_row row = {
             .reach = (enum hone_reach)scan->heap.reach[i], .objects = 1, .bytes = block->size};
         if (scan->found.places.exact)
-            row.stack = stack_of(scan->target->header, block->what);
+            row.stack = stack_of(&scan->target->chunks, block->what);
         else
             row.block = block->what;
         if (row.stack || row.block)
@@ -344,7 +355,9 @@ static bool is_the_one(struct scan *scan)
 static int look_through(struct scan *scan, uint64_t until_ns)
 {
     const struct hone_scan_target *target = scan->target;
-    int r = hone_scan_process_open(target->pid, until_ns, target->beat, &scan->process);
+    // The first thread may have ended while others go on: its memory is theirs.
+    int r = hone_scan_process_open(hone_scan_living(target->pid), until_ns, target->beat,
+                                   &scan->process);
     if (!r)
         r = is_the_one(scan) ? hone_scan_stop(target->pid, until_ns, &scan->threads) : -EPERM;
     if (!r)
@@ -397,8 +410,15 @@ static void tell_why(struct hone_scan_result *result, int r)
     }
 }
 
-void hone_scan_run(const struct hone_scan_target *target, struct hone_scan_result *result)
+struct errand {
+    const struct hone_scan_target *target;
+    struct hone_scan_result *result;
+};
+
+static void *run(void *argument)
 {
+    const struct hone_scan_target *target = ((struct errand *)argument)->target;
+    struct hone_scan_result *result = ((struct errand *)argument)->result;
     uint64_t began_ns = hone_now_ns(), until_ns = began_ns + HONE_SCAN_SECONDS * 1000000000ull;
     int r = -EAGAIN;
     for (int try = 0; r == -EAGAIN && try < TRIES; try++) {
@@ -410,4 +430,18 @@ void hone_scan_run(const struct hone_scan_target *target, struct hone_scan_resul
         result->row_count = 0;
     result->time_ns = hone_now_ns() - began_ns;
     tell_why(result, r);
+    return NULL;
+}
+
+// In a thread of its own: at its end the kernel lets go of all that it traced, be it not stopped
+// yet or dead by now, and tells the parents of the dead.
+void hone_scan_run(const struct hone_scan_target *target, struct hone_scan_result *result)
+{
+    struct errand errand = {target, result};
+    pthread_t thread;
+    int r = pthread_create(&thread, NULL, run, &errand);
+    if (r)
+        tell_why(result, -r);
+    else
+        (void)pthread_join(thread, NULL);
 }

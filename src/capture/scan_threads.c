@@ -18,7 +18,8 @@ enum {
     LOOK_NS = 200 * 1000, // between two looks at one that does not stop yet
 };
 
-// Calls that return EINTR when their thread was stopped and goes on, see signal(7).
+// Calls that return EINTR when their thread was stopped and goes on, see signal(7); those of
+// sockets with a time limit do so, too.
 static bool ends_early(int64_t call)
 {
     static const int64_t calls[] = {
@@ -59,6 +60,22 @@ static bool has_ended(pid_t pid, pid_t tid)
     return true;
 }
 
+pid_t hone_scan_living(pid_t pid)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *folder = has_ended(pid, pid) ? opendir(path) : NULL;
+    pid_t living = pid;
+    for (struct dirent *entry; folder && living == pid && (entry = readdir(folder));) {
+        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+        if (tid > 0 && !has_ended(pid, tid))
+            living = tid;
+    }
+    if (folder)
+        (void)closedir(folder);
+    return living;
+}
+
 // Waits until the thread stands, and learns of a signal that it was about to get. Of the first
 // thread we may be the parent: its end is not for us to take.
 static int wait_for_stop(struct hone_scan_thread *thread, pid_t pid, uint64_t until_ns)
@@ -91,7 +108,8 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
         return -ENOMEM;
     struct hone_scan_thread thread = {.tid = tid};
     if (hone_blocked_read((uint32_t)threads->pid, (uint32_t)tid, &blocked) == 0 &&
-        ends_early(blocked.call)) {
+        (ends_early(blocked.call) ||
+         hone_blocked_wait((uint32_t)threads->pid, &blocked) == HONE_WAIT_SOCKET)) {
         thread.sp = blocked.sp;
         thread.call = blocked.call;
         threads->left++;

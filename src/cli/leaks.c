@@ -178,10 +178,13 @@ static bool is_unknown(const struct hone_leaks *leaks, const struct hone_profile
 {
     if (!leaks)
         return true;
-    for (uint32_t i = 0; i < profile->comment_count; i++)
-        if (strncmp(hone_profile_text(profile, profile->comments[i]), "not covered: leaks", 18) ==
-            0)
-            return leaks->objects == 0 && leaks->hidden == 0;
+    bool nothing = leaks->objects == 0 && leaks->hidden == 0;
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        if (strncmp(comment, "not covered: leaks", 18) == 0 ||
+            strncmp(comment, "empty: no process", 17) == 0)
+            return nothing;
+    }
     return false;
 }
 
@@ -251,7 +254,7 @@ const struct hone_command hone_command_leaks = {
         "those of LeakSanitizer, except that memory which the program mapped itself is looked at, "
         "too: what only that points to is reachable with the label mapped.\n\n"
         "Growth is told from what lived at moments of the recording: the median slope after the "
-        "first fifth, with limits that hold for all sites together in 99 of 100 recordings. A "
+        "first fifth, with limits that hold for all sites together in 99 of 100 (the lower limit) recordings. A "
         "site grows fast at 1 MB/s or more, over at least 5 s, and slowly at 100 MB/hour or more, "
         "over at least 20 minutes, both after the first fifth. One that stops growing or falls "
         "back at times is not "

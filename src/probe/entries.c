@@ -19,8 +19,8 @@ enum {
     NAME_MAX_BYTES = 64,
     SCAN_MAX = 64 << 20, // bytes of code that are looked through for branches
     SYMBOLS_MAX = 1 << 22,
-    NEAR_STEP = 64 << 10, // where memory near a module is looked for
-    NEAR_STEPS = 4096,
+    NEAR_STEP = 512 << 10, // where memory near a module is looked for, up to …
+    NEAR_STEPS = 3500,     // … as far as a jump goes: allocators take large pieces beside it
     ROOM_BYTES = 4 * PAGE,
 };
 
@@ -215,9 +215,14 @@ static struct room *make_room(const struct hone_image *image)
 {
     if (room_count == HONE_ARRAY_LENGTH(rooms))
         return NULL;
-    uint64_t at = image->low & ~(uint64_t)(NEAR_STEP - 1);
-    for (int step = 0; step < NEAR_STEPS && at > 2 * NEAR_STEP; step++) {
-        at -= NEAR_STEP;
+    uint64_t below = image->low & ~(uint64_t)(NEAR_STEP - 1);
+    uint64_t above = (image->high + NEAR_STEP - 1) & ~(uint64_t)(NEAR_STEP - 1);
+    for (int step = 0; step < 2 * NEAR_STEPS; step++) {
+        uint64_t away = (uint64_t)(step / 2) * NEAR_STEP;
+        bool upwards = step % 2;
+        if (!upwards && below < away + 3 * (uint64_t)NEAR_STEP)
+            continue; // beyond the beginning; the kernel knows the end
+        uint64_t at = upwards ? above + away : below - away - NEAR_STEP;
         long memory = hone_syscall6(SYS_mmap, at, ROOM_BYTES, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
         if (memory < 0 && memory > -PAGE)
@@ -242,23 +247,33 @@ static int protect(uint64_t low, uint64_t high, int protection)
 
 struct change {
     uint64_t at;
-    uint8_t bytes[8];
+    uint8_t bytes[8], before[8];
     uint32_t length;
 };
 
-// Nothing runs on these pages meanwhile: there is no other thread, and no signal comes in.
-static bool write_change(const struct change *change)
+// As a debugger writes: the pages stay as they are protected, for code that runs may lie on them,
+// and where that is not allowed nothing has changed.
+static bool write_code(uint64_t at, const uint8_t *bytes, uint32_t length)
 {
-    uint64_t all = UINT64_MAX, before;
-    if (hone_syscall4(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, &all, &before, sizeof all) != 0)
+    long fd = hone_syscall4(SYS_openat, AT_FDCWD, "/proc/self/mem", O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
         return false;
-    bool open = protect(change->at, change->at + change->length, PROT_READ | PROT_WRITE) == 0;
-    if (open) {
-        memcpy((void *)(uintptr_t)change->at, change->bytes, change->length);
-        (void)protect(change->at, change->at + change->length, PROT_READ | PROT_EXEC);
-    }
-    (void)hone_syscall4(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, &before, 0, sizeof all);
-    return open;
+    long wrote = hone_syscall4(SYS_pwrite64, fd, bytes, length, at);
+    (void)hone_syscall1(SYS_close, fd);
+    return wrote == (long)length;
+}
+
+// All or none.
+static bool write_changes(struct change *changes, size_t count)
+{
+    size_t done = 0;
+    while (done < count && write_code(changes[done].at, changes[done].bytes, changes[done].length))
+        done++;
+    if (done == count)
+        return true;
+    while (done-- > 0)
+        (void)write_code(changes[done].at, changes[done].before, changes[done].length);
+    return false;
 }
 
 static bool plan_one(const struct search *search, const struct function *function,
@@ -279,6 +294,7 @@ static bool plan_one(const struct search *search, const struct function *functio
     hone_arch_entry_island(
         entry->island, (uintptr_t)(result ? hone_gate : hone_gate_without_result), (uintptr_t)hook);
     *ret = (struct change){.at = function->address + plan.at, .length = plan.length};
+    memcpy(ret->before, (const void *)(uintptr_t)ret->at, plan.length);
     return hone_arch_entry_jump(ret->bytes, ret->at, (uintptr_t)entry->island);
 }
 
@@ -320,6 +336,9 @@ static void patch_module(struct search *search, struct report *report)
         room = make_room(search->image);
     else if (search->count)
         say(report, search->functions[0].name, "() is in the program, which had threads already");
+    if (!room && search->count && is_alone())
+        say(report, search->functions[0].name,
+            "() is in the program, with no room for a hook near");
     if (!room)
         return;
     for (size_t i = 0; i < search->count && !failed; i++) {
@@ -335,15 +354,17 @@ static void patch_module(struct search *search, struct report *report)
     if (failed || search->too_many || protect(room->low, room->high, PROT_READ | PROT_EXEC) != 0) {
         say(report, failed ? failed : search->functions[0].name,
             "() is in the program itself, and cannot be hooked safely");
+        planned = 0;
+    } else if (!write_changes(changes, planned)) {
+        say(report, search->functions[0].name, "() is in the program, which may not be changed");
+        planned = 0;
+    }
+    if (!planned) {
         (void)hone_syscall2(SYS_munmap, room->low, ROOM_BYTES);
         *room = (struct room){0};
         room_count--;
         return;
     }
-    for (size_t i = 0; i < planned; i++)
-        if (!write_change(&changes[i]))
-            say(report, search->functions[0].name,
-                "() is in the program, which may not be changed");
     if (search->clone)
         say(report, search->clone, " is a variant of the compiler's, whose calls are not seen");
     report->covered = true;
@@ -357,12 +378,18 @@ static bool lies_in(uint64_t at, uint64_t bytes, uint64_t size)
 }
 
 // The symbols that a program keeps to itself are in its file only.
-static void search_file(struct search *search, const uint8_t *file, uint64_t size)
+static void search_file(struct search *search, const uint8_t *file, uint64_t size,
+                        const struct dl_phdr_info *info)
 {
     const Elf64_Ehdr *header = (const void *)file;
     if (size < sizeof *header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0 ||
         header->e_shentsize != sizeof(Elf64_Shdr) || header->e_shoff % 8 ||
         !lies_in(header->e_shoff, header->e_shnum * sizeof(Elf64_Shdr), size))
+        return;
+    // A program that the loader was told to start has the loader's file.
+    size_t headers = header->e_phnum * sizeof(Elf64_Phdr);
+    if (header->e_phnum != info->dlpi_phnum || !lies_in(header->e_phoff, headers, size) ||
+        memcmp(file + header->e_phoff, info->dlpi_phdr, headers) != 0)
         return;
     const Elf64_Shdr *sections = (const void *)(file + header->e_shoff);
     for (size_t i = 0; i < header->e_shnum; i++) {
@@ -430,7 +457,8 @@ static void search_exports(struct search *search)
     }
 }
 
-static void patch_program(const struct hone_image *image, struct report *report)
+static void patch_program(const struct hone_image *image, const struct dl_phdr_info *info,
+                          struct report *report)
 {
     static struct search search;
     search = (struct search){.image = image};
@@ -444,7 +472,7 @@ static void patch_program(const struct hone_image *image, struct report *report)
     if (fd >= 0)
         (void)hone_syscall1(SYS_close, fd);
     if (file)
-        search_file(&search, file, st.stx_size);
+        search_file(&search, file, st.stx_size, info);
     if (!search.symbols && image->allocates)
         search_exports(&search);
     patch_module(&search, report);
@@ -475,7 +503,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *context)
     if (!hone_image_read(info, &image))
         return 0;
     if (first) {
-        patch_program(&image, visit->report);
+        patch_program(&image, info, visit->report);
     } else if (image.allocates && !hone_image_holds(&image, (uintptr_t)__start_hone_hooks) &&
                !hone_allocator_is_at((const void *)(uintptr_t)image.low)) {
         patch_library(&image, visit->report);

@@ -9,6 +9,7 @@
 #include "probe/usdt.h"
 
 #include <errno.h>
+#include <signal.h>
 
 enum {
     RATE_LOOKED_AT = 1 << 20, // bytes until a thread looks whether the rate is another one
@@ -89,7 +90,9 @@ void hone_heap_after_fork(void)
 {
     hone_heap_self.inside = 0;
     hone_heap_live_after_fork();
-    hone_imports_after_fork();
+    hone_imports_after_fork(
+        hone_probe.writer.process &&
+        atomic_load_explicit(&hone_probe.writer.process->next_thread, memory_order_relaxed) > 1);
     hone_maps_after_fork();
     hone_keepers_after_fork();
 }
@@ -217,12 +220,25 @@ static void count_block(void *argument)
     hone_exact_allocated(at->block, at->size, at->registers, at->caller);
 }
 
+static bool is_on_alternate(void)
+{
+    stack_t alternate = {0};
+    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
+}
+
 HONE_HOOK static void count(const void *block, size_t size)
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
     struct hone_keeper *keeper = hone_keeper_self();
     if (!keeper) {
+        hone_count(&hone_counters()->heap_no_site, 1);
+        return;
+    }
+    // Where the program's handler has a stack of its own, a signal would begin that anew while we
+    // are on ours.
+    uint64_t sp = registers.r[HONE_REGISTER_SP];
+    if (HONE_UNLIKELY(sp < keeper->stack.low || sp >= keeper->stack.high) && is_on_alternate()) {
         hone_count(&hone_counters()->heap_no_site, 1);
         return;
     }
@@ -236,12 +252,17 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
-    struct allocation at = {hone_area_take(), &registers, block, size, rate};
+    struct allocation at = {is_on_alternate() ? NULL : hone_area_take(), &registers, block, size,
+                            rate};
     if (!at.area) {
         hone_count(&hone_counters()->heap_lost, 1);
         return;
     }
+    // The program's handlers would run on our stack; our own samples may come.
+    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
     hone_call_on_stack(take_sample, &at, at.area->stack + sizeof at.area->stack);
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
     hone_area_give_back(at.area);
     // On the program's own stack, which who listens walks.
     hone_usdt_alloc(block, size, rate);

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 enum { REGION_SHIFT = 25, ADDRESS_BITS = 47, GRANULE_SHIFT = 4, PAGE = 4096 };
 #define REGIONS ((size_t)1 << (ADDRESS_BITS - REGION_SHIFT))
@@ -32,6 +33,10 @@ void hone_heap_unreserve(void *memory, size_t bytes)
 
 bool hone_blocks_begin(void)
 {
+    uint64_t limit[2];
+    if (!directory &&
+        (hone_syscall4(SYS_prlimit64, 0, RLIMIT_AS, NULL, limit) != 0 || limit[0] != UINT64_MAX))
+        return false;
     if (!directory)
         directory = hone_heap_reserve(2 * REGIONS * sizeof *directory);
     return directory != NULL;

@@ -3,8 +3,11 @@
 // call their inner functions; then new is an allocation and delete a release.
 #include "probe/allocator.h"
 #include "probe/heap.h"
+#include "probe/image.h"
 
 #include <dlfcn.h>
+#include <link.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <stdlib.h>
 
@@ -17,11 +20,31 @@ struct function {
     _Atomic int kind;
 };
 
+struct wanted {
+    const char *name;
+    uint64_t found;
+};
+
+static int look(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    struct wanted *wanted = context;
+    struct hone_image image;
+    if (hone_image_read(info, &image) && !hone_image_holds(&image, (uintptr_t)__start_hone_hooks))
+        wanted->found = hone_image_find(&image, wanted->name);
+    return wanted->found != 0;
+}
+
 HONE_HOOK static enum kind find(struct function *function)
 {
     void *real = dlsym(RTLD_NEXT, function->name);
+    struct wanted wanted = {function->name, 0};
+    if (!real && dl_iterate_phdr(look, &wanted)) // of a library that only its own may see
+        real = (void *)(uintptr_t)wanted.found;
     hone_allocator_find();
-    enum kind kind = real && hone_allocator_has(real) ? KIND_OWN : KIND_HANDED_ON;
+    if (!real)
+        return KIND_HANDED_ON; // for now: it may be loaded later
+    enum kind kind = hone_allocator_has(real) ? KIND_OWN : KIND_HANDED_ON;
     *(void **)&function->real = real;
     // Release: the address before the kind.
     atomic_store_explicit(&function->kind, kind, memory_order_release);
@@ -42,7 +65,7 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
     return block;
 }
 
-#define NEW(symbol, parameters, arguments)                                                         \
+#define NEW(symbol, parameters, arguments, instead)                                                \
     static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \
     HONE_EXPORT void *symbol parameters;                                                           \
     HONE_HOOK void *symbol parameters                                                              \
@@ -50,7 +73,7 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
         enum kind kind = kind_of(&of_##symbol);                                                    \
         void *(*real)parameters = (void *(*)parameters)of_##symbol.real;                           \
         if (HONE_UNLIKELY(!real))                                                                  \
-            return malloc(size);                                                                   \
+            return instead;                                                                        \
         if (kind == KIND_OWN) {                                                                    \
             struct hone_heap_mark before = hone_heap_mark();                                       \
             return told(before, real arguments, size);                                             \
@@ -58,16 +81,18 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
         return real arguments;                                                                     \
     }
 
-NEW(_Znwm, (size_t size), (size))
-NEW(_Znam, (size_t size), (size))
-NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))
-NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow))
-NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
-NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), (size, alignment))
+NEW(_Znwm, (size_t size), (size), malloc(size))
+NEW(_Znam, (size_t size), (size), malloc(size))
+NEW(_ZnwmRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow), malloc(size))
+NEW(_ZnamRKSt9nothrow_t, (size_t size, const void *nothrow), (size, nothrow), malloc(size))
+NEW(_ZnwmSt11align_val_t, (size_t size, size_t alignment), (size, alignment),
+    memalign(alignment, size))
+NEW(_ZnamSt11align_val_t, (size_t size, size_t alignment), (size, alignment),
+    memalign(alignment, size))
 NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),
-    (size, alignment, nothrow))
+    (size, alignment, nothrow), memalign(alignment, size))
 NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const void *nothrow),
-    (size, alignment, nothrow))
+    (size, alignment, nothrow), memalign(alignment, size))
 
 #define DELETE(symbol, parameters, arguments)                                                      \
     static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \

@@ -51,8 +51,9 @@ void hone_imports_patch(void)
 {
 }
 
-void hone_imports_after_fork(void)
+void hone_imports_after_fork(bool had_threads)
 {
+    (void)had_threads;
 }
 
 const char *hone_allocator_path(void)

@@ -102,15 +102,19 @@ static bool is_writable(const _Atomic uint64_t *word)
 
 // False: the loader is not done with this module yet. Should it seal a page while we have it open,
 // or we seal one that it still writes to, the program would end.
-static bool change(const struct hone_image *image, _Atomic uint64_t *slot, uint64_t to)
+static bool change(const struct hone_image *image, _Atomic uint64_t *slot, uint64_t from,
+                   uint64_t to)
 {
     const uint64_t page = getauxval(AT_PAGESZ), at = (uintptr_t)slot & ~(page - 1);
     bool sealed = at >= image->sealed_low && at < image->sealed_high;
     if (sealed &&
         (is_writable(slot) || hone_syscall3(SYS_mprotect, at, page, PROT_READ | PROT_WRITE) != 0))
         return false;
-    // Relaxed: what a hook needs was there before the program had threads, or is of its own.
-    atomic_store_explicit(slot, to, memory_order_release);
+    if (!sealed && !is_writable(slot))
+        return true; // the program has made it so
+    // Unless the program has stored something else meanwhile.
+    (void)atomic_compare_exchange_strong_explicit(slot, &from, to, memory_order_release,
+                                                  memory_order_relaxed);
     if (sealed)
         (void)hone_syscall3(SYS_mprotect, at, page, PROT_READ);
     return true;
@@ -128,7 +132,7 @@ static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
     if (!kind)
         return true;
     _Atomic uint64_t *slot = (_Atomic uint64_t *)(uintptr_t)(image->bias + entry->r_offset);
-    uint64_t function = atomic_load_explicit(slot, memory_order_acquire);
+    uint64_t bound = atomic_load_explicit(slot, memory_order_acquire), function = bound;
     // Bound at its first call: until then it leads into the module's own stubs.
     bool unbound =
         type == CALL && symbol->st_shndx == SHN_UNDEF && hone_image_holds(image, function);
@@ -137,7 +141,7 @@ static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
         !hone_allocator_hook(name, (const void *)(uintptr_t)function))
         return true;
     uint64_t hook = function ? hook_for(image, name, kind, function) : 0;
-    return !hook || change(image, slot, hook);
+    return !hook || change(image, slot, bound, hook);
 }
 
 static void patch(struct hone_image *image)
@@ -185,9 +189,11 @@ void hone_imports_patch(void)
                                                       memory_order_acquire));
 }
 
-void hone_imports_after_fork(void)
+void hone_imports_after_fork(bool had_threads)
 {
-    atomic_store_explicit(&busy, 0, memory_order_relaxed);
+    // Another thread may have had the loader's lock, which nobody gives back in the child: there
+    // nothing is changed any more.
+    atomic_store_explicit(&busy, had_threads, memory_order_relaxed);
 }
 
 bool hone_imports_know_paths(void)

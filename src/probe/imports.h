@@ -14,7 +14,7 @@
 // Signals  no.
 void hone_imports_patch(void);
 
-void hone_imports_after_fork(void);
+void hone_imports_after_fork(bool had_threads);
 
 // Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has
 // a path of its own (DT_RPATH) for what its callees need.

@@ -123,8 +123,10 @@ static void begin_process(uint32_t parent_pid, bool forked)
     hone_probe.pid = (uint32_t)hone_syscall0(SYS_getpid);
     hone_probe.engine = NULL;
     hone_probe.engine_id = HONE_ENGINE_NONE;
-    if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns()))
-        return; // counted in the session's header
+    if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
+        hone_heap_begin(false); // in a forked child its parent's answer stands there
+        return;                 // counted in the session's header
+    }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
     struct hone_process *process = writer->process;
     process->forked = forked;

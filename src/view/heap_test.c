@@ -2,13 +2,16 @@
 // says where something is not known.
 #include "view/heap.h"
 
+#include "analyse/growth.h"
 #include "analyse/heap_facts.h"
 #include "analyse/heap_summary.h"
+#include "analyse/leaks.h"
 #include "analyse/pressure.h"
 #include "base/base.h"
 #include "base/starve.h"
 #include "check.h"
 #include "profile/profile.h"
+#include "view/leaks.h"
 
 #include <errno.h>
 #include <math.h>
@@ -209,8 +212,8 @@ TEST(what_is_missing_is_unknown)
         "{\"heap\": 7}",
         "{\"heap\": {\"processes\": 3}}",
         "{\"heap\": {\"peak_bytes\": \"many\", \"sizes\": [{}, {}], \"processes\": [4]}}",
-        "{\"heap\": {\"allocators\": [1, {}], \"lifetimes\": [[null, -1]], \"not_covered\": "
-        "[{}]}}"};
+        "{\"heap\": {\"allocators\": [1, {}], \"lifetimes\": [[null, -1]]}}",
+        "{\"heap\": {\"not_covered\": [{}]}}"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         struct hone_heap_facts facts;
         CHECK_EQ(facts_of(&facts, texts[i]), 0);
@@ -332,6 +335,108 @@ TEST(a_sampled_one_says_what_it_did_not_see)
                                 "up to       1kB", NULL});
     hone_heap_facts_done(&facts);
     hone_heap_summary_free(summary);
+    hone_profile_free(p);
+}
+
+// Blocks count with all that was asked for, pages only when they were touched.
+TEST(fragmentation_is_never_less_than_none)
+{
+    static const struct {
+        const char *json, *shown;
+        double fragmentation;
+    } cases[] = {
+        {"{\"heap\": {\"fragmentation\": {\"resident_bytes\": 8000, \"live_bytes\": 2000}}}",
+         "\"fragmentation\": 0.75", 0.75},
+        {"{\"heap\": {\"fragmentation\": {\"resident_bytes\": 8000, \"live_bytes\": 8000}}}",
+         "\"fragmentation\": 0,", 0},
+        {"{\"heap\": {\"fragmentation\": {\"resident_bytes\": 8000, \"live_bytes\": 9000}}}",
+         "\"fragmentation\": null", NAN},
+        {"{\"heap\": {\"fragmentation\": {\"resident_bytes\": 0, \"live_bytes\": 0}}}",
+         "\"fragmentation\": null", NAN},
+        {"{\"heap\": {\"fragmentation\": null}}", "\"fragmentation\": null", NAN},
+    };
+    struct hone_profile *p = heap_profile(1);
+    blocks(p, "parse", "main", 40, 4, 100, false);
+    struct hone_heap_summary *summary = summary_of(p, 5);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hone_heap_facts facts;
+        HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
+        CHECK_EQ(facts_of(&facts, cases[i].json), 0);
+        const struct hone_heap_view view = {.profile = p, .summary = summary, .facts = &facts};
+        CHECK_EQ(hone_text_heap(&view, &out, NULL), 0);
+        hone_buffer_add(&out, "", 1);
+        CHECK_EQ(strstr(out.at, "fragmentation") != NULL, !isnan(cases[i].fragmentation));
+        out.len = 0;
+        CHECK_EQ(hone_json_heap(&view, &out, NULL), 0);
+        hone_buffer_add(&out, "", 1);
+        CHECK(strstr(out.at, cases[i].shown) != NULL);
+        hone_heap_facts_done(&facts);
+    }
+    hone_heap_summary_free(summary);
+    hone_profile_free(p);
+}
+
+// --- leaks and growth ----------------------------------------------------------------------------
+
+static void shows_leaks(const struct hone_leaks_shown *shown, uint32_t width, const char *words,
+                        const char *json)
+{
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer out = {0};
+    CHECK_EQ(hone_text_leaks(shown, &(struct hone_leaks_options){.width = width}, &out, NULL), 0);
+    hone_buffer_add(&out, "", 1);
+    cr_assert(strstr(out.at, words), "%s", out.at);
+    for (const char *line = out.at; width && *line;) {
+        size_t len = strcspn(line, "\n");
+        cr_assert(len <= width, "%.*s", (int)len, line);
+        line += len + (line[len] != 0);
+    }
+    out.len = 0;
+    CHECK_EQ(hone_json_leaks(shown, NULL, &out, NULL), 0);
+    hone_buffer_add(&out, "", 1);
+    cr_assert(strstr(out.at, json), "%s", out.at);
+}
+
+TEST(notes_on_leaks_are_wrapped)
+{
+    struct hone_profile *p = hone_profile_new();
+    struct hone_leaks leaks = {0};
+    hone_profile_comment(p, "# a fact");
+    hone_profile_comment(p, "not covered: leaks of process 4711 server: a signal ended it before "
+                            "its memory could be looked through, so nothing is known of it");
+    const struct hone_leaks_shown shown = {.profile = p, .leaks = &leaks};
+    shows_leaks(&shown, 80, "\nNote: not covered: leaks of process 4711 server: a signal ended",
+                "4711");
+    shows_leaks(&shown, 80, "\n  ", "of it\"");
+    shows_leaks(&shown, 0, "looked through, so nothing is known of it\n", "4711");
+    hone_profile_free(p);
+}
+
+TEST(growth_of_several_processes_is_told_apart)
+{
+    struct hone_profile *p = hone_profile_new();
+    uint32_t frame = place(p, "leak", NULL);
+    struct hone_growth_site site = {
+        .stack = hone_profile_add_stack(p, &frame, 1),
+        .processes = 3,
+        .bytes = 1048576,
+        .is = {.verdict = HONE_GROWTH_FAST, .rate = 5e6, .low = 4e6, .high = 6e6},
+    };
+    struct hone_growths growths = {
+        .all = {.verdict = HONE_GROWTH_SEVERAL, .low = -INFINITY, .high = INFINITY, .time_s = 60},
+        .sites = &site,
+        .count = 1,
+        .judged = 40,
+        .processes = 500,
+    };
+    const struct hone_leaks_shown shown = {.growth_profile = p, .growths = &growths};
+    shows_leaks(&shown, 80, "1 of 40 sites grow; each of 500 processes is judged on its own\n",
+                "\"verdict\": \"several processes\", \"bytes_per_second\": null");
+    shows_leaks(&shown, 80, "5.00 MB/s (4.00 to 6.00), fast: 1MB live in 3 processes\n",
+                "\"processes\": 500");
+    growths.all = (struct hone_growth){.verdict = HONE_GROWTH_STEADY, .rate = 1e6, .time_s = 60};
+    growths.processes = site.processes = 1;
+    shows_leaks(&shown, 80, "1 of 40 sites grow; the whole heap by 1.00 MB/s", "\"steady\"");
+    shows_leaks(&shown, 80, "fast: 1MB live\n", "\"processes\": 1");
     hone_profile_free(p);
 }
 

@@ -163,6 +163,7 @@ int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
     put_field(&w, ", ", "reallocated", facts->reallocated);
     put_field(&w, ",\n  ", "held_bytes", facts->held_bytes);
     put_field(&w, ", ", "held_live_bytes", facts->held_live_bytes);
+    put_field(&w, ", ", "fragmentation", hone_heap_facts_fragmentation(facts));
     put_bins(&w, "sizes_counted", &facts->sizes);
     put_bins(&w, "lifetimes_ns", &facts->lives);
     put_pressure(&w, view->pressure);

@@ -100,12 +100,11 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 static void put_growth(struct writer *w, const struct hone_growth *growth, double bytes)
 {
     static const char *const verdicts[] = {
-        [HONE_GROWTH_SHORT] = "too short",
-        [HONE_GROWTH_STEADY] = "steady",
-        [HONE_GROWTH_SLOW] = "slow",
+        [HONE_GROWTH_SHORT] = "too short", [HONE_GROWTH_SEVERAL] = "several processes",
+        [HONE_GROWTH_STEADY] = "steady",   [HONE_GROWTH_SLOW] = "slow",
         [HONE_GROWTH_FAST] = "fast",
     };
-    bool known = growth->verdict != HONE_GROWTH_SHORT;
+    bool known = growth->verdict >= HONE_GROWTH_STEADY;
     hone_buffer_format(w->out, "\"verdict\": \"%s\", ", verdicts[growth->verdict]);
     put_number(w, "bytes_per_second", known ? growth->rate : INFINITY);
     hone_buffer_text(w->out, ", ");
@@ -123,11 +122,13 @@ static void put_growths(struct writer *w, const struct hone_leaks_shown *shown)
     const struct hone_growths *growths = shown->growths;
     hone_buffer_text(w->out, "{\n    \"heap\": {");
     put_growth(w, &growths->all, growths->bytes);
-    hone_buffer_format(w->out, "},\n    \"sites_judged\": %u,\n    \"sites\": [", growths->judged);
+    hone_buffer_format(w->out,
+                       "},\n    \"processes\": %u,\n    \"sites_judged\": %u,\n    \"sites\": [",
+                       growths->processes, growths->judged);
     for (uint32_t i = 0; i < growths->count; i++) {
         hone_buffer_text(w->out, i ? ",\n      {" : "\n      {");
         put_growth(w, &growths->sites[i].is, growths->sites[i].bytes);
-        hone_buffer_text(w->out, ", ");
+        hone_buffer_format(w->out, ", \"processes\": %u, ", growths->sites[i].processes);
         put_stack(w, shown->growth_profile, growths->sites[i].stack);
         hone_buffer_text(w->out, "}");
     }

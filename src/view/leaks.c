@@ -2,9 +2,11 @@
 
 #include "analyse/growth.h"
 #include "analyse/leaks.h"
+#include "base/cleanup.h"
 #include "base/measure.h"
 #include "base/utf8.h"
 #include "profile/profile.h"
+#include "view/text_report.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -122,10 +124,18 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 // What a reader must know of how far it was looked: comments that are no mere facts.
 static void put_notes(struct writer *w, const struct hone_profile *profile)
 {
+    const struct hone_text_options options = {.width = w->options->width};
+    const struct hone_report report = {.profile = profile, .options = &options, .out = w->out};
     for (uint32_t i = 0; i < profile->comment_count; i++) {
         const char *comment = hone_profile_text(profile, profile->comments[i]);
-        if (comment[0] != '#')
-            hone_buffer_format(w->out, "Note: %s\n", comment);
+        if (comment[0] == '#')
+            continue;
+        HONE_CLEANUP(hone_buffer_done) struct hone_buffer note = {0};
+        hone_buffer_format(&note, "Note: %s%c", comment, '\0');
+        if (note.failed)
+            w->out->failed = true;
+        else
+            hone_report_sentence(&report, note.at);
     }
 }
 
@@ -152,10 +162,15 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
                            all->points, all->time_s, HONE_GROWTH_POINTS_MIN, HONE_GROWTH_FAST_S);
         return;
     }
-    hone_buffer_format(w->out, "Growth: %u of %u sites grow; the whole heap by ", growths->count,
-                       growths->judged);
-    put_rate(w->out, all);
-    hone_buffer_text(w->out, "\n");
+    hone_buffer_format(w->out, "Growth: %u of %u sites grow; ", growths->count, growths->judged);
+    if (all->verdict == HONE_GROWTH_SEVERAL) {
+        hone_buffer_format(w->out, "each of %u processes is judged on its own\n",
+                           growths->processes);
+    } else {
+        hone_buffer_text(w->out, "the whole heap by ");
+        put_rate(w->out, all);
+        hone_buffer_text(w->out, "\n");
+    }
     if (all->time_s < HONE_GROWTH_SLOW_S)
         hone_buffer_format(w->out,
                            "  %.0f s were looked at: slow growth is told after %d minutes\n",
@@ -164,9 +179,12 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
         const struct hone_growth_site *site = &growths->sites[i];
         hone_buffer_text(w->out, "\n   ");
         put_rate(w->out, &site->is);
-        hone_buffer_format(w->out, ", %s: %s live\n",
+        hone_buffer_format(w->out, ", %s: %s live",
                            site->is.verdict == HONE_GROWTH_FAST ? "fast" : "slow",
                            size_of((int64_t)site->bytes).text);
+        if (site->processes > 1)
+            hone_buffer_format(w->out, " in %u processes", site->processes);
+        hone_buffer_text(w->out, "\n");
         put_stack(w, shown->growth_profile, site->stack);
     }
     if (growths->count > w->rows)

@@ -145,11 +145,11 @@ static void put_totals(struct page *page)
                            bytes_label(facts->waste_bytes).text,
                            share(facts->waste_bytes, summary->allocated.bytes.value));
     if (!isnan(facts->reallocated) && facts->reallocated > 0)
-        hone_buffer_format(page->out, "%-14s%10s %8s%14.0f blocks  by realloc()\n",
-                           "reallocated", "", "", facts->reallocated);
-    if (facts->held_bytes > 0 && !isnan(facts->held_live_bytes)) {
-        hone_buffer_format(page->out, "%-14s%9.1f%%  of ", "fragmentation",
-                           100 - share(facts->held_live_bytes, facts->held_bytes));
+        hone_buffer_format(page->out, "%-14s%10s %8s%14.0f blocks  by realloc()\n", "reallocated",
+                           "", "", facts->reallocated);
+    double fragmentation = hone_heap_facts_fragmentation(facts);
+    if (!isnan(fragmentation)) {
+        hone_buffer_format(page->out, "%-14s%9.1f%%  of ", "fragmentation", 100 * fragmentation);
         hone_buffer_format(page->out, "%s held by the allocator",
                            bytes_label(facts->held_bytes).text);
         if (!isnan(facts->held_time_ms))

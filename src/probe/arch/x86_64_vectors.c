@@ -8,6 +8,7 @@ enum {
     AREA_BYTES = 4096, // 2688 with AVX-512
     HEADER_AT = 512,   // of the area, and how long it is
     HEADER_BYTES = 64,
+    LAST_COMPONENT = 7,
     COMPONENTS = 0xe7, // x87, SSE, AVX, AVX-512; what others there are we do not use
 };
 
@@ -15,7 +16,7 @@ static bool has_xsave(void)
 {
     unsigned a, b, c, d;
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE) && __get_cpuid_max(0, NULL) >= 13 &&
-           __get_cpuid_count(13, 0, &a, &b, &c, &d) && b <= AREA_BYTES;
+           __get_cpuid_count(13, LAST_COMPONENT, &a, &b, &c, &d) && a + b <= AREA_BYTES;
 }
 
 HONE_HOOK void hone_keeping_vectors(void (*work)(void *), void *argument)
