@@ -97,11 +97,14 @@ static int read_input(const struct convert_options *given, char *in,
     input.type = given->type;
     if (!from && !given->event)
         return hone_input_read(&one, &input, ret, err);
-    int r = hone_fetch_locate(in, given->type, path, err);
+    // Recordings hold pprof's files only; others have folders of their own.
+    bool recording = !from || strcmp(from->name, "pprof") == 0;
+    int r = recording ? hone_fetch_locate(in, given->type, path, err) : 0;
     if (r)
         return r;
-    return given->event ? hone_convert_read_event(path, from, given->event, ret, err)
-                        : hone_convert_read(path, from, ret, NULL, err);
+    const char *file = recording ? path : in;
+    return given->event ? hone_convert_read_event(file, from, given->event, ret, err)
+                        : hone_convert_read(file, from, ret, NULL, err);
 }
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)

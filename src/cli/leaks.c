@@ -254,7 +254,7 @@ const struct hone_command hone_command_leaks = {
         "those of LeakSanitizer, except that memory which the program mapped itself is looked at, "
         "too: what only that points to is reachable with the label mapped.\n\n"
         "Growth is told from what lived at moments of the recording: the median slope after the "
-        "first fifth, with limits that hold for all sites together in 99 of 100 (the lower limit) recordings. A "
+        "first fifth, with limits that hold for all sites together in 98 of 100 recordings. A "
         "site grows fast at 1 MB/s or more, over at least 5 s, and slowly at 100 MB/hour or more, "
         "over at least 20 minutes, both after the first fifth. One that stops growing or falls "
         "back at times is not "
