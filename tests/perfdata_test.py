@@ -226,7 +226,7 @@ class PerfDataTest(harness.TestCase):
         self.assertNotIn('order:', comments)
         self.assertNotIn('file:', comments)
         # Views take the directory for what it is, not for recordings of ours.
-        self.assertIn(b'work', self.run_plain(HONE, 'top', path).stdout)
+        self.assertIn(b'deeper', self.run_plain(HONE, 'top', path).stdout)
 
         # One of its files is cut: the others are read as a whole.
         part = next(name for name in sorted(os.listdir(path)) if re.fullmatch(r'data\.\d+', name)
@@ -265,7 +265,7 @@ class PerfDataTest(harness.TestCase):
         os.unlink(os.path.join(path, 'data'))
         done = self.run_plain(HONE, 'convert', path, os.path.join(self.tmp, 'no.prof'))
         self.assertEqual(done.returncode, 1)
-        self.assert_one_clear_line(done.stderr, 'folder', 'directory')
+        self.assert_one_clear_line(done.stderr, 'folder', 'holds no')
 
     # ---- beside our own recording ---------------------------------------------------------
 

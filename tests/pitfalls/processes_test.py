@@ -162,7 +162,9 @@ class Children(harness.TestCase):
         self.assertEqual(recording.status, 0, recording.stderr)
         profile = recording.profile
         self.assertGreater(profile.cumulative()['youngest'], 0.9 * recording.truth['youngest'])
-        self.assertNotRegex('\n'.join(profile.comments), 'too many handlers')
+        # Some are left out where a thread would not get on between two of them.
+        lost = re.search(r'lost: (\d+) samples, too many handlers', '\n'.join(profile.comments))
+        self.assertLess(int(lost[1]) if lost else 0, 0.1 * profile.total('samples'))
 
     def test_vfork_shares_memory(self):
         # The child's exec must not stop the sampling of the parent.
