@@ -126,8 +126,11 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
                              recording->back_error ? strerror(-recording->back_error) : "");
     comment_on_outside(profile, recording);
     if (totals->lost_busy)
-        hone_profile_comment(profile, "lost: %" PRIu64 " samples, too many handlers at once",
-                             totals->lost_busy);
+        hone_profile_comment(
+            profile,
+            "lost: %" PRIu64
+            " samples, too many handlers at once or a thread that would not get on",
+            totals->lost_busy);
     if (recording->losses.unfinished)
         hone_profile_comment(profile, "lost: %" PRIu64 " records, their process died while writing",
                              recording->losses.unfinished);

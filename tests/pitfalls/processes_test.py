@@ -5,6 +5,7 @@ where a signal is always about to arrive. rows.py names the pitfalls.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import unittest
