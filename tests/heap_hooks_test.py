@@ -207,6 +207,51 @@ class Imports(Built):
         self.assert_counted(program, library, '1', env={**os.environ, 'LD_PRELOAD': self.build(
             'own.so', OWN_ALLOCATOR, '-shared', '-fPIC')})
 
+    def test_a_cxx_library_that_only_its_loader_sees(self):
+        """Its runtime is in nobody else's scope: what it makes by `new` is aligned as asked for,
+        and a size that cannot be had is an exception."""
+        library = self.build('libcxx.so', r'''
+#include <cstdint>
+#include <new>
+extern "C" int aligned(int n)
+{
+    int good = 0;
+    for (int i = 0; i < n; i++) {
+        void *block = ::operator new(100, std::align_val_t(256));
+        good += reinterpret_cast<std::uintptr_t>(block) % 256 == 0;
+        ::operator delete(block, std::align_val_t(256));
+    }
+    return good;
+}
+extern "C" int refused(std::size_t size)
+{
+    try {
+        ::operator delete(::operator new(size));
+    } catch (const std::bad_alloc &) {
+        return 1;
+    }
+    return 0;
+}
+''', '-shared', '-fPIC', '-fno-builtin', compiler='g++')
+        program = self.build('loader', r'''
+#include <dlfcn.h>
+#include <stdio.h>
+int main(int argc, char **argv)
+{
+    void *library = argc > 1 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : 0;
+    if (!library)
+        return 9;
+    int (*aligned)(int) = (int (*)(int))dlsym(library, "aligned");
+    int (*refused)(unsigned long) = (int (*)(unsigned long))dlsym(library, "refused");
+    printf("%d %d\n", aligned(1000), refused(1ul << 62));
+    return 0;
+}
+''', '-ldl')
+        for size in ('512KiB', '1'):
+            with self.subTest(rate=size):
+                recording = self.record_heap(program, library, size=size)
+                self.assertEqual((recording.status, recording.stdout), (0, b'1000 1\n'))
+
     def test_sealed_pages_are_sealed_again(self):
         """What the loader has made read-only is so afterwards, and the program runs on."""
         source = DEEPBIND.replace('return dlclose(library);', r"""
