@@ -185,6 +185,36 @@ class Harmless(TestCase):
         self.assertIn('a debugger has it', '\n'.join(profile.comments))
 
 
+    def test_one_that_is_killed_while_it_is_looked_through(self):
+        """Its parent, which is not hone, gets its status, and the recording ends."""
+        source, program = (os.path.join(self.tmp, name) for name in ('many.c', 'many'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write('#include <stdlib.h>\nvoid **all;\nint main(void) { all = calloc(3000000, 8);'
+                       'for (int i = 0; i < 3000000; i++) all[i] = malloc(24); return 0; }\n')
+        subprocess.run(['cc', '-O1', '-fno-builtin', source, '-o', program], check=True)
+        directory = os.path.join(self.tmp, 'killed')
+        with subprocess.Popen([HONE, 'record', '-q', '-t', 'heap', '--heap-rate', '1', '-o',
+                               directory, 'sh', '-c', f'{program}; echo status $?'],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as hone:
+            self.addCleanup(lambda: hone.poll() is None and hone.kill())
+            killed, until = False, time.monotonic() + 60
+            while not killed and time.monotonic() < until and hone.poll() is None:
+                for name in filter(str.isdigit, os.listdir('/proc')):
+                    try:
+                        with open(f'/proc/{name}/stat', encoding='utf-8', errors='replace') as file:
+                            words = file.read().rpartition(')')
+                        same = os.readlink(f'/proc/{name}/exe') == program
+                    except OSError:
+                        continue
+                    if same and words[2].split()[0] == 't':  # stopped by who traces it
+                        os.kill(int(name), signal.SIGKILL)
+                        killed = True
+                time.sleep(0.002)
+            self.assertTrue(killed, 'it was never seen to be looked through')
+            out, err = hone.communicate(timeout=60)
+        self.assertEqual((out, hone.returncode), (b'status 137\n', 0), err)
+
+
 class View(TestCase):
     def test_worst_comes_first_and_known_ones_are_left_out(self):
         recording, _ = self.record_leaks(workload('leaks'), 'plain')
