@@ -85,7 +85,7 @@ HONE_HOOK void hone_keeping_vectors(void (*work)(void *), void *argument)
             "    .cfi_endproc\n"                                                                   \
             ".size " name ", . - " name "\n"                                                       \
             ".globl " name "_end\n"                                                                \
-            ".hidden " name "_end\n" name "_end:\n"                                               \
+            ".hidden " name "_end\n" name "_end:\n"                                                \
             ".popsection\n")
 
 GATE("hone_gate", "", "");
