@@ -26,8 +26,13 @@ bool hone_exact_begin(void)
 {
     if (hone_exact_is_on())
         return true;
-    if (!hone_blocks_begin())
+    static _Atomic bool refused; // for good: it is asked for with every block
+    if (atomic_load_explicit(&refused, memory_order_relaxed))
         return false;
+    if (!hone_blocks_begin()) {
+        atomic_store_explicit(&refused, true, memory_order_relaxed);
+        return false;
+    }
     // From here on, every release is told.
     memset((void *)hone_heap_filter, UINT8_MAX, sizeof hone_heap_filter);
     atomic_store_explicit(&on, true, memory_order_release);

@@ -14,6 +14,8 @@
 // Signals  no.
 void hone_imports_patch(void);
 
+// In a forked child. Where its parent had other threads, one of them may have had the loader's
+// lock, which nobody gives back: there hone_imports_patch() does nothing any more.
 void hone_imports_after_fork(bool had_threads);
 
 // Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has

@@ -173,18 +173,19 @@ enum hone_process_state {
 
 // Counters of a process. Writers add, relaxed; the reader copies them.
 struct hone_process_counters {
-    _Atomic uint64_t samples;           // written
-    _Atomic uint64_t lost_memory;       // samples dropped: no free chunk
-    _Atomic uint64_t lost_busy;         // samples dropped: more handlers at once than work areas
-    _Atomic uint64_t lost_overrun;      // timer expirations that were merged into a later sample
-    _Atomic uint64_t records_lost;      // module, thread and stack records dropped: no free chunk
-    _Atomic uint64_t stacks;            // stack records written
-    _Atomic uint64_t stack_repeats;     // samples whose stack was known already
-    _Atomic uint64_t truncated;         // samples whose stack does not reach its start
-    _Atomic uint64_t frame_pointer;     // samples that needed the frame-pointer fallback
-    _Atomic uint64_t frames;            // frames walked
-    _Atomic uint64_t frame_misses;      // frames whose rule was not in the cache
-    _Atomic uint64_t threads;           // threads that were sampled
+    _Atomic uint64_t samples;       // written
+    _Atomic uint64_t lost_memory;   // samples dropped: no free chunk
+    _Atomic uint64_t lost_busy;     // samples dropped: more handlers at once than work areas, or
+                                    // a thread that would not have got on
+    _Atomic uint64_t lost_overrun;  // timer expirations that were merged into a later sample
+    _Atomic uint64_t records_lost;  // module, thread and stack records dropped: no free chunk
+    _Atomic uint64_t stacks;        // stack records written
+    _Atomic uint64_t stack_repeats; // samples whose stack was known already
+    _Atomic uint64_t truncated;     // samples whose stack does not reach its start
+    _Atomic uint64_t frame_pointer; // samples that needed the frame-pointer fallback
+    _Atomic uint64_t frames;        // frames walked
+    _Atomic uint64_t frame_misses;  // frames whose rule was not in the cache
+    _Atomic uint64_t threads;       // threads that were sampled
     _Atomic uint64_t threads_uncovered; // threads that could not be armed
     _Atomic uint64_t foreign_traps;     // SIGTRAPs passed on to the program
     _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
