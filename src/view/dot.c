@@ -216,9 +216,8 @@ static int put_legend(const struct hone_dot *dot)
     put_facts(dot, &head);
     if (facts.failed)
         return -ENOMEM;
-    const struct hone_profile *p = dot->report.profile;
     struct hone_str title = hone_report_base_name(
-        hone_profile_str(p, p->mappings.at[hone_report_main_mapping(p)].file));
+        hone_profile_str(dot->report.profile, hone_report_program(&dot->report)->file));
     hone_buffer_format(out, "digraph \"%.*s\" {\nnode [style=filled fillcolor=\"#f8f8f8\"]\n",
                        title.len ? (int)title.len : 7, title.len ? title.at : "unnamed");
     hone_buffer_text(out, "subgraph cluster_L { \"");

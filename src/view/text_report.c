@@ -189,6 +189,13 @@ uint32_t hone_report_main_mapping(const struct hone_profile *profile)
     return profile->mappings.count > 1 ? 1 : 0;
 }
 
+const struct hone_profile_mapping *hone_report_program(const struct hone_report *report)
+{
+    const struct hone_profile *p = report->profile;
+    uint32_t first = p->mappings.count > 1;
+    return &p->mappings.at[report->options->strict ? first : hone_report_main_mapping(p)];
+}
+
 void hone_report_sentence(const struct hone_report *report, const char *text)
 {
     uint32_t width = report->options->width;
@@ -245,9 +252,7 @@ void hone_report_head(const struct hone_report *report)
     if (report->options->compact)
         return;
     const struct hone_profile *p = report->profile;
-    uint32_t first = p->mappings.count > 1;
-    const struct hone_profile_mapping *program =
-        &p->mappings.at[report->options->strict ? first : hone_report_main_mapping(p)];
+    const struct hone_profile_mapping *program = hone_report_program(report);
     struct hone_str file = hone_report_base_name(hone_profile_str(p, program->file));
     if (file.len)
         hone_buffer_format(report->out, "File: %.*s\n", (int)file.len, file.at);

@@ -97,6 +97,9 @@ void hone_report_name(const struct hone_report *report, struct hone_str name, ui
 // The mapping that is likely the program itself; 0 when there is none.
 uint32_t hone_report_main_mapping(const struct hone_profile *profile);
 
+// The mapping that a report is called after: with strict the first, as in pprof, else the main one.
+const struct hone_profile_mapping *hone_report_program(const struct hone_report *report);
+
 struct hone_str hone_report_base_name(struct hone_str path);
 
 // 0 or -ENOMEM when the buffer failed.
