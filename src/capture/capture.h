@@ -34,11 +34,14 @@ struct hone_capture_progress {
 
 // What can be recorded, each into a file of its own.
 enum hone_capture_type {
-    HONE_CAPTURE_CPU,    // cpu.prof
-    HONE_CAPTURE_WALL,   // wall.prof
-    HONE_CAPTURE_HEAP,   // heap.prof: what lives
-    HONE_CAPTURE_ALLOCS, // allocs.prof: the same, seen from all that was ever allocated
-    HONE_CAPTURE_LEAKS,  // leaks.prof: what lived at the end, and whether anything points to it
+    HONE_CAPTURE_CPU,     // cpu.prof
+    HONE_CAPTURE_WALL,    // wall.prof
+    HONE_CAPTURE_HEAP,    // heap.prof: what lives
+    HONE_CAPTURE_ALLOCS,  // allocs.prof: the same, seen from all that was ever allocated
+    HONE_CAPTURE_THREADS, // threads.prof: every thread, and where it was created
+    HONE_CAPTURE_MUTEX,   // mutex.prof: who held what others waited for
+    HONE_CAPTURE_BLOCK,   // block.prof: who waited, where and for what
+    HONE_CAPTURE_LEAKS,   // leaks.prof: what lived at the end, and whether anything points to it
     HONE_CAPTURE_TYPES
 };
 

@@ -123,6 +123,9 @@ enum hone_type {
     HONE_TYPE_WALL = 1 << 1,
     HONE_TYPE_HEAP = 1 << 2,
     HONE_TYPE_ALLOCS = 1 << 3,
+    HONE_TYPE_THREADS = 1 << 4,
+    HONE_TYPE_MUTEX = 1 << 5,
+    HONE_TYPE_BLOCK = 1 << 6,
 };
 extern const struct hone_choice hone_type_choices[];
 

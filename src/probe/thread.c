@@ -27,6 +27,8 @@ void hone_thread_meet(struct hone_thread *self, uint64_t routine)
     record->tid = self->tid;
     record->time_ns = hone_now_ns();
     record->routine = routine;
+    record->creation = 0;
+    record->creator = 0;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
 }
 

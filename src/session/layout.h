@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 5. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 6. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 5,
+    HONE_SESSION_VERSION = 6,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -52,6 +52,11 @@ struct hone_session_config {
     uint32_t seccomp_filters; // that everybody is under, such as a container's
     uint32_t heap_maps;       // 1: what is mapped counts as allocated, too
     uint32_t leaks;           // 1: a process waits at its end until it was looked for leaks
+    uint32_t mutex_fraction; // of so many releases that others waited for, one is recorded; 0: none
+    uint64_t block_rate_ns;  // a wait as long as this is recorded, a shorter one with the
+                            // probability of its part; 0: none
+    uint32_t lock_order; // 1: what a thread holds when it takes another lock is recorded
+    uint32_t creations;  // 1: where each thread was created is recorded
 };
 
 // A process at its end that waits to be looked through from outside: see struct hone_scan_places.
@@ -203,6 +208,12 @@ struct hone_process_counters {
     _Atomic uint64_t heap_early;   // allocations before the probe began, not seen
     _Atomic uint64_t heap_early_bytes; // and their bytes
     _Atomic uint64_t heap_kept_lost; // of exact: what a site had at a mark, dropped: no free chunk
+    // Of locks:
+    _Atomic uint64_t lock_contentions; // acquisitions that had to wait
+    _Atomic uint64_t lock_held;        // records of releases that others waited for
+    _Atomic uint64_t lock_waits;       // records of waits
+    _Atomic uint64_t lock_lost;        // of all these dropped: no free chunk or work area
+    _Atomic uint64_t lock_untracked;   // contentions whose holder will not be known: no room
 };
 
 enum {
@@ -225,6 +236,7 @@ struct hone_process {
     char reason[HONE_PROCESS_REASON];       // why not the best engine, or why none
     char heap_reason[HONE_PROCESS_REASON];  // what of the heap is not covered, and why
     char allocator[HONE_PROCESS_ALLOCATOR]; // path of the file whose malloc() the program uses
+    char lock_reason[HONE_PROCESS_REASON];  // what of the locks is not covered, and why
 
     // Of the heap, where every block is counted.
     alignas(64) _Atomic int64_t heap_live_bytes; // now, but for what threads have not told yet
@@ -260,6 +272,11 @@ enum hone_record_kind {
     HONE_RECORD_HEAP_ALLOC,
     HONE_RECORD_HEAP_FREE,
     HONE_RECORD_HEAP_KEPT,
+    HONE_RECORD_LOCK_HELD,
+    HONE_RECORD_WAIT,
+    HONE_RECORD_LOCK_USE,
+    HONE_RECORD_LOCK_KNOWN,
+    HONE_RECORD_LOCK_ORDER,
     HONE_RECORD_KINDS
 };
 
@@ -298,7 +315,9 @@ struct hone_record_thread {
     struct hone_record record;
     uint64_t tid;
     uint64_t time_ns;
-    uint64_t routine; // address of the function that it runs; 0: unknown, or the first thread
+    uint64_t routine;  // address of the function that it runs; 0: unknown, or the first thread
+    uint64_t creation; // id of the stack that created it; 0: unknown, or the first thread
+    uint64_t creator;  // index of the thread that did, plus one; 0: unknown
 };
 
 // small: thread index. The thread ends, or its process does while it runs.
@@ -373,6 +392,82 @@ struct hone_record_heap_kept {
     uint32_t since; // marks made when it changed before that, so that all of it is of that time
     uint32_t mark;  // and by now
     int64_t live, live_bytes;
+};
+
+// --- locks ---------------------------------------------------------------------------------------
+
+// What can be held, or waited for.
+enum hone_lock_kind {
+    HONE_LOCK_UNKNOWN,
+    HONE_LOCK_MUTEX,
+    HONE_LOCK_READ,  // a read-write lock, for reading
+    HONE_LOCK_WRITE, // and for writing
+    HONE_LOCK_SPIN,
+    HONE_LOCK_CONDITION,
+    HONE_LOCK_SEMAPHORE,
+    HONE_LOCK_BARRIER,
+    HONE_LOCK_JOIN, // the end of a thread
+    HONE_LOCK_KINDS
+};
+
+// small: index of the thread that released a lock that others waited for.
+struct hone_record_lock_held {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t lock;         // its address
+    uint64_t stack;        // id: where it was released
+    uint64_t waiter_stack; // id: where the one that waited longest waits; 0: unknown
+    uint64_t delay_ns;     // what all of them waited because of this holder, together
+    uint64_t hold_ns;      // how long it was held; 0: unknown
+    uint32_t waiters;
+    uint32_t kind;   // enum hone_lock_kind
+    uint64_t weight; // it stands for so many releases like it
+};
+
+// small: index of the thread that waited. Recorded with the probability min(1, delay_ns / rate_ns).
+struct hone_record_wait {
+    struct hone_record record;
+    uint64_t time_ns; // when it ended
+    uint64_t lock;    // address of what it waited for; of a thread: its id
+    uint64_t stack;   // id: where it waited
+    uint64_t delay_ns;
+    uint64_t rate_ns;
+    uint64_t holder_stack; // id: where who released it did so; 0: unknown
+    uint32_t holder;       // index of that thread, plus one; 0: unknown
+    uint32_t kind;         // enum hone_lock_kind
+    uint32_t timed_out;    // 1: in vain
+    uint32_t spare;
+};
+
+// small: index of the thread. One acquisition, drawn from all of them, waited for or not.
+struct hone_record_lock_use {
+    struct hone_record record;
+    uint64_t time_ns; // when it was released
+    uint64_t lock;
+    uint64_t stack; // id: where it was taken; 0: not known
+    uint64_t wait_ns, hold_ns;
+    uint64_t weight; // it stands for so many acquisitions
+    uint32_t kind;   // enum hone_lock_kind
+    uint32_t contended;
+};
+
+// small: enum hone_lock_kind. A lock was made, or got a name.
+struct hone_record_lock_known {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t lock;
+    uint64_t stack; // id: where; 0: unknown
+    char name[];    // NUL-terminated; empty: none was given
+};
+
+// small: index of the thread. It takes a lock while it holds another one: told once for each pair
+// of places.
+struct hone_record_lock_order {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t held, taken;             // their addresses
+    uint64_t held_stack, taken_stack; // ids: where each was taken
+    uint32_t held_kind, taken_kind;   // enum hone_lock_kind
 };
 
 // --- the heap, every block -----------------------------------------------------------------------

@@ -180,6 +180,7 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     copy_text(ret->reason, process->reason, sizeof ret->reason);
     copy_text(ret->heap_reason, process->heap_reason, sizeof ret->heap_reason);
     copy_text(ret->allocator, process->allocator, sizeof ret->allocator);
+    copy_text(ret->lock_reason, process->lock_reason, sizeof ret->lock_reason);
     COPY(ended_ns);
     COPY(cpu_before_ns);
     COPY(cpu_total_ns);
@@ -215,6 +216,11 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(heap_early);
     COPY_COUNTER(heap_early_bytes);
     COPY_COUNTER(heap_kept_lost);
+    COPY_COUNTER(lock_contentions);
+    COPY_COUNTER(lock_held);
+    COPY_COUNTER(lock_waits);
+    COPY_COUNTER(lock_lost);
+    COPY_COUNTER(lock_untracked);
     COPY(heap_live_bytes);
 }
 
@@ -465,6 +471,48 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
         if (events->heap_kept)
             events->heap_kept(context, number, copy);
         return;
+    case HONE_RECORD_LOCK_HELD: {
+        const struct hone_record_lock_held *held = copy;
+        if (len < sizeof *held || held->kind >= HONE_LOCK_KINDS || !held->weight)
+            break;
+        if (events->lock_held)
+            events->lock_held(context, number, held);
+        return;
+    }
+    case HONE_RECORD_WAIT: {
+        const struct hone_record_wait *wait = copy;
+        if (len < sizeof *wait || wait->kind >= HONE_LOCK_KINDS || !wait->rate_ns)
+            break;
+        if (events->wait)
+            events->wait(context, number, wait);
+        return;
+    }
+    case HONE_RECORD_LOCK_USE: {
+        const struct hone_record_lock_use *use = copy;
+        if (len < sizeof *use || use->kind >= HONE_LOCK_KINDS || !use->weight)
+            break;
+        if (events->lock_use)
+            events->lock_use(context, number, use);
+        return;
+    }
+    case HONE_RECORD_LOCK_KNOWN: {
+        const struct hone_record_lock_known *lock = copy;
+        if (len < sizeof *lock || lock->record.small >= HONE_LOCK_KINDS ||
+            !has_end(lock->name, limit))
+            break;
+        if (events->lock_known)
+            events->lock_known(context, number, lock);
+        return;
+    }
+    case HONE_RECORD_LOCK_ORDER: {
+        const struct hone_record_lock_order *order = copy;
+        if (len < sizeof *order || order->held_kind >= HONE_LOCK_KINDS ||
+            order->taken_kind >= HONE_LOCK_KINDS)
+            break;
+        if (events->lock_order)
+            events->lock_order(context, number, order);
+        return;
+    }
     case HONE_RECORD_EXEC: {
         const struct hone_record_exec *exec = copy;
         if (len < sizeof *exec || !has_end(exec->path, limit))

@@ -45,6 +45,7 @@ struct hone_process_facts {
     bool broken; // overwritten: what was known of it before counts, not this
     char heap_reason[HONE_PROCESS_REASON];
     char allocator[HONE_PROCESS_ALLOCATOR];
+    char lock_reason[HONE_PROCESS_REASON];
 
     uint64_t samples;
     uint64_t lost_memory;
@@ -74,6 +75,11 @@ struct hone_process_facts {
     uint64_t heap_early;
     uint64_t heap_early_bytes;
     uint64_t heap_kept_lost;
+    uint64_t lock_contentions;
+    uint64_t lock_held;
+    uint64_t lock_waits;
+    uint64_t lock_lost;
+    uint64_t lock_untracked;
     int64_t heap_live_bytes; // of those that count every block, now
 };
 
@@ -111,6 +117,11 @@ struct hone_reader_events {
                       uint32_t number, const struct hone_heap_site *site, bool last);
     // Before what any process recorded of the heap after it.
     void (*mark)(void *context, uint32_t number, const struct hone_reader_mark *mark);
+    void (*lock_held)(void *context, uint32_t process, const struct hone_record_lock_held *held);
+    void (*wait)(void *context, uint32_t process, const struct hone_record_wait *wait);
+    void (*lock_use)(void *context, uint32_t process, const struct hone_record_lock_use *use);
+    void (*lock_known)(void *context, uint32_t process, const struct hone_record_lock_known *lock);
+    void (*lock_order)(void *context, uint32_t process, const struct hone_record_lock_order *order);
     void (*exec)(void *context, uint32_t process, const struct hone_record_exec *exec);
     // The process is dead and all it wrote was read.
     void (*process_end)(void *context, uint32_t process, const struct hone_process_facts *facts);

@@ -54,6 +54,13 @@ static void on_kept(void *context, uint32_t process, const struct hone_record_he
     sink += process + kept->site + kept->since + (uint64_t)kept->live;
 }
 
+static void on_lock_known(void *context, uint32_t process,
+                          const struct hone_record_lock_known *lock)
+{
+    (void)context;
+    sink += process + strlen(lock->name);
+}
+
 static void on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark)
 {
     (void)context;
@@ -99,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                                      .exec = on_exec,
                                                      .heap_site = on_site,
                                                      .heap_kept = on_kept,
+                                                     .lock_known = on_lock_known,
                                                      .mark = on_mark};
     struct hone_reader *reader;
     if (hone_reader_open(memory, bytes, &reader) == 0) {
