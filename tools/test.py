@@ -8,6 +8,8 @@ and failed by chance is run again, up to three times: it is told, and counted as
 """
 
 import argparse
+import concurrent.futures
+import functools
 import json
 import os
 import pathlib
@@ -138,10 +140,16 @@ def checks(_quick):
 
 
 def programs(quick):
-    """Whole programs, one after the other: they compare CPU times."""
-    files = [f for f in sorted((ROOT / 'tests').rglob('*_test.py')) if not (quick and f.name in LONG)]
+    """Whole programs: those that compare CPU times one after the other."""
+    files = [f for f in sorted((ROOT / 'tests').rglob('*_test.py'))
+             if f.name not in (LONG if quick else CONTAINED)]
     failure = compiled('programs', BUILD, '-Dtests=true')
-    return failure or sum((of_unittest('programs', file) for file in files), Count())
+    if failure:
+        return failure
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 2) as pool:
+        count = sum(pool.map(functools.partial(of_unittest, 'programs'),
+                             (f for f in files if f.name in UNTIMED)), Count())
+    return sum((of_unittest('programs', f) for f in files if f.name not in UNTIMED), count)
 
 
 # Compares what elfutils says, which keeps memory until the end, and single-steps through libraries
@@ -193,6 +201,12 @@ def fuzz(_quick):
 LONG = {'heap_real_test.py', 'hostile_test.py', 'long_test.py', 'machines_test.py', 'outside_test.py',
         'perfdata_test.py', 'pprof_matrix_long_test.py', 'pprof_test.py', 'processes_test.py',
         'real_test.py'}
+# Whose cells another one has, too.
+CONTAINED = {'pprof_matrix_test.py'}
+# What reads and prints, and measures nothing: these may run beside each other.
+UNTIMED = {'cli_test.py', 'convert_test.py', 'fetch_test.py', 'flame_test.py', 'legacy_test.py',
+           'library_test.py', 'names_test.py', 'part_test.py', 'pprof_shell_test.py', 'pprof_test.py',
+           'profile_library_test.py', 'speedscope_test.py', 'views_test.py'}
 QUICK = [unit, checks, programs]
 ALL = QUICK + [sanitizers, threads, lint, fuzz]
 
