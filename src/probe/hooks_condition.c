@@ -30,7 +30,7 @@ HONE_HOOK static void release_inside(void *mutex)
 }
 
 #define WAITED(condition, mutex, call, in_vain)                                                    \
-    ({                                                                                             \
+    __extension__({                                                                                \
         release_inside(mutex);                                                                     \
         uint64_t began = hone_wait_begin();                                                        \
         int result = call;                                                                         \

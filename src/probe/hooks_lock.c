@@ -32,7 +32,7 @@ __attribute__((always_inline)) static inline bool try_first(void *mutex, int (*t
 
 // By the real function: of a mutex that may not be tried, or was not to be had.
 #define TAKING(mutex, call)                                                                        \
-    ({                                                                                             \
+    __extension__({                                                                                \
         int taking;                                                                                \
         if (hone_mutex_may_try(mutex) || is_taken_by_other(mutex)) {                               \
             taking = WAITING(mutex, HONE_LOCK_MUTEX, call, hone_mutex_depth(mutex));               \

@@ -17,7 +17,7 @@
 
 // `call` of a real function that waits for `lock`, of which `depth` is asked once it is taken.
 #define WAITING(lock, kind, call, depth)                                                           \
-    ({                                                                                             \
+    __extension__({                                                                                \
         struct hone_lock_wait wait;                                                                \
         hone_lock_wait_begin(&wait, lock, kind);                                                   \
         int result = call;                                                                         \
@@ -28,7 +28,7 @@
 
 // `call` of a real function that releases it.
 #define RELEASING(lock, kind, depth, call)                                                         \
-    ({                                                                                             \
+    __extension__({                                                                                \
         struct hone_lock_release release;                                                          \
         hone_lock_release_begin(&release, lock, kind, depth);                                      \
         int result = call;                                                                         \

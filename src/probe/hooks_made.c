@@ -3,7 +3,7 @@
 #include "probe/hooks_lock.h"
 
 #define MADE(object, kind, call)                                                                   \
-    ({                                                                                             \
+    __extension__({                                                                                \
         int making = call;                                                                         \
         if (making == 0 && hone_locks_are_on())                                                    \
             hone_lock_made((const void *)(uintptr_t)(object), kind);                               \

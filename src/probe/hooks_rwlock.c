@@ -3,7 +3,7 @@
 #include "probe/hooks_lock.h"
 
 #define RWLOCK(lock, try_, kind, call)                                                             \
-    ({                                                                                             \
+    __extension__({                                                                                \
         int locking;                                                                               \
         if (!REAL.rwlocks_may_be_tried) {                                                          \
             locking = call;                                                                        \

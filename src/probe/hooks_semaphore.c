@@ -4,7 +4,7 @@
 #include "probe/hooks_lock.h"
 
 #define TIMED(object, kind, call, in_vain)                                                         \
-    ({                                                                                             \
+    __extension__({                                                                                \
         uint64_t began = hone_wait_begin();                                                        \
         int result = call;                                                                         \
         hone_wait_end(began, object, kind, in_vain);                                               \

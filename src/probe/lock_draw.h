@@ -5,6 +5,8 @@
 
 #include "probe/heap_draw.h"
 
+#include <stdbool.h>
+
 // How many are passed over until the next one: a geometric draw of mean - 1, exactly so for means
 // of at least 8 within 1e-6 of it. -1 / ln(1 - 1 / mean) is mean - 1/2 - 1 / (12 mean) - …
 static inline int64_t hone_draw_skip(uint64_t *state, uint64_t mean)

@@ -10,7 +10,8 @@
 
 bool hone_lock_is_musl;
 
-enum { UNIT = 1 << HONE_LOCK_UNIT_SHIFT, LOCK = 0x7f0012345678 };
+enum { UNIT = 1 << HONE_LOCK_UNIT_SHIFT };
+#define LOCK 0x7f0012345678u
 
 static struct hone_lock_place enter(uint64_t lock, uint64_t at)
 {
