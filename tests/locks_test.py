@@ -370,7 +370,7 @@ int main(int argc, char **argv)
 
     def test_a_static_library_says_that_it_has_no_hooks(self):
         program = os.path.join(self.tmp, 'inside')
-        subprocess.run(['gcc', '-O1', '-static', '-o', program,
+        subprocess.run(['gcc', '-O1', '-D_GNU_SOURCE', '-static', '-o', program,
                         os.path.join(os.path.dirname(__file__), '..', 'workloads', 'locks.c'),
                         '-Wl,--whole-archive', os.path.join(BUILD, 'libhone.a'),
                         '-Wl,--no-whole-archive', '-pthread'], check=True)

@@ -59,10 +59,9 @@ HONE_HOOK __attribute__((used)) int hone_pthread_cond_timedwait(pthread_cond_t *
 HONE_HOOK HONE_EXPORT int pthread_cond_clockwait(pthread_cond_t *condition, pthread_mutex_t *mutex,
                                                  clockid_t clock, const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.pthread_cond_clockwait)
+    if (!HONE_LOCK_HAS(pthread_cond_clockwait))
         return ENOSYS;
-    if (!on)
+    if (!hone_locks_are_on())
         return REAL.pthread_cond_clockwait(condition, mutex, clock, until);
     return WAITED(condition, mutex, REAL.pthread_cond_clockwait(condition, mutex, clock, until),
                   ETIMEDOUT);
@@ -70,6 +69,8 @@ HONE_HOOK HONE_EXPORT int pthread_cond_clockwait(pthread_cond_t *condition, pthr
 
 HONE_HOOK HONE_EXPORT int cnd_wait(cnd_t *condition, mtx_t *mutex)
 {
+    if (!HONE_LOCK_HAS(cnd_wait))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.cnd_wait(condition, mutex);
     return WAITED(condition, mutex, REAL.cnd_wait(condition, mutex), thrd_timedout);
@@ -78,6 +79,8 @@ HONE_HOOK HONE_EXPORT int cnd_wait(cnd_t *condition, mtx_t *mutex)
 HONE_HOOK HONE_EXPORT int cnd_timedwait(cnd_t *condition, mtx_t *mutex,
                                         const struct timespec *until)
 {
+    if (!HONE_LOCK_HAS(cnd_timedwait))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.cnd_timedwait(condition, mutex, until);
     return WAITED(condition, mutex, REAL.cnd_timedwait(condition, mutex, until), thrd_timedout);

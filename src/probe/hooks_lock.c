@@ -76,8 +76,7 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex,
 HONE_HOOK HONE_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clockid_t clock,
                                                   const struct timespec *until)
 {
-    (void)hone_locks_are_on();
-    if (!REAL.pthread_mutex_clocklock)
+    if (!HONE_LOCK_HAS(pthread_mutex_clocklock))
         return ENOSYS;
     int r;
     // Which clock it is matters to who has to wait and to who does not.
@@ -123,6 +122,8 @@ static int to_c11(int result)
 HONE_HOOK HONE_EXPORT int mtx_lock(mtx_t *mutex)
 {
     int r;
+    if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_lock)))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.mtx_lock(mutex);
     if (TRY_C11(mutex, &r) && r == thrd_success)
@@ -133,6 +134,8 @@ HONE_HOOK HONE_EXPORT int mtx_lock(mtx_t *mutex)
 HONE_HOOK HONE_EXPORT int mtx_timedlock(mtx_t *mutex, const struct timespec *until)
 {
     int r;
+    if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_timedlock)))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.mtx_timedlock(mutex, until);
     if (TRY_C11(mutex, &r) && r == thrd_success)
@@ -147,6 +150,8 @@ HONE_HOOK static int release_c11_told(mtx_t *mutex)
 
 HONE_HOOK HONE_EXPORT int mtx_unlock(mtx_t *mutex)
 {
+    if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_unlock)))
+        return thrd_error;
     if (!hone_locks_are_on() || hone_lock_is_quiet(mutex))
         return REAL.mtx_unlock(mutex);
     return release_c11_told(mutex);

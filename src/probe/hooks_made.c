@@ -51,6 +51,8 @@ HONE_HOOK HONE_EXPORT int sem_init(sem_t *semaphore, int shared, unsigned value)
 
 HONE_HOOK HONE_EXPORT int mtx_init(mtx_t *mutex, int type)
 {
+    if (!HONE_LOCK_HAS(mtx_init))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.mtx_init(mutex, type);
     return MADE(mutex, HONE_LOCK_MUTEX, REAL.mtx_init(mutex, type));

@@ -59,10 +59,9 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_timedwrlock(pthread_rwlock_t *lock,
 HONE_HOOK HONE_EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clockid_t clock,
                                                      const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.pthread_rwlock_clockrdlock)
+    if (!HONE_LOCK_HAS(pthread_rwlock_clockrdlock))
         return ENOSYS;
-    if (!on || !is_proper(clock, until))
+    if (!hone_locks_are_on() || !is_proper(clock, until))
         return REAL.pthread_rwlock_clockrdlock(lock, clock, until);
     return READ(lock, REAL.pthread_rwlock_clockrdlock(lock, clock, until));
 }
@@ -70,10 +69,9 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clo
 HONE_HOOK HONE_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clock,
                                                      const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.pthread_rwlock_clockwrlock)
+    if (!HONE_LOCK_HAS(pthread_rwlock_clockwrlock))
         return ENOSYS;
-    if (!on || !is_proper(clock, until))
+    if (!hone_locks_are_on() || !is_proper(clock, until))
         return REAL.pthread_rwlock_clockwrlock(lock, clock, until);
     return WRITE(lock, REAL.pthread_rwlock_clockwrlock(lock, clock, until));
 }

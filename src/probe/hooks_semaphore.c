@@ -40,12 +40,11 @@ HONE_HOOK HONE_EXPORT int sem_timedwait(sem_t *semaphore, const struct timespec 
 HONE_HOOK HONE_EXPORT int sem_clockwait(sem_t *semaphore, clockid_t clock,
                                         const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.sem_clockwait) {
+    if (!HONE_LOCK_HAS(sem_clockwait)) {
         errno = ENOSYS;
         return -1;
     }
-    if (!on || is_there(semaphore))
+    if (!hone_locks_are_on() || is_there(semaphore))
         return REAL.sem_clockwait(semaphore, clock, until);
     return SEMAPHORE(semaphore, REAL.sem_clockwait(semaphore, clock, until));
 }
@@ -81,25 +80,25 @@ HONE_HOOK HONE_EXPORT int pthread_join(pthread_t thread, void **ret)
 HONE_HOOK HONE_EXPORT int pthread_timedjoin_np(pthread_t thread, void **ret,
                                                const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.pthread_timedjoin_np)
+    if (!HONE_LOCK_HAS(pthread_timedjoin_np))
         return ENOSYS;
-    return on ? JOIN(thread, REAL.pthread_timedjoin_np(thread, ret, until))
-              : REAL.pthread_timedjoin_np(thread, ret, until);
+    return hone_locks_are_on() ? JOIN(thread, REAL.pthread_timedjoin_np(thread, ret, until))
+                               : REAL.pthread_timedjoin_np(thread, ret, until);
 }
 
 HONE_HOOK HONE_EXPORT int pthread_clockjoin_np(pthread_t thread, void **ret, clockid_t clock,
                                                const struct timespec *until)
 {
-    bool on = hone_locks_are_on();
-    if (!REAL.pthread_clockjoin_np)
+    if (!HONE_LOCK_HAS(pthread_clockjoin_np))
         return ENOSYS;
-    return on ? JOIN(thread, REAL.pthread_clockjoin_np(thread, ret, clock, until))
-              : REAL.pthread_clockjoin_np(thread, ret, clock, until);
+    return hone_locks_are_on() ? JOIN(thread, REAL.pthread_clockjoin_np(thread, ret, clock, until))
+                               : REAL.pthread_clockjoin_np(thread, ret, clock, until);
 }
 
 HONE_HOOK HONE_EXPORT int thrd_join(thrd_t thread, int *ret)
 {
+    if (!HONE_LOCK_HAS(thrd_join))
+        return thrd_error;
     if (!hone_locks_are_on())
         return REAL.thrd_join(thread, ret);
     return JOIN(thread, REAL.thrd_join(thread, ret));

@@ -189,7 +189,7 @@ static void write_wait(const struct wait_facts *facts)
     record->stack = facts->stack;
     record->delay_ns = facts->delay_ns;
     record->rate_ns = config()->block_rate_ns;
-    record->holder = (uint32_t)(facts->released >> 32);
+    record->holder = HONE_LOCK_RELEASED_BY(facts->released);
     record->holder_stack = facts->holder_stack;
     record->kind = facts->kind;
     record->timed_out = facts->timed_out;
@@ -244,8 +244,8 @@ static void settle(struct hone_lock_held *held)
             .delay = held->rest,
             .stack = holder_stack,
             .waiter_stack = held->stack,
-            .thread = (uint32_t)(held->released >> 32) - 1,
-            .kind = held->kind,
+            .thread = HONE_LOCK_RELEASED_BY(held->released) - 1,
+            .kind = HONE_LOCK_RELEASED_KIND(held->released),
         };
         write_held(&facts);
     }
@@ -471,8 +471,8 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
                          hone_lock_released_stack(held->lock, held->released);
     if (depth <= 1 && hone_lock_may_be_waited_for(lock)) {
         release->drawn = wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
-        hone_lock_release(release->lock, release->at, hone_thread_self()->index, release->drawn,
-                          &release->charge);
+        hone_lock_release(release->lock, release->at, hone_thread_self()->index, kind,
+                          release->drawn, &release->charge);
         if (release->charge.entry)
             self->releases = release->drawn
                                  ? hone_draw_skip(&self->random, config()->mutex_fraction)
@@ -483,7 +483,7 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
 
 HONE_HOOK static void tell_release(struct hone_lock_release *release)
 {
-    const struct hone_lock_charge *charge = &release->charge;
+    struct hone_lock_charge *charge = &release->charge;
     uint32_t stack = stack_here();
     hone_lock_tell(charge, stack);
     if (!stack) {

@@ -66,7 +66,6 @@ struct hone_lock_thread {
     uint32_t held_count; // of held[]
     uint32_t waiting;    // of waits[]
     uint32_t epoch;      // of the process that all this is of
-    bool finding;        // the functions behind the hooks
     uint32_t interval;   // mean acquisitions between two that are drawn
     uint64_t drawn_at;   // ticks: when that happened last,
     uint64_t made_at;    // and when a lock's making was written

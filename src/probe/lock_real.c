@@ -21,7 +21,8 @@ static void *next_function(const char *name)
 {
 #if defined(__x86_64__)
     void *function = NULL;
-    if (strncmp(name, "pthread_cond_", strlen("pthread_cond_")) == 0 && dlvsym)
+    if (dlvsym &&
+        (strcmp(name, "pthread_cond_wait") == 0 || strcmp(name, "pthread_cond_timedwait") == 0))
         function = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
     if (function)
         return function;
@@ -29,47 +30,57 @@ static void *next_function(const char *name)
     return dlsym(RTLD_NEXT, name);
 }
 
-// Several threads may do this at once: each writes the same addresses.
-void hone_locks_find(void)
-{
-    static const struct {
-        const char *name;
-        size_t at;
-    } functions[] = {
+struct function {
+    const char *name;
+    size_t at;
+};
 #define PLACE(name, parameters) {#name, offsetof(struct hone_lock_real, name)},
-        HONE_LOCK_HOOKS(PLACE) HONE_LOCK_HELPERS(PLACE)
-#undef PLACE
-    };
-    if (atomic_load_explicit(&hone_locks_wanted, memory_order_acquire) != HONE_LOCKS_UNRESOLVED ||
-        hone_lock_self.finding)
-        return;
-    hone_lock_self.finding = true;
+
+// Several threads may do this at once: each writes the same addresses.
+static void find(const struct function *functions, size_t count)
+{
     hone_heap_self.own++; // dlsym() allocates what it says of functions that are not there
-    for (size_t i = 0; i < HONE_ARRAY_LENGTH(functions); i++) {
+    for (size_t i = 0; i < count; i++) {
         void *function = next_function(functions[i].name);
         memcpy((char *)&hone_lock_real + functions[i].at, &function, sizeof function);
     }
+    hone_heap_self.own--;
+}
+
+bool hone_locks_resolve(void)
+{
+    static const struct function functions[] = {HONE_LOCK_OLD_HOOKS(PLACE)};
+    static _Atomic bool found;
+    if (!atomic_load_explicit(&found, memory_order_acquire))
+        find(functions, HONE_ARRAY_LENGTH(functions));
+    atomic_store_explicit(&found, true, memory_order_release);
+    return false;
+}
+
+void hone_locks_find(void)
+{
+    static const struct function functions[] = {HONE_LOCK_NEW_HOOKS(PLACE)
+                                                    HONE_LOCK_HELPERS(PLACE)};
+    uint32_t unresolved = HONE_LOCKS_UNRESOLVED;
+    if (atomic_load_explicit(&hone_locks_wanted, memory_order_acquire) != unresolved)
+        return;
+    (void)hone_locks_resolve();
+    find(functions, HONE_ARRAY_LENGTH(functions));
+    hone_heap_self.own++;
     hone_lock_is_musl = !dlsym(RTLD_NEXT, "gnu_get_libc_version");
     hone_heap_self.own--;
-    hone_lock_self.finding = false;
     hone_lock_real.rwlocks_may_be_tried =
         hone_lock_is_musl || hone_lock_real.pthread_rwlock_clockrdlock;
-    uint32_t unresolved = HONE_LOCKS_UNRESOLVED;
     // Unless they are wanted already.
     (void)atomic_compare_exchange_strong_explicit(&hone_locks_wanted, &unresolved, 0,
                                                   memory_order_release, memory_order_relaxed);
 }
 
-bool hone_locks_resolve(void)
-{
-    hone_locks_find();
-    return false;
-}
-
 // --- for who calls them past us ------------------------------------------------------------------
 
 #define OWN(name, parameters) extern char hone_own_##name[] __attribute__((visibility("hidden")));
-HONE_LOCK_HOOKS(OWN)
+HONE_LOCK_OLD_HOOKS(OWN)
+HONE_LOCK_NEW_HOOKS(OWN)
 #undef OWN
 
 void *hone_lock_hook(const char *name, const void *function)
@@ -80,7 +91,7 @@ void *hone_lock_hook(const char *name, const void *function)
         void *hook;
     } hooks[] = {
 #define HOOK(name, parameters) {#name, offsetof(struct hone_lock_real, name), hone_own_##name},
-        HONE_LOCK_HOOKS(HOOK)
+        HONE_LOCK_OLD_HOOKS(HOOK) HONE_LOCK_NEW_HOOKS(HOOK)
 #undef HOOK
     };
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(hooks); i++) {

@@ -7,14 +7,17 @@
 #include <stdbool.h>
 #include <threads.h>
 
-// Those that others need first come first: looking for one that is not there allocates, and the
-// allocator may lock.
-#define HONE_LOCK_HOOKS(X)                                                                         \
+// Of every C library that we run with: found at the first call of a hook, which may come from
+// within an allocator. Looking for one that is not there would allocate.
+#define HONE_LOCK_OLD_HOOKS(X)                                                                     \
     X(pthread_mutex_lock, (pthread_mutex_t *))                                                     \
     X(pthread_mutex_unlock, (pthread_mutex_t *))                                                   \
+    X(pthread_mutex_timedlock, (pthread_mutex_t *, const struct timespec *))                       \
     X(pthread_mutex_init, (pthread_mutex_t *, const pthread_mutexattr_t *))                        \
     X(pthread_rwlock_rdlock, (pthread_rwlock_t *))                                                 \
     X(pthread_rwlock_wrlock, (pthread_rwlock_t *))                                                 \
+    X(pthread_rwlock_timedrdlock, (pthread_rwlock_t *, const struct timespec *))                   \
+    X(pthread_rwlock_timedwrlock, (pthread_rwlock_t *, const struct timespec *))                   \
     X(pthread_rwlock_unlock, (pthread_rwlock_t *))                                                 \
     X(pthread_rwlock_init, (pthread_rwlock_t *, const pthread_rwlockattr_t *))                     \
     X(pthread_spin_lock, (pthread_spinlock_t *))                                                   \
@@ -25,12 +28,12 @@
     X(sem_wait, (sem_t *))                                                                         \
     X(sem_timedwait, (sem_t *, const struct timespec *))                                           \
     X(sem_init, (sem_t *, int, unsigned))                                                          \
-    X(pthread_mutex_timedlock, (pthread_mutex_t *, const struct timespec *))                       \
-    X(pthread_rwlock_timedrdlock, (pthread_rwlock_t *, const struct timespec *))                   \
-    X(pthread_rwlock_timedwrlock, (pthread_rwlock_t *, const struct timespec *))                   \
     X(pthread_barrier_wait, (pthread_barrier_t *))                                                 \
     X(pthread_barrier_init, (pthread_barrier_t *, const pthread_barrierattr_t *, unsigned))        \
-    X(pthread_join, (pthread_t, void **))                                                          \
+    X(pthread_join, (pthread_t, void **))
+
+// Not of every one.
+#define HONE_LOCK_NEW_HOOKS(X)                                                                     \
     X(mtx_lock, (mtx_t *))                                                                         \
     X(mtx_unlock, (mtx_t *))                                                                       \
     X(mtx_timedlock, (mtx_t *, const struct timespec *))                                           \
@@ -47,6 +50,7 @@
     X(pthread_timedjoin_np, (pthread_t, void **, const struct timespec *))                         \
     X(pthread_clockjoin_np, (pthread_t, void **, clockid_t, const struct timespec *))
 
+// And what the hooks call besides.
 #define HONE_LOCK_HELPERS(X)                                                                       \
     X(pthread_mutex_trylock, (pthread_mutex_t *))                                                  \
     X(pthread_rwlock_tryrdlock, (pthread_rwlock_t *))                                              \
@@ -57,14 +61,18 @@
 
 struct hone_lock_real {
 #define POINTER(name, parameters) int(*name) parameters;
-    HONE_LOCK_HOOKS(POINTER)
+    HONE_LOCK_OLD_HOOKS(POINTER)
+    HONE_LOCK_NEW_HOOKS(POINTER)
     HONE_LOCK_HELPERS(POINTER)
 #undef POINTER
     // Trying a read-write lock is harmless (glibc before 2.30 may hang who waits for it).
     bool rwlocks_may_be_tried;
 };
 
-// A function that libc does not have is NULL in it, and no program calls it.
+// A function that libc does not have is NULL in it, as are the new ones until they are looked for.
 extern struct hone_lock_real hone_lock_real __attribute__((visibility("hidden")));
+
+// Whether there is a new one, before its hook does anything else.
+#define HONE_LOCK_HAS(name) (hone_lock_real.name || (hone_locks_find(), hone_lock_real.name))
 
 #endif

@@ -6,7 +6,6 @@ enum {
     CHANGING = 1, // no lock has this address
     TRIES = 8,
     IDLE_MAX = 64, // releases in a row that nobody waited for, then they are not looked at
-    SHOWN_SHIFT = 10,
 };
 
 #define WAITER ((uint64_t)1 << 51)
@@ -67,8 +66,8 @@ static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
     atomic_store_explicit(&entry->charged, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->released, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->rest, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->typical, 0, memory_order_relaxed);
-    atomic_store_explicit(&entry->idle, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->waiter, 0, memory_order_relaxed);
     // Release: all that before the lock. Pairs with the acquire in find().
     atomic_store_explicit(&entry->lock, lock, memory_order_release);
@@ -98,8 +97,8 @@ static void raise_filter(uint64_t lock)
 {
     _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
     // Sequential, as is the addition before it: see lower_filter().
-    if (!atomic_load(filter))
-        atomic_store(filter, 1);
+    if (atomic_load(filter) != IDLE_MAX)
+        atomic_store(filter, IDLE_MAX);
 }
 
 static bool is_idle(struct hone_lock_entry *entry)
@@ -107,10 +106,26 @@ static bool is_idle(struct hone_lock_entry *entry)
     return !waiters_of(atomic_load(&entry->sum)) && !atomic_load(&entry->owed);
 }
 
-static void lower_filter(struct hone_lock_entry *entry, uint64_t lock)
+// Locks with the same filter are in the same set.
+static bool is_set_idle(struct hone_lock_entry *set)
 {
-    atomic_store(&hone_lock_filter[hone_lock_hash(lock)], 0);
-    if (!is_idle(entry))
+    for (int way = 0; way < HONE_LOCK_WAYS; way++)
+        if (!is_idle(&set[way]))
+            return false;
+    return true;
+}
+
+// Who comes to wait adds itself and then looks at the filter; here it is the other way round.
+static void lower_filter(uint64_t lock)
+{
+    _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
+    uint8_t left = atomic_load_explicit(filter, memory_order_relaxed);
+    if (left > 1) {
+        atomic_store_explicit(filter, left - 1, memory_order_relaxed);
+        return;
+    }
+    atomic_store(filter, 0);
+    if (!is_set_idle(set_of(lock)))
         raise_filter(lock);
 }
 
@@ -131,23 +146,16 @@ void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret)
         atomic_fetch_sub(&entry->sum, added);
         return;
     }
-    if (atomic_load_explicit(&entry->idle, memory_order_relaxed))
-        atomic_store_explicit(&entry->idle, 0, memory_order_relaxed);
     raise_filter(lock);
     ret->entry = entry;
-}
-
-static uint64_t shown(const struct hone_lock_place *place)
-{
-    return (uint64_t)place->stack << 32 | (uint32_t)(units(place->began) >> SHOWN_SHIFT);
 }
 
 void hone_lock_show(struct hone_lock_place *place, uint32_t stack)
 {
     place->stack = stack;
-    uint64_t nobody = 0;
+    uint32_t nobody = 0;
     if (place->entry && stack)
-        (void)atomic_compare_exchange_strong_explicit(&place->entry->waiter, &nobody, shown(place),
+        (void)atomic_compare_exchange_strong_explicit(&place->entry->waiter, &nobody, stack,
                                                       memory_order_relaxed, memory_order_relaxed);
 }
 
@@ -189,6 +197,9 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     if (outcome == HONE_LOCK_TIMED_OUT) {
         ret->rest = 0;
         atomic_fetch_add(&entry->owed, rest);
+    } else if ((uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
+        ret->rest = 0;
+        atomic_fetch_add(&entry->rest, rest);
     }
     uint64_t added = now - base - rest - WAITER;
     uint64_t sum = atomic_fetch_add(&entry->sum, added) + added;
@@ -196,7 +207,7 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     if (HONE_UNLIKELY(!waiters_of(sum) && sum))
         (void)atomic_compare_exchange_strong(&entry->sum, &sum, 0);
     if (place->stack) {
-        uint64_t mine = shown(place);
+        uint32_t mine = place->stack;
         (void)atomic_compare_exchange_strong_explicit(&entry->waiter, &mine, 0,
                                                       memory_order_relaxed, memory_order_relaxed);
     }
@@ -223,24 +234,20 @@ static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32
     return 0; // the next release is charged with it
 }
 
-void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, bool drawn,
+void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind, bool drawn,
                        struct hone_lock_charge *ret)
 {
     *ret = (struct hone_lock_charge){0};
     struct hone_lock_entry *entry = find(set_of(lock), lock);
-    if (!entry)
-        return;
-    if (HONE_LIKELY(is_idle(entry))) {
-        uint32_t idle = atomic_load_explicit(&entry->idle, memory_order_relaxed) + 1;
-        atomic_store_explicit(&entry->idle, idle, memory_order_relaxed);
-        if (idle >= IDLE_MAX)
-            lower_filter(entry, lock);
+    if (!entry || is_idle(entry)) {
+        lower_filter(lock);
         return;
     }
-    uint64_t released = ((uint64_t)thread + 1) << 32 | (drawn ? HONE_LOCK_STACK_SOON : 0);
+    uint64_t released =
+        (uint64_t)kind << 60 | (uint64_t)(thread + 1) << 32 | (drawn ? HONE_LOCK_STACK_SOON : 0);
     // Before the charge: who sees that sees this.
     atomic_store_explicit(&entry->released, released, memory_order_relaxed);
-    uint64_t waiter = atomic_load_explicit(&entry->waiter, memory_order_relaxed);
+    ret->waiter_stack = atomic_load_explicit(&entry->waiter, memory_order_relaxed);
     uint64_t delay = charge_waits(entry, units(ticks), &ret->waiters);
     uint64_t owed = atomic_exchange(&entry->owed, 0);
     delay += owed;
@@ -248,16 +255,16 @@ void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, bool draw
         ret->waiters = 1;
     ret->entry = entry;
     ret->delay = delay << HONE_LOCK_UNIT_SHIFT;
-    ret->waiter_stack = (uint32_t)(waiter >> 32);
     ret->released = released;
 }
 
-void hone_lock_tell(const struct hone_lock_charge *charge, uint32_t stack)
+void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)
 {
+    struct hone_lock_entry *entry = charge->entry;
     uint64_t soon = charge->released;
-    (void)atomic_compare_exchange_strong_explicit(&charge->entry->released, &soon,
-                                                  (soon & ~(uint64_t)UINT32_MAX) | stack,
-                                                  memory_order_relaxed, memory_order_relaxed);
+    (void)atomic_compare_exchange_strong(&entry->released, &soon,
+                                         (soon & ~(uint64_t)UINT32_MAX) | stack);
+    charge->delay += atomic_exchange(&entry->rest, 0) << HONE_LOCK_UNIT_SHIFT;
 }
 
 void hone_lock_not_released(const struct hone_lock_charge *charge)

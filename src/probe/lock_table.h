@@ -36,16 +36,17 @@ struct hone_lock_entry {
     _Atomic uint64_t sum;
     uint64_t base;             // units; constant while the lock has it
     _Atomic uint64_t charged;  // units: when a release was charged last
-    _Atomic uint64_t released; // by whom: thread index plus one << 32 | id of its stack
+    _Atomic uint64_t released; // by whom: kind << 60 | thread index plus one << 32 | its stack's id
     _Atomic uint64_t owed;     // units, of those who gave up waiting: for the next release
+    _Atomic uint64_t rest;     // units that it took who went on after a release to do so
     _Atomic uint32_t typical;  // units that waits took lately
-    _Atomic uint32_t idle;     // releases since somebody waited
-    _Atomic uint64_t waiter;   // id of a waiter's stack << 32 | when it began, in 1024 units
+    _Atomic uint32_t waiter;   // id of a waiter's stack
 };
 
 _Static_assert(sizeof(struct hone_lock_entry) == 64, "a line of the processor's cache");
 
-// Bytes by a lock's address: 1: somebody may wait for it, or another one there.
+// By a lock's address: how many more releases are looked at, of it and others there, should nobody
+// wait for them.
 extern _Atomic uint8_t hone_lock_filter[HONE_LOCK_FILTERS] __attribute__((visibility("hidden")));
 
 static inline uint32_t hone_lock_hash(uint64_t lock)
@@ -62,6 +63,8 @@ static inline bool hone_lock_may_be_waited_for(const void *lock)
 
 // The stack of a release that will be known soon; and of one that was not drawn: 0.
 #define HONE_LOCK_STACK_SOON UINT32_MAX
+#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0xfffffff)
+#define HONE_LOCK_RELEASED_KIND(released) ((uint32_t)((released) >> 60))
 
 // A thread that waits. NULL as entry: there was no room, or too many wait.
 struct hone_lock_place {
@@ -86,7 +89,7 @@ enum hone_lock_outcome {
 
 // How it ended.
 struct hone_lock_left {
-    uint64_t rest;     // ticks between the last release and now: no release is charged with them
+    uint64_t rest;     // ticks since the last release, which is not charged with them
     uint64_t released; // of that release, as the entry's; 0: none was seen
 };
 
@@ -102,10 +105,11 @@ struct hone_lock_charge {
     uint64_t released;     // as the entry's
 };
 
-// `thread` is the releasing one's index; whether its stack will be told, hone_lock_tell().
-HONE_SIGSAFE void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, bool drawn,
-                                    struct hone_lock_charge *ret);
-HONE_SIGSAFE void hone_lock_tell(const struct hone_lock_charge *charge, uint32_t stack);
+// `thread` is the releasing one's index; `drawn`: its stack will be told, by hone_lock_tell().
+HONE_SIGSAFE void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind,
+                                    bool drawn, struct hone_lock_charge *ret);
+// Adds to the charge what it took who went on by then. From here on that is in their own rest.
+HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
 // It did not happen.
 HONE_SIGSAFE void hone_lock_not_released(const struct hone_lock_charge *charge);
 

@@ -1,6 +1,7 @@
 #include "probe/lock_draw.h"
 #include "probe/lock_kinds.h"
 #include "probe/lock_table.h"
+#include "session/layout.h"
 
 #include "check.h"
 
@@ -30,7 +31,7 @@ static struct hone_lock_left leave(const struct hone_lock_place *place, uint64_t
 static struct hone_lock_charge release(uint64_t lock, uint64_t at, uint32_t thread)
 {
     struct hone_lock_charge charge;
-    hone_lock_release(lock, at * UNIT, thread, true, &charge);
+    hone_lock_release(lock, at * UNIT, thread, HONE_LOCK_MUTEX, true, &charge);
     return charge;
 }
 
@@ -45,12 +46,18 @@ TEST(a_release_is_charged_with_what_all_waited)
     // The first one goes on and releases it in its turn: only what the second waited since then.
     struct hone_lock_left left = leave(&one, 2010);
     CHECK_EQ(left.rest, 10 * UNIT);
-    CHECK_EQ(left.released, (uint64_t)8 << 32 | 99);
+    CHECK_EQ(HONE_LOCK_RELEASED_BY(left.released), 8);
+    CHECK_EQ(HONE_LOCK_RELEASED_KIND(left.released), HONE_LOCK_MUTEX);
+    CHECK_EQ((uint32_t)left.released, 99);
     charge = release(LOCK, 2300, 5);
     CHECK_EQ(charge.delay, 300 * UNIT);
     CHECK_EQ(charge.waiters, 1);
-    left = leave(&two, 2300);
+    // The second one goes on before that stack is known: its way is in the charge then.
+    left = leave(&two, 2340);
     CHECK_EQ(left.rest, 0);
+    hone_lock_tell(&charge, 98);
+    CHECK_EQ(charge.delay, 340 * UNIT);
+    CHECK_EQ(hone_lock_released_stack(LOCK, left.released), 98);
     // Nobody waits any more.
     CHECK(!release(LOCK, 2400, 5).entry);
 }
@@ -159,8 +166,10 @@ static void *take_turns(void *unused)
         // What no release was charged with belongs to nobody: the lock was free.
         rests += left.released ? left.rest : 0;
         struct hone_lock_charge charge = release((uintptr_t)&turn, clock_now++, 1);
-        charged += charge.delay;
         pthread_mutex_unlock(&turn);
+        if (charge.entry)
+            hone_lock_tell(&charge, 1);
+        charged += charge.delay;
     }
     return unused;
 }
