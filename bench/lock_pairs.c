@@ -1,6 +1,7 @@
 // What taking and releasing a mutex costs, and how much of it threads get that want the same one.
 //
 //     lock_pairs MILLISECONDS               alone: prints nanoseconds of CPU time for a pair
+//     lock_pairs MILLISECONDS 0             the same in a process with another thread, asleep
 //     lock_pairs MILLISECONDS THREADS       prints pairs per second of all, and how evenly they
 //                                           came: the least thread's share over the mean
 //
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { BATCH = 1000, THREADS_MAX = 64, WORK = 40 };
 
@@ -47,6 +49,13 @@ static void alone(uint64_t ns)
         batches += 20;
     } while (now(CLOCK_MONOTONIC) < end);
     printf("%.3f %.3f\n", (double)best / 20 / BATCH, (double)all / (double)batches / BATCH);
+}
+
+static void *sleep_on(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
 }
 
 static void work(void)
@@ -92,9 +101,12 @@ int main(int argc, char **argv)
 {
     uint64_t ns = argc > 1 ? strtoull(argv[1], NULL, 10) * 1000000 : 0;
     int threads = argc > 2 ? atoi(argv[2]) : 1;
-    if (ns == 0 || threads < 1 || threads > THREADS_MAX)
+    if (ns == 0 || threads < 0 || threads > THREADS_MAX)
         return 2;
-    if (threads == 1)
+    pthread_t other;
+    if (threads == 0)
+        pthread_create(&other, NULL, sleep_on, NULL);
+    if (threads <= 1)
         alone(ns);
     else
         together(ns, threads);

@@ -47,6 +47,16 @@ __attribute__((always_inline)) static inline bool try_first(void *mutex, int (*t
 #define TRY(mutex, ret) try_first(mutex, (int (*)(void *))REAL.pthread_mutex_trylock, EBUSY, ret)
 #define TRY_C11(mutex, ret) try_first(mutex, (int (*)(void *))REAL.mtx_trylock, thrd_busy, ret)
 
+// Of a thread that is alone: there is nobody to wait for, and nothing to do until the next one that
+// is drawn.
+static inline bool is_passing(const void *mutex)
+{
+    if (!hone_mutex_is_private(mutex) || hone_lock_self.countdown <= 0)
+        return false;
+    hone_lock_self.countdown--;
+    return true;
+}
+
 HONE_HOOK static int take(pthread_mutex_t *mutex)
 {
     return TAKING(mutex, REAL.pthread_mutex_lock(mutex));
@@ -56,6 +66,8 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     int r;
     if (!hone_locks_are_on())
+        return REAL.pthread_mutex_lock(mutex);
+    if (HONE_UNLIKELY(*hone_lock_alone) && HONE_LIKELY(is_passing(mutex)))
         return REAL.pthread_mutex_lock(mutex);
     if (HONE_LIKELY(TRY(mutex, &r)) && HONE_LIKELY(r == 0))
         return 0;
@@ -91,6 +103,8 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clocki
 
 HONE_HOOK static int release_told(pthread_mutex_t *mutex)
 {
+    if (hone_lock_is_charged(mutex))
+        return REAL.pthread_mutex_unlock(mutex);
     return RELEASING(mutex, HONE_LOCK_MUTEX, hone_mutex_depth(mutex),
                      REAL.pthread_mutex_unlock(mutex));
 }
@@ -145,6 +159,8 @@ HONE_HOOK HONE_EXPORT int mtx_timedlock(mtx_t *mutex, const struct timespec *unt
 
 HONE_HOOK static int release_c11_told(mtx_t *mutex)
 {
+    if (hone_lock_is_charged(mutex))
+        return REAL.mtx_unlock(mutex);
     return RELEASING(mutex, HONE_LOCK_MUTEX, hone_mutex_depth(mutex), REAL.mtx_unlock(mutex));
 }
 
@@ -181,6 +197,8 @@ HONE_HOOK HONE_EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
 
 HONE_HOOK static int unspin_told(pthread_spinlock_t *lock)
 {
+    if (hone_lock_is_charged((const void *)(uintptr_t)lock))
+        return REAL.pthread_spin_unlock(lock);
     return RELEASING((const void *)(uintptr_t)lock, HONE_LOCK_SPIN, 0,
                      REAL.pthread_spin_unlock(lock));
 }

@@ -18,7 +18,8 @@ enum {
     MADE_MAX = 4096,
     MADE_NS = 1000000,
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
-    SURE = 4,              // a wait this much shorter than waits are lately is not written
+    RATE_KNOWN_NS = 10000000,
+    SURE = 4, // a wait this much shorter than waits are lately is not written
     PAGE = 4096,
 };
 
@@ -52,6 +53,21 @@ static uint64_t ns_of(uint64_t ticks)
     return passed ? (uint64_t)((double)ticks * (double)passed_ns / (double)passed) : 0;
 }
 
+// The other way round, for what is decided while a lock is held: by what was known after a while.
+static uint64_t ticks_of(uint64_t ns)
+{
+    static _Atomic double known;
+    double rate = atomic_load_explicit(&known, memory_order_relaxed);
+    if (HONE_UNLIKELY(rate == 0)) {
+        uint64_t passed = hone_ticks() - begun_ticks, passed_ns = hone_now_ns() - begun_ns;
+        rate = passed_ns ? (double)passed / (double)passed_ns : 1;
+        if (passed_ns > RATE_KNOWN_NS)
+            atomic_store_explicit(&known, rate, memory_order_relaxed);
+    }
+    double ticks = (double)ns * rate;
+    return ticks < 0x1p63 ? (uint64_t)ticks : UINT64_MAX;
+}
+
 // --- our own work --------------------------------------------------------------------------------
 
 // A handler of the program's may interrupt it, and lock.
@@ -83,6 +99,7 @@ static struct hone_lock_thread *myself(void)
     uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
     if (HONE_UNLIKELY(self->epoch != epoch)) {
         self->held_count = self->waiting = 0;
+        self->charged = NULL;
         self->epoch = epoch;
         self->random =
             (hone_now_ns() ^ (uint64_t)(uintptr_t)self << 20 ^ (uint64_t)epoch << 50) | 1;
@@ -287,10 +304,10 @@ static bool pop(struct hone_lock_thread *self, uint64_t lock, uint32_t depth,
 // The number of the acquisitions that pass between two draws follows their rate.
 static void adapt(struct hone_lock_thread *self, uint64_t now)
 {
-    uint64_t since_ns = ns_of(now - self->drawn_at);
-    if (since_ns < DRAWN_SOON_NS && self->interval < INTERVAL_MAX)
+    uint64_t since = now - self->drawn_at;
+    if (since < ticks_of(DRAWN_SOON_NS) && self->interval < INTERVAL_MAX)
         self->interval *= 2;
-    else if (since_ns > DRAWN_LATE_NS && self->interval > 1)
+    else if (since > ticks_of(DRAWN_LATE_NS) && self->interval > 1)
         self->interval /= 2;
     self->drawn_at = now;
 }
@@ -359,7 +376,7 @@ static bool shall_show(struct hone_lock_thread *self, const struct hone_lock_wai
     uint64_t typical = hone_lock_typical(&wait->place);
     return wanted() & HONE_LOCKS_BLOCK &&
            (!typical ||
-            hone_draw_by_size(wait->random, SURE * ns_of(typical), config()->block_rate_ns));
+            hone_draw_by_size(wait->random, SURE * typical, ticks_of(config()->block_rate_ns)));
 }
 
 HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *lock, uint32_t kind)
@@ -396,11 +413,10 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
 static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
                      const struct hone_lock_left *left, bool timed_out, struct hone_lock_held *ret)
 {
-    uint64_t delay_ns = ns_of(ret->waited);
     ret->released = left->released;
     ret->rest = left->rest;
     if (wanted() & HONE_LOCKS_BLOCK &&
-        hone_draw_by_size(wait->random, delay_ns, config()->block_rate_ns)) {
+        hone_draw_by_size(wait->random, ret->waited, ticks_of(config()->block_rate_ns))) {
         if (!ret->stack)
             ret->stack = stack_here();
         ret->time_ns = hone_now_ns();
@@ -408,14 +424,14 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
     }
     if (timed_out && ret->wait_due) {
         struct wait_facts facts = {.lock = ret->lock,
-                                   .delay_ns = delay_ns,
+                                   .delay_ns = ns_of(ret->waited),
                                    .time_ns = ret->time_ns,
                                    .stack = ret->stack,
                                    .kind = ret->kind,
                                    .timed_out = true};
         write_wait(&facts);
     } else if (!timed_out) {
-        if (delay_ns > LONG_WAIT_NS)
+        if (ret->waited > ticks_of(LONG_WAIT_NS))
             settle(ret);
         push(self, ret);
     }
@@ -456,6 +472,17 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
 
 // --- releases ------------------------------------------------------------------------------------
 
+// `before`: what the entry of our last charge said before this one.
+static void remember_charge(struct hone_lock_thread *self, const struct hone_lock_charge *charge,
+                            uint64_t before)
+{
+    bool again = self->charged == charge->entry && HONE_LOCK_OF(before) == self->charged_as;
+    self->charged_again = again ? self->charged_again + 1 : 1;
+    self->charged = charge->entry;
+    self->charged_as = HONE_LOCK_OF(charge->released);
+    self->charged_tick = hone_tick_ns();
+}
+
 HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const void *lock,
                                        uint32_t kind, uint32_t depth)
 {
@@ -470,9 +497,12 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
         held->released = (held->released & ~(uint64_t)UINT32_MAX) |
                          hone_lock_released_stack(held->lock, held->released);
     if (depth <= 1 && hone_lock_may_be_waited_for(lock)) {
+        uint64_t before = self->charged ? self->charged->released : 0;
         release->drawn = wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
         hone_lock_release(release->lock, release->at, hone_thread_self()->index, kind,
                           release->drawn, &release->charge);
+        if (release->charge.entry)
+            remember_charge(self, &release->charge, before);
         if (release->charge.entry)
             self->releases = release->drawn
                                  ? hone_draw_skip(&self->random, config()->mutex_fraction)
@@ -567,7 +597,7 @@ static bool may_write_made(struct hone_lock_thread *self, uint64_t now)
         atomic_fetch_add_explicit(&made, 1, memory_order_relaxed);
         return true;
     }
-    if (ns_of(now - self->made_at) < MADE_NS)
+    if (now - self->made_at < ticks_of(MADE_NS))
         return false;
     self->made_at = now;
     return true;

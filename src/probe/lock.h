@@ -21,6 +21,7 @@
 #ifndef HONE_PROBE_LOCK_H
 #define HONE_PROBE_LOCK_H
 
+#include "core/clock.h"
 #include "probe/areas.h"
 #include "probe/heap.h"
 #include "probe/lock_table.h"
@@ -72,6 +73,11 @@ struct hone_lock_thread {
     int64_t releases;    // that others waited for, until the next one that is drawn
     int64_t shows;       // waits, until the next one whose stack is shown to who releases the lock
     uint64_t random;     // state of the draws; 0: not seeded
+    // Our last release that was charged: of which entry, what that said then, in which tick of the
+    // clock, and how often it was of the same one in a row.
+    struct hone_lock_entry *charged;
+    uint64_t charged_as, charged_tick;
+    uint32_t charged_again;
     struct hone_own_stack stack;
     struct hone_lock_held held[HONE_LOCKS_HELD];
     struct hone_lock_waiting waits[HONE_LOCKS_WAITS];
@@ -100,6 +106,22 @@ static inline bool hone_lock_is_due(void)
 static inline bool hone_lock_is_quiet(const void *lock)
 {
     return HONE_LIKELY(!hone_lock_may_be_waited_for(lock) && !hone_lock_self.held_count);
+}
+
+// While others wait, and are on their way, a thread may take a lock and release it many times. Its
+// first releases are charged one by one; then those at which the clock has ticked, so that each is
+// charged with what it held the others up, in the long run, and costs nothing. True: this one is
+// not.
+enum { HONE_LOCK_CHARGED_IN_A_ROW = 3 };
+static inline bool hone_lock_is_charged(const void *lock)
+{
+    const struct hone_lock_thread *self = &hone_lock_self;
+    const struct hone_lock_entry *entry = self->charged;
+    return !self->held_count && entry && self->charged_again >= HONE_LOCK_CHARGED_IN_A_ROW &&
+           atomic_load_explicit(&entry->lock, memory_order_relaxed) == (uintptr_t)lock &&
+           HONE_LOCK_OF(atomic_load_explicit(&entry->released, memory_order_relaxed)) ==
+               self->charged_as &&
+           hone_tick_ns() == self->charged_tick;
 }
 
 // --- lock.c --------------------------------------------------------------------------------------

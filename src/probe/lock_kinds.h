@@ -33,6 +33,10 @@ struct hone_musl_mutex {
     uint32_t kind, lock, waiters, spare[2], count;
 };
 
+// glibc's own: not 0: there is one thread alone, and locks do without atomic instructions, which
+// trying does not. Where it has none, there are always others.
+extern const char *hone_lock_alone __attribute__((visibility("hidden")));
+
 // Whether trylock does what lock begins with: of the usual ones it does. Where the holder may have
 // died, or priorities change hands, or nothing is written at all, we leave the order of things to
 // the library.
@@ -41,6 +45,12 @@ static inline bool hone_mutex_may_try(const void *mutex)
     const uint32_t usual = HONE_MUTEX_TYPE | HONE_MUTEX_SHARED | HONE_MUTEX_NEVER_ELIDED;
     uint32_t kind = __atomic_load_n(&((const struct hone_mutex *)mutex)->kind, __ATOMIC_RELAXED);
     return HONE_LIKELY(!(kind & ~usual));
+}
+
+static inline bool hone_mutex_is_private(const void *mutex)
+{
+    return !(__atomic_load_n(&((const struct hone_mutex *)mutex)->kind, __ATOMIC_RELAXED) &
+             HONE_MUTEX_SHARED);
 }
 
 // Whether somebody has it, of one that may not be tried.

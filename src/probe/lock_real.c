@@ -9,6 +9,8 @@
 
 struct hone_lock_real hone_lock_real;
 bool hone_lock_is_musl;
+static const char never;
+const char *hone_lock_alone = &never;
 _Atomic uint32_t hone_locks_wanted = HONE_LOCKS_UNRESOLVED;
 
 // Not in every C library.
@@ -68,6 +70,9 @@ void hone_locks_find(void)
     find(functions, HONE_ARRAY_LENGTH(functions));
     hone_heap_self.own++;
     hone_lock_is_musl = !dlsym(RTLD_NEXT, "gnu_get_libc_version");
+    const char *alone = dlsym(RTLD_NEXT, "__libc_single_threaded");
+    if (alone)
+        hone_lock_alone = alone;
     hone_heap_self.own--;
     hone_lock_real.rwlocks_may_be_tried =
         hone_lock_is_musl || hone_lock_real.pthread_rwlock_clockrdlock;

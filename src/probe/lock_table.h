@@ -63,6 +63,7 @@ static inline bool hone_lock_may_be_waited_for(const void *lock)
 
 // The stack of a release that will be known soon; and of one that was not drawn: 0.
 #define HONE_LOCK_STACK_SOON UINT32_MAX
+#define HONE_LOCK_OF(released) ((released) >> 32) // who and what, without the stack
 #define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0xfffffff)
 #define HONE_LOCK_RELEASED_KIND(released) ((uint32_t)((released) >> 60))
 
