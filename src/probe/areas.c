@@ -90,34 +90,56 @@ static struct trail *trail_take(const struct hone_thread *self)
     return trail;
 }
 
+static void walk(struct hone_area *area, const struct hone_thread *self,
+                 const struct hone_registers *registers, const struct hone_stack *stack,
+                 bool is_known, struct hone_walk *ret)
+{
+    struct trail *trail = trail_take(self);
+    if (!trail) {
+        (void)hone_unwind_walk(&hone_probe.unwinder, registers, stack, is_known, area->addresses,
+                               hone_probe.stack_max, ret);
+        return;
+    }
+    (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, registers, stack, is_known,
+                             area->addresses, hone_probe.stack_max, ret);
+    atomic_store_explicit(&trail->taken, false, memory_order_release);
+}
+
 void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
                     const struct hone_registers *registers, struct hone_walk *ret)
 {
     struct hone_stack stack;
-    bool known = own_stack(registers->r[HONE_REGISTER_SP], &stack);
-    struct trail *trail = trail_take(self);
-    if (!trail) {
-        (void)hone_unwind_walk(&hone_probe.unwinder, registers, &stack, known, area->addresses,
-                               hone_probe.stack_max, ret);
-        return;
-    }
-    (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, registers, &stack, known,
-                             area->addresses, hone_probe.stack_max, ret);
-    atomic_store_explicit(&trail->taken, false, memory_order_release);
+    bool is_known = own_stack(registers->r[HONE_REGISTER_SP], &stack);
+    walk(area, self, registers, &stack, is_known, ret);
+}
+
+// What was found to be this thread's stack stays its stack; it may reach further down now.
+static bool stack_from(uint64_t sp, struct hone_own_stack *known, struct hone_stack *ret)
+{
+    *ret = (struct hone_stack){sp, known->high};
+    if (sp >= known->low && sp < known->high)
+        return true;
+    if (!own_stack(sp, ret))
+        return false;
+    *known = (struct hone_own_stack){ret->low, ret->high};
+    return true;
+}
+
+void hone_area_walk_own(struct hone_area *area, const struct hone_thread *self,
+                        struct hone_own_stack *own, const struct hone_registers *registers,
+                        struct hone_walk *ret)
+{
+    struct hone_stack stack;
+    bool is_known = stack_from(registers->r[HONE_REGISTER_SP], own, &stack);
+    walk(area, self, registers, &stack, is_known, ret);
 }
 
 void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
                       struct hone_own_stack *known, const struct hone_registers *registers,
                       const struct hone_caller *caller, struct hone_walk *ret)
 {
-    // What was found to be this thread's stack stays its stack; it may reach further down now.
-    uint64_t sp = registers->r[HONE_REGISTER_SP];
-    struct hone_stack stack = {sp, known->high};
-    bool is_known = sp >= known->low && sp < known->high;
-    if (!is_known && own_stack(sp, &stack)) {
-        *known = (struct hone_own_stack){stack.low, stack.high};
-        is_known = true;
-    }
+    struct hone_stack stack;
+    bool is_known = stack_from(registers->r[HONE_REGISTER_SP], known, &stack);
     (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack, is_known,
                                   area->addresses, hone_probe.stack_max, ret);
 }

@@ -23,6 +23,12 @@ HONE_SIGSAFE void hone_area_give_back(const struct hone_area *area);
 HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
                                  const struct hone_registers *registers, struct hone_walk *ret);
 
+// The same for who remembers what was found to be the thread's stack.
+struct hone_own_stack;
+HONE_SIGSAFE void hone_area_walk_own(struct hone_area *area, const struct hone_thread *self,
+                                     struct hone_own_stack *stack,
+                                     const struct hone_registers *registers, struct hone_walk *ret);
+
 // The same for who has an area and a trail of its own, from `caller` on (NULL: from here). `high`
 // is where the thread's stack ends, as far as it is known from the last time (0: not), and `low`
 // how far down that is sure.

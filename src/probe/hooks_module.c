@@ -2,6 +2,7 @@
 // us where that matters: then we only pass by, and the module is met by the first sample in it.
 #include "probe/heap.h"
 #include "probe/imports.h"
+#include "probe/lock.h"
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -10,6 +11,11 @@
 #include <string.h>
 
 typedef void *opener(const char *, int);
+
+static bool is_patching(void)
+{
+    return hone_heap_is_wanted() || hone_locks_are_wanted();
+}
 
 static void *open_and_patch(const char *file, int mode)
 {
@@ -30,7 +36,7 @@ opener *hone_dlopen_target(const char *file)
 {
     const struct hone_real *real = hone_real();
     bool anybodys = file && strchr(file, '/') && !strchr(file, '$');
-    if (!hone_heap_is_wanted() || !hone_is_our_process())
+    if (!is_patching() || !hone_is_our_process())
         return real->dlopen;
     int saved = errno;
     hone_imports_patch(); // those that came unseen
@@ -41,11 +47,11 @@ opener *hone_dlopen_target(const char *file)
 HONE_EXPORT int dlclose(void *handle)
 {
     int r = hone_real()->dlclose(handle);
-    if ((hone_probe.engine || hone_heap_is_wanted()) && hone_is_our_process()) {
+    if ((hone_probe.engine || is_patching()) && hone_is_our_process()) {
         int saved = errno;
         hone_modules_refresh(&hone_probe_modules);
         hone_modules_emit();
-        if (hone_heap_is_wanted())
+        if (is_patching())
             hone_imports_patch();
         errno = saved;
     }

@@ -2,6 +2,7 @@
 #include "probe/allocator.h"
 #include "probe/heap.h"
 #include "probe/imports.h"
+#include "probe/lock.h"
 #include "probe/probe.h"
 
 #include <errno.h>
@@ -45,6 +46,38 @@ void hone_maps_find(void)
 
 void hone_maps_after_fork(void)
 {
+}
+
+void hone_locks_find(void)
+{
+}
+
+void hone_locks_begin(bool allowed)
+{
+    (void)allowed;
+}
+
+void hone_locks_end(void)
+{
+}
+
+bool hone_locks_are_wanted(void)
+{
+    return false;
+}
+
+void hone_locks_after_fork(void)
+{
+}
+
+void hone_locks_thread_leave(void)
+{
+}
+
+void hone_imports_begin(bool heap, bool locks)
+{
+    (void)heap;
+    (void)locks;
 }
 
 void hone_imports_patch(void)

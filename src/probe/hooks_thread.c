@@ -2,6 +2,7 @@
 // allocated here; `run` leaves by a jump, so it is on no stack while the thread's own code runs.
 // When all slots are on their way the thread starts without us and is met by its first sample.
 #include "probe/heap.h"
+#include "probe/lock.h"
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -51,6 +52,7 @@ static void on_thread_end(void *thread)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
     hone_heap_thread_leave();
+    hone_locks_thread_leave();
     if (!engine)
         return;
     hone_thread_leave(thread);
@@ -78,7 +80,7 @@ static void make_end_key(void)
 static void begin(uint64_t routine)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine && !hone_heap_is_wanted())
+    if (!engine && !hone_heap_is_wanted() && !hone_locks_are_wanted())
         return; // the program has locked itself in meanwhile
     int saved = errno;
     hone_thread_meet(hone_thread_self(), routine);
@@ -109,7 +111,7 @@ static int run_c11(void *argument)
 static struct slot *prepare(void)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine && !hone_heap_is_wanted())
+    if (!engine && !hone_heap_is_wanted() && !hone_locks_are_wanted())
         return NULL;
     int saved = errno;
     if (engine && engine->before_thread)

@@ -6,6 +6,7 @@
 #include "probe/entries.h"
 #include "probe/heap.h"
 #include "probe/image.h"
+#include "probe/lock.h"
 #include "probe/others.h"
 
 #include <link.h>
@@ -27,6 +28,13 @@ static size_t count, before_count;
 static bool some_path;
 static _Atomic uint32_t busy; // how many asked since nobody was at it
 static unsigned long long changes;
+static bool wants_heap, wants_locks;
+
+void hone_imports_begin(bool heap, bool locks)
+{
+    wants_heap = heap;
+    wants_locks = locks;
+}
 
 static int collect(struct dl_phdr_info *info, size_t size, void *context)
 {
@@ -120,6 +128,29 @@ static bool change(const struct hone_image *image, _Atomic uint64_t *slot, uint6
     return true;
 }
 
+static bool begins_with(const char *name, const char *start)
+{
+    return strncmp(name, start, strlen(start)) == 0;
+}
+
+static bool is_of_locks(const char *name)
+{
+    return begins_with(name, "pthread_") || begins_with(name, "sem_") ||
+           begins_with(name, "mtx_") || begins_with(name, "cnd_") || begins_with(name, "thrd_");
+}
+
+static bool patch_lock(const struct hone_image *image, _Atomic uint64_t *slot, const char *name,
+                       bool unbound)
+{
+    uint64_t bound = atomic_load_explicit(slot, memory_order_acquire), function = bound;
+    if (unbound && begins_with(name, "pthread_cond_"))
+        return true;
+    if (unbound)
+        function = only_definition(name);
+    void *hook = hone_lock_hook(name, (const void *)(uintptr_t)function);
+    return !hook || change(image, slot, bound, (uintptr_t)hook);
+}
+
 static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
 {
     uint32_t type = ELF64_R_TYPE(entry->r_info);
@@ -128,14 +159,18 @@ static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
         return true;
     const Elf64_Sym *symbol = &image->symbols[ELF64_R_SYM(entry->r_info)];
     const char *name = image->strings + symbol->st_name;
-    enum hone_other_kind kind = hone_other_kind_of(name, strlen(name));
-    if (!kind)
+    enum hone_other_kind kind =
+        wants_heap ? hone_other_kind_of(name, strlen(name)) : HONE_OTHER_NONE;
+    bool locks = wants_locks && !kind && is_of_locks(name);
+    if (!kind && !locks)
         return true;
     _Atomic uint64_t *slot = (_Atomic uint64_t *)(uintptr_t)(image->bias + entry->r_offset);
     uint64_t bound = atomic_load_explicit(slot, memory_order_acquire), function = bound;
     // Bound at its first call: until then it leads into the module's own stubs.
     bool unbound =
         type == CALL && symbol->st_shndx == SHN_UNDEF && hone_image_holds(image, function);
+    if (locks)
+        return patch_lock(image, slot, name, unbound);
     // What we define as well may be bound to us; then it must be the same.
     if (unbound && (function = only_definition(name)) != 0 && hone_allocator_hook(name, NULL) &&
         !hone_allocator_hook(name, (const void *)(uintptr_t)function))

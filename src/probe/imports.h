@@ -1,11 +1,17 @@
 // Import tables of all modules: what they call by them and would not reach our hooks is made to.
 // That are modules that look into their own libraries first (RTLD_DEEPBIND, -Bsymbolic), whatever
 // was bound before we came, and callers of an allocator that is not the first one.
+//
+// A lock's function is taken for what it is by its address. Where it is not bound yet, that of a
+// condition variable may be an old form of it, and stays as it is.
 #ifndef HONE_PROBE_IMPORTS_H
 #define HONE_PROBE_IMPORTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
+
+// Whose functions are meant: those that allocate, those of locks. At start.
+void hone_imports_begin(bool heap, bool locks);
 
 // Looks at the modules that came since the last call.
 //

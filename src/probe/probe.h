@@ -11,9 +11,10 @@
 //   sample.c    the handler: stack, time, record   engine_timer.c  … by POSIX timers
 //   areas.c     what a sample works with           heap*.c         sampled allocations
 //   stacks.c    stacks seen before                 descriptors.c   ours among the program's
-//   module.c    which modules are mapped where     hooks_*.c       calls of the program that we
-//   thread.c    threads come and go                                must know of
-//   surroundings.c   Go, Valgrind, debuggers      arch/            other stacks
+//   module.c    which modules are mapped where     lock*.c         locks and who waits for them
+//   thread.c    threads come and go                hooks_*.c       calls of the program that we
+//   surroundings.c   Go, Valgrind, debuggers                       must know of
+//   arch/       other stacks
 #ifndef HONE_PROBE_PROBE_H
 #define HONE_PROBE_PROBE_H
 
@@ -129,7 +130,7 @@ struct hone_door {
     const struct hone_engine_kind *engine; // that was sampling
     uint64_t time_ns, thread_cpu_ns, process_cpu_ns;
     bool ours;
-    bool heap; // was being recorded
+    bool heap, locks; // were being recorded
 };
 void hone_sandbox_before(struct hone_door *ret);
 void hone_sandbox_after(const struct hone_door *door, bool locked_in);

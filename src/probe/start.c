@@ -6,6 +6,7 @@
 #include "probe/entries.h"
 #include "probe/heap.h"
 #include "probe/imports.h"
+#include "probe/lock.h"
 
 #include "core/clock.h"
 #include "hone/hone.h"
@@ -73,7 +74,7 @@ static void describe_program(struct hone_process *process)
 static bool program_allocates;
 static char not_covered[HONE_PROCESS_REASON];
 
-static void patch_calls(void)
+static void patch_allocations(void)
 {
     program_allocates = hone_entries_patch(not_covered, sizeof not_covered);
     hone_imports_patch();
@@ -105,7 +106,7 @@ static void begin_heap(struct hone_process *process, const char *forbidden)
     static const char no_hooks[] = "libhone.a is linked in, and the program has no symbols";
     bool wanted = hone_probe.writer.header->config.heap_rate != 0;
     if (wanted && !forbidden && !process->forked)
-        patch_calls();
+        patch_allocations();
     const char *reason = wanted && forbidden                               ? forbidden
                          : wanted && !hone_has_hooks && !program_allocates ? no_hooks
                                                                            : NULL;
@@ -117,6 +118,18 @@ static void begin_heap(struct hone_process *process, const char *forbidden)
     hone_heap_begin(wanted && !reason);
 }
 
+static void begin_locks(struct hone_process *process, const char *forbidden)
+{
+    static const char no_hooks[] = "libhone.a is linked in, which has no hooks for locks";
+    const struct hone_session_config *config = &hone_probe.writer.header->config;
+    const char *reason = forbidden ? forbidden : hone_has_hooks ? NULL : no_hooks;
+    if ((config->mutex_fraction || config->block_rate_ns) && reason)
+        (void)append(process->lock_reason, 0, sizeof process->lock_reason, reason);
+    hone_locks_begin(!reason);
+    if (hone_locks_are_wanted() && !process->forked)
+        hone_imports_patch();
+}
+
 static void begin_process(uint32_t parent_pid, bool forked)
 {
     struct hone_writer *writer = &hone_probe.writer;
@@ -125,7 +138,8 @@ static void begin_process(uint32_t parent_pid, bool forked)
     hone_probe.engine_id = HONE_ENGINE_NONE;
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
         hone_heap_begin(false); // in a forked child its parent's answer stands there
-        return;                 // counted in the session's header
+        hone_locks_end();
+        return; // counted in the session's header
     }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
     struct hone_process *process = writer->process;
@@ -154,7 +168,12 @@ static void begin_process(uint32_t parent_pid, bool forked)
     } else {
         cpu_before_ns += self->begun_cpu_ns - begun_ns;
     }
+    if (!forked && !forbidden) {
+        const struct hone_session_config *config = &writer->header->config;
+        hone_imports_begin(config->heap_rate != 0, config->mutex_fraction || config->block_rate_ns);
+    }
     begin_heap(process, forbidden);
+    begin_locks(process, forbidden);
     atomic_store_explicit(&process->cpu_before_ns, cpu_before_ns, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
 }
@@ -175,6 +194,7 @@ void hone_after_fork_in_child(void)
     hone_modules_after_fork(&hone_probe_modules);
     hone_areas_after_fork();
     hone_heap_after_fork();
+    hone_locks_after_fork();
     hone_threads_after_fork();
     if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
         begin_process(parent_pid, true);
@@ -199,7 +219,8 @@ static void start(void *path)
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
         hone_probe.stack_max = HONE_STACK_MAX;
-    if (hone_probe.period_ns == 0 && config->heap_rate == 0) {
+    if (hone_probe.period_ns == 0 && config->heap_rate == 0 && config->mutex_fraction == 0 &&
+        config->block_rate_ns == 0) {
         hone_probe.writer.header = NULL;
         return;
     }
@@ -222,6 +243,7 @@ __attribute__((constructor)) static void on_load(void)
     hone_allocator_find();
     hone_new_find();
     hone_maps_find();
+    hone_locks_find();
     hone_heap_self.own--;
     const char *path = secure_getenv("HONE_SESSION");
     if (!path || path[0] != '/') {
@@ -256,6 +278,7 @@ void hone_process_leave(enum hone_process_state state)
     }
     hone_thread_leave(hone_thread_self());
     hone_heap_thread_leave();
+    hone_locks_thread_leave();
     atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);
     atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
@@ -276,7 +299,8 @@ HONE_EXPORT const char *hone_version(void)
 
 HONE_EXPORT int hone_recording(void)
 {
-    return (hone_probe.engine != NULL || hone_heap_is_wanted() || elsewhere) &&
+    return (hone_probe.engine != NULL || hone_heap_is_wanted() || hone_locks_are_wanted() ||
+            elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }
 

@@ -1,5 +1,6 @@
 // Where the probe finds itself: some surroundings bear no signals of ours.
 #include "probe/heap.h"
+#include "probe/lock.h"
 
 #include "core/clock.h"
 
@@ -96,6 +97,9 @@ void hone_sandbox_before(struct hone_door *ret)
     ret->heap = hone_heap_is_wanted();
     if (ret->heap)
         hone_heap_begin(false);
+    ret->locks = hone_locks_are_wanted();
+    if (ret->locks)
+        hone_locks_end();
     hone_probe.engine = NULL; // first: handlers of other threads do nothing any more
     if (ret->engine)
         ret->engine->pause(true);
@@ -114,11 +118,15 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in)
         hone_probe.engine = door->engine;
         if (door->heap)
             hone_heap_begin(true);
+        if (door->locks)
+            hone_locks_begin(true);
         return;
     }
     hone_probe.locked_in = true;
     if (door->heap)
         memcpy(hone_probe.writer.process->heap_reason, in_sandbox, sizeof in_sandbox);
+    if (door->locks)
+        memcpy(hone_probe.writer.process->lock_reason, in_sandbox, sizeof in_sandbox);
     if (!door->engine)
         return;
     struct hone_process *process = hone_probe.writer.process;

@@ -54,9 +54,9 @@ struct hone_session_config {
     uint32_t leaks;           // 1: a process waits at its end until it was looked for leaks
     uint32_t mutex_fraction; // of so many releases that others waited for, one is recorded; 0: none
     uint64_t block_rate_ns;  // a wait as long as this is recorded, a shorter one with the
-                            // probability of its part; 0: none
-    uint32_t lock_order; // 1: what a thread holds when it takes another lock is recorded
-    uint32_t creations;  // 1: where each thread was created is recorded
+                             // probability of its part; 0: none
+    uint32_t lock_order;     // 1: what a thread holds when it takes another lock is recorded
+    uint32_t creations;      // 1: where each thread was created is recorded
 };
 
 // A process at its end that waits to be looked through from outside: see struct hone_scan_places.
@@ -419,9 +419,10 @@ struct hone_record_lock_held {
     uint64_t waiter_stack; // id: where the one that waited longest waits; 0: unknown
     uint64_t delay_ns;     // what all of them waited because of this holder, together
     uint64_t hold_ns;      // how long it was held; 0: unknown
-    uint32_t waiters;
-    uint32_t kind;   // enum hone_lock_kind
-    uint64_t weight; // it stands for so many releases like it
+    uint32_t waiters;      // 0: no release of its own, but how long it took one of them to get the
+                           // lock after an earlier one of that thread at that stack
+    uint32_t kind;         // enum hone_lock_kind
+    uint64_t weight;       // it stands for so many releases like it
 };
 
 // small: index of the thread that waited. Recorded with the probability min(1, delay_ns / rate_ns).

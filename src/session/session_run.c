@@ -1,11 +1,18 @@
 // Runs a program that has libhone inside, or that something else preloads it into, and writes down
 // what it recorded, as words: for tests of libraries whose own `hone` cannot run here.
 //
-//   session_run OUT COMMAND…
+//   session_run [-m FRACTION] [-b NS] OUT COMMAND…
+//
+// With -m it records locks that others wait for, with -b waits, as the options of `hone record` do.
 //
 //   process NUMBER ENGINE SAMPLES TRUNCATED SEARCHED THREADS CPU_NS PATH
 //   module PROCESS NUMBER START END BIAS PATH
-//   stack PROCESS ID END ADDRESS…      cpu PROCESS THREAD NS STACK
+//   stack PROCESS ID END ADDRESS…      cpu PROCESS THREAD NS STACK      thread PROCESS NUMBER TID
+//   held PROCESS THREAD LOCK STACK WAITER_STACK DELAY HOLD WAITERS KIND WEIGHT
+//   wait PROCESS THREAD LOCK STACK DELAY RATE HOLDER HOLDER_STACK KIND TIMED_OUT
+//   use PROCESS THREAD LOCK STACK WAIT HOLD WEIGHT KIND CONTENDED
+//   known PROCESS KIND LOCK STACK
+//   locks PROCESS CONTENTIONS HELD WAITS LOST UNTRACKED REASON
 #include "session/owner.h"
 #include "session/reader.h"
 
@@ -43,6 +50,45 @@ static void on_cpu(void *out, uint32_t process, const struct hone_record_cpu *sa
                   sample->record.small, sample->cpu_ns, sample->stack);
 }
 
+static void on_thread(void *out, uint32_t process, const struct hone_record_thread *thread)
+{
+    (void)fprintf(out, "thread %" PRIu32 " %" PRIu32 " %" PRIu64 "\n", process,
+                  thread->record.small, thread->tid);
+}
+
+static void on_held(void *out, uint32_t process, const struct hone_record_lock_held *held)
+{
+    (void)fprintf(out,
+                  "held %" PRIu32 " %" PRIu32 " %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                  " %" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRIu64 "\n",
+                  process, held->record.small, held->lock, held->stack, held->waiter_stack,
+                  held->delay_ns, held->hold_ns, held->waiters, held->kind, held->weight);
+}
+
+static void on_wait(void *out, uint32_t process, const struct hone_record_wait *wait)
+{
+    (void)fprintf(out,
+                  "wait %" PRIu32 " %" PRIu32 " %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                  " %" PRIu32 " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n",
+                  process, wait->record.small, wait->lock, wait->stack, wait->delay_ns,
+                  wait->rate_ns, wait->holder, wait->holder_stack, wait->kind, wait->timed_out);
+}
+
+static void on_use(void *out, uint32_t process, const struct hone_record_lock_use *use)
+{
+    (void)fprintf(out,
+                  "use %" PRIu32 " %" PRIu32 " %" PRIx64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                  " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n",
+                  process, use->record.small, use->lock, use->stack, use->wait_ns, use->hold_ns,
+                  use->weight, use->kind, use->contended);
+}
+
+static void on_known(void *out, uint32_t process, const struct hone_record_lock_known *known)
+{
+    (void)fprintf(out, "known %" PRIu32 " %" PRIu32 " %" PRIx64 " %" PRIu64 "\n", process,
+                  known->record.small, known->lock, known->stack);
+}
+
 static void on_end(void *out, uint32_t process, const struct hone_process_facts *facts)
 {
     (void)fprintf(out,
@@ -50,6 +96,10 @@ static void on_end(void *out, uint32_t process, const struct hone_process_facts 
                   " %s\n",
                   process, hone_engine_name(facts->engine), facts->samples, facts->truncated,
                   facts->searched, facts->threads, facts->cpu_total_ns, facts->path);
+    (void)fprintf(
+        out, "locks %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %s\n",
+        process, facts->lock_contentions, facts->lock_held, facts->lock_waits, facts->lock_lost,
+        facts->lock_untracked, facts->lock_reason);
 }
 
 static int read_until_end(struct hone_session *session, struct hone_reader *reader, pid_t child,
@@ -59,6 +109,11 @@ static int read_until_end(struct hone_session *session, struct hone_reader *read
         .module = on_module,
         .stack = on_stack,
         .cpu = on_cpu,
+        .thread = on_thread,
+        .lock_held = on_held,
+        .wait = on_wait,
+        .lock_use = on_use,
+        .lock_known = on_known,
         .process_end = on_end,
     };
     int status;
@@ -74,8 +129,18 @@ static int read_until_end(struct hone_session *session, struct hone_reader *read
 
 int main(int argc, char **argv)
 {
-    if (argc < 3) {
-        (void)fputs("session_run OUT COMMAND…\n", stderr);
+    uint32_t fraction = 0;
+    uint64_t rate_ns = 0;
+    int option;
+    while ((option = getopt(argc, argv, "+m:b:")) != -1) {
+        if (option == 'm')
+            fraction = (uint32_t)strtoul(optarg, NULL, 10);
+        else if (option == 'b')
+            rate_ns = strtoull(optarg, NULL, 10);
+    }
+    argv += optind - 1;
+    if (argc - optind < 2) {
+        (void)fputs("session_run [-m FRACTION] [-b NS] OUT COMMAND…\n", stderr);
         return 2;
     }
     char path[] = "/dev/shm/hone-test.XXXXXX";
@@ -86,7 +151,9 @@ int main(int argc, char **argv)
     }
     (void)close(fd);
     struct hone_session_config config = {
-        .cpu_period_ns = 1000000,
+        .cpu_period_ns = fraction || rate_ns ? 0 : 1000000,
+        .mutex_fraction = fraction,
+        .block_rate_ns = rate_ns,
         .stack_max = HONE_STACK_MAX,
         .seccomp_filters = UINT32_MAX,
     };

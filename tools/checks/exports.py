@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Compares what a shared library exports with its version script: neither more nor less.
+"""Compares what a shared library exports with its version scripts: neither more nor less.
 
-    exports.py LIBRARY VERSION_SCRIPT
+    exports.py LIBRARY VERSION_SCRIPT…
 """
 
 import pathlib
@@ -39,8 +39,9 @@ def exported(library):
 
 
 def main():
-    library, script = sys.argv[1:]
-    want, have = listed(script), exported(library)
+    library, *scripts = sys.argv[1:]
+    want = {name: version for script in scripts for name, version in listed(script).items()}
+    have = exported(library)
     for name in sorted(want.keys() | have.keys()):
         if want.get(name) != have.get(name):
             print(f'{name}: exported {have.get(name, "not at all")}, '

@@ -1,0 +1,46 @@
+// What the hooks of locks have in common.
+#ifndef HONE_PROBE_HOOKS_LOCK_H
+#define HONE_PROBE_HOOKS_LOCK_H
+
+#include "probe/lock.h"
+#include "probe/lock_kinds.h"
+#include "probe/lock_real.h"
+
+#include <errno.h>
+
+#define REAL hone_lock_real
+
+// A name of our own for a hook, for that of the function may be the program's.
+#define OWN(function)                                                                              \
+    __asm__(".globl hone_own_" #function "\n.hidden hone_own_" #function                           \
+            "\n.set hone_own_" #function ", " #function)
+
+// `call` of a real function that waits for `lock`, of which `depth` is asked once it is taken.
+#define WAITING(lock, kind, call, depth)                                                           \
+    __extension__({                                                                                \
+        struct hone_lock_wait wait;                                                                \
+        hone_lock_wait_begin(&wait, lock, kind);                                                   \
+        int result = call;                                                                         \
+        enum hone_lock_outcome outcome = hone_lock_outcome_of(result);                             \
+        hone_lock_wait_end(&wait, outcome, outcome == HONE_LOCK_TAKEN ? (depth) : 0);              \
+        result;                                                                                    \
+    })
+
+// `call` of a real function that releases it.
+#define RELEASING(lock, kind, depth, call)                                                         \
+    __extension__({                                                                                \
+        struct hone_lock_release release;                                                          \
+        hone_lock_release_begin(&release, lock, kind, depth);                                      \
+        int result = call;                                                                         \
+        hone_lock_release_end(&release, result == 0);                                              \
+        result;                                                                                    \
+    })
+
+static inline enum hone_lock_outcome hone_lock_outcome_of(int result)
+{
+    return result == 0 || result == EOWNERDEAD ? HONE_LOCK_TAKEN
+           : result == ETIMEDOUT               ? HONE_LOCK_TIMED_OUT
+                                               : HONE_LOCK_UNDONE;
+}
+
+#endif

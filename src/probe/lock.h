@@ -1,0 +1,179 @@
+// Locks: who holds them while others wait, and how long. The hooks stand in front of the C
+// library's own functions, call them with the same arguments and hand on what they return.
+//
+//   hooks_lock.c       mutexes, spin locks, C11's mtx   lock.c        records
+//   hooks_rwlock.c     read-write locks                 lock_draw.c   which of them are written
+//   hooks_condition.c  condition variables              lock_table.c  where waiters and holder meet
+//   hooks_semaphore.c  semaphores, barriers, joins      lock_kinds.h  what the C library keeps
+//   hooks_made.c       where locks are made             lock_real.c   the functions behind the
+//   hooks
+//
+// Taking a lock tries first: the C library's own try function does what its lock function begins
+// with. Only when that fails is there something to time. Where trying would not be the same (a
+// mutex that is robust, of priorities, or elided) its state is looked at instead.
+//
+// What a program pays: for each lock one call and a countdown, for each release one load. Stacks
+// are walked before a wait or after the lock is released, not while it is held, but for a wait
+// that took longer than was to be expected. Once a lock is released its memory is not touched: it
+// may be another's by then.
+//
+// Threads: all.  Signals: a lock inside a handler that interrupts us is let through and not seen.
+#ifndef HONE_PROBE_LOCK_H
+#define HONE_PROBE_LOCK_H
+
+#include "core/clock.h"
+#include "probe/areas.h"
+#include "probe/heap.h"
+#include "probe/lock_table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// What is wanted. Constant while the program runs, but for its beginning and end.
+enum {
+    HONE_LOCKS_UNRESOLVED = 1, // the functions behind the hooks are not known yet
+    HONE_LOCKS_MUTEX = 2,      // releases that others waited for, and what is drawn of all
+    HONE_LOCKS_BLOCK = 4,      // waits
+};
+extern _Atomic uint32_t hone_locks_wanted __attribute__((visibility("hidden")));
+
+// An acquisition whose end we want to see: it had to wait, or was drawn.
+enum { HONE_LOCKS_HELD = 4 };
+struct hone_lock_held {
+    uint64_t lock;
+    uint64_t taken, waited; // ticks
+    uint64_t time_ns;       // when its wait ended
+    uint64_t rest;          // of that: ticks since the release by which the lock came to us,
+    uint64_t released;      // and whose that was, as its entry says
+    uint32_t stack;         // id: where it was taken; 0: not known
+    uint32_t weight;        // it was drawn from so many; 0: it was not
+    uint32_t depth;         // of a recursive mutex
+    uint8_t kind;           // enum hone_lock_kind
+    bool contended;
+    bool wait_due; // its wait is written once the lock is released
+};
+
+// A wait that is not over. In a handler that interrupts one there may be another; and one that a
+// handler has jumped out of is found by where it was on the stack.
+enum { HONE_LOCKS_WAITS = 2 };
+struct hone_lock_waiting {
+    struct hone_lock_place place;
+    uintptr_t frame;
+};
+
+// What a thread knows: zero until its first lock.
+struct hone_lock_thread {
+    int64_t countdown;   // acquisitions until the next one that is drawn
+    uint32_t held_count; // of held[]
+    uint32_t waiting;    // of waits[]
+    uint32_t epoch;      // of the process that all this is of
+    uint32_t interval;   // mean acquisitions between two that are drawn
+    uint64_t drawn_at;   // ticks: when that happened last,
+    uint64_t made_at;    // and when a lock's making was written
+    int64_t releases;    // that others waited for, until the next one that is drawn
+    int64_t shows;       // waits, until the next one whose stack is shown to who releases the lock
+    uint64_t random;     // state of the draws; 0: not seeded
+    // Our last release that was charged: of which entry, what that said then, in which tick of the
+    // clock, and how often it was of the same one in a row.
+    struct hone_lock_entry *charged;
+    uint64_t charged_as, charged_tick;
+    uint32_t charged_again;
+    struct hone_own_stack stack;
+    struct hone_lock_held held[HONE_LOCKS_HELD];
+    struct hone_lock_waiting waits[HONE_LOCKS_WAITS];
+};
+
+extern __thread struct hone_lock_thread hone_lock_self __attribute__((visibility("hidden")));
+
+// --- deciding, in the hooks ----------------------------------------------------------------------
+
+// Whether the hooks have anything to do. The functions behind them are known then.
+bool hone_locks_resolve(void);
+static inline bool hone_locks_are_on(void)
+{
+    uint32_t wanted = atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
+    return HONE_UNLIKELY(wanted) && (wanted != HONE_LOCKS_UNRESOLVED || hone_locks_resolve());
+}
+
+// A lock was taken without a wait.
+void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind);
+static inline bool hone_lock_is_due(void)
+{
+    return HONE_UNLIKELY(--hone_lock_self.countdown < 0);
+}
+
+// Whether its release may be passed on as it is.
+static inline bool hone_lock_is_quiet(const void *lock)
+{
+    return HONE_LIKELY(!hone_lock_may_be_waited_for(lock) && !hone_lock_self.held_count);
+}
+
+// While others wait, and are on their way, a thread may take a lock and release it many times. Its
+// first releases are charged one by one; then those at which the clock has ticked, so that each is
+// charged with what it held the others up, in the long run, and costs nothing. True: this one is
+// not.
+enum { HONE_LOCK_CHARGED_IN_A_ROW = 3 };
+static inline bool hone_lock_is_charged(const void *lock)
+{
+    const struct hone_lock_thread *self = &hone_lock_self;
+    const struct hone_lock_entry *entry = self->charged;
+    return !self->held_count && entry && self->charged_again >= HONE_LOCK_CHARGED_IN_A_ROW &&
+           atomic_load_explicit(&entry->lock, memory_order_relaxed) == (uintptr_t)lock &&
+           HONE_LOCK_OF(atomic_load_explicit(&entry->released, memory_order_relaxed)) ==
+               self->charged_as &&
+           hone_tick_ns() == self->charged_tick;
+}
+
+// --- lock.c --------------------------------------------------------------------------------------
+
+// A wait for something that somebody holds. `depth` is how often a recursive mutex is locked then.
+struct hone_lock_wait {
+    struct hone_lock_place place;
+    uint64_t lock;
+    uint32_t kind;
+    uint32_t random; // whether it is written, with how long it took
+    uint32_t epoch;
+    uint32_t waiting; // its place in the thread's waits[]
+    bool tracked;
+};
+void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *lock, uint32_t kind);
+void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_outcome outcome,
+                        uint32_t depth);
+
+// A release: what is to be done before, and after it. `depth` is the recursive mutex's, which is
+// released when that is 1 or less.
+struct hone_lock_release {
+    struct hone_lock_charge charge;
+    struct hone_lock_held held;
+    uint64_t lock;
+    uint64_t at; // ticks
+    uint32_t kind;
+    bool drawn;
+};
+void hone_lock_release_begin(struct hone_lock_release *release, const void *lock, uint32_t kind,
+                             uint32_t depth);
+void hone_lock_release_end(struct hone_lock_release *release, bool released);
+
+// A wait for something that nobody holds, timed from `began`.
+uint64_t hone_wait_begin(void);
+void hone_wait_end(uint64_t began, const void *object, uint32_t kind, bool timed_out);
+
+// A lock is made.
+void hone_lock_made(const void *lock, uint32_t kind);
+
+// --- life cycle ----------------------------------------------------------------------------------
+
+// Finds the functions behind the hooks, unless that was done.
+void hone_locks_find(void);
+// What the session wants of locks begins, where that is allowed.
+void hone_locks_begin(bool allowed);
+void hone_locks_end(void);
+bool hone_locks_are_wanted(void);
+void hone_locks_after_fork(void);
+// The calling thread ends.
+void hone_locks_thread_leave(void);
+
+// The hook for a function of that name, if it is the one that the hook stands in front of; NULL.
+void *hone_lock_hook(const char *name, const void *function);
+
+#endif

@@ -1,0 +1,83 @@
+// What the C library keeps in a lock, as far as we must know it. Both libraries that we run with
+// have promised these places to compiled programs: their initializers write them.
+#ifndef HONE_PROBE_LOCK_KINDS_H
+#define HONE_PROBE_LOCK_KINDS_H
+
+#include "core/core.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+// Set with the functions behind the hooks.
+extern bool hone_lock_is_musl __attribute__((visibility("hidden")));
+
+// glibc's mutex, on all 64-bit machines.
+struct hone_mutex {
+    uint32_t lock;
+    uint32_t count; // of a recursive one
+    uint32_t owner;
+    uint32_t users;
+    uint32_t kind;
+};
+enum {
+    HONE_MUTEX_RECURSIVE = 1,
+    HONE_MUTEX_TYPE = 3,
+    HONE_MUTEX_CEILING = 64, // its lock has the ceiling in its upper bits:
+    HONE_MUTEX_CEILING_LOCK = 0x7ffff,
+    HONE_MUTEX_SHARED = 128,
+    HONE_MUTEX_NEVER_ELIDED = 512,
+};
+
+// musl's: kind, lock, waiters, …, count. What lies where glibc has the kind is 0 there.
+struct hone_musl_mutex {
+    uint32_t kind, lock, waiters, spare[2], count;
+};
+
+// glibc's own: not 0: there is one thread alone, and locks do without atomic instructions, which
+// trying does not. Where it has none, there are always others.
+extern const char *hone_lock_alone __attribute__((visibility("hidden")));
+
+// Whether trylock does what lock begins with: of the usual ones it does. Where the holder may have
+// died, or priorities change hands, or nothing is written at all, we leave the order of things to
+// the library.
+static inline bool hone_mutex_may_try(const void *mutex)
+{
+    const uint32_t usual = HONE_MUTEX_TYPE | HONE_MUTEX_SHARED | HONE_MUTEX_NEVER_ELIDED;
+    uint32_t kind = __atomic_load_n(&((const struct hone_mutex *)mutex)->kind, __ATOMIC_RELAXED);
+    return HONE_LIKELY(!(kind & ~usual));
+}
+
+static inline bool hone_mutex_is_private(const void *mutex)
+{
+    return !(__atomic_load_n(&((const struct hone_mutex *)mutex)->kind, __ATOMIC_RELAXED) &
+             HONE_MUTEX_SHARED);
+}
+
+// Whether somebody has it, of one that may not be tried.
+static inline bool hone_mutex_is_taken(const void *mutex)
+{
+    const struct hone_mutex *m = mutex;
+    uint32_t lock = __atomic_load_n(&m->lock, __ATOMIC_RELAXED);
+    return m->kind & HONE_MUTEX_CEILING ? (lock & HONE_MUTEX_CEILING_LOCK) != 0 : lock != 0;
+}
+
+// How often its holder, who asks, has locked it; 0: it is not recursive.
+static inline uint32_t hone_mutex_depth(const void *mutex)
+{
+    const struct hone_mutex *m = mutex;
+    const struct hone_musl_mutex *other = mutex;
+    if (HONE_UNLIKELY(hone_lock_is_musl))
+        return (other->kind & HONE_MUTEX_TYPE) == HONE_MUTEX_RECURSIVE ? other->count + 1 : 0;
+    return (m->kind & HONE_MUTEX_TYPE) == HONE_MUTEX_RECURSIVE ? m->count : 0;
+}
+
+// glibc's read-write lock: the seventh word is the writer's thread, 0: readers have it. musl's: the
+// first has all its lower bits set.
+static inline bool hone_rwlock_is_written(const void *rwlock)
+{
+    const uint32_t *words = rwlock;
+    enum { WRITER = 6, WRITTEN = 0x7fffffff };
+    return hone_lock_is_musl ? (words[0] & WRITTEN) == WRITTEN : words[WRITER] != 0;
+}
+
+#endif

@@ -1,0 +1,292 @@
+#include "probe/lock_table.h"
+
+#include <string.h>
+
+enum {
+    CHANGING = 1, // no lock has this address
+    TRIES = 8,
+    IDLE_MAX = 64, // releases in a row that nobody waited for, then they are not looked at
+};
+
+#define WAITER ((uint64_t)1 << 51)
+#define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
+
+static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];
+static _Atomic bool used;
+_Atomic uint8_t hone_lock_filter[HONE_LOCK_FILTERS];
+
+static struct hone_lock_entry *set_of(uint64_t lock)
+{
+    return table[hone_lock_hash(lock) % HONE_LOCK_SETS];
+}
+
+static uint64_t units(uint64_t ticks)
+{
+    return ticks >> HONE_LOCK_UNIT_SHIFT;
+}
+
+// The lower part may be below zero: then it has borrowed one from the upper.
+static uint32_t waiters_of(uint64_t sum)
+{
+    return (uint32_t)((sum + WAITER / 2) / WAITER);
+}
+
+static int64_t waited_at(uint64_t sum, uint64_t since_base)
+{
+    uint64_t waiters = waiters_of(sum);
+    return (int64_t)(sum - waiters * WAITER + waiters * since_base);
+}
+
+// --- entries -------------------------------------------------------------------------------------
+
+static struct hone_lock_entry *find(struct hone_lock_entry *set, uint64_t lock)
+{
+    for (int way = 0; way < HONE_LOCK_WAYS; way++)
+        if (atomic_load_explicit(&set[way].lock, memory_order_acquire) == lock)
+            return &set[way];
+    return NULL;
+}
+
+// Makes an entry that nobody waits at another lock's. Who comes to wait meanwhile looks at `lock`
+// after it has added itself, and we look at `sum` after we have changed that: one of us sees the
+// other, and steps back.
+static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
+{
+    uint64_t before = atomic_load_explicit(&entry->lock, memory_order_relaxed);
+    if (before == CHANGING || waiters_of(atomic_load(&entry->sum)) ||
+        !atomic_compare_exchange_strong(&entry->lock, &before, CHANGING))
+        return false;
+    atomic_store_explicit(&used, true, memory_order_relaxed);
+    uint64_t sum = atomic_load(&entry->sum);
+    if (waiters_of(sum) || !atomic_compare_exchange_strong(&entry->sum, &sum, 0)) {
+        atomic_store(&entry->lock, before);
+        return false;
+    }
+    entry->base = now;
+    atomic_store_explicit(&entry->charged, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->released, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->owed, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->rest, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->typical, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->waiter, 0, memory_order_relaxed);
+    // Release: all that before the lock. Pairs with the acquire in find().
+    atomic_store_explicit(&entry->lock, lock, memory_order_release);
+    return true;
+}
+
+static struct hone_lock_entry *find_or_claim(uint64_t lock, uint64_t now)
+{
+    struct hone_lock_entry *set = set_of(lock), *entry = find(set, lock);
+    for (int way = 0; !entry && way < HONE_LOCK_WAYS; way++)
+        if (!atomic_load_explicit(&set[way].lock, memory_order_relaxed) &&
+            claim(&set[way], lock, now))
+            return &set[way];
+    // Which of those that nobody waits at is all the same; not one that is owed something, unless
+    // all are.
+    for (int pass = 0; !entry && pass < 2; pass++)
+        for (int way = 0; way < HONE_LOCK_WAYS; way++)
+            if ((pass || !atomic_load_explicit(&set[way].owed, memory_order_relaxed)) &&
+                claim(&set[way], lock, now))
+                return &set[way];
+    return entry;
+}
+
+// --- who waits -----------------------------------------------------------------------------------
+
+static void raise_filter(uint64_t lock)
+{
+    _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
+    // Sequential, as is the addition before it: see lower_filter().
+    if (atomic_load(filter) != IDLE_MAX)
+        atomic_store(filter, IDLE_MAX);
+}
+
+static bool is_idle(struct hone_lock_entry *entry)
+{
+    return !waiters_of(atomic_load(&entry->sum)) && !atomic_load(&entry->owed);
+}
+
+// Locks with the same filter are in the same set.
+static bool is_set_idle(struct hone_lock_entry *set)
+{
+    for (int way = 0; way < HONE_LOCK_WAYS; way++)
+        if (!is_idle(&set[way]))
+            return false;
+    return true;
+}
+
+// Who comes to wait adds itself and then looks at the filter; here it is the other way round.
+static void lower_filter(uint64_t lock)
+{
+    _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
+    uint8_t left = atomic_load_explicit(filter, memory_order_relaxed);
+    if (left > 1) {
+        atomic_store_explicit(filter, left - 1, memory_order_relaxed);
+        return;
+    }
+    atomic_store(filter, 0);
+    if (!is_set_idle(set_of(lock)))
+        raise_filter(lock);
+}
+
+void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret)
+{
+    uint64_t now = units(ticks);
+    *ret = (struct hone_lock_place){.began = ticks, .lock = lock};
+    struct hone_lock_entry *entry = find_or_claim(lock, now);
+    if (!entry)
+        return;
+    uint64_t since = now - entry->base;
+    if ((int64_t)since < 0) // began before another thread made the entry
+        since = 0;
+    uint64_t added = WAITER - since, before = atomic_fetch_add(&entry->sum, added);
+    uint64_t waiters = waiters_of(before);
+    if (atomic_load(&entry->lock) != lock || waiters >= HONE_LOCK_WAITERS_MAX ||
+        (waiters + 1) * since > TIME_MAX) {
+        atomic_fetch_sub(&entry->sum, added);
+        return;
+    }
+    raise_filter(lock);
+    ret->entry = entry;
+}
+
+void hone_lock_show(struct hone_lock_place *place, uint32_t stack)
+{
+    place->stack = stack;
+    uint32_t nobody = 0;
+    if (place->entry && stack)
+        (void)atomic_compare_exchange_strong_explicit(&place->entry->waiter, &nobody, stack,
+                                                      memory_order_relaxed, memory_order_relaxed);
+}
+
+uint64_t hone_lock_typical(const struct hone_lock_place *place)
+{
+    return place->entry
+               ? (uint64_t)atomic_load_explicit(&place->entry->typical, memory_order_relaxed)
+                     << HONE_LOCK_UNIT_SHIFT
+               : 0;
+}
+
+static void learn(struct hone_lock_entry *entry, uint64_t waited)
+{
+    uint64_t typical = atomic_load_explicit(&entry->typical, memory_order_relaxed);
+    uint64_t next = typical ? (typical * 7 + waited) / 8 : waited;
+    next = next ? next : 1;
+    atomic_store_explicit(&entry->typical, next < UINT32_MAX ? (uint32_t)next : UINT32_MAX,
+                          memory_order_relaxed);
+}
+
+void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
+                     enum hone_lock_outcome outcome, struct hone_lock_left *ret)
+{
+    struct hone_lock_entry *entry = place->entry;
+    *ret = (struct hone_lock_left){0};
+    if (!entry)
+        return;
+    uint64_t now = units(ticks), began = units(place->began), base = entry->base;
+    began = (int64_t)(began - base) < 0 ? base : began;
+    now = (int64_t)(now - began) < 0 ? began : now;
+    // Whoever released the lock to us has charged its release before, so that we see it.
+    uint64_t charged = atomic_load_explicit(&entry->charged, memory_order_acquire);
+    bool seen = (int64_t)(charged - began) >= 0 && charged;
+    uint64_t since = seen ? charged : began, rest = (int64_t)(now - since) > 0 ? now - since : 0;
+    if (seen) {
+        ret->released = atomic_load_explicit(&entry->released, memory_order_relaxed);
+        ret->rest = rest << HONE_LOCK_UNIT_SHIFT;
+    }
+    if (outcome == HONE_LOCK_TIMED_OUT) {
+        ret->rest = 0;
+        atomic_fetch_add(&entry->owed, rest);
+    } else if ((uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
+        ret->rest = 0;
+        atomic_fetch_add(&entry->rest, rest);
+    }
+    uint64_t added = now - base - rest - WAITER;
+    uint64_t sum = atomic_fetch_add(&entry->sum, added) + added;
+    // Nobody is left: what is there now is an error of when two came at once.
+    if (HONE_UNLIKELY(!waiters_of(sum) && sum))
+        (void)atomic_compare_exchange_strong(&entry->sum, &sum, 0);
+    if (place->stack) {
+        uint32_t mine = place->stack;
+        (void)atomic_compare_exchange_strong_explicit(&entry->waiter, &mine, 0,
+                                                      memory_order_relaxed, memory_order_relaxed);
+    }
+    if (outcome != HONE_LOCK_UNDONE)
+        learn(entry, now - began);
+}
+
+// --- who releases --------------------------------------------------------------------------------
+
+static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32_t *ret_waiters)
+{
+    uint64_t since = now - entry->base;
+    uint64_t sum = atomic_load(&entry->sum);
+    for (int i = 0; i < TRIES; i++) {
+        int64_t waited = waited_at(sum, since);
+        *ret_waiters = waiters_of(sum);
+        if (waited <= 0 || (int64_t)since < 0 || !*ret_waiters)
+            return 0;
+        if (atomic_compare_exchange_strong(&entry->sum, &sum, sum - (uint64_t)waited)) {
+            atomic_store_explicit(&entry->charged, now, memory_order_release);
+            return (uint64_t)waited;
+        }
+    }
+    return 0; // the next release is charged with it
+}
+
+void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind, bool drawn,
+                       struct hone_lock_charge *ret)
+{
+    *ret = (struct hone_lock_charge){0};
+    struct hone_lock_entry *entry = find(set_of(lock), lock);
+    if (!entry || is_idle(entry)) {
+        lower_filter(lock);
+        return;
+    }
+    uint64_t released =
+        (uint64_t)kind << 60 | (uint64_t)(thread + 1) << 32 | (drawn ? HONE_LOCK_STACK_SOON : 0);
+    // Before the charge: who sees that sees this.
+    atomic_store_explicit(&entry->released, released, memory_order_relaxed);
+    ret->waiter_stack = atomic_load_explicit(&entry->waiter, memory_order_relaxed);
+    uint64_t delay = charge_waits(entry, units(ticks), &ret->waiters);
+    uint64_t owed = atomic_exchange(&entry->owed, 0);
+    delay += owed;
+    if (owed && !ret->waiters) // how many they were is not known any more
+        ret->waiters = 1;
+    ret->entry = entry;
+    ret->delay = delay << HONE_LOCK_UNIT_SHIFT;
+    ret->released = released;
+}
+
+void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)
+{
+    struct hone_lock_entry *entry = charge->entry;
+    uint64_t soon = charge->released;
+    (void)atomic_compare_exchange_strong(&entry->released, &soon,
+                                         (soon & ~(uint64_t)UINT32_MAX) | stack);
+    charge->delay += atomic_exchange(&entry->rest, 0) << HONE_LOCK_UNIT_SHIFT;
+}
+
+void hone_lock_not_released(const struct hone_lock_charge *charge)
+{
+    atomic_fetch_add(&charge->entry->owed, charge->delay >> HONE_LOCK_UNIT_SHIFT);
+}
+
+uint32_t hone_lock_released_stack(uint64_t lock, uint64_t released)
+{
+    uint32_t stack = (uint32_t)released;
+    if (stack != HONE_LOCK_STACK_SOON)
+        return stack;
+    const struct hone_lock_entry *entry = find(set_of(lock), lock);
+    uint64_t now = entry ? atomic_load_explicit(&entry->released, memory_order_relaxed) : 0;
+    stack = (uint32_t)now;
+    return now >> 32 == released >> 32 && stack != HONE_LOCK_STACK_SOON ? stack : 0;
+}
+
+void hone_lock_table_after_fork(void)
+{
+    if (!atomic_load_explicit(&used, memory_order_relaxed))
+        return;
+    memset((void *)table, 0, sizeof table);
+    memset((void *)hone_lock_filter, 0, sizeof hone_lock_filter);
+}

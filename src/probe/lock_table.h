@@ -1,0 +1,123 @@
+// Locks that threads wait for: where waiters and holder meet. Private to this room.
+//
+// A lock that somebody had to wait for has an entry, found by its address. Who waits adds itself,
+// who goes on takes itself out, and who releases the lock charges what all of them have waited
+// since the last release that was charged. All three are one atomic addition to one word:
+//
+//     sum = waiters << 51 | (what has been waited already - when each of them began)
+//
+// so that at the time t the waiters have waited  waiters * t + the lower part  together, however
+// many they are: nothing is walked through, nobody waits for a lock of ours, and no wait is charged
+// twice. Times in it are hone_ticks() / 32, from the entry's own beginning.
+//
+// An entry that nobody waits at is given to another lock when its set is full.
+//
+// Threads  all.   Signals  safe: each step leaves the table whole.
+#ifndef HONE_PROBE_LOCK_TABLE_H
+#define HONE_PROBE_LOCK_TABLE_H
+
+#include "core/core.h"
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    HONE_LOCK_SETS = 1024, // of four entries, 256 KiB for all
+    HONE_LOCK_WAYS = 4,
+    HONE_LOCK_FILTERS = 4096,
+    HONE_LOCK_UNIT_SHIFT = 5, // of ticks
+    HONE_LOCK_WAITERS_MAX = 2048,
+};
+
+struct hone_lock_entry {
+    alignas(64) _Atomic uint64_t lock; // its address; 0: free, 1: changes hands
+    _Atomic uint64_t sum;
+    uint64_t base;             // units; constant while the lock has it
+    _Atomic uint64_t charged;  // units: when a release was charged last
+    _Atomic uint64_t released; // by whom: kind << 60 | thread index plus one << 32 | its stack's id
+    _Atomic uint64_t owed;     // units, of those who gave up waiting: for the next release
+    _Atomic uint64_t rest;     // units that it took who went on after a release to do so
+    _Atomic uint32_t typical;  // units that waits took lately
+    _Atomic uint32_t waiter;   // id of a waiter's stack
+};
+
+_Static_assert(sizeof(struct hone_lock_entry) == 64, "a line of the processor's cache");
+
+// By a lock's address: how many more releases are looked at, of it and others there, should nobody
+// wait for them.
+extern _Atomic uint8_t hone_lock_filter[HONE_LOCK_FILTERS] __attribute__((visibility("hidden")));
+
+static inline uint32_t hone_lock_hash(uint64_t lock)
+{
+    return (uint32_t)((lock >> 3) * 0x9e3779b97f4a7c15u >> 52);
+}
+
+// Whether a release must be told: false for nearly all.
+static inline bool hone_lock_may_be_waited_for(const void *lock)
+{
+    return atomic_load_explicit(&hone_lock_filter[hone_lock_hash((uintptr_t)lock)],
+                                memory_order_relaxed) != 0;
+}
+
+// The stack of a release that will be known soon; and of one that was not drawn: 0.
+#define HONE_LOCK_STACK_SOON UINT32_MAX
+#define HONE_LOCK_OF(released) ((released) >> 32) // who and what, without the stack
+#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0xfffffff)
+#define HONE_LOCK_RELEASED_KIND(released) ((uint32_t)((released) >> 60))
+
+// A thread that waits. NULL as entry: there was no room, or too many wait.
+struct hone_lock_place {
+    struct hone_lock_entry *entry;
+    uint64_t began; // ticks
+    uint64_t lock;
+    uint32_t stack; // that was shown; 0: none
+};
+
+// The calling thread begins to wait.
+HONE_SIGSAFE void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret);
+// With this stack.
+HONE_SIGSAFE void hone_lock_show(struct hone_lock_place *place, uint32_t stack);
+// How long waits there took lately, in ticks; 0: not known.
+HONE_SIGSAFE uint64_t hone_lock_typical(const struct hone_lock_place *place);
+
+enum hone_lock_outcome {
+    HONE_LOCK_TAKEN,     // it goes on
+    HONE_LOCK_TIMED_OUT, // it gave up: who holds the lock is charged with the rest, too
+    HONE_LOCK_UNDONE,    // it did not wait, or is no more
+};
+
+// How it ended.
+struct hone_lock_left {
+    uint64_t rest;     // ticks since the last release, which is not charged with them
+    uint64_t released; // of that release, as the entry's; 0: none was seen
+};
+
+HONE_SIGSAFE void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
+                                  enum hone_lock_outcome outcome, struct hone_lock_left *ret);
+
+// A release that is about to happen. What it is charged with.
+struct hone_lock_charge {
+    struct hone_lock_entry *entry; // NULL: nobody waits
+    uint64_t delay;                // ticks
+    uint32_t waiters;
+    uint32_t waiter_stack; // of one of them; 0: not known
+    uint64_t released;     // as the entry's
+};
+
+// `thread` is the releasing one's index; `drawn`: its stack will be told, by hone_lock_tell().
+HONE_SIGSAFE void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind,
+                                    bool drawn, struct hone_lock_charge *ret);
+// Adds to the charge what it took who went on by then. From here on that is in their own rest.
+HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
+// It did not happen.
+HONE_SIGSAFE void hone_lock_not_released(const struct hone_lock_charge *charge);
+
+// The stack of a release that another thread saw, now; 0: not known.
+HONE_SIGSAFE uint32_t hone_lock_released_stack(uint64_t lock, uint64_t released);
+
+// In a forked child nobody waits.
+void hone_lock_table_after_fork(void);
+
+#endif
