@@ -2,8 +2,9 @@
 //
 //     lock_pairs MILLISECONDS               alone: prints nanoseconds of CPU time for a pair
 //     lock_pairs MILLISECONDS 0             the same in a process with another thread, asleep
-//     lock_pairs MILLISECONDS THREADS       prints pairs per second of all, and how evenly they
-//                                           came: the least thread's share over the mean
+//     lock_pairs MILLISECONDS THREADS       prints nanoseconds of CPU time for a pair, pairs per
+//                                           second of all, and how evenly they came: the least
+//                                           thread's share over the mean
 //
 // Each of the threads holds the mutex for some 100 ns and does as much without it.
 #include <pthread.h>
@@ -14,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 1000, THREADS_MAX = 64, WORK = 40 };
+enum { BATCH = 1000, THREADS_MAX = 64, WORK = 400 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static atomic_int stop;
@@ -94,7 +95,9 @@ static void together(uint64_t ns, int count)
         least = pairs[i] < least ? pairs[i] : least;
     }
     double seconds = (double)(now(CLOCK_MONOTONIC) - began) / 1e9;
-    printf("%.0f %.3f\n", (double)sum / seconds, (double)least * count / (double)sum);
+    double cpu_ns = (double)now(CLOCK_PROCESS_CPUTIME_ID);
+    printf("%.1f %.0f %.3f\n", cpu_ns / (double)sum, (double)sum / seconds,
+           (double)least * count / (double)sum);
 }
 
 int main(int argc, char **argv)

@@ -47,31 +47,36 @@ __attribute__((always_inline)) static inline bool try_first(void *mutex, int (*t
 #define TRY(mutex, ret) try_first(mutex, (int (*)(void *))REAL.pthread_mutex_trylock, EBUSY, ret)
 #define TRY_C11(mutex, ret) try_first(mutex, (int (*)(void *))REAL.mtx_trylock, thrd_busy, ret)
 
-// Of a thread that is alone: there is nobody to wait for, and nothing to do until the next one that
-// is drawn.
-static inline bool is_passing(const void *mutex)
-{
-    if (!hone_mutex_is_private(mutex) || hone_lock_self.countdown <= 0)
-        return false;
-    hone_lock_self.countdown--;
-    return true;
-}
-
 HONE_HOOK static int take(pthread_mutex_t *mutex)
 {
     return TAKING(mutex, REAL.pthread_mutex_lock(mutex));
 }
 
-HONE_HOOK HONE_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
+HONE_HOOK static int lock_shared(pthread_mutex_t *mutex)
 {
     int r;
-    if (!hone_locks_are_on())
-        return REAL.pthread_mutex_lock(mutex);
-    if (HONE_UNLIKELY(*hone_lock_alone) && HONE_LIKELY(is_passing(mutex)))
-        return REAL.pthread_mutex_lock(mutex);
     if (HONE_LIKELY(TRY(mutex, &r)) && HONE_LIKELY(r == 0))
         return 0;
     return take(mutex);
+}
+
+// A thread that is alone has nobody to wait for, but in another process, and there is nothing to do
+// until the next acquisition that is drawn.
+HONE_HOOK static int lock_alone(pthread_mutex_t *mutex)
+{
+    if (!hone_locks_are_on())
+        return REAL.pthread_mutex_lock(mutex);
+    if (HONE_UNLIKELY(!hone_mutex_is_private(mutex) || hone_lock_self.countdown <= 0))
+        return lock_shared(mutex);
+    hone_lock_self.countdown--;
+    return REAL.pthread_mutex_lock(mutex);
+}
+
+HONE_HOOK HONE_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
+{
+    if (hone_locks_are_off())
+        return REAL.pthread_mutex_lock(mutex);
+    return hone_locks_are_shared() ? lock_shared(mutex) : lock_alone(mutex);
 }
 
 HONE_HOOK HONE_EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex,
@@ -103,17 +108,22 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clocki
 
 HONE_HOOK static int release_told(pthread_mutex_t *mutex)
 {
-    if (hone_lock_is_charged(mutex))
-        return REAL.pthread_mutex_unlock(mutex);
     return RELEASING(mutex, HONE_LOCK_MUTEX, hone_mutex_depth(mutex),
                      REAL.pthread_mutex_unlock(mutex));
 }
 
+HONE_HOOK static int release_wanted(pthread_mutex_t *mutex)
+{
+    if (HONE_LIKELY(hone_locks_are_on() && !hone_lock_is_charged(mutex)))
+        return release_told(mutex);
+    return REAL.pthread_mutex_unlock(mutex);
+}
+
 HONE_HOOK HONE_EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-    if (!hone_locks_are_on() || hone_lock_is_quiet(mutex))
+    if (hone_locks_are_off() || (hone_locks_are_known() && hone_lock_is_quiet(mutex)))
         return REAL.pthread_mutex_unlock(mutex);
-    return release_told(mutex);
+    return release_wanted(mutex);
 }
 
 OWN(pthread_mutex_lock);

@@ -57,6 +57,10 @@ void hone_locks_begin(bool allowed)
     (void)allowed;
 }
 
+void hone_locks_shared(void)
+{
+}
+
 void hone_locks_end(void)
 {
 }

@@ -113,6 +113,7 @@ static struct slot *prepare(void)
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (!engine && !hone_heap_is_wanted() && !hone_locks_are_wanted())
         return NULL;
+    hone_locks_shared();
     int saved = errno;
     if (engine && engine->before_thread)
         engine->before_thread();

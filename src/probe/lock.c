@@ -342,6 +342,9 @@ HONE_HOOK void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind)
     }
     int saved = errno;
     self = myself();
+    // A thread that was made past us is met here.
+    if (wanted() & HONE_LOCKS_ALONE && !hone_locks_are_alone())
+        hone_locks_shared();
     uint32_t weight = draw(self);
     if (weight) {
         struct hone_lock_held held = {
@@ -633,11 +636,20 @@ void hone_locks_begin(bool allowed)
         all |= HONE_LOCKS_MUTEX;
     if (allowed && config()->block_rate_ns)
         all |= HONE_LOCKS_BLOCK;
+    if (all && hone_locks_are_alone())
+        all |= HONE_LOCKS_ALONE;
     if (!begun_ticks) {
         begun_ns = hone_now_ns();
         begun_ticks = hone_ticks();
     }
     atomic_store_explicit(&hone_locks_wanted, all, memory_order_release);
+}
+
+void hone_locks_shared(void)
+{
+    if (wanted() & HONE_LOCKS_ALONE)
+        atomic_fetch_and_explicit(&hone_locks_wanted, ~(uint32_t)HONE_LOCKS_ALONE,
+                                  memory_order_relaxed);
 }
 
 void hone_locks_end(void)

@@ -29,11 +29,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// What is wanted. Constant while the program runs, but for its beginning and end.
+// What is wanted, and what holds for all threads.
 enum {
     HONE_LOCKS_UNRESOLVED = 1, // the functions behind the hooks are not known yet
     HONE_LOCKS_MUTEX = 2,      // releases that others waited for, and what is drawn of all
     HONE_LOCKS_BLOCK = 4,      // waits
+    // There is one thread, as far as we have seen. glibc's mutexes do without atomic instructions
+    // then, but not when they are tried.
+    HONE_LOCKS_ALONE = 8,
 };
 extern _Atomic uint32_t hone_locks_wanted __attribute__((visibility("hidden")));
 
@@ -92,8 +95,26 @@ bool hone_locks_resolve(void);
 static inline bool hone_locks_are_on(void)
 {
     uint32_t wanted = atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
-    return HONE_UNLIKELY(wanted) && (wanted != HONE_LOCKS_UNRESOLVED || hone_locks_resolve());
+    return wanted && (HONE_LIKELY(wanted != HONE_LOCKS_UNRESOLVED) || hone_locks_resolve());
 }
+// For those that are called most: whether they have something to do, and there are other threads;
+// whether the functions behind them are known; whether there is nothing to do.
+static inline bool hone_locks_are_shared(void)
+{
+    uint32_t wanted = atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
+    return HONE_LIKELY(wanted - HONE_LOCKS_MUTEX < HONE_LOCKS_ALONE - HONE_LOCKS_MUTEX);
+}
+static inline bool hone_locks_are_known(void)
+{
+    return HONE_LIKELY(atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed) !=
+                       HONE_LOCKS_UNRESOLVED);
+}
+static inline bool hone_locks_are_off(void)
+{
+    return atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed) == 0;
+}
+// There is another thread now.
+void hone_locks_shared(void);
 
 // A lock was taken without a wait.
 void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind);

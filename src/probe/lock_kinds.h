@@ -33,10 +33,6 @@ struct hone_musl_mutex {
     uint32_t kind, lock, waiters, spare[2], count;
 };
 
-// glibc's own: not 0: there is one thread alone, and locks do without atomic instructions, which
-// trying does not. Where it has none, there are always others.
-extern const char *hone_lock_alone __attribute__((visibility("hidden")));
-
 // Whether trylock does what lock begins with: of the usual ones it does. Where the holder may have
 // died, or priorities change hands, or nothing is written at all, we leave the order of things to
 // the library.

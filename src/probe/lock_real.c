@@ -9,8 +9,7 @@
 
 struct hone_lock_real hone_lock_real;
 bool hone_lock_is_musl;
-static const char never;
-const char *hone_lock_alone = &never;
+static const char *alone; // of glibc's: not 0: there is one thread
 _Atomic uint32_t hone_locks_wanted = HONE_LOCKS_UNRESOLVED;
 
 // Not in every C library.
@@ -70,15 +69,18 @@ void hone_locks_find(void)
     find(functions, HONE_ARRAY_LENGTH(functions));
     hone_heap_self.own++;
     hone_lock_is_musl = !dlsym(RTLD_NEXT, "gnu_get_libc_version");
-    const char *alone = dlsym(RTLD_NEXT, "__libc_single_threaded");
-    if (alone)
-        hone_lock_alone = alone;
+    alone = dlsym(RTLD_NEXT, "__libc_single_threaded");
     hone_heap_self.own--;
     hone_lock_real.rwlocks_may_be_tried =
         hone_lock_is_musl || hone_lock_real.pthread_rwlock_clockrdlock;
     // Unless they are wanted already.
     (void)atomic_compare_exchange_strong_explicit(&hone_locks_wanted, &unresolved, 0,
                                                   memory_order_release, memory_order_relaxed);
+}
+
+bool hone_locks_are_alone(void)
+{
+    return alone && *alone;
 }
 
 // --- for who calls them past us ------------------------------------------------------------------

@@ -72,6 +72,9 @@ struct hone_lock_real {
 // A function that libc does not have is NULL in it, as are the new ones until they are looked for.
 extern struct hone_lock_real hone_lock_real __attribute__((visibility("hidden")));
 
+// Whether the C library knows of one thread alone.
+bool hone_locks_are_alone(void);
+
 // Whether there is a new one, before its hook does anything else.
 #define HONE_LOCK_HAS(name) (hone_lock_real.name || (hone_locks_find(), hone_lock_real.name))
 
