@@ -95,6 +95,7 @@ struct join {
     const struct hone_graph_builder *builder;
     const uint32_t *nodes; // by location
     const bool *wanted;    // by node: calls into others are left out; NULL: none is
+    const uint64_t *holds; // a bit by location: whether it holds a wanted node; NULL as well
     uint32_t first_stack;
     uint32_t end_stack;
     struct sum *sums;
@@ -240,6 +241,16 @@ static int step_inlined(struct join *join, struct walk *walk, uint32_t location,
     return r;
 }
 
+// Where few calls are wanted, most stacks have none of them. A bit for each location says so: all
+// bits are in the first-level cache where the nodes of all locations are not.
+static inline bool has_wanted(const struct join *join, struct hone_profile_span frames)
+{
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < frames.count; i++)
+        any |= join->holds[frames.at[i] / 64] >> frames.at[i] % 64;
+    return any & 1;
+}
+
 static int join_stacks(struct join *join)
 {
     const struct hone_graph_builder *b = join->builder;
@@ -248,6 +259,8 @@ static int join_stacks(struct join *join)
         if (!hone_graph_counts(b, stack))
             continue;
         struct hone_profile_span frames = hone_profile_frames_of(b->profile, stack);
+        if (join->holds && !has_wanted(join, frames))
+            continue;
         struct walk walk = {0};
         for (uint32_t i = frames.count; !r && i-- > 0;) {
             uint32_t node = join->nodes[frames.at[i]];
@@ -334,15 +347,25 @@ static int make_edges(struct hone_graph *graph, const struct join *join)
     return 0;
 }
 
-// Which nodes stand for code that was inlined into other code.
+// Which nodes that are there stand for code that was inlined into other code.
 static bool *find_inlined(const struct hone_graph_builder *b)
 {
     const struct hone_nodes *places = &b->places;
     bool *inlined = calloc((size_t)b->graph->node_count + 1, sizeof *inlined);
     for (uint32_t i = 1; inlined && i < b->profile->locations.count; i++)
         for (uint32_t at = places->first[i] + 1; at < places->first[i + 1]; at++)
-            inlined[places->at[at]] = true;
+            inlined[places->at[at]] = !b->gone[places->at[at]];
     return inlined;
+}
+
+static uint64_t *locations_of(const struct hone_graph_builder *b, const bool *wanted)
+{
+    const struct hone_nodes *places = &b->places;
+    uint64_t *holds = calloc(b->profile->locations.count / 64 + 1, sizeof *holds);
+    for (uint32_t i = 0; holds && i < b->profile->locations.count; i++)
+        for (uint32_t at = places->first[i]; at < places->first[i + 1]; at++)
+            holds[i / 64] |= (uint64_t)wanted[places->at[at]] << i % 64;
+    return holds;
 }
 
 int hone_graph_join_calls(struct hone_graph_builder *b)
@@ -350,13 +373,15 @@ int hone_graph_join_calls(struct hone_graph_builder *b)
     bool some = b->options->edges == HONE_GRAPH_INLINED_EDGES;
     HONE_CLEANUP(hone_freep) uint32_t *nodes = node_by_location(b);
     HONE_CLEANUP(hone_freep) bool *wanted = some ? find_inlined(b) : NULL;
+    HONE_CLEANUP(hone_freep) uint64_t *holds = wanted ? locations_of(b, wanted) : NULL;
     HONE_CLEANUP(joins_done) struct joins joins = {.count = hone_tally_parts(b->profile)};
-    if (!nodes || (some && !wanted))
+    if (!nodes || (some && !holds))
         return -ENOMEM;
     for (unsigned i = 0; i < joins.count; i++)
         joins.at[i] = (struct join){.builder = b,
                                     .nodes = nodes,
                                     .wanted = wanted,
+                                    .holds = holds,
                                     .first_stack = hone_tally_part(b->profile, i, joins.count),
                                     .end_stack = hone_tally_part(b->profile, i + 1, joins.count)};
     hone_crew_run(joins.count, join_parts, &joins);

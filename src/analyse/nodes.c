@@ -17,6 +17,7 @@ struct builder {
     struct hone_arena *text;
     struct hone_table table;
     uint32_t room;
+    uint32_t *by_function; // node + 1, where the function alone says which it is; 0: look
 };
 
 static struct hone_nodes_key key_of(const struct builder *b, uint32_t location,
@@ -111,22 +112,44 @@ static int add_node(struct builder *b, const struct hone_nodes_key *key, uint64_
     return 0;
 }
 
-static int find_node(struct builder *b, uint32_t location, const struct hone_profile_line *line,
-                     uint32_t *ret)
+static int look_up(struct builder *b, uint32_t location, const struct hone_profile_line *line,
+                   const struct hone_nodes_key *key, uint32_t *ret)
 {
-    struct hone_nodes_key key = key_of(b, location, line);
-    uint64_t hash = hone_table_hash(&key, sizeof key, b->profile->strings.count);
+    uint64_t hash = hone_table_hash(key, sizeof *key, b->profile->strings.count);
     struct hone_table_probe probe = hone_table_probe(&b->table, hash);
     uint32_t at;
     while ((at = hone_table_next(&b->table, &probe)) != HONE_TABLE_END)
         // NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): what the table knows has a key
-        if (memcmp(&b->nodes->keys[at], &key, sizeof key) == 0) {
+        if (memcmp(&b->nodes->keys[at], key, sizeof *key) == 0) {
             *ret = at;
             return 0;
         }
     *ret = b->nodes->count;
     uint32_t number = line ? (uint32_t)(line - b->profile->lines.at) : HONE_GRAPH_NO_LINE;
-    return add_node(b, &key, hash, (struct hone_nodes_origin){location, number});
+    return add_node(b, key, hash, (struct hone_nodes_origin){location, number});
+}
+
+// Whether nothing of the key is the location's, so that it is the same wherever the function is.
+static bool is_of_function(const struct builder *b, const struct hone_nodes_key *key)
+{
+    bool group = b->group == HONE_GRAPH_FUNCTION || b->group == HONE_GRAPH_FILE ||
+                 b->group == HONE_GRAPH_ROUTINE;
+    return group && (key->name || (key->file && !b->strict));
+}
+
+static int find_node(struct builder *b, uint32_t location, const struct hone_profile_line *line,
+                     uint32_t *ret)
+{
+    uint32_t known = line ? b->by_function[line->function] : 0;
+    if (known) {
+        *ret = known - 1;
+        return 0;
+    }
+    struct hone_nodes_key key = key_of(b, location, line);
+    int r = look_up(b, location, line, &key, ret);
+    if (!r && line && is_of_function(b, &key))
+        b->by_function[line->function] = *ret + 1;
+    return r;
 }
 
 static int find_all(struct builder *b)
@@ -158,7 +181,9 @@ int hone_nodes_init(struct hone_nodes *nodes, const struct hone_profile *profile
         return -ENOMEM;
     struct builder b = {
         .profile = profile, .nodes = nodes, .group = group, .strict = strict, .text = text};
-    int r = find_all(&b);
+    b.by_function = calloc(profile->functions.count, sizeof *b.by_function);
+    int r = b.by_function ? find_all(&b) : -ENOMEM;
+    free(b.by_function);
     hone_table_done(&b.table);
     return r;
 }

@@ -117,17 +117,22 @@ TEST(lines_that_are_fit_stay_where_they_are)
 {
     struct hone_arena arena = {0};
     bool failed = false;
-    // Each byte at each place of a word, between others that need no look.
-    for (int byte = 0; byte < 256; byte++)
-        for (size_t at = 0; at < 16; at++) {
-            char text[17] = "0123456789abcde~";
-            text[at] = (char)byte;
-            struct hone_str line = {text, 16};
-            struct hone_str clean = hone_utf8_clean_lines(&arena, line, &failed);
-            bool fit = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
-            cr_assert((clean.at == text) == fit, "byte %d at %zu", byte, at);
-            cr_assert(clean.len == (fit ? 16U : 18U), "byte %d at %zu", byte, at);
-        }
+    // Each byte at each place of runs that need no look, of all lengths that are looked at
+    // together.
+    static const size_t lengths[] = {16, 140, 270};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+        for (int byte = 0; byte < 256; byte++)
+            for (size_t at = 0; at < lengths[i]; at++) {
+                char text[270];
+                for (size_t k = 0; k < lengths[i]; k++)
+                    text[k] = (char)(k % 9 ? ' ' + (char)(k % 95) : '\n');
+                text[at] = (char)byte;
+                struct hone_str line = {text, lengths[i]};
+                struct hone_str clean = hone_utf8_clean_lines(&arena, line, &failed);
+                bool fit = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
+                cr_assert((clean.at == text) == fit, "byte %d at %zu", byte, at);
+                cr_assert(clean.len == lengths[i] + (fit ? 0 : 2), "byte %d at %zu", byte, at);
+            }
     CHECK(!failed);
     hone_arena_done(&arena);
 }

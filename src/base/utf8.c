@@ -83,18 +83,27 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
     return (struct hone_str){clean, len};
 }
 
-// How many bytes from here on need no look: printable ASCII, eight at a time.
+// Whether a run of bytes is printable ASCII and line ends. Written so that compilers look at many
+// bytes at once.
+static bool is_plain(const char *text, size_t len)
+{
+    unsigned char wild = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        wild |= (unsigned char)(((unsigned char)(byte - 0x20) >= 0x5f) & (byte != '\n'));
+    }
+    return !wild;
+}
+
+// How many bytes from here on need no look.
 static size_t skip_plain(struct hone_str text, size_t at)
 {
-    static const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+    enum { LONG = 128, SHORT = 8 };
     size_t start = at;
-    for (; at + 8 <= text.len; at += 8) {
-        uint64_t word;
-        memcpy(&word, text.at + at, 8);
-        // What carries and borrows between bytes spoil is a word that has such a byte already.
-        if ((word | (word - 0x20 * ones) | (word + ones)) & tops)
-            break;
-    }
+    while (at + LONG <= text.len && is_plain(text.at + at, LONG))
+        at += LONG;
+    while (at + SHORT <= text.len && is_plain(text.at + at, SHORT))
+        at += SHORT;
     return at - start;
 }
 

@@ -6,6 +6,7 @@
 #include "profile/profile.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 const struct hone_choice hone_view_groups[] = {
@@ -36,7 +37,9 @@ static int run(hone_text_view view, const struct hone_view_options *options,
     int r = hone_input_read(files, &options->input, &profile, err);
     if (r)
         return r;
+    bool standard = !options->output || strcmp(options->output, "-") == 0;
     bool terminal = !options->output && isatty(STDOUT_FILENO);
+    const struct hone_text_sink sink = {.put = hone_output_put};
     struct hone_text_options text = {
         .type = options->input.type,
         .group = (enum hone_text_group)options->group,
@@ -50,6 +53,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         .intel = options->intel,
         .reversed = options->reversed,
         .width = terminal ? terminal_width() : 0,
+        .sink = standard ? &sink : NULL,
     };
     HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
     r = hone_filter_apply(&options->filter, &options->input, &profile, &lines, &text, err);

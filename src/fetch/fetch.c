@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "base/cleanup.h"
 #include "base/crew.h"
+#include "base/heap.h"
 #include "convert/convert.h"
 #include "fetch/progress.h"
 #include "fetch/transfer.h"
@@ -13,6 +14,9 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+
+enum { EXPECTED_MAX = 1 << 29 }; // bytes
 
 struct work {
     struct hone_arena arena;
@@ -53,11 +57,26 @@ static void read_next(void *context, unsigned number)
         read_local(&files->sources[files->at[i]], files->type);
 }
 
+// What reading and showing them takes, beside the frames of large ones, which are mapped alone.
+static void expect(const struct files *files)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < files->count; i++) {
+        char path[HONE_FETCH_PATH_MAX];
+        struct stat status;
+        if (hone_fetch_locate(files->sources[files->at[i]].name, files->type, path, NULL) == 0 &&
+            stat(path, &status) == 0 && S_ISREG(status.st_mode))
+            bytes += (size_t)status.st_size;
+    }
+    hone_heap_expect(bytes < EXPECTED_MAX ? bytes + bytes / 2 : EXPECTED_MAX);
+}
+
 // Decoding one file uses all processors only for a part of the time.
 static void read_files(struct work *work, const uint32_t *at, uint32_t count)
 {
     struct files files = {
         .sources = work->sources, .type = work->options->type, .at = at, .count = count};
+    expect(&files);
     unsigned crew = hone_crew_size();
     hone_crew_run(count < crew ? count : crew, read_next, &files);
 }

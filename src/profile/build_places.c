@@ -76,13 +76,10 @@ static bool same_lines(const struct hone_profile_line *a, const struct hone_prof
 }
 
 // Field by field: structs have padding.
-static uint64_t hash_lines(uint64_t hash, const struct hone_profile_line *lines, uint32_t count)
+static uint64_t hash_line(uint64_t hash, const struct hone_profile_line *line)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t key[] = {lines[i].function, (uint64_t)lines[i].number, (uint64_t)lines[i].column};
-        hash = hone_table_hash(key, sizeof key, hash);
-    }
-    return hash;
+    uint64_t key[] = {line->function, (uint64_t)line->number, (uint64_t)line->column};
+    return hone_table_hash(key, sizeof key, hash);
 }
 
 // Writes the lines behind the last location's; those without a function say nothing.
@@ -104,8 +101,32 @@ static bool append_lines(struct hone_profile *p, const struct hone_profile_locat
     return true;
 }
 
-uint32_t hone_profile_add_location(struct hone_profile *p,
-                                   const struct hone_profile_location *location)
+uint64_t hone_profile_location_hash(const struct hone_profile *p,
+                                    const struct hone_profile_location *location)
+{
+    uint64_t key[] = {location->mapping, location->address, location->folded};
+    uint64_t hash = hone_profile_hash(p, key, sizeof key);
+    for (uint32_t i = 0; i < location->line_count; i++)
+        if (location->lines[i].function)
+            hash = hash_line(hash, &location->lines[i]);
+    return hash;
+}
+
+void hone_profile_location_prefetch(const struct hone_profile *p, uint64_t hash)
+{
+    const struct hone_profile_locations *all = &p->locations;
+    struct hone_table_probe probe = hone_table_probe(&p->index->locations, hash);
+    uint32_t at = hone_table_next(&p->index->locations, &probe);
+    if (at == HONE_TABLE_END)
+        return;
+    __builtin_prefetch(&all->mapping[at]);
+    __builtin_prefetch(&all->address[at]);
+    __builtin_prefetch(&all->folded[at]);
+    __builtin_prefetch(&all->first_line[at]);
+}
+
+uint32_t hone_profile_location_add(struct hone_profile *p,
+                                   const struct hone_profile_location *location, uint64_t hash)
 {
     assert(location->mapping < p->mappings.count);
     uint32_t line_count = 0;
@@ -113,8 +134,6 @@ uint32_t hone_profile_add_location(struct hone_profile *p,
         return 0;
     struct hone_profile_locations *all = &p->locations;
     const struct hone_profile_line *lines = p->lines.at + p->lines.count;
-    uint64_t key[] = {location->mapping, location->address, location->folded};
-    uint64_t hash = hash_lines(hone_profile_hash(p, key, sizeof key), lines, line_count);
     struct hone_table *table = &p->index->locations;
     struct hone_table_probe probe = hone_table_probe(table, hash);
     uint32_t at;
@@ -137,4 +156,10 @@ uint32_t hone_profile_add_location(struct hone_profile *p,
         all->first_line[all->count] = p->lines.count;
     }
     return number;
+}
+
+uint32_t hone_profile_add_location(struct hone_profile *p,
+                                   const struct hone_profile_location *location)
+{
+    return hone_profile_location_add(p, location, hone_profile_location_hash(p, location));
 }

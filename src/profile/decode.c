@@ -247,6 +247,7 @@ static int pass(struct hone_decoder *d, unsigned fields)
             if (r)
                 return r;
         }
+        r = r ? r : hone_decode_locations_end(d);
         if (r)
             return r;
     }

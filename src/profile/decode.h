@@ -26,7 +26,11 @@
 
 #include <pthread.h>
 
-enum { HONE_DECODE_FIELDS = 16 }; // of the outermost message: 1 to 15
+enum {
+    HONE_DECODE_FIELDS = 16,  // of the outermost message: 1 to 15
+    HONE_DECODE_PLACES = 32,  // locations that are added together,
+    HONE_DECODE_LINES = 1024, // or fewer that have so many lines
+};
 
 // A frame with this bit names a location by its place in hone_decoder.wide: an id that needs more
 // than the other bits.
@@ -133,8 +137,17 @@ struct hone_decoder {
     bool renumbered; // a location has another number than its id
 
     bool has_time;
-    struct hone_profile_line *lines; // of the location at hand
+    struct hone_profile_line *lines; // of the locations that are not added yet, and of the one
+    uint32_t line_count;             // at hand behind them
     uint32_t line_room;
+    uint32_t place_count;
+    struct hone_decode_place { // a location that is not added yet
+        struct hone_profile_location location;
+        uint64_t id;
+        uint64_t hash;
+        const unsigned char *at; // in the piece at hand
+        uint32_t first_line;
+    } places[HONE_DECODE_PLACES];
 };
 
 // Reports what is wrong with the message at hand, at a place in it. Returns -EBADMSG.
@@ -171,6 +184,10 @@ int hone_decode_string(struct hone_decoder *d, const struct hone_wire_field *fie
 int hone_decode_mapping(struct hone_decoder *d, const struct hone_wire_field *field);
 int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *field);
 int hone_decode_function(struct hone_decoder *d, const struct hone_wire_field *field);
+
+// Adds the locations that hone_decode_location() kept to add several together: at the end of a
+// piece.
+int hone_decode_locations_end(struct hone_decoder *d);
 
 // Reads the file to its end: samples into the profile, the rest aside.
 int hone_decode_stream(struct hone_decoder *d, const struct hone_decode_ways *ways);

@@ -101,7 +101,8 @@ static int decode_line(struct hone_decoder *d, const struct hone_wire_field *fie
     if (count == HONE_PROFILE_LINES_MAX)
         return hone_decode_bad(d, field->start, "more than %d lines in a location",
                                HONE_PROFILE_LINES_MAX);
-    if (!hone_decode_room(&d->lines, &d->line_room, count, sizeof *d->lines))
+    uint32_t place = d->line_count + count;
+    if (!hone_decode_room(&d->lines, &d->line_room, place, sizeof *d->lines))
         return hone_decode_out_of_memory(d);
     struct hone_profile_line line = {0};
     struct hone_wire message = field->body;
@@ -117,11 +118,42 @@ static int decode_line(struct hone_decoder *d, const struct hone_wire_field *fie
     }
     if (!r && !line.function)
         return hone_decode_bad(d, field->start, "line without a function");
-    d->lines[count] = line;
+    d->lines[place] = line;
     return r;
 }
 
-int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *field)
+// Locations are added some at a time: looking one up in a table of many is a cache miss, and so all
+// are waited for together.
+int hone_decode_locations_end(struct hone_decoder *d)
+{
+    int r = 0;
+    for (uint32_t i = 0; !r && i < d->place_count; i++) {
+        struct hone_decode_place *place = &d->places[i];
+        if (place->location.line_count)
+            place->location.lines = d->lines + place->first_line;
+        uint32_t number = hone_profile_location_add(d->profile, &place->location, place->hash);
+        d->renumbered |= number != place->id;
+        r = add_id(d, &d->locations, "location", place->id, number, place->at);
+    }
+    d->place_count = d->line_count = 0;
+    return r;
+}
+
+static int keep_location(struct hone_decoder *d, struct hone_profile_location *location,
+                         uint64_t id, const unsigned char *at)
+{
+    if (location->line_count)
+        location->lines = d->lines + d->line_count;
+    uint64_t hash = hone_profile_location_hash(d->profile, location);
+    hone_table_prefetch(&d->profile->index->locations, hash);
+    d->places[d->place_count++] = (struct hone_decode_place){
+        .location = *location, .id = id, .hash = hash, .at = at, .first_line = d->line_count};
+    d->line_count += location->line_count;
+    bool full = d->place_count == HONE_DECODE_PLACES || d->line_count >= HONE_DECODE_LINES;
+    return full ? hone_decode_locations_end(d) : 0;
+}
+
+static int decode_location(struct hone_decoder *d, const struct hone_wire_field *field)
 {
     int r = hone_decode_want(d, field, HONE_WIRE_BYTES);
     struct hone_profile_location location = {0};
@@ -146,8 +178,12 @@ int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *f
     }
     if (r)
         return r;
-    location.lines = d->lines;
-    uint32_t number = hone_profile_add_location(d->profile, &location);
-    d->renumbered |= number != id;
-    return add_id(d, &d->locations, "location", id, number, field->start);
+    return keep_location(d, &location, id, field->start);
+}
+
+int hone_decode_location(struct hone_decoder *d, const struct hone_wire_field *field)
+{
+    int r = decode_location(d, field);
+    int earlier = r ? hone_decode_locations_end(d) : 0; // what is wrong there is told first
+    return earlier ? earlier : r;
 }

@@ -405,3 +405,30 @@ TEST(a_pipe_of_many_members_is_read)
     hone_profile_free(p);
     hone_buffer_done(&all);
 }
+
+// Locations are added several at a time; which of two errors is told, and where, must not show it.
+TEST(the_first_of_two_wrong_locations_is_told)
+{
+    static const unsigned char bytes[] = {
+        0x32, 0,                               // the empty string
+        0x2a, 2, 8, 1,                         // function 1
+        0x22, 6, 8, 1, 0x22, 2, 8,    1,       // location 1
+        0x22, 8, 8, 1, 0x18, 5, 0x22, 2, 8, 1, // location 1 once more, byte 14
+        0xa2, 1, 0,                            // what nobody knows, between two pieces
+        0x22, 4, 8, 2, 0x22, 0,                // a line without a function, byte 27
+    };
+    struct hone_profile *p = NULL;
+    struct hone_error err = {0};
+    CHECK_EQ(hone_profile_decode(bytes, sizeof bytes, "test", NULL, &p, &err), -EBADMSG);
+    CHECK_STR(err.message, "cannot read 'test': second location with id 1 at byte 14");
+    CHECK_EQ(hone_profile_decode(bytes, 24, "test", NULL, &p, &err), -EBADMSG);
+    CHECK_STR(err.message, "cannot read 'test': second location with id 1 at byte 14");
+    unsigned char other[sizeof bytes];
+    memcpy(other, bytes, sizeof bytes);
+    other[17] = 2; // no longer the same id
+    other[30] = 3;
+    CHECK_EQ(hone_profile_decode(other, sizeof other, "test", NULL, &p, &err), -EBADMSG);
+    CHECK_STR(err.message, "cannot read 'test': line without a function at byte 31");
+    check_all_ways(bytes, sizeof bytes);
+    check_all_ways(other, sizeof other);
+}

@@ -45,6 +45,15 @@ void hone_profile_add_comment_string(struct hone_profile *profile, uint32_t stri
 // ones are emptied, so what is added later is compared with what is added later only.
 void hone_profile_forget(struct hone_profile *profile);
 
+// Adding a location in three steps, for those who add many: what one waits for in memory is fetched
+// for all. The hash says where the table is to be prefetched, prefetching reads it and fetches the
+// location that may be equal, and adding takes the hash.
+uint64_t hone_profile_location_hash(const struct hone_profile *profile,
+                                    const struct hone_profile_location *location);
+void hone_profile_location_prefetch(const struct hone_profile *profile, uint64_t hash);
+uint32_t hone_profile_location_add(struct hone_profile *profile,
+                                   const struct hone_profile_location *location, uint64_t hash);
+
 // Room for at most max locations behind all stacks and behind so many pending locations, which were
 // written there before and not closed yet. Valid until the next call; NULL when it fails.
 uint32_t *hone_profile_stack_open(struct hone_profile *profile, size_t pending, size_t max);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+enum { PLACES = 64 };
+
 struct merger {
     struct hone_profile *result;
     struct hone_table modules; // the result's mappings by what file they show
@@ -26,6 +28,11 @@ struct merger {
     struct hone_profile_line *lines; // of the location at hand
     struct hone_profile_label *labels;
     bool is_base;
+    struct merger_places { // that were met and have no number yet
+        uint32_t count;
+        uint32_t at[PLACES];
+        uint64_t hash[PLACES];
+    } places;
 };
 
 static void merger_done_with_one(struct merger *m)
@@ -187,7 +194,8 @@ static uint32_t function_of(struct merger *m, uint32_t theirs)
     return m->functions[theirs];
 }
 
-static uint32_t add_location(struct merger *m, uint32_t theirs)
+// As the result has it; its lines are valid until the next call.
+static struct hone_profile_location location_of(struct merger *m, uint32_t theirs)
 {
     const struct hone_profile *p = m->from;
     struct hone_profile_line_span lines = hone_profile_lines_of(p, theirs);
@@ -197,7 +205,7 @@ static uint32_t add_location(struct merger *m, uint32_t theirs)
     }
     uint32_t their_mapping = p->locations.mapping[theirs];
     uint32_t mapping = mapping_of(m, their_mapping);
-    struct hone_profile_location location = {
+    return (struct hone_profile_location){
         .mapping = mapping,
         .address = p->locations.address[theirs] - p->mappings.at[their_mapping].start +
                    m->result->mappings.at[mapping].start,
@@ -205,7 +213,41 @@ static uint32_t add_location(struct merger *m, uint32_t theirs)
         .line_count = lines.count,
         .folded = p->locations.folded[theirs],
     };
-    return hone_profile_add_location(m->result, &location);
+}
+
+// Adds the places that were met, in that order. Each is somewhere else in memory, so all are waited
+// for together.
+static void add_places(struct merger *m)
+{
+    struct merger_places *places = &m->places;
+    for (uint32_t i = 0; i < places->count; i++) {
+        struct hone_profile_location location = location_of(m, places->at[i]);
+        places->hash[i] = hone_profile_location_hash(m->result, &location);
+        hone_table_prefetch(&m->result->index->locations, places->hash[i]);
+    }
+    for (uint32_t i = 0; i < places->count; i++)
+        hone_profile_location_prefetch(m->result, places->hash[i]);
+    for (uint32_t i = 0; i < places->count; i++) {
+        struct hone_profile_location location = location_of(m, places->at[i]);
+        m->locations[places->at[i]] =
+            hone_profile_location_add(m->result, &location, places->hash[i]);
+    }
+    places->count = 0;
+}
+
+#define PENDING UINT32_MAX // is among the places that were met
+
+static void meet_places(struct merger *m, struct hone_profile_span frames)
+{
+    for (uint32_t i = 0; i < frames.count; i++) {
+        uint32_t *number = &m->locations[frames.at[i]];
+        if (*number)
+            continue;
+        *number = PENDING;
+        m->places.at[m->places.count++] = frames.at[i];
+        if (m->places.count == PLACES)
+            add_places(m);
+    }
 }
 
 // --- samples -------------------------------------------------------------------------------------
@@ -233,14 +275,8 @@ static bool write_stack(struct merger *m, struct batch_sample *sample, size_t pe
     uint32_t *frames = hone_profile_stack_open(m->result, pending, span.count);
     if (!frames)
         return false;
-    for (uint32_t i = 0; i < span.count; i++) {
-        uint32_t location = m->locations[span.at[i]];
-        if (!location) {
-            location = add_location(m, span.at[i]);
-            m->locations[span.at[i]] = location;
-        }
-        frames[i] = location;
-    }
+    for (uint32_t i = 0; i < span.count; i++)
+        frames[i] = m->locations[span.at[i]];
     sample->written = true;
     sample->place = m->result->frames.count + pending;
     sample->hash = hone_profile_stack_hash(m->result, frames, span.count);
@@ -283,12 +319,17 @@ static bool values_of(const struct hone_profile_part *part, uint32_t sample,
     return any != 0;
 }
 
+// Whether the sample's stack has a number in the result.
+static bool has_stack(const struct merger *m, const struct batch_sample *sample)
+{
+    return !sample->stack || m->stacks[sample->stack];
+}
+
 // Fills the batch with samples from this one on; returns the first that has no room.
 static uint32_t fill_batch(struct merger *m, const struct hone_profile_part *part, uint32_t from,
                            struct batch *batch)
 {
     const struct hone_profile_samples *all = &part->profile->samples;
-    size_t pending = 0;
     batch->count = 0;
     for (; from < all->count && batch->count < BATCH; from++) {
         struct batch_sample *sample = &batch->at[batch->count];
@@ -298,13 +339,24 @@ static uint32_t fill_batch(struct merger *m, const struct hone_profile_part *par
         sample->label_set = all->label_set[from];
         sample->written = false;
         batch->count++;
-        if (!sample->stack || m->stacks[sample->stack])
+        if (!has_stack(m, sample))
+            meet_places(m, hone_profile_frames_of(m->from, sample->stack));
+    }
+    add_places(m);
+    return from;
+}
+
+static void write_stacks(struct merger *m, struct batch *batch)
+{
+    size_t pending = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        struct batch_sample *sample = &batch->at[i];
+        if (has_stack(m, sample))
             continue;
         if (!write_stack(m, sample, pending))
-            break;
+            return;
         pending += hone_profile_frames_of(m->from, sample->stack).count;
     }
-    return from;
 }
 
 static void add_sample(struct merger *m, const struct batch_sample *sample)
@@ -333,6 +385,7 @@ static void merge_samples(struct merger *m, const struct hone_profile_part *part
                         (uint64_t)m->result->frames.count + p->frames.count);
     for (uint32_t next = 0; next < p->samples.count && !hone_profile_status(m->result);) {
         next = fill_batch(m, part, next, &batch);
+        write_stacks(m, &batch);
         for (uint32_t i = 0; i < batch.count && !hone_profile_status(m->result); i++)
             add_sample(m, &batch.at[i]);
     }

@@ -28,6 +28,14 @@ enum hone_text_group {
     HONE_TEXT_MODULES,   // each module (call tree and hot path only)
 };
 
+// Takes text as it is made: whole lines, in order, one call at a time but on any thread. put()
+// returns 0; a negative errno with err filled, which the view returns; anything positive where it
+// wants no more, which is no error.
+struct hone_text_sink {
+    int (*put)(void *context, struct hone_str text, struct hone_error *err);
+    void *context;
+};
+
 // Zero means default.
 struct hone_text_options {
     const char *type;             // sample type by name or place (the profile's default)
@@ -52,6 +60,7 @@ struct hone_text_options {
     bool total_known;             // total is what percentages refer to (the profile's own) …
     int64_t total;                // … since the profile was filtered
     const char *const *filters; // what it was filtered by, "focus=main"; ends with NULL. NULL: none
+    const struct hone_text_sink *sink; // traces: gets all but the last text, which is in out (none)
     // To the letter as go tool pprof: fractions and rows as they are given, 0 included, no reasons
     // for empty reports, and rows told apart by everything that it looks at.
     bool strict;

@@ -50,3 +50,20 @@ TEST(running_out_of_memory_in_any_view_is_an_error_and_nothing_leaks)
     }
     hone_profile_free(p);
 }
+
+static int take(void *context, struct hone_str text, struct hone_error *err)
+{
+    (void)context;
+    (void)text;
+    (void)err;
+    return 0;
+}
+
+TEST(pieces_that_cannot_be_made_are_an_error)
+{
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
+        .seed = 5, .samples = 60, .depth = 12, .functions = 30, .type = "cpu", .unit = "ns"});
+    const struct hone_text_sink sink = {.put = take};
+    check_view(hone_text_traces, p, &(struct hone_text_options){.sink = &sink});
+    hone_profile_free(p);
+}

@@ -290,6 +290,81 @@ TEST(names_are_never_cut_in_pipes)
     hone_profile_free(p);
 }
 
+// --- pieces --------------------------------------------------------------------------------------
+
+// A reader that keeps what it gets, and after so many pieces says something else.
+struct reader {
+    struct hone_buffer text;
+    unsigned pieces;
+    unsigned last; // 0: takes all
+    int answer;
+};
+
+static int take(void *context, struct hone_str text, struct hone_error *err)
+{
+    struct reader *reader = context;
+    hone_buffer_add(&reader->text, text.at, text.len);
+    CHECK(text.len && text.at[text.len - 1] == '\n');
+    if (++reader->pieces != reader->last)
+        return 0;
+    return reader->answer < 0 ? hone_error_set(err, reader->answer, "cannot take it")
+                              : reader->answer;
+}
+
+static int read_traces(const struct hone_profile *p, struct reader *reader, struct hone_error *err)
+{
+    const struct hone_text_sink sink = {.put = take, .context = reader};
+    struct hone_buffer out = {0};
+    int r = hone_text_traces(p, &(struct hone_text_options){.sink = &sink}, &out, err);
+    hone_buffer_add(&reader->text, out.at, out.len);
+    hone_buffer_done(&out);
+    return r;
+}
+
+static struct hone_profile *with_many_stacks(void)
+{
+    return hone_fixture_large(&(struct hone_fixture_options){.seed = 3,
+                                                             .samples = 6000,
+                                                             .depth = 20,
+                                                             .functions = 300,
+                                                             .type = "cpu",
+                                                             .unit = "nanoseconds"});
+}
+
+TEST(traces_come_in_pieces_and_in_order)
+{
+    struct hone_profile *p = with_many_stacks();
+    struct hone_buffer whole = shown(hone_text_traces, p, NULL);
+    for (unsigned run = 0; run < 5; run++) {
+        struct reader reader = {0};
+        CHECK_EQ(read_traces(p, &reader, NULL), 0);
+        CHECK(reader.pieces > 5);
+        CHECK_EQ(reader.text.len + 1, whole.len); // which ends with a NUL
+        CHECK(memcmp(reader.text.at, whole.at, reader.text.len) == 0);
+        hone_buffer_done(&reader.text);
+    }
+    hone_buffer_done(&whole);
+    hone_profile_free(p);
+}
+
+TEST(a_reader_that_has_enough_gets_no_more)
+{
+    struct hone_profile *p = with_many_stacks();
+    for (unsigned last = 1; last < 5; last++) {
+        struct reader reader = {.last = last, .answer = 1};
+        CHECK_EQ(read_traces(p, &reader, NULL), 0);
+        CHECK_EQ(reader.pieces, last);
+        hone_buffer_done(&reader.text);
+        struct hone_error err = {0};
+        reader = (struct reader){.last = last, .answer = -ENOSPC};
+        CHECK_EQ(read_traces(p, &reader, &err), -ENOSPC);
+        CHECK_EQ(reader.pieces, last);
+        CHECK_STR(err.message, "cannot take it: no space left on device");
+        hone_buffer_done(&reader.text);
+    }
+    hone_profile_free(p);
+}
+
 // --- corners -------------------------------------------------------------------------------------
 
 TEST(empty_profile_says_why_and_what_to_do)

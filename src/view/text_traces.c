@@ -1,3 +1,4 @@
+#include "view/text_pieces.h"
 #include "view/text_report.h"
 
 #include "analyse/nodes.h"
@@ -10,13 +11,15 @@
 static const char separator[] =
     "-----------+-------------------------------------------------------\n";
 
+enum { PIECE = 512 }; // samples: a megabyte or so
+
 struct traces {
     struct hone_report report;
     struct hone_nodes nodes;
     struct hone_arena names;
-    struct hone_str *lines;            // by node, twice: as it is printed, and where it is inlined
-    const char **units;                // by string: of the numbers of this key
-    struct hone_profile_label *labels; // of the sample at hand
+    struct hone_str *lines; // by node, twice: as it is printed, and where it is inlined
+    const char **units;     // by string: of the numbers of this key
+    uint32_t most_labels;   // of a sample
 };
 
 static void traces_done(struct traces *traces)
@@ -25,7 +28,6 @@ static void traces_done(struct traces *traces)
     hone_arena_done(&traces->names);
     free(traces->lines);
     free(traces->units);
-    free(traces->labels);
 }
 
 // --- labels --------------------------------------------------------------------------------------
@@ -56,20 +58,20 @@ static int compare_labels(const struct hone_profile *p, const struct hone_profil
     return order;
 }
 
-// One line per key: "  key:  value value".
-static void put_labels(const struct traces *traces, uint32_t sample)
+// One line per key: "  key:  value value". There is room for the sample's labels in ordered.
+static void put_labels(const struct traces *traces, uint32_t sample,
+                       struct hone_profile_label *ordered, struct hone_buffer *out)
 {
     const struct hone_profile *p = traces->report.profile;
-    struct hone_buffer *out = traces->report.out;
     struct hone_profile_label_span labels = hone_profile_labels_of(p, p->samples.label_set[sample]);
     for (uint32_t i = 0; i < labels.count; i++) { // insertion sort: few, and equals stay in order
         uint32_t to = i;
-        for (; to && compare_labels(p, &traces->labels[to - 1], &labels.at[i]) > 0; to--)
-            traces->labels[to] = traces->labels[to - 1];
-        traces->labels[to] = labels.at[i];
+        for (; to && compare_labels(p, &ordered[to - 1], &labels.at[i]) > 0; to--)
+            ordered[to] = ordered[to - 1];
+        ordered[to] = labels.at[i];
     }
     for (uint32_t i = 0; i < labels.count; i++) {
-        const struct hone_profile_label *label = &traces->labels[i];
+        const struct hone_profile_label *label = &ordered[i];
         bool same_line = i && label[-1].key == label->key && !label[-1].text == !label->text;
         if (!same_line)
             hone_buffer_format(out, "%s%*s: ", i ? "\n" : "", KEY_WIDTH,
@@ -88,13 +90,12 @@ static void put_labels(const struct traces *traces, uint32_t sample)
 
 enum { VALUE_WIDTH = 13 };
 
-// The line of a node, made when it is met first: most are met in thousands of stacks. Empty when
-// memory is out.
-static struct hone_str line_of(struct traces *traces, uint32_t node, bool inlined)
+// Makes the line of a node, if it is not there. Most are printed in thousands of stacks.
+static int make_line(struct traces *traces, uint32_t node, bool inlined)
 {
     struct hone_str *line = &traces->lines[2 * (size_t)node + inlined];
     if (line->len)
-        return *line;
+        return 0;
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer text = {0};
     struct hone_report report = traces->report;
     report.out = &text;
@@ -102,14 +103,22 @@ static struct hone_str line_of(struct traces *traces, uint32_t node, bool inline
     hone_report_name(&report, traces->nodes.names[node], VALUE_WIDTH, inlined ? 9 : 0);
     hone_buffer_text(&text, inlined ? " (inline)\n" : "\n");
     char *kept = text.failed ? NULL : hone_arena_copy(&traces->names, text.at, text.len);
-    if (kept)
-        *line = (struct hone_str){kept, text.len};
-    else
-        traces->report.out->failed = true;
-    return *line;
+    *line = (struct hone_str){kept, text.len};
+    return kept ? 0 : -ENOMEM;
 }
 
-static void put_stack(struct traces *traces, uint32_t sample)
+static int make_lines(struct traces *traces)
+{
+    const struct hone_nodes *nodes = &traces->nodes;
+    traces->lines = calloc(2 * (size_t)nodes->count + 1, sizeof *traces->lines);
+    int r = traces->lines ? 0 : -ENOMEM;
+    for (uint32_t i = 1; !r && i < traces->report.profile->locations.count; i++)
+        for (uint32_t at = nodes->first[i]; !r && at < nodes->first[i + 1]; at++)
+            r = make_line(traces, nodes->at[at], at != nodes->first[i]);
+    return r;
+}
+
+static void put_stack(const struct traces *traces, uint32_t sample, struct hone_buffer *out)
 {
     const struct hone_report *report = &traces->report;
     const struct hone_nodes *nodes = &traces->nodes;
@@ -122,15 +131,13 @@ static void put_stack(struct traces *traces, uint32_t sample)
     for (uint32_t i = 0; i < frames.count; i++) {
         uint32_t first = nodes->first[frames.at[i]];
         for (uint32_t at = nodes->first[frames.at[i] + 1]; at-- > first;) {
-            struct hone_str line = line_of(traces, nodes->at[at], at != first);
-            if (!line.len)
-                return;
+            struct hone_str line = traces->lines[2 * (size_t)nodes->at[at] + (at != first)];
             if (!first_line) {
-                hone_buffer_add(report->out, line.at, line.len);
+                hone_buffer_add(out, line.at, line.len);
                 continue;
             }
-            hone_buffer_format(report->out, "%10s   ", value.text);
-            hone_buffer_add(report->out, line.at + VALUE_WIDTH, line.len - VALUE_WIDTH);
+            hone_buffer_format(out, "%10s   ", value.text);
+            hone_buffer_add(out, line.at + VALUE_WIDTH, line.len - VALUE_WIDTH);
             first_line = false;
         }
     }
@@ -157,15 +164,30 @@ static int prepare(struct traces *traces)
 {
     const struct hone_profile *p = traces->report.profile;
     traces->units = hone_profile_label_units(p);
-    traces->labels = calloc((size_t)most_labels(p) + 1, sizeof *traces->labels);
-    if (!traces->units || !traces->labels)
+    if (!traces->units)
         return -ENOMEM;
+    traces->most_labels = most_labels(p);
     int r = hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report),
                             traces->report.options->strict, &traces->names);
-    if (r)
-        return r;
-    traces->lines = calloc(2 * (size_t)traces->nodes.count + 1, sizeof *traces->lines);
-    return traces->lines ? 0 : -ENOMEM;
+    return r ? r : make_lines(traces);
+}
+
+static void make_piece(const void *context, uint32_t number, struct hone_buffer *out)
+{
+    const struct traces *traces = context;
+    const struct hone_profile *p = traces->report.profile;
+    HONE_CLEANUP(hone_freep)
+    struct hone_profile_label *labels = calloc((size_t)traces->most_labels + 1, sizeof *labels);
+    out->failed |= !labels;
+    uint32_t first = number * PIECE;
+    uint32_t end = p->samples.count - first < PIECE ? p->samples.count : first + PIECE;
+    for (uint32_t i = first; i < end && !out->failed; i++) {
+        if (is_zero(p, i) || !hone_profile_frames_of(p, p->samples.stack[i]).count)
+            continue;
+        hone_buffer_text(out, separator);
+        put_labels(traces, i, labels, out);
+        put_stack(traces, i, out);
+    }
 }
 
 int hone_text_traces(const struct hone_profile *profile, const struct hone_text_options *options,
@@ -183,14 +205,11 @@ int hone_text_traces(const struct hone_profile *profile, const struct hone_text_
         hone_report_empty(&traces.report);
         return hone_report_finish(&traces.report, err);
     }
-    for (uint32_t i = 0; i < profile->samples.count && !out->failed; i++) {
-        if (is_zero(profile, i) ||
-            !hone_profile_frames_of(profile, profile->samples.stack[i]).count)
-            continue;
-        hone_buffer_text(out, separator);
-        put_labels(&traces, i);
-        put_stack(&traces, i);
-    }
+    const struct hone_text_pieces pieces = {
+        .make = make_piece, .context = &traces, .count = profile->samples.count / PIECE + 1};
+    r = hone_text_pieces_put(&pieces, traces.report.options, out, err);
+    if (r)
+        return r;
     hone_buffer_text(out, separator);
     return hone_report_finish(&traces.report, err);
 }
