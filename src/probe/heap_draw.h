@@ -34,16 +34,19 @@ static inline uint64_t hone_log2(uint64_t number)
     return log;
 }
 
-// Bytes until the next sample at that rate: 0 means that the next byte is it. -ln(u) times the
-// rate, with u = (random + 1/2) / 2^52 of 52 random bits.
+// -ln((random + 1/2) / 2^52) of 52 random bits; 1 is 2^52.
+static inline uint64_t hone_random_exponential(uint64_t random)
+{
+    const uint64_t ln2 = 0xb17217f7d1cf79abu; // 1 is 2^64
+    uint64_t log = ((uint64_t)53 << 52) - hone_log2(random >> 12 << 1 | 1);
+    return (uint64_t)((hone_wide)log * ln2 >> 64);
+}
+
+// Bytes until the next sample at that rate: 0 means that the next byte is it.
 static inline int64_t hone_heap_draw(uint64_t *state, uint64_t rate)
 {
-    const int64_t most = (int64_t)1 << 62;    // rate is input, of somebody else's memory
-    const uint64_t ln2 = 0xb17217f7d1cf79abu; // 1 is 2^64
-    uint64_t twice = hone_random_next(state) >> 12 << 1 | 1;
-    uint64_t log = ((uint64_t)53 << 52) - hone_log2(twice);
-    uint64_t exponential = (uint64_t)((hone_wide)log * ln2 >> 64);
-    hone_wide bytes = (hone_wide)exponential * rate >> 52;
+    const int64_t most = (int64_t)1 << 62; // rate is input, of somebody else's memory
+    hone_wide bytes = (hone_wide)hone_random_exponential(hone_random_next(state)) * rate >> 52;
     return bytes < (uint64_t)most ? (int64_t)bytes : most;
 }
 
