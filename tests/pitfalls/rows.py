@@ -209,7 +209,7 @@ ROWS = [
           'memcmp(elf->facts.build_id, build_id, len) == 0;',
           '    return len && elf->facts.build_id_len == len && build_id;')]),
     Row('ASLR, PIE, odd segment layout', LIBRARIES + 'Layout.test_aslr_pie_and_odd_segment_layouts',
-        [('src/capture/profile.c', '                     .offset = module->text_offset,\n',
+        [('src/capture/profile_places.c', '                     .offset = module->text_offset,\n',
           '                     .offset = module->text_offset * 0,\n')]),
     Row('fork records clobbering maps in offline tools', why='Hone reads no perf.data yet'),
     Row('CET shadow stacks, IBT',
