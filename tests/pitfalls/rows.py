@@ -265,9 +265,7 @@ ROWS = [
           '&alternate) != 0;')]),
     Row('a forked child without room in the session',
         SAFETY + 'Children.test_one_without_room_in_the_session_starts_threads',
-        [('src/probe/start.c', "        hone_heap_begin(false); // in a forked child its parent's "
-          'answer stands there\n        return;                 // counted', '        return; // '
-          'counted')]),
+        [('src/probe/start.c', "        hone_heap_begin(false); // in a forked child its parent's answer stands there\n", '')]),
     Row('the lock of the loader in a forked child',
         SAFETY + 'Children.test_libraries_that_the_child_of_a_threaded_parent_loads',
         [('src/probe/imports.c', '        if (!patch_alone())\n            say_so();\n',
