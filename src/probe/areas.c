@@ -5,6 +5,9 @@
 #include "probe/areas.h"
 
 #include "core/load.h"
+#include "core/syscall.h"
+
+#include <sys/resource.h>
 
 enum {
     AREAS = 32,
@@ -15,6 +18,11 @@ enum {
     // The first thread's stack grows on demand: what lies between the stack pointer and its end
     // is there. A stack pointer further away than this is on another stack.
     MAIN_STACK_BYTES = 64 << 20,
+    // Without a limit, or one beyond that, so much of it is taken to be there.
+    MAIN_STACK_SURE = 8 << 20,
+    // What is left of a stack when work is done on it: five times what that takes, for a handler
+    // may come in the middle of it.
+    ROOM_BYTES = 64 << 10,
 };
 
 static struct hone_area areas[AREAS];
@@ -75,6 +83,21 @@ static bool own_stack(uint64_t sp, struct hone_stack *ret)
     return true;
 }
 
+// The lowest stack pointer with room below it, of a stack that ends at `high`. Nothing is touched
+// to find out, for that would make it the program's memory.
+static uint64_t roomy_from(uint64_t high)
+{
+    // Of what the C library says, its own part, which lies at the thread pointer, takes less.
+    uint64_t bytes = hone_thread_stack_bytes, taken = 2 * (uint64_t)PAGE;
+    if (high == hone_probe.main_stack_high) {
+        uint64_t limit[2];
+        if (hone_syscall4(SYS_prlimit64, 0, RLIMIT_STACK, NULL, limit) != 0)
+            return UINT64_MAX;
+        bytes = limit[0] < MAIN_STACK_BYTES ? limit[0] : MAIN_STACK_SURE;
+    }
+    return bytes > ROOM_BYTES + taken ? high - bytes + taken + ROOM_BYTES : UINT64_MAX;
+}
+
 // Threads that compute at the same time have a trail each; others take turns, and begin anew.
 static struct trail *trail_take(const struct hone_thread *self)
 {
@@ -121,7 +144,7 @@ static bool stack_from(uint64_t sp, struct hone_own_stack *known, struct hone_st
         return true;
     if (!own_stack(sp, ret))
         return false;
-    *known = (struct hone_own_stack){ret->low, ret->high};
+    *known = (struct hone_own_stack){ret->low, ret->high, roomy_from(ret->high)};
     return true;
 }
 

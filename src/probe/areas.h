@@ -31,14 +31,22 @@ HONE_SIGSAFE void hone_area_walk_own(struct hone_area *area, const struct hone_t
 
 // The same for who has an area and a trail of its own, from `caller` on (NULL: from here). `high`
 // is where the thread's stack ends, as far as it is known from the last time (0: not), and `low`
-// how far down that is sure.
+// how far down that is sure. From a stack pointer of `roomy` up, there is room to work on it.
 struct hone_own_stack {
-    uint64_t low, high;
+    uint64_t low, high, roomy;
 };
 HONE_SIGSAFE void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
                                    struct hone_own_stack *stack,
                                    const struct hone_registers *registers,
                                    const struct hone_caller *caller, struct hone_walk *ret);
+
+// Whether work may be done on the program's own stack. Else it is done on an area's, and signals
+// must wait: a handler of the program's may look for its frames, as that of a garbage collector
+// does, or need more room than an area has.
+static inline bool hone_stack_has_room(const struct hone_own_stack *stack, uint64_t sp)
+{
+    return sp >= stack->roomy && sp < stack->high;
+}
 
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);

@@ -22,6 +22,9 @@
 // writes what stays as it is and why, "" for nothing.
 bool hone_entries_patch(char *ret_reason, size_t reason_size);
 
+// Whether this is the process's only thread. Where nobody can tell, it is not.
+bool hone_is_alone(void);
+
 bool hone_entry_is_patched(uint64_t function);
 
 // Registers of a thread that was interrupted in such a copy become those that it would have in the
@@ -47,12 +50,23 @@ struct hone_entry_plan {
 // the rest. False: not to be done, or not on this machine.
 bool hone_arch_entry_plan(const uint8_t *code, uint64_t address, uint64_t size, uint8_t *copy,
                           uint64_t copy_at, struct hone_entry_plan *ret);
-// Whether code may jump to the bytes that are overwritten: the function itself, a part of it that
-// lies elsewhere, or any code, with functions of which nobody knows where they begin.
-enum hone_entry_code { HONE_ENTRY_ITSELF, HONE_ENTRY_PART, HONE_ENTRY_ANY_CODE };
+// Whether code may jump to the bytes that are overwritten: the function itself or a part of it that
+// lies elsewhere.
+enum hone_entry_code { HONE_ENTRY_ITSELF, HONE_ENTRY_PART };
 bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t size,
                                 uint64_t function, const struct hone_entry_plan *plan,
                                 enum hone_entry_code what);
+// Of each function, whether some of that code may jump between the instructions of its first
+// `bytes` bytes; the function itself may be called and jumped to. Sets what is `entered`. Branches
+// whose distance begins before `from` were looked at already; of the code before that, so much
+// should be there that instructions are told from what only looks like them.
+enum { HONE_ENTRY_CODE_BEFORE = 112 };
+struct hone_entry_target {
+    uint64_t function, bytes;
+    bool entered;
+};
+void hone_arch_code_find_entered(const uint8_t *code, uint64_t address, uint64_t size,
+                                 uint64_t from, struct hone_entry_target *targets, size_t count);
 // Whether it calls that function, or goes on there.
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function);
 // A jump to a gate, which calls the hook; and, in plan->length bytes for `at`, one to `to` nearby.

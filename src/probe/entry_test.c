@@ -55,10 +55,15 @@ TEST(beginnings_are_copied_whole_or_not_at_all)
         {{0x31, 0xc0, 0xff, 0xc0, 0x83, 0xf8, 0x03, 0x75, 0xf9, 0xc3}, 10, 0, 0},
         // a loop to the beginning: inc %eax; cmp $3,%eax; jne -7; ret
         {{0xff, 0xc0, 0x83, 0xf8, 0x03, 0x75, 0xf9, 0xc3}, 8, 0, 0},
-        // a jump by a register: push %rbp; mov %rsp,%rbp; pop %rbp; jmp *%rax
-        {{0x55, 0x48, 0x89, 0xe5, 0x5d, 0xff, 0xe0}, 7, 0, 0},
+        // a jump by a register: push %rbp; mov %rsp,%rbp; nop; jmp *%rax
+        {{0x55, 0x48, 0x89, 0xe5, 0x90, 0xff, 0xe0}, 7, 0, 0},
         // and one by a table: jmp *(%rdi,%rax,8)
-        {{0x55, 0x48, 0x89, 0xe5, 0x5d, 0xff, 0x24, 0xc7}, 8, 0, 0},
+        {{0x55, 0x48, 0x89, 0xe5, 0x90, 0xff, 0x24, 0xc7}, 8, 0, 0},
+        // the same behind the end of the frame, which goes on elsewhere: push %rbp; mov
+        // %rsp,%rbp; xor %esi,%esi; pop %rbp; jmp *%rax
+        {{0x55, 0x48, 0x89, 0xe5, 0x31, 0xf6, 0x5d, 0xff, 0xe0}, 9, 0, 6},
+        // and of another register: pop %rbx; jmp *%rax
+        {{0x55, 0x48, 0x89, 0xe5, 0x31, 0xf6, 0x5b, 0xff, 0xe0}, 9, 0, 0},
         // what is no instruction
         {{0x55, 0x06, 0x06, 0x06, 0x06, 0x06, 0xc3}, 7, 0, 0},
     };
@@ -95,20 +100,52 @@ TEST(a_copy_does_what_the_function_does)
     CHECK_EQ(copy(0), 7);
 }
 
+// A branch from `at` to `to`, by opcodes with a distance of 32 bits.
+static void put_branch(uint8_t *code, uint64_t at, uint8_t first, uint8_t second, uint64_t to)
+{
+    code[at] = first;
+    code[at + 1] = second;
+    uint64_t distance_at = at + (first == 0x0f ? 2 : 1);
+    int32_t distance = (int32_t)(to - distance_at - 4);
+    memcpy(code + distance_at, &distance, sizeof distance);
+}
+
 TEST(code_without_names_is_searched_for_branches)
 {
-    struct hone_entry_plan found = {.at = 0, .length = 5, .copied = 5};
-    uint8_t code[64] = {0};
-    const uint64_t address = 0x10000, function = 0x10020;
-    code[10] = 0xe8; // a call of the whole function
-    code[11] = 0x20 - 15;
-    CHECK(!hone_arch_entry_is_entered(code, address, sizeof code, function, &found,
-                                      HONE_ENTRY_ANY_CODE));
-    code[10] = 0x0f; // a branch between
-    code[11] = 0x84;
-    code[12] = 0x22 - 16;
-    CHECK(hone_arch_entry_is_entered(code, address, sizeof code, function, &found,
-                                     HONE_ENTRY_ANY_CODE));
+    enum { SIZE = 8192, FUNCTION = 4096 };
+    const uint64_t address = 0x10000;
+    for (uint64_t at = 2; at < SIZE - 6; at = at * 9 / 8 + 1) {
+        uint8_t code[SIZE];
+        memset(code, 0x90, sizeof code);
+        struct hone_entry_target targets[] = {
+            {address + 16, 5, false}, {address + FUNCTION, 11, false}, {address + 5000, 5, false}};
+        put_branch(code, at, 0xe8, 0, FUNCTION); // a call of the whole function
+        hone_arch_code_find_entered(code, address, sizeof code, 0, targets, 3);
+        CHECK(!targets[0].entered && !targets[1].entered && !targets[2].entered);
+        put_branch(code, at, 0x0f, 0x84, FUNCTION + 10); // a branch between
+        hone_arch_code_find_entered(code, address, sizeof code, 0, targets, 3);
+        CHECK(!targets[0].entered && targets[1].entered && !targets[2].entered);
+        targets[1].entered = false;
+        put_branch(code, at, 0x0f, 0x84, FUNCTION + 11); // and one just behind
+        hone_arch_code_find_entered(code, address, sizeof code, 0, targets, 3);
+        CHECK(!targets[1].entered);
+    }
+}
+
+TEST(what_only_looks_like_a_branch_is_none)
+{
+    const uint64_t address = 0x10000;
+    uint8_t code[512];
+    memset(code, 0x90, sizeof code);
+    struct hone_entry_target target = {address + 300, 11, false};
+    put_branch(code, 200, 0xe9, 0, 304);
+    code[199] = 0x48; // mov $…, %rax, of eight bytes
+    code[198] = 0xb8, code[197] = 0x48;
+    hone_arch_code_find_entered(code, address, sizeof code, 0, &target, 1);
+    CHECK(!target.entered);
+    code[198] = code[197] = code[199] = 0x90;
+    hone_arch_code_find_entered(code, address, sizeof code, 0, &target, 1);
+    CHECK(target.entered);
 }
 #else
 TEST(no_function_is_changed)

@@ -102,6 +102,12 @@ void hone_heap_thread_leave(void)
     hone_keeper_leave();
 }
 
+void hone_heap_thread_ends(void)
+{
+    hone_keeper_only_borrow();
+    hone_keeper_leave();
+}
+
 // --- one sample ----------------------------------------------------------------------------------
 
 struct allocation {
@@ -213,7 +219,7 @@ __attribute__((always_inline)) static inline bool find_caller(struct hone_caller
     return false;
 }
 
-// On the keeper's own stack.
+// On the program's stack or the keeper's own.
 static void count_block(void *argument)
 {
     const struct counted *at = argument;
@@ -224,6 +230,15 @@ static bool is_on_alternate(void)
 {
     stack_t alternate = {0};
     return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
+}
+
+// The program's handlers would run on our stack; our own samples may come.
+HONE_HOOK static void call_on_area(void (*work)(void *), void *argument, struct hone_area *area)
+{
+    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
+    hone_call_on_stack(work, argument, area->stack + sizeof area->stack);
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }
 
 HONE_HOOK static void count(const void *block, size_t size)
@@ -244,7 +259,10 @@ HONE_HOOK static void count(const void *block, size_t size)
     }
     struct hone_caller caller;
     struct counted at = {block, size, &registers, find_caller(&caller) ? &caller : NULL};
-    hone_call_on_stack(count_block, &at, keeper->area.stack + sizeof keeper->area.stack);
+    if (HONE_LIKELY(hone_stack_has_room(&keeper->stack, sp)))
+        count_block(&at);
+    else
+        call_on_area(count_block, &at, &keeper->area);
     hone_usdt_alloc(block, size, 1);
 }
 
@@ -258,11 +276,7 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
         hone_count(&hone_counters()->heap_lost, 1);
         return;
     }
-    // The program's handlers would run on our stack; our own samples may come.
-    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
-    hone_call_on_stack(take_sample, &at, at.area->stack + sizeof at.area->stack);
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    call_on_area(take_sample, &at, at.area);
     hone_area_give_back(at.area);
     // On the program's own stack, which who listens walks.
     hone_usdt_alloc(block, size, rate);
@@ -361,6 +375,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         else
             sample(block, size, self->rate);
     }
+    hone_keeper_return_borrowed();
     atomic_signal_fence(memory_order_seq_cst);
     self->inside = 0;
     errno = saved;
@@ -428,6 +443,7 @@ void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
         hone_exact_ended(&taken->block, moved);
     else if (taken->sampled >> EPOCH_SHIFT == epoch >> EPOCH_SHIFT)
         write_end(taken->sampled - epoch);
+    hone_keeper_return_borrowed();
     atomic_signal_fence(memory_order_seq_cst);
     self->inside = 0;
 }

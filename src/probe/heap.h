@@ -140,8 +140,10 @@ static inline bool hone_heap_counts_maps(void)
 void hone_maps_find(void);
 void hone_maps_after_fork(void);
 void hone_heap_after_fork(void);
-// The calling thread ends.
+// What the calling thread has counted is told to the process, and its keeper free for others: the
+// process ends, or the thread, which may allocate a little on its way.
 void hone_heap_thread_leave(void);
+void hone_heap_thread_ends(void);
 
 // --- heap_live.c ---------------------------------------------------------------------------------
 

@@ -1,10 +1,14 @@
-// Exponential draws, with neither libm nor a table.
+// Exponential draws, with neither libm nor a table, and in whole numbers: malloc() leaves the
+// program's floating-point flags alone, and does not trap where the program asked for traps.
 #ifndef HONE_PROBE_HEAP_DRAW_H
 #define HONE_PROBE_HEAP_DRAW_H
 
 #include "core/core.h"
 
+#include <stdbool.h>
 #include <stdint.h>
+
+__extension__ typedef unsigned __int128 hone_wide;
 
 // The next number of a thread's sequence (splitmix64, Steele, Lea, Flood 2014): good for any state.
 static inline uint64_t hone_random_next(uint64_t *state)
@@ -15,57 +19,74 @@ static inline uint64_t hone_random_next(uint64_t *state)
     return x ^ x >> 31;
 }
 
-// -ln((random + 1/2) / 2^52) of 52 random bits, within 1e-12. x = 2^e m with m in [sqrt(1/2),
-// sqrt(2)) gives ln x = e ln 2 + 2 artanh((m - 1) / (m + 1)), whose series has 8 terms there.
-static inline double hone_random_exponential(uint64_t random)
+// log2(number) for number > 0, with 52 bits behind the point, within 2^-50: each squaring of what
+// is left of the number, between 1 and 2, tells one bit more.
+static inline uint64_t hone_log2(uint64_t number)
 {
-    union {
-        double number;
-        uint64_t bits;
-    } x = {((double)(random >> 12) + 0.5) * 0x1p-52};
-    int exponent = (int)(x.bits >> 52) - 1023;
-    x.bits = (x.bits & 0xfffffffffffffu) | (uint64_t)1023 << 52;
-    if (x.number > 1.4142135623730951) {
-        x.number /= 2;
-        exponent++;
+    uint32_t exponent = 63 - (uint32_t)__builtin_clzll(number);
+    uint64_t rest = number << (63 - exponent), log = exponent; // 1 is 2^63
+    for (int bit = 0; bit < 52; bit++) {
+        hone_wide square = (hone_wide)rest * rest;
+        bool above = square >> 127;
+        rest = (uint64_t)(square >> (above ? 64 : 63));
+        log = log << 1 | above;
     }
-    double s = (x.number - 1) / (x.number + 1), square = s * s, sum = 0;
-    for (int term = 15; term > 0; term -= 2)
-        sum = sum * square + 1.0 / term;
-    return -(exponent * 0.6931471805599453 + 2 * s * sum);
+    return log;
+}
+
+// -ln((random + 1/2) / 2^52) of 52 random bits; 1 is 2^52.
+static inline uint64_t hone_random_exponential(uint64_t random)
+{
+    const uint64_t ln2 = 0xb17217f7d1cf79abu; // 1 is 2^64
+    uint64_t log = ((uint64_t)53 << 52) - hone_log2(random >> 12 << 1 | 1);
+    return (uint64_t)((hone_wide)log * ln2 >> 64);
 }
 
 // Bytes until the next sample at that rate: 0 means that the next byte is it.
 static inline int64_t hone_heap_draw(uint64_t *state, uint64_t rate)
 {
-    const double most = 0x1p62; // rate is input, of somebody else's memory
-    double bytes = hone_random_exponential(hone_random_next(state)) * (double)rate;
-    return bytes < most ? (int64_t)bytes : (int64_t)most;
+    const int64_t most = (int64_t)1 << 62; // rate is input, of somebody else's memory
+    hone_wide bytes = (hone_wide)hone_random_exponential(hone_random_next(state)) * rate >> 52;
+    return bytes < (uint64_t)most ? (int64_t)bytes : most;
 }
 
-// exp(-x) for 0 <= x < 700, within 1e-15 of it: -x = -k ln 2 - r, with r in [-ln 2 / 2, ln 2 / 2].
-static inline double hone_exp_of_minus(double x)
+// number / divisor, rounded down; UINT64_MAX where that is too much.
+static inline uint64_t hone_divide(hone_wide number, uint64_t divisor)
 {
-    int k = (int)(x * 1.4426950408889634 + 0.5);
-    double r = x - k * 0.6931471805599453, sum = 1;
-    for (int term = 14; term > 0; term--)
-        sum = 1 - sum * r / term;
-    union {
-        uint64_t bits;
-        double number;
-    } power = {(uint64_t)(1023 - k) << 52};
-    return sum * power.number;
+    hone_wide rest = 0, quotient = 0;
+    for (int bit = 127; bit >= 0; bit--) {
+        rest = rest << 1 | (uint64_t)(number >> bit & 1);
+        quotient = quotient << 1 | (rest >= divisor);
+        rest -= rest >= divisor ? divisor : 0;
+    }
+    return quotient >> 64 ? UINT64_MAX : (uint64_t)quotient;
+}
+
+// exp(-x) for x of 6 bits before the point and 58 behind it; 1 is 2^63. Within 2^-55 of it.
+static inline uint64_t hone_exp_of_minus(uint64_t x)
+{
+    const uint64_t log2_e = 0xb8aa3b295c17f0bcu;          // 1 is 2^63
+    const uint64_t ln2 = 0xb17217f7d1cf79abu;             // 1 is 2^64
+    uint64_t y = (uint64_t)((hone_wide)x * log2_e >> 64); // exp(-x) = 2^-y, 1 is 2^57
+    uint64_t part = y << 7, sum = (uint64_t)1 << 63;
+    uint64_t t = (uint64_t)((hone_wide)part * ln2 >> 64);
+    for (uint64_t term = 20; term > 0; term--)
+        sum = ((uint64_t)1 << 63) - (uint64_t)((hone_wide)t * sum >> 64) / term;
+    return sum >> (y >> 57);
 }
 
 // How many bytes a sampled block of that size stands for: its size by its chance to be sampled.
 static inline uint64_t hone_heap_weight_bytes(uint64_t size, uint64_t rate)
 {
-    const double certain = 40, tiny = 0x1p-10; // then 1 - exp(-x) loses too many digits
-    double x = (double)size / (double)rate;
-    if (rate <= 1 || x > certain)
+    const uint64_t certain = 40, tiny = (uint64_t)1 << 54; // 2^-10: then 1 - exp(-x) has few digits
+    if (rate <= 1 || size / rate >= certain)
         return size;
-    double part = x < tiny ? 1 - x / 2 * (1 - x / 3 * (1 - x / 4)) : (1 - hone_exp_of_minus(x)) / x;
-    return (uint64_t)((double)rate / part + 0.5);
+    uint64_t whole = size / rate;
+    uint64_t rest = hone_divide((hone_wide)(size % rate) << 64, rate);
+    if (whole == 0 && rest < tiny) // x / (1 - exp(-x)) = 1 + x / 2 + x^2 / 12 - …
+        return rate + (size + 1) / 2 + (uint64_t)((hone_wide)size * rest >> 64) / 12;
+    uint64_t chance = ((uint64_t)1 << 63) - hone_exp_of_minus(whole << 58 | rest >> 6);
+    return hone_divide(((hone_wide)size << 63) + chance / 2, chance);
 }
 
 #endif

@@ -5,12 +5,17 @@
 
 #include <errno.h>
 
-enum { KEEPERS = 4096, PAGE = 4096 };
+enum {
+    KEEPERS = 4096,
+    PAGE = 4096,
+    LOOKED_THROUGH = 64, // after so many new ones, all are looked at for threads that are no more
+};
 
 static _Atomic(struct hone_keeper *) keepers[KEEPERS];
 static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
 
 __thread struct hone_keeper *hone_keeper_mine;
+__thread bool hone_keeper_borrows;
 
 static struct hone_keeper *make(uint32_t number)
 {
@@ -50,6 +55,9 @@ static struct hone_keeper *take_one(void)
 {
     uint32_t tid = (uint32_t)hone_syscall0(SYS_gettid);
     struct hone_keeper *keeper = take_any(tid, false);
+    uint32_t count = atomic_load_explicit(&made, memory_order_relaxed);
+    if (!keeper && count && count % LOOKED_THROUGH == 0)
+        keeper = take_any(tid, true);
     if (keeper)
         return keeper;
     uint32_t number = atomic_fetch_add_explicit(&made, 1, memory_order_acq_rel);
@@ -72,6 +80,8 @@ struct hone_keeper *hone_keeper_renew(uint32_t epoch)
         if (hone_keeper_mine) { // another thread had it
             hone_keeper_mine->trail.first = 0;
             hone_keeper_mine->stack = (struct hone_own_stack){0};
+            if (!hone_keeper_borrows)
+                hone_thread_tells_its_end();
         }
     }
     if (hone_keeper_mine && hone_keeper_mine->epoch != epoch) {

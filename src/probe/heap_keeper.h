@@ -51,8 +51,21 @@ static inline struct hone_keeper *hone_keeper_self(void)
     return HONE_LIKELY(keeper && keeper->epoch == epoch) ? keeper : hone_keeper_renew(epoch);
 }
 
-// The calling thread ends: another one may have its keeper.
+// Another thread may have the calling one's keeper.
 void hone_keeper_leave(void);
+// The calling thread ends, but what it leaves behind is still given back to the allocator, by
+// destructors and by the C library, after the last time that we hear of it. From here on it has a
+// keeper for one block at a time.
+extern __thread bool hone_keeper_borrows __attribute__((visibility("hidden")));
+static inline void hone_keeper_only_borrow(void)
+{
+    hone_keeper_borrows = true;
+}
+static inline void hone_keeper_return_borrowed(void)
+{
+    if (HONE_UNLIKELY(hone_keeper_borrows))
+        hone_keeper_leave();
+}
 void hone_keepers_after_fork(void);
 // Where all keepers lie, for who looks at the process from outside.
 void hone_keepers_tell(struct hone_scan_places *ret);

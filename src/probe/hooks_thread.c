@@ -10,9 +10,18 @@
 #include <pthread.h>
 #include <threads.h>
 
-enum { SLOTS = 64, KEY_NONE, KEY_MAKING, KEY_MADE };
+enum {
+    SLOTS = 64,
+    KEYS_INSIDE = 32, // of the C library's: setting one of the first allocates nothing
+    KEY_NONE,
+    KEY_MAKING,
+    KEY_MADE
+};
+
+__thread uint64_t hone_thread_stack_bytes;
 
 struct slot {
+    uint64_t stack_bytes;
     void *(*routine)(void *);
     thrd_start_t c11_routine;
     void *argument;
@@ -51,7 +60,7 @@ void hone_threads_after_fork(void)
 static void on_thread_end(void *thread)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    hone_heap_thread_leave();
+    hone_heap_thread_ends();
     hone_locks_thread_leave();
     if (!engine)
         return;
@@ -66,8 +75,7 @@ void hone_thread_ends(void)
         on_thread_end(hone_thread_self());
 }
 
-// The first keys of a thread live in its control block: setting one allocates nothing. Made before
-// the first thread, when the program has hardly any keys yet.
+// Made before the first thread, when the program has hardly any keys yet.
 static void make_end_key(void)
 {
     int none = KEY_NONE;
@@ -75,6 +83,13 @@ static void make_end_key(void)
         return;
     int r = pthread_key_create(&end_key, on_thread_end);
     atomic_store(&end_key_state, r ? KEY_NONE : KEY_MADE);
+}
+
+void hone_thread_tells_its_end(void)
+{
+    if (atomic_load(&end_key_state) == KEY_MADE && end_key < KEYS_INSIDE &&
+        !pthread_getspecific(end_key))
+        (void)pthread_setspecific(end_key, hone_thread_self());
 }
 
 static void begin(uint64_t routine)
@@ -91,10 +106,26 @@ static void begin(uint64_t routine)
     errno = saved;
 }
 
+// How large its stack will be, without what the C library keeps untouchable of it.
+static uint64_t stack_bytes(const pthread_attr_t *attributes)
+{
+    size_t bytes = 0, guard = 0;
+    pthread_attr_t usual;
+    if (!attributes && pthread_attr_init(&usual) != 0)
+        return 0;
+    const pthread_attr_t *of = attributes ? attributes : &usual;
+    bool known = pthread_attr_getguardsize(of, &guard) == 0 &&
+                 pthread_attr_getstacksize(of, &bytes) == 0 && bytes > guard;
+    if (!attributes)
+        (void)pthread_attr_destroy(&usual);
+    return known ? bytes - guard : 0;
+}
+
 static void *run(void *argument)
 {
     struct slot slot = *(struct slot *)argument;
     slot_give_back(argument);
+    hone_thread_stack_bytes = slot.stack_bytes;
     begin((uint64_t)(uintptr_t)slot.routine);
     return slot.routine(slot.argument);
 }
@@ -103,6 +134,7 @@ static int run_c11(void *argument)
 {
     struct slot slot = *(struct slot *)argument;
     slot_give_back(argument);
+    hone_thread_stack_bytes = slot.stack_bytes;
     begin((uint64_t)(uintptr_t)slot.c11_routine);
     return slot.c11_routine(slot.argument);
 }
@@ -131,7 +163,7 @@ HONE_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attribut
     struct slot *slot = prepare();
     if (!slot)
         return hone_real()->pthread_create(thread, attributes, routine, argument);
-    *slot = (struct slot){.routine = routine, .argument = argument};
+    *slot = (struct slot){stack_bytes(attributes), .routine = routine, .argument = argument};
     int r = hone_real()->pthread_create(thread, attributes, run, slot);
     if (r)
         slot_give_back(slot);
@@ -143,7 +175,7 @@ HONE_EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument
     struct slot *slot = prepare();
     if (!slot)
         return hone_real()->thrd_create(thread, routine, argument);
-    *slot = (struct slot){.c11_routine = routine, .argument = argument};
+    *slot = (struct slot){stack_bytes(NULL), .c11_routine = routine, .argument = argument};
     int r = hone_real()->thrd_create(thread, run_c11, slot);
     if (r != thrd_success)
         slot_give_back(slot);

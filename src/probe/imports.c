@@ -1,6 +1,7 @@
 #include "probe/imports.h"
 
 #include "core/core.h"
+#include "core/load.h"
 #include "core/syscall.h"
 #include "probe/allocator.h"
 #include "probe/entries.h"
@@ -8,6 +9,7 @@
 #include "probe/image.h"
 #include "probe/lock.h"
 #include "probe/others.h"
+#include "probe/probe.h"
 
 #include <link.h>
 #include <linux/futex.h>
@@ -27,6 +29,7 @@ static struct hone_image images[IMAGES_MAX], before[IMAGES_MAX];
 static size_t count, before_count;
 static bool some_path;
 static _Atomic uint32_t busy; // how many asked since nobody was at it
+static bool lock_is_lost;
 static unsigned long long changes;
 static bool wants_heap, wants_locks;
 
@@ -34,6 +37,14 @@ void hone_imports_begin(bool heap, bool locks)
 {
     wants_heap = heap;
     wants_locks = locks;
+}
+
+static void collect_none(void)
+{
+    memcpy(before, images, count * sizeof images[0]);
+    before_count = count;
+    count = 0;
+    some_path = false;
 }
 
 static int collect(struct dl_phdr_info *info, size_t size, void *context)
@@ -199,10 +210,7 @@ static int patch_all(struct dl_phdr_info *info, size_t size, void *context)
             return 1;
         changes = info->dlpi_adds + info->dlpi_subs;
     }
-    memcpy(before, images, count * sizeof images[0]);
-    before_count = count;
-    count = 0;
-    some_path = false;
+    collect_none();
     (void)dl_iterate_phdr(collect, NULL);
     for (size_t i = 0; i < count; i++) {
         if (!images[i].done)
@@ -213,8 +221,70 @@ static int patch_all(struct dl_phdr_info *info, size_t size, void *context)
     return 1;
 }
 
+// --- where the loader may not be asked -----------------------------------------------------------
+
+// What the loader tells debuggers.
+static const struct r_debug *loaders_list(void)
+{
+    for (const Elf64_Dyn *entry = count ? images[0].dynamic : NULL;
+         entry && entry->d_tag != DT_NULL; entry++)
+        if (entry->d_tag == DT_DEBUG)
+            return (const struct r_debug *)(uintptr_t)entry->d_un.d_ptr;
+    return NULL;
+}
+
+// A module's headers lie at its beginning; the program's own, wherever it begins, the kernel told.
+static bool headers_of(const struct link_map *map, bool first, struct dl_phdr_info *ret)
+{
+    *ret = (struct dl_phdr_info){.dlpi_addr = map->l_addr, .dlpi_name = map->l_name};
+    if (first) {
+        ret->dlpi_phdr = (const Elf64_Phdr *)getauxval(AT_PHDR);
+        ret->dlpi_phnum = (Elf64_Half)getauxval(AT_PHNUM);
+        return ret->dlpi_phdr != NULL;
+    }
+    Elf64_Ehdr header;
+    if (!hone_safe_copy(&header, map->l_addr, sizeof header) ||
+        memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+        return false;
+    ret->dlpi_phdr = (const Elf64_Phdr *)(map->l_addr + header.e_phoff);
+    ret->dlpi_phnum = header.e_phnum;
+    return true;
+}
+
+// Without the loader's lock, which somebody had when the process was forked and nobody has now: the
+// only thread is here, so no module comes or goes.
+static bool patch_alone(void)
+{
+    const struct r_debug *list = loaders_list();
+    if (!list || list->r_state != RT_CONSISTENT || !hone_is_alone())
+        return false;
+    collect_none();
+    for (const struct link_map *map = list->r_map; map; map = map->l_next) {
+        struct dl_phdr_info info;
+        if (headers_of(map, map == list->r_map, &info))
+            (void)collect(&info, sizeof info, NULL);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!images[i].done)
+            patch(&images[i]);
+    return true;
+}
+
+static void say_so(void)
+{
+    static const char reason[] = "libraries that a forked child with threads loads are not hooked";
+    char *to = hone_probe.writer.process->heap_reason;
+    if (!to[0])
+        memcpy(to, reason, sizeof reason);
+}
+
 void hone_imports_patch(void)
 {
+    if (lock_is_lost) {
+        if (!patch_alone())
+            say_so();
+        return;
+    }
     if (atomic_fetch_add_explicit(&busy, 1, memory_order_acquire) != 0)
         return;
     uint32_t asked = 1;
@@ -226,9 +296,9 @@ void hone_imports_patch(void)
 
 void hone_imports_after_fork(bool had_threads)
 {
-    // Another thread may have had the loader's lock, which nobody gives back in the child: there
-    // nothing is changed any more.
-    atomic_store_explicit(&busy, had_threads, memory_order_relaxed);
+    // Another thread may have had the loader's lock, which nobody gives back in the child.
+    lock_is_lost = lock_is_lost || had_threads;
+    atomic_store_explicit(&busy, 0, memory_order_relaxed);
 }
 
 bool hone_imports_know_paths(void)

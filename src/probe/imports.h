@@ -21,7 +21,8 @@ void hone_imports_begin(bool heap, bool locks);
 void hone_imports_patch(void);
 
 // In a forked child. Where its parent had other threads, one of them may have had the loader's
-// lock, which nobody gives back: there hone_imports_patch() does nothing any more.
+// lock, which nobody gives back: there hone_imports_patch() reads the loader's list without it, and
+// only while the child has one thread. Else it writes down what is not covered.
 void hone_imports_after_fork(bool had_threads);
 
 // Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has

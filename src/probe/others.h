@@ -31,6 +31,18 @@ enum hone_other_kind {
 // mimalloc under their own names. `length` bytes of it.
 enum hone_other_kind hone_other_kind_of(const char *name, size_t length);
 
+// Whether such a name may begin so, of `room` bytes at most: most of a program's do not.
+static inline bool hone_other_may_be(const char *name, size_t room)
+{
+    if (room < 5 || !name[0] || !name[1] || !name[2] || !name[3])
+        return false;
+    if (name[0] != '_')
+        return __builtin_strchr("mcrfapvjtsd", name[0]) != NULL;
+    return name[1] == 'r' ||
+           (name[1] == 'Z' && ((name[2] == 'n' && (name[3] == 'w' || name[3] == 'a')) ||
+                               (name[2] == 'd' && (name[3] == 'l' || name[3] == 'a'))));
+}
+
 // C++'s new or delete, by its name.
 bool hone_other_is_operator(const char *name);
 

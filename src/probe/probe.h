@@ -199,6 +199,10 @@ void hone_at_fork(void (*child)(void));
 void hone_threads_after_fork(void);
 // The calling thread ends by a system call of its own.
 void hone_thread_ends(void);
+// It will be told when the calling thread ends, if that can be without allocating.
+void hone_thread_tells_its_end(void);
+// How far below the thread pointer the calling thread's stack reaches, at least; 0: not known.
+extern __thread uint64_t hone_thread_stack_bytes __attribute__((visibility("hidden")));
 
 // --- hooks_signal.c ------------------------------------------------------------------------------
 

@@ -79,6 +79,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
             }
         }
         struct hone_position from = at;
+        walker->by_frame_pointer = false;
         step = hone_walker_step(walker, &at, row, count - 1);
         if (HONE_UNLIKELY(step == HONE_STEP_REPLACED)) {
             count--;
@@ -86,7 +87,10 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
             continue;
         }
         if (tracker)
-            hone_tracker_follow(tracker, &from, HONE_TRAIL_NOT_REUSABLE, step == HONE_STEP_ON);
+            hone_tracker_follow(tracker, &from,
+                                walker->by_frame_pointer ? HONE_TRAIL_BY_FRAME_POINTER
+                                                         : HONE_TRAIL_NOT_REUSABLE,
+                                step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)
             break;
     }

@@ -184,6 +184,7 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
         return nothing;
     walker->result->frame_pointers = true;
     walker->sp_lost = !HONE_CALL_PUSHES;
+    walker->by_frame_pointer = in_module;
     *at = (struct hone_position){return_address - 1, at->fp + 2 * HONE_WORD_BYTES, fp, false};
     return HONE_STEP_ON;
 }

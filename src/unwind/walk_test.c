@@ -21,6 +21,7 @@ enum { DEPTH_MAX = 8192 };
 
 void hone_test_call_back(void (*function)(void)); // walk_test_library.c
 void hone_test_call_back_without_rules(void (*function)(void));
+void hone_test_call_back_framed(void (*function)(void));
 
 static struct hone_modules modules;
 static struct hone_unwinder unwinder;
@@ -299,6 +300,27 @@ TEST(caller_of_a_library_without_rules_is_searched_for)
         CHECK(hone_modules_find(&modules, within, &stale) ==
               hone_modules_find(&modules, (uint64_t)walk_here, &stale));
     }
+}
+
+__attribute__((noinline)) static void walk_twice(void)
+{
+    static struct hone_trail trail;
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    for (unsigned round = 0; round < 2; round++)
+        hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, DEPTH_MAX, &walk);
+}
+
+// As a program does that is built so, of hundreds of megabytes.
+TEST(code_without_rules_that_keeps_frame_pointers_is_walked_once)
+{
+    setup();
+    hone_test_call_back_framed(walk_twice);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK(passes("framed"));
+#if defined(__x86_64__)
+    CHECK(walk.reused >= walk.count - 1);
+#endif
 }
 
 static ucontext_t fiber, home;

@@ -6,7 +6,14 @@
 
 #include "unwind/walker.h"
 
-enum { HONE_TRAIL_NOT_REUSABLE = 1 }; // what a trail frame saved
+// What a trail frame saved, where no row says so. Programs without rules keep frame pointers
+// (Chromium); to find out that one leads to the caller and not past it takes microseconds, and need
+// not be done again while the frame, its frame pointer and its return address are the same.
+enum {
+    HONE_TRAIL_NOT_REUSABLE = 1,
+    HONE_TRAIL_BY_FRAME_POINTER =
+        HONE_CALL_PUSHES ? -2 * (int)HONE_WORD_BYTES : HONE_TRAIL_NOT_REUSABLE,
+};
 
 // Frames of the last walk are passed one by one; new
 // ones collect at the front, in the room that passing makes, and move to their place at the end.

@@ -22,6 +22,7 @@ UNCHECKED = ('src/capture/collect_end.c', '        if (end_ns && sums[sample->th
              '        if (!end_ns && sums[sample->thread])\n')
 IN_SAMPLE = '    const struct interruption *at = argument;\n'
 NO_LOCKS = 'Hone has no lock profile yet'
+SAFETY = 'heap_safety_test.py:'
 
 ROWS = [
     Row('dl_iterate_phdr in a signal handler',
@@ -208,7 +209,7 @@ ROWS = [
           'memcmp(elf->facts.build_id, build_id, len) == 0;',
           '    return len && elf->facts.build_id_len == len && build_id;')]),
     Row('ASLR, PIE, odd segment layout', LIBRARIES + 'Layout.test_aslr_pie_and_odd_segment_layouts',
-        [('src/capture/profile.c', '                     .offset = module->text_offset,\n',
+        [('src/capture/profile_places.c', '                     .offset = module->text_offset,\n',
           '                     .offset = module->text_offset * 0,\n')]),
     Row('fork records clobbering maps in offline tools', why='Hone reads no perf.data yet'),
     Row('CET shadow stacks, IBT',
@@ -246,4 +247,63 @@ ROWS = [
           '    while (hone_is_our_process() && hone_other_threads(NULL, 0))\n        continue;\n}\n')]),
     Row('code in several segments', 'unit:modules', why='seen in a profile of Node.js, which '
         'tests/real_table.py records'),
+    Row('floating-point flags of the program', SAFETY + 'Flags.test_none_is_raised',
+        [('src/probe/heap.c', '    if (!self->random)\n', '    volatile double third = 1;\n    '
+          'third = third / 3;\n    if (!self->random)\n')]),
+    Row('what is left of threads that end', SAFETY + 'Threads.test_many_short_ones_leave_nothing',
+        [('src/probe/heap_keeper.h', '    if (HONE_UNLIKELY(hone_keeper_borrows))\n'
+          '        hone_keeper_leave();\n', ''),
+         ('src/probe/heap_keeper.c', '    if (!keeper && count && count % LOOKED_THROUGH == 0)',
+          '    if (!keeper && count && count % LOOKED_THROUGH == LOOKED_THROUGH)')]),
+    Row('handlers that look for their stack', SAFETY + 'Stacks.test_handlers_run_on_the_programs_stack',
+        [('src/probe/heap.c', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, '
+          'sizeof held);\n', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &before, '
+          'sizeof held);\n    (void)held;\n')]),
+    Row('alternate stacks', SAFETY + 'Stacks.test_alternate_stacks_are_left_alone',
+        [('src/probe/heap.c', '    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && '
+          'alternate.ss_flags & SS_ONSTACK;', '    return hone_syscall2(SYS_sigaltstack, NULL, '
+          '&alternate) != 0;')]),
+    Row('a forked child without room in the session',
+        SAFETY + 'Children.test_one_without_room_in_the_session_starts_threads',
+        [('src/probe/start.c', "        hone_heap_begin(false); // in a forked child its parent's answer stands there\n", '')]),
+    Row('the lock of the loader in a forked child',
+        SAFETY + 'Children.test_libraries_that_the_child_of_a_threaded_parent_loads',
+        [('src/probe/imports.c', '        if (!patch_alone())\n            say_so();\n',
+          '        say_so();\n        (void)patch_alone;\n')]),
+    Row('code that runs on a page that is changed',
+        SAFETY + 'Code.test_pages_that_are_changed_stay_what_they_are',
+        [('src/probe/entries.c', '    long wrote = hone_syscall4(SYS_pwrite64, fd, bytes, length, at);'
+          '\n', '    long wrote = length;\n    (void)protect(at, at + length, PROT_READ | PROT_WRITE);'
+          '\n    memcpy((void *)(uintptr_t)at, bytes, length);\n'
+          '    (void)protect(at, at + length, PROT_READ | PROT_EXEC);\n')]),
+    Row('new of a library that only its loader sees',
+        'heap_hooks_test.py:Imports.test_a_cxx_library_that_only_its_loader_sees',
+        [('src/probe/hooks_new.c', '    if (!real && dl_iterate_phdr(look, &wanted))',
+          '    if (!real && !function && dl_iterate_phdr(look, &wanted))')]),
+    Row('a program that writes to the session', SAFETY + 'Recorder.test_a_header_that_lies_to_who_'
+        'looks_for_leaks',
+        [('src/capture/scan.h', '    if (number >= chunks->count ||\n        number >= ',
+          '    if (number >= '),
+         ('src/capture/scan.h', '    return chunks->at + number * HONE_CHUNK_BYTES;',
+          '    return (const unsigned char *)chunks->header + chunks->header->chunks_at +\n'
+          '           number * HONE_CHUNK_BYTES;')]),
+    Row('a program that loads and idles is no leak', 'leaks_test.py:Growth.test_load_and_idle_is_steady',
+        [('src/analyse/growth_profile.c', '    int64_t end = duration_ns / 1000000 + (duration_ns % '
+          '1000000 > 0);', '    int64_t end = duration_ns * 0;')]),
+    Row('what ended processes left is no growth',
+        'leaks_test.py:Growth.test_what_ended_processes_left_is_no_growth',
+        [('src/analyse/growth_profile.c', '        (void)number_of(profile, label_set, "pid", '
+          '&change->pid);\n', '')]),
+    Row('probes for other profilers are described',
+        'heap_hooks_test.py:Probes.test_they_are_described',
+        [('src/probe/usdt.c', '"8@%0 8@%1 8@%2")', '"8@%0 8@%1")')]),
+    Row('probes for other profilers fire', 'heap_hooks_test.py:Probes.test_they_fire_for_each_sample',
+        [('src/probe/heap.c', '    hone_usdt_free(taken->address);\n', '')]),
+    Row('mappings are counted where asked for',
+        'heap_hooks_test.py:Mappings.test_counted_where_asked_for',
+        [('src/probe/hooks_map.c', '    mapping->bytes = bytes < mapping->bytes ? mapping->bytes - '
+          'bytes : 0;\n', '    mapping->bytes = 0;\n')]),
+    Row('mappings are not counted otherwise', 'heap_hooks_test.py:Mappings.test_not_counted_otherwise',
+        [('src/probe/heap.c', '    hone_heap_maps = wanted && hone_probe.writer.header->config.heap_maps;',
+          '    hone_heap_maps = wanted && hone_probe.writer.header;')]),
 ]

@@ -26,6 +26,17 @@ bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t 
     return true;
 }
 
+void hone_arch_code_find_entered(const uint8_t *code, uint64_t address, uint64_t size,
+                                 uint64_t from, struct hone_entry_target *targets, size_t count)
+{
+    (void)code;
+    (void)address;
+    (void)size;
+    (void)from;
+    for (size_t i = 0; i < count; i++)
+        targets[i].entered = true;
+}
+
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function)
 {
     (void)code;

@@ -414,33 +414,31 @@ static bool is_into(const struct step *step, uint64_t to, uint64_t function,
     return to - function < (uint64_t)plan->at + plan->length;
 }
 
+// The register that is pushed (0x50) or popped (0x58) by an instruction.
+static int register_of(const uint8_t *code, uint64_t room, uint8_t opcode)
+{
+    if (room >= 1 && (code[0] & 0xf8) == opcode)
+        return code[0] & 7;
+    return room >= 2 && code[0] == 0x41 && (code[1] & 0xf8) == opcode ? 8 + (code[1] & 7)
+                                                                      : NOT_KNOWN;
+}
+
 static bool function_enters(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function,
                             const struct hone_entry_plan *plan, bool own)
 {
+    const int pushed = own ? register_of(code + plan->at, size - plan->at, 0x50) : NOT_KNOWN;
+    int popped = NOT_KNOWN;
     struct step step;
     for (uint64_t at = 0; at < size; at += step.length) {
-        if (!step_over(code + at, size - at, &step) || step.computed)
+        if (!step_over(code + at, size - at, &step))
             return true; // nobody knows
+        // Behind a pop of what the first instruction pushes, it goes on elsewhere: between the two
+        // there is one word more on the stack.
+        if (step.computed && (pushed == NOT_KNOWN || popped != pushed))
+            return true;
+        popped = register_of(code + at, size - at, 0x58);
         uint64_t to = address + at + step.length + (uint64_t)step.distance;
         if (step.branches && is_into(&step, to, function, plan, own))
-            return true;
-    }
-    return false;
-}
-
-// Where instructions begin is not known. Whatever looks like a branch may be one: what is none does
-// no harm but, rarely, that a function stays as it is. The whole function may be called and jumped
-// to.
-static bool code_enters(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function,
-                        const struct hone_entry_plan *plan)
-{
-    for (uint64_t i = 2; i + 4 <= size; i++) {
-        int32_t distance;
-        memcpy(&distance, code + i, sizeof distance);
-        uint64_t to = address + i + 4 + (uint64_t)(int64_t)distance;
-        if (HONE_LIKELY(to - function >= (uint64_t)plan->at + plan->length) || to == function)
-            continue;
-        if ((code[i - 1] & 0xfe) == 0xe8 || (code[i - 2] == 0x0f && (code[i - 1] & 0xf0) == 0x80))
             return true;
     }
     return false;
@@ -450,9 +448,77 @@ bool hone_arch_entry_is_entered(const uint8_t *code, uint64_t address, uint64_t 
                                 uint64_t function, const struct hone_entry_plan *plan,
                                 enum hone_entry_code what)
 {
-    return what == HONE_ENTRY_ANY_CODE
-               ? code_enters(code, address, size, function, plan)
-               : function_enters(code, address, size, function, plan, what == HONE_ENTRY_ITSELF);
+    return function_enters(code, address, size, function, plan, what == HONE_ENTRY_ITSELF);
+}
+
+// Whether a branch ends there. Where instructions begin is not known, but whoever reads on from any
+// byte falls into step with them before long: of 16 bytes in a row, an instruction begins at one.
+static bool branch_ends_at(const uint8_t *code, uint64_t size, uint64_t end)
+{
+    enum { LONGEST = 15 };
+    uint64_t first = end > HONE_ENTRY_CODE_BEFORE ? end - HONE_ENTRY_CODE_BEFORE : 0;
+    for (uint64_t begin = first; begin <= first + LONGEST && begin < end; begin++) {
+        struct step step = {0};
+        uint64_t at = begin;
+        while (at < end) {
+            if (!step_over(code + at, size - at, &step))
+                step = (struct step){.length = 1}; // data, or what we do not know
+            at += step.length;
+        }
+        if (at == end && step.branches)
+            return true;
+    }
+    return false;
+}
+
+static void look_at(const uint8_t *code, uint64_t address, uint64_t size, uint64_t i,
+                    struct hone_entry_target *targets, size_t count)
+{
+    int32_t distance;
+    memcpy(&distance, code + i, sizeof distance);
+    uint64_t to = address + i + 4 + (uint64_t)(int64_t)distance;
+    if ((code[i - 1] & 0xfe) != 0xe8 && (code[i - 2] != 0x0f || (code[i - 1] & 0xf0) != 0x80))
+        return;
+    for (size_t k = 0; k < count; k++)
+        if (to != targets[k].function && to - targets[k].function < targets[k].bytes &&
+            !targets[k].entered)
+            targets[k].entered = branch_ends_at(code, size, i + 4);
+}
+
+typedef uint32_t words __attribute__((vector_size(16), aligned(1), may_alias));
+
+// All distances of 32 bits that lie in the next 64 bytes, wherever they begin: whether one leads to
+// between `low` and low + span. Nearly none does.
+static bool some_lead_to(const uint8_t *code, uint32_t from, uint32_t low, uint32_t span)
+{
+    const words each = {0, 4, 8, 12};
+    words any = {0}, limit = any + span, base = each + (from + 4 - low);
+#pragma GCC unroll 4
+    for (uint32_t k = 0; k < 64; k += 16, base += 16)
+#pragma GCC unroll 4
+        for (uint32_t at = 0; at < 4; at++)
+            any |= (words)(*(const words *)(const void *)(code + k + at) + base + at < limit);
+    return any[0] | any[1] | any[2] | any[3];
+}
+
+void hone_arch_code_find_entered(const uint8_t *code, uint64_t address, uint64_t size,
+                                 uint64_t from, struct hone_entry_target *targets, size_t count)
+{
+    enum { BLOCK = 64, BEYOND = 4 };
+    uint64_t low = UINT64_MAX, high = 0;
+    for (size_t k = 0; k < count; k++) {
+        low = targets[k].function < low ? targets[k].function : low;
+        uint64_t end = targets[k].function + targets[k].bytes;
+        high = end > high ? end : high;
+    }
+    uint64_t i = from > 2 ? from : 2;
+    for (; i + BLOCK + BEYOND <= size; i += BLOCK)
+        if (HONE_UNLIKELY(some_lead_to(code + i, (uint32_t)(address + i), (uint32_t)low,
+                                       (uint32_t)(high - low))))
+            for (uint64_t k = i; k < i + BLOCK; k++)
+                look_at(code, address, size, k, targets, count);
+    for (; i + 4 <= size; i++)
+        look_at(code, address, size, i, targets, count);
 }
 
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function)
