@@ -210,5 +210,40 @@ class Untold(TestCase):
         self.assertEqual(static.stdout, '0 0 0\n')
 
 
+class Named(TestCase):
+    """Real locks: what they are called, and whom they are charged to."""
+
+    def names_of(self, *options):
+        recording = self.record(workload('lock_names'),
+                                options=('--types', 'cpu,heap,mutex', '--mutex-fraction', '1',
+                                         '--block-rate', '1', *options))
+        self.assertEqual(recording.status, 0, recording.stderr)
+        listed = [lock for lock in recording.session['locks']['list'] if lock['releases']]
+        return recording, {lock['name']: lock for lock in listed}
+
+    def test_locks_are_called_by_what_is_known_of_them(self):
+        recording, found = self.names_of('--heap-rate', '1')
+        self.assertEqual({name: lock['named_by'] for name, lock in found.items()},
+                         {'data::queues+0xa8': 'symbol', 'the named one': 'program',
+                          'heap of make_connection+0x28': 'block',
+                          'heap of make_session+0x28': 'block'})
+        truth = {'queue': 'data::queues+0xa8', 'named': 'the named one',
+                 'connection': 'heap of make_connection+0x28',
+                 'session': 'heap of make_session+0x28'}
+        for name, waited_ns in recording.truth.items():
+            lock = found[truth[name]]
+            self.assertAlmostEqual(lock['delay_ns']['value'] / waited_ns, 1, delta=0.03)
+            self.assertEqual(lock['holder']['function'], 'hold_it')
+            self.assertEqual(lock['waiter']['function'], 'wait_for_it')
+
+    def test_what_nobody_knows_is_not_guessed(self):
+        _, found = self.names_of('--heap-rate', '1GiB')
+        unknown = [name for name, lock in found.items()
+                   if lock['named_by'] not in ('symbol', 'program')]
+        self.assertTrue(unknown)
+        for name in unknown:
+            self.assertRegex(name, '^0x[0-9a-f]+, first waited for in wait_for_it$')
+
+
 if __name__ == '__main__':
     unittest.main()
