@@ -270,7 +270,8 @@ TEST(percentiles_are_within_their_error_and_the_largest_is_exact)
         all[i] = (uint64_t)i * (uint64_t)i + 1; // sorted
         CHECK_EQ(hone_lock_times_add(&times, all[i], 1, &left), 0);
     }
-    for (double part = 0.01; part < 1; part += 0.01) {
+    for (int percent = 1; percent < 100; percent++) {
+        double part = percent / 100.0;
         double truth = (double)all[(int)ceil(part * COUNT) - 1];
         CHECK_NEAR(hone_lock_times_at(&times, part), truth, truth * HONE_LOCK_TIME_ERROR + 1);
     }

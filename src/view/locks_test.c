@@ -26,42 +26,42 @@ static const char session[] =
     "\"kind\": \"mutex\", \"locks\": 12, \"waiters_most\": 5, \"waiters_mean\": 1.5,"
     "\"delay_ns\": {\"value\": 8000000000, \"error\": 100000000}, \"release_records\": 5000,"
     "\"queued_share\": 0.1," TIMES(
-        "contended_hold", "90000",
-        "3000000", "9000000") ","
-                              "\"holder\": {\"function\": \"flush\", \"share\": 0.81, "
-                              "\"delay_ns\": 6000000000,"
-                              "\"stack\": [\"pthread_mutex_unlock\", \"flush\", \"worker\", "
-                              "\"start_thread\"]},"
-                              "\"waiter\": {\"function\": \"submit\", \"share\": 0.97, "
-                              "\"delay_ns\": 7000000000,"
-                              "\"stack\": [\"submit\"]},"
-                              "\"exclusive\": {\"drawn\": 900, \"acquisitions\": {\"value\": "
-                              "900000, \"error\": 30000},"
-                              "\"contended\": {\"share\": 0.31, \"low\": 0.28, \"high\": "
-                              "0.34}," TIMES("wait", "120000", "2100000", "14000000") "," TIMES(
-                                  "hold", "9000", "100000",
-                                  "2000000") "}},"
-                                             "{\"name\": \"table\", \"kind\": \"rwlock\","
-                                             "\"delay_ns\": {\"value\": 1000000000, \"error\": 0}, "
-                                             "\"release_records\": 50," TIMES(
-                                                 "contended_hold", "90000", "100000",
-                                                 "100000") ","
-                                                           "\"exclusive\": {\"drawn\": 100, "
-                                                           "\"acquisitions\": {\"value\": 1000, "
-                                                           "\"error\": 100}," TIMES(
-                                                               "wait", "120000", "2100000",
-                                                               "14000000") ", \"hold\": null},"
-                                                                           "\"shared\": "
-                                                                           "{\"drawn\": 300, "
-                                                                           "\"acquisitions\": "
-                                                                           "{\"value\": 3000, "
-                                                                           "\"error\": 100}}},"
-                                                                           "{\"name\": \"idle\", "
-                                                                           "\"kind\": \"mutex\", "
-                                                                           "\"delay_ns\": "
-                                                                           "{\"value\": 0, "
-                                                                           "\"error\": 0}}"
-                                                                           "]}}";
+        "contended_hold", "90000", "3000000",
+        "9000000") ","
+                   "\"holder\": {\"function\": \"flush\", \"share\": 0.81, "
+                   "\"delay_ns\": 6000000000,"
+                   "\"stack\": [\"pthread_mutex_unlock\", \"flush\", \"worker\", "
+                   "\"start_thread\"]},"
+                   "\"waiter\": {\"function\": \"submit\", \"share\": 0.97, "
+                   "\"delay_ns\": 7000000000,"
+                   "\"stack\": [\"submit\"]},"
+                   "\"exclusive\": {\"drawn\": 900, \"acquisitions\": {\"value\": "
+                   "900000, \"error\": 30000},"
+                   "\"contended\": {\"share\": 0.31, \"low\": 0.28, \"high\": "
+                   "0.34}," TIMES("wait", "120000", "2100000", "14000000") "," TIMES(
+                       "hold", "9000", "100000",
+                       "2000000") "}},"
+                                  "{\"name\": \"table\", \"kind\": \"rwlock\","
+                                  "\"delay_ns\": {\"value\": 1000000000, \"error\": 0}, "
+                                  "\"release_records\": 50," TIMES(
+                                      "contended_hold", "90000", "100000",
+                                      "100000") ","
+                                                "\"exclusive\": {\"drawn\": 100, "
+                                                "\"acquisitions\": {\"value\": 1000, "
+                                                "\"error\": 100}," TIMES(
+                                                    "wait", "120000", "2100000",
+                                                    "14000000") ", \"hold\": null},"
+                                                                "\"shared\": "
+                                                                "{\"drawn\": 300, "
+                                                                "\"acquisitions\": "
+                                                                "{\"value\": 3000, "
+                                                                "\"error\": 100}}},"
+                                                                "{\"name\": \"idle\", "
+                                                                "\"kind\": \"mutex\", "
+                                                                "\"delay_ns\": "
+                                                                "{\"value\": 0, "
+                                                                "\"error\": 0}}"
+                                                                "]}}";
 
 struct screen {
     struct hone_locks_facts facts;
