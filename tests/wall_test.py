@@ -232,8 +232,8 @@ class Programs(harness.TestCase):
         self.assertIsNone(cpu.session['wall'])
         both = self.record(workload('idle'), '100', options=('--types', 'all'))
         self.assertEqual(sorted(os.listdir(both.directory)),
-                         ['allocs.prof', 'cpu.prof', 'heap-time.prof', 'heap.prof', 'session.json',
-                          'wall.prof'])
+                         ['allocs.prof', 'cpu.prof', 'heap-time.prof', 'heap.prof', 'mutex.prof',
+                          'session.json', 'wall.prof'])
         self.assertIn(b'wall.prof', both.stderr)
 
     def test_an_idle_program_sleeps(self):

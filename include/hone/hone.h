@@ -58,6 +58,26 @@ int hone_heap_set_rate(unsigned long long bytes);
 // Threads, Signals: safe; some 50 ns.
 int hone_mark(const char *name);
 
+// Gives a lock a name, by which mutex.prof and `hone locks` call it from then on; lock is the
+// address of the pthread_mutex_t, std::mutex, … itself:
+//
+//     pthread_mutex_init(&pool->lock, NULL);
+//     hone_lock_name(&pool->lock, "pool");
+//
+// Variables have a name already, the program's own. A name holds until the lock gets another one,
+// and for what was recorded of it before, too. Names longer than 127 bytes are cut.
+//
+// A program that is not linked with the library, for it is preloaded when it is recorded, declares
+// the function weak and asks whether it is there:
+//
+//     #pragma weak hone_lock_name
+//     if (hone_lock_name)
+//         hone_lock_name(&pool->lock, "pool");
+//
+// Returns  1; 0 when no locks are being recorded or the name is empty.
+// Threads, Signals: safe.
+int hone_lock_name(const void *lock, const char *name);
+
 #ifdef __cplusplus
 }
 #endif

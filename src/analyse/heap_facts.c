@@ -1,5 +1,6 @@
 #include "analyse/heap_facts.h"
 
+#include "analyse/session_command.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -103,25 +104,6 @@ static void read_bins(struct hone_heap_bins *bins, const json_t *rows, const cha
 
 // --- all -----------------------------------------------------------------------------------------
 
-static int read_command(struct hone_heap_facts *facts, const json_t *command)
-{
-    char text[512] = "";
-    size_t used = 0;
-    for (size_t i = 0; i < json_array_size(command); i++) {
-        const char *word = json_string_value(json_array_get(command, i));
-        size_t len = word ? strlen(word) : 0;
-        if (used + len + 2 > sizeof text)
-            break;
-        if (i)
-            text[used++] = ' ';
-        memcpy(text + used, word ? word : "", len);
-        used += len;
-    }
-    const char *copy = hone_arena_copy(&facts->arena, text, used + 1);
-    facts->command = (struct hone_str){copy, copy ? used : 0};
-    return copy ? 0 : -ENOMEM;
-}
-
 static int read_heap(struct hone_heap_facts *facts, const json_t *heap)
 {
     const json_t *temporary = json_object_get(heap, "temporary");
@@ -179,7 +161,8 @@ int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t
         return hone_error_set(err, -EINVAL, "session.json is damaged: line %d: %s", why.line,
                               why.text);
     facts->duration_ns = number(session, "duration_ns");
-    int r = read_command(facts, json_object_get(session, "command"));
+    facts->command = hone_session_command(&facts->arena, session);
+    int r = facts->command.at ? 0 : -ENOMEM;
     if (!r)
         r = read_heap(facts, json_object_get(session, "heap"));
     return r ? hone_error_set(err, r, "cannot read session.json") : 0;

@@ -81,7 +81,7 @@ int hone_recorder_attach(struct hone_recorder *recorder, struct hone_error *err)
     char name[64], *argv[2];
     name_targets(recorder, name, sizeof name, argv);
     recorder->attached = true;
-    hone_recorder_leave_out_heap(recorder);
+    hone_recorder_leave_out_inner(recorder);
     int r = hone_recording_directory_check(&recorder->options, err);
     return r ? r : run_attached(recorder, err);
 }

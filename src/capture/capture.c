@@ -50,6 +50,10 @@ static void set_defaults(struct hone_capture_options *to, const struct hone_capt
         to->types = 1u << HONE_CAPTURE_CPU | 1u << HONE_CAPTURE_HEAP;
     if (!to->heap_rate)
         to->heap_rate = 512 << 10;
+    if (!to->mutex_fraction)
+        to->mutex_fraction = HONE_CAPTURE_MUTEX_FRACTION;
+    if (!to->block_rate_ns)
+        to->block_rate_ns = HONE_CAPTURE_BLOCK_RATE_NS;
     if (!to->wall_hz)
         to->wall_hz = 100;
     if (!to->cpu_hz)
@@ -73,12 +77,14 @@ static uint32_t own_seccomp_filters(void)
     return filters;
 }
 
-void hone_recorder_leave_out_heap(struct hone_recorder *recorder)
+void hone_recorder_leave_out_inner(struct hone_recorder *recorder)
 {
     const unsigned heap = 1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS;
+    const unsigned inner = heap | 1u << HONE_CAPTURE_MUTEX;
     recorder->heap_outside = recorder->options.types & heap;
-    if (recorder->options.types & ~heap)
-        recorder->options.types &= ~heap; // else a profile is left that says why it is empty
+    recorder->locks_outside = recorder->options.types >> HONE_CAPTURE_MUTEX & 1;
+    if (recorder->options.types & ~inner)
+        recorder->options.types &= ~inner; // else a profile is left that says why it is empty
 }
 
 static int prepare_session(struct hone_recorder *recorder, struct hone_error *err)
@@ -86,6 +92,9 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
     bool cpu = recorder->options.types & 1u << HONE_CAPTURE_CPU;
     bool wall = recorder->options.types & 1u << HONE_CAPTURE_WALL; // on-cpu is the CPU clock's
     bool heap = recorder->options.types & (1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS);
+    // How long each had to wait, and where, is told by those who wait.
+    bool mutex = recorder->options.types & 1u << HONE_CAPTURE_MUTEX;
+    bool block = recorder->options.types & 1u << HONE_CAPTURE_BLOCK;
     const struct hone_session_config config = {
         .cpu_period_ns = cpu || wall ? 1000000000 / recorder->options.cpu_hz : 0,
         .heap_rate = heap ? recorder->options.heap_rate : 0,
@@ -94,6 +103,8 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),
         .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
+        .mutex_fraction = mutex ? (uint32_t)recorder->options.mutex_fraction : 0,
+        .block_rate_ns = mutex || block ? recorder->options.block_rate_ns : 0,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)
@@ -315,7 +326,7 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
     if (r)
         return as_outcome(r);
     if (outside)
-        hone_recorder_leave_out_heap(&recorder);
+        hone_recorder_leave_out_inner(&recorder);
     r = hone_recording_directory_check(&recorder.options, err);
     return r ? r : run(&recorder, outside, ret, err);
 }

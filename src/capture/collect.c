@@ -25,6 +25,7 @@ int hone_collect_init(struct hone_collected *collected)
     if (!collected->state)
         return -ENOMEM;
     collected->state->seed = hone_table_seed();
+    hone_locks_init(&collected->locks);
     collected->state->scratch = calloc(HONE_STACK_MAX, sizeof *collected->state->scratch);
     if (!collected->state->scratch ||
         !hone_collect_reserve(collected->state, &collected->modules, &collected->state->module_room,
@@ -90,6 +91,7 @@ void hone_collect_done(struct hone_collected *collected)
     hone_heap_rows_done(&collected->heap);
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);
+    hone_locks_done(&collected->locks);
     hone_arena_done(&collected->arena);
     *collected = (struct hone_collected){0};
 }
@@ -293,5 +295,10 @@ const struct hone_reader_events hone_collect_events = {
     .heap_kept = hone_collect_on_heap_kept,
     .heap_site = hone_collect_on_heap_site,
     .mark = hone_collect_on_mark,
+    .lock_held = hone_collect_on_lock_held,
+    .wait = hone_collect_on_wait,
+    .lock_use = hone_collect_on_lock_use,
+    .lock_known = hone_collect_on_lock_known,
+    .lock_block = hone_collect_on_lock_block,
     .exec = on_exec,
 };

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/table.h"
 #include "capture/collect_heap.h"
+#include "capture/collect_locks.h"
 #include "capture/generated.h"
 #include "capture/heap_series.h"
 #include "capture/scan.h"
@@ -168,9 +169,10 @@ struct hone_collected {
     struct hone_heap_rows heap;
     struct hone_heap_sites heap_sites;
     struct hone_heap_series heap_series;
+    struct hone_locks locks;
     struct hone_collected_mark marks[HONE_MARKS_MAX];
     uint32_t mark_count;
-    uint64_t now_ns; // of the last look, monotonic; set by who reads
+    uint64_t now_ns;              // of the last look, monotonic; set by who reads
     struct hone_scanner *scanner; // who looks for leaks; NULL: nobody
     struct hone_collected_leak *leaks;
     uint32_t leak_count;

@@ -250,6 +250,17 @@ static int comment_on_heap(struct hone_profile *profile, const struct hone_recor
     return 0;
 }
 
+static int comment_on_locks(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    HONE_CLEANUP(overview_done) struct overview overview = {0};
+    int r = overview_init(&overview, recording->collected);
+    if (r)
+        return r;
+    hone_recording_comment_locks(recording, profile);
+    comment_on_lost_programs(profile, recording->collected, &overview, "");
+    return 0;
+}
+
 static int comment_on_processes(struct hone_profile *profile,
                                 const struct hone_recording *recording)
 {
@@ -511,6 +522,8 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
         hone_recording_comment_leaks(recording, profile);
         return 0;
     }
+    if (file == HONE_CAPTURE_MUTEX)
+        return comment_on_locks(profile, recording);
     if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)
@@ -525,5 +538,7 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
     comment_on_losses(profile, recording, &totals);
     if (recording->heap_outside)
         hone_profile_comment(profile, "# not covered: the heap: " HONE_HEAP_OUTSIDE);
+    if (recording->locks_outside)
+        hone_profile_comment(profile, "# not covered: locks: " HONE_LOCKS_OUTSIDE);
     return comment_on_processes(profile, recording);
 }

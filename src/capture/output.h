@@ -22,6 +22,7 @@ struct hone_recording {
     uint64_t taken_ns;      // into it, when the session's memory was taken away; 0: it was not
     int back_error;         // why the session could not grow, or 0
     bool heap_outside;      // the heap was asked for, and is not seen from outside
+    bool locks_outside;     // the same of locks
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
@@ -100,6 +101,23 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
 const char *hone_recording_unlooked(const struct hone_recording *recording,
                                     const struct hone_collected_process *process);
 
+// Why the locks of what is recorded from outside are not known.
+#define HONE_LOCKS_OUTSIDE "it was recorded from outside, where no library sees its locks"
+
+// And of locks.
+void hone_recording_comment_locks(const struct hone_recording *recording,
+                                  struct hone_profile *profile);
+struct hone_lock_totals {
+    uint32_t processes;            // that told anything
+    uint32_t reasons;              // of them, that say why theirs are not seen
+    uint64_t contentions;          // acquisitions that had to wait, counted
+    uint64_t lost, untracked;      // records; waits whose holder is not known
+    struct hone_lock_sum releases; // that others waited for
+    struct hone_lock_sum delay_ns;
+    double truncated_ns; // of that, at stacks that end early
+};
+void hone_recording_locks(const struct hone_recording *recording, struct hone_lock_totals *ret);
+
 // Whether the recording's folder can be created, before the program runs for nothing. Nothing is
 // created yet: the program may look at the folder that it runs in.
 int hone_recording_directory_check(const struct hone_capture_options *options,
@@ -114,10 +132,14 @@ int hone_recording_directory(const struct hone_capture_options *options, const c
 // negative errno with err filled.
 int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err);
 
-// The heap's profile and where stacks are in it, for their names; NULL: none was made.
+// The heap's profile and where stacks are in it, for their names, and the same of locks; NULL: none
+// was made.
 struct hone_recording_names {
     const struct hone_profile *profile;
     const uint32_t *stacks;
+    const struct hone_profile *mutex;
+    const uint32_t *mutex_stacks;
+    struct hone_symbolizer *symbolizer;
 };
 
 // Writes session.json into the directory.

@@ -16,6 +16,7 @@ static const struct hone_profile_kind *const kinds[HONE_RECORDING_FILES] = {
     [HONE_CAPTURE_ALLOCS] = &hone_profile_heap,
     [HONE_RECORDING_HEAP_TIME] = &hone_profile_heap_time,
     [HONE_RECORDING_HEAP_PEAK] = &hone_profile_heap_peak,
+    [HONE_CAPTURE_MUTEX] = &hone_profile_mutex,
     [HONE_CAPTURE_LEAKS] = &hone_profile_leaks,
 };
 

@@ -29,6 +29,7 @@ struct hone_recorder {
     bool rights;                  // the program has rights of its own
     bool attached;                // no program of ours
     bool heap_outside;            // the heap was asked for, and nothing of ours is inside to see it
+    bool locks_outside;           // the same of locks
     uint32_t targets;             // processes that were named and live
     uint64_t started_realtime_ns, started_monotonic_ns;
     struct hone_wall *wall;   // NULL: not asked for, or not possible
@@ -57,9 +58,9 @@ enum {
 };
 
 // capture.c
-// Before a recording from outside: of all that was asked for it is the heap that needs a library
-// inside, so the rest is recorded.
-void hone_recorder_leave_out_heap(struct hone_recorder *recorder);
+// Before a recording from outside: of all that was asked for it is the heap and the holders of
+// locks that need a library inside, so the rest is recorded.
+void hone_recorder_leave_out_inner(struct hone_recorder *recorder);
 int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const sigset_t *signals,
                           struct hone_error *err);
 void hone_recorder_watch_buffers(struct hone_recorder *recorder);

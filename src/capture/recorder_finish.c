@@ -59,6 +59,7 @@ static const char *const file_names[HONE_RECORDING_FILES] = {
     [HONE_CAPTURE_ALLOCS] = "allocs.prof",
     [HONE_RECORDING_HEAP_TIME] = "heap-time.prof",
     [HONE_RECORDING_HEAP_PEAK] = "heap-peak.prof",
+    [HONE_CAPTURE_MUTEX] = "mutex.prof",
     [HONE_CAPTURE_LEAKS] = "leaks.prof",
 };
 
@@ -76,7 +77,7 @@ static bool is_wanted(const struct hone_recorder *recorder, int file)
 struct profiles {
     struct hone_symbolizer *symbolizer;
     struct hone_profile *at[HONE_RECORDING_FILES];
-    uint32_t *heap_stacks;
+    uint32_t *heap_stacks, *mutex_stacks;
 };
 
 static void profiles_done(struct profiles *profiles)
@@ -84,6 +85,7 @@ static void profiles_done(struct profiles *profiles)
     for (int file = 0; file < HONE_RECORDING_FILES; file++)
         hone_profile_free(profiles->at[file]);
     free(profiles->heap_stacks);
+    free(profiles->mutex_stacks);
     hone_symbolizer_free(profiles->symbolizer);
 }
 
@@ -95,7 +97,10 @@ static int make_profiles(const struct hone_recorder *recorder,
     for (int file = 0; !r && file < HONE_RECORDING_FILES; file++)
         if (is_wanted(recorder, file))
             r = hone_recording_profile(recording, ret->symbolizer, file, &ret->at[file],
-                                       file == HONE_CAPTURE_HEAP ? &ret->heap_stacks : NULL, err);
+                                       file == HONE_CAPTURE_HEAP    ? &ret->heap_stacks
+                                       : file == HONE_CAPTURE_MUTEX ? &ret->mutex_stacks
+                                                                    : NULL,
+                                       err);
     if (!r)
         r = hone_symbolizer_keep(ret->symbolizer);
     return r < 0 && err && !err->code ? hone_error_set(err, r, "cannot make the profiles") : r;
@@ -118,8 +123,13 @@ static int write_profiles(struct hone_recorder *recorder, const struct hone_reco
         if (profiles.at[file])
             r = hone_profile_write(profiles.at[file], path, err);
     }
-    const struct hone_recording_names names = {profiles.at[HONE_CAPTURE_HEAP],
-                                               profiles.heap_stacks};
+    const struct hone_recording_names names = {
+        .profile = profiles.at[HONE_CAPTURE_HEAP],
+        .stacks = profiles.heap_stacks,
+        .mutex = profiles.at[HONE_CAPTURE_MUTEX],
+        .mutex_stacks = profiles.mutex_stacks,
+        .symbolizer = profiles.symbolizer,
+    };
     if (!r)
         r = hone_recording_session(recording, &names, recorder->directory, err);
     if (r) {
@@ -144,6 +154,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .stopped_early = !recorder->program_ended,
         .cpu_kernel_ns = recorder->cpu_kernel_ns,
         .heap_outside = recorder->heap_outside,
+        .locks_outside = recorder->locks_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
     int r = finish_reading(recorder, &recording.left_running);

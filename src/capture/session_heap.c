@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOP_SITES = 20, TOP_FRAMES = 16, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
+enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
 
 // --- histograms ----------------------------------------------------------------------------------
 
@@ -81,27 +81,11 @@ static void add_counts(json_t *to, const struct hone_recording *recording,
     (void)json_object_set_new(to, "lifetimes", lives_json(recording, site->lives));
 }
 
-// Functions, innermost first.
 static json_t *stack_json(const struct hone_recording_names *names, uint32_t stack)
 {
-    const struct hone_profile *profile = names->profile;
-    if (!profile || !names->stacks)
-        return json_null();
-    json_t *frames = json_array();
-    uint32_t number = names->stacks[stack];
-    for (uint32_t i = profile->stacks.first_frame[number];
-         i < profile->stacks.first_frame[number + 1] && json_array_size(frames) < TOP_FRAMES; i++) {
-        uint32_t location = profile->frames.location[i];
-        for (uint32_t line = profile->locations.first_line[location];
-             line < profile->locations.first_line[location + 1] &&
-             json_array_size(frames) < TOP_FRAMES;
-             line++) {
-            uint32_t function = profile->lines.at[line].function;
-            struct hone_str name = hone_profile_str(profile, profile->functions.name[function]);
-            (void)json_array_append_new(frames, json_stringn(name.at, name.len));
-        }
-    }
-    return frames;
+    return names->profile && names->stacks
+               ? hone_session_stack(names->profile, names->stacks[stack])
+               : json_null();
 }
 
 static uint64_t allocated_bytes(const struct hone_collected_site *site)

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "profile/profile.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -34,6 +35,25 @@ json_t *hone_session_text(const char *bytes)
 json_t *hone_session_number(uint64_t value)
 {
     return json_integer((json_int_t)value);
+}
+
+json_t *hone_session_stack(const struct hone_profile *profile, uint32_t number)
+{
+    enum { TOP_FRAMES = 16 };
+    json_t *frames = json_array();
+    for (uint32_t i = profile->stacks.first_frame[number];
+         i < profile->stacks.first_frame[number + 1] && json_array_size(frames) < TOP_FRAMES; i++) {
+        uint32_t location = profile->frames.location[i];
+        for (uint32_t line = profile->locations.first_line[location];
+             line < profile->locations.first_line[location + 1] &&
+             json_array_size(frames) < TOP_FRAMES;
+             line++) {
+            uint32_t function = profile->lines.at[line].function;
+            struct hone_str name = hone_profile_str(profile, profile->functions.name[function]);
+            (void)json_array_append_new(frames, json_stringn(name.at, name.len));
+        }
+    }
+    return frames;
 }
 
 static json_t *number_or_null(uint64_t value)
@@ -207,7 +227,7 @@ int hone_recording_session(const struct hone_recording *recording,
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
-        "s:o, s:o}, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
+        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //
@@ -226,6 +246,7 @@ int hone_recording_session(const struct hone_recording *recording,
         "cpu_ns", hone_session_number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
         losses_json(recording, &totals),                                           //
         "wall", wall_json(recording), "heap", hone_session_heap(recording, names), //
+        "locks", hone_session_locks(recording, names),                             //
         "marks", marks_json(recording), "marks_refused", (int)recording->marks_refused, "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", hone_session_number(totals.frames),
                   "cache_misses", hone_session_number(totals.frame_misses), "stacks_written",

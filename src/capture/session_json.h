@@ -8,9 +8,15 @@
 
 json_t *hone_session_text(const char *bytes);
 json_t *hone_session_number(uint64_t value);
+// The functions of a profile's stack, innermost first.
+json_t *hone_session_stack(const struct hone_profile *profile, uint32_t number);
 
 // session_heap.c: what was seen of the heap; null: it was not recorded.
 json_t *hone_session_heap(const struct hone_recording *recording,
                           const struct hone_recording_names *names);
+
+// session_locks.c: what was seen of locks; null: they were not recorded.
+json_t *hone_session_locks(const struct hone_recording *recording,
+                           const struct hone_recording_names *names);
 
 #endif

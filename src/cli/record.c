@@ -26,6 +26,8 @@ struct record_options {
     int64_t wall_hz;
     int64_t heap_rate;
     bool heap_maps;
+    int64_t mutex_fraction;
+    int64_t block_rate_ns;
     int64_t duration_ns;
     int64_t memory_bytes;
     int64_t depth;
@@ -84,7 +86,7 @@ static const struct hone_option options[] = {
      .choices = hone_type_choices,
      .at = offsetof(struct record_options, types),
      .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
-             "allocs (all that was allocated), all"},
+             "allocs (all that was allocated), mutex (who holds locks that others wait for), all"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -115,6 +117,23 @@ static const struct hone_option options[] = {
      .at = offsetof(struct record_options, heap_maps),
      .help =
          "count what the program maps itself (mmap) as allocated, of the types heap and allocs"},
+    {.name = "mutex-fraction",
+     .kind = HONE_OPTION_COUNT,
+     .value = "N",
+     .initial = "10",
+     .minimum = 1,
+     .maximum = 1000000,
+     .at = offsetof(struct record_options, mutex_fraction),
+     .help = "record one in N releases of locks that others waited for, of the type mutex"},
+    {.name = "block-rate",
+     .kind = HONE_OPTION_COUNT,
+     .value = "NS",
+     .initial = "10000",
+     .minimum = 1,
+     .maximum = 1000000000,
+     .at = offsetof(struct record_options, block_rate_ns),
+     .help = "record each wait of NS nanoseconds or more, and a shorter one with the probability "
+             "of its part, of the types mutex and block"},
     {.name = "leaks",
      .kind = HONE_OPTION_CHOICE,
      .value = "WHEN",
@@ -197,6 +216,7 @@ static const struct hone_example examples[] = {
     {"hone record -d 10s -a", "all that runs on this machine, as root"},
     {"hone record --heap-rate 1 ./server", "every block that it allocates is counted"},
     {"hone record -t cpu,wall ./server", "also what its threads wait for"},
+    {"hone record -t mutex ./server", "who holds the locks that others wait for"},
     {0},
 };
 
@@ -316,6 +336,7 @@ static void on_finished(void *context, const char *directory,
         [HONE_CAPTURE_WALL] = {"the wall clock", "wall.prof"},
         [HONE_CAPTURE_HEAP] = {"the heap", "heap.prof"},
         [HONE_CAPTURE_ALLOCS] = {"all allocations", "allocs.prof"},
+        [HONE_CAPTURE_MUTEX] = {"locks", "mutex.prof"},
         [HONE_CAPTURE_LEAKS] = {"leaks", "leaks.prof"},
     };
     // The table is about time; the heap has one where nothing else was asked for.
@@ -334,6 +355,8 @@ static void on_finished(void *context, const char *directory,
     for (int type = 0; type < HONE_CAPTURE_TYPES; type++) {
         if (profiles[type] && type == HONE_CAPTURE_HEAP)
             (void)fprintf(stderr, "hone: for %s, 'hone heap %s'\n", others[type].of, directory);
+        else if (profiles[type] && type == HONE_CAPTURE_MUTEX)
+            (void)fprintf(stderr, "hone: for %s, 'hone locks %s'\n", others[type].of, directory);
         else if (profiles[type] && type == HONE_CAPTURE_LEAKS)
             print_leaks(profiles[type], directory);
         else if (profiles[type] && !first)
@@ -344,6 +367,9 @@ static void on_finished(void *context, const char *directory,
     if (record->types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS) && !profiles[HONE_CAPTURE_HEAP] &&
         !profiles[HONE_CAPTURE_ALLOCS])
         (void)fputs("hone: the heap is not covered: from outside nobody sees what is allocated\n",
+                    stderr);
+    if (record->types & HONE_TYPE_MUTEX && !profiles[HONE_CAPTURE_MUTEX])
+        (void)fputs("hone: locks are not covered: from outside nobody sees who holds them\n",
                     stderr);
 }
 
@@ -414,6 +440,8 @@ _Static_assert((int)HONE_TYPE_CPU == 1 << HONE_CAPTURE_CPU, "one bit for each ty
 _Static_assert((int)HONE_TYPE_WALL == 1 << HONE_CAPTURE_WALL, "one bit for each type");
 _Static_assert((int)HONE_TYPE_HEAP == 1 << HONE_CAPTURE_HEAP, "one bit for each type");
 _Static_assert((int)HONE_TYPE_ALLOCS == 1 << HONE_CAPTURE_ALLOCS, "one bit for each type");
+_Static_assert((int)HONE_TYPE_MUTEX == 1 << HONE_CAPTURE_MUTEX, "one bit for each type");
+_Static_assert((int)HONE_TYPE_BLOCK == 1 << HONE_CAPTURE_BLOCK, "one bit for each type");
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
@@ -435,6 +463,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .wall_hz = (uint64_t)record.wall_hz,
         .heap_rate = (uint64_t)record.heap_rate,
         .heap_maps = record.heap_maps,
+        .mutex_fraction = (uint64_t)record.mutex_fraction,
+        .block_rate_ns = (uint64_t)record.block_rate_ns,
         .wall_poll = record.wall_engine == WALL_POLLING,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,
@@ -486,7 +516,10 @@ const struct hone_command hone_command_record = {
         "overwritten.\n\n"
         "The type wall adds wall.prof: the time of every thread from its start to its end, with "
         "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. Waiting "
-        "threads are looked at from outside and not touched.",
+        "threads are looked at from outside and not touched.\n\n"
+        "The type mutex adds mutex.prof: how long others waited for a lock, at the stack that held "
+        "it, with the labels lock, kind and waiter; 'hone locks' shows what it and session.json "
+        "tell of each lock.",
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct record_options),

@@ -12,17 +12,24 @@
 
 #define SESSIONS "profiles"
 
-// What a recording is opened by: the first of these that it has; where a type of the heap is to be
-// shown, the first of those.
-#define FILES 4
-static const char *const session_files[FILES] = {"cpu.prof", "wall.prof", "heap.prof",
-                                                 "allocs.prof"};
-static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof"};
+// What a recording is opened by: the first of these that it has; where a type of the heap or of
+// locks is to be shown, the first of those.
+#define FILES 7
+static const char *const session_files[FILES] = {"cpu.prof",    "wall.prof",  "heap.prof",
+                                                 "allocs.prof", "mutex.prof", "block.prof",
+                                                 "threads.prof"};
+static const char *const heap_files[FILES] = {"heap.prof",   "allocs.prof", "cpu.prof",
+                                              "wall.prof",   "mutex.prof",  "block.prof",
+                                              "threads.prof"};
+static const char *const lock_files[FILES] = {"mutex.prof",  "block.prof", "cpu.prof",
+                                              "wall.prof",   "heap.prof",  "allocs.prof",
+                                              "threads.prof"};
 
 static const char *const *files_for(const char *type)
 {
     bool heap = type && (strncmp(type, "alloc_", 6) == 0 || strncmp(type, "inuse_", 6) == 0);
-    return heap ? heap_files : session_files;
+    bool lock = type && (strcmp(type, "contentions") == 0 || strcmp(type, "delay") == 0);
+    return heap ? heap_files : lock ? lock_files : session_files;
 }
 
 static void closedirp(DIR **directory)

@@ -150,7 +150,9 @@ void hone_heap_thread_ends(void);
 // Blocks whose release is waited for, by address. False when there is no room.
 bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size);
 bool hone_heap_live_any(void);
-// Takes it out; 0: it is not among them.
+// What it was added with; 0: it is not among them.
+uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size);
+// The same, and takes it out.
 uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size);
 // Locks that other threads of the parent held are nobody's in a forked child.
 void hone_heap_live_after_fork(void);

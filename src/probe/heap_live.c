@@ -114,6 +114,21 @@ static void close_gap(struct shard *shard, uint32_t gap)
     shard->entries[gap] = (struct hone_scan_sampled){0};
 }
 
+uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size)
+{
+    struct shard *shard = &shards[hash_of(block) % SHARDS];
+    uint64_t address = (uintptr_t)block;
+    if (!lock(shard))
+        return 0;
+    uint32_t at = slot_of(address);
+    while (shard->entries[at].address && shard->entries[at].address != address)
+        at = (at + 1) % SLOTS;
+    uint64_t tracked = shard->entries[at].address ? shard->entries[at].tracked : 0;
+    *ret_size = shard->entries[at].size;
+    unlock(shard);
+    return tracked;
+}
+
 uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size)
 {
     struct shard *shard = &shards[hash_of(block) % SHARDS];

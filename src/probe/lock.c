@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/ticks.h"
 #include "probe/lock_draw.h"
+#include "probe/lock_place.h"
 #include "probe/lock_real.h"
 
 #include <errno.h>
@@ -404,6 +405,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
             hone_count(&hone_counters()->lock_untracked, 1);
         if (shall_show(self, wait)) {
             hone_lock_show(&wait->place, stack_here());
+            hone_lock_tell_place(wait->lock, (enum hone_lock_kind)kind);
             self->waits[wait->waiting].place = wait->place;
         }
     }

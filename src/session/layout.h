@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 6. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 7. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 6,
+    HONE_SESSION_VERSION = 7,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -277,6 +277,7 @@ enum hone_record_kind {
     HONE_RECORD_LOCK_USE,
     HONE_RECORD_LOCK_KNOWN,
     HONE_RECORD_LOCK_ORDER,
+    HONE_RECORD_LOCK_BLOCK,
     HONE_RECORD_KINDS
 };
 
@@ -469,6 +470,17 @@ struct hone_record_lock_order {
     uint64_t held, taken;             // their addresses
     uint64_t held_stack, taken_stack; // ids: where each was taken
     uint32_t held_kind, taken_kind;   // enum hone_lock_kind
+};
+
+// small: enum hone_lock_kind. A lock that is waited for lies in a block of the heap, or, where stack
+// and block are 0, in none any more that is known.
+struct hone_record_lock_block {
+    struct hone_record record;
+    uint64_t time_ns;
+    uint64_t lock;
+    uint64_t stack;  // id: where the block was allocated; 0: it is a sampled one
+    uint64_t block;  // that one's number, as in hone_record_heap_alloc; 0: every block is counted
+    uint64_t offset; // of the lock in the block
 };
 
 // --- the heap, every block -----------------------------------------------------------------------

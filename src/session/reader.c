@@ -504,6 +504,14 @@ static void dispatch(struct hone_reader *reader, const struct hone_reader_events
             events->lock_known(context, number, lock);
         return;
     }
+    case HONE_RECORD_LOCK_BLOCK: {
+        const struct hone_record_lock_block *lock = copy;
+        if (len < sizeof *lock || lock->record.small >= HONE_LOCK_KINDS)
+            break;
+        if (events->lock_block)
+            events->lock_block(context, number, lock);
+        return;
+    }
     case HONE_RECORD_LOCK_ORDER: {
         const struct hone_record_lock_order *order = copy;
         if (len < sizeof *order || order->held_kind >= HONE_LOCK_KINDS ||

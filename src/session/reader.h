@@ -121,6 +121,7 @@ struct hone_reader_events {
     void (*wait)(void *context, uint32_t process, const struct hone_record_wait *wait);
     void (*lock_use)(void *context, uint32_t process, const struct hone_record_lock_use *use);
     void (*lock_known)(void *context, uint32_t process, const struct hone_record_lock_known *lock);
+    void (*lock_block)(void *context, uint32_t process, const struct hone_record_lock_block *lock);
     void (*lock_order)(void *context, uint32_t process, const struct hone_record_lock_order *order);
     void (*exec)(void *context, uint32_t process, const struct hone_record_exec *exec);
     // The process is dead and all it wrote was read.

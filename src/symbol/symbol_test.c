@@ -38,6 +38,35 @@ static struct hone_symbol_module *module_of(struct hone_symbolizer *symbolizer, 
     return module;
 }
 
+struct {
+    int before[16];
+    int lock;
+} hone_test_variable;
+static __thread int hone_test_of_thread;
+
+TEST(variable_has_its_name_and_where_it_begins)
+{
+    HONE_CLEANUP(hone_symbolizer_freep) struct hone_symbolizer *symbolizer = new_symbolizer();
+    struct hone_symbol_module *module = module_of(symbolizer, "/proc/self/exe");
+    struct hone_symbol_variable variable;
+    static int in_function[4];
+    hone_test_of_thread = ++in_function[1];
+    uint64_t vaddr = vaddr_of(&hone_test_variable.lock);
+    CHECK_EQ(hone_symbol_variable(module, vaddr, &variable), 0);
+    CHECK_STR(variable.name, "hone_test_variable");
+    CHECK_EQ(vaddr - variable.start, 64);
+    CHECK_EQ(variable.end - variable.start, sizeof hone_test_variable);
+    CHECK_EQ(hone_symbol_variable(module, vaddr_of(&in_function[3]), &variable), 0);
+    CHECK_EQ(strncmp(variable.name, "in_function", 11), 0);
+    // Code is no variable, nor is what lies beyond all of them.
+    uint64_t code = vaddr_of((const void *)(uintptr_t)new_symbolizer);
+    CHECK_EQ(hone_symbol_variable(module, code, &variable), HONE_SYMBOL_UNKNOWN);
+    CHECK_EQ(hone_symbol_variable(module, UINT64_MAX, &variable), HONE_SYMBOL_UNKNOWN);
+    // A file that is not there has none.
+    struct hone_symbol_module *missing = module_of(symbolizer, "/nonexistent");
+    CHECK_EQ(hone_symbol_variable(missing, vaddr, &variable), HONE_SYMBOL_UNKNOWN);
+}
+
 static __attribute__((noinline, noclone)) int hone_test_function(int x)
 {
     __asm__ volatile("" : "+r"(x));
