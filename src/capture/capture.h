@@ -53,7 +53,7 @@ struct hone_capture_options {
     uint64_t wall_hz;        // looks per second at who waits (100)
     uint64_t heap_rate;      // mean bytes between sampled allocations (512 KiB)
     bool heap_maps;          // mappings count as allocations
-    bool wall_poll;          // without perf events, even where they are permitted
+    unsigned wall_engine;    // the best that may be taken, enum hone_wall_engine (by draws)
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
     const char *directory;   // to create (profiles/<program>_<date>_<time>)

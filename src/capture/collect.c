@@ -87,6 +87,7 @@ void hone_collect_done(struct hone_collected *collected)
     free(collected->samples);
     free(collected->wall);
     free(collected->leaks);
+    hone_collected_waits_done(&collected->waits);
     hone_heap_rows_done(&collected->heap);
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);
@@ -293,5 +294,6 @@ const struct hone_reader_events hone_collect_events = {
     .heap_kept = hone_collect_on_heap_kept,
     .heap_site = hone_collect_on_heap_site,
     .mark = hone_collect_on_mark,
+    .wait = hone_collect_on_wait,
     .exec = on_exec,
 };

@@ -8,6 +8,7 @@
 //   collect_blocks.c   the heap's events
 //   collect_heap.c     its tables            heap_series.c   its changes over time
 //   collect_leaks.c    what was found at a process's end
+//   collect_waits.c    waits that lock functions told of
 #ifndef HONE_CAPTURE_COLLECT_PARTS_H
 #define HONE_CAPTURE_COLLECT_PARTS_H
 
@@ -104,6 +105,9 @@ void hone_collect_on_heap_site(void *context, uint32_t number,
 void hone_collect_leaks(struct hone_collected *collected, const struct hone_live *live,
                         struct hone_collected_process *process,
                         const struct hone_process_facts *facts);
+
+// collect_waits.c
+void hone_collect_on_wait(void *context, uint32_t number, const struct hone_record_wait *record);
 
 void hone_collect_on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark);
 

@@ -102,7 +102,7 @@ TEST(every_kind_is_parsed)
 {
     setup();
     uint64_t bytes[64];
-    CHECK(hone_perf_parse(bytes, make_fork(bytes, 77), REGISTERS, &record));
+    CHECK(hone_perf_parse(bytes, make_fork(bytes, 77), REGISTERS, false, &record));
     CHECK_EQ(record.pid, 5);
     CHECK_EQ(record.parent_pid, 4);
     CHECK_EQ(record.tid, 7);
@@ -112,7 +112,8 @@ TEST(every_kind_is_parsed)
     uint64_t words[16] = {3 | 3ull << 32, 0x400000, 0x1000, 0x2000, 0, 99, 0, 5};
     memcpy(&words[8], "/bin/x\0", 8);
     words[10] = 78;
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, &record));
+    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, false,
+                          &record));
     CHECK_EQ(record.start, 0x400000);
     CHECK_EQ(record.inode, 99);
     CHECK_EQ(record.protection, 5);
@@ -121,13 +122,16 @@ TEST(every_kind_is_parsed)
 
     // A name without an end.
     memset(&words[8], 'x', 8);
-    CHECK(!hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, &record));
+    CHECK(!hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, false,
+                           &record));
 
     const uint64_t lost[] = {1, 123, 0, 79, 0};
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_LOST, lost, 5), REGISTERS, &record));
+    CHECK(
+        hone_perf_parse(bytes, make(bytes, PERF_RECORD_LOST, lost, 5), REGISTERS, false, &record));
     CHECK_EQ(record.value, 123);
     const uint64_t count[] = {3 | 9ull << 32, 456, 0, 80, 0};
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_READ, count, 5), REGISTERS, &record));
+    CHECK(
+        hone_perf_parse(bytes, make(bytes, PERF_RECORD_READ, count, 5), REGISTERS, false, &record));
     CHECK_EQ(record.tid, 9);
     CHECK_EQ(record.value, 456);
     teardown();
@@ -145,14 +149,14 @@ TEST(damaged_records_are_refused_or_harmless)
         ((uint8_t *)bytes)[at] ^= (uint8_t)(seed >> 32);
         uint8_t *exact = malloc(size);
         memcpy(exact, bytes, size);
-        if (hone_perf_parse(exact, size, REGISTERS, &record)) {
+        if (hone_perf_parse(exact, size, REGISTERS, false, &record)) {
             CHECK(!record.stack ||
                   (const uint8_t *)record.stack + record.stack_bytes <= exact + size);
             CHECK(!record.chain ||
                   (const uint8_t *)(record.chain + record.chain_count) <= exact + size);
         }
         for (size_t shorter = 0; shorter < size; shorter += 8)
-            CHECK(!hone_perf_parse(exact, shorter, REGISTERS, &record));
+            CHECK(!hone_perf_parse(exact, shorter, REGISTERS, false, &record));
         free(exact);
     }
 }

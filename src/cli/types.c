@@ -2,11 +2,8 @@
 
 // Only what can be recorded and shown is listed. Go's names are accepted for each.
 const struct hone_choice hone_type_choices[] = {
-    {"cpu", HONE_TYPE_CPU, false},
-    {"profile", HONE_TYPE_CPU, true},
-    {"wall", HONE_TYPE_WALL, false},
-    {"heap", HONE_TYPE_HEAP, false},
-    {"memory", HONE_TYPE_HEAP, true},
-    {"allocs", HONE_TYPE_ALLOCS, false},
-    {0},
+    {"cpu", HONE_TYPE_CPU, false},     {"profile", HONE_TYPE_CPU, true},
+    {"wall", HONE_TYPE_WALL, false},   {"heap", HONE_TYPE_HEAP, false},
+    {"memory", HONE_TYPE_HEAP, true},  {"allocs", HONE_TYPE_ALLOCS, false},
+    {"block", HONE_TYPE_BLOCK, false}, {0},
 };

@@ -14,10 +14,11 @@
 
 // What a recording is opened by: the first of these that it has; where a type of the heap is to be
 // shown, the first of those.
-#define FILES 4
+#define FILES 5
 static const char *const session_files[FILES] = {"cpu.prof", "wall.prof", "heap.prof",
-                                                 "allocs.prof"};
-static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof"};
+                                                 "allocs.prof", "block.prof"};
+static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof",
+                                              "block.prof"};
 
 static const char *const *files_for(const char *type)
 {
@@ -111,7 +112,8 @@ static int directory_profile(const char *directory, const char *const files[FILE
     if (r)
         return r;
     if (!path[0]) {
-        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof or heap.prof", directory);
+        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof, heap.prof or block.prof",
+                             directory);
         return -ENOENT;
     }
     return 0;
