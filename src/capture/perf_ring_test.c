@@ -179,3 +179,23 @@ TEST(a_broken_length_loses_what_is_there_and_no_more)
     CHECK_EQ(record.time_ns, 2);
     teardown();
 }
+
+TEST(what_an_event_itself_brings_is_read)
+{
+    uint64_t bytes[32];
+    uint64_t raw[2];
+    const uint32_t text[] = {12, 0x11111111, 0x22222222, 0x33333333}; // its length, and that
+    memcpy(raw, text, sizeof raw);
+    uint64_t words[] = {0x1234, 41 | 42ull << 32,        77, 1,  0,  raw[0],
+                        raw[1], PERF_SAMPLE_REGS_ABI_64, 10, 11, 12, 0};
+    size_t size = make(bytes, PERF_RECORD_SAMPLE, words, 12);
+    CHECK(hone_perf_parse(bytes, size, REGISTERS, true, &record));
+    CHECK_EQ(record.raw_bytes, 12);
+    CHECK_EQ(memcmp(record.raw, &text[1], 12), 0);
+    CHECK_EQ(record.abi, PERF_SAMPLE_REGS_ABI_64);
+    CHECK_EQ(record.registers[2], 12);
+    const uint32_t longer[] = {UINT32_MAX, 0};
+    memcpy(&words[5], longer, sizeof longer);
+    size = make(bytes, PERF_RECORD_SAMPLE, words, 12);
+    CHECK(!hone_perf_parse(bytes, size, REGISTERS, true, &record));
+}
