@@ -159,6 +159,11 @@ class WithFramePointers(States):
         self.assertGreater(self.session['wall']['stacks_with_found_frame_pointer'], 10)
 
 
+class Drawn(States):
+    """Stacks that the kernel copies; where that is not permitted, as above."""
+    engine = 'ebpf'
+
+
 class Polled(States):
     """Where perf events are not permitted, which many systems do not permit to everybody."""
     engine = 'polling'
@@ -232,8 +237,8 @@ class Programs(harness.TestCase):
         self.assertIsNone(cpu.session['wall'])
         both = self.record(workload('idle'), '100', options=('--types', 'all'))
         self.assertEqual(sorted(os.listdir(both.directory)),
-                         ['allocs.prof', 'cpu.prof', 'heap-time.prof', 'heap.prof', 'mutex.prof',
-                          'session.json', 'wall.prof'])
+                         ['allocs.prof', 'block.prof', 'cpu.prof', 'heap-time.prof', 'heap.prof',
+                          'mutex.prof', 'session.json', 'wall.prof'])
         self.assertIn(b'wall.prof', both.stderr)
 
     def test_an_idle_program_sleeps(self):

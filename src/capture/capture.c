@@ -161,12 +161,39 @@ static int prepare_outside(struct hone_recorder *recorder, struct hone_error *er
     return hone_outside_new(&options, &recorder->collected, &recorder->outside, err);
 }
 
+// Where the wall clock cannot be watched the rest is recorded, and wall.prof and block.prof say why
+// they are empty.
+static void give_up_wall(struct hone_recorder *recorder, const struct hone_error *why)
+{
+    hone_wall_close(hone_take(recorder->wall));
+    struct hone_wall_facts *facts = &recorder->collected.wall_facts;
+    facts->hz = recorder->options.wall_hz;
+    (void)snprintf(facts->reason, sizeof facts->reason, "%.150s", why->message);
+}
+
+// Before the recording begins: it takes a while to prepare a program in the kernel.
+static void open_wall(struct hone_recorder *recorder)
+{
+    if (!(recorder->options.types & (1u << HONE_CAPTURE_WALL | 1u << HONE_CAPTURE_BLOCK)))
+        return;
+    const struct hone_wall_options options = {
+        .hz = recorder->options.wall_hz,
+        .stack_max = recorder->options.stack_max,
+        .engine = (enum hone_wall_engine)recorder->options.wall_engine,
+        .memory_bytes = recorder->options.memory_bytes,
+    };
+    struct hone_error why = {0};
+    if (hone_wall_open(&recorder->collected, &options, &recorder->wall, &why))
+        give_up_wall(recorder, &why);
+}
+
 int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const sigset_t *signals,
                           struct hone_error *err)
 {
     int r = hone_collect_init(&recorder->collected);
     if (r)
         return hone_error_set(err, r, "cannot prepare the recording");
+    open_wall(recorder);
     r = outside ? prepare_outside(recorder, err) : prepare_session(recorder, err);
     if (r)
         return r;
@@ -217,23 +244,11 @@ static int watch_targets(struct hone_recorder *recorder, struct hone_error *err)
     return r;
 }
 
-// Where the wall clock cannot be watched the rest is recorded, and wall.prof says why it is empty.
 void hone_recorder_watch_wall(struct hone_recorder *recorder)
 {
-    if (!(recorder->options.types & 1u << HONE_CAPTURE_WALL))
-        return;
     struct hone_error why = {0};
-    int r =
-        hone_wall_open(&recorder->collected, recorder->options.wall_hz, recorder->options.stack_max,
-                       recorder->options.wall_poll, &recorder->wall, &why);
-    if (!r)
-        r = watch_targets(recorder, &why);
-    if (!r)
-        return;
-    hone_wall_close(hone_take(recorder->wall));
-    struct hone_wall_facts *facts = &recorder->collected.wall_facts;
-    facts->hz = recorder->options.wall_hz;
-    (void)snprintf(facts->reason, sizeof facts->reason, "%.150s", why.message);
+    if (recorder->wall && watch_targets(recorder, &why))
+        give_up_wall(recorder, &why);
 }
 
 // --- a program -----------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ struct hone_capture_options {
     bool heap_maps;          // mappings count as allocations
     uint64_t mutex_fraction; // one in so many releases that others waited for is recorded
     uint64_t block_rate_ns;  // a shorter wait is recorded with the probability of its part
-    bool wall_poll;          // without perf events, even where they are permitted
+    unsigned wall_engine;    // the best that may be taken, enum hone_wall_engine (by draws)
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
     const char *directory;   // to create (profiles/<program>_<date>_<time>)

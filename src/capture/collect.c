@@ -88,6 +88,7 @@ void hone_collect_done(struct hone_collected *collected)
     free(collected->samples);
     free(collected->wall);
     free(collected->leaks);
+    hone_collected_waits_done(&collected->waits);
     hone_heap_rows_done(&collected->heap);
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);

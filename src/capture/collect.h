@@ -9,10 +9,11 @@
 #include "base/table.h"
 #include "capture/collect_heap.h"
 #include "capture/collect_locks.h"
+#include "capture/collect_waits.h"
 #include "capture/generated.h"
 #include "capture/heap_series.h"
 #include "capture/scan.h"
-#include "capture/waits.h"
+#include "capture/wait_kinds.h"
 #include "session/reader.h"
 
 #include <stdbool.h>
@@ -114,14 +115,25 @@ struct hone_collected_sample {
 struct hone_collected_wall {
     uint32_t thread;
     uint32_t stack;
-    enum hone_wait wait;
+    enum hone_wait_kind kind;
     uint64_t samples; // how often it was seen so; 0: known as a sum only
     uint64_t ns;
+    double blocks; // how often it waited so; of those that were not seen, an estimate
 };
+
+// How threads are followed: what tells that they wait, and where.
+enum hone_wall_engine {
+    HONE_WALL_BY_DRAWS,    // the scheduler's records, and stacks that the kernel copies (eBPF)
+    HONE_WALL_BY_SWITCHES, // the scheduler's records, and looks at who waits
+    HONE_WALL_BY_POLLING,  // the kernel's counts of each thread, and looks
+};
+const char *hone_wall_engine_name(enum hone_wall_engine engine);
+const char *hone_wall_engine_text(enum hone_wall_engine engine); // a sentence
 
 // What the wall clock's samples are worth. Times are of all threads together.
 struct hone_wall_facts {
-    bool taken;           // wall clock was asked for
+    bool taken; // wall clock was asked for
+    enum hone_wall_engine engine;
     char reason[160];     // why nothing, or less than asked for, was seen; or empty
     uint64_t hz;          // asked for
     uint64_t started_ns;  // monotonic
@@ -133,7 +145,13 @@ struct hone_wall_facts {
     uint64_t unmatched;   // sampled threads that nobody watched: their CPU time alone is known
     uint64_t lifetime_ns; // from each thread's start to its end
     uint64_t state_ns[HONE_WAITS]; // what the lifetime consists of
+    uint64_t blocks;               // that were over, or when the recording ended
     uint64_t reads;                // stacks of blocked threads that were read
+    uint64_t draws;                // and that the kernel copied
+    uint64_t draws_lost;           // and for which it had no room
+    uint64_t too_many_to_draw;     // threads whose waits it cannot draw
+    uint32_t one_in;               // of waits was drawn, where they were most; 0: none were
+    char undrawn[96];              // why the kernel copies no stacks; or empty
     uint64_t torn;                 // and that do not count: the thread ran meanwhile
     uint64_t gone;                 // threads that had gone on before they could be read
     uint64_t postponed; // reads put off: more threads blocked anew than there was time for
@@ -166,6 +184,7 @@ struct hone_collected {
     struct hone_collected_wall *wall;
     uint32_t module_count, place_count, frame_count, stack_count, thread_count, process_count,
         sample_count, wall_count;
+    struct hone_collected_waits waits;
     struct hone_heap_rows heap;
     struct hone_heap_sites heap_sites;
     struct hone_heap_series heap_series;

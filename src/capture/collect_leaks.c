@@ -8,7 +8,8 @@
 static bool describe_leak(const struct hone_collected *collected, const struct hone_live *live,
                           const struct hone_scan_row *row, struct hone_collected_leak *leak)
 {
-    const struct hone_number *stack = hone_numbers_find(collected->state, &live->stacks, row->stack);
+    const struct hone_number *stack =
+        hone_numbers_find(collected->state, &live->stacks, row->stack);
     uint32_t at;
     if (row->stack && stack) {
         leak->stack = stack->at;
@@ -24,8 +25,8 @@ static bool describe_leak(const struct hone_collected *collected, const struct h
 }
 
 void hone_collect_leaks(struct hone_collected *collected, const struct hone_live *live,
-                      struct hone_collected_process *process,
-                      const struct hone_process_facts *facts)
+                        struct hone_collected_process *process,
+                        const struct hone_process_facts *facts)
 {
     struct hone_collect_state *state = collected->state;
     struct hone_scan_result *scan =
@@ -43,7 +44,7 @@ void hone_collect_leaks(struct hone_collected *collected, const struct hone_live
             continue;
         }
         if (!hone_collect_reserve(state, &collected->leaks, &state->leak_room,
-                     (uint64_t)collected->leak_count + 1, sizeof *collected->leaks))
+                                  (uint64_t)collected->leak_count + 1, sizeof *collected->leaks))
             return;
         collected->leaks[collected->leak_count++] = leak;
     }

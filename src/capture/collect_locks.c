@@ -491,9 +491,9 @@ void hone_collect_on_lock_held(void *context, uint32_t number,
     hone_lock_sum_add(&hold->delay_ns, delay_ns, weight);
 }
 
-void hone_collect_on_wait(void *context, uint32_t number, const struct hone_record_wait *record)
+void hone_collect_lock_wait(struct hone_collected *collected, uint32_t number,
+                            const struct hone_record_wait *record)
 {
-    struct hone_collected *collected = context;
     struct hone_live *live = hone_live_of(collected, number);
     enum hone_lock_kind kind = (enum hone_lock_kind)record->kind;
     if (!live || !hone_lock_kind_is_held(kind) ||

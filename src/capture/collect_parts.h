@@ -9,6 +9,7 @@
 //   collect_heap.c     its tables            heap_series.c   its changes over time
 //   collect_leaks.c    what was found at a process's end
 //   collect_locks.c    locks, who held them and who waited
+//   collect_waits.c    waits that lock functions told of
 #ifndef HONE_CAPTURE_COLLECT_PARTS_H
 #define HONE_CAPTURE_COLLECT_PARTS_H
 
@@ -114,13 +115,17 @@ void hone_collect_data(const struct hone_collected *collected, struct hone_live 
 // collect_locks.c
 void hone_collect_on_lock_held(void *context, uint32_t number,
                                const struct hone_record_lock_held *record);
-void hone_collect_on_wait(void *context, uint32_t number, const struct hone_record_wait *record);
+// The same wait, of the lock's account.
+void hone_collect_lock_wait(struct hone_collected *collected, uint32_t number,
+                            const struct hone_record_wait *record);
 void hone_collect_on_lock_use(void *context, uint32_t number,
                               const struct hone_record_lock_use *record);
 void hone_collect_on_lock_known(void *context, uint32_t number,
                                 const struct hone_record_lock_known *record);
 void hone_collect_on_lock_block(void *context, uint32_t number,
                                 const struct hone_record_lock_block *record);
+// collect_waits.c
+void hone_collect_on_wait(void *context, uint32_t number, const struct hone_record_wait *record);
 
 void hone_collect_on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark);
 

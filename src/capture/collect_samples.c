@@ -77,15 +77,16 @@ void hone_collect_wall(struct hone_collected *collected, const struct hone_colle
     struct hone_collect_state *state = collected->state;
     uint64_t hash =
         hone_hash_fold(((uint64_t)wall->thread << 32 | wall->stack) ^ 0x9e3779b97f4a7c15u,
-                       0xe7037ed1a0b428dbu + wall->wait);
+                       0xe7037ed1a0b428dbu + wall->kind);
     struct hone_table_probe probe = hone_table_probe(&state->wall, hash);
     uint32_t at;
     while ((at = hone_table_next(&state->wall, &probe)) != HONE_TABLE_END) {
         struct hone_collected_wall *known = &collected->wall[at];
         if (known->thread == wall->thread && known->stack == wall->stack &&
-            known->wait == wall->wait) {
+            known->kind == wall->kind) {
             known->samples += wall->samples;
             known->ns += wall->ns;
+            known->blocks += wall->blocks;
             return;
         }
     }

@@ -38,7 +38,7 @@ static double percent(uint64_t part, uint64_t whole)
     return whole ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static const char *const end_texts[HONE_STACK_ENDS] = {
+const char *const hone_stack_end_texts[HONE_STACK_ENDS] = {
     [HONE_STACK_TOO_DEEP] = "deeper than the limit",
     [HONE_STACK_NO_RULE] = "code without unwind rules or frame pointers",
     [HONE_STACK_UNREADABLE] = "unreadable stack memory",
@@ -65,7 +65,7 @@ static void comment_on_stacks(struct hone_profile *profile, const struct hone_re
     for (int end = 1; cut && end < HONE_STACK_ENDS; end++)
         if (totals->truncated[end])
             hone_profile_comment(profile, "# stacks truncated: %" PRIu64 ", %s",
-                                 totals->truncated[end], end_texts[end]);
+                                 totals->truncated[end], hone_stack_end_texts[end]);
     if (totals->searched)
         hone_profile_comment(profile,
                              "# stacks searched: %" PRIu64
@@ -426,84 +426,6 @@ static void comment_on_emptiness(struct hone_profile *profile,
             1e3 / (double)recording->options->cpu_hz);
 }
 
-// --- the wall clock ------------------------------------------------------------------------------
-
-static void comment_on_states(struct hone_profile *profile, const struct hone_wall_facts *facts)
-{
-    uint64_t sum_ns = 0;
-    HONE_CLEANUP(hone_buffer_done) struct hone_buffer states = {0};
-    for (int wait = 0; wait < HONE_WAITS; wait++)
-        sum_ns += facts->state_ns[wait];
-    for (int wait = 0; wait < HONE_WAITS; wait++)
-        if (facts->state_ns[wait])
-            hone_buffer_format(&states, "%s%s %.2f%%", states.len ? ", " : "",
-                               hone_wait_name((enum hone_wait)wait),
-                               percent(facts->state_ns[wait], sum_ns));
-    hone_profile_comment(profile, "# states: %s", states.at ? states.at : "none");
-    hone_profile_comment(
-        profile,
-        "# wall: %.3f s in %" PRIu64 " threads from their starts to their ends, the states add "
-        "up to %.2f%% of it",
-        (double)facts->lifetime_ns / 1e9, facts->threads, percent(sum_ns, facts->lifetime_ns));
-}
-
-static void comment_on_wall(struct hone_profile *profile, const struct hone_recording *recording)
-{
-    const struct hone_wall_facts *facts = &recording->collected->wall_facts;
-    if (facts->reason[0])
-        hone_profile_comment(profile, "%swall: %s", facts->taken ? "# " : "empty: ", facts->reason);
-    if (!facts->taken)
-        return;
-    uint64_t length_ns = facts->ended_ns - facts->started_ns;
-    hone_profile_comment(profile,
-                         "# wall rate: %" PRIu64
-                         " looks a second asked, %.1f reached; samples of on-cpu are "
-                         "those of the CPU clock",
-                         facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
-    comment_on_states(profile, facts);
-    double complete = 100 - percent(facts->truncated_ns, facts->seen_ns);
-    if (facts->reads)
-        hone_profile_comment(
-            profile,
-            "%sblocked stacks: %.2f%% of the blocked time that was seen in complete ones, %" PRIu64
-            " read",
-            complete < 99 ? "" : "# ", complete, facts->reads);
-    for (int end = 1; end < HONE_STACK_ENDS; end++)
-        if (facts->ends[end])
-            hone_profile_comment(profile, "# blocked stacks truncated: %" PRIu64 ", %s",
-                                 facts->ends[end], end_texts[end]);
-    if (facts->bases)
-        hone_profile_comment(profile,
-                             "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
-                             facts->bases);
-    if (facts->searched)
-        hone_profile_comment(profile,
-                             "# blocked stacks searched: %" PRIu64
-                             ", the callers of code without unwind rules were taken from the stack",
-                             facts->searched);
-    if (facts->torn || facts->gone || facts->postponed)
-        hone_profile_comment(profile,
-                             "# blocked stacks not read: %" PRIu64 " had gone on, %" PRIu64
-                             " went on while being read, %" PRIu64 " put off for lack of time",
-                             facts->gone, facts->torn, facts->postponed);
-    if (facts->lost)
-        hone_profile_comment(profile,
-                             "lost: %" PRIu64 " times records of switches, states are not exact",
-                             facts->lost);
-    if (facts->refused)
-        hone_profile_comment(profile,
-                             "not covered: stacks of %" PRIu64 " threads that are not ours to read",
-                             facts->refused);
-    if (facts->too_many)
-        hone_profile_comment(profile,
-                             "not covered: %" PRIu64 " threads, more than there is room for",
-                             facts->too_many);
-    if (facts->unmatched)
-        hone_profile_comment(
-            profile, "not covered: waiting of %" PRIu64 " threads, of which only CPU time is known",
-            facts->unmatched);
-}
-
 static void comment_on_command(struct hone_profile *profile, const struct hone_recording *recording)
 {
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer command = {0};
@@ -524,10 +446,12 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
     }
     if (file == HONE_CAPTURE_MUTEX)
         return comment_on_locks(profile, recording);
+    if (file == HONE_CAPTURE_BLOCK)
+        return hone_recording_comment_block(recording, profile);
     if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)
-        comment_on_wall(profile, recording);
+        hone_recording_comment_wall(recording, profile);
     comment_on_trap(profile, recording);
     // A program that only waits lacks nothing in the wall clock.
     if (totals.samples || file != HONE_CAPTURE_WALL || !recording->collected->wall_count) {

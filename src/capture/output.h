@@ -83,6 +83,15 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile);
 
+// How a stack ended, as it is said of stacks that are truncated.
+extern const char *const hone_stack_end_texts[HONE_STACK_ENDS];
+
+// And of who waited: comments_wall.c.
+void hone_recording_comment_wall(const struct hone_recording *recording,
+                                 struct hone_profile *profile);
+int hone_recording_comment_block(const struct hone_recording *recording,
+                                 struct hone_profile *profile);
+
 // And of what was looked for leaks.
 void hone_recording_comment_leaks(const struct hone_recording *recording,
                                   struct hone_profile *profile);

@@ -54,7 +54,18 @@ static const char *text(struct cursor *cursor)
     return cursor->broken ? "" : at;
 }
 
-static void parse_sample(struct cursor *cursor, unsigned register_count,
+// A length of 32 bits, and with it a multiple of 8 bytes.
+static void parse_raw(struct cursor *cursor, struct hone_perf_record *ret)
+{
+    uint32_t size = 0;
+    const void *at = take(cursor, sizeof size);
+    if (at)
+        memcpy(&size, at, sizeof size);
+    ret->raw = take(cursor, size);
+    ret->raw_bytes = size;
+}
+
+static void parse_sample(struct cursor *cursor, unsigned register_count, bool has_raw,
                          struct hone_perf_record *ret)
 {
     uint32_t reserved;
@@ -67,6 +78,8 @@ static void parse_sample(struct cursor *cursor, unsigned register_count,
         cursor->broken = true;
     else
         ret->chain = take(cursor, ret->chain_count * 8);
+    if (has_raw)
+        parse_raw(cursor, ret);
     ret->abi = word(cursor);
     if (ret->abi != PERF_SAMPLE_REGS_ABI_NONE)
         ret->registers = take(cursor, register_count * 8ull);
@@ -96,11 +109,12 @@ static void parse_mapping(struct cursor *cursor, struct hone_perf_record *ret)
     ret->text = text(cursor);
 }
 
-static void parse_body(struct cursor *cursor, unsigned register_count, struct hone_perf_record *ret)
+static void parse_body(struct cursor *cursor, unsigned register_count, bool has_raw,
+                       struct hone_perf_record *ret)
 {
     switch (ret->type) {
     case PERF_RECORD_SAMPLE:
-        parse_sample(cursor, register_count, ret);
+        parse_sample(cursor, register_count, has_raw, ret);
         break;
     case PERF_RECORD_MMAP2:
         pair(cursor, &ret->pid, &ret->tid);
@@ -131,7 +145,7 @@ static void parse_body(struct cursor *cursor, unsigned register_count, struct ho
     }
 }
 
-bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count,
+bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count, bool has_raw,
                      struct hone_perf_record *ret)
 {
     struct perf_event_header header;
@@ -149,7 +163,7 @@ bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count,
             return false;
         cursor.end -= TRAILER_BYTES;
     }
-    parse_body(&cursor, register_count, ret);
+    parse_body(&cursor, register_count, has_raw, ret);
     if (cursor.broken || is_sample)
         return !cursor.broken;
     struct cursor trailer = {cursor.end, cursor.end + TRAILER_BYTES, false};
@@ -237,7 +251,7 @@ bool hone_perf_ring_peek(struct hone_perf_ring *ring, struct hone_perf_record *r
             bytes = ring->scratch;
         }
         ring->record_bytes = header.size;
-        if (hone_perf_parse(bytes, header.size, ring->register_count, ret))
+        if (hone_perf_parse(bytes, header.size, ring->register_count, ring->has_raw, ret))
             return true;
         ring->broken++;
         hone_perf_ring_pass(ring);

@@ -38,6 +38,8 @@ struct hone_perf_record {
     uint64_t ip;
     const uint64_t *chain; // of chain_count, with the kernel's marks
     uint64_t chain_count;
+    const void *raw; // what the event itself brings, of raw_bytes; NULL: none
+    uint64_t raw_bytes;
     uint64_t abi;              // of the registers: PERF_SAMPLE_REGS_ABI_…
     const uint64_t *registers; // as many as the event asks for; NULL: none
     const void *stack;         // copied from sp on
@@ -59,6 +61,7 @@ struct hone_perf_ring {
     const uint8_t *data;
     uint64_t size; // of data, a power of two
     unsigned register_count;
+    bool has_raw; // samples bring something of their own: PERF_SAMPLE_RAW
 
     uint64_t head, tail;   // what we know of it
     uint64_t record_bytes; // of the record that was peeked; 0: none
@@ -86,8 +89,9 @@ void hone_perf_ring_pass(struct hone_perf_ring *ring);
 // Gives the room of what was passed back to the kernel.
 void hone_perf_ring_release(struct hone_perf_ring *ring);
 
-// Parses one record of `size` bytes, 8-byte aligned. False: it makes no sense.
-bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count,
+// Parses one record of `size` bytes, 8-byte aligned, of an event whose samples hold so many
+// registers and, with has_raw, something of its own. False: it makes no sense.
+bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count, bool has_raw,
                      struct hone_perf_record *ret);
 
 #endif

@@ -102,7 +102,7 @@ TEST(every_kind_is_parsed)
 {
     setup();
     uint64_t bytes[64];
-    CHECK(hone_perf_parse(bytes, make_fork(bytes, 77), REGISTERS, &record));
+    CHECK(hone_perf_parse(bytes, make_fork(bytes, 77), REGISTERS, false, &record));
     CHECK_EQ(record.pid, 5);
     CHECK_EQ(record.parent_pid, 4);
     CHECK_EQ(record.tid, 7);
@@ -112,7 +112,8 @@ TEST(every_kind_is_parsed)
     uint64_t words[16] = {3 | 3ull << 32, 0x400000, 0x1000, 0x2000, 0, 99, 0, 5};
     memcpy(&words[8], "/bin/x\0", 8);
     words[10] = 78;
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, &record));
+    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, false,
+                          &record));
     CHECK_EQ(record.start, 0x400000);
     CHECK_EQ(record.inode, 99);
     CHECK_EQ(record.protection, 5);
@@ -121,13 +122,16 @@ TEST(every_kind_is_parsed)
 
     // A name without an end.
     memset(&words[8], 'x', 8);
-    CHECK(!hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, &record));
+    CHECK(!hone_perf_parse(bytes, make(bytes, PERF_RECORD_MMAP2, words, 12), REGISTERS, false,
+                           &record));
 
     const uint64_t lost[] = {1, 123, 0, 79, 0};
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_LOST, lost, 5), REGISTERS, &record));
+    CHECK(
+        hone_perf_parse(bytes, make(bytes, PERF_RECORD_LOST, lost, 5), REGISTERS, false, &record));
     CHECK_EQ(record.value, 123);
     const uint64_t count[] = {3 | 9ull << 32, 456, 0, 80, 0};
-    CHECK(hone_perf_parse(bytes, make(bytes, PERF_RECORD_READ, count, 5), REGISTERS, &record));
+    CHECK(
+        hone_perf_parse(bytes, make(bytes, PERF_RECORD_READ, count, 5), REGISTERS, false, &record));
     CHECK_EQ(record.tid, 9);
     CHECK_EQ(record.value, 456);
     teardown();
@@ -145,14 +149,14 @@ TEST(damaged_records_are_refused_or_harmless)
         ((uint8_t *)bytes)[at] ^= (uint8_t)(seed >> 32);
         uint8_t *exact = malloc(size);
         memcpy(exact, bytes, size);
-        if (hone_perf_parse(exact, size, REGISTERS, &record)) {
+        if (hone_perf_parse(exact, size, REGISTERS, false, &record)) {
             CHECK(!record.stack ||
                   (const uint8_t *)record.stack + record.stack_bytes <= exact + size);
             CHECK(!record.chain ||
                   (const uint8_t *)(record.chain + record.chain_count) <= exact + size);
         }
         for (size_t shorter = 0; shorter < size; shorter += 8)
-            CHECK(!hone_perf_parse(exact, shorter, REGISTERS, &record));
+            CHECK(!hone_perf_parse(exact, shorter, REGISTERS, false, &record));
         free(exact);
     }
 }
@@ -174,4 +178,24 @@ TEST(a_broken_length_loses_what_is_there_and_no_more)
     CHECK(hone_perf_ring_peek(&ring, &record));
     CHECK_EQ(record.time_ns, 2);
     teardown();
+}
+
+TEST(what_an_event_itself_brings_is_read)
+{
+    uint64_t bytes[32];
+    uint64_t raw[2];
+    const uint32_t text[] = {12, 0x11111111, 0x22222222, 0x33333333}; // its length, and that
+    memcpy(raw, text, sizeof raw);
+    uint64_t words[] = {0x1234, 41 | 42ull << 32,        77, 1,  0,  raw[0],
+                        raw[1], PERF_SAMPLE_REGS_ABI_64, 10, 11, 12, 0};
+    size_t size = make(bytes, PERF_RECORD_SAMPLE, words, 12);
+    CHECK(hone_perf_parse(bytes, size, REGISTERS, true, &record));
+    CHECK_EQ(record.raw_bytes, 12);
+    CHECK_EQ(memcmp(record.raw, &text[1], 12), 0);
+    CHECK_EQ(record.abi, PERF_SAMPLE_REGS_ABI_64);
+    CHECK_EQ(record.registers[2], 12);
+    const uint32_t longer[] = {UINT32_MAX, 0};
+    memcpy(&words[5], longer, sizeof longer);
+    size = make(bytes, PERF_RECORD_SAMPLE, words, 12);
+    CHECK(!hone_perf_parse(bytes, size, REGISTERS, true, &record));
 }

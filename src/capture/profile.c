@@ -18,6 +18,7 @@ static const struct hone_profile_kind *const kinds[HONE_RECORDING_FILES] = {
     [HONE_RECORDING_HEAP_PEAK] = &hone_profile_heap_peak,
     [HONE_CAPTURE_MUTEX] = &hone_profile_mutex,
     [HONE_CAPTURE_LEAKS] = &hone_profile_leaks,
+    [HONE_CAPTURE_BLOCK] = &hone_profile_block,
 };
 
 static void builder_done(struct hone_profile_builder *builder)
@@ -32,24 +33,24 @@ static void builder_done(struct hone_profile_builder *builder)
 }
 
 uint32_t hone_builder_thread_labels(struct hone_profile_builder *builder, uint32_t thread_index,
-                                    struct hone_profile_label more)
+                                    const struct hone_profile_label *more, size_t count)
 {
     const struct hone_collected *collected = builder->recording->collected;
     struct hone_profile *profile = builder->profile;
     const struct hone_collected_thread *thread = &collected->threads[thread_index];
     const struct hone_collected_process *process = &collected->processes[thread->process];
     const char *thread_name = thread->name[0] ? thread->name : process->name;
-    const struct hone_profile_label labels[] = {
+    struct hone_profile_label labels[4 + HONE_BUILDER_LABELS] = {
         {.key = hone_profile_intern(profile, "process"),
          .text = hone_profile_intern(profile, process->name)},
         {.key = hone_profile_intern(profile, "thread"),
          .text = hone_profile_intern(profile, thread_name)},
         {.key = hone_profile_intern(profile, "pid"), .number = process->pid},
         {.key = hone_profile_intern(profile, "tid"), .number = thread->tid},
-        more,
     };
-    return hone_profile_add_label_set(profile, labels,
-                                      HONE_ARRAY_LENGTH(labels) - (more.key ? 0 : 1));
+    for (size_t i = 0; i < count; i++)
+        labels[4 + i] = more[i];
+    return hone_profile_add_label_set(profile, labels, 4 + count);
 }
 
 int64_t hone_builder_whole(double value)
@@ -137,7 +138,8 @@ int hone_recording_profile(const struct hone_recording *recording,
         .starts = calloc(collected->module_count, sizeof(uint64_t)),
         .locations = calloc((size_t)collected->place_count + 1, sizeof(uint32_t)),
         .stacks = calloc((size_t)collected->stack_count + 1, sizeof(uint32_t)),
-        .label_sets = calloc(((size_t)collected->thread_count + 1) * HONE_WAITS, sizeof(uint32_t)),
+        .label_sets =
+            calloc(((size_t)collected->thread_count + 1) * HONE_WAIT_KINDS, sizeof(uint32_t)),
     };
     if (!builder.profile || !builder.symbols || !builder.mappings || !builder.starts ||
         !builder.locations || !builder.stacks || !builder.label_sets)

@@ -88,8 +88,8 @@ static int add_blocks(struct hone_profile_builder *builder)
         int64_t values[] = {hone_builder_whole(allocated),
                             hone_builder_whole(allocated * (double)row->size),
                             hone_builder_whole(live), hone_builder_whole(live * (double)row->size)};
-        uint32_t labels = hone_builder_thread_labels(builder, row->thread,
-                                                     size_label(builder->profile, row->size));
+        struct hone_profile_label size = size_label(builder->profile, row->size);
+        uint32_t labels = hone_builder_thread_labels(builder, row->thread, &size, 1);
         (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[row->stack], values,
                                              labels);
     }

@@ -19,7 +19,7 @@ struct hone_profile_builder {
     uint64_t *starts;                    // by module: where the mapping starts in the profile
     uint32_t *locations;                 // by place
     uint32_t *stacks;                    // by collected stack
-    uint32_t *label_sets;     // by thread, and by state in it if that is a label; 0: not yet
+    uint32_t *label_sets;     // by thread, and by kind of wait in it if that is a label; 0: not yet
     uint32_t truncated;       // location that stands for missing callers
     uint32_t unknown_code;    // the function of addresses in no file
     uint32_t never_sampled;   // and of threads without a sample
@@ -44,6 +44,7 @@ extern const struct hone_profile_kind hone_profile_heap, hone_profile_heap_time;
 extern const struct hone_profile_kind hone_profile_heap_peak;
 extern const struct hone_profile_kind hone_profile_leaks; // profile_leaks.c
 extern const struct hone_profile_kind hone_profile_mutex; // profile_mutex.c
+extern const struct hone_profile_kind hone_profile_block; // profile_block.c
 
 // Mappings and locations of all places. Returns 0 or a negative errno.
 int hone_builder_add_places(struct hone_profile_builder *builder);
@@ -54,10 +55,16 @@ int hone_builder_add_generated(struct hone_profile_builder *builder,
 // Says what has no names, and how to get them.
 void hone_builder_comment_on_names(struct hone_profile_builder *builder);
 
-// The labels of a thread; with what tells its samples apart besides, where that has a key: a state,
-// or the size of a block.
+// The labels of a thread, with what tells its samples apart besides, HONE_BUILDER_LABELS at most: a
+// state, or the size of a block.
+enum { HONE_BUILDER_LABELS = 4 };
 uint32_t hone_builder_thread_labels(struct hone_profile_builder *builder, uint32_t thread_index,
-                                    struct hone_profile_label more);
+                                    const struct hone_profile_label *more, size_t count);
+
+// What is waited for at a stack of the profile: where the system call does not tell, the functions
+// on it may.
+enum hone_wait_kind hone_builder_wait_kind(const struct hone_profile_builder *builder,
+                                           uint32_t stack, enum hone_wait_kind kind);
 
 int64_t hone_builder_whole(double value); // rounded; 0 when it is no number that fits
 

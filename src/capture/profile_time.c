@@ -6,12 +6,44 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static struct hone_profile_label state_label(struct hone_profile *profile, enum hone_wait wait)
+// A futex is not looked for further away than this: who waits for one has few functions below it.
+enum { INNERMOST_FRAMES = 16 };
+
+enum hone_wait_kind hone_builder_wait_kind(const struct hone_profile_builder *builder,
+                                           uint32_t stack, enum hone_wait_kind kind)
 {
-    return (struct hone_profile_label){
-        .key = hone_profile_intern(profile, "state"),
-        .text = hone_profile_intern(profile, hone_wait_name(wait)),
+    const struct hone_profile *profile = builder->profile;
+    uint32_t first = profile->stacks.first_frame[stack],
+             end = profile->stacks.first_frame[stack + 1];
+    if (end - first > INNERMOST_FRAMES)
+        end = first + INNERMOST_FRAMES;
+    for (uint32_t i = first; kind == HONE_KIND_FUTEX && i < end; i++) {
+        uint32_t location = profile->frames.location[i];
+        for (uint32_t line = profile->locations.first_line[location];
+             kind == HONE_KIND_FUTEX && line < profile->locations.first_line[location + 1];
+             line++) {
+            uint32_t function = profile->lines.at[line].function;
+            kind = hone_wait_kind_of_function(
+                hone_profile_text(profile, profile->functions.name[function]));
+        }
+    }
+    return kind;
+}
+
+// A thread's state and, of one that waits, for what exactly.
+static uint32_t wall_labels(struct hone_profile_builder *builder, uint32_t thread,
+                            enum hone_wait_kind kind)
+{
+    struct hone_profile *profile = builder->profile;
+    enum hone_wait wait = hone_wait_of_kind(kind);
+    const struct hone_profile_label more[] = {
+        {.key = hone_profile_intern(profile, "state"),
+         .text = hone_profile_intern(profile, hone_wait_name(wait))},
+        {.key = hone_profile_intern(profile, "wait"),
+         .text = hone_profile_intern(profile, hone_wait_kind_name(kind))},
     };
+    bool waits = wait != HONE_WAIT_NONE && wait != HONE_WAIT_RUNNABLE;
+    return hone_builder_thread_labels(builder, thread, more, waits ? 2 : 1);
 }
 
 static int add_wall_samples(struct hone_profile_builder *builder)
@@ -19,13 +51,13 @@ static int add_wall_samples(struct hone_profile_builder *builder)
     const struct hone_collected *collected = builder->recording->collected;
     for (uint32_t i = 0; i < collected->wall_count; i++) {
         const struct hone_collected_wall *wall = &collected->wall[i];
+        uint32_t stack = builder->stacks[wall->stack];
+        enum hone_wait_kind kind = hone_builder_wait_kind(builder, stack, wall->kind);
         int64_t values[] = {(int64_t)wall->samples, (int64_t)wall->ns};
-        uint32_t *labels = &builder->label_sets[wall->thread * HONE_WAITS + wall->wait];
+        uint32_t *labels = &builder->label_sets[(size_t)wall->thread * HONE_WAIT_KINDS + kind];
         if (!*labels)
-            *labels = hone_builder_thread_labels(
-                builder, wall->thread, state_label(builder->profile, (enum hone_wait)wall->wait));
-        (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[wall->stack], values,
-                                             *labels);
+            *labels = wall_labels(builder, wall->thread, kind);
+        (void)hone_profile_add_sample_in_set(builder->profile, stack, values, *labels);
     }
     return 0;
 }
@@ -70,8 +102,7 @@ static int add_cpu_samples(struct hone_profile_builder *builder)
             return r;
         uint32_t *labels = &builder->label_sets[sample->thread];
         if (!*labels)
-            *labels =
-                hone_builder_thread_labels(builder, sample->thread, (struct hone_profile_label){0});
+            *labels = hone_builder_thread_labels(builder, sample->thread, NULL, 0);
         (void)hone_profile_add_sample_in_set(builder->profile, stack, values, *labels);
     }
     return 0;

@@ -61,6 +61,7 @@ static const char *const file_names[HONE_RECORDING_FILES] = {
     [HONE_RECORDING_HEAP_PEAK] = "heap-peak.prof",
     [HONE_CAPTURE_MUTEX] = "mutex.prof",
     [HONE_CAPTURE_LEAKS] = "leaks.prof",
+    [HONE_CAPTURE_BLOCK] = "block.prof",
 };
 
 // What comes with heap.prof: the peak is known where every block is counted.

@@ -103,53 +103,13 @@ static json_t *losses_json(const struct hone_recording *recording,
         hone_session_number(recording->processes_refused + totals->uncovered));
 }
 
-static const char *const end_names[HONE_STACK_ENDS] = {
-    "complete", "too_deep",       "no_rule",    "unreadable",       "bad_frame",
-    "bad_rule", "unknown_module", "copy_short", "unknown_register",
-};
-
 static json_t *stacks_json(const struct hone_recording_totals *totals)
 {
     json_t *stacks = json_object();
     for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
-        (void)json_object_set_new(stacks, end_names[end],
+        (void)json_object_set_new(stacks, hone_session_end_names[end],
                                   hone_session_number(totals->truncated[end]));
     return stacks;
-}
-
-// null: it was not recorded.
-static json_t *wall_json(const struct hone_recording *recording)
-{
-    const struct hone_wall_facts *facts = &recording->collected->wall_facts;
-    if (!(recording->options->types & 1u << HONE_CAPTURE_WALL))
-        return json_null();
-    uint64_t length_ns = facts->ended_ns - facts->started_ns;
-    json_t *states = json_object(), *stacks = json_object();
-    for (int wait = 0; states && wait < HONE_WAITS; wait++)
-        if (facts->state_ns[wait])
-            (void)json_object_set_new(states, hone_wait_name((enum hone_wait)wait),
-                                      hone_session_number(facts->state_ns[wait]));
-    for (int end = 0; stacks && end < HONE_STACK_ENDS; end++)
-        (void)json_object_set_new(stacks, end_names[end], hone_session_number(facts->ends[end]));
-    return json_pack(
-        "{s:s, s:b, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o, s:o, "
-        "s:o, "
-        "s:o, s:o}}", //
-        "file", "wall.prof", "taken", (int)facts->taken, "reason",
-        facts->reason[0] ? hone_session_text(facts->reason) : json_null(), "rate_hz",
-        (json_int_t)facts->hz, "rate_reached_hz",
-        length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0.0, "threads",
-        hone_session_number(facts->threads), "lifetime_ns", hone_session_number(facts->lifetime_ns),
-        "states_ns", states, "stacks", stacks, "stacks_read", hone_session_number(facts->reads),
-        "stacks_with_found_frame_pointer", hone_session_number(facts->bases),
-        "stacks_with_callers_searched_for", hone_session_number(facts->searched), "blocked_seen_ns",
-        hone_session_number(facts->seen_ns), "blocked_truncated_ns",
-        hone_session_number(facts->truncated_ns), //
-        "losses", "reads_too_late", hone_session_number(facts->gone), "reads_torn",
-        hone_session_number(facts->torn), "reads_postponed", hone_session_number(facts->postponed),
-        "switch_records_lost", hone_session_number(facts->lost), "threads_refused",
-        hone_session_number(facts->refused), "threads_not_watched",
-        hone_session_number(facts->unmatched));
 }
 
 // Times in milliseconds since the start, as in heap-time.prof.
@@ -244,9 +204,9 @@ int hone_recording_session(const struct hone_recording *recording,
         "rate_hz", (json_int_t)recording->options->cpu_hz, "rate_reached_hz",
         hone_recording_rate(recording, &totals), "samples", hone_session_number(totals.samples),
         "cpu_ns", hone_session_number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
-        losses_json(recording, &totals),                                           //
-        "wall", wall_json(recording), "heap", hone_session_heap(recording, names), //
-        "locks", hone_session_locks(recording, names),                             //
+        losses_json(recording, &totals), //
+        "wall", hone_session_wall(recording), "block", hone_session_block(recording), "heap",
+        hone_session_heap(recording, names), "locks", hone_session_locks(recording, names), //
         "marks", marks_json(recording), "marks_refused", (int)recording->marks_refused, "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", hone_session_number(totals.frames),
                   "cache_misses", hone_session_number(totals.frame_misses), "stacks_written",

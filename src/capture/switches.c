@@ -27,6 +27,11 @@ struct ring {
     int fd; // the event that owns the memory; later events of this CPU write into it too
     struct perf_event_mmap_page *page;
     uint64_t end; // of what is read in this turn
+    // The next record of that.
+    uint64_t at;
+    struct hone_switch event;
+    uint16_t size;
+    bool valid;
 };
 
 struct hone_switches {
@@ -275,46 +280,32 @@ uint64_t hone_switches_read(struct hone_switches *switches, uint64_t until_ns,
                             void (*tell)(void *context, const struct hone_switch *event),
                             void *context)
 {
-    struct head {
-        uint64_t at;
-        struct hone_switch event;
-        uint16_t size;
-        bool valid;
-    };
     uint64_t lost = 0;
-    struct head *heads = calloc(switches->cpu_count, sizeof *heads);
-    if (!heads)
-        return 1;
     for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
         struct ring *ring = &switches->rings[cpu];
         if (!ring->page)
             continue;
         // Acquire: the records come before the head that tells of them.
         ring->end = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
-        heads[cpu].at = ring->page->data_tail;
-        heads[cpu].valid =
-            next(switches, ring, &heads[cpu].at, &heads[cpu].event, &heads[cpu].size, &lost);
+        ring->at = ring->page->data_tail;
+        ring->valid = next(switches, ring, &ring->at, &ring->event, &ring->size, &lost);
     }
     for (;;) {
-        struct head *first = NULL;
-        uint32_t first_cpu = 0;
+        struct ring *first = NULL;
         for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
-            if (heads[cpu].valid && (!first || heads[cpu].event.time_ns < first->event.time_ns)) {
-                first = &heads[cpu];
-                first_cpu = cpu;
-            }
+            struct ring *ring = &switches->rings[cpu];
+            if (ring->valid && (!first || ring->event.time_ns < first->event.time_ns))
+                first = ring;
         }
         if (!first || first->event.time_ns > until_ns)
             break;
         tell(context, &first->event);
         first->at += first->size;
-        first->valid = next(switches, &switches->rings[first_cpu], &first->at, &first->event,
-                            &first->size, &lost);
+        first->valid = next(switches, first, &first->at, &first->event, &first->size, &lost);
     }
     for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++)
         if (switches->rings[cpu].page) // Release: what was read may be written over
-            __atomic_store_n(&switches->rings[cpu].page->data_tail, heads[cpu].at,
+            __atomic_store_n(&switches->rings[cpu].page->data_tail, switches->rings[cpu].at,
                              __ATOMIC_RELEASE);
-    free(heads);
     return lost;
 }

@@ -1,5 +1,7 @@
 #include "capture/waits.h"
 
+#include "capture/wait_kinds.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -84,30 +86,41 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
 
 // --- what it waits for ---------------------------------------------------------------------------
 
-static enum hone_wait wait_of_file(uint32_t pid, uint64_t descriptor)
+// What the descriptor is open on. `call` tells which way a file is used.
+static enum hone_wait_kind kind_of_file(uint32_t pid, uint64_t descriptor, int64_t call)
 {
     char path[64], target[64];
     (void)snprintf(path, sizeof path, "/proc/%u/fd/%u", pid, (uint32_t)descriptor);
     ssize_t len = readlink(path, target, sizeof target - 1);
     if (len < 0)
-        return HONE_WAIT_IO;
+        return HONE_KIND_IO;
     target[len] = '\0';
+    bool writes = call == SYS_write || call == SYS_writev || call == SYS_pwrite64 ||
+                  call == SYS_pwritev || call == SYS_pwritev2;
+    bool reads = call == SYS_read || call == SYS_readv || call == SYS_pread64 ||
+                 call == SYS_preadv || call == SYS_preadv2;
     if (strncmp(target, "pipe:", 5) == 0)
-        return HONE_WAIT_PIPE;
+        return HONE_KIND_PIPE;
     if (strncmp(target, "socket:", 7) == 0)
-        return HONE_WAIT_SOCKET;
+        return writes ? HONE_KIND_SEND : reads ? HONE_KIND_RECEIVE : HONE_KIND_SOCKET;
     if (strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0 ||
         strcmp(target, "/dev/console") == 0)
-        return HONE_WAIT_TERMINAL;
+        return HONE_KIND_TERMINAL;
+    if (strcmp(target, "anon_inode:[eventfd]") == 0)
+        return HONE_KIND_EVENTFD;
+    if (strcmp(target, "anon_inode:[timerfd]") == 0)
+        return HONE_KIND_TIMERFD;
     if (strncmp(target, "anon_inode:", 11) == 0 || strncmp(target, "/dev/", 5) == 0)
-        return HONE_WAIT_IO;
-    return target[0] == '/' ? HONE_WAIT_DISK : HONE_WAIT_IO;
+        return HONE_KIND_IO;
+    if (target[0] != '/')
+        return HONE_KIND_IO;
+    return writes ? HONE_KIND_FILE_WRITE : reads ? HONE_KIND_FILE_READ : HONE_KIND_DISK;
 }
 
-enum { ABOUT_FILE = HONE_WAITS }; // it depends on what the first argument is open on
+enum { ABOUT_FILE = HONE_WAIT_KINDS }; // it depends on what the first argument is open on
 
 // Calls that wait, as far as this machine has them. Kinds of waiting that a call's name tells.
-static int wait_of_call(int64_t call)
+static int kind_of_call(int64_t call)
 {
     switch (call) {
     case SYS_futex:
@@ -117,25 +130,32 @@ static int wait_of_call(int64_t call)
 #ifdef SYS_futex_waitv
     case SYS_futex_waitv:
 #endif
+        return HONE_KIND_FUTEX;
     case SYS_flock:
+        return HONE_KIND_FILE_LOCK;
     case SYS_semop:
     case SYS_semtimedop:
-        return HONE_WAIT_LOCK;
+        return HONE_KIND_IPC_SEMAPHORE;
     case SYS_nanosleep:
     case SYS_clock_nanosleep:
-        return HONE_WAIT_SLEEP;
+        return HONE_KIND_SLEEP;
 #ifdef SYS_poll
     case SYS_poll:
+        return HONE_KIND_POLL;
     case SYS_select:
+        return HONE_KIND_SELECT;
     case SYS_epoll_wait:
+        return HONE_KIND_EPOLL;
 #endif
     case SYS_ppoll:
+        return HONE_KIND_POLL;
     case SYS_pselect6:
+        return HONE_KIND_SELECT;
     case SYS_epoll_pwait:
 #ifdef SYS_epoll_pwait2
     case SYS_epoll_pwait2:
 #endif
-        return HONE_WAIT_POLL;
+        return HONE_KIND_EPOLL;
     case SYS_read:
     case SYS_write:
     case SYS_readv:
@@ -153,18 +173,23 @@ static int wait_of_call(int64_t call)
     case SYS_close:
         return ABOUT_FILE;
     case SYS_connect:
+        return HONE_KIND_CONNECT;
     case SYS_accept:
     case SYS_accept4:
+        return HONE_KIND_ACCEPT;
     case SYS_sendto:
-    case SYS_recvfrom:
     case SYS_sendmsg:
-    case SYS_recvmsg:
     case SYS_sendmmsg:
+        return HONE_KIND_SEND;
+    case SYS_recvfrom:
+    case SYS_recvmsg:
     case SYS_recvmmsg:
+        return HONE_KIND_RECEIVE;
     case SYS_shutdown:
-        return HONE_WAIT_SOCKET;
+        return HONE_KIND_SOCKET;
     case SYS_wait4:
     case SYS_waitid:
+        return HONE_KIND_CHILD;
 #ifdef SYS_vfork
     case SYS_vfork:
 #endif
@@ -172,13 +197,20 @@ static int wait_of_call(int64_t call)
 #ifdef SYS_clone3
     case SYS_clone3:
 #endif
-        return HONE_WAIT_CHILD;
+        return HONE_KIND_VFORK;
 #ifdef SYS_pause
     case SYS_pause:
 #endif
     case SYS_rt_sigsuspend:
     case SYS_rt_sigtimedwait:
-        return HONE_WAIT_SIGNAL;
+        return HONE_KIND_SIGNAL;
+    case SYS_fsync:
+    case SYS_fdatasync:
+    case SYS_sync:
+    case SYS_syncfs:
+    case SYS_sync_file_range:
+    case SYS_msync:
+        return HONE_KIND_FILE_SYNC;
 #ifdef SYS_open
     case SYS_open:
     case SYS_stat:
@@ -199,12 +231,6 @@ static int wait_of_call(int64_t call)
     case SYS_openat2:
 #endif
     case SYS_statx:
-    case SYS_fsync:
-    case SYS_fdatasync:
-    case SYS_sync:
-    case SYS_syncfs:
-    case SYS_sync_file_range:
-    case SYS_msync:
     case SYS_fallocate:
     case SYS_ftruncate:
     case SYS_truncate:
@@ -214,38 +240,51 @@ static int wait_of_call(int64_t call)
     case SYS_renameat2:
     case SYS_readlinkat:
     case SYS_faccessat:
-    case SYS_sendfile: // from a file, which is read
     case SYS_copy_file_range:
     case SYS_execve:
     case SYS_execveat:
-        return HONE_WAIT_DISK;
+        return HONE_KIND_DISK;
+    case SYS_sendfile: // from a file, which is read
+        return HONE_KIND_FILE_READ;
     case SYS_io_getevents:
+        return HONE_KIND_AIO;
 #ifdef SYS_io_uring_enter
     case SYS_io_uring_enter:
+        return HONE_KIND_IO_URING;
 #endif
-        return HONE_WAIT_IO;
+    case SYS_mq_timedreceive:
+    case SYS_mq_timedsend:
+    case SYS_msgrcv:
+    case SYS_msgsnd:
+        return HONE_KIND_QUEUE;
     default:
-        return HONE_WAIT_OTHER;
+        return HONE_KIND_OTHER;
     }
 }
 
-enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked)
+enum hone_wait_kind hone_blocked_kind(uint32_t pid, const struct hone_blocked *blocked)
 {
     if (blocked->call < 0)
-        return HONE_WAIT_PAGE_FAULT;
+        return HONE_KIND_PAGE_FAULT;
     if (blocked->call == SYS_fcntl)
         return blocked->arguments[1] == F_SETLKW || blocked->arguments[1] == F_OFD_SETLKW
-                   ? HONE_WAIT_LOCK
-                   : HONE_WAIT_DISK;
+                   ? HONE_KIND_FILE_LOCK
+                   : HONE_KIND_DISK;
         // poll() of nothing is how some programs sleep.
 #ifdef SYS_poll
     if ((blocked->call == SYS_poll && !blocked->arguments[1]) ||
         (blocked->call == SYS_select && !blocked->arguments[0]))
-        return HONE_WAIT_SLEEP;
+        return HONE_KIND_SLEEP;
 #endif
     if ((blocked->call == SYS_ppoll && !blocked->arguments[1]) ||
         (blocked->call == SYS_pselect6 && !blocked->arguments[0]))
-        return HONE_WAIT_SLEEP;
-    int wait = wait_of_call(blocked->call);
-    return wait == ABOUT_FILE ? wait_of_file(pid, blocked->arguments[0]) : (enum hone_wait)wait;
+        return HONE_KIND_SLEEP;
+    int kind = kind_of_call(blocked->call);
+    return kind == ABOUT_FILE ? kind_of_file(pid, blocked->arguments[0], blocked->call)
+                              : (enum hone_wait_kind)kind;
+}
+
+enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked)
+{
+    return hone_wait_of_kind(hone_blocked_kind(pid, blocked));
 }

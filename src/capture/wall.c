@@ -16,15 +16,44 @@
 enum {
     // Records are read up to this long ago: what happened on another CPU may be written late.
     SETTLE_NS = 50000,
-    // How often the kernel's count of waiting for CPUs is read of a thread that runs.
-    DELAY_NS = 100000000,
+    // How often the kernel's count of waiting for CPUs is read of a thread that runs: after such a
+    // part
+    // of its life, but not more often than at each tick.
+    DELAY_PARTS = 8,
+    DELAY_LEAST_NS = 5000000,
+    DELAY_MOST_NS = 100000000,
     LAST_LOOKS_NS = 500000000, // at the end of the recording, at most
+    KNOWN_NS = 1000000,        // a copy of a stack belongs to a block that begins so soon after it
 };
+
+const char *hone_wall_engine_name(enum hone_wall_engine engine)
+{
+    return engine == HONE_WALL_BY_SWITCHES ? "switches"
+           : engine == HONE_WALL_BY_DRAWS  ? "ebpf"
+                                           : "polling";
+}
+
+const char *hone_wall_engine_text(enum hone_wall_engine engine)
+{
+    switch (engine) {
+    case HONE_WALL_BY_SWITCHES:
+        return "switches: the scheduler tells of every wait, stacks are looked at; those of waits "
+               "shorter than two looks are apart are seen by chance, in proportion";
+    case HONE_WALL_BY_DRAWS:
+        return "ebpf: the scheduler tells of every wait, the kernel copies the stack when it "
+               "begins";
+    case HONE_WALL_BY_POLLING:
+        break;
+    }
+    return "polling: the kernel's sums of each thread are exact, what was waited for between two "
+           "looks is divided among the places seen in both; how often is not more than said, "
+           "for being preempted counts, too";
+}
 
 // --- reading -------------------------------------------------------------------------------------
 
-// How long the thread waited for CPUs, since it began.
-static bool read_delay(const struct hone_wall_thread *thread, uint64_t *ret)
+// How long the thread was on a CPU and waited for one, since it began.
+static bool read_counts(const struct hone_wall_thread *thread, struct hone_wall_counts *ret)
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/schedstat", thread->pid, thread->tid);
@@ -35,26 +64,34 @@ static bool read_delay(const struct hone_wall_thread *thread, uint64_t *ret)
               sscanf(text, "%llu %llu", &run, &delay) == 2;
     free(text);
     if (ok)
-        *ret = delay;
+        *ret = (struct hone_wall_counts){run, delay};
     return ok;
 }
 
-static void update_delay(struct hone_wall_thread *thread, uint64_t now_ns)
+static void update_counts(struct hone_wall_thread *thread, uint64_t now_ns)
 {
-    uint64_t delay_ns;
-    if (read_delay(thread, &delay_ns))
-        thread->delay_ns = delay_ns;
-    uint64_t all_ns = thread->delay_ns - thread->delay_first_ns;
-    if (thread->blocks && all_ns > thread->preempted_ns)
-        thread->wakeup_ns = (all_ns - thread->preempted_ns) / thread->blocks;
-    thread->delay_read_ns = now_ns;
+    struct hone_wall_counts counts;
+    if (read_counts(thread, &counts))
+        (void)hone_wall_counted(thread, &counts);
+    thread->counted_at_ns = now_ns;
+}
+
+static void keep_counts(struct hone_wall_thread *thread, uint64_t now_ns)
+{
+    uint64_t wait_ns = now_ns > thread->born_ns ? (now_ns - thread->born_ns) / DELAY_PARTS : 0;
+    if (wait_ns < DELAY_LEAST_NS)
+        wait_ns = DELAY_LEAST_NS;
+    if (wait_ns > DELAY_MOST_NS)
+        wait_ns = DELAY_MOST_NS;
+    if (thread->blocks != thread->counted_blocks && now_ns - thread->counted_at_ns >= wait_ns)
+        update_counts(thread, now_ns);
 }
 
 static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t tick_ns)
 {
-    enum hone_wait wait;
+    enum hone_wait_kind kind;
     uint32_t stack;
-    int r = hone_wall_look(wall, &wall->processes[thread->process], thread->tid, &wait, &stack);
+    int r = hone_wall_look(wall, &wall->processes[thread->process], thread->tid, &kind, &stack);
     if (r == -EBUSY || r == -ESRCH) {
         wall->facts.gone++;
         return;
@@ -65,13 +102,24 @@ static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64
         return;
     }
     thread->seen = true;
-    thread->wait = wait;
+    thread->kind = kind;
     thread->stack = stack;
     thread->looked_ns = tick_ns;
     thread->read_ns = hone_now_ns();
     wall->facts.reads++;
-    if (thread->read_ns - thread->delay_read_ns >= DELAY_NS)
-        update_delay(thread, thread->read_ns);
+}
+
+// Whose stack need not be read, for the kernel has copied it. That its process is known before it
+// ends is all that matters.
+static bool is_known(struct hone_wall *wall, const struct hone_wall_thread *thread)
+{
+    if (!wall->draws || thread->draw.one_in != 1 ||
+        thread->draw.time_ns + KNOWN_NS < thread->since_ns)
+        return false;
+    struct hone_wall_process *process = &wall->processes[thread->process];
+    process->look.pid = process->pid;
+    (void)hone_look_open(&process->look);
+    return true;
 }
 
 // Reads the stacks of those that are blocked anew, from a random one on, while there is time.
@@ -84,9 +132,15 @@ static void look_through(struct hone_wall *wall, uint64_t tick_ns, uint64_t budg
     for (uint32_t i = 0; i < count; i++) {
         uint32_t *slot = &wall->queue[(first + i) % count];
         struct hone_wall_thread *thread = &wall->threads[*slot];
+        if (thread->state != HONE_WALL_ENDED && !late)
+            keep_counts(thread, tick_ns);
         thread->queued = thread->state == HONE_WALL_BLOCKED && !thread->seen && !thread->refused;
         if (!thread->queued)
             continue;
+        if (is_known(wall, thread)) {
+            thread->queued = false;
+            continue;
+        }
         late = late || hone_now_ns() > end_ns;
         wall->facts.postponed += late;
         if (!late) {
@@ -100,9 +154,16 @@ static void look_through(struct hone_wall *wall, uint64_t tick_ns, uint64_t budg
     wall->queue_count = kept;
 }
 
-static void read_switches(struct hone_wall *wall, uint64_t until_ns)
+void hone_wall_read_switches(struct hone_wall *wall, uint64_t until_ns)
 {
     wall->facts.lost += hone_switches_read(wall->switches, until_ns, hone_wall_event, wall);
+}
+
+static void read_events(struct hone_wall *wall, uint64_t until_ns)
+{
+    if (wall->draws)
+        hone_wall_read_draws(wall, until_ns);
+    hone_wall_read_switches(wall, until_ns);
 }
 
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
@@ -126,7 +187,7 @@ void hone_wall_tick(struct hone_wall *wall)
     if (now_ns < wall->due_ns)
         return;
     if (!wall->polled) {
-        read_switches(wall, now_ns - SETTLE_NS);
+        read_events(wall, now_ns - SETTLE_NS);
         look_through(wall, now_ns - SETTLE_NS, wall->period_ns / HONE_WALL_READ_SHARE);
     } else {
         hone_wall_poll_tick(wall, now_ns);
@@ -152,8 +213,8 @@ static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t be
     if (began_ns) // all that it did is ours
         return;
     thread->met_late = true;
-    (void)read_delay(thread, &thread->delay_first_ns);
-    thread->delay_ns = thread->delay_first_ns;
+    if (read_counts(thread, &thread->counted_first))
+        thread->counted = thread->counted_first;
     struct hone_blocked blocked;
     if (hone_blocked_read(pid, tid, &blocked) == 0) {
         thread->state = HONE_WALL_RUNNING;
@@ -184,6 +245,8 @@ static int watch_thread(struct hone_wall *wall, uint32_t pid, uint32_t tid, stru
     if (hone_wall_find(wall, tid))
         return 0;
     int r = wall->everybody ? 0 : hone_switches_watch(wall->switches, (pid_t)tid, err);
+    if (!r && wall->draws && !wall->everybody)
+        (void)hone_draws_watch(wall->draws, (pid_t)tid);
     if (!r)
         meet(wall, pid, tid, 0);
     return r == -ESRCH ? 0 : r;
@@ -210,6 +273,8 @@ static int watch_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
     int r = hone_switches_watch(wall->switches, pid, err);
     if (r)
         return r;
+    if (wall->draws)
+        (void)hone_draws_watch(wall->draws, pid);
     meet(wall, (uint32_t)pid, (uint32_t)pid, began_ns);
     return watch_threads(wall, 0, (uint32_t)pid, err);
 }
@@ -220,6 +285,8 @@ int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
         return hone_error_set(err, -EOPNOTSUPP, "cannot watch the machine without perf events");
     wall->everybody = true;
     int r = hone_switches_watch(wall->switches, -1, err);
+    if (!r && wall->draws)
+        (void)hone_draws_watch_all(wall->draws);
     if (!r)
         (void)each_number("/proc", watch_threads, wall, 0, &r, err);
     return r;
@@ -237,6 +304,7 @@ int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct
         }
         // Where perf events are not permitted, polling tells nearly as much.
         hone_switches_close(hone_take(wall->switches));
+        hone_draws_close(hone_take(wall->draws));
         wall->polled = true;
         (void)snprintf(wall->facts.reason, sizeof wall->facts.reason, "%.150s", why.message);
     }
@@ -272,30 +340,47 @@ static void *map_numbers(void)
     return at == MAP_FAILED ? NULL : at;
 }
 
-int hone_wall_open(struct hone_collected *collected, uint64_t hz, uint32_t stack_max, bool poll,
+// What cannot be had is done without; the profile says why.
+static void open_draws(struct hone_wall *wall, const struct hone_wall_options *options)
+{
+    const struct hone_draws_options draws = {
+        .memory_bytes = options->memory_bytes,
+    };
+    struct hone_error why = {0};
+    wall->one_in = 1;
+    wall->drawn_ns = hone_now_ns();
+    if (hone_draws_open(&draws, &wall->draws, &why))
+        (void)snprintf(wall->facts.undrawn, sizeof wall->facts.undrawn, "%.90s", why.message);
+    else
+        wall->facts.one_in = 1;
+}
+
+int hone_wall_open(struct hone_collected *collected, const struct hone_wall_options *options,
                    struct hone_wall **ret, struct hone_error *err)
 {
+    bool poll = options->engine == HONE_WALL_BY_POLLING;
     struct hone_wall *wall = calloc(1, sizeof *wall);
     if (!wall)
         return hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     wall->collected = collected;
-    wall->period_ns = 1000000000 / hz;
-    wall->stack_max = stack_max;
+    wall->period_ns = 1000000000 / options->hz;
     wall->polled = poll;
     wall->by_tid = map_numbers();
     wall->by_pid = map_numbers();
-    wall->copy = malloc(HONE_WALL_COPY_BYTES);
-    wall->addresses = calloc(stack_max, sizeof *wall->addresses);
-    wall->places = calloc(stack_max, sizeof *wall->places);
     wall->random = hone_table_seed();
-    int r = wall->by_tid && wall->by_pid && wall->copy && wall->addresses && wall->places
+    bool ready = !hone_look_init(&wall->look, collected, options->stack_max);
+    int r = ready && wall->by_tid && wall->by_pid
                 ? (poll ? 0 : hone_switches_open(&wall->switches, err))
                 : hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     if (r) {
         hone_wall_close(wall);
         return r;
     }
-    wall->facts = (struct hone_wall_facts){.taken = true, .hz = hz, .started_ns = hone_now_ns()};
+    if (options->engine == HONE_WALL_BY_DRAWS)
+        open_draws(wall, options);
+    wall->facts.taken = true;
+    wall->facts.hz = options->hz;
+    wall->facts.started_ns = hone_now_ns();
     wall->due_ns = wall->facts.started_ns;
     plan(wall, wall->due_ns);
     *ret = wall;
@@ -307,9 +392,10 @@ void hone_wall_close(struct hone_wall *wall)
     if (!wall)
         return;
     hone_switches_close(wall->switches);
+    hone_draws_close(wall->draws);
     hone_wall_poll_close(wall);
     for (uint32_t i = 0; i < wall->process_count; i++)
-        hone_wall_process_done(&wall->processes[i]);
+        hone_look_process_done(&wall->processes[i].look);
     if (wall->by_tid)
         (void)munmap(wall->by_tid, HONE_WALL_TIDS_MAX * sizeof(uint32_t));
     if (wall->by_pid)
@@ -319,9 +405,7 @@ void hone_wall_close(struct hone_wall *wall)
     free(wall->processes);
     free(wall->queue);
     free(wall->seen);
-    free(wall->copy);
-    free(wall->addresses);
-    free(wall->places);
+    hone_look_done(&wall->look);
     free(wall);
 }
 
@@ -329,22 +413,25 @@ void hone_wall_stop(struct hone_wall *wall)
 {
     wall->facts.ended_ns = hone_now_ns();
     if (wall->polled) {
+        wall->facts.engine = HONE_WALL_BY_POLLING;
         hone_wall_poll_stop(wall);
         return;
     }
     // Whoever waits since before the last tick and could not be read for lack of time, is now.
-    read_switches(wall, hone_now_ns() - SETTLE_NS);
+    read_events(wall, hone_now_ns() - SETTLE_NS);
     look_through(wall, hone_now_ns() - SETTLE_NS, LAST_LOOKS_NS);
     uint64_t now_ns = hone_now_ns();
     wall->facts.ended_ns = now_ns;
-    read_switches(wall, now_ns);
-    hone_switches_close(hone_take(wall->switches)); // whoever goes on is not watched any more
+    read_events(wall, now_ns);
+    wall->facts.engine = wall->draws ? HONE_WALL_BY_DRAWS : HONE_WALL_BY_SWITCHES;
     for (uint32_t i = 0; i < wall->thread_count; i++) {
         struct hone_wall_thread *thread = &wall->threads[i];
         if (thread->state == HONE_WALL_ENDED)
             continue;
-        if (thread->since_ns > thread->delay_read_ns)
-            update_delay(thread, now_ns);
+        if (thread->since_ns > thread->counted_at_ns)
+            update_counts(thread, now_ns);
         hone_wall_enter(wall, thread, HONE_WALL_ENDED, now_ns);
     }
+    hone_switches_close(hone_take(wall->switches)); // whoever goes on is not watched any more
+    hone_draws_close(hone_take(wall->draws));
 }

@@ -10,9 +10,12 @@
 //   own rules. A thread that went on meanwhile is found out by the next records: that read counts
 //   as nothing.
 //
-// A block as long as two ticks or longer is always seen, and counts as long as it was. One that is
-// shorter is seen by chance, in proportion to its length; those that were seen stand for those that
-// were not. Time on the CPU gets the stacks of the CPU samples.
+// Where programs in the kernel are permitted (draws.h), stacks of waits are copied by the kernel as
+// they begin, and looks are for those that last.
+//
+// Without that, a block as long as two ticks or longer is always seen, and counts as long as it
+// was. One that is shorter is seen by chance, in proportion to its length; those that were seen
+// stand for those that were not. Time on the CPU gets the stacks of the CPU samples.
 #ifndef HONE_CAPTURE_WALL_H
 #define HONE_CAPTURE_WALL_H
 
@@ -25,9 +28,15 @@
 
 struct hone_wall;
 
-// Samples hz times a second; stacks go into `collected`, which outlives it. `poll`: without perf
-// events, even where they are permitted.
-int hone_wall_open(struct hone_collected *collected, uint64_t hz, uint32_t stack_max, bool poll,
+struct hone_wall_options {
+    uint64_t hz;                  // looks a second
+    uint32_t stack_max;           // frames kept of a stack
+    enum hone_wall_engine engine; // the best that may be taken
+    uint64_t memory_bytes;        // of the kernel's buffers for copies of stacks
+};
+
+// Stacks go into `collected`, which outlives it.
+int hone_wall_open(struct hone_collected *collected, const struct hone_wall_options *options,
                    struct hone_wall **ret, struct hone_error *err);
 void hone_wall_close(struct hone_wall *wall);
 

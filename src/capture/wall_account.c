@@ -90,7 +90,7 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
 
 static void forget_process(struct hone_wall *wall, uint32_t process)
 {
-    hone_wall_process_done(&wall->processes[process]);
+    hone_look_process_done(&wall->processes[process].look);
     if (wall->by_pid[wall->processes[process].pid] == process + 1)
         wall->by_pid[wall->processes[process].pid] = 0;
 }
@@ -117,16 +117,16 @@ void hone_wall_thread_name(uint32_t pid, uint32_t tid, char ret[16])
 
 // --- the account ---------------------------------------------------------------------------------
 
-void hone_wall_seen(struct hone_wall *wall, uint32_t thread, uint32_t stack, enum hone_wait wait,
-                    uint64_t long_ns, uint64_t short_ns)
+void hone_wall_seen(struct hone_wall *wall, const struct hone_wall_seen *seen)
 {
-    uint64_t hash = hone_hash_fold(((uint64_t)thread << 32 | stack) ^ 0x9e3779b97f4a7c15u,
-                                   0xe7037ed1a0b428dbu + wait);
+    uint64_t hash =
+        hone_hash_fold(((uint64_t)seen->thread << 32 | seen->stack) ^ 0x9e3779b97f4a7c15u,
+                       0xe7037ed1a0b428dbu + seen->kind);
     struct hone_table_probe probe = hone_table_probe(&wall->seen_table, hash);
     uint32_t at;
     while ((at = hone_table_next(&wall->seen_table, &probe)) != HONE_TABLE_END)
-        if (wall->seen[at].thread == thread && wall->seen[at].stack == stack &&
-            wall->seen[at].wait == wait)
+        if (wall->seen[at].thread == seen->thread && wall->seen[at].stack == seen->stack &&
+            wall->seen[at].kind == seen->kind)
             break;
     if (at == HONE_TABLE_END) {
         if (!hone_wall_reserve(wall, &wall->seen, &wall->seen_room, (uint64_t)wall->seen_count + 1,
@@ -136,18 +136,22 @@ void hone_wall_seen(struct hone_wall *wall, uint32_t thread, uint32_t stack, enu
             return;
         }
         at = wall->seen_count++;
-        wall->seen[at] = (struct hone_wall_seen){.thread = thread, .stack = stack, .wait = wait};
+        wall->seen[at] = (struct hone_wall_seen){
+            .thread = seen->thread, .stack = seen->stack, .kind = seen->kind};
     }
-    wall->seen[at].samples++;
-    wall->seen[at].long_ns += long_ns;
-    wall->seen[at].short_ns += short_ns;
+    struct hone_wall_seen *sum = &wall->seen[at];
+    sum->samples++;
+    sum->long_ns += seen->long_ns;
+    sum->short_ns += seen->short_ns;
+    sum->longs += seen->longs;
+    sum->shorts += seen->shorts;
 }
 
-// What a block of this length counts for that was seen: its length over the chance to see it. It
-// is seen when a tick falls into it and the reading, which takes a while, ends before it does. At
-// its end, the thread has been woken and waits for a CPU: that is no part of it.
-static uint64_t weigh(const struct hone_wall *wall, const struct hone_wall_thread *thread,
-                      uint64_t length_ns)
+// How many blocks one of this length stands for that was seen: one over the chance to see it. It is
+// seen when a tick falls into it and the reading, which takes a while, ends before it does. At its
+// end, the thread has been woken and waits for a CPU: that is no part of it.
+static double stands_for(const struct hone_wall *wall, const struct hone_wall_thread *thread,
+                         uint64_t length_ns, uint64_t *ret_wait_ns)
 {
     uint64_t least_ns = length_ns / 4; // one lucky look shall not stand for everything
     uint64_t wait_ns = length_ns > thread->wakeup_ns ? length_ns - thread->wakeup_ns : 0;
@@ -157,36 +161,82 @@ static uint64_t weigh(const struct hone_wall *wall, const struct hone_wall_threa
     uint64_t window_ns = wait_ns > reading_ns ? wait_ns - reading_ns : 0;
     if (window_ns < least_ns)
         window_ns = least_ns;
-    if (window_ns >= wall->period_ns)
-        return wait_ns;
-    return (uint64_t)((double)wait_ns * (double)wall->period_ns / ((double)window_ns + 1));
+    *ret_wait_ns = wait_ns;
+    return window_ns >= wall->period_ns ? 1 : (double)wall->period_ns / ((double)window_ns + 1);
+}
+
+// What the kernel copied when a block began that is over now.
+static bool was_drawn(const struct hone_wall_thread *thread)
+{
+    enum { SAME_NS = 1000000 }; // the copy comes first, the scheduler's record of it some µs later
+    return thread->draw.one_in && thread->since_ns - thread->draw.time_ns < SAME_NS;
 }
 
 // A block is over. One of two ticks' length or more cannot have been missed, unless there was no
-// time to look: it counts what it lasted. The others stand for those that were not seen.
+// time to look: it counts what it lasted. Of the others those that were drawn, or seen by chance,
+// stand for those that were not.
 static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns)
 {
     uint64_t length_ns = time_ns - thread->since_ns;
     bool lasting = length_ns >= 2 * wall->period_ns;
+    struct hone_wall_seen seen = {
+        .thread = (uint32_t)(thread - wall->threads), .stack = thread->stack, .kind = thread->kind};
     thread->blocks++;
-    if (lasting)
+    if (lasting) {
         thread->long_ns += length_ns;
-    else
+        thread->longs++;
+    } else {
         thread->short_ns += length_ns;
-    if (!thread->seen)
-        return;
+        thread->shorts++;
+    }
+    bool looked_at = thread->seen, drawn = was_drawn(thread);
     thread->seen = false;
-    if (time_ns < thread->read_ns) {
+    if (drawn && (!lasting || thread->draw.one_in == 1)) {
+        seen.stack = thread->draw.stack;
+        seen.kind = thread->draw.kind;
+    } else if (!looked_at || (wall->draws && !lasting)) {
+        return;
+    } else if (time_ns < thread->read_ns) {
         wall->facts.torn++;
         return;
     }
-    hone_wall_seen(wall, (uint32_t)(thread - wall->threads), thread->stack, thread->wait,
-                   lasting ? length_ns : 0, lasting ? 0 : weigh(wall, thread, length_ns));
+    if (lasting) {
+        seen.long_ns = length_ns;
+        seen.longs = 1;
+    } else if (drawn) {
+        seen.short_ns = length_ns * thread->draw.one_in;
+        seen.shorts = thread->draw.one_in;
+    } else {
+        uint64_t wait_ns;
+        seen.shorts = stands_for(wall, thread, length_ns, &wait_ns);
+        seen.short_ns = (uint64_t)((double)wait_ns * seen.shorts);
+    }
+    hone_wall_seen(wall, &seen);
+}
+
+bool hone_wall_counted(struct hone_wall_thread *thread, const struct hone_wall_counts *counts)
+{
+    if (counts->run_ns < thread->counted.run_ns || counts->delay_ns < thread->counted.delay_ns)
+        return false;
+    thread->counted = *counts;
+    thread->counted_blocks = thread->blocks;
+    thread->counted_run_ns = thread->run_ns;
+    uint64_t delay_ns = counts->delay_ns - thread->counted_first.delay_ns;
+    uint64_t run_ns = counts->run_ns - thread->counted_first.run_ns;
+    if (!thread->blocks)
+        return true;
+    thread->wakeup_ns =
+        delay_ns > thread->preempted_ns ? (delay_ns - thread->preempted_ns) / thread->blocks : 0;
+    thread->switch_ns = run_ns > thread->run_ns ? (run_ns - thread->run_ns) / thread->blocks : 0;
+    return true;
 }
 
 void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
                      enum hone_wall_state state, uint64_t time_ns)
 {
+    // A thread that was found and inherited its parent's event, too, is told of twice.
+    if (state == HONE_WALL_BLOCKED && thread->state == HONE_WALL_BLOCKED)
+        return;
     if (time_ns < thread->since_ns)
         time_ns = thread->since_ns;
     switch (thread->state) {
@@ -226,14 +276,22 @@ static void on_end(struct hone_wall *wall, const struct hone_switch *event)
     if (!thread)
         return;
     hone_wall_enter(wall, thread, HONE_WALL_ENDED, event->time_ns);
+    struct hone_wall_counts counts;
+    if (wall->draws && hone_draws_ended(wall->draws, thread->tid, &counts.run_ns, &counts.delay_ns))
+        thread->counted_at_end = hone_wall_counted(thread, &counts);
+    // Since it was asked last, it waited for CPUs as it did before.
+    uint64_t more = thread->blocks - thread->counted_blocks;
+    thread->counted.delay_ns += thread->wakeup_ns * more;
+    thread->counted.run_ns += thread->switch_ns * more + (thread->run_ns - thread->counted_run_ns);
     hone_wall_forget(wall, thread);
 }
 
-// The thread goes on as the only one of another program.
+// The thread goes on as the only one of another program; the kernel's counts go on, too.
 static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
 {
     if (event->pid >= HONE_WALL_TIDS_MAX)
         return;
+    uint32_t before = wall->by_tid[event->tid < HONE_WALL_TIDS_MAX ? event->tid : event->pid];
     struct hone_switch end = *event;
     end.tid = event->pid;
     on_end(wall, &end);
@@ -245,6 +303,10 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
         hone_wall_add(wall, event->pid, event->pid, event->time_ns, event->name);
     if (thread)
         thread->state = HONE_WALL_RUNNING;
+    if (thread && before)
+        thread->counted = thread->counted_first = wall->threads[before - 1].counted;
+    if (wall->draws && event->tid != event->pid) // it has taken over the number of its process
+        (void)hone_draws_watch(wall->draws, (pid_t)event->pid);
 }
 
 void hone_wall_event(void *context, const struct hone_switch *event)
@@ -277,7 +339,7 @@ void hone_wall_event(void *context, const struct hone_switch *event)
         return;
     case HONE_SWITCH_MAPPED:
         if (event->pid < HONE_WALL_TIDS_MAX && wall->by_pid[event->pid])
-            wall->processes[wall->by_pid[event->pid] - 1].stale = true;
+            wall->processes[wall->by_pid[event->pid] - 1].look.stale = true;
         return;
     case HONE_SWITCH_IN:
     case HONE_SWITCH_PREEMPTED:

@@ -157,19 +157,20 @@ static uint32_t own_stack(struct finish *finish, uint32_t thread, uint64_t place
     return hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
 }
 
-static void add(struct finish *finish, uint32_t thread, uint32_t stack, enum hone_wait wait,
-                uint64_t samples, double ns)
+static void add(struct finish *finish, uint32_t thread, uint32_t stack, enum hone_wait_kind kind,
+                uint64_t samples, double ns, double blocks)
 {
     uint64_t rounded = ns > 0 ? (uint64_t)(ns + 0.5) : 0;
     if (!rounded)
         return;
-    finish->wall->facts.state_ns[wait] += rounded;
+    finish->wall->facts.state_ns[hone_wait_of_kind(kind)] += rounded;
     hone_collect_wall(finish->collected, &(struct hone_collected_wall){
                                              .thread = thread,
                                              .stack = stack,
-                                             .wait = wait,
+                                             .kind = kind,
                                              .samples = samples,
                                              .ns = rounded,
+                                             .blocks = blocks,
                                          });
 }
 
@@ -183,15 +184,20 @@ static void add_running(struct finish *finish, uint32_t thread, uint64_t run_ns)
     for (uint32_t i = first; i < end; i++)
         sum += collected->samples[finish->samples[i]].cpu_ns;
     if (!sum) {
-        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_WAIT_NONE, 0,
-            (double)run_ns);
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_KIND_NONE, 0,
+            (double)run_ns, 0);
         return;
     }
     for (uint32_t i = first; i < end; i++) {
         const struct hone_collected_sample *sample = &collected->samples[finish->samples[i]];
-        add(finish, thread, sample->stack, HONE_WAIT_NONE, sample->samples,
-            (double)sample->cpu_ns * (double)run_ns / (double)sum);
+        add(finish, thread, sample->stack, HONE_KIND_NONE, sample->samples,
+            (double)sample->cpu_ns * (double)run_ns / (double)sum, 0);
     }
+}
+
+static double part_of(double whole, double seen)
+{
+    return seen > 0 ? whole / seen : 0;
 }
 
 // Blocked time, less what the thread waited for a CPU at the end of its blocks.
@@ -201,29 +207,38 @@ static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, 
     const struct hone_wall_thread *account = &wall->threads[index];
     uint32_t first = finish->first_seen[index], behind = finish->first_seen[index + 1];
     struct hone_wall_facts *facts = &finish->wall->facts;
-    double long_seen = 0, short_seen = 0;
+    struct hone_wall_seen sum = {0};
     for (uint32_t i = first; i < behind; i++) {
-        long_seen += (double)wall->seen[finish->seen[i]].long_ns;
-        short_seen += (double)wall->seen[finish->seen[i]].short_ns;
+        const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
+        sum.long_ns += seen->long_ns;
+        sum.short_ns += seen->short_ns;
+        sum.longs += seen->longs;
+        sum.shorts += seen->shorts;
     }
-    double long_factor = long_seen > 0 ? (double)account->long_ns / long_seen : 0;
-    double short_factor = short_seen > 0 ? (double)account->short_ns / short_seen : 0;
+    double long_factor = part_of((double)account->long_ns, (double)sum.long_ns);
+    double short_factor = part_of((double)account->short_ns, (double)sum.short_ns);
+    double longs_factor = part_of((double)account->longs, sum.longs);
+    double shorts_factor = part_of((double)account->shorts, sum.shorts);
     for (uint32_t i = first; i < behind; i++) {
         const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
         double ns =
             share * ((double)seen->long_ns * long_factor + (double)seen->short_ns * short_factor);
-        add(finish, thread, seen->stack, seen->wait, seen->samples, ns);
+        add(finish, thread, seen->stack, seen->kind, seen->samples, ns,
+            seen->longs * longs_factor + seen->shorts * shorts_factor);
         enum hone_stack_end end = finish->collected->stacks[seen->stack].end;
         facts->ends[end] += seen->samples;
         facts->seen_ns += (uint64_t)ns;
         if (end != HONE_STACK_COMPLETE)
             facts->truncated_ns += (uint64_t)ns;
     }
-    double unseen = (long_seen > 0 ? 0 : (double)account->long_ns) +
-                    (short_seen > 0 ? 0 : (double)account->short_ns);
+    double unseen = (sum.long_ns ? 0 : (double)account->long_ns) +
+                    (sum.short_ns ? 0 : (double)account->short_ns);
+    double unseen_blocks = (sum.longs > 0 ? 0 : (double)account->longs) +
+                           (sum.shorts > 0 ? 0 : (double)account->shorts);
     if (unseen > 0)
-        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_WAIT_UNKNOWN,
-            0, share * unseen);
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_KIND_UNKNOWN,
+            0, share * unseen, unseen_blocks);
+    facts->blocks += account->longs + account->shorts;
 }
 
 // From the last look to the end that the thread told: it used the CPU as long as it says, and the
@@ -241,9 +256,40 @@ static void extend(struct finish *finish, struct hone_wall_thread *account, uint
     account->ended_ns = told->left_ns;
     account->run_ns += run_ns;
     if (account->seen)
-        add(finish, thread, account->stack, account->wait, 0, (double)(gap_ns - run_ns));
+        add(finish, thread, account->stack, account->kind, 0, (double)(gap_ns - run_ns), 0);
     else
         account->short_ns += gap_ns - run_ns;
+}
+
+struct parts {
+    uint64_t run_ns, runnable_ns, blocked_ns;
+};
+
+// A thread's life by the scheduler's records, in the kernel's own terms. The records tell of
+// waiting for a CPU only where that is no wake-up; a switch is nobody's work, where the kernel
+// counts it as the work of who comes; and what a hypervisor took is work, where the kernel leaves
+// it out: that is no wait of the thread's, so it is left as it is.
+static struct parts parts_of(const struct hone_wall *wall, const struct hone_wall_thread *account,
+                             uint64_t blocked_ns)
+{
+    struct parts parts = {account->run_ns, account->preempted_ns, blocked_ns};
+    if (wall->polled)
+        return parts;
+    uint64_t all_ns = parts.run_ns + parts.runnable_ns + parts.blocked_ns;
+    uint64_t run_ns = account->counted.run_ns - account->counted_first.run_ns;
+    uint64_t delay_ns = account->counted.delay_ns - account->counted_first.delay_ns;
+    if (run_ns > parts.run_ns)
+        parts.run_ns = run_ns < all_ns ? run_ns : all_ns;
+    if (delay_ns > parts.runnable_ns || account->counted_at_end)
+        parts.runnable_ns = delay_ns;
+    if (parts.runnable_ns > all_ns - parts.run_ns)
+        parts.runnable_ns = all_ns - parts.run_ns;
+    parts.blocked_ns = all_ns - parts.run_ns - parts.runnable_ns;
+    if (parts.blocked_ns > blocked_ns) { // of which there is no more than that
+        parts.runnable_ns += parts.blocked_ns - blocked_ns;
+        parts.blocked_ns = blocked_ns;
+    }
+    return parts;
 }
 
 static void add_thread(struct finish *finish, uint32_t index)
@@ -263,20 +309,15 @@ static void add_thread(struct finish *finish, uint32_t index)
     }
     extend(finish, account, thread);
     uint64_t blocked_ns = account->long_ns + account->short_ns;
-    uint64_t delay_ns = !finish->wall->polled ? account->delay_ns - account->delay_first_ns : 0;
-    // The kernel counts all waiting for a CPU; the records tell of the part that is no wake-up.
-    uint64_t wakeup_ns = delay_ns > account->preempted_ns ? delay_ns - account->preempted_ns : 0;
-    if (wakeup_ns > blocked_ns)
-        wakeup_ns = blocked_ns;
+    struct parts parts = parts_of(finish->wall, account, blocked_ns);
     finish->wall->facts.lifetime_ns += account->ended_ns - account->born_ns;
-    if (account->run_ns)
-        add_running(finish, thread, account->run_ns);
-    uint64_t runnable_ns = account->preempted_ns + wakeup_ns;
-    if (runnable_ns)
-        add(finish, thread, own_stack(finish, thread, HONE_PLACE_RUNNABLE), HONE_WAIT_RUNNABLE, 0,
-            (double)runnable_ns);
+    if (parts.run_ns)
+        add_running(finish, thread, parts.run_ns);
+    if (parts.runnable_ns)
+        add(finish, thread, own_stack(finish, thread, HONE_PLACE_RUNNABLE), HONE_KIND_RUNNABLE, 0,
+            (double)parts.runnable_ns, 0);
     if (blocked_ns)
-        add_blocked(finish, index, thread, (double)(blocked_ns - wakeup_ns) / (double)blocked_ns);
+        add_blocked(finish, index, thread, (double)parts.blocked_ns / (double)blocked_ns);
 }
 
 // Threads with CPU samples that nobody watched: of them nothing but that is known.
@@ -289,7 +330,8 @@ static void add_unwatched(struct finish *finish)
         for (uint32_t at = finish->first_sample[i]; at < finish->first_sample[i + 1]; at++) {
             const struct hone_collected_sample *sample =
                 &finish->collected->samples[finish->samples[at]];
-            add(finish, i, sample->stack, HONE_WAIT_NONE, sample->samples, (double)sample->cpu_ns);
+            add(finish, i, sample->stack, HONE_KIND_NONE, sample->samples, (double)sample->cpu_ns,
+                0);
         }
     }
 }
@@ -313,6 +355,8 @@ int hone_wall_finish(struct hone_wall *wall)
     for (uint32_t i = 0; i < wall->thread_count; i++)
         add_thread(&finish, i);
     add_unwatched(&finish);
+    wall->facts.bases = wall->look.bases;
+    wall->facts.searched = wall->look.searched;
     wall->collected->wall_facts = wall->facts;
     return wall->status ? wall->status : hone_collect_status(wall->collected);
 }

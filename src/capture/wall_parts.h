@@ -1,13 +1,15 @@
 // What the files of the wall clock share: wall.c watches, wall_account.c keeps account of the
 // threads, wall_poll.c does both where perf events are not permitted, wall_stack.c reads the stacks
-// of blocked threads, wall_finish.c makes samples of all that.
+// of blocked threads, wall_draws.c takes those that the kernel copied, wall_finish.c makes samples
+// of all that.
 #ifndef HONE_CAPTURE_WALL_PARTS_H
 #define HONE_CAPTURE_WALL_PARTS_H
 
 #include "base/table.h"
-#include "capture/remote.h"
+#include "capture/draws.h"
+#include "capture/look.h"
 #include "capture/switches.h"
-#include "capture/waits.h"
+#include "capture/wait_kinds.h"
 #include "capture/wall.h"
 
 enum hone_wall_state {
@@ -28,45 +30,66 @@ struct hone_wall_thread {
     uint64_t since_ns;
     uint64_t run_ns, preempted_ns;
     uint64_t long_ns, short_ns; // blocked: how long in blocks of either kind
+    uint64_t longs, shorts;     // and how many
 
     // The block that it is in, if its stack was read.
     bool queued; // for reading
     bool seen;
-    enum hone_wait wait;
+    enum hone_wait_kind kind;
     uint32_t stack;
     uint64_t looked_ns, read_ns; // the tick, and when reading ended
 
-    uint64_t delay_first_ns, delay_ns; // it waited for CPUs, as the kernel counts
-    uint64_t delay_read_ns;            // when that was read
-    uint64_t blocks;                   // that are over
-    uint64_t wakeup_ns;                // how long it waits at the end of one, on average
-    bool refused;                      // its stack is not ours to read
+    // What the kernel copied of the block that it is in, or is about to begin.
+    struct hone_wall_draw {
+        uint64_t time_ns;
+        uint32_t one_in; // 0: nothing
+        uint32_t stack;
+        enum hone_wait_kind kind;
+    } draw;
+
+    // What the kernel counts of it: where we began, and at the last time that it was read.
+    struct hone_wall_counts {
+        uint64_t run_ns, delay_ns;
+    } counted_first, counted;
+    uint64_t counted_at_ns;
+    uint64_t counted_blocks; // and how many blocks were over then,
+    uint64_t counted_run_ns; // and how long it had run by the records
+    bool counted_at_end;     // it was read when the thread ended, or the recording
+    uint64_t switch_ns;      // what a block's switches take besides, by the kernel's count of it
+    uint64_t blocks;         // that are over
+    uint64_t wakeup_ns;      // how long it waits at the end of one, on average
+    bool refused;            // its stack is not ours to read
 
     // Of a thread that is polled.
     uint64_t checked_ns;
     int counts_fd;        // of its counts, plus one; 0: closed
     bool met_late;        // it may have begun a while before born_ns
     uint64_t times;       // it was put on a CPU, at the last look
+    uint64_t times_told;  // of them, those that ended blocks that are counted
     uint64_t run_read_ns; // and what the kernel counted then
 };
 
 struct hone_wall_process {
     uint32_t pid;
-    uint32_t alive;             // threads
-    struct hone_remote *remote; // NULL: not opened yet, or it cannot be
-    int refused;                // why not; 0: it was not tried
-    bool stale;                 // it has mapped code since
-    bool announced;             // by the session
-    bool left_out;              // ours, or the kernel's
-    uint64_t links, listed_ns;  // of its folder of threads, when it is polled
-    uint32_t *modules;          // by the remote's number: in collected, plus one
+    uint32_t alive; // threads
+    struct hone_look_process look;
+    // What descriptors were when threads were drawn that waited for them: by a hash of both.
+    struct hone_wall_file {
+        uint64_t call, descriptor, seen_ns;
+        enum hone_wait_kind kind;
+    } files[16];
+    bool announced;            // by the session
+    bool left_out;             // ours, or the kernel's
+    uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };
 
-// What was seen: a thread blocked at a stack. In blocks of either kind.
+// What was seen: a thread blocked at a stack. In blocks of either kind: how long, and how many that
+// stands for.
 struct hone_wall_seen {
     uint32_t thread, stack;
-    enum hone_wait wait;
+    enum hone_wait_kind kind;
     uint64_t samples, long_ns, short_ns;
+    double longs, shorts;
 };
 
 struct hone_wall {
@@ -74,13 +97,15 @@ struct hone_wall {
     struct hone_wall_facts facts;
     uint64_t period_ns, due_ns;
     uint64_t random;
-    uint32_t stack_max;
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
-    bool everybody;     // is watched
-    uint64_t alive;     // threads
-    uint64_t listed_ns; // when new ones were looked for
-    uint64_t *due;      // by thread: when to look
+    struct hone_draws *draws; // NULL: not permitted, or all is over
+    uint32_t one_in;          // of waits is drawn, now
+    uint64_t drawn_ns;        // when they were read last
+    bool everybody;           // is watched
+    uint64_t alive;           // threads
+    uint64_t listed_ns;       // when new ones were looked for
+    uint64_t *due;            // by thread: when to look
     uint32_t due_room;
     uint32_t counts_open, counts_most;
     int status; // -ENOMEM
@@ -96,14 +121,10 @@ struct hone_wall {
     struct hone_wall_seen *seen;
     uint32_t seen_count, seen_room;
     struct hone_table seen_table;
-
-    unsigned char *copy; // of a stack
-    uint64_t *addresses;
-    uint32_t *places;
+    struct hone_look look;
 };
 
 enum {
-    HONE_WALL_COPY_BYTES = 64 << 10,
     HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
     HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
     HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
@@ -118,16 +139,22 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
 void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread);
 void hone_wall_thread_name(uint32_t pid, uint32_t tid, char ret[16]);
 
+// What the kernel has counted of the thread by now. False: that cannot be.
+bool hone_wall_counted(struct hone_wall_thread *thread, const struct hone_wall_counts *counts);
+
 // From now on the thread is in this state; what was before is taken into account.
 void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
                      enum hone_wall_state state, uint64_t time_ns);
 
+// Reads what the scheduler told until then.
+void hone_wall_read_switches(struct hone_wall *wall, uint64_t until_ns);
+// The same with the draws in between.
+void hone_wall_read_draws(struct hone_wall *wall, uint64_t until_ns);
 // What the scheduler tells; the context is the struct hone_wall.
 void hone_wall_event(void *context, const struct hone_switch *event);
 
-// Adds to what was seen.
-void hone_wall_seen(struct hone_wall *wall, uint32_t thread, uint32_t stack, enum hone_wait wait,
-                    uint64_t long_ns, uint64_t short_ns);
+// Adds to what was seen: of seen.thread, .stack and .kind, the other numbers.
+void hone_wall_seen(struct hone_wall *wall, const struct hone_wall_seen *seen);
 
 // As hone_wall_watch(), hone_wall_tick() and hone_wall_stop(), by polling. `new`: the process has
 // just begun.
@@ -144,11 +171,9 @@ void hone_wall_poll_stop(struct hone_wall *wall);
 bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint64_t need,
                        size_t size);
 
-// Reads where the thread waits. Returns 0, with *ret_wait and *ret_stack (in collected); -EBUSY
+// Reads where the thread waits. Returns 0, with *ret_kind and *ret_stack (in collected); -EBUSY
 // when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
 int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, uint32_t tid,
-                   enum hone_wait *ret_wait, uint32_t *ret_stack);
-
-void hone_wall_process_done(struct hone_wall_process *process);
+                   enum hone_wait_kind *ret_kind, uint32_t *ret_stack);
 
 #endif

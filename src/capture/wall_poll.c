@@ -110,21 +110,33 @@ void hone_wall_poll_close(struct hone_wall *wall)
     free(wall->due);
 }
 
-// Blocked time between two looks, of which either may have seen the thread blocked.
-static void divide(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t ns, bool now,
-                   enum hone_wait wait, uint32_t stack)
+// Blocked time between two looks, of which either may have seen the thread blocked, and how often
+// it was put on a CPU meanwhile: the end of a block, or of being preempted.
+static void divide(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t ns,
+                   uint64_t times, bool now, enum hone_wait_kind kind, uint32_t stack)
 {
     uint32_t number = (uint32_t)(thread - wall->threads);
     if (!thread->seen && !now) {
         thread->short_ns += ns; // in what, nobody saw
+        thread->shorts += times;
         return;
     }
     thread->long_ns += ns;
-    uint64_t before_ns = !now ? ns : thread->seen ? ns / 2 : 0;
+    thread->longs += times;
+    double before = !now ? 1 : thread->seen ? 0.5 : 0;
+    uint64_t before_ns = (uint64_t)((double)ns * before);
     if (before_ns)
-        hone_wall_seen(wall, number, thread->stack, thread->wait, before_ns, 0);
+        hone_wall_seen(wall, &(struct hone_wall_seen){.thread = number,
+                                                      .stack = thread->stack,
+                                                      .kind = thread->kind,
+                                                      .long_ns = before_ns,
+                                                      .longs = (double)times * before});
     if (ns - before_ns)
-        hone_wall_seen(wall, number, stack, wait, ns - before_ns, 0);
+        hone_wall_seen(wall, &(struct hone_wall_seen){.thread = number,
+                                                      .stack = stack,
+                                                      .kind = kind,
+                                                      .long_ns = ns - before_ns,
+                                                      .longs = (double)times * (1 - before)});
 }
 
 static uint64_t random_of(struct hone_wall *wall, uint64_t below)
@@ -173,13 +185,13 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
     uint64_t now_ns = hone_now_ns();
     bool moved = before.times != thread->times || !thread->seen;
     bool blocked = thread->seen;
-    enum hone_wait wait = thread->wait;
+    enum hone_wait_kind kind = thread->kind;
     uint32_t stack = thread->stack;
     if (moved) {
         blocked = false;
         r = thread->refused ? -EACCES
                             : hone_wall_look(wall, &wall->processes[thread->process], thread->tid,
-                                             &wait, &stack);
+                                             &kind, &stack);
         if (!r) {
             wall->facts.reads++;
             blocked = read_counts(wall, thread, &after) == 0 && after.times == before.times;
@@ -190,7 +202,7 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
         }
     }
     uint64_t run_ns = before.run_ns - thread->run_read_ns;
-    uint64_t delay_ns = before.delay_ns - thread->delay_ns;
+    uint64_t delay_ns = before.delay_ns - thread->counted.delay_ns;
     uint64_t passed_ns = now_ns - thread->checked_ns;
     if (run_ns > passed_ns)
         run_ns = passed_ns;
@@ -202,16 +214,19 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
     // Of one that runs the kernel's count is that of the last tick: what is missing from it waits
     // for the next look.
     uint64_t later_ns = blocked ? 0 : rest_ns < LAG_NS ? rest_ns : LAG_NS;
-    if (rest_ns - later_ns)
-        divide(wall, thread, rest_ns - later_ns, blocked, wait, stack);
+    if (rest_ns - later_ns) {
+        uint64_t ended = before.times > thread->times_told ? before.times - thread->times_told : 0;
+        divide(wall, thread, rest_ns - later_ns, ended, blocked, kind, stack);
+        thread->times_told += ended;
+    }
     thread->run_read_ns = before.run_ns;
-    thread->delay_ns = before.delay_ns;
+    thread->counted.delay_ns = before.delay_ns;
     if (moved)
         thread->since_ns = now_ns;
     thread->times = before.times;
     thread->checked_ns = now_ns - later_ns;
     thread->seen = blocked;
-    thread->wait = wait;
+    thread->kind = kind;
     thread->stack = stack;
     plan(wall, thread, now_ns);
 }
@@ -231,10 +246,12 @@ static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t be
                                       sizeof *wall->due))
         return;
     thread->checked_ns = thread->born_ns;
+    thread->times_told = 1; // when it began
     struct counts counts;
     if (!new &&read_counts(wall, thread, &counts) == 0) { // what it did before is not ours
         thread->run_read_ns = counts.run_ns;
-        thread->delay_ns = counts.delay_ns;
+        thread->counted.delay_ns = counts.delay_ns;
+        thread->times_told = counts.times;
     }
     thread->met_late = new && !began_ns;
 }
@@ -305,7 +322,7 @@ static void look_for_new(struct hone_wall *wall, uint64_t now_ns)
             continue;
         process->links = st.st_nlink;
         process->listed_ns = now_ns;
-        process->stale = true; // it may have mapped code
+        process->look.stale = true; // it may have mapped code
         list(wall, i, 0, true);
     }
     wall->listed_ns = now_ns;
@@ -338,8 +355,15 @@ void hone_wall_poll_end(struct hone_wall *wall, uint32_t process)
             (process != UINT32_MAX && thread->process != process))
             continue;
         check(wall, thread);
-        if (thread->state != HONE_WALL_ENDED)
-            end(wall, thread);
+        if (thread->state == HONE_WALL_ENDED)
+            continue;
+        if (thread->seen) { // the block that it is in counts, too
+            thread->longs++;
+            hone_wall_seen(
+                wall, &(struct hone_wall_seen){
+                          .thread = i, .stack = thread->stack, .kind = thread->kind, .longs = 1});
+        }
+        end(wall, thread);
     }
 }
 

@@ -21,7 +21,9 @@ static uint64_t clock_ns;
 static void begin(void)
 {
     CHECK_EQ(hone_collect_init(&collected), 0);
-    CHECK_EQ(hone_wall_open(&collected, 100, 64, true, &wall, NULL), 0);
+    const struct hone_wall_options options = {
+        .hz = 100, .stack_max = 64, .engine = HONE_WALL_BY_POLLING};
+    CHECK_EQ(hone_wall_open(&collected, &options, &wall, NULL), 0);
     for (uint64_t address = 0; address < 3; address++) {
         uint32_t place = hone_collect_place(
             &collected, (struct hone_collected_place){.address = 0x1000 + address});
@@ -38,12 +40,12 @@ static void happens(enum hone_switch_kind kind)
 }
 
 // The thread's stack is read, from tick_ns to read_ns.
-static void sees(uint32_t stack, enum hone_wait wait, uint64_t tick_ns, uint64_t read_ns)
+static void sees(uint32_t stack, enum hone_wait_kind kind, uint64_t tick_ns, uint64_t read_ns)
 {
     struct hone_wall_thread *thread = hone_wall_find(wall, PID);
     thread->seen = true;
     thread->stack = stack;
-    thread->wait = wait;
+    thread->kind = kind;
     thread->looked_ns = tick_ns;
     thread->read_ns = read_ns;
 }
@@ -58,7 +60,8 @@ static uint64_t sum(enum hone_wait wait, uint32_t stack)
 {
     uint64_t ns = 0;
     for (uint32_t i = 0; i < collected.wall_count; i++)
-        if (collected.wall[i].wait == wait && (!stack || collected.wall[i].stack == stack))
+        if (hone_wait_of_kind(collected.wall[i].kind) == wait &&
+            (!stack || collected.wall[i].stack == stack))
             ns += collected.wall[i].ns;
     return ns;
 }
@@ -81,7 +84,7 @@ TEST(states_of_a_thread_add_up_to_its_life)
     happens(HONE_SWITCH_IN);
     clock_ns += 5 * MS;
     happens(HONE_SWITCH_BLOCKED);
-    sees(STACK_LONG, HONE_WAIT_LOCK, clock_ns + 1 * MS, clock_ns + 2 * MS);
+    sees(STACK_LONG, HONE_KIND_FUTEX, clock_ns + 1 * MS, clock_ns + 2 * MS);
     clock_ns += 40 * MS;
     happens(HONE_SWITCH_IN);
     clock_ns += 3 * MS;
@@ -106,7 +109,7 @@ TEST(read_that_the_thread_ran_away_from_counts_for_nothing)
     happens(HONE_SWITCH_IN);
     clock_ns += 1 * MS;
     happens(HONE_SWITCH_BLOCKED);
-    sees(STACK_LONG, HONE_WAIT_SLEEP, clock_ns + 29 * MS, clock_ns + 31 * MS);
+    sees(STACK_LONG, HONE_KIND_SLEEP, clock_ns + 29 * MS, clock_ns + 31 * MS);
     clock_ns += 30 * MS;
     happens(HONE_SWITCH_IN);
     happens(HONE_SWITCH_END);
@@ -149,7 +152,7 @@ TEST(losses_and_strange_orders_never_make_time)
         happens(kinds[(random >> 16) % 8]);
         struct hone_wall_thread *thread = hone_wall_find(wall, PID);
         if (thread && thread->state == HONE_WALL_BLOCKED && random % 3 == 0)
-            sees(STACK_SHORT, HONE_WAIT_IO, clock_ns, clock_ns);
+            sees(STACK_SHORT, HONE_KIND_IO, clock_ns, clock_ns);
     }
     happens(HONE_SWITCH_END);
     finish();
@@ -178,7 +181,7 @@ static double share_of_short(uint64_t reading_ns, uint64_t wakeup_ns)
         uint64_t woken_ns = clock_ns + wait_ns;
         while (due_ns < clock_ns || (due_ns < woken_ns && !thread->seen)) {
             if (due_ns >= clock_ns && due_ns + reading_ns < woken_ns)
-                sees(i % 2 ? STACK_LONG : STACK_SHORT, HONE_WAIT_SLEEP, due_ns,
+                sees(i % 2 ? STACK_LONG : STACK_SHORT, HONE_KIND_SLEEP, due_ns,
                      due_ns + reading_ns);
             random ^= random << 13;
             random ^= random >> 7;
@@ -203,6 +206,121 @@ TEST(short_waits_have_their_shares_of_the_time)
     CHECK_NEAR(share_of_short(0, 0), 0.2, 0.006); // some 50000 looks: 3 standard errors
     CHECK_NEAR(share_of_short(300000, 0), 0.2, 0.006);
     CHECK_NEAR(share_of_short(300000, 200000), 0.2, 0.006);
+}
+
+// --- how often -----------------------------------------------------------------------------------
+
+static double blocks(enum hone_wait wait, uint32_t stack)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < collected.wall_count; i++)
+        if (hone_wait_of_kind(collected.wall[i].kind) == wait &&
+            (!stack || collected.wall[i].stack == stack))
+            sum += collected.wall[i].blocks;
+    return sum;
+}
+
+TEST(waits_that_last_are_counted_one_by_one)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    for (int i = 0; i < 7; i++) {
+        happens(HONE_SWITCH_BLOCKED);
+        sees(i < 4 ? STACK_LONG : STACK_SHORT, HONE_KIND_PIPE, clock_ns + 1 * MS,
+             clock_ns + 2 * MS);
+        clock_ns += (i < 4 ? 40 : 25) * MS;
+        happens(HONE_SWITCH_IN);
+        clock_ns += 1 * MS;
+    }
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_NEAR(blocks(HONE_WAIT_PIPE, STACK_LONG), 4, 1e-9);
+    CHECK_NEAR(blocks(HONE_WAIT_PIPE, STACK_SHORT), 3, 1e-9);
+    CHECK_EQ(collected.wall_facts.blocks, 7);
+    CHECK_EQ(sum(HONE_WAIT_PIPE, STACK_LONG), 160 * MS);
+    end();
+}
+
+// Of short ones the number is known, too: those that were seen stand for all.
+TEST(short_waits_add_up_to_their_number)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    for (int i = 0; i < 1000; i++) {
+        happens(HONE_SWITCH_BLOCKED);
+        if (i % 10 == 0)
+            sees(STACK_SHORT, HONE_KIND_SLEEP, clock_ns, clock_ns);
+        clock_ns += 1 * MS;
+        happens(HONE_SWITCH_IN);
+    }
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_NEAR(blocks(HONE_WAIT_SLEEP, STACK_SHORT), 1000, 1e-6);
+    CHECK_EQ(sum(HONE_WAIT_SLEEP, STACK_SHORT), 1000 * MS);
+    end();
+}
+
+// The kernel counts a switch as work, the records do not; and what a hypervisor takes they do.
+TEST(what_the_kernel_counts_as_work_is_no_wait)
+{
+    for (int turn = 0; turn < 2; turn++) {
+        uint64_t counted_ns = turn ? 5 * MS : 30 * MS;
+        begin();
+        happens(HONE_SWITCH_NEW);
+        happens(HONE_SWITCH_IN);
+        for (int i = 0; i < 10; i++) {
+            clock_ns += 1 * MS;
+            happens(HONE_SWITCH_BLOCKED);
+            sees(STACK_LONG, HONE_KIND_PIPE, clock_ns + 1 * MS, clock_ns + 2 * MS);
+            clock_ns += 40 * MS;
+            happens(HONE_SWITCH_IN);
+        }
+        hone_wall_counted(hone_wall_find(wall, PID),
+                          &(struct hone_wall_counts){.run_ns = counted_ns, .delay_ns = 20 * MS});
+        happens(HONE_SWITCH_END);
+        wall->polled = false; // as by switches
+        finish();
+        uint64_t more_ns = turn ? 0 : 20 * MS;
+        CHECK_EQ(sum(HONE_WAIT_NONE, 0), 10 * MS + more_ns);
+        CHECK_EQ(sum(HONE_WAIT_RUNNABLE, 0), 20 * MS);
+        CHECK_EQ(sum(HONE_WAIT_PIPE, STACK_LONG), 380 * MS - more_ns);
+        end();
+    }
+}
+
+TEST(wait_that_is_told_twice_is_one)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    happens(HONE_SWITCH_BLOCKED);
+    clock_ns += 1000;
+    happens(HONE_SWITCH_BLOCKED);
+    sees(STACK_LONG, HONE_KIND_PIPE, clock_ns, clock_ns);
+    clock_ns += 30 * MS;
+    happens(HONE_SWITCH_IN);
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(collected.wall_facts.blocks, 1);
+    CHECK_NEAR(blocks(HONE_WAIT_PIPE, STACK_LONG), 1, 1e-9);
+    CHECK_EQ(sum(HONE_WAIT_PIPE, STACK_LONG), 30 * MS + 1000);
+    end();
+}
+
+TEST(wait_that_goes_on_at_the_end_is_counted)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    happens(HONE_SWITCH_BLOCKED);
+    sees(STACK_LONG, HONE_KIND_EPOLL, clock_ns, clock_ns);
+    clock_ns += 300 * MS;
+    hone_wall_enter(wall, hone_wall_find(wall, PID), HONE_WALL_ENDED, clock_ns);
+    finish();
+    CHECK_NEAR(blocks(HONE_WAIT_POLL, STACK_LONG), 1, 1e-9);
+    end();
 }
 
 // --- real processes that run already -------------------------------------------------------------
@@ -236,7 +354,7 @@ static uint64_t asleep(pid_t child)
     for (uint32_t i = 0; i < collected.wall_count; i++) {
         const struct hone_collected_wall *row = &collected.wall[i];
         uint32_t process = collected.threads[row->thread].process;
-        if (collected.processes[process].pid == (uint32_t)child && row->wait == HONE_WAIT_SLEEP &&
+        if (collected.processes[process].pid == (uint32_t)child && row->kind == HONE_KIND_SLEEP &&
             collected.stacks[row->stack].count > 2)
             ns += row->ns;
     }
@@ -244,11 +362,13 @@ static uint64_t asleep(pid_t child)
 }
 
 // Watches for a while and returns how long; 0: it is not permitted here.
-static uint64_t watch_for_a_while(pid_t child, bool poll, bool all)
+static uint64_t watch_for_a_while(pid_t child, enum hone_wall_engine engine, bool all)
 {
     struct hone_error err = {0};
     CHECK_EQ(hone_collect_init(&collected), 0);
-    CHECK_EQ(hone_wall_open(&collected, 100, 64, poll, &wall, &err), 0);
+    const struct hone_wall_options options = {
+        .hz = 100, .stack_max = 64, .engine = engine, .memory_bytes = 16 << 20};
+    CHECK_EQ(hone_wall_open(&collected, &options, &wall, &err), 0);
     uint64_t start_ns = hone_now_ns();
     int r = all ? hone_wall_watch_all(wall, &err) : hone_wall_watch(wall, child, 0, &err);
     if (r && all) {
@@ -269,10 +389,10 @@ static uint64_t watch_for_a_while(pid_t child, bool poll, bool all)
     return 300 * MS;
 }
 
-static void check_attached(bool poll, bool all)
+static void check_attached(enum hone_wall_engine engine, bool all)
 {
     pid_t child = start_resting();
-    uint64_t ns = watch_for_a_while(child, poll, all);
+    uint64_t ns = watch_for_a_while(child, engine, all);
     if (ns)
         CHECK(asleep(child) >= RESTING * (ns - 30 * MS));
     CHECK_EQ(waitpid(child, NULL, WNOHANG), 0); // it sleeps on
@@ -283,17 +403,23 @@ static void check_attached(bool poll, bool all)
 
 TEST(process_that_sleeps_already_is_seen_asleep)
 {
-    check_attached(false, false);
+    check_attached(HONE_WALL_BY_SWITCHES, false);
 }
 
 TEST(process_that_sleeps_already_is_seen_asleep_by_polling)
 {
-    check_attached(true, false);
+    check_attached(HONE_WALL_BY_POLLING, false);
+}
+
+// Where that is not permitted it is as above.
+TEST(process_that_sleeps_already_is_seen_asleep_by_draws)
+{
+    check_attached(HONE_WALL_BY_DRAWS, false);
 }
 
 TEST(processes_of_the_machine_are_seen)
 {
-    check_attached(false, true);
+    check_attached(HONE_WALL_BY_DRAWS, true);
     for (uint32_t i = 0; i < collected.process_count; i++)
         CHECK(collected.processes[i].pid != (uint32_t)getpid());
 }

@@ -54,10 +54,12 @@ static const struct hone_choice engines[] = {
     {0},
 };
 
-enum { WALL_SWITCHES, WALL_POLLING };
+// Each, and where it is not permitted, the next one.
+enum { WALL_EBPF, WALL_SWITCHES, WALL_POLLING };
 static const struct hone_choice wall_engines[] = {
-    {"auto", WALL_SWITCHES, false},
-    {"switches", WALL_SWITCHES, false}, // and where those are not permitted, polling
+    {"auto", WALL_EBPF, false},
+    {"ebpf", WALL_EBPF, false},
+    {"switches", WALL_SWITCHES, false},
     {"polling", WALL_POLLING, false},
     {0},
 };
@@ -86,7 +88,8 @@ static const struct hone_option options[] = {
      .choices = hone_type_choices,
      .at = offsetof(struct record_options, types),
      .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
-             "allocs (all that was allocated), mutex (who holds locks that others wait for), all"},
+             "allocs (all that was allocated), mutex (who holds locks that others wait for), block "
+             "(who waited, where and for what), all"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -103,7 +106,7 @@ static const struct hone_option options[] = {
      .minimum = 1,
      .maximum = 1000,
      .at = offsetof(struct record_options, wall_hz),
-     .help = "looks per second at the threads that wait, of the type wall"},
+     .help = "looks per second at the threads that wait, of the types wall and block"},
     {.name = "heap-rate",
      .kind = HONE_OPTION_SIZE,
      .value = "SIZE",
@@ -150,7 +153,9 @@ static const struct hone_option options[] = {
      .choices = wall_engines,
      .at = offsetof(struct record_options, wall_engine),
      .help =
-         "how the wall clock is followed: auto, switches (the scheduler's perf events), polling "
+         "how the wall clock is followed, and what blocks: auto, ebpf (the scheduler's perf "
+         "events, and stacks of short waits by a program in the kernel), switches (without that), "
+         "polling "
          "(of /proc)"},
     {.name = "duration",
      .letter = 'd',
@@ -217,6 +222,7 @@ static const struct hone_example examples[] = {
     {"hone record --heap-rate 1 ./server", "every block that it allocates is counted"},
     {"hone record -t cpu,wall ./server", "also what its threads wait for"},
     {"hone record -t mutex ./server", "who holds the locks that others wait for"},
+    {"hone record -t block -d 10s -p 4242", "where a running process waits, and for what"},
     {0},
 };
 
@@ -338,6 +344,7 @@ static void on_finished(void *context, const char *directory,
         [HONE_CAPTURE_ALLOCS] = {"all allocations", "allocs.prof"},
         [HONE_CAPTURE_MUTEX] = {"locks", "mutex.prof"},
         [HONE_CAPTURE_LEAKS] = {"leaks", "leaks.prof"},
+        [HONE_CAPTURE_BLOCK] = {"what blocks", "block.prof"},
     };
     // The table is about time; the heap has one where nothing else was asked for.
     bool cpu_and_wall = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
@@ -465,7 +472,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .heap_maps = record.heap_maps,
         .mutex_fraction = (uint64_t)record.mutex_fraction,
         .block_rate_ns = (uint64_t)record.block_rate_ns,
-        .wall_poll = record.wall_engine == WALL_POLLING,
+        .wall_engine = record.wall_engine,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,
         .outside = outside,
@@ -515,8 +522,9 @@ const struct hone_command hone_command_record = {
         "folder is never "
         "overwritten.\n\n"
         "The type wall adds wall.prof: the time of every thread from its start to its end, with "
-        "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. Waiting "
-        "threads are looked at from outside and not touched.\n\n"
+        "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. The type "
+        "block adds block.prof: the waits alone, how many and how long, with the label wait. "
+        "Waiting threads are looked at from outside and not touched.\n\n"
         "The type mutex adds mutex.prof: how long others waited for a lock, at the stack that held "
         "it, with the labels lock, kind and waiter; 'hone locks' shows what it and session.json "
         "tell of each lock.",

@@ -36,7 +36,7 @@ static bool is_file(const char *directory, const char *name, const char *file)
 static bool is_recording(const char *directory, const char *name)
 {
     return is_file(directory, name, "cpu.prof") || is_file(directory, name, "wall.prof") ||
-           is_file(directory, name, "heap.prof");
+           is_file(directory, name, "heap.prof") || is_file(directory, name, "block.prof");
 }
 
 struct listing {
@@ -84,7 +84,8 @@ static int add_directory(struct hone_runs *runs, uint32_t side, const char *dire
     }
     if (runs->count[side] != before)
         return 0;
-    (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof or heap.prof", directory);
+    (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof, heap.prof or block.prof",
+                         directory);
     return -ENOENT;
 }
 

@@ -11,6 +11,7 @@ const struct hone_choice hone_type_choices[] = {
     {"memory", HONE_TYPE_HEAP, true},
     {"allocs", HONE_TYPE_ALLOCS, false},
     {"mutex", HONE_TYPE_MUTEX, false},
+    {"block", HONE_TYPE_BLOCK, false},
     {0},
 };
 // clang-format on

@@ -118,7 +118,8 @@ static int directory_profile(const char *directory, const char *const files[FILE
     if (r)
         return r;
     if (!path[0]) {
-        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof or heap.prof", directory);
+        (void)hone_error_set(err, 0, "'%s' holds no cpu.prof, wall.prof, heap.prof or block.prof",
+                             directory);
         return -ENOENT;
     }
     return 0;

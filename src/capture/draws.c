@@ -1,0 +1,319 @@
+#include "capture/draws.h"
+
+#include "base/cleanup.h"
+#include "capture/draws_record.h"
+#include "capture/perf_ring.h"
+#include "unwind/perf_registers.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    // A look at the rings comes every 10 ms or so: room for 250 stacks in between.
+    RING_BYTES_MAX = 4 << 20,
+    RING_BYTES_MIN = 64 << 10,
+    STACK_BYTES = 16 << 10, // copied of each stack: PostgreSQL's deepest waits need 9 KiB
+};
+
+#define FIRST_PID_NAMESPACE 0xeffffffcu // the inode that it always has
+
+struct ring {
+    int fd; // -1: the CPU is off
+    struct hone_perf_ring ring;
+    struct hone_perf_record record;
+    struct hone_draws_record about;
+    bool peeked;
+};
+
+struct hone_draws {
+    struct bpf_object *object;
+    struct bpf_link *links[8];
+    uint32_t link_count;
+    int threads, ended, settings, counts; // maps
+    struct hone_draws_settings now;
+    uint32_t cpu_count;
+    uint32_t last; // whose record was told, plus one; 0: none
+    struct ring rings[];
+};
+
+// The program, compiled by the build.
+extern const char hone_draws_program[];
+extern const unsigned hone_draws_program_bytes;
+
+static int open_event(const struct hone_draws_options *options, uint32_t cpu)
+{
+    struct perf_event_attr attributes = {
+        .size = sizeof attributes,
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_BPF_OUTPUT,
+        .sample_period = 1,
+        .sample_type = HONE_PERF_SAMPLE_TYPE | PERF_SAMPLE_RAW,
+        .sample_regs_user = hone_perf_register_mask,
+        .sample_stack_user = STACK_BYTES,
+        .exclude_callchain_user = 1,
+        .exclude_callchain_kernel = !options->kernel,
+        .sample_id_all = 1,
+        .use_clockid = 1,
+        .clockid = CLOCK_MONOTONIC,
+        .watermark = 1, // nobody polls the descriptor
+        .wakeup_watermark = RING_BYTES_MAX / 2,
+    };
+    long fd = syscall(SYS_perf_event_open, &attributes, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+static int open_ring(struct hone_draws *draws, const struct hone_draws_options *options, int rings,
+                     uint32_t cpu)
+{
+    struct ring *ring = &draws->rings[cpu];
+    int fd = open_event(options, cpu);
+    if (fd == -ENODEV || fd == -ENXIO)
+        return 0;
+    if (fd < 0)
+        return fd;
+    ring->fd = fd;
+    size_t bytes = RING_BYTES_MAX;
+    while (bytes > RING_BYTES_MIN && bytes * draws->cpu_count > options->memory_bytes)
+        bytes /= 2;
+    int r = hone_perf_ring_open(&ring->ring, fd, bytes, hone_perf_register_count);
+    if (r)
+        return r;
+    ring->ring.has_raw = true;
+    return bpf_map_update_elem(rings, &cpu, &fd, BPF_ANY);
+}
+
+static int open_rings(struct hone_draws *draws, const struct hone_draws_options *options)
+{
+    int rings = bpf_object__find_map_fd_by_name(draws->object, "rings");
+    int r = rings < 0 ? rings : 0;
+    for (uint32_t cpu = 0; !r && cpu < draws->cpu_count; cpu++)
+        r = open_ring(draws, options, rings, cpu);
+    return r;
+}
+
+static int attach(struct hone_draws *draws)
+{
+    struct bpf_program *program;
+    bpf_object__for_each_program(program, draws->object)
+    {
+        struct bpf_link *link = bpf_program__attach(program);
+        if (!link)
+            return -errno;
+        draws->links[draws->link_count++] = link;
+    }
+    return 0;
+}
+
+static int no_words(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+    (void)level;
+    (void)format;
+    (void)arguments;
+    return 0;
+}
+
+static int load(struct hone_draws *draws)
+{
+    (void)libbpf_set_print(no_words);
+    draws->object = bpf_object__open_mem(hone_draws_program, hone_draws_program_bytes, NULL);
+    if (!draws->object)
+        return -errno;
+    int r = bpf_object__load(draws->object);
+    if (r)
+        return r;
+    draws->threads = bpf_object__find_map_fd_by_name(draws->object, "threads");
+    draws->ended = bpf_object__find_map_fd_by_name(draws->object, "ended");
+    draws->settings = bpf_object__find_map_fd_by_name(draws->object, ".data.settings");
+    draws->counts = bpf_object__find_map_fd_by_name(draws->object, ".data.counts");
+    return draws->threads < 0 || draws->ended < 0 || draws->settings < 0 || draws->counts < 0
+               ? -EINVAL
+               : 0;
+}
+
+// Whose numbers of threads ours are.
+static int find_namespace(uint32_t *ret)
+{
+    struct stat st;
+    if (stat("/proc/self/ns/pid", &st))
+        return -errno;
+    *ret = (uint32_t)st.st_ino == FIRST_PID_NAMESPACE ? 0 : (uint32_t)st.st_ino;
+    return 0;
+}
+
+static int tell(const struct hone_draws *draws)
+{
+    uint32_t zero = 0;
+    return bpf_map_update_elem(draws->settings, &zero, &draws->now, BPF_ANY);
+}
+
+int hone_draws_open(const struct hone_draws_options *options, struct hone_draws **ret,
+                    struct hone_error *err)
+{
+    if (!hone_draws_program_bytes)
+        return hone_error_set(err, -ENOSYS, "hone was built without clang");
+    if (geteuid() != 0)
+        return hone_error_set(err, -EPERM, "only root may have programs in the kernel");
+    long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    uint32_t count = cpus > 0 ? (uint32_t)cpus : 1;
+    struct hone_draws *draws = calloc(1, sizeof *draws + count * sizeof draws->rings[0]);
+    if (!draws)
+        return hone_error_set(err, -ENOMEM, "cannot watch waits");
+    draws->cpu_count = count;
+    for (uint32_t cpu = 0; cpu < count; cpu++)
+        draws->rings[cpu].fd = -1;
+    draws->now.one_in = 1;
+    int r = find_namespace(&draws->now.namespace);
+    if (!r)
+        r = load(draws);
+    if (!r)
+        r = open_rings(draws, options);
+    if (!r)
+        r = tell(draws);
+    if (!r)
+        r = attach(draws);
+    if (r) {
+        hone_draws_close(draws);
+        return hone_error_set(err, r, "this kernel does not take the program");
+    }
+    *ret = draws;
+    return 0;
+}
+
+void hone_draws_close(struct hone_draws *draws)
+{
+    if (!draws)
+        return;
+    for (uint32_t i = 0; i < draws->link_count; i++)
+        (void)bpf_link__destroy(draws->links[i]);
+    for (uint32_t cpu = 0; cpu < draws->cpu_count; cpu++) {
+        hone_perf_ring_close(&draws->rings[cpu].ring);
+        if (draws->rings[cpu].fd >= 0)
+            (void)close(draws->rings[cpu].fd);
+    }
+    bpf_object__close(draws->object);
+    free(draws);
+}
+
+int hone_draws_watch(struct hone_draws *draws, pid_t tid)
+{
+    uint32_t key = (uint32_t)tid;
+    uint32_t yes = 1;
+    int r = bpf_map_update_elem(draws->threads, &key, &yes, BPF_NOEXIST);
+    return r == -EEXIST ? 0 : r ? -ENOSPC : 0;
+}
+
+int hone_draws_watch_all(struct hone_draws *draws)
+{
+    draws->now.everybody = 1;
+    return tell(draws);
+}
+
+void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in)
+{
+    draws->now.one_in = one_in;
+    (void)tell(draws);
+}
+
+void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
+{
+    struct hone_draws_counts counts = {0};
+    uint32_t zero = 0;
+    (void)bpf_map_lookup_elem(draws->counts, &zero, &counts);
+    *ret_lost = counts.lost;
+    *ret_no_room = counts.no_room;
+}
+
+bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_ns,
+                      uint64_t *ret_delay_ns)
+{
+    struct hone_draws_ended end;
+    if (bpf_map_lookup_elem(draws->ended, &tid, &end))
+        return false;
+    (void)bpf_map_delete_elem(draws->ended, &tid);
+    *ret_run_ns = end.run_ns;
+    *ret_delay_ns = end.delay_ns;
+    return true;
+}
+
+// --- reading -------------------------------------------------------------------------------------
+
+// The next record of a ring that is a draw.
+static bool peek(struct ring *ring)
+{
+    while (hone_perf_ring_peek(&ring->ring, &ring->record)) {
+        const struct hone_perf_record *record = &ring->record;
+        if (record->type == PERF_RECORD_SAMPLE && record->raw_bytes >= sizeof ring->about) {
+            memcpy(&ring->about, record->raw, sizeof ring->about);
+            if (ring->about.one_in)
+                return true;
+        }
+        hone_perf_ring_pass(&ring->ring);
+    }
+    hone_perf_ring_release(&ring->ring);
+    return false;
+}
+
+void hone_draws_look(struct hone_draws *draws)
+{
+    for (uint32_t cpu = 0; cpu < draws->cpu_count; cpu++) {
+        struct ring *ring = &draws->rings[cpu];
+        if (ring->fd < 0)
+            continue;
+        hone_perf_ring_look(&ring->ring);
+        ring->peeked = ring->peeked || peek(ring);
+    }
+}
+
+static void take(const struct ring *ring, struct hone_draw *ret)
+{
+    const struct hone_perf_record *record = &ring->record;
+    *ret = (struct hone_draw){
+        .pid = record->pid,
+        .tid = record->tid,
+        .time_ns = record->time_ns,
+        .one_in = ring->about.one_in,
+        .call = ring->about.call,
+        .chain = record->chain,
+        .chain_count = record->chain_count,
+    };
+    if (record->abi != PERF_SAMPLE_REGS_ABI_64)
+        return;
+    uint64_t sampled[HONE_PERF_REGISTERS_MAX];
+    memcpy(sampled, record->registers, hone_perf_register_count * sizeof sampled[0]);
+    (void)hone_perf_registers(sampled, hone_perf_register_mask, &ret->registers);
+    for (int i = 0; i < 6; i++)
+        ret->arguments[i] = ret->registers.r[hone_call_arguments[i]];
+    ret->stack = record->stack;
+    ret->stack_bytes = record->stack_bytes;
+}
+
+bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_draw *ret)
+{
+    if (draws->last) { // what was told is done with
+        struct ring *ring = &draws->rings[draws->last - 1];
+        hone_perf_ring_pass(&ring->ring);
+        hone_perf_ring_release(&ring->ring);
+        ring->peeked = peek(ring);
+        draws->last = 0;
+    }
+    uint32_t first = UINT32_MAX;
+    for (uint32_t cpu = 0; cpu < draws->cpu_count; cpu++)
+        if (draws->rings[cpu].peeked &&
+            (first == UINT32_MAX ||
+             draws->rings[cpu].record.time_ns < draws->rings[first].record.time_ns))
+            first = cpu;
+    if (first == UINT32_MAX || draws->rings[first].record.time_ns > until_ns)
+        return false;
+    draws->last = first + 1;
+    take(&draws->rings[first], ret);
+    return true;
+}

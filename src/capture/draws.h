@@ -1,0 +1,83 @@
+// Waits of other threads, drawn as they begin, by a program in the kernel (eBPF, draws.bpf.c): one
+// in so many, each with the registers of its thread and a copy of its stack, taken by the kernel as
+// it does for perf events. How long they last is for the scheduler's records to say (switches.h).
+//
+//     hone_draws_open(&options, &draws, &err);
+//     hone_draws_watch(draws, tid);              // and all threads and processes that it starts
+//     while (recording) {
+//         hone_draws_look(draws);
+//         while (hone_draws_next(draws, until_ns, &draw))
+//             …                                  // its pointers are valid until the next call
+//     }
+//     hone_draws_close(draws);
+//
+// Why eBPF and not a perf event on context switches, which copies stacks, too: that event knows
+// neither the system call nor whether the thread waits or was preempted, takes every n-th switch,
+// which keeps step with what a program does in turn, and needs two descriptors for each thread and
+// CPU, whose rate cannot be changed once threads inherited them. Why not at the end of a wait, when
+// its length is known: that takes a hook in the thread that comes back (a kprobe, or a trampoline
+// on schedule()), which many kernels do not have, while the tracepoint is in all of them. What both
+// cost is in bench/waits.
+//
+// Needs root (CAP_BPF and CAP_PERFMON), and Linux 5.15 with BTF.
+// Threads: one at a time.
+#ifndef HONE_CAPTURE_DRAWS_H
+#define HONE_CAPTURE_DRAWS_H
+
+#include "base/error.h"
+#include "unwind/unwind.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hone_draws;
+
+struct hone_draws_options {
+    uint64_t memory_bytes; // of the kernel's rings, at most
+    bool kernel;           // the kernel's frames, too
+};
+
+struct hone_draw {
+    uint32_t pid, tid;
+    uint64_t time_ns; // when it left its CPU, monotonic
+    uint32_t one_in;  // it stands for so many
+    int64_t call;     // the system call that it is in; -1: none
+    uint64_t arguments[6];
+    struct hone_registers registers;
+    const void *stack; // from its stack pointer on; NULL: the kernel had none for us
+    size_t stack_bytes;
+    const uint64_t *chain; // of the kernel, innermost first, with perf's marks
+    uint64_t chain_count;
+};
+
+int hone_draws_open(const struct hone_draws_options *options, struct hone_draws **ret,
+                    struct hone_error *err);
+void hone_draws_close(struct hone_draws *draws);
+
+// Watches a thread; all that there are and will be. Returns 0; -ENOSPC: there are too many.
+int hone_draws_watch(struct hone_draws *draws, pid_t tid);
+int hone_draws_watch_all(struct hone_draws *draws);
+
+// From now on one in so many is drawn; at first, each.
+void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);
+
+// Takes notice of what was drawn until now; the draws of that until a time, in its order.
+void hone_draws_look(struct hone_draws *draws);
+bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_draw *ret);
+
+// What the kernel counted of a thread that has ended, once: how long it was on a CPU and waited for
+// one. False: it was not watched, or that is long ago.
+bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_ns,
+                      uint64_t *ret_delay_ns);
+
+// Drawn, and not written: the rings were full. Threads that are not watched: there are too many.
+void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room);
+
+// --- arch/ ---------------------------------------------------------------------------------------
+
+// The registers of a system call's arguments, by DWARF's numbers.
+extern const uint8_t hone_call_arguments[6];
+
+#endif

@@ -1,0 +1,84 @@
+// block.prof, as Go has it: who waited, at the stack that waited. Labels say for what and, where
+// the program's own lock functions told, for which lock and who let it go on.
+#include "capture/profile_parts.h"
+
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "capture/block.h"
+#include "core/core.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void describe(struct hone_profile_builder *builder)
+{
+    struct hone_profile *profile = builder->profile;
+    (void)hone_profile_add_type(profile, "contentions", "count");
+    (void)hone_profile_add_type(profile, "delay", "nanoseconds");
+    hone_profile_set_default_type(profile, "delay");
+    hone_profile_set_period(profile, "contentions", "count", 1); // each value is scaled already
+}
+
+// The innermost function that is no part of locks themselves.
+static uint32_t site_of(const struct hone_profile *profile, uint32_t stack)
+{
+    static const char *const machinery[] = {"pthread_", "mtx_", "cnd_", "sem_", "lll_", "std::"};
+    for (uint32_t i = profile->stacks.first_frame[stack];
+         i < profile->stacks.first_frame[stack + 1]; i++) {
+        uint32_t location = profile->frames.location[i];
+        for (uint32_t line = profile->locations.first_line[location];
+             line < profile->locations.first_line[location + 1]; line++) {
+            uint32_t text = profile->functions.name[profile->lines.at[line].function];
+            const char *name = hone_profile_text(profile, text);
+            const char *plain = name + strspn(name, "_");
+            bool skip = false;
+            for (size_t k = 0; k < HONE_ARRAY_LENGTH(machinery); k++)
+                skip = skip || strncmp(plain, machinery[k], strlen(machinery[k])) == 0;
+            if (!skip)
+                return text;
+        }
+    }
+    return 0;
+}
+
+static uint32_t label_set(struct hone_profile_builder *builder, const struct hone_block_row *row)
+{
+    struct hone_profile *profile = builder->profile;
+    enum hone_wait_kind kind =
+        hone_builder_wait_kind(builder, builder->stacks[row->stack], row->kind);
+    struct hone_profile_label labels[3] = {
+        {.key = hone_profile_intern(profile, "wait"),
+         .text = hone_profile_intern(profile, hone_wait_kind_name(kind))},
+    };
+    size_t count = 1;
+    if (row->lock) {
+        char address[32];
+        (void)snprintf(address, sizeof address, "%#" PRIx64, row->lock);
+        labels[count++] =
+            (struct hone_profile_label){.key = hone_profile_intern(profile, "lock"),
+                                        .text = hone_profile_intern(profile, address)};
+    }
+    uint32_t site =
+        row->holder_stack ? site_of(profile, builder->stacks[row->holder_stack - 1]) : 0;
+    if (site)
+        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(profile, "holder"),
+                                                      .text = site};
+    return hone_builder_thread_labels(builder, row->thread, labels, count);
+}
+
+static int add(struct hone_profile_builder *builder)
+{
+    HONE_CLEANUP(hone_block_done) struct hone_block block = {0};
+    int r = hone_block_init(&block, builder->recording->collected);
+    for (uint32_t i = 0; !r && i < block.count; i++) {
+        const struct hone_block_row *row = &block.rows[i];
+        int64_t values[] = {hone_builder_whole(row->waits), hone_builder_whole(row->delay_ns)};
+        if (values[0] || values[1])
+            (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[row->stack],
+                                                 values, label_set(builder, row));
+    }
+    return r;
+}
+
+const struct hone_profile_kind hone_profile_block = {describe, add};

@@ -1,0 +1,111 @@
+// Waits whose stacks the kernel copied as they began (draws.h): they come in the order of time, in
+// between what the scheduler tells. So the thread is known to run when its stack is walked, and the
+// scheduler's next record of it says that it waits; how long, it says later.
+#include "capture/wall_parts.h"
+
+#include "core/core.h"
+
+#include <signal.h>
+
+enum {
+    // Walking a stack takes some 5 µs, its copy in the kernel less: what is drawn beyond this in a
+    // second is thinned out, so that both take no more than 5 to 10 % of a CPU.
+    DRAWS_PER_SECOND = 10000,
+    // Of those that are drawn, up to so many more than that a second may pass before fewer are.
+    SLACK = 2,
+};
+
+static bool walk(struct hone_wall *wall, struct hone_wall_process *process,
+                 const struct hone_draw *draw, uint32_t *ret_stack)
+{
+    process->look.pid = process->pid;
+    return draw->stack && hone_look_copied(&wall->look, &process->look, &draw->registers,
+                                           draw->stack, draw->stack_bytes, ret_stack) == 0;
+}
+
+// What a descriptor is open on is asked once for all draws that are read together; of a process
+// that has ended meanwhile, what it was.
+static enum hone_wait_kind kind_of(const struct hone_wall *wall, struct hone_wall_process *process,
+                                   const struct hone_blocked *blocked)
+{
+    uint64_t call = (uint64_t)blocked->call, descriptor = blocked->arguments[0];
+    struct hone_wall_file *file =
+        &process->files[(call * 31 + descriptor) % HONE_ARRAY_LENGTH(process->files)];
+    bool same = file->seen_ns && file->call == call && file->descriptor == descriptor;
+    if (same && file->seen_ns == wall->drawn_ns)
+        return file->kind;
+    enum hone_wait_kind kind = hone_blocked_kind(process->pid, blocked);
+    if (kind == HONE_KIND_IO && same && kill((pid_t)process->pid, 0))
+        return file->kind;
+    *file = (struct hone_wall_file){call, descriptor, wall->drawn_ns, kind};
+    return kind;
+}
+
+static void take(struct hone_wall *wall, const struct hone_draw *draw)
+{
+    struct hone_wall_thread *thread = hone_wall_find(wall, draw->tid);
+    if (!thread || thread->state == HONE_WALL_BLOCKED) {
+        wall->facts.torn++; // one of both records was lost
+        return;
+    }
+    struct hone_wall_process *process = &wall->processes[thread->process];
+    uint32_t stack;
+    if (!walk(wall, process, draw, &stack)) {
+        wall->facts.refused += !thread->refused;
+        thread->refused = true;
+        return;
+    }
+    struct hone_blocked blocked = {
+        .call = draw->call,
+        .sp = draw->registers.r[HONE_REGISTER_SP],
+        .ip = draw->registers.r[HONE_REGISTER_IP],
+    };
+    for (int i = 0; i < 6; i++)
+        blocked.arguments[i] = draw->arguments[i];
+    thread->draw = (struct hone_wall_draw){
+        .time_ns = draw->time_ns,
+        .one_in = draw->one_in,
+        .stack = stack,
+        .kind = kind_of(wall, process, &blocked),
+    };
+    wall->facts.draws++;
+}
+
+// As many as there were in the last tick, and those that the kernel had no room for, say how many
+// there will be in the next one. What a draw stands for is in its record, so the sums stay right.
+static void set_part(struct hone_wall *wall, uint64_t drawn, uint64_t now_ns)
+{
+    uint64_t passed_ns = now_ns - wall->drawn_ns;
+    uint64_t lost, no_room;
+    hone_draws_losses(wall->draws, &lost, &no_room);
+    drawn += lost - wall->facts.draws_lost;
+    wall->facts.draws_lost = lost;
+    wall->facts.too_many_to_draw = no_room;
+    wall->drawn_ns = now_ns;
+    double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;
+    if (allowed < 1)
+        return;
+    double waits = (double)drawn * wall->one_in;
+    double part = waits / allowed;
+    uint32_t one_in = part <= 1 ? 1 : part >= 1e6 ? 1000000 : (uint32_t)part + 1;
+    bool many = drawn > SLACK * allowed, few = one_in < wall->one_in / SLACK;
+    if (!many && !few)
+        return;
+    wall->one_in = one_in;
+    if (one_in > wall->facts.one_in)
+        wall->facts.one_in = one_in;
+    hone_draws_set_part(wall->draws, one_in);
+}
+
+void hone_wall_read_draws(struct hone_wall *wall, uint64_t until_ns)
+{
+    struct hone_draw draw;
+    uint64_t drawn = 0;
+    hone_draws_look(wall->draws);
+    while (!wall->status && hone_draws_next(wall->draws, until_ns, &draw)) {
+        hone_wall_read_switches(wall, draw.time_ns);
+        take(wall, &draw);
+        drawn++;
+    }
+    set_part(wall, drawn, until_ns);
+}

@@ -1,0 +1,345 @@
+"""`hone record --types block`: who waited, where, for what, how often and for how long.
+
+A program's own clock around a call that waits says when the thread had a CPU again, the scheduler
+when it was woken; so a delay is right when it lies between what the program says and that, less what
+the thread waited for CPUs.
+"""
+
+import os
+import subprocess
+import threading
+import time
+import unittest
+from collections import namedtuple
+
+import harness
+import servers
+from harness import HONE, NS, Profile, workload
+from starts import completeness
+from wall_test import SLACK_NS, of_thread, perf_is_permitted, states, unprivileged
+
+Wait = namedtuple('Wait', 'kind function tid ns')
+Turns = namedtuple('Turns', 'function tid waits run_ns delay_ns life_ns')
+MS = NS // 1000
+ROOT = os.geteuid() == 0
+
+
+def words_of(stdout, first):
+    return [line.split()[1:] for line in stdout.decode().splitlines() if line.split()[:1] == [first]]
+
+
+def waits_of(stdout):
+    return [Wait(kind, function, int(tid), int(ns))
+            for kind, function, tid, ns in words_of(stdout, 'wait')]
+
+
+def turns_of(stdout):
+    kernel = {int(tid): list(map(int, rest)) for tid, *rest in words_of(stdout, 'kernel')}
+    return [Turns(function, int(tid), int(waits), *kernel[int(tid)])
+            for function, tid, waits in words_of(stdout, 'turns')]
+
+
+def block_of(directory):
+    return Profile.read(os.path.join(directory, 'block.prof'))
+
+
+def of(*labels, function=None, **more):
+    return lambda s: (all(s.labels.get(k) == [v] for k, v in more.items())
+                      and (not function or s.has(function)))
+
+
+class BlockTest(harness.TestCase):
+    def block(self, *program, options=(), types='block', **more):
+        recording = self.record(*program, options=('--types', types, *options), **more)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        profile = block_of(recording.directory)
+        self.assertEqual(profile.problems(), [])
+        return recording, profile
+
+
+@unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+class Kinds(BlockTest):
+    """Each kind of waiting has its name, its time and its number, in the function that waits."""
+    program, engine = 'blocks', 'ebpf'
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.made = None
+
+    def setUp(self):
+        super().setUp()
+        cls = type(self)
+        if cls.made is None:
+            recording, block = self.block(workload(self.program), 'kinds', '400',
+                                          types='block,wall', options=('--wall-engine', self.engine))
+            cls.made = recording, block, recording.wall, recording.session
+        self.recording, self.profile, self.wall, self.session = cls.made
+        self.waits = waits_of(self.recording.stdout)
+
+    def test_the_file_is_correct(self):
+        self.assertEqual(self.profile.sample_types, [('contentions', 'count'), ('delay', 'nanoseconds')])
+        self.assertEqual(self.profile.default_type, 'delay')
+        self.assertEqual(self.profile.period_type, ('contentions', 'count'))
+
+    def test_each_wait_has_its_kind_time_and_number(self):
+        self.assertEqual(len(self.waits), 24)
+        for wait in self.waits:
+            if wait.kind == 'io_uring' and b'io_uring 0' in self.recording.stdout:
+                continue
+            there = of(tid=wait.tid, function=wait.function, wait=wait.kind)
+            runnable = states(self.wall, of_thread(wait.tid))['runnable']
+            ns, slack = self.profile.total('delay', there), SLACK_NS + wait.ns // 100
+            with self.subTest(wait=wait):
+                self.assertLessEqual(ns, wait.ns + slack)
+                self.assertGreaterEqual(ns, wait.ns - runnable - slack)
+                self.assertIn(self.profile.total('contentions', there), (1, 2))
+
+    def test_it_is_the_wall_clock_s_waiting(self):
+        waiting = self.wall.total('wall', lambda s: s.labels['state'][0] not in ('on-cpu', 'runnable'))
+        self.assertAlmostEqual(self.profile.total('delay') / waiting, 1, delta=1e-6)
+        for sample in self.wall.samples:
+            self.assertEqual('wait' in sample.labels,
+                             sample.labels['state'][0] not in ('on-cpu', 'runnable'))
+
+    def test_states_add_up_to_the_wall_clock(self):
+        facts = self.session['block']
+        parts = facts['delay_ns'] + facts['on_cpu_ns'] + facts['runnable_ns']
+        self.assertAlmostEqual(parts / facts['lifetime_ns'], 1, delta=0.01)
+
+    def test_stacks_are_complete(self):
+        found = completeness(self.profile, lambda s: s.labels['wait'] != ['unknown'])
+        self.assertGreaterEqual(found.share, 0.995, found.broken.most_common(8))
+
+    def test_it_tells_how_it_was_seen(self):
+        text = '\n'.join(self.profile.comments)
+        engine = self.session['block']['engine']
+        self.assertIn(engine, (self.engine, 'switches'))   # where ebpf is not permitted
+        self.assertIn(f'# engine: {engine}: ', text)
+        self.assertRegex(text, r'# block: [\d.]+ s in \d+ waits of \d+ threads')
+        self.assertRegex(text, r'# waited for: .*lock [\d.]+%')
+        if engine != self.engine:
+            self.assertIn('# no stacks of short waits from the kernel: ', text)
+
+
+class KindsBySwitches(Kinds):
+    engine = 'switches'
+
+
+class KindsOfStatic(Kinds):
+    """Nothing of ours is inside."""
+    program = 'blocks_static'
+
+
+@unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+class Totals(BlockTest):
+    """How often and how long, beside the kernel's own account of each thread."""
+    WAYS = {'pipe': 'pipe', 'condition': 'condition', 'socket': 'receive', 'semaphore': 'semaphore'}
+
+    # The kernel counts a switch itself as the work of who comes, its records leave it out; that is
+    # 1 µs where nobody else computes.
+    SWITCH_NS = 4000
+
+    def judge(self, recording, profile, way, exact):
+        turns = turns_of(recording.stdout)
+        self.assertEqual(len(turns), 2)
+        for turn in turns:
+            mine = of(tid=turn.tid)
+            with self.subTest(turn=turn):
+                self.assertAlmostEqual(profile.total('contentions', mine) / turn.waits, 1, delta=0.02)
+                off = turn.life_ns - turn.run_ns
+                slack = 0.02 * off + self.SWITCH_NS * turn.waits + 10 * MS
+                delay = profile.total('delay', mine)
+                ready = states(recording.wall, of_thread(turn.tid))['runnable']
+                self.assertAlmostEqual(delay + ready, off, delta=slack)
+                if exact:
+                    self.assertAlmostEqual(ready, turn.delay_ns, delta=0.02 * off + 10 * MS)
+                    there = profile.total('delay', of(tid=turn.tid, function=turn.function[:4]))
+                    self.assertGreater(there, 0.95 * delay)
+                    kinds = {s.labels['wait'][0] for s in profile.samples if of(tid=turn.tid)(s)}
+                    self.assertIn(self.WAYS[way], kinds)
+                    if way == 'pipe':
+                        kind = profile.total('delay', of(tid=turn.tid, wait='pipe'))
+                        self.assertGreater(kind, 0.9 * delay)
+
+    def test_short_waits_are_counted_and_have_their_stacks(self):
+        for way in self.WAYS:
+            recording, profile = self.block(workload('blocks'), 'turns', '4000', way, types='block,wall')
+            with self.subTest(way=way):
+                self.judge(recording, profile, way, recording.session['block']['engine'] == 'ebpf')
+
+    def test_without_programs_in_the_kernel_sums_are_the_same(self):
+        recording, profile = self.block(workload('blocks'), 'turns', '4000', 'pipe', types='block,wall',
+                                        options=('--wall-engine', 'switches'))
+        self.assertEqual(recording.session['block']['engine'], 'switches')
+        self.judge(recording, profile, 'pipe', False)
+
+    def test_more_waits_than_can_be_copied_are_thinned_out_without_bias(self):
+        recording, profile = self.block(workload('blocks'), 'turns', '60000', 'pipe', types='block,wall')
+        self.judge(recording, profile, 'pipe', recording.session['block']['engine'] == 'ebpf')
+
+
+class Programs(BlockTest):
+    def test_a_program_that_only_computes_waits_for_nothing(self):
+        """The clean control."""
+        recording, profile = self.block(workload('split'), 'functions', '1000')
+        facts = recording.session['block']
+        self.assertLessEqual(profile.total('delay'), 0.05 * facts['lifetime_ns'])
+        if not profile.samples:
+            self.assertTrue(any(c.startswith('empty: nothing was waited for') for c in profile.comments),
+                            profile.comments)
+
+    def test_only_what_was_asked_for_is_written(self):
+        recording, _ = self.block(workload('idle'), '100')
+        self.assertEqual(sorted(os.listdir(recording.directory)), ['block.prof', 'session.json'])
+        self.assertIsNone(recording.session['wall'])
+        top = subprocess.run([HONE, 'top', recording.directory], capture_output=True, check=False)
+        self.assertIn(b'Type: delay', top.stdout)
+        self.assertIn(b'nanosleep', top.stdout)
+
+    def test_by_polling_it_says_what_it_does_not_know(self):
+        recording, profile = self.block(workload('blocks'), 'kinds', '300',
+                                        options=('--wall-engine', 'polling'))
+        self.assertIn('# engine: polling: ', '\n'.join(profile.comments))
+        for wait in waits_of(recording.stdout):
+            if wait.kind in ('mutex', 'epoll', 'accept', 'sleep'):
+                there = of(tid=wait.tid, function=wait.function, wait=wait.kind)
+                self.assertGreater(profile.total('delay', there), 0.1 * wait.ns, wait)
+                self.assertGreaterEqual(profile.total('contentions', there), 1)
+
+    @unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+    def test_a_program_of_go(self):
+        if subprocess.run(['which', 'go'], capture_output=True, check=False).returncode:
+            self.skipTest('no go')
+        recording, profile = self.block('go', 'env', 'GOROOT')
+        self.assertTrue(recording.stdout.strip())
+        self.assertGreater(profile.total('delay', lambda s: any(
+            f.mapping and f.mapping.file.endswith('/go') for f in s.stack)), 0)
+
+    @unittest.skipUnless(ROOT, 'needs another user to be')
+    def test_without_privileges(self):
+        directory = os.path.join(self.tmp, 'nobody')
+        os.mkdir(directory)
+        os.chmod(directory, 0o777)
+        made = os.path.join(directory, 's')
+        done = subprocess.run(unprivileged([HONE, 'record', '-t', 'block', '-o', made,
+                                            workload('blocks'), 'kinds', '300']),
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        profile = block_of(made)
+        text = '\n'.join(profile.comments)
+        self.assertRegex(text, '# engine: (switches|polling)')
+        self.assertIn('# no stacks of short waits from the kernel: only root may', text)
+        for wait in waits_of(done.stdout):
+            if wait.kind in ('mutex', 'epoll'):
+                self.assertGreater(profile.total('delay', of(tid=wait.tid, wait=wait.kind)), 0)
+
+    @unittest.skipUnless(ROOT, 'needs namespaces')
+    def test_in_a_container_numbers_of_threads_are_its_own(self):
+        made = os.path.join(self.tmp, 's')
+        done = subprocess.run(['unshare', '--pid', '--fork', '--mount-proc', HONE, 'record', '-t',
+                               'block', '-o', made, workload('blocks'), 'turns', '2000', 'pipe'],
+                              capture_output=True, timeout=60, check=False)
+        if done.returncode and b'unshare' in done.stderr:
+            self.skipTest(done.stderr)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        profile = block_of(made)
+        for turn in turns_of(done.stdout):
+            mine = of(tid=turn.tid)
+            self.assertAlmostEqual(profile.total('contentions', mine) / turn.waits, 1, delta=0.02)
+            if '# engine: ebpf' in '\n'.join(profile.comments):
+                there = profile.total('delay', of(tid=turn.tid, function=turn.function))
+                self.assertGreater(there, 0.95 * profile.total('delay', mine))
+
+
+class Watch(threading.Thread):
+    """What the kernel counts of a process's threads: on a CPU, all together, every 20 ms."""
+
+    def __init__(self, pids):
+        super().__init__(daemon=True)
+        self.pids, self.over, self.counts = pids, threading.Event(), []
+
+    def run_ns(self):
+        total = 0
+        for pid in self.pids:
+            for tid in os.listdir(f'/proc/{pid}/task'):
+                with open(f'/proc/{pid}/task/{tid}/schedstat', encoding='ascii') as file:
+                    total += int(file.read().split()[0])
+        return total
+
+    def run(self):
+        while not self.over.wait(0.02):
+            self.counts.append((time.time_ns(), self.run_ns()))
+
+    def between(self, start_ns, end_ns):
+        def at(when_ns):
+            for (t0, n0), (t1, n1) in zip(self.counts, self.counts[1:]):
+                if t0 <= when_ns <= t1:
+                    return n0 + (n1 - n0) * (when_ns - t0) / (t1 - t0)
+            raise AssertionError('the recording lies outside of what was watched')
+        return at(end_ns) - at(start_ns)
+
+
+@unittest.skipUnless(perf_is_permitted() and ROOT, 'needs root')
+class Servers(BlockTest):
+    """Real programs that run already, under load: off-CPU totals agree with the kernel's account."""
+    WAITS = {'redis': {'epoll'}, 'nginx': {'epoll'}, 'memcached': {'epoll', 'condition'},
+             'postgres': {'epoll', 'receive', 'semaphore'}}
+
+    def judge(self, name):
+        server = next(s for s in servers.SERVERS if s.name == name)
+        if not servers.installed(server):
+            self.skipTest(f'no {name}')
+        port, made = servers.free_port(), os.path.join(self.tmp, 's')
+        if name == 'nginx':
+            os.mkdir(os.path.join(self.tmp, 'www'))
+            with open(os.path.join(self.tmp, 'www', 'index.html'), 'w', encoding='ascii') as file:
+                file.write('hello\n' * 1000)
+        found = {}
+
+        def attach(directory, to):
+            me = subprocess.CompletedProcess([], 0)
+            me.pid = os.getpid()
+            process = servers.server_pid(me, server.comm)
+            pids = [process, *servers.descendants(process)]
+            watch = Watch(pids)
+            watch.start()
+            hone = subprocess.Popen([HONE, 'record', '-t', 'block', '-d', '1500ms', '-o', made, '-p',
+                                     ','.join(map(str, pids))], stdout=subprocess.PIPE,
+                                    stderr=subprocess.STDOUT)
+            end = time.monotonic() + 1.6
+            while time.monotonic() < end:
+                server.load(directory, to)
+            out, _ = hone.communicate(timeout=60)
+            watch.over.set()
+            watch.join()
+            found.update(status=hone.returncode, out=out, watch=watch)
+            return b''
+
+        servers.serve(server._replace(load=attach), self.tmp, port, lambda command: command)
+        self.assertEqual(found['status'], 0, found['out'])
+        profile = block_of(made)
+        self.assertEqual(profile.problems(), [])
+        facts = harness.Recording(subprocess.CompletedProcess([], 0), made, None).session['block']
+        run_ns = found['watch'].between(profile.time_ns, profile.time_ns + profile.duration_ns)
+        off_ns = facts['lifetime_ns'] - run_ns
+        hone_ns = facts['delay_ns'] + facts['runnable_ns']
+        print(f'\n{name}: off-CPU {hone_ns / NS:.3f} s, the kernel says {off_ns / NS:.3f} s '
+              f'({100 * hone_ns / off_ns - 100:+.2f} %)', end=' ', flush=True)
+        self.assertAlmostEqual(hone_ns / off_ns, 1, delta=0.02)
+        self.assertTrue({s.labels['wait'][0] for s in profile.samples} & self.WAITS[name])
+        found = completeness(profile, lambda s: s.labels['wait'] != ['unknown'])
+        self.assertGreater(found.share, 0.99, found.broken.most_common(5))
+
+    def test_redis(self):
+        self.judge('redis')
+
+    def test_nginx(self):
+        self.judge('nginx')
+
+    def test_memcached(self):
+        self.judge('memcached')
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,380 @@
+// blocks kinds [MILLISECONDS]: a thread for each thing that there is to wait for, which waits for
+// it once, so long. Right answer: lines `wait KIND FUNCTION TID NANOSECONDS`, by the thread's own
+// clock.
+//
+// blocks turns ROUNDS [pipe|condition|socket|eventfd|semaphore]: two threads give each other a
+// token, back and forth; one waits while the other has it. Right answer: `turns FUNCTION TID
+// WAITS`, how often a thread gave up its CPU to wait, as the kernel counts (voluntary switches),
+// and `kernel TID RUN DELAY LIFETIME`, its sums for that thread: on a CPU, and ready without one.
+#include "burn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static long long wait_ns;
+
+static long long now_ns(void)
+{
+    return clock_ns(CLOCK_MONOTONIC);
+}
+
+static struct timespec span(long long ns)
+{
+    return (struct timespec){ns / 1000000000LL, ns % 1000000000LL};
+}
+
+static long tid(void)
+{
+    return syscall(SYS_gettid);
+}
+
+static void rest(long long ns)
+{
+    struct timespec left = span(ns);
+    while (nanosleep(&left, &left) && errno == EINTR)
+        ;
+}
+
+// --- kinds ---------------------------------------------------------------------------------------
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, idle = PTHREAD_MUTEX_INITIALIZER;
+static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+static pthread_barrier_t begin, barrier;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static sem_t semaphore;
+static pthread_t sleeper;
+static int semaphores, pipe_ends[2], sockets[2], event, listener, full[2];
+static const char *lock_file;
+
+static struct timespec at_wall(long long ns)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return span(now.tv_sec * 1000000000LL + now.tv_nsec + ns);
+}
+
+#define WAITER(kind, function, ...)                                                                \
+    OWN_NAME static void in_##function(void)                                                       \
+    {                                                                                              \
+        __VA_ARGS__;                                                                               \
+    }                                                                                              \
+    static void *function(void *unused)                                                            \
+    {                                                                                              \
+        pthread_barrier_wait(&begin);                                                              \
+        long long before = now_ns();                                                               \
+        in_##function();                                                                           \
+        printf("wait %s in_%s %ld %lld\n", kind, #function, tid(), now_ns() - before);             \
+        return unused;                                                                             \
+    }
+
+static void initialise(void)
+{
+    rest(wait_ns);
+}
+
+static void *sleeps(void *unused)
+{
+    rest(wait_ns + 20 * MS);
+    return unused;
+}
+
+static void ring_waits(void)
+{
+    // struct io_uring_params; completions that nobody sends, so a signal ends the wait.
+    uint32_t parameters[30] = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 4, parameters);
+    if (ring < 0) {
+        rest(wait_ns);
+        return;
+    }
+    syscall(SYS_io_uring_enter, ring, 0, 1, 1 /* IORING_ENTER_GETEVENTS */, NULL, 0);
+    close(ring);
+}
+
+static bool has_ring(void)
+{
+    uint32_t parameters[30] = {0};
+    int ring = (int)syscall(SYS_io_uring_setup, 4, parameters);
+    if (ring < 0)
+        return false;
+    close(ring);
+    return true;
+}
+
+WAITER("mutex", locks, pthread_mutex_lock(&mutex); pthread_mutex_unlock(&mutex))
+WAITER("rwlock", reads, pthread_rwlock_rdlock(&rwlock); pthread_rwlock_unlock(&rwlock))
+WAITER("rwlock", writes, pthread_rwlock_wrlock(&rwlock); pthread_rwlock_unlock(&rwlock))
+WAITER("condition", listens, struct timespec t = at_wall(wait_ns); pthread_mutex_lock(&idle);
+       (void)pthread_cond_timedwait(&condition, &idle, &t); pthread_mutex_unlock(&idle))
+WAITER("semaphore", counts, (void)sem_wait(&semaphore))
+WAITER("barrier", meets, pthread_barrier_wait(&barrier))
+WAITER("join", joins, pthread_create(&sleeper, NULL, sleeps, NULL); pthread_join(sleeper, NULL))
+WAITER("once", hopes, rest(5 * MS); pthread_once(&once, initialise))
+static void *first(void *unused)
+{
+    pthread_barrier_wait(&begin);
+    pthread_once(&once, initialise);
+    return unused;
+}
+WAITER("file-lock", files, int fd = open(lock_file, O_RDONLY); flock(fd, LOCK_EX); close(fd))
+WAITER("ipc-semaphore", ipc, struct sembuf down = {0, -1, 0}; (void)semop(semaphores, &down, 1))
+WAITER("sleep", naps, rest(wait_ns))
+WAITER("poll", polls, struct pollfd p = {pipe_ends[0], POLLPRI, 0};
+       poll(&p, 1, (int)(wait_ns / MS)))
+WAITER("select", selects, fd_set s; FD_ZERO(&s); FD_SET(pipe_ends[0], &s);
+       struct timeval t = {wait_ns / 1000000000LL, wait_ns % 1000000000LL / 1000};
+       select(pipe_ends[0] + 1, NULL, NULL, &s, &t))
+WAITER("epoll", epolls, int fd = epoll_create1(0); struct epoll_event e = {0};
+       epoll_wait(fd, &e, 1, (int)(wait_ns / MS)); close(fd))
+WAITER("pipe", drains, char c; (void)!read(pipe_ends[0], &c, 1))
+WAITER("pipe", fills, char c[8192] = {0}; (void)!write(full[1], c, sizeof c))
+WAITER("receive", receives, char c; (void)!recv(sockets[0], &c, 1, 0))
+WAITER("receive", reads_socket, char c; (void)!read(sockets[1], &c, 1))
+WAITER("accept", accepts, close(accept(listener, NULL, NULL)))
+WAITER("eventfd", events, uint64_t n; (void)!read(event, &n, sizeof n))
+WAITER("timerfd", timers, int fd = timerfd_create(CLOCK_MONOTONIC, 0);
+       struct itimerspec t = {.it_value = span(wait_ns)}; timerfd_settime(fd, 0, &t, NULL);
+       uint64_t n; (void)!read(fd, &n, sizeof n); close(fd))
+WAITER("io_uring", rings, ring_waits())
+WAITER(
+    "child", parent, pid_t child = fork(); if (!child) {
+        rest(wait_ns);
+        _exit(0);
+    } waitpid(child, NULL, 0))
+WAITER("signal", heeds, sigset_t set; sigemptyset(&set); sigaddset(&set, SIGUSR2);
+       struct timespec t = span(wait_ns); (void)sigtimedwait(&set, NULL, &t))
+
+static void on_signal(int number)
+{
+    (void)number;
+}
+
+static int open_all(void)
+{
+    event = eventfd(0, 0);
+    semaphores = semget(IPC_PRIVATE, 1, 0600);
+    listener = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    sem_init(&semaphore, 0, 0);
+    return event < 0 || semaphores < 0 || pipe(pipe_ends) || pipe(full) ||
+           socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) ||
+           bind(listener, (struct sockaddr *)&here, sizeof here) || listen(listener, 1);
+}
+
+static void end_all(int lock, pthread_t ring)
+{
+    pthread_mutex_unlock(&mutex);
+    pthread_rwlock_unlock(&rwlock);
+    sem_post(&semaphore);
+    pthread_barrier_wait(&barrier);
+    flock(lock, LOCK_UN);
+    struct sembuf up = {0, 1, 0};
+    (void)semop(semaphores, &up, 1);
+    (void)!write(pipe_ends[1], "x", 1);
+    (void)!write(sockets[1], "x", 1);
+    (void)!write(sockets[0], "x", 1);
+    char room[4096];
+    for (int i = 0; i < 3; i++) // what was there, and what waits to be written
+        (void)!read(full[0], room, sizeof room);
+    uint64_t one = 1;
+    (void)!write(event, &one, sizeof one);
+    struct sockaddr_in here;
+    socklen_t len = sizeof here;
+    getsockname(listener, (struct sockaddr *)&here, &len);
+    int caller = socket(AF_INET, SOCK_STREAM, 0);
+    (void)connect(caller, (struct sockaddr *)&here, len);
+    if (has_ring())
+        pthread_kill(ring, SIGUSR1);
+}
+
+static int kinds(void)
+{
+    static void *(*const threads[])(void *) = {
+        locks,  reads,  writes,  listens,      counts,  meets,  joins,  first, hopes,
+        files,  ipc,    naps,    polls,        selects, epolls, drains, fills, receives,
+        timers, parent, accepts, reads_socket, events,  heeds,  rings,
+    };
+    enum { THREADS = sizeof threads / sizeof threads[0] };
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    struct sigaction act = {.sa_handler = on_signal};
+    sigaction(SIGUSR1, &act, NULL);
+    int lock = open(lock_file, O_RDONLY);
+    if (lock < 0 || flock(lock, LOCK_EX) || open_all())
+        return 1;
+    fcntl(full[1], F_SETPIPE_SZ, 4096);
+    char page[4096] = {0};
+    (void)!write(full[1], page, sizeof page);
+    pthread_mutex_lock(&mutex);
+    pthread_rwlock_wrlock(&rwlock);
+    pthread_barrier_init(&begin, NULL, THREADS + 1);
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_t handles[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        if (pthread_create(&handles[i], NULL, threads[i], NULL))
+            return 1;
+    printf("io_uring %d\n", has_ring());
+    pthread_barrier_wait(&begin);
+    rest(wait_ns);
+    end_all(lock, handles[THREADS - 1]);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(handles[i], NULL);
+    semctl(semaphores, 0, IPC_RMID);
+    return 0;
+}
+
+// --- turns ---------------------------------------------------------------------------------------
+
+enum way { PIPE, CONDITION, SOCKET, EVENTFD, SEMAPHORE, WAYS };
+static const char *const way_names[WAYS] = {"pipe", "condition", "socket", "eventfd", "semaphore"};
+
+// One for each direction.
+static struct lane {
+    int ends[2];
+    sem_t semaphore;
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+    bool full;
+} lanes[2];
+
+static enum way way;
+static long rounds;
+
+static void give(struct lane *lane)
+{
+    uint64_t one = 1;
+    switch (way) {
+    case CONDITION:
+        pthread_mutex_lock(&lane->mutex);
+        lane->full = true;
+        pthread_cond_signal(&lane->condition);
+        pthread_mutex_unlock(&lane->mutex);
+        return;
+    case SEMAPHORE:
+        sem_post(&lane->semaphore);
+        return;
+    default:
+        (void)!write(lane->ends[1], &one, sizeof one);
+    }
+}
+
+static void take(struct lane *lane)
+{
+    uint64_t n;
+    switch (way) {
+    case CONDITION:
+        pthread_mutex_lock(&lane->mutex);
+        while (!lane->full)
+            pthread_cond_wait(&lane->condition, &lane->mutex);
+        lane->full = false;
+        pthread_mutex_unlock(&lane->mutex);
+        return;
+    case SEMAPHORE:
+        while (sem_wait(&lane->semaphore))
+            ;
+        return;
+    default:
+        (void)!read(lane->ends[0], &n, sizeof n);
+    }
+}
+
+OWN_NAME static void ping_waits(void)
+{
+    take(&lanes[0]);
+}
+
+OWN_NAME static void pong_waits(void)
+{
+    take(&lanes[1]);
+}
+
+static void tell_turns(const char *function, long long born_ns)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    char path[64], text[128] = "";
+    snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat", tid());
+    int fd = open(path, O_RDONLY);
+    long long run = 0, delay = 0;
+    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
+        sscanf(text, "%lld %lld", &run, &delay);
+    close(fd);
+    printf("turns %s %ld %ld\nkernel %ld %lld %lld %lld\n", function, tid(), usage.ru_nvcsw, tid(),
+           run, delay, now_ns() - born_ns);
+}
+
+static void *pong(void *unused)
+{
+    long long born_ns = now_ns();
+    for (long i = 0; i < rounds; i++) {
+        pong_waits();
+        give(&lanes[0]);
+    }
+    tell_turns("pong_waits", born_ns);
+    return unused;
+}
+
+static void *ping(void *unused)
+{
+    long long born_ns = now_ns();
+    for (long i = 0; i < rounds; i++) {
+        give(&lanes[1]);
+        ping_waits();
+    }
+    tell_turns("ping_waits", born_ns);
+    return unused;
+}
+
+static int turns(void)
+{
+    for (int i = 0; i < 2; i++) {
+        struct lane *lane = &lanes[i];
+        lane->mutex = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+        lane->condition = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+        sem_init(&lane->semaphore, 0, 0);
+        int r = way == SOCKET    ? socketpair(AF_UNIX, SOCK_STREAM, 0, lane->ends)
+                : way == EVENTFD ? (lane->ends[0] = lane->ends[1] = eventfd(0, 0)) < 0
+                                 : pipe(lane->ends);
+        if (r)
+            return 1;
+    }
+    pthread_t threads[2];
+    if (pthread_create(&threads[0], NULL, ping, NULL) ||
+        pthread_create(&threads[1], NULL, pong, NULL))
+        return 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    lock_file = argv[0];
+    if (argc > 1 && strcmp(argv[1], "turns") == 0) {
+        rounds = (long)argument(argc, argv, 2, 10000);
+        while (argc > 3 && way < WAYS && strcmp(argv[3], way_names[way]) != 0)
+            way++;
+        return way < WAYS ? turns() : 2;
+    }
+    wait_ns = argument(argc, argv, 2, 300) * MS;
+    return kinds();
+}
