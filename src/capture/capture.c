@@ -26,6 +26,8 @@ static void recorder_done(struct hone_recorder *recorder)
         if (recorder->pidfds[i] >= 0)
             (void)close(recorder->pidfds[i]);
     free(recorder->pidfds);
+    hone_dump_free(recorder->dump);
+    hone_dump_free(recorder->dump_begun);
     hone_outside_free(recorder->outside);
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
@@ -94,6 +96,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),
         .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
+        .creations = recorder->options.types >> HONE_CAPTURE_THREADS & 1,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)

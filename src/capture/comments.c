@@ -511,6 +511,10 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
         hone_recording_comment_leaks(recording, profile);
         return 0;
     }
+    if (file == HONE_CAPTURE_THREADS || file == HONE_RECORDING_THREADS_TIME) {
+        hone_recording_comment_threads(recording, file, profile);
+        return 0;
+    }
     if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)

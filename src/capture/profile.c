@@ -17,6 +17,8 @@ static const struct hone_profile_kind *const kinds[HONE_RECORDING_FILES] = {
     [HONE_RECORDING_HEAP_TIME] = &hone_profile_heap_time,
     [HONE_RECORDING_HEAP_PEAK] = &hone_profile_heap_peak,
     [HONE_CAPTURE_LEAKS] = &hone_profile_leaks,
+    [HONE_CAPTURE_THREADS] = &hone_profile_threads,
+    [HONE_RECORDING_THREADS_TIME] = &hone_profile_threads_time,
 };
 
 static void builder_done(struct hone_profile_builder *builder)

@@ -43,6 +43,7 @@ extern const struct hone_profile_kind hone_profile_cpu, hone_profile_wall;      
 extern const struct hone_profile_kind hone_profile_heap, hone_profile_heap_time; // profile_heap.c
 extern const struct hone_profile_kind hone_profile_heap_peak;
 extern const struct hone_profile_kind hone_profile_leaks; // profile_leaks.c
+extern const struct hone_profile_kind hone_profile_threads, hone_profile_threads_time;
 
 // Mappings and locations of all places. Returns 0 or a negative errno.
 int hone_builder_add_places(struct hone_profile_builder *builder);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOP_SITES = 20, TOP_FRAMES = 16, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
+enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
 
 // --- histograms ----------------------------------------------------------------------------------
 
@@ -81,29 +81,6 @@ static void add_counts(json_t *to, const struct hone_recording *recording,
     (void)json_object_set_new(to, "lifetimes", lives_json(recording, site->lives));
 }
 
-// Functions, innermost first.
-static json_t *stack_json(const struct hone_recording_names *names, uint32_t stack)
-{
-    const struct hone_profile *profile = names->profile;
-    if (!profile || !names->stacks)
-        return json_null();
-    json_t *frames = json_array();
-    uint32_t number = names->stacks[stack];
-    for (uint32_t i = profile->stacks.first_frame[number];
-         i < profile->stacks.first_frame[number + 1] && json_array_size(frames) < TOP_FRAMES; i++) {
-        uint32_t location = profile->frames.location[i];
-        for (uint32_t line = profile->locations.first_line[location];
-             line < profile->locations.first_line[location + 1] &&
-             json_array_size(frames) < TOP_FRAMES;
-             line++) {
-            uint32_t function = profile->lines.at[line].function;
-            struct hone_str name = hone_profile_str(profile, profile->functions.name[function]);
-            (void)json_array_append_new(frames, json_stringn(name.at, name.len));
-        }
-    }
-    return frames;
-}
-
 static uint64_t allocated_bytes(const struct hone_collected_site *site)
 {
     return site->allocated_bytes;
@@ -171,9 +148,9 @@ static json_t *sites_json(const struct hone_recording *recording,
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct hone_collected_process *process = &collected->processes[top[i]->process];
-        json_t *site =
-            json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
-                      hone_session_text(process->name), "stack", stack_json(names, top[i]->stack));
+        json_t *site = json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
+                                 hone_session_text(process->name), "stack",
+                                 hone_session_stack(names->profile, names->stacks, top[i]->stack));
         add_counts(site, recording, top[i]);
         (void)json_array_append_new(list, site);
     }

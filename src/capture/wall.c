@@ -280,15 +280,12 @@ int hone_wall_open(struct hone_collected *collected, uint64_t hz, uint32_t stack
         return hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     wall->collected = collected;
     wall->period_ns = 1000000000 / hz;
-    wall->stack_max = stack_max;
     wall->polled = poll;
     wall->by_tid = map_numbers();
     wall->by_pid = map_numbers();
-    wall->copy = malloc(HONE_WALL_COPY_BYTES);
-    wall->addresses = calloc(stack_max, sizeof *wall->addresses);
-    wall->places = calloc(stack_max, sizeof *wall->places);
     wall->random = hone_table_seed();
-    int r = wall->by_tid && wall->by_pid && wall->copy && wall->addresses && wall->places
+    bool ready = !hone_look_init(&wall->look, collected, stack_max);
+    int r = ready && wall->by_tid && wall->by_pid
                 ? (poll ? 0 : hone_switches_open(&wall->switches, err))
                 : hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     if (r) {
@@ -309,7 +306,7 @@ void hone_wall_close(struct hone_wall *wall)
     hone_switches_close(wall->switches);
     hone_wall_poll_close(wall);
     for (uint32_t i = 0; i < wall->process_count; i++)
-        hone_wall_process_done(&wall->processes[i]);
+        hone_look_process_done(&wall->processes[i].look);
     if (wall->by_tid)
         (void)munmap(wall->by_tid, HONE_WALL_TIDS_MAX * sizeof(uint32_t));
     if (wall->by_pid)
@@ -319,9 +316,7 @@ void hone_wall_close(struct hone_wall *wall)
     free(wall->processes);
     free(wall->queue);
     free(wall->seen);
-    free(wall->copy);
-    free(wall->addresses);
-    free(wall->places);
+    hone_look_done(&wall->look);
     free(wall);
 }
 

@@ -90,7 +90,7 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
 
 static void forget_process(struct hone_wall *wall, uint32_t process)
 {
-    hone_wall_process_done(&wall->processes[process]);
+    hone_look_process_done(&wall->processes[process].look);
     if (wall->by_pid[wall->processes[process].pid] == process + 1)
         wall->by_pid[wall->processes[process].pid] = 0;
 }
@@ -277,7 +277,7 @@ void hone_wall_event(void *context, const struct hone_switch *event)
         return;
     case HONE_SWITCH_MAPPED:
         if (event->pid < HONE_WALL_TIDS_MAX && wall->by_pid[event->pid])
-            wall->processes[wall->by_pid[event->pid] - 1].stale = true;
+            wall->processes[wall->by_pid[event->pid] - 1].look.stale = true;
         return;
     case HONE_SWITCH_IN:
     case HONE_SWITCH_PREEMPTED:

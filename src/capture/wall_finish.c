@@ -313,6 +313,8 @@ int hone_wall_finish(struct hone_wall *wall)
     for (uint32_t i = 0; i < wall->thread_count; i++)
         add_thread(&finish, i);
     add_unwatched(&finish);
+    wall->facts.bases = wall->look.bases;
+    wall->facts.searched = wall->look.searched;
     wall->collected->wall_facts = wall->facts;
     return wall->status ? wall->status : hone_collect_status(wall->collected);
 }

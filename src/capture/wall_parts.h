@@ -5,7 +5,7 @@
 #define HONE_CAPTURE_WALL_PARTS_H
 
 #include "base/table.h"
-#include "capture/remote.h"
+#include "capture/look.h"
 #include "capture/switches.h"
 #include "capture/waits.h"
 #include "capture/wall.h"
@@ -52,14 +52,11 @@ struct hone_wall_thread {
 
 struct hone_wall_process {
     uint32_t pid;
-    uint32_t alive;             // threads
-    struct hone_remote *remote; // NULL: not opened yet, or it cannot be
-    int refused;                // why not; 0: it was not tried
-    bool stale;                 // it has mapped code since
-    bool announced;             // by the session
-    bool left_out;              // ours, or the kernel's
-    uint64_t links, listed_ns;  // of its folder of threads, when it is polled
-    uint32_t *modules;          // by the remote's number: in collected, plus one
+    uint32_t alive; // threads
+    struct hone_look_process look;
+    bool announced;            // by the session
+    bool left_out;             // ours, or the kernel's
+    uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };
 
 // What was seen: a thread blocked at a stack. In blocks of either kind.
@@ -74,7 +71,6 @@ struct hone_wall {
     struct hone_wall_facts facts;
     uint64_t period_ns, due_ns;
     uint64_t random;
-    uint32_t stack_max;
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
     bool everybody;     // is watched
@@ -96,14 +92,10 @@ struct hone_wall {
     struct hone_wall_seen *seen;
     uint32_t seen_count, seen_room;
     struct hone_table seen_table;
-
-    unsigned char *copy; // of a stack
-    uint64_t *addresses;
-    uint32_t *places;
+    struct hone_look look;
 };
 
 enum {
-    HONE_WALL_COPY_BYTES = 64 << 10,
     HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
     HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
     HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
@@ -148,7 +140,5 @@ bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint
 // when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
 int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, uint32_t tid,
                    enum hone_wait *ret_wait, uint32_t *ret_stack);
-
-void hone_wall_process_done(struct hone_wall_process *process);
 
 #endif

@@ -305,7 +305,7 @@ static void look_for_new(struct hone_wall *wall, uint64_t now_ns)
             continue;
         process->links = st.st_nlink;
         process->listed_ns = now_ns;
-        process->stale = true; // it may have mapped code
+        process->look.stale = true; // it may have mapped code
         list(wall, i, 0, true);
     }
     wall->listed_ns = now_ns;

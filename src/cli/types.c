@@ -8,5 +8,7 @@ const struct hone_choice hone_type_choices[] = {
     {"heap", HONE_TYPE_HEAP, false},
     {"memory", HONE_TYPE_HEAP, true},
     {"allocs", HONE_TYPE_ALLOCS, false},
+    {"threads", HONE_TYPE_THREADS, false},
+    {"goroutine", HONE_TYPE_THREADS, true},
     {0},
 };

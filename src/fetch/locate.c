@@ -14,13 +14,18 @@
 
 // What a recording is opened by: the first of these that it has; where a type of the heap is to be
 // shown, the first of those.
-#define FILES 4
+#define FILES 5
 static const char *const session_files[FILES] = {"cpu.prof", "wall.prof", "heap.prof",
-                                                 "allocs.prof"};
-static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof"};
+                                                 "allocs.prof", "threads.prof"};
+static const char *const heap_files[FILES] = {"heap.prof", "allocs.prof", "cpu.prof", "wall.prof",
+                                              "threads.prof"};
+static const char *const thread_files[FILES] = {"threads.prof", "cpu.prof", "wall.prof",
+                                                "heap.prof", "allocs.prof"};
 
 static const char *const *files_for(const char *type)
 {
+    if (type && strcmp(type, "threads") == 0)
+        return thread_files;
     bool heap = type && (strncmp(type, "alloc_", 6) == 0 || strncmp(type, "inuse_", 6) == 0);
     return heap ? heap_files : session_files;
 }

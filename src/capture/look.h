@@ -1,0 +1,61 @@
+// Reading the stack of another process's thread from outside, into the tables of a collector. A
+// thread that is blocked is not touched: its place comes from the kernel (stack pointer,
+// instruction, system call), the stack from process_vm_readv(). That it stayed blocked is for the
+// caller to find out, or else what was read does not count.
+#ifndef HONE_CAPTURE_LOOK_H
+#define HONE_CAPTURE_LOOK_H
+
+#include "capture/collect.h"
+#include "capture/remote.h"
+#include "capture/waits.h"
+
+enum { HONE_LOOK_COPY_BYTES = 64 << 10 };
+
+// What looks work with, whatever the process.
+struct hone_look {
+    struct hone_collected *collected;
+    uint32_t stack_max;
+    unsigned char *copy; // of a stack
+    uint64_t *addresses;
+    uint32_t *places;
+    uint64_t bases;    // frame pointers that had to be found on the stack
+    uint64_t searched; // stacks of which a caller was searched for
+};
+
+// Returns 0 or -ENOMEM; done either way.
+int hone_look_init(struct hone_look *look, struct hone_collected *collected, uint32_t stack_max);
+void hone_look_done(struct hone_look *look);
+
+// A process that is looked at. All zero but for the pid: nothing was read of it yet.
+struct hone_look_process {
+    uint32_t pid;
+    struct hone_remote *remote; // NULL: not opened yet, or it cannot be
+    int refused;                // why not; 0: it was not tried
+    bool stale;                 // it may have mapped code since
+    uint32_t *modules;          // by the remote's number: in collected, plus one
+};
+
+void hone_look_process_done(struct hone_look_process *process);
+
+// Opens it, unless it is. Returns 0 or why it cannot be read.
+int hone_look_open(struct hone_look_process *process);
+
+// The stack of a thread that is blocked there. Returns 0, or why the process cannot be read.
+int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
+                      const struct hone_blocked *blocked, uint32_t *ret_stack);
+
+// Copies a stack to look->copy, from the stack pointer up, as much as is there. Returns how much.
+size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp);
+
+// The stack of a thread whose registers and stack were copied: `size` bytes from its stack pointer
+// on. The thread runs on meanwhile.
+int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
+                     const struct hone_registers *registers, const void *copy, size_t size,
+                     uint32_t *ret_stack);
+
+// A stack that somebody else has walked, as in struct hone_record_stack; at most stack_max frames
+// are kept. The process has been opened.
+uint32_t hone_look_addresses(struct hone_look *look, struct hone_look_process *process,
+                             const uint64_t *addresses, uint32_t count, enum hone_stack_end end);
+
+#endif
