@@ -68,7 +68,7 @@ def tasks(pid):
 
 
 def functions(stack):
-    return [frame['function'] for frame in stack]
+    return [frame['function'].partition('(')[0] for frame in stack]
 
 
 class Threads(harness.TestCase):
@@ -131,8 +131,8 @@ class RunningTest(Threads):
                 self.assertEqual(found['states'], {'condition': 20, 'pipe': 1})
                 crew, = [g for g in found['groups'] if g['wait'] == 'condition']
                 self.assertEqual(crew['threads'], 20)
-                self.assertIn('wait_for_end()', functions(crew['stack']))
-                self.assertIn('crew_pthread(void*)', functions(crew['stack']))
+                self.assertIn('wait_for_end', functions(crew['stack']))
+                self.assertIn('crew_pthread', functions(crew['stack']))
                 self.assertIsNone(crew['created_by'])
                 tids = {str(each['tid']) for group in found['groups'] for each in group['each']}
                 self.assertEqual(tids, set(os.listdir(f'/proc/{running.program}/task')))
@@ -149,17 +149,17 @@ class RunningTest(Threads):
             for each in group['each']:
                 seen[each['name']] = (group, each)
         wanted = {
-            'in-mutex': ('lock', 'mutex', 'in_mutex()'),
-            'in-condition': ('lock', 'condition', 'wait_for_end()'),
-            'in-sleep': ('sleep', 'sleep', 'in_sleep()'),
-            'in-pipe': ('pipe', 'pipe', 'in_pipe()'),
-            'in-poll': ('poll', 'poll', 'in_poll()'),
-            'in-epoll': ('poll', 'poll', 'in_epoll()'),
-            'in-join': ('lock', 'join', 'in_join()'),
-            'in-semaphore': ('lock', 'semaphore', 'in_semaphore()'),
-            'in-rwlock': ('lock', 'rwlock', 'in_rwlock()'),
-            'in-barrier': ('lock', 'barrier', 'in_barrier()'),
-            'in-loop': ('running', None, 'in_loop()'),
+            'in-mutex': ('lock', 'mutex', 'in_mutex'),
+            'in-condition': ('lock', 'condition', 'wait_for_end'),
+            'in-sleep': ('sleep', 'sleep', 'in_sleep'),
+            'in-pipe': ('pipe', 'pipe', 'in_pipe'),
+            'in-poll': ('poll', 'poll', 'in_poll'),
+            'in-epoll': ('poll', 'poll', 'in_epoll'),
+            'in-join': ('lock', 'join', 'in_join'),
+            'in-semaphore': ('lock', 'semaphore', 'in_semaphore'),
+            'in-rwlock': ('lock', 'rwlock', 'in_rwlock'),
+            'in-barrier': ('lock', 'barrier', 'in_barrier'),
+            'in-loop': ('running', None, 'in_loop'),
         }
         for name, (state, wait, function) in wanted.items():
             with self.subTest(name):
@@ -200,7 +200,7 @@ class RunningTest(Threads):
             self.assertEqual(done.returncode, 0, done.stderr)
             group, = [group for group in json.loads(done.stdout)['groups']
                       if group['state'] == 'running']
-            self.assertIn('in_loop()', functions(group['stack']))
+            self.assertIn('in_loop', functions(group['stack']))
         output = self.end(running)
         self.assertRegex(output, r'epoll 0\nloop \d+')
 
@@ -301,7 +301,7 @@ class CreationTest(Threads):
         return counts
 
     def test_who_created_whom(self):
-        for mode, creator in ('pthread', 'make_pthreads('), ('c11', 'make_c11('), ('std', 'make_std('):
+        for mode, creator in ('pthread', 'make_pthreads'), ('c11', 'make_c11'), ('std', 'make_std'):
             with self.subTest(mode):
                 live, directory = self.recorded(workload('crew'), mode, 9, threads=10)
                 for found in live, self.dump(directory):
@@ -311,20 +311,23 @@ class CreationTest(Threads):
                     self.assertTrue(name.startswith(creator), name)
                     self.assertEqual(counts, {name: 9, None: 1})
                 found = self.dump(directory)
-                place, = found['places']
-                self.assertEqual((place['created'], place['ended'], place['alive']), (9, 9, 0))
-                self.assertEqual(place['most_alive'], 9)
-                names = functions(place['created_at'])
-                self.assertIn('main', names)
-                self.assertTrue(any(name.startswith(creator) for name in names))
+                # Of std::thread, one for each way through its vector.
+                sums = collections.Counter()
+                for place in found['places']:
+                    sums.update({key: place[key] for key in ('created', 'ended', 'most_alive')})
+                    names = functions(place['created_at'])
+                    self.assertIn('main', names)
+                    self.assertTrue(any(name.startswith(creator) for name in names))
+                self.assertEqual(sums, {'created': 9, 'ended': 9, 'most_alive': 9})
+                self.assertEqual(found['alive'], 0)
 
     def test_a_thread_that_creates(self):
         live, directory = self.recorded(workload('crew'), 'nest', threads=3)
         for found in live, self.dump(directory):
             each = {group['created_by']: group['each'][0] for group in found['groups']}
-            self.assertEqual(set(each), {None, 'make_outer()', 'make_inner()'})
-            self.assertEqual(each['make_outer()']['creator_tid'], each[None]['tid'])
-            self.assertEqual(each['make_inner()']['creator_tid'], each['make_outer()']['tid'])
+            self.assertEqual(set(each), {None, 'make_outer', 'make_inner'})
+            self.assertEqual(each['make_outer']['creator_tid'], each[None]['tid'])
+            self.assertEqual(each['make_inner']['creator_tid'], each['make_outer']['tid'])
 
     @unittest.skipUnless(shutil.which('rustc'), 'no rustc')
     def test_rust(self):
@@ -350,9 +353,9 @@ class CreationTest(Threads):
         for command in ('go', 'tool', 'pprof', '-traces'), (HONE, 'traces'):
             done = self.run_plain(*command, path)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(len(re.findall(rb'created by: +make_pthreads', done.stdout)), 3)
+            self.assertEqual(len(re.findall(rb'created by: *make_pthreads', done.stdout)), 3)
         each = self.threads(directory, '--debug', '2')
-        self.assertEqual(len(re.findall(r'^created by make_pthreads\(.* in thread \d+$', each,
+        self.assertEqual(len(re.findall(r'^created by make_pthreads.* in thread \d+$', each,
                                         re.MULTILINE)), 3)
 
     def test_ten_thousand(self):
@@ -401,14 +404,14 @@ class LeakTest(Threads):
                     self.assertEqual((alive, leaks), (0, []))
                     continue
                 place, = leaks
-                self.assertIn('leak_one()', functions(place['created_at']))
+                self.assertIn('leak_one', functions(place['created_at']))
                 self.assertEqual((place['created'], place['most_alive']), (180, 180))
                 self.assertGreater(place['threads_per_second'], 8)
                 self.assertLess(place['threads_per_second'], 21)
                 text = self.threads(directory)
                 self.assertRegex(text, r'leaks threads, fast: [\d.]+ threads/s')
                 short, = [place for place in found['places']
-                          if 'short_lived()' in functions(place['created_at'])]
+                          if 'short_lived' in functions(place['created_at'])]
                 self.assertEqual((short['created'], short['most_alive']), (180, 1))
                 self.assertGreater(short['mean_life_ns'], 0)
 

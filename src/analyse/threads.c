@@ -117,7 +117,7 @@ static int by_size(const void *a, const void *b)
     return one->first < other->first ? -1 : one->first > other->first;
 }
 
-static void make_groups(struct hone_threads *threads)
+static void make_groups(struct hone_thread_list *threads)
 {
     if (threads->count)
         qsort(threads->rows, threads->count, sizeof *threads->rows, by_group);
@@ -142,7 +142,7 @@ static void make_groups(struct hone_threads *threads)
 
 // --- sums ----------------------------------------------------------------------------------------
 
-static void count_state(struct hone_threads *threads, const struct hone_thread_row *row)
+static void count_state(struct hone_thread_list *threads, const struct hone_thread_row *row)
 {
     const char *name = row->wait[0] ? row->wait : row->state;
     uint32_t i = 0;
@@ -170,7 +170,7 @@ static int by_number(const void *a, const void *b)
     return *one < *other ? -1 : *one > *other;
 }
 
-static int count_processes(struct hone_threads *threads)
+static int count_processes(struct hone_thread_list *threads)
 {
     HONE_CLEANUP(hone_freep) int64_t *pids = calloc((size_t)threads->count + 1, sizeof *pids);
     if (!pids)
@@ -183,17 +183,17 @@ static int count_processes(struct hone_threads *threads)
     return 0;
 }
 
-void hone_threads_done(struct hone_threads *threads)
+void hone_thread_list_done(struct hone_thread_list *threads)
 {
     free(threads->rows);
     free(threads->groups);
-    *threads = (struct hone_threads){0};
+    *threads = (struct hone_thread_list){0};
 }
 
-int hone_threads_new(const struct hone_profile *profile, struct hone_threads *ret,
-                     struct hone_error *err)
+int hone_thread_list_new(const struct hone_profile *profile, struct hone_thread_list *ret,
+                         struct hone_error *err)
 {
-    HONE_CLEANUP(hone_threads_done) struct hone_threads threads = {0};
+    HONE_CLEANUP(hone_thread_list_done) struct hone_thread_list threads = {0};
     uint32_t type;
     if (!find_type(profile, &type)) {
         (void)hone_error_set(err, -EINVAL, "this is no profile of threads");
@@ -218,6 +218,6 @@ int hone_threads_new(const struct hone_profile *profile, struct hone_threads *re
     if (count_processes(&threads))
         return hone_error_set(err, -ENOMEM, "cannot show threads");
     *ret = threads;
-    threads = (struct hone_threads){0};
+    threads = (struct hone_thread_list){0};
     return 0;
 }

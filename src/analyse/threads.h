@@ -35,7 +35,7 @@ struct hone_thread_state {
 
 enum { HONE_THREAD_STATES_MAX = 32 };
 
-struct hone_threads {
+struct hone_thread_list {
     struct hone_thread_row *rows; // by group, then by process and id
     uint32_t count;
     struct hone_thread_group *groups; // the largest first
@@ -47,8 +47,8 @@ struct hone_threads {
 };
 
 // Returns 0; -EINVAL with err filled: no profile of threads; -ENOMEM.
-int hone_threads_new(const struct hone_profile *profile, struct hone_threads *ret,
-                     struct hone_error *err);
-void hone_threads_done(struct hone_threads *threads);
+int hone_thread_list_new(const struct hone_profile *profile, struct hone_thread_list *ret,
+                         struct hone_error *err);
+void hone_thread_list_done(struct hone_thread_list *threads);
 
 #endif

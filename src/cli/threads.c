@@ -232,14 +232,14 @@ static int show(const struct threads_options *given, const struct hone_threads_s
 static int show_input(const struct threads_options *given, const struct input *input,
                       struct hone_error *err)
 {
-    HONE_CLEANUP(hone_threads_done) struct hone_threads threads = {0};
+    HONE_CLEANUP(hone_thread_list_done) struct hone_thread_list threads = {0};
     HONE_CLEANUP(hone_thread_leaks_done) struct hone_thread_leaks origins = {0};
     int r = 0;
     if ((input->threads && hone_profile_one_line(input->threads)) ||
         (input->origins && hone_profile_one_line(input->origins)))
         r = hone_error_set(err, -ENOMEM, "cannot show threads");
     if (!r && input->threads)
-        r = hone_threads_new(input->threads, &threads, err);
+        r = hone_thread_list_new(input->threads, &threads, err);
     if (!r && input->origins)
         r = hone_thread_leaks_new(input->origins, &origins, err);
     const struct hone_threads_shown shown = {

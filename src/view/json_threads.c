@@ -92,7 +92,7 @@ static void put_group(struct writer *w, const struct hone_threads_shown *shown,
 
 static void put_threads(struct writer *w, const struct hone_threads_shown *shown)
 {
-    const struct hone_threads *threads = shown->threads;
+    const struct hone_thread_list *threads = shown->threads;
     hone_buffer_format(w->out,
                        "\"total\": %" PRId64 ",\n  \"time_ns\": %" PRId64 ",\n  \"states\": {",
                        threads->total, shown->profile->time_ns);

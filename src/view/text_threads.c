@@ -39,7 +39,7 @@ static struct hone_measure_label time_of(int64_t ns)
 
 static void put_head(struct writer *w)
 {
-    const struct hone_threads *threads = w->shown->threads;
+    const struct hone_thread_list *threads = w->shown->threads;
     hone_buffer_format(w->out, "Threads: %" PRId64, threads->total);
     if (threads->processes > 1)
         hone_buffer_format(w->out, " in %u processes", threads->processes);
@@ -119,7 +119,7 @@ static void put_group(struct writer *w, const struct hone_thread_group *group)
 
 static void put_threads(struct writer *w)
 {
-    const struct hone_threads *threads = w->shown->threads;
+    const struct hone_thread_list *threads = w->shown->threads;
     put_head(w);
     for (uint32_t i = 0; i < threads->group_count && i < w->rows; i++)
         put_group(w, &threads->groups[i]);

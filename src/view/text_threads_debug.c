@@ -37,7 +37,7 @@ static void put_creator(struct hone_buffer *out, const struct hone_thread_row *r
 // --- debug=1 -------------------------------------------------------------------------------------
 
 static void put_group(struct hone_buffer *out, const struct hone_profile *profile,
-                      const struct hone_threads *threads, const struct hone_thread_group *group)
+                      const struct hone_thread_list *threads, const struct hone_thread_group *group)
 {
     const struct hone_thread_row *row = &threads->rows[group->first];
     struct hone_profile_span frames = hone_profile_frames_of(profile, row->stack);
@@ -92,7 +92,7 @@ static void put_thread(struct hone_buffer *out, const struct hone_profile *profi
 int hone_text_threads_debug(const struct hone_threads_shown *shown, int level,
                             struct hone_buffer *out, struct hone_error *err)
 {
-    const struct hone_threads *threads = shown->threads;
+    const struct hone_thread_list *threads = shown->threads;
     hone_buffer_format(out, "threads profile: total %" PRId64 "\n", threads->total);
     if (level >= 2)
         hone_buffer_text(out, "\n");

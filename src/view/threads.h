@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 struct hone_profile;
-struct hone_threads;
+struct hone_thread_list;
 struct hone_thread_leaks;
 
 // What is shown. Either half may be NULL: it is not known then.
 struct hone_threads_shown {
     const struct hone_profile *profile; // of the threads at a moment
-    const struct hone_threads *threads;
+    const struct hone_thread_list *threads;
     const struct hone_profile *origin_profile; // of who created them over time
     const struct hone_thread_leaks *origins;
     bool recording; // else it is of a process that runs: no word of what no recording has
