@@ -269,9 +269,9 @@ static void on_thread(void *context, uint32_t number, const struct hone_record_t
     if (record->routine)
         thread->routine = hone_collect_intern(collected, live, record->routine) + 1;
     const struct hone_number *creation =
-        record->creation > UINT32_MAX
-            ? NULL
-            : hone_numbers_find(state, &live->stacks, (uint32_t)record->creation);
+        record->creation && record->creation <= UINT32_MAX
+            ? hone_numbers_find(state, &live->stacks, (uint32_t)record->creation)
+            : NULL;
     const struct hone_number *creator =
         record->creator && record->creator <= UINT32_MAX
             ? hone_numbers_find(state, &live->threads, (uint32_t)record->creator - 1)

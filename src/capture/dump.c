@@ -319,13 +319,21 @@ static int by_place(const void *a, const void *b)
     return by_tid(a, b);
 }
 
-// Puts the threads in order, without those that are gone.
+// Puts the threads in order, without those that are gone. A process that has ended is as good as
+// gone: its first thread is listed until its parent takes note.
 static void settle(struct hone_dump *dump)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < dump->thread_count; i++)
-        if (dump->threads[i].state)
+        if (dump->threads[i].state && dump->threads[i].miss != HONE_DUMP_OVER)
+            dump->processes[dump->threads[i].process].lives = true;
+    for (uint32_t i = 0; i < dump->thread_count; i++) {
+        struct hone_dump_process *process = &dump->processes[dump->threads[i].process];
+        if (dump->threads[i].state && process->lives)
             dump->threads[kept++] = dump->threads[i];
+        else if (dump->threads[i].state)
+            process->threads--;
+    }
     dump->thread_count = kept;
     if (kept)
         qsort(dump->threads, kept, sizeof *dump->threads, by_place);

@@ -75,6 +75,7 @@ struct hone_dump_process {
     uint32_t threads;         // in this dump
     uint64_t handled_signals; // a bit for each signal that it has a handler for, from signal 1 on
     bool refused;             // stacks and waits are not ours to read
+    bool lives;               // some thread has not ended: else none of it is in the dump
     bool awake;               // some thread may go on by itself or by what comes from outside
     bool asleep;              // all wait for each other: nobody is left to wake anybody
 };

@@ -110,22 +110,41 @@ static void begin(const struct hone_thread_birth *birth)
     errno = saved;
 }
 
+// What a thread goes on to. By value and in registers: with a local whose address anybody had,
+// run() could not leave by a jump.
+struct start {
+    union {
+        void *(*routine)(void *);
+        thrd_start_t c11_routine;
+    };
+    void *argument;
+};
+
+__attribute__((noinline)) static struct start arrive(struct slot *slot, bool c11)
+{
+    struct hone_thread_birth birth = slot->birth;
+    struct start start = {.argument = slot->argument};
+    if (c11)
+        start.c11_routine = slot->c11_routine;
+    else
+        start.routine = slot->routine;
+    slot_give_back(slot);
+    birth.routine =
+        c11 ? (uint64_t)(uintptr_t)start.c11_routine : (uint64_t)(uintptr_t)start.routine;
+    begin(&birth);
+    return start;
+}
+
 static void *run(void *argument)
 {
-    struct slot slot = *(struct slot *)argument;
-    slot_give_back(argument);
-    slot.birth.routine = (uint64_t)(uintptr_t)slot.routine;
-    begin(&slot.birth);
-    return slot.routine(slot.argument);
+    struct start start = arrive(argument, false);
+    return start.routine(start.argument);
 }
 
 static int run_c11(void *argument)
 {
-    struct slot slot = *(struct slot *)argument;
-    slot_give_back(argument);
-    slot.birth.routine = (uint64_t)(uintptr_t)slot.c11_routine;
-    begin(&slot.birth);
-    return slot.c11_routine(slot.argument);
+    struct start start = arrive(argument, true);
+    return start.c11_routine(start.argument);
 }
 
 // NULL when the thread is to start without us.
