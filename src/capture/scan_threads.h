@@ -1,6 +1,5 @@
 // Stops the threads of a process for a moment and reads their registers: by ptrace, as a debugger
-// does, without a signal to anybody. For the scan for leaks, and for
-// dumps of threads.
+// does, without a signal to anybody. For the scan for leaks, and for dumps of threads.
 //
 // A thread that waits in a system call that cannot be taken up again (epoll_wait and its like would
 // return EINTR) is left alone: where its stack begins is known, its registers are not. Whether it
