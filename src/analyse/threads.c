@@ -195,12 +195,8 @@ int hone_thread_list_new(const struct hone_profile *profile, struct hone_thread_
 {
     HONE_CLEANUP(hone_thread_list_done) struct hone_thread_list threads = {0};
     uint32_t type;
-    if (!find_type(profile, &type)) {
-        (void)hone_error_set(err, -EINVAL, "this is no profile of threads");
-        hone_error_hint(err, "give a threads.prof, or the directory of a recording of the type "
-                             "threads");
-        return -EINVAL;
-    }
+    if (!find_type(profile, &type))
+        return hone_error_set(err, -EINVAL, "it is no profile of threads");
     threads.rows = calloc((size_t)profile->samples.count + 1, sizeof *threads.rows);
     threads.groups = calloc((size_t)profile->samples.count + 1, sizeof *threads.groups);
     if (!threads.rows || !threads.groups)

@@ -78,7 +78,7 @@ TEST(a_profile_of_something_else_is_refused)
     profile = hone_profile_new();
     hone_profile_add_type(profile, "cpu", "nanoseconds");
     CHECK_EQ(hone_thread_list_new(profile, &list, &err), -EINVAL);
-    CHECK_STR(err.message, "this is no profile of threads");
+    CHECK_STR(err.message, "it is no profile of threads");
     hone_profile_free(profile);
 }
 

@@ -1,5 +1,6 @@
 // A dump of a child whose threads are known, and the parts of it.
 #include "capture/dump_parts.h"
+#include "capture/scan_threads.h"
 #include "capture/thread_sites.h"
 
 #include "check.h"
@@ -10,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -192,6 +194,50 @@ TEST(threads_that_wait_and_threads_that_run_have_their_stacks)
     (void)kill(pid, SIGKILL);
     (void)waitpid(pid, NULL, 0);
     done(dump);
+}
+
+// Waits for the pipe by epoll, and ends with how often that ended early.
+static int wait_by_epoll(void)
+{
+    struct epoll_event event = {.events = EPOLLIN}, got;
+    int fd = epoll_create1(0), early = 0;
+    (void)epoll_ctl(fd, EPOLL_CTL_ADD, stay[0], &event);
+    tell();
+    while (epoll_wait(fd, &got, 1, -1) < 0)
+        early++;
+    return early;
+}
+
+TEST(a_call_that_our_stop_has_ended_is_taken_up_again)
+{
+    if (!hone_dump_can_stop)
+        return;
+    CHECK(pipe(ready) == 0 && pipe(stay) == 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        _exit(wait_by_epoll());
+    }
+    char byte;
+    CHECK(read(ready[0], &byte, 1) == 1);
+    struct hone_task_stat stat = {0};
+    for (int turn = 0; stat.state != 'S' && turn < 1000; turn++) {
+        (void)usleep(1000);
+        CHECK_EQ(hone_task_stat((uint32_t)pid, (uint32_t)pid, &stat), 0);
+    }
+    for (int turn = 0; turn < 3; turn++) {
+        struct hone_scan_thread thread = {.tid = pid};
+        struct hone_registers registers;
+        CHECK_EQ(hone_scan_stop_thread(&thread, pid, UINT64_MAX), 0);
+        CHECK_EQ(hone_dump_registers(pid, &registers), 0);
+        hone_scan_let_go(&thread, pid);
+        (void)usleep(10000);
+    }
+    CHECK(write(stay[1], &byte, 1) == 1);
+    int status;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK(WIFEXITED(status));
+    CHECK_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(where_nobody_is_left_to_wake_that_is_told)

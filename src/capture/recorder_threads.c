@@ -12,6 +12,7 @@ enum {
     FIRST_NS = 50000000,   // after the start; then twice as long, and so on,
     USUAL_NS = 1000000000, // up to this
     PARTS = 50,            // of the time, at most
+    AGE_PARTS = 256,       // of the recording so far, that a look may be old
     TURN_NS = 20000000,    // without reading the session
     RUNNING_NS = 10000000, // that samples of those that run are waited for
     LAST_RUNNING_NS = 500000000,
@@ -94,8 +95,9 @@ void hone_recorder_look_at_threads(struct hone_recorder *recorder)
     recorder->dump_pause_ns =
         recorder->dump_pause_ns * 2 < USUAL_NS ? recorder->dump_pause_ns * 2 : USUAL_NS;
     uint64_t pause_ns = recorder->dump_cost_ns * PARTS;
-    recorder->dump_ns =
-        after_ns + (pause_ns > recorder->dump_pause_ns ? pause_ns : recorder->dump_pause_ns);
+    uint64_t age_ns = (after_ns - recorder->started_monotonic_ns) / AGE_PARTS;
+    pause_ns = pause_ns > recorder->dump_pause_ns ? pause_ns : recorder->dump_pause_ns;
+    recorder->dump_ns = after_ns + (pause_ns > age_ns ? pause_ns : age_ns);
 }
 
 void hone_recorder_look_at_threads_last(struct hone_recorder *recorder)

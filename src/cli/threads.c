@@ -100,6 +100,7 @@ static const struct hone_example examples[] = {
 struct input {
     struct hone_profile *threads, *origins;
     bool recording;
+    char path[HONE_FETCH_PATH_MAX]; // of a file; empty: it is of a process
 };
 
 static void input_done(struct input *input)
@@ -109,12 +110,6 @@ static void input_done(struct input *input)
 }
 
 // --- a process -----------------------------------------------------------------------------------
-
-static void collected_done(struct hone_collected *collected)
-{
-    if (collected->state)
-        hone_collect_done(collected);
-}
 
 // Nothing of a process could be read, whatever it is.
 static int check_rights(const struct hone_dump *dump, struct hone_error *err)
@@ -134,7 +129,7 @@ static int check_rights(const struct hone_dump *dump, struct hone_error *err)
 static int take_dump(const struct threads_options *given, const pid_t *pids, int pid_count,
                      struct hone_profile **ret, struct hone_error *err)
 {
-    HONE_CLEANUP(collected_done) struct hone_collected collected = {0};
+    HONE_CLEANUP(hone_collect_done) struct hone_collected collected = {0};
     HONE_CLEANUP(hone_dump_freep) struct hone_dump *dump = NULL;
     if (hone_collect_init(&collected))
         return hone_error_set(err, -ENOMEM, "cannot look at threads");
@@ -179,9 +174,9 @@ static int read_recording(const struct hone_operands *operands, struct input *re
                           struct hone_error *err)
 {
     const char *name = operands->count ? operands->at[0] : NULL;
-    char path[HONE_FETCH_PATH_MAX];
+    const char *path = ret->path;
     struct stat status;
-    int r = hone_fetch_locate(name, "threads", path, err);
+    int r = hone_fetch_locate(name, "threads", ret->path, err);
     if (r)
         return r;
     bool directory = !name || (stat(name, &status) == 0 && S_ISDIR(status.st_mode));
@@ -240,6 +235,11 @@ static int show_input(const struct threads_options *given, const struct input *i
         r = hone_error_set(err, -ENOMEM, "cannot show threads");
     if (!r && input->threads)
         r = hone_thread_list_new(input->threads, &threads, err);
+    if (r == -EINVAL) {
+        (void)hone_error_set(err, r, "'%s' is no profile of threads", input->path);
+        hone_error_hint(err, "give a threads.prof, or the directory of a recording of the type "
+                             "threads");
+    }
     if (!r && input->origins)
         r = hone_thread_leaks_new(input->origins, &origins, err);
     const struct hone_threads_shown shown = {
