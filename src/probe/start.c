@@ -303,7 +303,6 @@ HONE_EXPORT int hone_recording(void)
 {
     return (hone_probe.engine != NULL || hone_heap_is_wanted() || hone_locks_are_wanted() ||
             hone_creations_wanted() || elsewhere) &&
-            elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }
 
