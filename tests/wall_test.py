@@ -238,7 +238,8 @@ class Programs(harness.TestCase):
         both = self.record(workload('idle'), '100', options=('--types', 'all'))
         self.assertEqual(sorted(os.listdir(both.directory)),
                          ['allocs.prof', 'block.prof', 'cpu.prof', 'heap-time.prof', 'heap.prof',
-                          'mutex.prof', 'session.json', 'wall.prof'])
+                          'mutex.prof', 'session.json', 'threads-time.prof', 'threads.prof',
+                          'wall.prof'])
         self.assertIn(b'wall.prof', both.stderr)
 
     def test_an_idle_program_sleeps(self):

@@ -73,10 +73,10 @@ struct hone_growths {
     uint32_t processes;
 };
 
-// From a profile with the type inuse_space, whose samples are changes, each with the number `time`
-// in milliseconds, the end of an interval, and with the number `pid`. Each process is judged on its
-// own: what one left behind at its end does not add to what another has. Returns 0; -EINVAL with
-// err filled: it is no such profile; -ENOMEM.
+// From a profile with the type inuse_space, or alive for threads, whose samples are changes, each
+// with the number `time` in milliseconds, the end of an interval, and with the number `pid`. Each
+// process is judged on its own: what one left behind at its end does not add to what another has.
+// Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM.
 int hone_growths_new(const struct hone_profile *profile, const struct hone_growth_options *options,
                      struct hone_growths *ret, struct hone_error *err);
 void hone_growths_done(struct hone_growths *growths);

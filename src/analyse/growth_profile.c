@@ -271,13 +271,21 @@ void hone_growths_done(struct hone_growths *growths)
     *growths = (struct hone_growths){0};
 }
 
+// What lives, bytes or threads.
+static int select_type(const struct hone_profile *profile, uint32_t *ret, struct hone_error *err)
+{
+    return hone_profile_select_type(profile, "alive", ret, NULL)
+               ? hone_profile_select_type(profile, "inuse_space", ret, err)
+               : 0;
+}
+
 int hone_growths_new(const struct hone_profile *profile, const struct hone_growth_options *options,
                      struct hone_growths *ret, struct hone_error *err)
 {
     HONE_CLEANUP(series_done) struct series series = {.profile = profile};
     HONE_CLEANUP(hone_growths_done) struct hone_growths growths = {0};
     uint32_t type;
-    int r = hone_profile_select_type(profile, "inuse_space", &type, err);
+    int r = select_type(profile, &type, err);
     if (!r)
         r = read_changes(&series, type, err);
     if (r)

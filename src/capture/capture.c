@@ -26,6 +26,8 @@ static void recorder_done(struct hone_recorder *recorder)
         if (recorder->pidfds[i] >= 0)
             (void)close(recorder->pidfds[i]);
     free(recorder->pidfds);
+    hone_dump_free(recorder->dump);
+    hone_dump_free(recorder->dump_begun);
     hone_outside_free(recorder->outside);
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
@@ -105,6 +107,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
         .mutex_fraction = mutex ? (uint32_t)recorder->options.mutex_fraction : 0,
         .block_rate_ns = mutex || block ? recorder->options.block_rate_ns : 0,
+        .creations = recorder->options.types >> HONE_CAPTURE_THREADS & 1,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)

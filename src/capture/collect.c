@@ -237,25 +237,52 @@ static void read_thread_name(uint32_t pid, uint32_t tid, char name[16])
     free(text);
 }
 
-static void on_thread(void *context, uint32_t number, const struct hone_record_thread *record)
+// The thread of that record: a new one, or one of which a sample told before it told of itself.
+static struct hone_collected_thread *meet_thread(struct hone_collected *collected,
+                                                 struct hone_live *live,
+                                                 const struct hone_record_thread *record)
 {
-    struct hone_collected *collected = context;
     struct hone_collect_state *state = collected->state;
-    struct hone_live *live = hone_live_of(collected, number);
     uint32_t index = record->record.small;
-    if (!live ||
-        !hone_collect_reserve(state, &collected->threads, &state->thread_room,
+    const struct hone_number *known = hone_numbers_find(state, &live->threads, index);
+    if (known && collected->threads[known->at].tid == record->tid &&
+        !collected->threads[known->at].routine && record->routine)
+        return &collected->threads[known->at];
+    if (!hone_collect_reserve(state, &collected->threads, &state->thread_room,
                               (uint64_t)collected->thread_count + 1, sizeof *collected->threads) ||
         !hone_numbers_set(state, &live->threads, index, collected->thread_count))
-        return;
+        return NULL;
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
     *thread = (struct hone_collected_thread){
         .process = live->process, .tid = (uint32_t)record->tid, .met_ns = record->time_ns};
     const struct hone_collected_process *process = &collected->processes[live->process];
     if (hone_collect_same_pids(collected, process))
         read_thread_name(process->pid, thread->tid, thread->name);
+    return thread;
+}
+
+static void on_thread(void *context, uint32_t number, const struct hone_record_thread *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct hone_live *live = hone_live_of(collected, number);
+    struct hone_collected_thread *thread = live ? meet_thread(collected, live, record) : NULL;
+    if (!thread)
+        return;
     if (record->routine)
         thread->routine = hone_collect_intern(collected, live, record->routine) + 1;
+    const struct hone_number *creation =
+        record->creation && record->creation <= UINT32_MAX
+            ? hone_numbers_find(state, &live->stacks, (uint32_t)record->creation)
+            : NULL;
+    const struct hone_number *creator =
+        record->creator && record->creator <= UINT32_MAX
+            ? hone_numbers_find(state, &live->threads, (uint32_t)record->creator - 1)
+            : NULL;
+    if (creation)
+        thread->creation = creation->at + 1;
+    if (creator)
+        thread->creator = creator->at + 1;
 }
 
 void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,

@@ -66,11 +66,13 @@ struct hone_collected_stack {
 struct hone_collected_thread {
     uint32_t process;
     uint32_t tid;
-    uint64_t met_ns;  // when it was first seen, monotonic
-    uint64_t left_ns; // and when it told that it ends; 0: it did not
-    char name[16];    // empty when nobody could say
-    uint64_t end_ns;  // CPU time that it used, told at its end; 0: it did not say
-    uint32_t routine; // place of the function that it ran, plus one; 0: unknown
+    uint64_t met_ns;   // when it was first seen, monotonic
+    uint64_t left_ns;  // and when it told that it ends; 0: it did not
+    char name[16];     // empty when nobody could say
+    uint64_t end_ns;   // CPU time that it used, told at its end; 0: it did not say
+    uint32_t routine;  // place of the function that it ran, plus one; 0: unknown
+    uint32_t creation; // the stack that created it, plus one; 0: unknown, or the first thread
+    uint32_t creator;  // the thread that did, plus one; 0: unknown
 };
 
 struct hone_collected_process {

@@ -448,6 +448,10 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
         return comment_on_locks(profile, recording);
     if (file == HONE_CAPTURE_BLOCK)
         return hone_recording_comment_block(recording, profile);
+    if (file == HONE_CAPTURE_THREADS || file == HONE_RECORDING_THREADS_TIME) {
+        hone_recording_comment_threads(recording, file, profile);
+        return 0;
+    }
     if (file != HONE_CAPTURE_CPU && file != HONE_CAPTURE_WALL)
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)

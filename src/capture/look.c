@@ -84,11 +84,12 @@ static uint32_t collected_module(struct hone_look *look, struct hone_look_proces
     return found;
 }
 
-static uint32_t intern(struct hone_look *look, struct hone_look_process *process,
-                       const struct hone_walk *walk)
+// The stack in look->addresses.
+static uint32_t intern(struct hone_look *look, struct hone_look_process *process, uint32_t count,
+                       enum hone_stack_end end)
 {
     uint32_t owner = 0; // of generated code
-    for (uint32_t i = 0; i < walk->count; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint64_t address = look->addresses[i];
         int number = hone_remote_module_of(process->remote, address);
         uint32_t module = collected_module(look, process, number);
@@ -104,8 +105,7 @@ static uint32_t intern(struct hone_look *look, struct hone_look_process *process
         }
         look->places[i] = hone_collect_place(look->collected, place);
     }
-    uint32_t stack = hone_collect_stack(look->collected, look->places, walk->count,
-                                        (enum hone_stack_end)walk->end);
+    uint32_t stack = hone_collect_stack(look->collected, look->places, count, end);
     if (owner)
         hone_collect_generated(look->collected, owner - 1, stack);
     return stack;
@@ -170,7 +170,7 @@ int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
     struct hone_walk walk;
     walk_blocked(look, process, blocked, size, &walk);
     look->searched += walk.guessed;
-    *ret_stack = intern(look, process, &walk);
+    *ret_stack = intern(look, process, walk.count, (enum hone_stack_end)walk.end);
     return 0;
 }
 
@@ -187,6 +187,17 @@ int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
                            registers->r[HONE_REGISTER_SP], size, false, look->addresses,
                            look->stack_max, &walk);
     look->searched += walk.guessed;
-    *ret_stack = intern(look, process, &walk);
+    *ret_stack = intern(look, process, walk.count, (enum hone_stack_end)walk.end);
     return 0;
+}
+
+uint32_t hone_look_addresses(struct hone_look *look, struct hone_look_process *process,
+                             const uint64_t *addresses, uint32_t count, enum hone_stack_end end)
+{
+    if (count > look->stack_max) {
+        count = look->stack_max;
+        end = HONE_STACK_TOO_DEEP;
+    }
+    memcpy(look->addresses, addresses, count * sizeof *addresses);
+    return intern(look, process, count, end);
 }

@@ -53,4 +53,9 @@ int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
                      const struct hone_registers *registers, const void *copy, size_t size,
                      uint32_t *ret_stack);
 
+// A stack that somebody else has walked, as in struct hone_record_stack; at most stack_max frames
+// are kept. The process has been opened.
+uint32_t hone_look_addresses(struct hone_look *look, struct hone_look_process *process,
+                             const uint64_t *addresses, uint32_t count, enum hone_stack_end end);
+
 #endif

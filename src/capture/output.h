@@ -4,6 +4,7 @@
 
 #include "capture/capture.h"
 #include "capture/collect.h"
+#include "capture/dump.h"
 #include "capture/outside.h"
 
 struct hone_symbolizer;
@@ -28,6 +29,8 @@ struct hone_recording {
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
     double ticks_per_s;                       // of hone_ticks(); 0: unknown
     uint32_t marks_refused;                   // for which there was no room
+    const struct hone_dump *dump;             // the last one of its threads; NULL: there is none
+    uint32_t dumps;                           // that were taken
 };
 
 // Sums over all processes.
@@ -57,7 +60,8 @@ double hone_recording_rate(const struct hone_recording *recording,
 // The files of a recording: one for each type, and what the heap has beside its own.
 enum hone_recording_file {
     HONE_RECORDING_HEAP_TIME = HONE_CAPTURE_TYPES, // heap-time.prof: changes, by interval
-    HONE_RECORDING_HEAP_PEAK, // heap-peak.prof: what lived when most did; where all is counted
+    HONE_RECORDING_HEAP_PEAK,    // heap-peak.prof: what lived when most did; where all is counted
+    HONE_RECORDING_THREADS_TIME, // threads-time.prof: threads created and ended, by interval
     HONE_RECORDING_FILES
 };
 
@@ -91,6 +95,9 @@ void hone_recording_comment_wall(const struct hone_recording *recording,
                                  struct hone_profile *profile);
 int hone_recording_comment_block(const struct hone_recording *recording,
                                  struct hone_profile *profile);
+// And of threads.
+void hone_recording_comment_threads(const struct hone_recording *recording, int file,
+                                    struct hone_profile *profile);
 
 // And of what was looked for leaks.
 void hone_recording_comment_leaks(const struct hone_recording *recording,
@@ -141,13 +148,15 @@ int hone_recording_directory(const struct hone_capture_options *options, const c
 // negative errno with err filled.
 int hone_recording_check(const struct hone_capture_options *options, struct hone_error *err);
 
-// The heap's profile and where stacks are in it, for their names, and the same of locks; NULL: none
-// was made.
+// The profiles of the heap, of locks and of created threads, and where stacks are in them, for
+// their names; NULL: none was made.
 struct hone_recording_names {
     const struct hone_profile *profile;
     const uint32_t *stacks;
     const struct hone_profile *mutex;
     const uint32_t *mutex_stacks;
+    const struct hone_profile *threads;
+    const uint32_t *thread_stacks;
     struct hone_symbolizer *symbolizer;
 };
 

@@ -19,6 +19,8 @@ static const struct hone_profile_kind *const kinds[HONE_RECORDING_FILES] = {
     [HONE_CAPTURE_MUTEX] = &hone_profile_mutex,
     [HONE_CAPTURE_LEAKS] = &hone_profile_leaks,
     [HONE_CAPTURE_BLOCK] = &hone_profile_block,
+    [HONE_CAPTURE_THREADS] = &hone_profile_threads,
+    [HONE_RECORDING_THREADS_TIME] = &hone_profile_threads_time,
 };
 
 static void builder_done(struct hone_profile_builder *builder)

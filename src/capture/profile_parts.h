@@ -45,6 +45,7 @@ extern const struct hone_profile_kind hone_profile_heap_peak;
 extern const struct hone_profile_kind hone_profile_leaks; // profile_leaks.c
 extern const struct hone_profile_kind hone_profile_mutex; // profile_mutex.c
 extern const struct hone_profile_kind hone_profile_block; // profile_block.c
+extern const struct hone_profile_kind hone_profile_threads, hone_profile_threads_time;
 
 // Mappings and locations of all places. Returns 0 or a negative errno.
 int hone_builder_add_places(struct hone_profile_builder *builder);

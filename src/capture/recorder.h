@@ -4,12 +4,14 @@
 //     attach.c           begins that of processes that run already
 //     recorder_watch.c   its course: who comes and goes, signals, reading along
 //     recorder_look.c    what processes count in place is looked at, and what memory they hold
+//     recorder_threads.c the threads are looked at
 //     recorder_finish.c  its end: the rest is read, the profiles are written
 #ifndef HONE_CAPTURE_RECORDER_H
 #define HONE_CAPTURE_RECORDER_H
 
 #include "capture/capture.h"
 #include "capture/collect.h"
+#include "capture/dump.h"
 #include "capture/launch.h"
 #include "capture/outside.h"
 #include "capture/wall.h"
@@ -32,10 +34,14 @@ struct hone_recorder {
     bool locks_outside;           // the same of locks
     uint32_t targets;             // processes that were named and live
     uint64_t started_realtime_ns, started_monotonic_ns;
-    struct hone_wall *wall;   // NULL: not asked for, or not possible
-    uint64_t read_ns;         // when the session is to be read next
-    uint64_t look_ns;         // and what processes count in place
-    uint64_t held_ns;         // and what memory they hold
+    struct hone_wall *wall;              // NULL: not asked for, or not possible
+    uint64_t read_ns;                    // when the session is to be read next
+    uint64_t look_ns;                    // and what processes count in place
+    uint64_t held_ns;                    // and what memory they hold
+    struct hone_dump *dump, *dump_begun; // of the threads: the last one, and one that is not over
+    uint64_t dump_ns;                    // when the next one begins
+    uint64_t dump_pause_ns, dump_cost_ns;
+    uint32_t dumps;
     uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
@@ -81,6 +87,10 @@ void hone_recorder_wait(struct hone_recorder *recorder);
 
 // recorder_look.c: after the session was read, when it is time.
 void hone_recorder_look(struct hone_recorder *recorder);
+
+// recorder_threads.c: the same; and before a recording ends whose program goes on.
+void hone_recorder_look_at_threads(struct hone_recorder *recorder);
+void hone_recorder_look_at_threads_last(struct hone_recorder *recorder);
 
 // recorder_finish.c
 int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err);

@@ -62,9 +62,12 @@ static const char *const file_names[HONE_RECORDING_FILES] = {
     [HONE_CAPTURE_MUTEX] = "mutex.prof",
     [HONE_CAPTURE_LEAKS] = "leaks.prof",
     [HONE_CAPTURE_BLOCK] = "block.prof",
+    [HONE_CAPTURE_THREADS] = "threads.prof",
+    [HONE_RECORDING_THREADS_TIME] = "threads-time.prof",
 };
 
-// What comes with heap.prof: the peak is known where every block is counted.
+// What comes with heap.prof: the peak is known where every block is counted. And with threads.prof:
+// who creates threads is told from inside.
 static bool is_wanted(const struct hone_recorder *recorder, int file)
 {
     bool heap = recorder->options.types & 1u << HONE_CAPTURE_HEAP;
@@ -72,13 +75,15 @@ static bool is_wanted(const struct hone_recorder *recorder, int file)
         return heap;
     if (file == HONE_RECORDING_HEAP_PEAK)
         return heap && (recorder->options.heap_rate == 1 || recorder->collected.heap_sites.count);
+    if (file == HONE_RECORDING_THREADS_TIME)
+        return recorder->options.types & 1u << HONE_CAPTURE_THREADS && !recorder->outside;
     return recorder->options.types & 1u << file;
 }
 
 struct profiles {
     struct hone_symbolizer *symbolizer;
     struct hone_profile *at[HONE_RECORDING_FILES];
-    uint32_t *heap_stacks, *mutex_stacks;
+    uint32_t *heap_stacks, *mutex_stacks, *thread_stacks;
 };
 
 static void profiles_done(struct profiles *profiles)
@@ -87,7 +92,18 @@ static void profiles_done(struct profiles *profiles)
         hone_profile_free(profiles->at[file]);
     free(profiles->heap_stacks);
     free(profiles->mutex_stacks);
+    free(profiles->thread_stacks);
     hone_symbolizer_free(profiles->symbolizer);
+}
+
+// Where stacks are in a profile, for session.json to name them.
+static uint32_t **stacks_of(struct profiles *profiles, int file)
+{
+    if (file == HONE_CAPTURE_HEAP)
+        return &profiles->heap_stacks;
+    if (file == HONE_CAPTURE_MUTEX)
+        return &profiles->mutex_stacks;
+    return file == HONE_RECORDING_THREADS_TIME ? &profiles->thread_stacks : NULL;
 }
 
 static int make_profiles(const struct hone_recorder *recorder,
@@ -98,10 +114,7 @@ static int make_profiles(const struct hone_recorder *recorder,
     for (int file = 0; !r && file < HONE_RECORDING_FILES; file++)
         if (is_wanted(recorder, file))
             r = hone_recording_profile(recording, ret->symbolizer, file, &ret->at[file],
-                                       file == HONE_CAPTURE_HEAP    ? &ret->heap_stacks
-                                       : file == HONE_CAPTURE_MUTEX ? &ret->mutex_stacks
-                                                                    : NULL,
-                                       err);
+                                       stacks_of(ret, file), err);
     if (!r)
         r = hone_symbolizer_keep(ret->symbolizer);
     return r < 0 && err && !err->code ? hone_error_set(err, r, "cannot make the profiles") : r;
@@ -130,6 +143,8 @@ static int write_profiles(struct hone_recorder *recorder, const struct hone_reco
         .mutex = profiles.at[HONE_CAPTURE_MUTEX],
         .mutex_stacks = profiles.mutex_stacks,
         .symbolizer = profiles.symbolizer,
+        .threads = profiles.at[HONE_RECORDING_THREADS_TIME],
+        .thread_stacks = profiles.thread_stacks,
     };
     if (!r)
         r = hone_recording_session(recording, &names, recorder->directory, err);
@@ -158,7 +173,12 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .locks_outside = recorder->locks_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
+    hone_recorder_look_at_threads_last(recorder);
     int r = finish_reading(recorder, &recording.left_running);
+    if (!r && recorder->dump)
+        r = hone_dump_creations_told(recorder->dump);
+    recording.dump = recorder->dump;
+    recording.dumps = recorder->dumps;
     if (r)
         return hone_error_set(err, r, "cannot read the session");
     hone_heap_series_settle(&recorder->collected.heap_series);

@@ -212,8 +212,12 @@ static void refresh_facts(struct hone_recorder *recorder)
 
 int hone_recorder_read(struct hone_recorder *recorder)
 {
-    if (recorder->outside)
-        return hone_outside_poll(recorder->outside);
+    if (recorder->outside) {
+        int r = hone_outside_poll(recorder->outside);
+        if (!r)
+            hone_recorder_look_at_threads(recorder);
+        return r;
+    }
     if (recorder->taken_ns || session_taken(recorder))
         return 0;
     (void)hone_session_back(&recorder->launch.session, HONE_SESSION_AHEAD);
@@ -226,6 +230,7 @@ int hone_recorder_read(struct hone_recorder *recorder)
     if (!r && !session_taken(recorder)) {
         refresh_facts(recorder);
         hone_recorder_look(recorder);
+        hone_recorder_look_at_threads(recorder);
     }
     return r;
 }

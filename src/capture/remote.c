@@ -68,6 +68,11 @@ const struct hone_modules *hone_remote_modules(const struct hone_remote *remote)
     return remote->modules;
 }
 
+const struct hone_elf_code *hone_remote_file_of(const struct hone_remote *remote, size_t number)
+{
+    return number < HONE_MODULES_MAX ? remote->files[number] : NULL;
+}
+
 int hone_remote_module_of(struct hone_remote *remote, uint64_t address)
 {
     bool stale;

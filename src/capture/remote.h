@@ -26,6 +26,7 @@
 
 #define HONE_REMOTE_KNOWN_ALL ((1ull << HONE_REGISTER_COUNT) - 1)
 
+struct hone_elf_code;
 struct hone_remote;
 
 // A process that runs: reads what it has mapped. Fails with -ESRCH when there is none and -EACCES
@@ -58,6 +59,9 @@ int hone_remote_map(struct hone_remote *remote, const struct hone_remote_mapping
 
 // What it has, for hone_modules_at() and its like; numbers of slots are kept.
 const struct hone_modules *hone_remote_modules(const struct hone_remote *remote);
+
+// The file of a module, by its number. NULL: there is none.
+const struct hone_elf_code *hone_remote_file_of(const struct hone_remote *remote, size_t number);
 
 // The number of the module that holds an address; -1: none.
 int hone_remote_module_of(struct hone_remote *remote, uint64_t address);

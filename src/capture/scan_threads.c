@@ -99,6 +99,27 @@ static int wait_for_stop(struct hone_scan_thread *thread, pid_t pid, uint64_t un
     }
 }
 
+int hone_scan_stop_thread(struct hone_scan_thread *thread, pid_t pid, uint64_t until_ns)
+{
+    if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0))
+        return has_ended(pid, thread->tid) ? -ESRCH : -errno;
+    thread->stopped = true;
+    if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0))
+        return -errno;
+    return wait_for_stop(thread, pid, until_ns);
+}
+
+void hone_scan_let_go(const struct hone_scan_thread *thread, pid_t pid)
+{
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): so ptrace() takes a signal
+    if (!thread->stopped || !ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(long)thread->signal))
+        return;
+    // One that has ended waits for us to take note; the first thread is its parent's.
+    siginfo_t info;
+    if (thread->tid != pid)
+        (void)waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WNOHANG | __WALL);
+}
+
 // Returns 0; -ESRCH: it has ended meanwhile; or why it cannot be stopped.
 static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until_ns)
 {
@@ -116,14 +137,12 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
         threads->at[threads->count++] = thread;
         return 0;
     }
-    if (ptrace(PTRACE_SEIZE, tid, 0, 0))
-        return has_ended(threads->pid, tid) ? -ESRCH : -errno;
-    thread.stopped = true;
-    struct hone_scan_thread *kept = &threads->at[threads->count++];
+    struct hone_scan_thread *kept = &threads->at[threads->count];
     *kept = thread;
-    if (ptrace(PTRACE_INTERRUPT, tid, 0, 0))
-        return errno == ESRCH ? 0 : -errno;
-    int r = wait_for_stop(kept, threads->pid, until_ns);
+    int r = hone_scan_stop_thread(kept, threads->pid, until_ns);
+    if (!kept->stopped)
+        return r;
+    threads->count++;
     if (!r)
         r = hone_scan_registers(kept);
     if (r == -ESRCH) // its end
@@ -176,17 +195,8 @@ bool hone_scan_stood(const struct hone_scan_threads *threads)
 
 void hone_scan_resume(struct hone_scan_threads *threads)
 {
-    for (uint32_t i = 0; i < threads->count; i++) {
-        struct hone_scan_thread *thread = &threads->at[i];
-        // NOLINTNEXTLINE(performance-no-int-to-ptr): so ptrace() takes a signal
-        if (!thread->stopped ||
-            !ptrace(PTRACE_DETACH, thread->tid, 0, (void *)(long)thread->signal))
-            continue;
-        // One that has ended waits for us to take note; the first thread is its parent's.
-        siginfo_t info;
-        if (thread->tid != threads->pid)
-            (void)waitid(P_PID, (id_t)thread->tid, &info, WEXITED | WNOHANG | __WALL);
-    }
+    for (uint32_t i = 0; i < threads->count; i++)
+        hone_scan_let_go(&threads->at[i], threads->pid);
     free(threads->at);
     *threads = (struct hone_scan_threads){0};
 }

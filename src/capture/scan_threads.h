@@ -1,5 +1,5 @@
 // Stops the threads of a process for a moment and reads their registers: by ptrace, as a debugger
-// does, without a signal to anybody. Private to the scan for leaks.
+// does, without a signal to anybody. For the scan for leaks, and for dumps of threads.
 //
 // A thread that waits in a system call that cannot be taken up again (epoll_wait and its like would
 // return EINTR) is left alone: where its stack begins is known, its registers are not. Whether it
@@ -42,6 +42,11 @@ pid_t hone_scan_living(pid_t pid);
 // Returns whether those that were left alone have stood still.
 bool hone_scan_stood(const struct hone_scan_threads *threads);
 void hone_scan_resume(struct hone_scan_threads *threads);
+
+// The same for one thread, thread->tid of process pid, whatever call it is in. Returns 0; -ESRCH;
+// -EPERM; -ETIME; whatever it returns, hone_scan_let_go() follows.
+int hone_scan_stop_thread(struct hone_scan_thread *thread, pid_t pid, uint64_t until_ns);
+void hone_scan_let_go(const struct hone_scan_thread *thread, pid_t pid);
 
 // --- arch/ ---------------------------------------------------------------------------------------
 

@@ -81,13 +81,6 @@ static void add_counts(json_t *to, const struct hone_recording *recording,
     (void)json_object_set_new(to, "lifetimes", lives_json(recording, site->lives));
 }
 
-static json_t *stack_json(const struct hone_recording_names *names, uint32_t stack)
-{
-    return names->profile && names->stacks
-               ? hone_session_stack(names->profile, names->stacks[stack])
-               : json_null();
-}
-
 static uint64_t allocated_bytes(const struct hone_collected_site *site)
 {
     return site->allocated_bytes;
@@ -155,9 +148,9 @@ static json_t *sites_json(const struct hone_recording *recording,
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
         const struct hone_collected_process *process = &collected->processes[top[i]->process];
-        json_t *site =
-            json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
-                      hone_session_text(process->name), "stack", stack_json(names, top[i]->stack));
+        json_t *site = json_pack("{s:i, s:o, s:o}", "pid", (int)process->pid, "process",
+                                 hone_session_text(process->name), "stack",
+                                 hone_session_stack(names->profile, names->stacks, top[i]->stack));
         add_counts(site, recording, top[i]);
         (void)json_array_append_new(list, site);
     }

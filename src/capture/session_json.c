@@ -37,23 +37,23 @@ json_t *hone_session_number(uint64_t value)
     return json_integer((json_int_t)value);
 }
 
-json_t *hone_session_stack(const struct hone_profile *profile, uint32_t number)
+json_t *hone_session_stack(const struct hone_profile *profile, const uint32_t *stacks,
+                           uint32_t stack)
 {
     enum { TOP_FRAMES = 16 };
-    json_t *frames = json_array();
-    for (uint32_t i = profile->stacks.first_frame[number];
-         i < profile->stacks.first_frame[number + 1] && json_array_size(frames) < TOP_FRAMES; i++) {
-        uint32_t location = profile->frames.location[i];
-        for (uint32_t line = profile->locations.first_line[location];
-             line < profile->locations.first_line[location + 1] &&
-             json_array_size(frames) < TOP_FRAMES;
-             line++) {
-            uint32_t function = profile->lines.at[line].function;
-            struct hone_str name = hone_profile_str(profile, profile->functions.name[function]);
-            (void)json_array_append_new(frames, json_stringn(name.at, name.len));
+    if (!profile || !stacks)
+        return json_null();
+    json_t *names = json_array();
+    struct hone_profile_span frames = hone_profile_frames_of(profile, stacks[stack]);
+    for (uint32_t i = 0; i < frames.count; i++) {
+        struct hone_profile_line_span lines = hone_profile_lines_of(profile, frames.at[i]);
+        for (uint32_t l = 0; l < lines.count && json_array_size(names) < TOP_FRAMES; l++) {
+            struct hone_str name =
+                hone_profile_str(profile, profile->functions.name[lines.at[l].function]);
+            (void)json_array_append_new(names, json_stringn(name.at, name.len));
         }
     }
-    return frames;
+    return names;
 }
 
 static json_t *number_or_null(uint64_t value)
@@ -187,7 +187,7 @@ int hone_recording_session(const struct hone_recording *recording,
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
-        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
+        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //
@@ -206,7 +206,8 @@ int hone_recording_session(const struct hone_recording *recording,
         "cpu_ns", hone_session_number(totals.cpu_ns), "stacks", stacks_json(&totals), "losses",
         losses_json(recording, &totals), //
         "wall", hone_session_wall(recording), "block", hone_session_block(recording), "heap",
-        hone_session_heap(recording, names), "locks", hone_session_locks(recording, names), //
+        hone_session_heap(recording, names), "locks", hone_session_locks(recording, names),
+        "threads", hone_session_threads(recording, names), //
         "marks", marks_json(recording), "marks_refused", (int)recording->marks_refused, "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", hone_session_number(totals.frames),
                   "cache_misses", hone_session_number(totals.frame_misses), "stacks_written",

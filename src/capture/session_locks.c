@@ -115,7 +115,7 @@ static json_t *place_json(const struct context *context, const struct hone_lock_
     return json_pack("{s:o, s:f, s:f, s:o}", "function", json_stringn(site.at, site.len),
                      "delay_ns", place->ns, "share",
                      place->all_ns > 0 ? place->ns / place->all_ns : 0.0, "stack",
-                     hone_session_stack(profile, number));
+                     hone_session_stack(profile, context->names->mutex_stacks, place->stack - 1));
 }
 
 // --- locks ---------------------------------------------------------------------------------------

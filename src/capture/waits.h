@@ -45,4 +45,13 @@ int hone_blocked_parse(const char *text, struct hone_blocked *ret);
 // What the system call waits for. Looks at the process's descriptors where that matters.
 enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked);
 
+// --- dump_wait.c ---------------------------------------------------------------------------------
+
+// The address of the futex that it waits for, and whether other processes may share it. 0: it waits
+// in none.
+uint64_t hone_blocked_futex(const struct hone_blocked *blocked, bool *ret_shared);
+
+// Whether the call ends by itself, at a time that it was given.
+bool hone_blocked_is_limited(const struct hone_blocked *blocked);
+
 #endif

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/measure.h"
 #include "capture/capture.h"
+#include "cli/pids.h"
 #include "profile/profile.h"
 #include "view/text.h"
 
@@ -89,7 +90,7 @@ static const struct hone_option options[] = {
      .at = offsetof(struct record_options, types),
      .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
              "allocs (all that was allocated), mutex (who holds locks that others wait for), block "
-             "(who waited, where and for what), all"},
+             "(who waited, where and for what), threads (where each is, and was created), all"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -223,6 +224,7 @@ static const struct hone_example examples[] = {
     {"hone record -t cpu,wall ./server", "also what its threads wait for"},
     {"hone record -t mutex ./server", "who holds the locks that others wait for"},
     {"hone record -t block -d 10s -p 4242", "where a running process waits, and for what"},
+    {"hone record -t cpu,threads ./server", "also who creates threads, and which never end"},
     {0},
 };
 
@@ -345,11 +347,13 @@ static void on_finished(void *context, const char *directory,
         [HONE_CAPTURE_MUTEX] = {"locks", "mutex.prof"},
         [HONE_CAPTURE_LEAKS] = {"leaks", "leaks.prof"},
         [HONE_CAPTURE_BLOCK] = {"what blocks", "block.prof"},
+        [HONE_CAPTURE_THREADS] = {"threads", "threads.prof"},
     };
     // The table is about time; the heap has one where nothing else was asked for.
     bool cpu_and_wall = profiles[HONE_CAPTURE_CPU] && profiles[HONE_CAPTURE_WALL];
     for (int type = 0, tables = 0; type < HONE_CAPTURE_TYPES; type++)
-        if (profiles[type] && type != HONE_CAPTURE_LEAKS && (type < HONE_CAPTURE_HEAP || !tables)) {
+        if (profiles[type] && type != HONE_CAPTURE_LEAKS && type != HONE_CAPTURE_THREADS &&
+            (type < HONE_CAPTURE_HEAP || !tables)) {
             print_top(profiles[type], !cpu_and_wall);
             tables++;
         }
@@ -364,6 +368,8 @@ static void on_finished(void *context, const char *directory,
             (void)fprintf(stderr, "hone: for %s, 'hone heap %s'\n", others[type].of, directory);
         else if (profiles[type] && type == HONE_CAPTURE_MUTEX)
             (void)fprintf(stderr, "hone: for %s, 'hone locks %s'\n", others[type].of, directory);
+        else if (profiles[type] && type == HONE_CAPTURE_THREADS)
+            (void)fprintf(stderr, "hone: for %s, 'hone threads %s'\n", others[type].of, directory);
         else if (profiles[type] && type == HONE_CAPTURE_LEAKS)
             print_leaks(profiles[type], directory);
         else if (profiles[type] && !first)
@@ -404,30 +410,9 @@ static void on_notice(void *context, const char *line)
         (void)fprintf(stderr, "hone: %s\n", line);
 }
 
-enum { PIDS_MAX = 256 };
-
-// "1234,1235". Returns how many, or HONE_MISUSED.
-static int read_pids(const char *text, pid_t pids[PIDS_MAX], struct hone_error *err)
-{
-    int count = 0;
-    for (const char *at = text;; at++) {
-        char *end;
-        long pid = strtol(at, &end, 10);
-        if (end == at || pid <= 0 || pid > INT_MAX || (*end && *end != ','))
-            return hone_misused(err, "--pid: '%s' is no list of process numbers such as 12,34",
-                                text);
-        if (count == PIDS_MAX)
-            return hone_misused(err, "--pid: more than %d processes; try --all", PIDS_MAX);
-        pids[count++] = (pid_t)pid;
-        at = end;
-        if (!*at)
-            return count;
-    }
-}
-
 // Either a program or what runs already. Returns how many processes were named, or HONE_MISUSED.
 static int read_target(const struct record_options *record, const struct hone_operands *operands,
-                       pid_t pids[PIDS_MAX], struct hone_error *err)
+                       pid_t pids[HONE_PIDS_MAX], struct hone_error *err)
 {
     if (!record->pids && !record->all)
         return operands->count ? 0
@@ -440,7 +425,7 @@ static int read_target(const struct record_options *record, const struct hone_op
         return hone_misused(err, "record: give --pid or --all, not both");
     if (record->engine != HONE_ENGINE_NONE && record->engine != HONE_ENGINE_PERF_OUTSIDE)
         return hone_misused(err, "record: what runs already is recorded by --engine outside");
-    return record->all ? 0 : read_pids(record->pids, pids, err);
+    return record->all ? 0 : hone_pids_read(record->pids, pids, err);
 }
 // The list of types is one for all commands; what can be recorded is known by the same bits.
 _Static_assert((int)HONE_TYPE_CPU == 1 << HONE_CAPTURE_CPU, "one bit for each type");
@@ -449,11 +434,12 @@ _Static_assert((int)HONE_TYPE_HEAP == 1 << HONE_CAPTURE_HEAP, "one bit for each 
 _Static_assert((int)HONE_TYPE_ALLOCS == 1 << HONE_CAPTURE_ALLOCS, "one bit for each type");
 _Static_assert((int)HONE_TYPE_MUTEX == 1 << HONE_CAPTURE_MUTEX, "one bit for each type");
 _Static_assert((int)HONE_TYPE_BLOCK == 1 << HONE_CAPTURE_BLOCK, "one bit for each type");
+_Static_assert((int)HONE_TYPE_THREADS == 1 << HONE_CAPTURE_THREADS, "one bit for each type");
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     struct record_options record = *(const struct record_options *)parsed;
-    pid_t pids[PIDS_MAX];
+    pid_t pids[HONE_PIDS_MAX];
     int pid_count = read_target(&record, operands, pids, err);
     if (pid_count < 0)
         return pid_count;
@@ -521,6 +507,9 @@ const struct hone_command hone_command_record = {
         "thread, and session.json: what ran, how it was recorded, what was lost. An existing "
         "folder is never "
         "overwritten.\n\n"
+        "The type threads adds threads.prof, every thread as it was at the end or shortly before, "
+        "and threads-time.prof, where threads were created, how many, and how long they lived; see "
+        "'hone threads'.\n\n"
         "The type wall adds wall.prof: the time of every thread from its start to its end, with "
         "the label state: on-cpu, runnable (it waits for a CPU), or what it waits for. The type "
         "block adds block.prof: the waits alone, how many and how long, with the label wait. "

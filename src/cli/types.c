@@ -12,6 +12,8 @@ const struct hone_choice hone_type_choices[] = {
     {"allocs", HONE_TYPE_ALLOCS, false},
     {"mutex", HONE_TYPE_MUTEX, false},
     {"block", HONE_TYPE_BLOCK, false},
+    {"threads", HONE_TYPE_THREADS, false},
+    {"goroutine", HONE_TYPE_THREADS, true},
     {0},
 };
 // clang-format on

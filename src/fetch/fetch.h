@@ -70,7 +70,8 @@ bool hone_fetch_is_remote(const char *name);
 
 // The path of the file that a word which names no server stands for: of a recording, its CPU
 // profile or, without one, another; of a directory of recordings, or of profiles/ for NULL, the
-// newest one's. A type that only the heap has (inuse_space, …) asks for that profile.
+// newest one's. A type that only the heap has (inuse_space, …) asks for that profile, and so does
+// threads.
 int hone_fetch_locate(const char *name, const char *type, char path[HONE_FETCH_PATH_MAX],
                       struct hone_error *err);
 

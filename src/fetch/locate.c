@@ -24,9 +24,14 @@ static const char *const heap_files[FILES] = {"heap.prof",   "allocs.prof", "cpu
 static const char *const lock_files[FILES] = {"mutex.prof",  "block.prof", "cpu.prof",
                                               "wall.prof",   "heap.prof",  "allocs.prof",
                                               "threads.prof"};
+static const char *const thread_files[FILES] = {"threads.prof", "block.prof", "cpu.prof",
+                                                "wall.prof",    "heap.prof",  "allocs.prof",
+                                                "mutex.prof"};
 
 static const char *const *files_for(const char *type)
 {
+    if (type && strcmp(type, "threads") == 0)
+        return thread_files;
     bool heap = type && (strncmp(type, "alloc_", 6) == 0 || strncmp(type, "inuse_", 6) == 0);
     bool lock = type && (strcmp(type, "contentions") == 0 || strcmp(type, "delay") == 0);
     return heap ? heap_files : lock ? lock_files : session_files;

@@ -144,7 +144,7 @@ static void take_sample(void *argument)
     const struct allocation *at = argument;
     struct hone_process_counters *counters = hone_counters();
     struct hone_thread *self = hone_thread_self();
-    hone_thread_meet(self, 0);
+    hone_thread_meet(self, NULL);
     uint32_t stack = stack_now(at, self);
     struct hone_record_heap_alloc *record =
         stack ? hone_writer_claim(&hone_probe.writer, sizeof *record) : NULL;
@@ -413,7 +413,7 @@ void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken)
 static void write_end(uint64_t block)
 {
     struct hone_thread *self = hone_thread_self();
-    hone_thread_meet(self, 0);
+    hone_thread_meet(self, NULL);
     struct hone_record_heap_free *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
     if (!record) {
         hone_count(&hone_counters()->heap_frees_lost, 1);

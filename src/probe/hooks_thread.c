@@ -10,8 +10,10 @@
 #include <pthread.h>
 #include <threads.h>
 
+// Threads on their way at once: one creator starts some hundred before the first of them runs.
 enum {
-    SLOTS = 64,
+    SLOT_WORDS = 64,
+    SLOTS = 64 * SLOT_WORDS,
     KEYS_INSIDE = 32, // of the C library's: setting one of the first allocates nothing
     KEY_NONE,
     KEY_MAKING,
@@ -25,36 +27,50 @@ struct slot {
     void *(*routine)(void *);
     thrd_start_t c11_routine;
     void *argument;
+    struct hone_thread_birth birth;
 };
 
 static struct slot slots[SLOTS];
-static _Atomic uint64_t slots_taken;
+static _Atomic uint64_t slots_taken[SLOT_WORDS];
 static pthread_key_t end_key;
 static _Atomic int end_key_state = KEY_NONE;
 
 static struct slot *slot_take(void)
 {
-    uint64_t taken = atomic_load_explicit(&slots_taken, memory_order_relaxed);
-    while (~taken) {
-        int bit = __builtin_ctzll(~taken);
-        if (atomic_compare_exchange_weak_explicit(&slots_taken, &taken, taken | (uint64_t)1 << bit,
-                                                  memory_order_acquire, memory_order_relaxed))
-            return &slots[bit];
+    for (uint32_t word = 0; word < SLOT_WORDS; word++) {
+        uint64_t taken = atomic_load_explicit(&slots_taken[word], memory_order_relaxed);
+        while (~taken) {
+            int bit = __builtin_ctzll(~taken);
+            if (atomic_compare_exchange_weak_explicit(&slots_taken[word], &taken,
+                                                      taken | (uint64_t)1 << bit,
+                                                      memory_order_acquire, memory_order_relaxed))
+                return &slots[word * 64 + (uint32_t)bit];
+        }
     }
     return NULL;
 }
 
 static void slot_give_back(const struct slot *slot)
 {
-    atomic_fetch_and_explicit(&slots_taken, ~((uint64_t)1 << (slot - slots)), memory_order_release);
+    uint64_t number = (uint64_t)(slot - slots);
+    atomic_fetch_and_explicit(&slots_taken[number / 64], ~((uint64_t)1 << number % 64),
+                              memory_order_release);
 }
 
 void hone_threads_after_fork(void)
 {
     hone_pending_after_fork();
-    atomic_store_explicit(&slots_taken, 0, memory_order_relaxed);
+    for (uint32_t word = 0; word < SLOT_WORDS; word++)
+        atomic_store_explicit(&slots_taken[word], 0, memory_order_relaxed);
     int making = KEY_MAKING;
     (void)atomic_compare_exchange_strong(&end_key_state, &making, KEY_NONE);
+}
+
+// Whether threads are to be met as they begin.
+static bool are_wanted(void)
+{
+    return hone_probe.engine || hone_heap_is_wanted() || hone_locks_are_wanted() ||
+           hone_creations_wanted();
 }
 
 static void on_thread_end(void *thread)
@@ -62,10 +78,11 @@ static void on_thread_end(void *thread)
     const struct hone_engine_kind *engine = hone_probe.engine;
     hone_heap_thread_ends();
     hone_locks_thread_leave();
-    if (!engine)
-        return;
-    hone_thread_leave(thread);
-    if (engine->thread_end)
+    if (engine || hone_creations_wanted())
+        hone_thread_leave(thread);
+    if (hone_creations_wanted())
+        hone_creation_ends(((const struct hone_thread *)thread)->tid);
+    if (engine && engine->thread_end)
         engine->thread_end(thread);
 }
 
@@ -92,17 +109,20 @@ void hone_thread_tells_its_end(void)
         (void)pthread_setspecific(end_key, hone_thread_self());
 }
 
-static void begin(uint64_t routine)
+static void begin(const struct hone_thread_birth *birth)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine && !hone_heap_is_wanted() && !hone_locks_are_wanted())
+    if (!are_wanted())
         return; // the program has locked itself in meanwhile
     int saved = errno;
-    hone_thread_meet(hone_thread_self(), routine);
+    struct hone_thread *self = hone_thread_self();
+    hone_thread_begin(self, birth);
+    if (hone_creations_wanted())
+        hone_creation_begins(self->tid, birth);
     if (engine && engine->thread_start && engine->thread_start(engine))
         hone_count(&hone_counters()->threads_uncovered, 1);
     if (atomic_load(&end_key_state) == KEY_MADE)
-        (void)pthread_setspecific(end_key, hone_thread_self());
+        (void)pthread_setspecific(end_key, self);
     errno = saved;
 }
 
@@ -121,61 +141,89 @@ static uint64_t stack_bytes(const pthread_attr_t *attributes)
     return known ? bytes - guard : 0;
 }
 
+// What a thread goes on to. By value and in registers: with a local whose address anybody had,
+// run() could not leave by a jump.
+struct start {
+    union {
+        void *(*routine)(void *);
+        thrd_start_t c11_routine;
+    };
+    void *argument;
+};
+
+__attribute__((noinline)) static struct start arrive(struct slot *slot, bool c11)
+{
+    struct hone_thread_birth birth = slot->birth;
+    struct start start = {.argument = slot->argument};
+    if (c11)
+        start.c11_routine = slot->c11_routine;
+    else
+        start.routine = slot->routine;
+    hone_thread_stack_bytes = slot->stack_bytes;
+    slot_give_back(slot);
+    birth.routine =
+        c11 ? (uint64_t)(uintptr_t)start.c11_routine : (uint64_t)(uintptr_t)start.routine;
+    begin(&birth);
+    return start;
+}
+
 static void *run(void *argument)
 {
-    struct slot slot = *(struct slot *)argument;
-    slot_give_back(argument);
-    hone_thread_stack_bytes = slot.stack_bytes;
-    begin((uint64_t)(uintptr_t)slot.routine);
-    return slot.routine(slot.argument);
+    struct start start = arrive(argument, false);
+    return start.routine(start.argument);
 }
 
 static int run_c11(void *argument)
 {
-    struct slot slot = *(struct slot *)argument;
-    slot_give_back(argument);
-    hone_thread_stack_bytes = slot.stack_bytes;
-    begin((uint64_t)(uintptr_t)slot.c11_routine);
-    return slot.c11_routine(slot.argument);
+    struct start start = arrive(argument, true);
+    return start.c11_routine(start.argument);
 }
 
 // NULL when the thread is to start without us.
-static struct slot *prepare(void)
+HONE_HOOK static struct slot *prepare(void)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (!engine && !hone_heap_is_wanted() && !hone_locks_are_wanted())
+    if (!are_wanted())
         return NULL;
     hone_locks_shared();
     int saved = errno;
     if (engine && engine->before_thread)
         engine->before_thread();
     make_end_key();
-    errno = saved;
     struct slot *slot = slot_take();
     if (!slot && engine && engine->thread_start)
         hone_count(&hone_counters()->threads_uncovered, 1);
+    if (slot)
+        slot->birth = (struct hone_thread_birth){0};
+    if (slot && hone_creations_wanted() && hone_is_our_process())
+        hone_creation_here(&slot->birth);
+    errno = saved;
     return slot;
 }
 
-HONE_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
-                               void *(*routine)(void *), void *argument)
+HONE_HOOK HONE_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                                         void *(*routine)(void *), void *argument)
 {
     struct slot *slot = prepare();
     if (!slot)
         return hone_real()->pthread_create(thread, attributes, routine, argument);
-    *slot = (struct slot){stack_bytes(attributes), .routine = routine, .argument = argument};
+    slot->stack_bytes = stack_bytes(attributes);
+    slot->routine = routine;
+    slot->argument = argument;
     int r = hone_real()->pthread_create(thread, attributes, run, slot);
     if (r)
         slot_give_back(slot);
     return r;
 }
 
-HONE_EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument)
+HONE_HOOK HONE_EXPORT int thrd_create(thrd_t *thread, thrd_start_t routine, void *argument)
 {
     struct slot *slot = prepare();
     if (!slot)
         return hone_real()->thrd_create(thread, routine, argument);
-    *slot = (struct slot){stack_bytes(NULL), .c11_routine = routine, .argument = argument};
+    slot->stack_bytes = stack_bytes(NULL);
+    slot->c11_routine = routine;
+    slot->argument = argument;
     int r = hone_real()->thrd_create(thread, run_c11, slot);
     if (r != thrd_success)
         slot_give_back(slot);

@@ -108,7 +108,7 @@ static struct hone_lock_thread *myself(void)
         self->releases = hone_draw_skip(&self->random, config()->mutex_fraction);
         self->shows = hone_draw_skip(&self->random, config()->mutex_fraction);
     }
-    hone_thread_meet(hone_thread_self(), 0);
+    hone_thread_meet(hone_thread_self(), NULL);
     return self;
 }
 

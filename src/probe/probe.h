@@ -13,8 +13,8 @@
 //   stacks.c    stacks seen before                 descriptors.c   ours among the program's
 //   module.c    which modules are mapped where     lock*.c         locks and who waits for them
 //   thread.c    threads come and go                hooks_*.c       calls of the program that we
-//   surroundings.c   Go, Valgrind, debuggers                       must know of
-//   arch/       other stacks
+//   creations.c where threads are created                          must know of
+//   surroundings.c   Go, Valgrind, debuggers       arch/           other stacks
 #ifndef HONE_PROBE_PROBE_H
 #define HONE_PROBE_PROBE_H
 
@@ -59,6 +59,7 @@ struct hone_probe {
     // The program is in a sandbox of its own: no system call of ours from here on, in hooks
     // neither.
     _Atomic bool locked_in;
+    bool creations; // where each thread is created is asked for
 };
 
 extern struct hone_probe hone_probe;
@@ -73,13 +74,34 @@ HONE_SIGSAFE void hone_count(_Atomic uint64_t *counter, uint64_t amount);
 
 // --- thread.c ------------------------------------------------------------------------------------
 
-// Makes the calling thread known to the session, unless it is. `routine` is what it runs, 0 when
-// nobody told.
-HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, uint64_t routine);
+// What is known of a thread from who created it.
+struct hone_thread_birth {
+    uint64_t routine;     // what it runs
+    uint32_t creation;    // id of the stack that created it; 0: not known
+    uint32_t site;        // of that stack in the table of creations, plus one; 0: not there
+    uint32_t creator;     // index of the thread that did, plus one; 0: not known
+    uint32_t creator_tid; // 0: not known
+};
+
+// Makes the calling thread known to the session, unless it is. `birth` may be NULL: nobody told.
+HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, const struct hone_thread_birth *birth);
+// The calling thread begins: the same, also if a sample has met it already.
+HONE_SIGSAFE void hone_thread_begin(struct hone_thread *self,
+                                    const struct hone_thread_birth *birth);
 // The calling thread ends, or its process does: what it used since its last sample is not lost.
 HONE_SIGSAFE void hone_thread_leave(struct hone_thread *self);
 // The same, without a system call, of a thread whose clocks stood so.
 HONE_SIGSAFE void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns);
+
+// --- creations.c ---------------------------------------------------------------------------------
+
+// Whether it is to be recorded where threads are created, now.
+HONE_SIGSAFE bool hone_creations_wanted(void);
+// Records where the calling thread is, which is about to create another one: called by hooks only.
+void hone_creation_here(struct hone_thread_birth *ret);
+// The calling thread lives, and ends: for who looks from outside.
+HONE_SIGSAFE void hone_creation_begins(uint32_t tid, const struct hone_thread_birth *birth);
+HONE_SIGSAFE void hone_creation_ends(uint32_t tid);
 
 // --- arch/ ---------------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ static void remember_cost(struct hone_thread *self, uint64_t began_ns)
 static void take_sample_now(const struct interruption *at, struct hone_thread *self)
 {
     struct hone_process_counters *counters = hone_counters();
-    hone_thread_meet(self, 0);
+    hone_thread_meet(self, NULL);
     struct hone_registers registers;
     hone_registers_from_ucontext(&registers, at->ucontext);
     hone_entry_look_through(&registers);

@@ -147,7 +147,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     process->period_ns = hone_probe.period_ns;
     describe_program(process);
     struct hone_thread *self = hone_thread_self();
-    hone_thread_meet(self, 0);
+    hone_thread_meet(self, NULL);
     hone_modules_emit_anew();
     uint64_t cpu_before_ns = hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID);
     self->begun_cpu_ns = self->last_cpu_ns = hone_thread_cpu_ns();
@@ -172,6 +172,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
         const struct hone_session_config *config = &writer->header->config;
         hone_imports_begin(config->heap_rate != 0, config->mutex_fraction || config->block_rate_ns);
     }
+    hone_probe.creations = hone_probe.creations && !forbidden;
     begin_heap(process, forbidden);
     begin_locks(process, forbidden);
     atomic_store_explicit(&process->cpu_before_ns, cpu_before_ns, memory_order_relaxed);
@@ -219,8 +220,9 @@ static void start(void *path)
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
         hone_probe.stack_max = HONE_STACK_MAX;
+    hone_probe.creations = hone_has_hooks && config->creations;
     if (hone_probe.period_ns == 0 && config->heap_rate == 0 && config->mutex_fraction == 0 &&
-        config->block_rate_ns == 0) {
+        config->block_rate_ns == 0 && !hone_probe.creations) {
         hone_probe.writer.header = NULL;
         return;
     }
@@ -300,7 +302,7 @@ HONE_EXPORT const char *hone_version(void)
 HONE_EXPORT int hone_recording(void)
 {
     return (hone_probe.engine != NULL || hone_heap_is_wanted() || hone_locks_are_wanted() ||
-            elsewhere) &&
+            hone_creations_wanted() || elsewhere) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }
 

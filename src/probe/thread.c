@@ -4,11 +4,31 @@
 
 #include "core/clock.h"
 
-void hone_thread_meet(struct hone_thread *self, uint64_t routine)
+static void write_thread(const struct hone_thread *self, const struct hone_thread_birth *birth)
+{
+    static const struct hone_thread_birth unknown;
+    if (!birth)
+        birth = &unknown;
+    struct hone_record_thread *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
+    if (!record) {
+        hone_count(&hone_counters()->records_lost, 1);
+        return;
+    }
+    record->record.small = self->index;
+    record->tid = self->tid;
+    record->time_ns = hone_now_ns();
+    record->routine = birth->routine;
+    record->creation = birth->creation;
+    record->creator = birth->creator;
+    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
+}
+
+// False: it is known already.
+static bool meet(struct hone_thread *self)
 {
     uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
     if (HONE_LIKELY(self->epoch == epoch))
-        return;
+        return false;
     self->tid = (uint32_t)hone_syscall0(SYS_gettid);
     self->index =
         atomic_fetch_add_explicit(&hone_probe.writer.process->next_thread, 1, memory_order_relaxed);
@@ -18,18 +38,20 @@ void hone_thread_meet(struct hone_thread *self, uint64_t routine)
     atomic_signal_fence(memory_order_release);
     self->epoch = epoch;
     hone_count(&hone_counters()->threads, 1);
-    struct hone_record_thread *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
-    if (!record) {
-        hone_count(&hone_counters()->records_lost, 1);
-        return;
-    }
-    record->record.small = self->index;
-    record->tid = self->tid;
-    record->time_ns = hone_now_ns();
-    record->routine = routine;
-    record->creation = 0;
-    record->creator = 0;
-    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD);
+    return true;
+}
+
+void hone_thread_meet(struct hone_thread *self, const struct hone_thread_birth *birth)
+{
+    if (HONE_UNLIKELY(meet(self)))
+        write_thread(self, birth);
+}
+
+// One that a sample has met is told once more: the reader takes both for one thread.
+void hone_thread_begin(struct hone_thread *self, const struct hone_thread_birth *birth)
+{
+    (void)meet(self);
+    write_thread(self, birth);
 }
 
 void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns)

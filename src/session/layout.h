@@ -558,6 +558,48 @@ struct hone_scan_early {
 #define HONE_SCAN_MAGIC 0x314e4143534e4f48u // "HONSCAN1", little-endian
 enum { HONE_SCAN_EPOCH_SHIFT = 40 };
 
+// --- creations -----------------------------------------------------------------------------------
+
+// Where in a process's own memory it is written who created its living threads and where, for who
+// looks at it from outside while it runs: the section HONE_CREATIONS_SECTION of libhone.so holds
+// one of these. What is read there is input.
+#define HONE_CREATIONS_SECTION "hone_creations"
+#define HONE_CREATIONS_MAGIC 0x3154414552434e48u // "HNCREAT1", little-endian
+enum {
+    HONE_CREATION_SITES = 1024,
+    HONE_CREATION_FRAMES = 60,
+    HONE_CREATION_THREADS = 32768, // a power of two
+    HONE_CREATION_TRIES = 16,      // places of a thread, one behind the other
+};
+
+struct hone_creation_places {
+    uint64_t magic;
+    uint64_t sites, threads; // arrays of HONE_CREATION_SITES and HONE_CREATION_THREADS
+    uint64_t generation;     // of the modules: uint32_t, grows when one goes away
+    uint64_t epoch;          // of the process: uint32_t; what has another one is a parent's
+};
+
+struct hone_creation_site {
+    _Atomic uint64_t check; // of what follows, its hash; 0: not in use, or being written
+    uint32_t generation;
+    uint32_t end; // enum hone_stack_end
+    uint32_t count, spare;
+    uint64_t addresses[HONE_CREATION_FRAMES]; // as in struct hone_record_stack
+};
+
+// At hone_creation_slot() of its id, or behind that.
+struct hone_creation_thread {
+    _Atomic uint32_t tid; // 0: free
+    uint32_t epoch;
+    uint32_t site; // its number plus one; 0: there was no room for it
+    uint32_t creator_tid;
+};
+
+static inline uint32_t hone_creation_slot(uint32_t tid, uint32_t attempt)
+{
+    return (tid * 0x9e3779b1u + attempt) % HONE_CREATION_THREADS;
+}
+
 _Static_assert(sizeof(struct hone_heap_site) == 512, "eight lines of the processor's cache");
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");
 _Static_assert(sizeof(struct hone_chunk) == 64, "what follows is aligned to a cache line");

@@ -7,6 +7,7 @@
 #include "base/utf8.h"
 #include "profile/profile.h"
 #include "view/text_report.h"
+#include "view/text_stack.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = 10, FRAMES = 8, LINE_MAX_BYTES = 512 };
+enum { ROWS = 10, FRAMES = 8 };
 
 struct writer {
     const struct hone_leaks_options *options;
@@ -32,49 +33,10 @@ static struct hone_measure_label size_of(int64_t bytes)
     return hone_measure_label(bytes, "bytes", "auto");
 }
 
-// A line of one frame, with the end of its file's path.
-static void put_frame(struct writer *w, const struct hone_profile *profile,
-                      const struct hone_profile_line *line)
-{
-    char text[LINE_MAX_BYTES], name[LINE_MAX_BYTES / 2];
-    size_t width = w->options->width > 24 && w->options->width < sizeof text - 8 ? w->options->width
-                                                                                 : sizeof text - 8;
-    hone_utf8_brief(hone_profile_str(profile, profile->functions.name[line->function]), name,
-                    width / 2 < sizeof name ? width / 2 + width / 4 : sizeof name);
-    const char *file = hone_profile_text(profile, profile->functions.file[line->function]);
-    const char *slash = strrchr(file, '/');
-    file = slash ? slash + 1 : file;
-    if (file[0] && line->number)
-        (void)snprintf(text, sizeof text, "%s  %.128s:%" PRId64, name, file, line->number);
-    else
-        (void)snprintf(text, sizeof text, "%s", name);
-    char shown[LINE_MAX_BYTES];
-    hone_utf8_brief(hone_str_of(text), shown, width - 6 + 1);
-    hone_buffer_format(w->out, "      %s\n", shown);
-}
-
 static void put_stack(struct writer *w, const struct hone_profile *profile, uint32_t stack)
 {
-    struct hone_profile_span frames = hone_profile_frames_of(profile, stack);
-    uint32_t shown = 0, all = 0;
-    for (uint32_t i = 0; i < frames.count; i++) {
-        struct hone_profile_line_span lines = hone_profile_lines_of(profile, frames.at[i]);
-        for (uint32_t l = 0; l < lines.count; l++, all++) {
-            if (all >= w->frames)
-                continue;
-            put_frame(w, profile, &lines.at[l]);
-            shown++;
-        }
-        if (!lines.count && all++ < w->frames) {
-            hone_buffer_format(w->out, "      %#" PRIx64 "\n",
-                               profile->locations.address[frames.at[i]]);
-            shown++;
-        }
-    }
-    if (all > shown)
-        hone_buffer_format(w->out, "      … %u more\n", all - shown);
-    if (!all)
-        hone_buffer_text(w->out, "      [no stack]\n");
+    const struct hone_text_stack how = {.frames = w->frames, .width = w->options->width};
+    hone_text_put_stack(w->out, profile, stack, &how);
 }
 
 // --- leaks ---------------------------------------------------------------------------------------
