@@ -81,6 +81,24 @@ static int flatten(struct hone_arena *arena, const struct hone_elf_symbol *at, s
     return 0;
 }
 
+static int arrange(struct hone_arena *arena, struct hone_elf_symbols *symbols, bool full,
+                   struct hone_elf_functions *ret)
+{
+    if (symbols->failed)
+        return -ENOMEM;
+    if (symbols->count)
+        qsort(symbols->at, symbols->count, sizeof *symbols->at, by_start);
+    size_t count = symbols->count ? settle(symbols->at, symbols->count) : 0;
+    struct hone_elf_functions functions = {.full = full};
+    int r = flatten(arena, symbols->at, count, &functions);
+    if (r)
+        return r;
+    *ret = functions;
+    if (!functions.count)
+        return HONE_ELF_NO_SYMBOLS;
+    return full ? 0 : HONE_ELF_STRIPPED;
+}
+
 int hone_elf_functions(struct hone_arena *arena, struct hone_elf *elf, struct hone_elf *debug,
                        struct hone_elf_functions *ret)
 {
@@ -94,20 +112,19 @@ int hone_elf_functions(struct hone_arena *arena, struct hone_elf *elf, struct ho
         (void)hone_elf_read_table(elf, SHT_DYNSYM, HONE_ELF_FROM_DYNSYM, arena, &symbols);
     }
     hone_elf_read_plt(elf, arena, &symbols);
-    if (symbols.failed)
-        return -ENOMEM;
+    return arrange(arena, &symbols, full, ret);
+}
 
-    if (symbols.count)
-        qsort(symbols.at, symbols.count, sizeof *symbols.at, by_start);
-    size_t count = symbols.count ? settle(symbols.at, symbols.count) : 0;
-    struct hone_elf_functions functions = {.full = full};
-    int r = flatten(arena, symbols.at, count, &functions);
-    if (r)
-        return r;
-    *ret = functions;
-    if (!functions.count)
-        return HONE_ELF_NO_SYMBOLS;
-    return full ? 0 : HONE_ELF_STRIPPED;
+int hone_elf_variables(struct hone_arena *arena, struct hone_elf *elf, struct hone_elf *debug,
+                       struct hone_elf_functions *ret)
+{
+    HONE_CLEANUP(hone_elf_symbols_done) struct hone_elf_symbols symbols = {0};
+    bool full = hone_elf_read_data(elf, SHT_SYMTAB, arena, &symbols);
+    if (!full && debug)
+        full = hone_elf_read_data(debug, SHT_SYMTAB, arena, &symbols);
+    if (!full)
+        (void)hone_elf_read_data(elf, SHT_DYNSYM, arena, &symbols);
+    return arrange(arena, &symbols, full, ret);
 }
 
 const struct hone_elf_function *hone_elf_function_at(const struct hone_elf_functions *functions,

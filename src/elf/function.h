@@ -45,7 +45,11 @@ enum { HONE_ELF_STRIPPED = 1, HONE_ELF_NO_SYMBOLS = 2 };
 int hone_elf_functions(struct hone_arena *arena, struct hone_elf *elf, struct hone_elf *debug,
                        struct hone_elf_functions *ret);
 
-// The function that covers vaddr, or NULL.
+// The same of variables: `entry` is where one begins. None that belongs to threads.
+int hone_elf_variables(struct hone_arena *arena, struct hone_elf *elf, struct hone_elf *debug,
+                       struct hone_elf_functions *ret);
+
+// The function, or variable, that covers vaddr, or NULL.
 const struct hone_elf_function *hone_elf_function_at(const struct hone_elf_functions *functions,
                                                      uint64_t vaddr);
 

@@ -57,8 +57,21 @@ static const char *without_version(struct hone_arena *arena, const char *name)
     return hone_arena_format(arena, "%.*s", (int)(at - name), name);
 }
 
-bool hone_elf_read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symbol_source source,
-                         struct hone_arena *arena, struct hone_elf_symbols *symbols)
+// Whether a symbol is of what is wanted, in a section that can hold it. Variables of threads are
+// nowhere: each thread has its own.
+static bool is_wanted(const Elf64_Sym *symbol, const Elf64_Shdr *section,
+                      enum hone_elf_symbol_source source, bool data)
+{
+    uint8_t type = ELF64_ST_TYPE(symbol->st_info);
+    if (data)
+        return type == STT_OBJECT && symbol->st_size &&
+               (section->sh_flags & (SHF_ALLOC | SHF_EXECINSTR | SHF_TLS)) == SHF_ALLOC;
+    return is_code(type) && section->sh_flags & SHF_EXECINSTR &&
+           (symbol->st_size || source != HONE_ELF_FROM_DYNSYM);
+}
+
+static bool read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symbol_source source,
+                       bool data, struct hone_arena *arena, struct hone_elf_symbols *symbols)
 {
     struct hone_elf_bytes table = {0}, strings = {0};
     for (size_t i = 0; i < elf->section_count && !table.at; i++) {
@@ -73,13 +86,10 @@ bool hone_elf_read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symb
     for (size_t i = 1; i < table.len / sizeof(Elf64_Sym); i++) {
         Elf64_Sym symbol;
         memcpy(&symbol, table.at + i * sizeof symbol, sizeof symbol);
-        if (!is_code(ELF64_ST_TYPE(symbol.st_info)) || symbol.st_shndx == SHN_UNDEF ||
-            symbol.st_shndx >= elf->section_count)
-            continue;
-        if (symbol.st_size == 0 && source == HONE_ELF_FROM_DYNSYM)
+        if (symbol.st_shndx == SHN_UNDEF || symbol.st_shndx >= elf->section_count)
             continue;
         const Elf64_Shdr *section = &elf->sections[symbol.st_shndx].header;
-        if (!(section->sh_flags & SHF_EXECINSTR) || symbol.st_value < section->sh_addr ||
+        if (!is_wanted(&symbol, section, source, data) || symbol.st_value < section->sh_addr ||
             symbol.st_value - section->sh_addr >= section->sh_size)
             continue;
         struct hone_cursor at = hone_cursor_from(strings.at, strings.len, symbol.st_name);
@@ -103,4 +113,16 @@ bool hone_elf_read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symb
                                       });
     }
     return true;
+}
+
+bool hone_elf_read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symbol_source source,
+                         struct hone_arena *arena, struct hone_elf_symbols *symbols)
+{
+    return read_table(elf, type, source, false, arena, symbols);
+}
+
+bool hone_elf_read_data(struct hone_elf *elf, uint32_t type, struct hone_arena *arena,
+                        struct hone_elf_symbols *symbols)
+{
+    return read_table(elf, type, HONE_ELF_FROM_SYMTAB, true, arena, symbols);
 }

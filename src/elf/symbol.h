@@ -28,6 +28,10 @@ void hone_elf_symbols_done(struct hone_elf_symbols *symbols);
 bool hone_elf_read_table(struct hone_elf *elf, uint32_t type, enum hone_elf_symbol_source source,
                          struct hone_arena *arena, struct hone_elf_symbols *symbols);
 
+// The same of variables that have a size.
+bool hone_elf_read_data(struct hone_elf *elf, uint32_t type, struct hone_arena *arena,
+                        struct hone_elf_symbols *symbols);
+
 // Functions in the small ELF file that .gnu_debugdata holds, xz-compressed.
 bool hone_elf_read_mini_debug(struct hone_elf *elf, struct hone_arena *arena,
                               struct hone_elf_symbols *symbols);

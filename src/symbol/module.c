@@ -254,6 +254,7 @@ void hone_symbol_module_done(struct hone_symbol_module *module)
     free(module->owners);
     hone_elf_close(module->alternate);
     hone_elf_close(module->debug);
+    hone_elf_close(module->variables_from);
     hone_elf_close(module->elf);
     hone_symbol_cache_done(&module->cache);
 }

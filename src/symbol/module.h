@@ -38,6 +38,9 @@ struct hone_symbol_module {
     unsigned dwarf_count;
     uint8_t *owners; // heap: by unit, number of its reader plus one; NULL: all are the first's
     struct hone_elf_functions functions;
+    struct hone_elf_functions variables;
+    struct hone_elf *variables_from; // its separate debug file, where that was opened for them alone
+    bool variables_read;
     struct hone_symbol_cache cache;
     struct hone_symbol_knowns known;
 };

@@ -157,6 +157,21 @@ struct hone_symbol_extent {
 int hone_symbol_extent(struct hone_symbol_module *module, uint64_t vaddr,
                        struct hone_symbol_extent *ret);
 
+// A variable of the module, as its symbol tables have it; where a thread's own variables lie is not
+// known.
+struct hone_symbol_variable {
+    const char *name; // for people
+    uint64_t start;
+    uint64_t end; // just past its last byte
+};
+
+// The variable that holds an address of the module's data. Returns as hone_symbol_lookup().
+int hone_symbol_variable(struct hone_symbol_module *module, uint64_t vaddr,
+                         struct hone_symbol_variable *ret);
+// The one that the linker knows by this name.
+int hone_symbol_variable_named(struct hone_symbol_module *module, const char *name,
+                               struct hone_symbol_variable *ret);
+
 // Looks up an address in the module's own terms (an ELF virtual address: pc minus load bias).
 //
 // Returns  0; HONE_SYMBOL_UNKNOWN when nothing covers it, and *ret is then untouched; -ENOMEM.
