@@ -26,6 +26,7 @@ static void recorder_done(struct hone_recorder *recorder)
         if (recorder->pidfds[i] >= 0)
             (void)close(recorder->pidfds[i]);
     free(recorder->pidfds);
+    hone_recorder_stuck_stop(recorder);
     hone_outside_free(recorder->outside);
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
@@ -94,6 +95,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .stack_max = recorder->options.stack_max,
         .seccomp_filters = own_seccomp_filters(),
         .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
+        .lock_order = recorder->options.lock_order,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)

@@ -53,6 +53,8 @@ struct hone_capture_options {
     uint64_t wall_hz;        // looks per second at who waits (100)
     uint64_t heap_rate;      // mean bytes between sampled allocations (512 KiB)
     bool heap_maps;          // mappings count as allocations
+    bool lock_order;         // what threads hold when they take another lock is recorded
+    uint64_t deadlock_ns;    // who sleeps in a lock so long is looked at, by stuck(); 0: nobody is
     bool wall_poll;          // without perf events, even where they are permitted
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
@@ -72,6 +74,9 @@ struct hone_capture_options {
     // By type; NULL: it was not asked for.
     void (*finished)(void *context, const char *directory,
                      const struct hone_profile *const profiles[HONE_CAPTURE_TYPES]);
+    // Somebody in that process has slept in a lock for deadlock_ns, or a signal (SIGURG to us) has
+    // `asked` for a look. Called in a child of the recorder's, which ends when it returns.
+    void (*stuck)(void *context, pid_t pid, bool asked);
     void *context;
 };
 

@@ -90,6 +90,7 @@ void hone_collect_done(struct hone_collected *collected)
     hone_heap_rows_done(&collected->heap);
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);
+    hone_orders_done(&collected->orders);
     hone_arena_done(&collected->arena);
     *collected = (struct hone_collected){0};
 }
@@ -293,5 +294,6 @@ const struct hone_reader_events hone_collect_events = {
     .heap_kept = hone_collect_on_heap_kept,
     .heap_site = hone_collect_on_heap_site,
     .mark = hone_collect_on_mark,
+    .lock_order = hone_collect_on_lock_order,
     .exec = on_exec,
 };

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/table.h"
 #include "capture/collect_heap.h"
+#include "capture/collect_lock_order.h"
 #include "capture/generated.h"
 #include "capture/heap_series.h"
 #include "capture/scan.h"
@@ -168,6 +169,7 @@ struct hone_collected {
     struct hone_heap_rows heap;
     struct hone_heap_sites heap_sites;
     struct hone_heap_series heap_series;
+    struct hone_orders orders;
     struct hone_collected_mark marks[HONE_MARKS_MAX];
     uint32_t mark_count;
     uint64_t now_ns; // of the last look, monotonic; set by who reads

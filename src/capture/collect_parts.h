@@ -8,6 +8,7 @@
 //   collect_blocks.c   the heap's events
 //   collect_heap.c     its tables            heap_series.c   its changes over time
 //   collect_leaks.c    what was found at a process's end
+//   collect_lock_order.c   what was held when another lock was taken
 #ifndef HONE_CAPTURE_COLLECT_PARTS_H
 #define HONE_CAPTURE_COLLECT_PARTS_H
 
@@ -104,6 +105,15 @@ void hone_collect_on_heap_site(void *context, uint32_t number,
 void hone_collect_leaks(struct hone_collected *collected, const struct hone_live *live,
                         struct hone_collected_process *process,
                         const struct hone_process_facts *facts);
+
+// collect_places.c: whose data an address of a process is, and its address in that file.
+// HONE_NO_MODULE: no file's.
+void hone_collect_data(const struct hone_collected *collected, struct hone_live *live,
+                       uint64_t address, uint32_t *ret_module, uint64_t *ret_vaddr);
+
+// collect_lock_order.c
+void hone_collect_on_lock_order(void *context, uint32_t number,
+                                const struct hone_record_lock_order *record);
 
 void hone_collect_on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark);
 

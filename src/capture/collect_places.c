@@ -143,6 +143,16 @@ uint32_t hone_collect_intern(struct hone_collected *collected, struct hone_live 
     return hone_collect_place(collected, place);
 }
 
+void hone_collect_data(const struct hone_collected *collected, struct hone_live *live,
+                       uint64_t address, uint32_t *ret_module, uint64_t *ret_vaddr)
+{
+    const struct hone_live_module *module = find_module(live, address);
+    bool data = module && !module->gone &&
+                !is_code(&collected->modules[module->module], address - module->bias);
+    *ret_module = data ? module->module : HONE_NO_MODULE;
+    *ret_vaddr = data ? address - module->bias : 0;
+}
+
 uint32_t hone_collect_stack(struct hone_collected *collected, const uint32_t *frames,
                             uint32_t count, enum hone_stack_end end)
 {

@@ -118,6 +118,7 @@ int hone_recording_check(const struct hone_capture_options *options, struct hone
 struct hone_recording_names {
     const struct hone_profile *profile;
     const uint32_t *stacks;
+    struct hone_symbolizer *symbolizer;
 };
 
 // Writes session.json into the directory.

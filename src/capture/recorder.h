@@ -4,6 +4,7 @@
 //     attach.c           begins that of processes that run already
 //     recorder_watch.c   its course: who comes and goes, signals, reading along
 //     recorder_look.c    what processes count in place is looked at, and what memory they hold
+//     recorder_stuck.c   who sleeps in a lock for long
 //     recorder_finish.c  its end: the rest is read, the profiles are written
 #ifndef HONE_CAPTURE_RECORDER_H
 #define HONE_CAPTURE_RECORDER_H
@@ -17,6 +18,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/epoll.h>
+
+struct hone_recorder_stuck;
 
 struct hone_recorder {
     struct hone_capture_options options;
@@ -38,6 +41,7 @@ struct hone_recorder {
     uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
+    struct hone_recorder_stuck *stuck; // NULL: nobody is looked at for being stuck
     uint32_t watched; // processes of collected that have a pidfd in epoll
     int *pidfds;      // by process of collected; -1: dead
     uint32_t pidfd_room;
@@ -80,6 +84,13 @@ void hone_recorder_wait(struct hone_recorder *recorder);
 
 // recorder_look.c: after the session was read, when it is time.
 void hone_recorder_look(struct hone_recorder *recorder);
+
+// recorder_stuck.c: who sleeps in a lock for long; when the next look is due, and by signal.
+void hone_recorder_stuck_start(struct hone_recorder *recorder);
+uint64_t hone_recorder_stuck_due_ns(const struct hone_recorder *recorder);
+void hone_recorder_stuck_look(struct hone_recorder *recorder);
+void hone_recorder_stuck_ask(struct hone_recorder *recorder);
+void hone_recorder_stuck_stop(struct hone_recorder *recorder);
 
 // recorder_finish.c
 int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err);

@@ -118,8 +118,11 @@ static int write_profiles(struct hone_recorder *recorder, const struct hone_reco
         if (profiles.at[file])
             r = hone_profile_write(profiles.at[file], path, err);
     }
-    const struct hone_recording_names names = {profiles.at[HONE_CAPTURE_HEAP],
-                                               profiles.heap_stacks};
+    const struct hone_recording_names names = {
+        .profile = profiles.at[HONE_CAPTURE_HEAP],
+        .stacks = profiles.heap_stacks,
+        .symbolizer = profiles.symbolizer,
+    };
     if (!r)
         r = hone_recording_session(recording, &names, recorder->directory, err);
     if (r) {
@@ -146,10 +149,14 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .heap_outside = recorder->heap_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
+    hone_recorder_stuck_stop(recorder);
     int r = finish_reading(recorder, &recording.left_running);
     if (r)
         return hone_error_set(err, r, "cannot read the session");
     hone_heap_series_settle(&recorder->collected.heap_series);
+    r = hone_orders_find_rings(&recorder->collected.orders);
+    if (r)
+        return hone_error_set(err, r, "cannot read the session");
     if (recorder->ticks_ns)
         recording.ticks_per_s = (double)(hone_ticks() - recorder->ticks) * 1e9 /
                                 (double)(hone_now_ns() - recorder->ticks_ns);

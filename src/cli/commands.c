@@ -25,6 +25,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_dot,
     &hone_command_diff,
     &hone_command_leaks,
+    &hone_command_deadlocks,
     &hone_command_collapsed,
     &hone_command_info,
     &hone_command_convert,

@@ -28,6 +28,7 @@ extern const struct hone_command hone_command_convert;
 extern const struct hone_command hone_command_tags;
 extern const struct hone_command hone_command_raw;
 extern const struct hone_command hone_command_leaks;
+extern const struct hone_command hone_command_deadlocks;
 extern const struct hone_command hone_command_merge;
 extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;

@@ -153,7 +153,8 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
     if (index == 1 && !in_module && !at->exact &&
         !hone_arch_follows_call(&walker->memory, at->address + 1))
         return hone_walker_rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
-    bool linked = !no_fp && at->fp % HONE_WORD_BYTES == 0 && at->fp - at->sp <= HONE_FRAME_BYTES_MAX &&
+    bool linked = !no_fp && at->fp % HONE_WORD_BYTES == 0 &&
+                  at->fp - at->sp <= HONE_FRAME_BYTES_MAX &&
                   hone_memory_load(&walker->memory, at->fp, &fp) &&
                   hone_memory_load(&walker->memory, at->fp + HONE_WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
