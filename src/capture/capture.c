@@ -28,6 +28,7 @@ static void recorder_done(struct hone_recorder *recorder)
     free(recorder->pidfds);
     hone_dump_free(recorder->dump);
     hone_dump_free(recorder->dump_begun);
+    hone_recorder_stuck_stop(recorder);
     hone_outside_free(recorder->outside);
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
@@ -108,6 +109,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .mutex_fraction = mutex ? (uint32_t)recorder->options.mutex_fraction : 0,
         .block_rate_ns = mutex || block ? recorder->options.block_rate_ns : 0,
         .creations = recorder->options.types >> HONE_CAPTURE_THREADS & 1,
+        .lock_order = recorder->options.lock_order,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)

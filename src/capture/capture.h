@@ -60,6 +60,8 @@ struct hone_capture_options {
     uint64_t mutex_fraction; // one in so many releases that others waited for is recorded
     uint64_t block_rate_ns;  // a shorter wait is recorded with the probability of its part
     unsigned wall_engine;    // the best that may be taken, enum hone_wall_engine (by draws)
+    bool lock_order;         // what threads hold when they take another lock is recorded
+    uint64_t deadlock_ns;    // who sleeps in a lock so long is looked at, by stuck(); 0: nobody is
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
     const char *directory;   // to create (profiles/<program>_<date>_<time>)
@@ -78,6 +80,9 @@ struct hone_capture_options {
     // By type; NULL: it was not asked for.
     void (*finished)(void *context, const char *directory,
                      const struct hone_profile *const profiles[HONE_CAPTURE_TYPES]);
+    // Somebody in that process has slept in a lock for deadlock_ns, or a signal (SIGURG to us) has
+    // `asked` for a look. Called in a child of the recorder's, which ends when it returns.
+    void (*stuck)(void *context, pid_t pid, bool asked);
     void *context;
 };
 

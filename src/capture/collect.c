@@ -93,6 +93,7 @@ void hone_collect_done(struct hone_collected *collected)
     hone_heap_sites_done(&collected->heap_sites);
     hone_heap_series_done(&collected->heap_series);
     hone_locks_done(&collected->locks);
+    hone_orders_done(&collected->orders);
     hone_arena_done(&collected->arena);
     *collected = (struct hone_collected){0};
 }
@@ -328,5 +329,6 @@ const struct hone_reader_events hone_collect_events = {
     .lock_use = hone_collect_on_lock_use,
     .lock_known = hone_collect_on_lock_known,
     .lock_block = hone_collect_on_lock_block,
+    .lock_order = hone_collect_on_lock_order,
     .exec = on_exec,
 };

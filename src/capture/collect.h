@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/table.h"
 #include "capture/collect_heap.h"
+#include "capture/collect_lock_order.h"
 #include "capture/collect_locks.h"
 #include "capture/collect_waits.h"
 #include "capture/generated.h"
@@ -191,6 +192,7 @@ struct hone_collected {
     struct hone_heap_sites heap_sites;
     struct hone_heap_series heap_series;
     struct hone_locks locks;
+    struct hone_orders orders;
     struct hone_collected_mark marks[HONE_MARKS_MAX];
     uint32_t mark_count;
     uint64_t now_ns;              // of the last look, monotonic; set by who reads

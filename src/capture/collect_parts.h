@@ -10,6 +10,7 @@
 //   collect_leaks.c    what was found at a process's end
 //   collect_locks.c    locks, who held them and who waited
 //   collect_waits.c    waits that lock functions told of
+//   collect_lock_order.c   what was held when another lock was taken
 #ifndef HONE_CAPTURE_COLLECT_PARTS_H
 #define HONE_CAPTURE_COLLECT_PARTS_H
 
@@ -126,6 +127,10 @@ void hone_collect_on_lock_block(void *context, uint32_t number,
                                 const struct hone_record_lock_block *record);
 // collect_waits.c
 void hone_collect_on_wait(void *context, uint32_t number, const struct hone_record_wait *record);
+
+// collect_lock_order.c
+void hone_collect_on_lock_order(void *context, uint32_t number,
+                                const struct hone_record_lock_order *record);
 
 void hone_collect_on_mark(void *context, uint32_t number, const struct hone_reader_mark *mark);
 

@@ -5,6 +5,7 @@
 //     recorder_watch.c   its course: who comes and goes, signals, reading along
 //     recorder_look.c    what processes count in place is looked at, and what memory they hold
 //     recorder_threads.c the threads are looked at
+//     recorder_stuck.c   who sleeps in a lock for long
 //     recorder_finish.c  its end: the rest is read, the profiles are written
 #ifndef HONE_CAPTURE_RECORDER_H
 #define HONE_CAPTURE_RECORDER_H
@@ -19,6 +20,8 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/epoll.h>
+
+struct hone_recorder_stuck;
 
 struct hone_recorder {
     struct hone_capture_options options;
@@ -45,8 +48,9 @@ struct hone_recorder {
     uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
-    uint32_t watched; // processes of collected that have a pidfd in epoll
-    int *pidfds;      // by process of collected; -1: dead
+    struct hone_recorder_stuck *stuck; // NULL: nobody is looked at for being stuck
+    uint32_t watched;                  // processes of collected that have a pidfd in epoll
+    int *pidfds;                       // by process of collected; -1: dead
     uint32_t pidfd_room;
     uint32_t first_live; // processes of collected before it have ended
     uint64_t taken_ns;   // when the session's memory was found to be taken away; 0: it was not
@@ -91,6 +95,12 @@ void hone_recorder_look(struct hone_recorder *recorder);
 // recorder_threads.c: the same; and before a recording ends whose program goes on.
 void hone_recorder_look_at_threads(struct hone_recorder *recorder);
 void hone_recorder_look_at_threads_last(struct hone_recorder *recorder);
+// recorder_stuck.c: who sleeps in a lock for long; when the next look is due, and by signal.
+void hone_recorder_stuck_start(struct hone_recorder *recorder);
+uint64_t hone_recorder_stuck_due_ns(const struct hone_recorder *recorder);
+void hone_recorder_stuck_look(struct hone_recorder *recorder);
+void hone_recorder_stuck_ask(struct hone_recorder *recorder);
+void hone_recorder_stuck_stop(struct hone_recorder *recorder);
 
 // recorder_finish.c
 int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err);

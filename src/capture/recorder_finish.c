@@ -174,6 +174,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
     hone_recorder_look_at_threads_last(recorder);
+    hone_recorder_stuck_stop(recorder);
     int r = finish_reading(recorder, &recording.left_running);
     if (!r && recorder->dump)
         r = hone_dump_creations_told(recorder->dump);
@@ -182,6 +183,9 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
     if (r)
         return hone_error_set(err, r, "cannot read the session");
     hone_heap_series_settle(&recorder->collected.heap_series);
+    r = hone_orders_find_rings(&recorder->collected.orders);
+    if (r)
+        return hone_error_set(err, r, "cannot read the session");
     if (recorder->ticks_ns)
         recording.ticks_per_s = (double)(hone_ticks() - recorder->ticks) * 1e9 /
                                 (double)(hone_now_ns() - recorder->ticks_ns);

@@ -123,6 +123,7 @@ void hone_recorder_signals(sigset_t *set)
     (void)sigemptyset(set);
     (void)sigaddset(set, SIGCHLD); // the program may stop
     (void)sigaddset(set, SIGCONT); // and go on
+    (void)sigaddset(set, SIGURG);  // a look at who is stuck; whoever sends it here means us
     for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
         (void)sigaddset(set, passed_on[i]);
 }
@@ -160,6 +161,10 @@ static void pass_on_signals(struct hone_recorder *recorder)
 {
     struct signalfd_siginfo info;
     while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGURG) {
+            hone_recorder_stuck_ask(recorder);
+            continue;
+        }
         if (recorder->attached) {
             recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
                                        info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
@@ -291,6 +296,7 @@ int hone_recorder_record(struct hone_recorder *recorder)
     uint64_t end_ns =
         recorder->options.duration_ns ? started_ns + recorder->options.duration_ns : UINT64_MAX;
     uint64_t progress_ns = started_ns + PROGRESS_MS * 1000000ull;
+    hone_recorder_stuck_start(recorder);
     while (!recorder->program_ended) {
         uint64_t now_ns = hone_now_ns();
         if (now_ns >= end_ns)
@@ -298,6 +304,8 @@ int hone_recorder_record(struct hone_recorder *recorder)
         uint64_t due_ns = recorder->read_ns < end_ns ? recorder->read_ns : end_ns;
         if (recorder->wall && hone_wall_due_ns(recorder->wall) < due_ns)
             due_ns = hone_wall_due_ns(recorder->wall);
+        if (hone_recorder_stuck_due_ns(recorder) < due_ns)
+            due_ns = hone_recorder_stuck_due_ns(recorder);
         int wait_ms = due_ns > now_ns ? (int)((due_ns - now_ns) / 1000000) + 1 : 0;
         struct epoll_event events[64];
         int count = epoll_wait(recorder->epoll_fd, events, 64, wait_ms);
@@ -305,6 +313,7 @@ int hone_recorder_record(struct hone_recorder *recorder)
             hone_wall_tick(recorder->wall);
         for (int i = 0; i < count; i++)
             on_event(recorder, &events[i]);
+        hone_recorder_stuck_look(recorder);
         now_ns = hone_now_ns();
         if (count <= 0 && now_ns < recorder->read_ns)
             continue;

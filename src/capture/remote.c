@@ -24,6 +24,7 @@ struct hone_remote {
     struct hone_modules *modules;
     const struct hone_elf_code **files; // by module
     struct hone_unwinder unwinder;
+    bool search;
 };
 
 void hone_remote_free(struct hone_remote *remote)
@@ -61,6 +62,11 @@ int hone_remote_new(pid_t pid, struct hone_remote **ret)
     remote->modules->foreign = true;
     *ret = hone_take(remote);
     return 0;
+}
+
+void hone_remote_search(struct hone_remote *remote)
+{
+    remote->search = true;
 }
 
 const struct hone_modules *hone_remote_modules(const struct hone_remote *remote)
@@ -286,6 +292,7 @@ size_t hone_remote_walk(struct hone_remote *remote, const struct hone_registers 
         .code = read_code,
         .stack = may_read_process ? read_process : NULL,
         .context = remote,
+        .search = remote->search,
     };
     return hone_unwind_walk_foreign(&remote->unwinder, registers, &foreign, ret_addresses, max,
                                     ret);

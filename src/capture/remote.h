@@ -57,6 +57,10 @@ struct hone_remote_mapping {
 // Whatever lay there before is retired. Returns 0, or -errno when the file has no rules for us.
 int hone_remote_map(struct hone_remote *remote, const struct hone_remote_mapping *mapping);
 
+// From now on callers of code without rules (musl's) are searched for on the stack, which takes
+// long.
+void hone_remote_search(struct hone_remote *remote);
+
 // What it has, for hone_modules_at() and its like; numbers of slots are kept.
 const struct hone_modules *hone_remote_modules(const struct hone_remote *remote);
 

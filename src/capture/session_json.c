@@ -187,7 +187,7 @@ int hone_recording_session(const struct hone_recording *recording,
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
-        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
+        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //
@@ -207,7 +207,8 @@ int hone_recording_session(const struct hone_recording *recording,
         losses_json(recording, &totals), //
         "wall", hone_session_wall(recording), "block", hone_session_block(recording), "heap",
         hone_session_heap(recording, names), "locks", hone_session_locks(recording, names),
-        "threads", hone_session_threads(recording, names), //
+        "threads", hone_session_threads(recording, names),       //
+        "lock_order", hone_session_lock_order(recording, names), //
         "marks", marks_json(recording), "marks_refused", (int)recording->marks_refused, "unwinder",
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "frames", hone_session_number(totals.frames),
                   "cache_misses", hone_session_number(totals.frame_misses), "stacks_written",

@@ -32,4 +32,8 @@ json_t *hone_session_heap(const struct hone_recording *recording,
 json_t *hone_session_locks(const struct hone_recording *recording,
                            const struct hone_recording_names *names);
 
+// session_lock_order.c: what was held when another lock was taken; null: it was not recorded.
+json_t *hone_session_lock_order(const struct hone_recording *recording,
+                                const struct hone_recording_names *names);
+
 #endif

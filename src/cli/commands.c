@@ -27,6 +27,7 @@ const struct hone_command *const hone_commands[] = {
     &hone_command_leaks,
     &hone_command_locks,
     &hone_command_threads,
+    &hone_command_deadlocks,
     &hone_command_collapsed,
     &hone_command_info,
     &hone_command_convert,

@@ -30,6 +30,7 @@ extern const struct hone_command hone_command_raw;
 extern const struct hone_command hone_command_leaks;
 extern const struct hone_command hone_command_locks;
 extern const struct hone_command hone_command_threads;
+extern const struct hone_command hone_command_deadlocks;
 extern const struct hone_command hone_command_merge;
 extern const struct hone_command hone_command_pprof;
 extern const struct hone_command hone_command_doctor;

@@ -1,6 +1,7 @@
 // hone record: runs a program and records it. What the program prints and how it ends stay its own;
 // ours is a progress line on a terminal and a short table at the end, both on stderr.
 #include "cli/commands.h"
+#include "cli/stuck.h"
 
 #include "base/cleanup.h"
 #include "base/measure.h"
@@ -39,6 +40,9 @@ struct record_options {
     bool debuginfod;
     unsigned wall_engine;
     unsigned leaks;
+    bool lock_order;
+    int64_t deadlock_ns;
+    int stuck_fd; // where deadlocks are told; -1: nobody looks for them
     bool quiet;
 };
 
@@ -147,6 +151,16 @@ static const struct hone_option options[] = {
      .help =
          "look at the end for blocks that nothing points to any more: auto (with --heap-rate 1, "
          "where every block is known), yes, no"},
+    {.name = "lock-order",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, lock_order),
+     .help = "record in which order locks are taken, for 'hone deadlocks': costs a stack for each"},
+    {.name = "deadlock-after",
+     .kind = HONE_OPTION_TIME,
+     .value = "TIME",
+     .at = offsetof(struct record_options, deadlock_ns),
+     .help = "tell who is stuck once somebody has waited for a lock so long (10s), and at SIGURG; "
+             "0 is never"},
     {.name = "wall-engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",
@@ -336,6 +350,9 @@ static void on_finished(void *context, const char *directory,
     const struct record_options *record = context;
     if (terminal_is_free())
         erase_line();
+    struct hone_error err = {0};
+    if (hone_stuck_save(record->stuck_fd, directory, &err))
+        hone_error_print(&err);
     if (record->quiet)
         return;
     static const struct {
@@ -377,6 +394,10 @@ static void on_finished(void *context, const char *directory,
                           others[type].file);
         first = first && !profiles[type];
     }
+    int stuck = hone_stuck_count(record->stuck_fd);
+    if (stuck || record->lock_order)
+        (void)fprintf(stderr, "hone: for %s, 'hone deadlocks %s'\n",
+                      stuck ? "who was stuck" : "the order of locks", directory);
     if (record->types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS) && !profiles[HONE_CAPTURE_HEAP] &&
         !profiles[HONE_CAPTURE_ALLOCS])
         (void)fputs("hone: the heap is not covered: from outside nobody sees what is allocated\n",
@@ -408,6 +429,12 @@ static void on_notice(void *context, const char *line)
     const struct record_options *record = context;
     if (!record->quiet)
         (void)fprintf(stderr, "hone: %s\n", line);
+}
+
+static void on_stuck(void *context, pid_t pid, bool asked)
+{
+    const struct record_options *record = context;
+    hone_stuck_look(record->stuck_fd, pid, asked, record->debuginfod);
 }
 
 // Either a program or what runs already. Returns how many processes were named, or HONE_MISUSED.
@@ -443,12 +470,19 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     int pid_count = read_target(&record, operands, pids, err);
     if (pid_count < 0)
         return pid_count;
+    if (record.lock_order && record.types & (HONE_TYPE_MUTEX | HONE_TYPE_BLOCK))
+        return hone_misused(err, "record: --lock-order walks the stack for each lock, so its waits "
+                                 "say nothing; leave the types mutex and block away");
     bool outside = record.engine == HONE_ENGINE_PERF_OUTSIDE;
     bool heap = record.types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS);
     bool leaks_too =
         heap && !outside && !record.pids && !record.all &&
         (record.leaks == LEAKS_YES || (record.leaks == LEAKS_AUTO && record.heap_rate == 1));
     bool terminal = terminal_is_free() && !record.quiet;
+    HONE_CLEANUP(hone_fd_closep) int stuck_fd = record.deadlock_ns ? hone_stuck_open() : -1;
+    record.stuck_fd = stuck_fd;
+    if (record.deadlock_ns && stuck_fd < 0)
+        return hone_error_set(err, stuck_fd, "cannot look for deadlocks");
     const struct hone_capture_options capture = {
         .size = sizeof capture,
         .types = record.types | (leaks_too ? 1u << HONE_CAPTURE_LEAKS : 0),
@@ -459,6 +493,9 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         .mutex_fraction = (uint64_t)record.mutex_fraction,
         .block_rate_ns = (uint64_t)record.block_rate_ns,
         .wall_engine = record.wall_engine,
+        .lock_order = record.lock_order,
+        .deadlock_ns = (uint64_t)record.deadlock_ns,
+        .stuck = record.deadlock_ns ? on_stuck : NULL,
         .duration_ns = (uint64_t)record.duration_ns,
         .engine = outside ? HONE_ENGINE_NONE : (enum hone_engine)record.engine,
         .outside = outside,

@@ -42,7 +42,7 @@ HONE_HOOK __attribute__((used)) int hone_pthread_cond_wait(pthread_cond_t *condi
                                                            pthread_mutex_t *mutex)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_cond_wait(condition, mutex);
+        return WAITED_ORDERED(mutex, REAL.pthread_cond_wait(condition, mutex));
     return WAITED(condition, mutex, REAL.pthread_cond_wait(condition, mutex), ETIMEDOUT);
 }
 
@@ -51,7 +51,7 @@ HONE_HOOK __attribute__((used)) int hone_pthread_cond_timedwait(pthread_cond_t *
                                                                 const struct timespec *until)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_cond_timedwait(condition, mutex, until);
+        return WAITED_ORDERED(mutex, REAL.pthread_cond_timedwait(condition, mutex, until));
     return WAITED(condition, mutex, REAL.pthread_cond_timedwait(condition, mutex, until),
                   ETIMEDOUT);
 }
@@ -62,7 +62,7 @@ HONE_HOOK HONE_EXPORT int pthread_cond_clockwait(pthread_cond_t *condition, pthr
     if (!HONE_LOCK_HAS(pthread_cond_clockwait))
         return ENOSYS;
     if (!hone_locks_are_on())
-        return REAL.pthread_cond_clockwait(condition, mutex, clock, until);
+        return WAITED_ORDERED(mutex, REAL.pthread_cond_clockwait(condition, mutex, clock, until));
     return WAITED(condition, mutex, REAL.pthread_cond_clockwait(condition, mutex, clock, until),
                   ETIMEDOUT);
 }
@@ -72,7 +72,7 @@ HONE_HOOK HONE_EXPORT int cnd_wait(cnd_t *condition, mtx_t *mutex)
     if (!HONE_LOCK_HAS(cnd_wait))
         return thrd_error;
     if (!hone_locks_are_on())
-        return REAL.cnd_wait(condition, mutex);
+        return WAITED_ORDERED(mutex, REAL.cnd_wait(condition, mutex));
     return WAITED(condition, mutex, REAL.cnd_wait(condition, mutex), thrd_timedout);
 }
 
@@ -82,7 +82,7 @@ HONE_HOOK HONE_EXPORT int cnd_timedwait(cnd_t *condition, mtx_t *mutex,
     if (!HONE_LOCK_HAS(cnd_timedwait))
         return thrd_error;
     if (!hone_locks_are_on())
-        return REAL.cnd_timedwait(condition, mutex, until);
+        return WAITED_ORDERED(mutex, REAL.cnd_timedwait(condition, mutex, until));
     return WAITED(condition, mutex, REAL.cnd_timedwait(condition, mutex, until), thrd_timedout);
 }
 

@@ -65,7 +65,7 @@ HONE_HOOK static int lock_shared(pthread_mutex_t *mutex)
 HONE_HOOK static int lock_alone(pthread_mutex_t *mutex)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_mutex_lock(mutex);
+        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
     if (HONE_UNLIKELY(!hone_mutex_is_private(mutex) || hone_lock_self.countdown <= 0))
         return lock_shared(mutex);
     hone_lock_self.countdown--;
@@ -75,7 +75,7 @@ HONE_HOOK static int lock_alone(pthread_mutex_t *mutex)
 HONE_HOOK HONE_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     if (hone_locks_are_off())
-        return REAL.pthread_mutex_lock(mutex);
+        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
     return hone_locks_are_shared() ? lock_shared(mutex) : lock_alone(mutex);
 }
 
@@ -84,7 +84,7 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex,
 {
     int r;
     if (!hone_locks_are_on())
-        return REAL.pthread_mutex_timedlock(mutex, until);
+        return TAKING_LIMITED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_timedlock(mutex, until));
     if (TRY(mutex, &r) && r == 0)
         return 0;
     return TAKING(mutex, REAL.pthread_mutex_timedlock(mutex, until));
@@ -98,7 +98,8 @@ HONE_HOOK HONE_EXPORT int pthread_mutex_clocklock(pthread_mutex_t *mutex, clocki
     int r;
     // Which clock it is matters to who has to wait and to who does not.
     if (!hone_locks_are_on() || (clock != CLOCK_MONOTONIC && clock != CLOCK_REALTIME))
-        return REAL.pthread_mutex_clocklock(mutex, clock, until);
+        return TAKING_LIMITED(mutex, HONE_LOCK_MUTEX,
+                              REAL.pthread_mutex_clocklock(mutex, clock, until));
     if (TRY(mutex, &r) && r == 0)
         return 0;
     return TAKING(mutex, REAL.pthread_mutex_clocklock(mutex, clock, until));
@@ -122,7 +123,7 @@ HONE_HOOK static int release_wanted(pthread_mutex_t *mutex)
 HONE_HOOK HONE_EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
     if (hone_locks_are_off() || (hone_locks_are_known() && hone_lock_is_quiet(mutex)))
-        return REAL.pthread_mutex_unlock(mutex);
+        return RELEASING_ORDERED(mutex, REAL.pthread_mutex_unlock(mutex));
     return release_wanted(mutex);
 }
 
@@ -149,7 +150,7 @@ HONE_HOOK HONE_EXPORT int mtx_lock(mtx_t *mutex)
     if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_lock)))
         return thrd_error;
     if (!hone_locks_are_on())
-        return REAL.mtx_lock(mutex);
+        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.mtx_lock(mutex));
     if (TRY_C11(mutex, &r) && r == thrd_success)
         return thrd_success;
     return to_c11(TAKING(mutex, of_c11(REAL.mtx_lock(mutex))));
@@ -161,7 +162,7 @@ HONE_HOOK HONE_EXPORT int mtx_timedlock(mtx_t *mutex, const struct timespec *unt
     if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_timedlock)))
         return thrd_error;
     if (!hone_locks_are_on())
-        return REAL.mtx_timedlock(mutex, until);
+        return TAKING_LIMITED(mutex, HONE_LOCK_MUTEX, REAL.mtx_timedlock(mutex, until));
     if (TRY_C11(mutex, &r) && r == thrd_success)
         return thrd_success;
     return to_c11(TAKING(mutex, of_c11(REAL.mtx_timedlock(mutex, until))));
@@ -179,7 +180,7 @@ HONE_HOOK HONE_EXPORT int mtx_unlock(mtx_t *mutex)
     if (HONE_UNLIKELY(!HONE_LOCK_HAS(mtx_unlock)))
         return thrd_error;
     if (!hone_locks_are_on() || hone_lock_is_quiet(mutex))
-        return REAL.mtx_unlock(mutex);
+        return RELEASING_ORDERED(mutex, REAL.mtx_unlock(mutex));
     return release_c11_told(mutex);
 }
 
@@ -197,7 +198,8 @@ HONE_HOOK static int spin_told(pthread_spinlock_t *lock)
 HONE_HOOK HONE_EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_spin_lock(lock);
+        return TAKING_ORDERED((const void *)(uintptr_t)lock, HONE_LOCK_SPIN,
+                              REAL.pthread_spin_lock(lock));
     if (HONE_UNLIKELY(REAL.pthread_spin_trylock(lock)))
         return spin_told(lock);
     if (hone_lock_is_due())
@@ -216,7 +218,7 @@ HONE_HOOK static int unspin_told(pthread_spinlock_t *lock)
 HONE_HOOK HONE_EXPORT int pthread_spin_unlock(pthread_spinlock_t *lock)
 {
     if (!hone_locks_are_on() || hone_lock_is_quiet((const void *)(uintptr_t)lock))
-        return REAL.pthread_spin_unlock(lock);
+        return RELEASING_ORDERED((const void *)(uintptr_t)lock, REAL.pthread_spin_unlock(lock));
     return unspin_told(lock);
 }
 

@@ -4,6 +4,7 @@
 
 #include "probe/lock.h"
 #include "probe/lock_kinds.h"
+#include "probe/lock_order.h"
 #include "probe/lock_real.h"
 
 #include <errno.h>
@@ -34,6 +35,37 @@
         int result = call;                                                                         \
         hone_lock_release_end(&release, result == 0);                                              \
         result;                                                                                    \
+    })
+
+// `call` of a real function where nothing is recorded, or the order of locks alone. What is wanted
+// for a time only is held like any other lock, and nobody is stuck in wanting it.
+#define TAKING_(lock, kind, tried, call)                                                           \
+    (!hone_lock_order_is_on() ? (call) : __extension__({                                           \
+        int ordered = call;                                                                        \
+        if (ordered == 0 || ordered == EOWNERDEAD)                                                 \
+            hone_lock_order_taken(lock, kind, tried);                                              \
+        ordered;                                                                                   \
+    }))
+#define TAKING_ORDERED(lock, kind, call) TAKING_(lock, kind, false, call)
+#define TAKING_LIMITED(lock, kind, call) TAKING_(lock, kind, true, call)
+
+#define RELEASING_ORDERED(lock, call)                                                              \
+    __extension__({                                                                                \
+        if (hone_lock_order_is_on())                                                               \
+            hone_lock_order_released(lock);                                                        \
+        call;                                                                                      \
+    })
+
+// A wait lets go of the mutex and takes it again, whatever comes of it.
+#define WAITED_ORDERED(mutex, call)                                                                \
+    __extension__({                                                                                \
+        bool order = hone_lock_order_is_on();                                                      \
+        if (order)                                                                                 \
+            hone_lock_order_released(mutex);                                                       \
+        int waited = call;                                                                         \
+        if (order)                                                                                 \
+            hone_lock_order_taken(mutex, HONE_LOCK_MUTEX, false);                                  \
+        waited;                                                                                    \
     })
 
 static inline enum hone_lock_outcome hone_lock_outcome_of(int result)

@@ -21,14 +21,14 @@
 HONE_HOOK HONE_EXPORT int pthread_rwlock_rdlock(pthread_rwlock_t *lock)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_rwlock_rdlock(lock);
+        return TAKING_ORDERED(lock, HONE_LOCK_READ, REAL.pthread_rwlock_rdlock(lock));
     return READ(lock, REAL.pthread_rwlock_rdlock(lock));
 }
 
 HONE_HOOK HONE_EXPORT int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
 {
     if (!hone_locks_are_on())
-        return REAL.pthread_rwlock_wrlock(lock);
+        return TAKING_ORDERED(lock, HONE_LOCK_WRITE, REAL.pthread_rwlock_wrlock(lock));
     return WRITE(lock, REAL.pthread_rwlock_wrlock(lock));
 }
 
@@ -44,7 +44,7 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_timedrdlock(pthread_rwlock_t *lock,
                                                      const struct timespec *until)
 {
     if (!hone_locks_are_on() || !is_proper(CLOCK_REALTIME, until))
-        return REAL.pthread_rwlock_timedrdlock(lock, until);
+        return TAKING_LIMITED(lock, HONE_LOCK_READ, REAL.pthread_rwlock_timedrdlock(lock, until));
     return READ(lock, REAL.pthread_rwlock_timedrdlock(lock, until));
 }
 
@@ -52,7 +52,7 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_timedwrlock(pthread_rwlock_t *lock,
                                                      const struct timespec *until)
 {
     if (!hone_locks_are_on() || !is_proper(CLOCK_REALTIME, until))
-        return REAL.pthread_rwlock_timedwrlock(lock, until);
+        return TAKING_LIMITED(lock, HONE_LOCK_WRITE, REAL.pthread_rwlock_timedwrlock(lock, until));
     return WRITE(lock, REAL.pthread_rwlock_timedwrlock(lock, until));
 }
 
@@ -62,7 +62,8 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clo
     if (!HONE_LOCK_HAS(pthread_rwlock_clockrdlock))
         return ENOSYS;
     if (!hone_locks_are_on() || !is_proper(clock, until))
-        return REAL.pthread_rwlock_clockrdlock(lock, clock, until);
+        return TAKING_LIMITED(lock, HONE_LOCK_READ,
+                              REAL.pthread_rwlock_clockrdlock(lock, clock, until));
     return READ(lock, REAL.pthread_rwlock_clockrdlock(lock, clock, until));
 }
 
@@ -72,7 +73,8 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clo
     if (!HONE_LOCK_HAS(pthread_rwlock_clockwrlock))
         return ENOSYS;
     if (!hone_locks_are_on() || !is_proper(clock, until))
-        return REAL.pthread_rwlock_clockwrlock(lock, clock, until);
+        return TAKING_LIMITED(lock, HONE_LOCK_WRITE,
+                              REAL.pthread_rwlock_clockwrlock(lock, clock, until));
     return WRITE(lock, REAL.pthread_rwlock_clockwrlock(lock, clock, until));
 }
 
@@ -87,7 +89,7 @@ HONE_HOOK static int release_told(pthread_rwlock_t *lock)
 HONE_HOOK HONE_EXPORT int pthread_rwlock_unlock(pthread_rwlock_t *lock)
 {
     if (!hone_locks_are_on() || hone_lock_is_quiet(lock))
-        return REAL.pthread_rwlock_unlock(lock);
+        return RELEASING_ORDERED(lock, REAL.pthread_rwlock_unlock(lock));
     return release_told(lock);
 }
 

@@ -3,6 +3,7 @@
 // When all slots are on their way the thread starts without us and is met by its first sample.
 #include "probe/heap.h"
 #include "probe/lock.h"
+#include "probe/lock_order.h"
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -78,6 +79,7 @@ static void on_thread_end(void *thread)
     const struct hone_engine_kind *engine = hone_probe.engine;
     hone_heap_thread_ends();
     hone_locks_thread_leave();
+    hone_lock_order_thread_leave();
     if (engine || hone_creations_wanted())
         hone_thread_leave(thread);
     if (hone_creations_wanted())

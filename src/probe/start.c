@@ -7,6 +7,7 @@
 #include "probe/heap.h"
 #include "probe/imports.h"
 #include "probe/lock.h"
+#include "probe/lock_order.h"
 
 #include "core/clock.h"
 #include "hone/hone.h"
@@ -123,10 +124,11 @@ static void begin_locks(struct hone_process *process, const char *forbidden)
     static const char no_hooks[] = "libhone.a is linked in, which has no hooks for locks";
     const struct hone_session_config *config = &hone_probe.writer.header->config;
     const char *reason = forbidden ? forbidden : hone_has_hooks ? NULL : no_hooks;
-    if ((config->mutex_fraction || config->block_rate_ns) && reason)
+    if ((config->mutex_fraction || config->block_rate_ns || config->lock_order) && reason)
         (void)append(process->lock_reason, 0, sizeof process->lock_reason, reason);
     hone_locks_begin(!reason);
-    if (hone_locks_are_wanted() && !process->forked)
+    hone_lock_order_begin(config->lock_order && !reason);
+    if ((hone_locks_are_wanted() || config->lock_order) && !reason && !process->forked)
         hone_imports_patch();
 }
 
@@ -139,6 +141,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
         hone_heap_begin(false); // in a forked child its parent's answer stands there
         hone_locks_end();
+        hone_lock_order_begin(false);
         return; // counted in the session's header
     }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
@@ -170,7 +173,8 @@ static void begin_process(uint32_t parent_pid, bool forked)
     }
     if (!forked && !forbidden) {
         const struct hone_session_config *config = &writer->header->config;
-        hone_imports_begin(config->heap_rate != 0, config->mutex_fraction || config->block_rate_ns);
+        hone_imports_begin(config->heap_rate != 0,
+                           config->mutex_fraction || config->block_rate_ns || config->lock_order);
     }
     hone_probe.creations = hone_probe.creations && !forbidden;
     begin_heap(process, forbidden);
@@ -195,6 +199,7 @@ void hone_after_fork_in_child(void)
     hone_modules_after_fork(&hone_probe_modules);
     hone_areas_after_fork();
     hone_heap_after_fork();
+    hone_lock_order_after_fork();
     hone_locks_after_fork();
     hone_threads_after_fork();
     if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
@@ -222,7 +227,7 @@ static void start(void *path)
         hone_probe.stack_max = HONE_STACK_MAX;
     hone_probe.creations = hone_has_hooks && config->creations;
     if (hone_probe.period_ns == 0 && config->heap_rate == 0 && config->mutex_fraction == 0 &&
-        config->block_rate_ns == 0 && !hone_probe.creations) {
+        config->block_rate_ns == 0 && !config->lock_order && !hone_probe.creations) {
         hone_probe.writer.header = NULL;
         return;
     }
@@ -280,6 +285,7 @@ void hone_process_leave(enum hone_process_state state)
     }
     hone_thread_leave(hone_thread_self());
     hone_heap_thread_leave();
+    hone_lock_order_thread_leave();
     hone_locks_thread_leave();
     atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);

@@ -214,6 +214,7 @@ struct hone_process_counters {
     _Atomic uint64_t lock_waits;       // records of waits
     _Atomic uint64_t lock_lost;        // of all these dropped: no free chunk or work area
     _Atomic uint64_t lock_untracked;   // contentions whose holder will not be known: no room
+    _Atomic uint64_t lock_order_lost;  // locks taken while others are held, dropped: no room
 };
 
 enum {
@@ -470,6 +471,36 @@ struct hone_record_lock_order {
     uint64_t held, taken;             // their addresses
     uint64_t held_stack, taken_stack; // ids: where each was taken
     uint32_t held_kind, taken_kind;   // enum hone_lock_kind
+    // Names all that it holds meanwhile, in whatever order: each of them has a record like this.
+    uint64_t set;
+};
+
+// What a thread holds, in the process's own memory, for who looks from outside: in the variable
+// hone_lock_holders of libhone.so, while the order of locks is recorded. What is read there is
+// input, and changes while it is read.
+enum {
+    HONE_LOCK_HOLDERS = 1024, // threads
+    HONE_LOCK_HELD_MAX = 24,  // by one thread
+    HONE_LOCK_PLACES = 4,     // of the stack where it was taken, the innermost
+};
+
+struct hone_lock_holding {
+    _Atomic uint64_t lock; // its address
+    uint64_t time_ns;      // when it was taken, monotonic
+    uint64_t places[HONE_LOCK_PLACES];
+    uint32_t stack; // id
+    uint16_t depth; // how often it was taken, of a recursive one
+    uint8_t kind;   // enum hone_lock_kind
+    uint8_t spare;
+};
+
+struct hone_lock_holder {
+    alignas(64) _Atomic uint32_t tid; // of the thread whose place this is; 0: free
+    _Atomic uint32_t count;           // of held[]
+    uint32_t epoch;
+    uint32_t spare;
+    uint64_t set;
+    struct hone_lock_holding held[HONE_LOCK_HELD_MAX];
 };
 
 // small: enum hone_lock_kind. A lock that is waited for lies in a block of the heap, or, where stack

@@ -221,6 +221,7 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(lock_waits);
     COPY_COUNTER(lock_lost);
     COPY_COUNTER(lock_untracked);
+    COPY_COUNTER(lock_order_lost);
     COPY(heap_live_bytes);
 }
 

@@ -190,9 +190,8 @@ int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddr
     r = choose(&preparing, vaddrs, count);
     if (r)
         return r;
-    hone_crew_run(threads < preparing.group_count ? threads
-                                                         : (unsigned)preparing.group_count,
-                         work, &preparing);
+    hone_crew_run(threads < preparing.group_count ? threads : (unsigned)preparing.group_count, work,
+                  &preparing);
     for (unsigned i = 0; i < threads; i++)
         r = r ? r : preparing.workers[i].status;
     for (size_t i = 0; i < preparing.count && !r; i++)

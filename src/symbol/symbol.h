@@ -168,6 +168,9 @@ struct hone_symbol_variable {
 // The variable that holds an address of the module's data. Returns as hone_symbol_lookup().
 int hone_symbol_variable(struct hone_symbol_module *module, uint64_t vaddr,
                          struct hone_symbol_variable *ret);
+// The one that the linker knows by this name.
+int hone_symbol_variable_named(struct hone_symbol_module *module, const char *name,
+                               struct hone_symbol_variable *ret);
 
 // Looks up an address in the module's own terms (an ELF virtual address: pc minus load bias).
 //

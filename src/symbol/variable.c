@@ -3,6 +3,7 @@
 #include "symbol/module.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int read_variables(struct hone_symbol_module *module)
 {
@@ -33,4 +34,18 @@ int hone_symbol_variable(struct hone_symbol_module *module, uint64_t vaddr,
         return -ENOMEM;
     *ret = (struct hone_symbol_variable){name, variable->entry, variable->end};
     return 0;
+}
+
+int hone_symbol_variable_named(struct hone_symbol_module *module, const char *name,
+                               struct hone_symbol_variable *ret)
+{
+    int r = read_variables(module);
+    for (size_t i = 0; !r && i < module->variables.count; i++) {
+        const struct hone_elf_function *variable = &module->variables.at[i];
+        if (strcmp(variable->name, name) != 0)
+            continue;
+        *ret = (struct hone_symbol_variable){variable->name, variable->entry, variable->end};
+        return 0;
+    }
+    return r ? r : HONE_SYMBOL_UNKNOWN;
 }

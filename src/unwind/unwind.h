@@ -126,6 +126,7 @@ struct hone_foreign {
     // Reads what is not in the copy, of a thread that does not run meanwhile; NULL: it may run.
     bool (*stack)(void *context, uint64_t address, void *to, size_t size);
     void *context;
+    bool search; // callers of code without rules are searched for, as inside, though it takes long
 };
 
 // As hone_unwind_walk(), for a thread of the process whose modules are those of `unwinder`. What

@@ -48,6 +48,7 @@ void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinde
     walker->search_tries = SEARCH_TRIES;
     walker->sp_lost = false;
     walker->fp_unknown = false;
+    walker->searches = true;
     walker->known = hone_all_known;
     walker->first = 0;
     walker->full_index = 0;

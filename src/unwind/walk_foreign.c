@@ -67,6 +67,7 @@ static void start_foreign(struct foreign_walker *walker, struct hone_unwinder *u
     if (hone_walker_stack(&walker->walker, registers->r[HONE_REGISTER_SP]))
         look_into_copy(walker);
     walker->walker.known = walker->foreign->known & hone_all_known;
+    walker->walker.searches = walker->foreign->search;
     walker->walker.fp_unknown = !(walker->foreign->known & 1ull << HONE_REGISTER_FP);
     walker->beyond = false;
     walker->page_at = 0;

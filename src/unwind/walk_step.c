@@ -146,13 +146,15 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
     }
     if (!HONE_CALL_PUSHES && step_by_link(walker, at, link))
         return HONE_STEP_ON;
-    if (walker->fp_unknown)
+    const bool no_fp = walker->fp_unknown;
+    if (no_fp && !(walker->searches && in_module))
         return HONE_STEP_UNKNOWN;
     // No call has left this address: the innermost frame's rules are wrong.
     if (index == 1 && !in_module && !at->exact &&
         !hone_arch_follows_call(&walker->memory, at->address + 1))
         return hone_walker_rescue(walker, at) ? HONE_STEP_REPLACED : nothing;
-    bool linked = at->fp % HONE_WORD_BYTES == 0 && at->fp - at->sp <= HONE_FRAME_BYTES_MAX &&
+    bool linked = !no_fp && at->fp % HONE_WORD_BYTES == 0 &&
+                  at->fp - at->sp <= HONE_FRAME_BYTES_MAX &&
                   hone_memory_load(&walker->memory, at->fp, &fp) &&
                   hone_memory_load(&walker->memory, at->fp + HONE_WORD_BYTES, &return_address);
     return_address = hone_arch_code(return_address);
@@ -161,8 +163,9 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
         return HONE_STEP_OUTERMOST;
     if (!followed && innermost && in_module && hone_walker_rescue(walker, at))
         return HONE_STEP_ON;
-    // Only inside: from outside each look at code is dear, and what is found there is less sure.
-    if (HONE_CALL_PUSHES && in_module && !hone_memory_is_partial(&walker->memory) &&
+    // From outside only for those who ask: each look at code is dear there, and what is found is
+    // less sure.
+    if (HONE_CALL_PUSHES && in_module && walker->searches &&
         !(followed && has_rules_elsewhere(walker, at->address))) {
         // A frame pointer may be some outer function's and lead past callers: then a call nearer by
         // explains more.
@@ -175,6 +178,8 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
         if (step == HONE_STEP_ON || step == HONE_STEP_OUTERMOST)
             return step;
     }
+    if (no_fp)
+        return HONE_STEP_UNKNOWN;
     // The start of a thread or program in libraries without rules there clears it.
     if (at->fp == 0 && in_module)
         return HONE_STEP_OUTERMOST;

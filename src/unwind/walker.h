@@ -50,6 +50,7 @@ struct hone_walker {
     bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
     bool fp_unknown;        // of the frame we are at; only in another process
     bool by_frame_pointer;  // a module's code without rules was stepped so just now
+    bool searches;          // for callers of code without rules
     struct hone_frame full; // all registers of frame number full_index, once they are needed
     size_t full_index;
     bool full_begun; // until then they are innermost's, of frame number 0
