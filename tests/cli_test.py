@@ -178,7 +178,7 @@ class Documents(harness.TestCase):
         self.assertEqual(self.complete('hone', 'top', '--cu'), ['--cum'])
         self.assertEqual(self.complete('hone', 'top', '--by', 'l'), ['lines'])
         self.assertEqual(self.complete('hone', 'record', '--types', ''),
-                         ['cpu', 'wall', 'heap', 'allocs', 'mutex'])
+                         ['cpu', 'wall', 'heap', 'allocs', 'mutex', 'block', 'threads'])
         self.assertEqual(self.complete('hone', 'pprof', '-top'), ['-top', '-topproto'])
         self.assertEqual(self.complete('hone', 'pprof', '-tls_'),
                          ['-tls_cert', '-tls_key', '-tls_ca'])

@@ -97,7 +97,6 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
     bool heap = recorder->options.types & (1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS);
     // How long each had to wait, and where, is told by those who wait.
     bool mutex = recorder->options.types & 1u << HONE_CAPTURE_MUTEX;
-    bool block = recorder->options.types & 1u << HONE_CAPTURE_BLOCK;
     const struct hone_session_config config = {
         .cpu_period_ns = cpu || wall ? 1000000000 / recorder->options.cpu_hz : 0,
         .heap_rate = heap ? recorder->options.heap_rate : 0,
@@ -107,7 +106,8 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .seccomp_filters = own_seccomp_filters(),
         .leaks = recorder->options.types >> HONE_CAPTURE_LEAKS & 1,
         .mutex_fraction = mutex ? (uint32_t)recorder->options.mutex_fraction : 0,
-        .block_rate_ns = mutex || block ? recorder->options.block_rate_ns : 0,
+        // Without the locks' own account the scheduler's is better: it has all waits, and exactly.
+        .block_rate_ns = mutex ? recorder->options.block_rate_ns : 0,
         .creations = recorder->options.types >> HONE_CAPTURE_THREADS & 1,
         .lock_order = recorder->options.lock_order,
     };

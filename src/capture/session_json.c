@@ -187,7 +187,7 @@ int hone_recording_session(const struct hone_recording *recording,
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "
-        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
+        "s:o, s:o}, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:i, s:o, s:o}", //
         "outside", outside_json(recording), "versions", "hone",
         recording->options->version ? recording->options->version : "", "session_json", 1,
         "session_memory", HONE_SESSION_VERSION, //

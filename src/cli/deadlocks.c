@@ -245,7 +245,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 
 const struct hone_command hone_command_deadlocks = {
     .name = "deadlocks",
-    .summary = "who is stuck in a running process: deadlocks, locks nobody releases",
+    .summary = "who is stuck in a running process: deadlocks, lost locks",
     .operands = "-p PID | [DIR]",
     .manual =
         "With --pid a process is looked at from outside, twice, and not touched: which threads "

@@ -166,7 +166,7 @@ ROWS = [
           '    return false && result->end != HONE_WALK_COMPLETE && result->count >= 2 &&')]),
     Row('two unwinders in one process', 'guest_test.py:Guest.test_exports_nothing_that_is_not_ours_'
         'or_a_hook',
-        [('src/probe/libhone.map', '        hone_version;\n',
+        [('src/probe/libhone.map.in', '        hone_version;\n',
           '        hone_version;\n        _Unwind_Backtrace;\n'),
          ('src/probe/state.c', 'struct hone_probe hone_probe;\n', 'HONE_EXPORT int '
           '_Unwind_Backtrace(void);\n\nHONE_EXPORT int _Unwind_Backtrace(void)\n{\n    return 5;\n}'
