@@ -209,10 +209,10 @@ class Disasm(TestCase):
             rows = routines[name]
             text = subprocess.run(['objdump', '-d', f'--disassemble={name}', program], check=True,
                                   capture_output=True, text=True).stdout
-            theirs = [int(at, 16) for at in re.findall(r'(?m)^ *([0-9a-f]+):\t(?:[0-9a-f]{2} )+ *\t',
-                                                       text)]
+            found = re.findall(r'(?m)^ *([0-9a-f]+):\t((?:[0-9a-f]{2} )+) *\t', text)
+            theirs = [int(at, 16) for at, _ in found]
             self.assertEqual([row[0] for row in rows], theirs, name)
-            ends = [row[0] for row in rows[1:]] + [rows[-1][0] + 16]
+            ends = [row[0] for row in rows[1:]] + [rows[-1][0] + len(found[-1][1].split())]
             for (at, own, together, _), end in zip(rows, ends):
                 self.assertEqual(own, sum(n for a, n in flat.items() if at <= a < end))
                 self.assertEqual(together,

@@ -205,8 +205,7 @@ LONG = {'heap_real_test.py', 'hostile_test.py', 'long_test.py', 'machines_test.p
 CONTAINED = {'pprof_matrix_test.py'}
 # What reads and prints, and measures nothing: these may run beside each other.
 UNTIMED = {'cli_test.py', 'convert_test.py', 'fetch_test.py', 'flame_test.py', 'legacy_test.py',
-           'library_test.py', 'names_test.py', 'part_test.py', 'pprof_shell_test.py', 'pprof_test.py',
-           'profile_library_test.py', 'speedscope_test.py', 'views_test.py'}
+           'library_test.py', 'part_test.py', 'pprof_shell_test.py', 'profile_library_test.py', 'speedscope_test.py', 'views_test.py'}
 QUICK = [unit, checks, programs]
 ALL = QUICK + [sanitizers, threads, lint, fuzz]
 

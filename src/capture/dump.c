@@ -244,7 +244,8 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     if (r)
         return r;
     if (!stands_still(stat.state))
-        thread->wait = hone_blocked_wait(pid, &blocked);
+        thread->kind = hone_blocked_kind(pid, &blocked);
+    thread->wait = hone_wait_of_kind(thread->kind);
     bool same = turns != UINT64_MAX ? hone_task_turns(pid, thread->tid) == turns
                                     : hone_blocked_read(pid, thread->tid, &again) == 0 &&
                                           memcmp(&again, &blocked, sizeof again) == 0;

@@ -21,7 +21,7 @@
 
 #include "base/error.h"
 #include "capture/collect.h"
-#include "capture/waits.h"
+#include "capture/wait_kinds.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -51,9 +51,10 @@ struct hone_dump_thread {
     char state;          // the kernel's letter: R runs or is ready to, S and D wait, T and t stand
                          // still, Z and X have ended
     enum hone_wait wait; // HONE_WAIT_NONE unless it waits
-    uint64_t looked_ns;  // monotonic
-    uint64_t waits_ns;   // since it was on a CPU last; 0 where it does not wait;
-                         // HONE_DUMP_UNKNOWN
+    enum hone_wait_kind kind; // the same, finer
+    uint64_t looked_ns;       // monotonic
+    uint64_t waits_ns;        // since it was on a CPU last; 0 where it does not wait;
+                              // HONE_DUMP_UNKNOWN
     // Where it waits: the system call with its arguments, stack pointer and instruction. Not known
     // (`placed` false) of a thread that runs.
     bool placed;

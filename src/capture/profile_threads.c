@@ -85,9 +85,9 @@ static int add_dump(struct hone_profile_builder *builder)
         add_number(&labels, "pid", process->pid, "");
         add_number(&labels, "tid", thread->tid, "");
         add_text(&labels, "state", hone_dump_state_name(thread));
-        const char *wait = thread->placed ? hone_wait_detail(profile, stack, thread->wait) : NULL;
-        if (wait)
-            add_text(&labels, "wait", wait);
+        if (thread->placed && thread->wait != HONE_WAIT_NONE)
+            add_text(&labels, "wait",
+                     hone_wait_kind_name(hone_builder_wait_kind(builder, stack, thread->kind)));
         if (thread->wait != HONE_WAIT_NONE && thread->waits_ns != HONE_DUMP_UNKNOWN)
             add_number(&labels, "waits", (int64_t)thread->waits_ns, "nanoseconds");
         if (hone_dump_miss_words(thread->miss))

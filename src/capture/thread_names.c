@@ -9,8 +9,6 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-// --- who created it ------------------------------------------------------------------------------
-
 // As people read it and as the linker does: demangled names of C++ may begin with a type.
 static bool is_of_language(const char *name, const char *system)
 {
@@ -49,56 +47,4 @@ bool hone_creator_line(const struct hone_profile *profile, uint32_t stack,
         }
     }
     return any;
-}
-
-// --- what it waits for ---------------------------------------------------------------------------
-
-static const struct {
-    const char *part; // of the function's name
-    const char *wait;
-} details[] = {
-    {"pthread_mutex_lock", "mutex"},
-    {"pthread_mutex_timedlock", "mutex"},
-    {"pthread_mutex_clocklock", "mutex"},
-    {"pthread_mutex_cond_lock", "mutex"},
-    {"lll_lock_wait", "mutex"},
-    {"futex::Mutex::lock_contended", "mutex"},
-    {"futex_mutex::Mutex::lock_contended", "mutex"},
-    {"pthread_cond_", "condition"},
-    {"Condvar::wait", "condition"},
-    {"pthread_rwlock_", "rwlock"},
-    {"RwLock::read_contended", "rwlock"},
-    {"RwLock::write_contended", "rwlock"},
-    {"sem_wait", "semaphore"},
-    {"sem_timedwait", "semaphore"},
-    {"sem_clockwait", "semaphore"},
-    {"pthread_barrier_wait", "barrier"},
-    {"pthread_join", "join"},
-    {"pthread_timedjoin", "join"},
-    {"pthread_clockjoin", "join"},
-    {"thrd_join", "join"},
-    {"Parker::park", "park"},
-    {"__atomic_wait", "atomic"},
-    {"__platform_wait", "atomic"},
-};
-
-enum { FRAMES_LOOKED = 8 };
-
-const char *hone_wait_detail(const struct hone_profile *profile, uint32_t stack,
-                             enum hone_wait wait)
-{
-    if (wait == HONE_WAIT_NONE)
-        return NULL;
-    struct hone_profile_span frames = hone_profile_frames_of(profile, stack);
-    for (uint32_t i = 0; wait == HONE_WAIT_LOCK && i < frames.count && i < FRAMES_LOOKED; i++) {
-        struct hone_profile_line_span lines = hone_profile_lines_of(profile, frames.at[i]);
-        for (uint32_t l = 0; l < lines.count; l++) {
-            const char *name =
-                hone_profile_text(profile, profile->functions.name[lines.at[l].function]);
-            for (size_t d = 0; d < HONE_ARRAY_LENGTH(details); d++)
-                if (strstr(name, details[d].part))
-                    return details[d].wait;
-        }
-    }
-    return wait == HONE_WAIT_LOCK ? "futex" : hone_wait_name(wait);
 }
