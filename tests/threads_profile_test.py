@@ -154,7 +154,7 @@ class RunningTest(Threads):
             'in-sleep': ('sleep', 'sleep', 'in_sleep'),
             'in-pipe': ('pipe', 'pipe', 'in_pipe'),
             'in-poll': ('poll', 'poll', 'in_poll'),
-            'in-epoll': ('poll', 'poll', 'in_epoll'),
+            'in-epoll': ('poll', 'epoll', 'in_epoll'),
             'in-join': ('lock', 'join', 'in_join'),
             'in-semaphore': ('lock', 'semaphore', 'in_semaphore'),
             'in-rwlock': ('lock', 'rwlock', 'in_rwlock'),
