@@ -9,9 +9,11 @@ static bool begins(const char *text, const char *with)
     return strncmp(text, with, strlen(with)) == 0;
 }
 
-// As people read it and as the linker does: demangled names of C++ may begin with a type.
-static bool is_of_language(const char *name, const char *system)
+// As people read it and as the linker does: demangled names of C++ may begin with a type. What was
+// inlined may have neither whole, but its file is known.
+static bool is_of_language(const char *name, const char *system, const char *file)
 {
+    static const char *const files[] = {"/include/c++/", "/library/std/src/", "/library/core/src/"};
     static const char *const names[] = {
         "std::",    "<std::",           "core::",         "<core::",    "alloc::",
         "<alloc::", "__gthread_create", "pthread_create", "thrd_create"};
@@ -22,6 +24,9 @@ static bool is_of_language(const char *name, const char *system)
             return true;
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(systems); i++)
         if (begins(system, systems[i]))
+            return true;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(files); i++)
+        if (strstr(file, files[i]))
             return true;
     return false;
 }
@@ -38,7 +43,8 @@ bool hone_creator_line(const struct hone_profile *profile, uint32_t stack,
             const char *name = hone_profile_text(profile, profile->functions.name[function]);
             const char *system =
                 hone_profile_text(profile, profile->functions.system_name[function]);
-            bool of_language = is_of_language(name, system);
+            const char *file = hone_profile_text(profile, profile->functions.file[function]);
+            bool of_language = is_of_language(name, system, file);
             if (!any || !of_language)
                 *ret = lines.at[l];
             any = true;
