@@ -152,6 +152,8 @@ class Truth(Locks_):
             self.assertLessEqual(abs(held - ns), 0.03 * ns, (waiter, holder, held, ns))
             wait, = records.waits_in(waiter, lock)
             self.assertEqual(wait.timed_out, 0)
+            # Who is off at once may have told of its wait before the holder's stack was walked.
+            self.assertGreater(wait.holder_stack, 0)
             self.assertIn(holder, next(records.stacks[p, wait.holder_stack]
                                        for p, w in records.waits if w == wait))
         # hold_first had its lock without a wait; middle's hold of the second began likewise.
