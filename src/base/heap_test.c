@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifndef __SANITIZE_ADDRESS__ // which has an allocator of its own
+#ifndef __SANITIZE_THREAD__
+
 enum { EXPECTED = 64 << 20, BLOCK = 8 << 20 };
 
 // How many blocks are mapped alone, once there is one more of this size.
@@ -34,3 +37,6 @@ TEST(what_cannot_be_had_is_not_waited_for)
     hone_heap_expect((size_t)1 << 60);
     CHECK_EQ(mapped_with(BLOCK), mallinfo2().hblks);
 }
+
+#endif
+#endif

@@ -102,7 +102,7 @@ static int by_tid(const void *a, const void *b)
 static bool is_listed(const struct hone_dump *dump, uint32_t first, uint32_t count, uint32_t tid)
 {
     const struct hone_dump_thread key = {.tid = tid};
-    return bsearch(&key, dump->threads + first, count, sizeof key, by_tid) != NULL;
+    return count && bsearch(&key, dump->threads + first, count, sizeof key, by_tid) != NULL;
 }
 
 // Appends the process's threads that are not among those from `first` to `last`. Returns how many,
