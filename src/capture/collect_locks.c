@@ -254,12 +254,15 @@ static const char *keep_name(struct hone_collected *collected, const char *name)
     }
     struct hone_str clean = hone_utf8_clean(
         &collected->arena, (struct hone_str){name, strlen(name)}, HONE_LOCK_NAME_BYTES, &failed);
-    if (failed) {
+    const char *kept = failed ? NULL
+                              : hone_arena_format(&collected->arena, "%.*s", (int)clean.len,
+                                                  clean.len ? clean.at : "");
+    if (!kept) {
         collected->state->status = -ENOMEM;
         return NULL;
     }
     locks->names++;
-    return clean.at;
+    return kept;
 }
 
 // Something else is at that address now, if this is not what was told of it before.
