@@ -305,7 +305,15 @@ static void *jumps(void *unused)
             pthread_mutex_lock(&mutex);
             must(0, "nobody gives it");
         }
+    pthread_mutex_lock(&other); // waits again, for something else
+    pthread_mutex_unlock(&other);
     return unused;
+}
+
+OWN_NAME static void lock_after_jumps(void)
+{
+    for (int i = 0; i < 1000; i++)
+        lock_once(&mutex);
 }
 
 static void jumped(void)
@@ -313,6 +321,7 @@ static void jumped(void)
     struct sigaction action = {.sa_handler = on_jump};
     sigaction(SIGUSR2, &action, NULL);
     stage = 0;
+    pthread_mutex_lock(&other);
     pthread_mutex_lock(&mutex);
     pthread_t thread = start(jumps, NULL);
     for (int i = 1; i <= 10; i++) {
@@ -321,11 +330,12 @@ static void jumped(void)
         nap_ms(10);
         pthread_kill(thread, SIGUSR2);
     }
-    pthread_join(thread, NULL);
+    nap_ms(50);
     pthread_mutex_unlock(&mutex);
     // Who jumped does not wait any more: this is no release that anybody waited for.
-    for (int i = 0; i < 1000; i++)
-        lock_once(&mutex);
+    lock_after_jumps();
+    pthread_mutex_unlock(&other);
+    pthread_join(thread, NULL);
     puts("jumped");
 }
 
