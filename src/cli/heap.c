@@ -37,13 +37,7 @@ static const struct hone_option options[] = {
      .kind = HONE_OPTION_FLAG,
      .at = offsetof(struct heap_options, json),
      .help = "print JSON instead of text"},
-    {.name = "output",
-     .letter = 'o',
-     .kind = HONE_OPTION_TEXT,
-     .value = "FILE",
-     .complete = "file",
-     .at = offsetof(struct heap_options, output),
-     .help = "write there instead of to standard output"},
+    HONE_OPTION_ROW_OUTPUT(.at = offsetof(struct heap_options, output)),
     {0},
 };
 

@@ -31,14 +31,8 @@ static const struct hone_option options[] = {
      .maximum = INT32_MAX,
      AT(rows),
      .help = "at most N locks; 0 is all"},
-    {.name = "json", .kind = HONE_OPTION_FLAG, AT(json), .help = "print JSON instead of text"},
-    {.name = "output",
-     .letter = 'o',
-     .kind = HONE_OPTION_TEXT,
-     .value = "FILE",
-     .complete = "file",
-     AT(output),
-     .help = "write there instead of to standard output"},
+    HONE_OPTION_ROW_JSON(AT(json)),
+    HONE_OPTION_ROW_OUTPUT(AT(output)),
     {0},
 };
 

@@ -117,6 +117,24 @@ __attribute__((format(printf, 2, 3))) int hone_misused(struct hone_error *err, c
 extern const struct hone_command *const hone_commands[];
 const struct hone_command *hone_command_find(const char *name);
 
+// Rows that several commands have; the argument says where the value goes: .at = offsetof(…).
+#define HONE_OPTION_ROW_OUTPUT(...)                                                                \
+    {                                                                                              \
+        .name = "output", .letter = 'o', .kind = HONE_OPTION_TEXT, .value = "FILE",                \
+        .complete = "file", .help = "write there instead of to standard output", __VA_ARGS__       \
+    }
+#define HONE_OPTION_ROW_JSON(...)                                                                  \
+    {                                                                                              \
+        .name = "json", .kind = HONE_OPTION_FLAG, .help = "print JSON instead of text",            \
+        __VA_ARGS__                                                                                \
+    }
+#define HONE_OPTION_ROW_DEBUGINFOD(...)                                                            \
+    {                                                                                              \
+        .name = "debuginfod", .kind = HONE_OPTION_FLAG,                                            \
+        .help = "fetch missing debug information from the servers in $DEBUGINFOD_URLS",            \
+        __VA_ARGS__                                                                                \
+    }
+
 // The types of profile in one list, with their synonyms: bits for a SET or a CHOICE.
 enum hone_type {
     HONE_TYPE_CPU = 1 << 0,

@@ -51,7 +51,7 @@ static const struct hone_option options[] = {
      .value = "LEVEL",
      AT(debug),
      .help = "print as Go's goroutine profile does: 1 stacks with counts, 2 every thread"},
-    {.name = "json", .kind = HONE_OPTION_FLAG, AT(json), .help = "print JSON instead of text"},
+    HONE_OPTION_ROW_JSON(AT(json)),
     {.name = "every",
      .kind = HONE_OPTION_TIME,
      .value = "TIME",
@@ -80,10 +80,7 @@ static const struct hone_option options[] = {
      .maximum = INT32_MAX,
      AT(frames),
      .help = "at most N functions of each stack; 0 is all"},
-    {.name = "debuginfod",
-     .kind = HONE_OPTION_FLAG,
-     AT(debuginfod),
-     .help = "fetch missing debug information from the servers in $DEBUGINFOD_URLS"},
+    HONE_OPTION_ROW_DEBUGINFOD(AT(debuginfod)),
     {0},
 };
 
