@@ -5,7 +5,7 @@
 #include <string.h>
 
 enum {
-    SCAN_MAX = 1 << 30, // bytes of code that are looked through for branches: 0.1 s for 250 MB
+    SCAN_MAX = 1 << 30, // bytes of code that are looked through for branches
     PIECE_BYTES = 64 << 10,
     DISTANCE_BYTES = 4,
     SYMBOLS_MAX = 1 << 22,
