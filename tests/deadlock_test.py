@@ -440,7 +440,7 @@ def servers_under_load(look, seconds):
         with subprocess.Popen(server.command(directory, port), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd='/') as process:
             try:
-                servers.wait_for(port, process)
+                servers.wait_for(port, process, 'postgres')
                 servers.run(servers.tool('pgbench'), *to, '-i', '-q', '-s', '1', 'postgres')
                 with subprocess.Popen([servers.tool('pgbench'), *to, '-n', '-c', '8', '-j', '4',
                                        '-T', str(seconds), 'postgres'], stdout=subprocess.DEVNULL,

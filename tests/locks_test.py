@@ -221,7 +221,8 @@ class Truth(Locks_):
 
     def test_a_lock_that_is_wanted_all_the_time(self):
         records = self.locks(workload('locks'), 'churn', '4')
-        self.assert_conserves(records)
+        # Also who comes in the middle of a release.
+        self.assert_conserves(records, within=0.005)
         lock = records.truth[0][2]
         (facts,) = records.locks
         self.assertEqual(facts.untracked, 0)

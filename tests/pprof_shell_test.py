@@ -152,6 +152,11 @@ class Terminal:
         return before
 
     def type(self, text):
+        # Before the line editor has the terminal the kernel's own editing would take the keys.
+        end = time.monotonic() + 60
+        while (termios.tcgetattr(self.master)[3] & termios.ICANON and
+               self.process.poll() is None and time.monotonic() < end):
+            time.sleep(0.01)
         os.write(self.master, text.encode())
 
     def end(self):

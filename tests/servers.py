@@ -36,16 +36,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def wait_for(port, process, seconds=60):
+def lets_in(comm, port):
+    """PostgreSQL listens before it lets anybody in."""
+    return comm != 'postgres' or subprocess.run(
+        [tool('pg_isready'), '-q', '-h', '127.0.0.1', '-p', str(port)],
+        check=False).returncode == 0
+
+
+def wait_for(port, process, comm, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if process.poll() is not None:
             raise ChildProcessError(f'the server ended: {process.stderr.read()[-500:]}')
         try:
             socket.create_connection(('127.0.0.1', port), 1).close()
-            return
+            if lets_in(comm, port):
+                return
         except OSError:
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     raise TimeoutError(f'nobody listens on port {port}')
 
 
@@ -187,7 +196,7 @@ def serve(server, directory, port, wrap):
                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                stderr=subprocess.PIPE)
     try:
-        wait_for(port, process)
+        wait_for(port, process, server.comm)
         answer = server.load(directory, port)
         os.kill(server_pid(process, server.comm), server.stop)
         _, stderr = process.communicate(timeout=300)

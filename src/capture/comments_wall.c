@@ -37,7 +37,7 @@ static void comment_on_states(struct hone_profile *profile, const struct hone_wa
 static void comment_on_looks(struct hone_profile *profile, const struct hone_wall_facts *facts)
 {
     double complete = 100 - percent((double)facts->truncated_ns, (double)facts->seen_ns);
-    if (facts->reads)
+    if (facts->seen_ns)
         hone_profile_comment(
             profile,
             "%sblocked stacks: %.2f%% of the blocked time that was seen in complete ones, %" PRIu64

@@ -18,6 +18,7 @@ enum {
     // So many locks' making is written; then one in this time and thread.
     MADE_MAX = 4096,
     MADE_NS = 1000000,
+    LAST_RELEASE_NS = 10000000,
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     RATE_KNOWN_NS = 10000000,
     SURE = 4, // a wait this much shorter than waits are lately is not written
@@ -418,8 +419,11 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
 static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
                      const struct hone_lock_left *left, bool timed_out, struct hone_lock_held *ret)
 {
-    ret->released = left->released;
-    ret->rest = left->rest;
+    // A release of before the wait is the one that ended it if it is about as old as a tick.
+    if (left->age <= ticks_of(LAST_RELEASE_NS)) {
+        ret->released = left->released;
+        ret->rest = left->rest;
+    }
     if (wanted() & HONE_LOCKS_BLOCK &&
         hone_draw_by_size(wait->random, ret->waited, ticks_of(config()->block_rate_ns))) {
         if (!ret->stack)
@@ -488,6 +492,21 @@ static void remember_charge(struct hone_lock_thread *self, const struct hone_loc
     self->charged_tick = hone_tick_ns();
 }
 
+// Whoever waits at `at`.
+HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_release *release,
+                             uint64_t at)
+{
+    uint64_t before = self->charged ? self->charged->released : 0;
+    release->drawn = wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
+    hone_lock_release(release->lock, at, hone_thread_self()->index, release->kind, release->drawn,
+                      &release->charge);
+    if (!release->charge.entry)
+        return;
+    remember_charge(self, &release->charge, before);
+    self->releases = release->drawn ? hone_draw_skip(&self->random, config()->mutex_fraction)
+                                    : self->releases - 1;
+}
+
 HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const void *lock,
                                        uint32_t kind, uint32_t depth)
 {
@@ -501,18 +520,9 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
     if (pop(self, release->lock, depth, held) && held->released)
         held->released = (held->released & ~(uint64_t)UINT32_MAX) |
                          hone_lock_released_stack(held->lock, held->released);
-    if (depth <= 1 && hone_lock_may_be_waited_for(lock)) {
-        uint64_t before = self->charged ? self->charged->released : 0;
-        release->drawn = wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
-        hone_lock_release(release->lock, release->at, hone_thread_self()->index, kind,
-                          release->drawn, &release->charge);
-        if (release->charge.entry)
-            remember_charge(self, &release->charge, before);
-        if (release->charge.entry)
-            self->releases = release->drawn
-                                 ? hone_draw_skip(&self->random, config()->mutex_fraction)
-                                 : self->releases - 1;
-    }
+    release->frees = depth <= 1;
+    if (release->frees && hone_lock_may_be_waited_for(lock))
+        charge(self, release, release->at);
     leave();
 }
 
@@ -540,13 +550,18 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
 
 HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool released)
 {
-    if (!release->charge.entry && !release->held.lock)
+    // Nobody waited: who came from there to the release itself does.
+    bool late = released && release->frees && !release->charge.entry &&
+                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock);
+    if (!release->charge.entry && !release->held.lock && !late)
         return;
     if (!released && release->charge.entry)
         hone_lock_not_released(&release->charge);
     if (!is_recording() || !enter())
         return;
     int saved = errno;
+    if (late)
+        charge(myself(), release, hone_ticks());
     if (!released) {
         if (release->held.lock)
             push(&hone_lock_self, &release->held);

@@ -169,6 +169,7 @@ struct hone_lock_release {
     uint64_t lock;
     uint64_t at; // ticks
     uint32_t kind;
+    bool frees; // all of it: a recursive mutex is not held any more
     bool drawn;
 };
 void hone_lock_release_begin(struct hone_lock_release *release, const void *lock, uint32_t kind,

@@ -186,13 +186,15 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     uint64_t now = units(ticks), began = units(place->began), base = entry->base;
     began = (int64_t)(began - base) < 0 ? base : began;
     now = (int64_t)(now - began) < 0 ? began : now;
-    // Whoever released the lock to us has charged its release before, so that we see it.
+    // Whoever released the lock to us has charged its release before, so that we see it: unless we
+    // came while it did, or it is charged by the tick, and this one was not.
     uint64_t charged = atomic_load_explicit(&entry->charged, memory_order_acquire);
     bool seen = (int64_t)(charged - began) >= 0 && charged;
     uint64_t since = seen ? charged : began, rest = (int64_t)(now - since) > 0 ? now - since : 0;
-    if (seen) {
+    if (charged) {
         ret->released = atomic_load_explicit(&entry->released, memory_order_relaxed);
         ret->rest = rest << HONE_LOCK_UNIT_SHIFT;
+        ret->age = seen ? 0 : (began - charged) << HONE_LOCK_UNIT_SHIFT;
     }
     if (outcome == HONE_LOCK_TIMED_OUT) {
         ret->rest = 0;

@@ -92,6 +92,7 @@ enum hone_lock_outcome {
 struct hone_lock_left {
     uint64_t rest;     // ticks since the last release, which is not charged with them
     uint64_t released; // of that release, as the entry's; 0: none was seen
+    uint64_t age;      // ticks from that release to where the wait began; 0: it was in the wait
 };
 
 HONE_SIGSAFE void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
