@@ -20,4 +20,14 @@ HONE_SIGSAFE static inline uint64_t hone_ticks(void)
 #endif
 }
 
+// In a loop that waits for another processor.
+HONE_SIGSAFE static inline void hone_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
 #endif

@@ -1,10 +1,13 @@
 #include "probe/lock_table.h"
 
+#include "core/ticks.h"
+
 #include <string.h>
 
 enum {
     CHANGING = 1, // no lock has this address
     TRIES = 8,
+    LOOKS = 1000, // at a set that another thread changes, a few dozen microseconds
     IDLE_MAX = 64, // releases in a row that nobody waited for, then they are not looked at
 };
 
@@ -12,6 +15,7 @@ enum {
 #define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
 
 static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];
+static _Atomic bool changes[HONE_LOCK_SETS]; // one thread makes an entry there
 static _Atomic bool used;
 _Atomic uint8_t hone_lock_filter[HONE_LOCK_FILTERS];
 
@@ -56,7 +60,6 @@ static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
     if (before == CHANGING || waiters_of(atomic_load(&entry->sum)) ||
         !atomic_compare_exchange_strong(&entry->lock, &before, CHANGING))
         return false;
-    atomic_store_explicit(&used, true, memory_order_relaxed);
     uint64_t sum = atomic_load(&entry->sum);
     if (waiters_of(sum) || !atomic_compare_exchange_strong(&entry->sum, &sum, 0)) {
         atomic_store(&entry->lock, before);
@@ -74,21 +77,46 @@ static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
     return true;
 }
 
-static struct hone_lock_entry *find_or_claim(uint64_t lock, uint64_t now)
+static struct hone_lock_entry *claim_one_of(struct hone_lock_entry *set, uint64_t lock,
+                                            uint64_t now)
 {
-    struct hone_lock_entry *set = set_of(lock), *entry = find(set, lock);
-    for (int way = 0; !entry && way < HONE_LOCK_WAYS; way++)
+    for (int way = 0; way < HONE_LOCK_WAYS; way++)
         if (!atomic_load_explicit(&set[way].lock, memory_order_relaxed) &&
             claim(&set[way], lock, now))
             return &set[way];
     // Which of those that nobody waits at is all the same; not one that is owed something, unless
     // all are.
-    for (int pass = 0; !entry && pass < 2; pass++)
+    for (int pass = 0; pass < 2; pass++)
         for (int way = 0; way < HONE_LOCK_WAYS; way++)
             if ((pass || !atomic_load_explicit(&set[way].owed, memory_order_relaxed)) &&
                 claim(&set[way], lock, now))
                 return &set[way];
-    return entry;
+    return NULL;
+}
+
+// Two that come to wait at once must not make two entries: the releases would see one of them. The
+// other one looks for a while, and is not tracked should the first one have lost its processor.
+static struct hone_lock_entry *find_or_claim(uint64_t lock, uint64_t now)
+{
+    struct hone_lock_entry *set = set_of(lock), *entry;
+    _Atomic bool *changing = &changes[hone_lock_hash(lock) % HONE_LOCK_SETS];
+    for (int look = 0; look < LOOKS; look++) {
+        entry = find(set, lock);
+        if (entry)
+            return entry;
+        if (!look)
+            atomic_store_explicit(&used, true, memory_order_relaxed);
+        if (!atomic_load_explicit(changing, memory_order_relaxed) &&
+            !atomic_exchange_explicit(changing, true, memory_order_acquire)) {
+            entry = find(set, lock);
+            if (!entry)
+                entry = claim_one_of(set, lock, now);
+            atomic_store_explicit(changing, false, memory_order_release);
+            return entry;
+        }
+        hone_pause();
+    }
+    return NULL;
 }
 
 // --- who waits -----------------------------------------------------------------------------------
@@ -290,5 +318,6 @@ void hone_lock_table_after_fork(void)
     if (!atomic_load_explicit(&used, memory_order_relaxed))
         return;
     memset((void *)table, 0, sizeof table);
+    memset((void *)changes, 0, sizeof changes);
     memset((void *)hone_lock_filter, 0, sizeof hone_lock_filter);
 }

@@ -7,8 +7,8 @@
 //     sum = waiters << 51 | (what has been waited already - when each of them began)
 //
 // so that at the time t the waiters have waited  waiters * t + the lower part  together, however
-// many they are: nothing is walked through, nobody waits for a lock of ours, and no wait is charged
-// twice. Times in it are hone_ticks() / 32, from the entry's own beginning.
+// many they are: nothing is walked through, nobody waits for a lock of ours (but for a moment, while
+// a lock gets its entry), and no wait is charged twice. Times in it are hone_ticks() / 32, from the entry's own beginning.
 //
 // An entry that nobody waits at is given to another lock when its set is full.
 //

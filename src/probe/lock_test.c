@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 bool hone_lock_is_musl;
@@ -33,6 +34,41 @@ static struct hone_lock_charge release(uint64_t lock, uint64_t at, uint32_t thre
     struct hone_lock_charge charge;
     hone_lock_release(lock, at * UNIT, thread, HONE_LOCK_MUTEX, true, &charge);
     return charge;
+}
+
+// --- who comes first -----------------------------------------------------------------------------
+
+enum { TOGETHER = 4, FRESH = 3000 };
+static pthread_barrier_t together;
+static atomic_uint untracked; // who had to look for too long while another lost its processor
+
+static void *come_at_once(void *unused)
+{
+    for (uint64_t i = 0; i < FRESH; i++) {
+        pthread_barrier_wait(&together);
+        struct hone_lock_place place = enter(LOCK + 64 * i, 1000);
+        atomic_fetch_add(&untracked, !place.entry);
+        pthread_barrier_wait(&together);
+        if (pthread_barrier_wait(&together) == PTHREAD_BARRIER_SERIAL_THREAD) {
+            struct hone_lock_charge charge = release(LOCK + 64 * i, 1100, 1);
+            CHECK_EQ(charge.waiters + atomic_exchange(&untracked, 0), TOGETHER);
+            CHECK_EQ(charge.delay, 100 * charge.waiters * UNIT);
+        }
+        pthread_barrier_wait(&together);
+        leave(&place, 1100);
+    }
+    return unused;
+}
+
+TEST(a_lock_has_one_entry_however_many_come_first)
+{
+    pthread_t threads[TOGETHER];
+    pthread_barrier_init(&together, NULL, TOGETHER);
+    for (int i = 0; i < TOGETHER; i++)
+        CHECK(!pthread_create(&threads[i], NULL, come_at_once, NULL));
+    for (int i = 0; i < TOGETHER; i++)
+        pthread_join(threads[i], NULL);
+    pthread_barrier_destroy(&together);
 }
 
 TEST(a_release_is_charged_with_what_all_waited)
