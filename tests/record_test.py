@@ -381,7 +381,7 @@ class Names(harness.TestCase):
 
     def test_the_name_of_an_open_file_says_nothing(self):
         code = ('import os, sys; os.execv("/proc/self/exe", ["/some/where/applet", "-c", '
-                '"sum(range(20000000))"])')
+                '"sum(range(60000000))"])')
         names, _ = self.names('/usr/bin/python3', '-c', code)
         self.assertIn('applet' if not self.options else
                       os.path.basename(os.path.realpath('/usr/bin/python3')), names)

@@ -1,7 +1,6 @@
 #include "capture/collect_parts.h"
 
 #include "base/array.h"
-#include "base/file.h"
 #include "core/hash.h"
 
 #include <errno.h>
@@ -66,6 +65,7 @@ void hone_collect_done(struct hone_collected *collected)
             live_done(&state->live[i]);
         free(state->live);
         free(state->scratch);
+        free(state->named);
         hone_table_done(&state->modules);
         hone_table_done(&state->places);
         hone_table_done(&state->stacks);
@@ -223,21 +223,6 @@ uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process,
 
 // --- threads -------------------------------------------------------------------------------------
 
-// The name that the thread has now: the kernel keeps it, so the thread itself need not be asked.
-static void read_thread_name(uint32_t pid, uint32_t tid, char name[16])
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
-    char *text = NULL;
-    size_t len = 0;
-    if (hone_file_read(path, 64, &text, &len, NULL) == 0 && len > 0) {
-        if (text[len - 1] == '\n')
-            text[len - 1] = '\0';
-        (void)snprintf(name, 16, "%s", text);
-    }
-    free(text);
-}
-
 // The thread of that record: a new one, or one of which a sample told before it told of itself.
 static struct hone_collected_thread *meet_thread(struct hone_collected *collected,
                                                  struct hone_live *live,
@@ -256,9 +241,7 @@ static struct hone_collected_thread *meet_thread(struct hone_collected *collecte
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
     *thread = (struct hone_collected_thread){
         .process = live->process, .tid = (uint32_t)record->tid, .met_ns = record->time_ns};
-    const struct hone_collected_process *process = &collected->processes[live->process];
-    if (hone_collect_same_pids(collected, process))
-        read_thread_name(process->pid, thread->tid, thread->name);
+    hone_collect_name(collected, collected->thread_count - 1);
     return thread;
 }
 

@@ -67,13 +67,14 @@ struct hone_collected_stack {
 struct hone_collected_thread {
     uint32_t process;
     uint32_t tid;
-    uint64_t met_ns;   // when it was first seen, monotonic
-    uint64_t left_ns;  // and when it told that it ends; 0: it did not
-    char name[16];     // empty when nobody could say
-    uint64_t end_ns;   // CPU time that it used, told at its end; 0: it did not say
-    uint32_t routine;  // place of the function that it ran, plus one; 0: unknown
-    uint32_t creation; // the stack that created it, plus one; 0: unknown, or the first thread
-    uint32_t creator;  // the thread that did, plus one; 0: unknown
+    uint64_t met_ns;      // when it was first seen, monotonic
+    uint64_t left_ns;     // and when it told that it ends; 0: it did not
+    uint64_t name_due_ns; // when its name is read again
+    char name[16];        // empty when nobody could say
+    uint64_t end_ns;      // CPU time that it used, told at its end; 0: it did not say
+    uint32_t routine;     // place of the function that it ran, plus one; 0: unknown
+    uint32_t creation;    // the stack that created it, plus one; 0: unknown, or the first thread
+    uint32_t creator;     // the thread that did, plus one; 0: unknown
 };
 
 struct hone_collected_process {
@@ -243,6 +244,10 @@ bool hone_collect_same_pids(const struct hone_collected *collected,
                             const struct hone_collected_process *process);
 void hone_collect_done(struct hone_collected *collected);
 
+// The name that the kernel has for a thread now. False, and nothing is written, when it has ended.
+bool hone_thread_name(uint32_t pid, uint32_t tid, char ret[16]);
+// Reads names again of which it is time, or of all that live.
+void hone_collect_look_at_names(struct hone_collected *collected, uint64_t now_ns, bool all);
 // A thread's name, told by who knows it; `thread` is its index in process `number`.
 void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,
                               const char *name);

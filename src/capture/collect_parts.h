@@ -2,6 +2,7 @@
 //
 //   collect.c          processes, modules and threads; the events of a session
 //   collect_numbers.c  what numbers mean that processes chose
+//   collect_names.c    names of threads
 //   collect_places.c   modules, places and stacks
 //   collect_samples.c  CPU samples and wall-clock times
 //   collect_end.c      what they must add up to
@@ -56,6 +57,8 @@ struct hone_collect_state {
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
         sample_room, wall_room, leak_room;
     uint32_t *scratch; // places of one stack
+    uint32_t *named;   // threads whose names are read again
+    uint32_t named_count, named_room;
 };
 
 // Room for `need` items in an array, doubling.
@@ -77,6 +80,9 @@ struct hone_live *hone_live_of(struct hone_collected *collected, uint32_t proces
 bool hone_collect_find_stack(struct hone_collected *collected, const struct hone_live *live,
                              uint32_t index, uint64_t id, uint32_t *ret_thread,
                              uint32_t *ret_stack);
+
+// collect_names.c: reads the name of a thread that is met.
+void hone_collect_name(struct hone_collected *collected, uint32_t at);
 
 // collect_places.c: the place of an address in a process.
 uint32_t hone_collect_intern(struct hone_collected *collected, struct hone_live *live,

@@ -173,6 +173,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .locks_outside = recorder->locks_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
     };
+    hone_collect_look_at_names(&recorder->collected, hone_now_ns(), true);
     hone_recorder_look_at_threads_last(recorder);
     hone_recorder_stuck_stop(recorder);
     int r = finish_reading(recorder, &recording.left_running);

@@ -234,6 +234,7 @@ int hone_recorder_read(struct hone_recorder *recorder)
         r = watch_new(recorder);
     if (!r && !session_taken(recorder)) {
         refresh_facts(recorder);
+        hone_collect_look_at_names(&recorder->collected, hone_now_ns(), false);
         hone_recorder_look(recorder);
         hone_recorder_look_at_threads(recorder);
     }

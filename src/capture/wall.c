@@ -203,8 +203,8 @@ static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t be
 {
     if (hone_wall_find(wall, tid))
         return;
-    char name[16];
-    hone_wall_thread_name(pid, tid, name);
+    char name[16] = "";
+    (void)hone_thread_name(pid, tid, name);
     uint64_t now_ns = hone_now_ns();
     struct hone_wall_thread *thread =
         hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);

@@ -1,7 +1,6 @@
 // The account of each thread: what the scheduler tells becomes time in states, and blocks whose
 // stacks were read.
 #include "base/array.h"
-#include "base/file.h"
 #include "capture/wall_parts.h"
 
 #include <errno.h>
@@ -101,18 +100,6 @@ void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread)
     wall->alive--;
     if (--wall->processes[thread->process].alive == 0)
         forget_process(wall, thread->process);
-}
-
-void hone_wall_thread_name(uint32_t pid, uint32_t tid, char ret[16])
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
-    char *name = NULL;
-    size_t len = 0;
-    ret[0] = '\0';
-    if (hone_file_read(path, 64, &name, &len, NULL) == 0 && len)
-        (void)snprintf(ret, 16, "%.*s", (int)strcspn(name, "\n"), name);
-    free(name);
 }
 
 // --- the account ---------------------------------------------------------------------------------

@@ -137,7 +137,6 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
                                        uint64_t born_ns, const char *name);
 // It has ended: its number may mean another one.
 void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread);
-void hone_wall_thread_name(uint32_t pid, uint32_t tid, char ret[16]);
 
 // What the kernel has counted of the thread by now. False: that cannot be.
 bool hone_wall_counted(struct hone_wall_thread *thread, const struct hone_wall_counts *counts);

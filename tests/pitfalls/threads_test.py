@@ -92,6 +92,21 @@ class Timers(harness.TestCase):
         if sampled < 0.9 * recording.truth['crowd']:
             self.assertRegex('\n'.join(profile.comments), r'not covered: \d+ threads')
 
+    def test_threads_that_get_their_names_late(self):
+        code = ('import ctypes, threading, time\n'
+                'def late_name():\n'
+                '    end = time.thread_time() + 0.5\n'
+                '    while time.thread_time() < end: sum(range(500))\n'
+                'thread = threading.Thread(target=late_name)\n'
+                'thread.start()\n'
+                'time.sleep(0.15)\n'
+                'name = ctypes.CDLL(None).pthread_setname_np\n'
+                'assert name(ctypes.c_ulong(thread.ident), b"named late") == 0\n'
+                'thread.join()\n')
+        profile = self.record_well('/usr/bin/python3', '-c', code).profile
+        named = profile.total(where=lambda s: list(s.labels['thread']) == ['named late'])
+        self.assertGreater(named, 0.45 * NS)
+
     def test_threads_that_no_hook_sees(self):
         # pthread_create() of libc itself, as a library finds it that is bound to it.
         code = ('import ctypes, time\n'
