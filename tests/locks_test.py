@@ -205,6 +205,23 @@ class Truth(Locks_):
         self.assertLessEqual(abs(held - ns), 0.03 * ns)
         self.assertEqual([w.timed_out for w in records.waits_in('give_up')], [1, 1])
 
+    def test_what_is_released_unseen_is_charged_to_nobody(self):
+        """By another process, or by the end of a thread: not to who released it shortly before."""
+        for how in ('died', 'elsewhere'):
+            with self.subTest(how):
+                records = self.locks(workload('locks'), how)
+                (_, _, lock, first_ns), *later = records.truth
+                self.assertEqual(len(later), 2 if how == 'elsewhere' else 1)
+                before = charged(records.held_by('release_before', lock))
+                self.assertLessEqual(abs(before - first_ns), 0.03 * first_ns + 1_000_000)
+                self.assertEqual([h for _, h in records.held if h.delay > 1_000_000 and h.waiters],
+                                 [h for h in records.held_by('release_before') if h.waiters])
+                # Who waited says it all the same, and that nobody is known.
+                waits = sorted(records.waits_in('wait_after', lock), key=lambda wait: wait.delay)
+                unseen = [w for w in waits if not w.holder_stack]
+                total = sum(ns for *_, ns in later)
+                self.assertLessEqual(abs(sum(w.delay for w in unseen) - total), 0.03 * total)
+
     def test_a_clean_program_shows_nothing(self):
         records = self.locks(workload('locks'), 'control')
         self.assertEqual(records.held, [])
@@ -370,6 +387,93 @@ int main(int argc, char **argv)
             self.assertEqual(records.stdout, b'done\n')
             held, = (h for h in records.held_by('deep_unlock') if h.waiters)
             self.assertGreater(held.delay, 0.04 * NS)
+
+    def test_who_loses_its_processor_after_a_release(self):
+        """Who waits meanwhile waits for the next holder."""
+        library, program = os.path.join(self.tmp, 'slow.so'), os.path.join(self.tmp, 'slow')
+        with open(library + '.c', 'w', encoding='utf-8') as file:
+            file.write('''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#pragma weak after_unlock
+void after_unlock(void);
+int pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+    int (*real)(pthread_mutex_t *);
+    *(void **)&real = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
+    int r = real(mutex);
+    if (after_unlock)
+        after_unlock();
+    return r;
+}
+''')
+        with open(program + '.c', 'w', encoding='utf-8') as file:
+            file.write('''
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static atomic_int stage;
+static __thread int slow;
+void after_unlock(void) { if (slow) { stage = 1; usleep(40000); } }
+static void until(int wanted) { while (stage < wanted) usleep(100); }
+static void *wait_for_it(void *wanted)
+{
+    until(wanted ? 2 : 0);
+    struct timespec from, to;
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    pthread_mutex_lock(&mutex);
+    clock_gettime(CLOCK_MONOTONIC, &to);
+    if (wanted)
+        printf("wait wait_for_it mutex %lx %lld\\n", (long)&mutex,
+               (to.tv_sec - from.tv_sec) * 1000000000LL + to.tv_nsec - from.tv_nsec);
+    pthread_mutex_unlock(&mutex);
+    return NULL;
+}
+__attribute__((noinline)) static void *lose_processor(void *unused)
+{
+    slow = 1;
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    slow = 0;
+    return unused;
+}
+__attribute__((noinline)) static void *hold_after(void *unused)
+{
+    until(1);
+    pthread_mutex_lock(&mutex);
+    stage = 2;
+    usleep(100000);
+    pthread_mutex_unlock(&mutex);
+    return unused;
+}
+int main(void)
+{
+    pthread_t threads[3];
+    pthread_mutex_lock(&mutex);
+    pthread_create(&threads[0], NULL, wait_for_it, NULL);
+    usleep(20000);
+    pthread_mutex_unlock(&mutex);
+    pthread_join(threads[0], NULL);
+    pthread_create(&threads[0], NULL, hold_after, NULL);
+    pthread_create(&threads[1], NULL, wait_for_it, &mutex);
+    pthread_create(&threads[2], NULL, lose_processor, NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+''')
+        subprocess.run(['gcc', '-O1', '-shared', '-fPIC', '-o', library, library + '.c', '-ldl'],
+                       check=True)
+        subprocess.run(['gcc', '-O1', '-rdynamic', '-fno-optimize-sibling-calls', '-o', program,
+                        program + '.c', '-pthread'], check=True)
+        records = self.locks('env', f'LD_PRELOAD={LIBRARY}:{library}', program, preload=False)
+        (_, _, lock, ns), = records.truth
+        self.assertEqual(records.held_by('lose_processor', lock), [])
+        self.assertLessEqual(abs(charged(records.held_by('hold_after', lock)) - ns), 0.03 * ns)
 
     def test_a_static_library_says_that_it_has_no_hooks(self):
         program = os.path.join(self.tmp, 'inside')

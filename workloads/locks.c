@@ -7,6 +7,9 @@
 //   queue    a producer and two consumers, by a condition variable
 //   waits    what nobody holds: a condition, a semaphore, a barrier, the end of a thread
 //   timed    two threads give up waiting for what hold_on has, by then one has waited in vain
+//   died     release_before has a robust mutex while wait_after wants it; then hold_and_die, whose
+//            thread ends, so that nobody releases it
+//   elsewhere  the same of a shared mutex, which a forked process has then; once it is given up
 //   churn N  N threads take one mutex for short, in turn
 //   control  threads that never wait for each other
 //
@@ -19,6 +22,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
 
@@ -431,6 +435,88 @@ static void timed(void)
         pthread_join(threads[i], NULL);
 }
 
+// --- died, elsewhere -----------------------------------------------------------------------------
+
+static struct both {
+    pthread_mutex_t mutex;
+    atomic_int stage;
+} * both;
+
+static void until(int stage)
+{
+    while (both->stage < stage)
+        nap(50000);
+}
+
+OWN_NAME static void *release_before(void *unused)
+{
+    if (lock_mutex(&both->mutex, LOCK))
+        exit(8);
+    both->stage = 1;
+    nap(20 * MS);
+    pthread_mutex_unlock(&both->mutex);
+    return unused;
+}
+
+OWN_NAME static void *hold_and_die(void *ms)
+{
+    until(2);
+    if (lock_mutex(&both->mutex, LOCK))
+        exit(8);
+    both->stage = 3;
+    nap(*(long *)ms * MS);
+    return NULL;
+}
+
+static int wait_and_tell(void)
+{
+    long long began = now_ns();
+    int r = lock_mutex(&both->mutex, LOCK);
+    tell("wait_after", "mutex", &both->mutex, now_ns() - began);
+    return r;
+}
+
+OWN_NAME static void *wait_after(void *gives_up)
+{
+    until(1);
+    if (wait_and_tell())
+        exit(8);
+    pthread_mutex_unlock(&both->mutex);
+    both->stage = 2;
+    until(3);
+    if (gives_up) {
+        struct timespec limit = in_ms(CLOCK_REALTIME, 30);
+        long long began = now_ns();
+        if (pthread_mutex_timedlock(&both->mutex, &limit) != ETIMEDOUT)
+            exit(8);
+        tell("wait_after", "mutex", &both->mutex, now_ns() - began);
+    }
+    if (wait_and_tell() == EOWNERDEAD)
+        pthread_mutex_consistent(&both->mutex);
+    pthread_mutex_unlock(&both->mutex);
+    return NULL;
+}
+
+static void released_unseen(int dies)
+{
+    both = mmap(NULL, sizeof *both, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    init(&both->mutex, PTHREAD_MUTEX_NORMAL, dies, PTHREAD_PRIO_NONE, !dies);
+    long ms = 60;
+    pid_t child = dies ? 0 : fork();
+    if (!dies && child == 0) {
+        (void)hold_and_die(&ms);
+        pthread_mutex_unlock(&both->mutex);
+        _exit(0);
+    }
+    pthread_t threads[] = {start(release_before, NULL), start(wait_after, dies ? NULL : &ms)};
+    if (dies)
+        pthread_join(start(hold_and_die, &ms), NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    if (!dies)
+        waitpid(child, NULL, 0);
+}
+
 // --- churn, control ------------------------------------------------------------------------------
 
 static atomic_llong churn_waited;
@@ -502,6 +588,10 @@ int main(int argc, char **argv)
         waits();
     else if (strcmp(what, "timed") == 0)
         timed();
+    else if (strcmp(what, "died") == 0)
+        released_unseen(1);
+    else if (strcmp(what, "elsewhere") == 0)
+        released_unseen(0);
     else if (strcmp(what, "churn") == 0)
         churn_all((int)argument(argc, argv, 2, 4));
     else if (strcmp(what, "control") == 0)

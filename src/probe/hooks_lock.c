@@ -115,7 +115,7 @@ HONE_HOOK static int release_told(pthread_mutex_t *mutex)
 
 HONE_HOOK static int release_wanted(pthread_mutex_t *mutex)
 {
-    if (HONE_LIKELY(hone_locks_are_on() && !hone_lock_is_charged(mutex)))
+    if (HONE_LIKELY(hone_locks_are_on() && !hone_lock_is_charged(mutex, HONE_LOCK_MUTEX)))
         return release_told(mutex);
     return REAL.pthread_mutex_unlock(mutex);
 }
@@ -170,7 +170,7 @@ HONE_HOOK HONE_EXPORT int mtx_timedlock(mtx_t *mutex, const struct timespec *unt
 
 HONE_HOOK static int release_c11_told(mtx_t *mutex)
 {
-    if (hone_lock_is_charged(mutex))
+    if (hone_lock_is_charged(mutex, HONE_LOCK_MUTEX))
         return REAL.mtx_unlock(mutex);
     return RELEASING(mutex, HONE_LOCK_MUTEX, hone_mutex_depth(mutex), REAL.mtx_unlock(mutex));
 }
@@ -209,7 +209,7 @@ HONE_HOOK HONE_EXPORT int pthread_spin_lock(pthread_spinlock_t *lock)
 
 HONE_HOOK static int unspin_told(pthread_spinlock_t *lock)
 {
-    if (hone_lock_is_charged((const void *)(uintptr_t)lock))
+    if (hone_lock_is_charged((const void *)(uintptr_t)lock, HONE_LOCK_SPIN))
         return REAL.pthread_spin_unlock(lock);
     return RELEASING((const void *)(uintptr_t)lock, HONE_LOCK_SPIN, 0,
                      REAL.pthread_spin_unlock(lock));

@@ -23,7 +23,7 @@
         hone_lock_wait_begin(&wait, lock, kind);                                                   \
         int result = call;                                                                         \
         enum hone_lock_outcome outcome = hone_lock_outcome_of(result);                             \
-        hone_lock_wait_end(&wait, outcome, outcome == HONE_LOCK_TAKEN ? (depth) : 0);              \
+        hone_lock_wait_end(&wait, outcome, hone_lock_is_had(outcome) ? (depth) : 0);               \
         result;                                                                                    \
     })
 
@@ -56,23 +56,24 @@
         call;                                                                                      \
     })
 
-// A wait lets go of the mutex and takes it again, whatever comes of it.
+// A wait lets go of the mutex and takes it again, whatever comes of it: unless it was not held.
 #define WAITED_ORDERED(mutex, call)                                                                \
     __extension__({                                                                                \
         bool order = hone_lock_order_is_on();                                                      \
         if (order)                                                                                 \
             hone_lock_order_released(mutex);                                                       \
         int waited = call;                                                                         \
-        if (order)                                                                                 \
+        if (order && waited != EPERM)                                                              \
             hone_lock_order_taken(mutex, HONE_LOCK_MUTEX, false);                                  \
         waited;                                                                                    \
     })
 
 static inline enum hone_lock_outcome hone_lock_outcome_of(int result)
 {
-    return result == 0 || result == EOWNERDEAD ? HONE_LOCK_TAKEN
-           : result == ETIMEDOUT               ? HONE_LOCK_TIMED_OUT
-                                               : HONE_LOCK_UNDONE;
+    return result == 0            ? HONE_LOCK_TAKEN
+           : result == EOWNERDEAD ? HONE_LOCK_INHERITED
+           : result == ETIMEDOUT  ? HONE_LOCK_TIMED_OUT
+                                  : HONE_LOCK_UNDONE;
 }
 
 #endif

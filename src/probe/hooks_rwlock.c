@@ -80,7 +80,7 @@ HONE_HOOK HONE_EXPORT int pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clo
 
 HONE_HOOK static int release_told(pthread_rwlock_t *lock)
 {
-    if (hone_lock_is_charged(lock))
+    if (hone_lock_is_charged(lock, HONE_LOCK_READ))
         return REAL.pthread_rwlock_unlock(lock);
     uint32_t kind = hone_rwlock_is_written(lock) ? HONE_LOCK_WRITE : HONE_LOCK_READ;
     return RELEASING(lock, kind, 0, REAL.pthread_rwlock_unlock(lock));

@@ -79,7 +79,7 @@ static void on_thread_end(void *thread)
     const struct hone_engine_kind *engine = hone_probe.engine;
     hone_heap_thread_ends();
     hone_locks_thread_leave();
-    hone_lock_order_thread_leave();
+    hone_lock_order_thread_leave(true);
     if (engine || hone_creations_wanted())
         hone_thread_leave(thread);
     if (hone_creations_wanted())

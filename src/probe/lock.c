@@ -19,6 +19,7 @@ enum {
     MADE_MAX = 4096,
     MADE_NS = 1000000,
     LAST_RELEASE_NS = 10000000,
+    LATE_NS = 100000,      // a release that takes longer was interrupted
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     RATE_KNOWN_NS = 10000000,
     SURE = 4, // a wait this much shorter than waits are lately is not written
@@ -399,7 +400,8 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
                                         .random = (uint32_t)hone_random_next(&self->random),
                                         .epoch = self->epoch,
                                         .waiting = self->waiting,
-                                        .tracked = true};
+                                        .tracked = true,
+                                        .shared = hone_lock_is_shared(lock, kind)};
         hone_lock_enter((uintptr_t)lock, hone_ticks(), &wait->place);
         self->waits[self->waiting++] = (struct hone_lock_waiting){wait->place, (uintptr_t)wait};
         if (!wait->place.entry)
@@ -419,8 +421,10 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
 static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
                      const struct hone_lock_left *left, bool timed_out, struct hone_lock_held *ret)
 {
-    // A release of before the wait is the one that ended it if it is about as old as a tick.
-    if (left->age <= ticks_of(LAST_RELEASE_NS)) {
+    // A release of before the wait is the one that ended it if it is about as old as a tick. Of a
+    // shared lock it need not be, nor one that lies further back: others may have had it since.
+    uint64_t recent = ticks_of(LAST_RELEASE_NS);
+    if (wait->shared ? !left->age && left->rest <= recent : left->age <= recent) {
         ret->released = left->released;
         ret->rest = left->rest;
     }
@@ -459,7 +463,9 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
         return;
     self->waiting = wait->waiting;
     struct hone_lock_left left;
-    hone_lock_leave(&wait->place, now, outcome, &left);
+    // Who of us releases a shared lock next need not be who had it.
+    bool owed = outcome != HONE_LOCK_TIMED_OUT || !wait->shared;
+    hone_lock_leave(&wait->place, now, owed ? outcome : HONE_LOCK_UNDONE, &left);
     if (outcome == HONE_LOCK_UNDONE) // it was no contention then
         hone_count(&hone_counters()->lock_contentions, UINT64_MAX);
     if (outcome == HONE_LOCK_UNDONE || !is_recording() || !enter())
@@ -472,7 +478,7 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
                                   .depth = depth,
                                   .kind = (uint8_t)wait->kind,
                                   .contended = true};
-    if (outcome == HONE_LOCK_TAKEN && hone_lock_is_due() && wanted() & HONE_LOCKS_MUTEX)
+    if (hone_lock_is_had(outcome) && hone_lock_is_due() && wanted() & HONE_LOCKS_MUTEX)
         held.weight = draw(self);
     end_wait(self, wait, &left, outcome == HONE_LOCK_TIMED_OUT, &held);
     errno = saved;
@@ -550,9 +556,11 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
 
 HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool released)
 {
-    // Nobody waited: who came from there to the release itself does.
+    // Nobody waited: who came from there to the release itself does. Unless we have lost our
+    // processor meanwhile: then they may wait for who has had the lock since.
     bool late = released && release->frees && !release->charge.entry &&
-                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock);
+                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
+                hone_ticks() - release->at < ticks_of(LATE_NS);
     if (!release->charge.entry && !release->held.lock && !late)
         return;
     if (!released && release->charge.entry)

@@ -24,6 +24,7 @@
 #include "core/clock.h"
 #include "probe/areas.h"
 #include "probe/heap.h"
+#include "probe/lock_kinds.h"
 #include "probe/lock_table.h"
 
 #include <stdbool.h>
@@ -132,9 +133,9 @@ static inline bool hone_lock_is_quiet(const void *lock)
 // While others wait, and are on their way, a thread may take a lock and release it many times. Its
 // first releases are charged one by one; then those at which the clock has ticked, so that each is
 // charged with what it held the others up, in the long run, and costs nothing. True: this one is
-// not.
+// not. Of shared locks each one is: what happens between two of our releases may be others' doing.
 enum { HONE_LOCK_CHARGED_IN_A_ROW = 3 };
-static inline bool hone_lock_is_charged(const void *lock)
+static inline bool hone_lock_is_charged(const void *lock, uint32_t kind)
 {
     const struct hone_lock_thread *self = &hone_lock_self;
     const struct hone_lock_entry *entry = self->charged;
@@ -142,7 +143,7 @@ static inline bool hone_lock_is_charged(const void *lock)
            atomic_load_explicit(&entry->lock, memory_order_relaxed) == (uintptr_t)lock &&
            HONE_LOCK_OF(atomic_load_explicit(&entry->released, memory_order_relaxed)) ==
                self->charged_as &&
-           hone_tick_ns() == self->charged_tick;
+           hone_tick_ns() == self->charged_tick && !hone_lock_is_shared(lock, kind);
 }
 
 // --- lock.c --------------------------------------------------------------------------------------
@@ -156,6 +157,7 @@ struct hone_lock_wait {
     uint32_t epoch;
     uint32_t waiting; // its place in the thread's waits[]
     bool tracked;
+    bool shared; // hone_lock_is_shared()
 };
 void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *lock, uint32_t kind);
 void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_outcome outcome,

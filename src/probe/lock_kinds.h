@@ -4,6 +4,7 @@
 #define HONE_PROBE_LOCK_KINDS_H
 
 #include "core/core.h"
+#include "session/layout.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +25,7 @@ enum {
     HONE_MUTEX_TYPE = 3,
     HONE_MUTEX_CEILING = 64, // its lock has the ceiling in its upper bits:
     HONE_MUTEX_CEILING_LOCK = 0x7ffff,
+    HONE_MUTEX_HOLDER = 0x3fffffff, // the others' beside two bits of the kernel's
     HONE_MUTEX_SHARED = 128,
     HONE_MUTEX_NEVER_ELIDED = 512,
 };
@@ -49,12 +51,13 @@ static inline bool hone_mutex_is_private(const void *mutex)
              HONE_MUTEX_SHARED);
 }
 
-// Whether somebody has it, of one that may not be tried.
+// Whether somebody has it, of one that may not be tried. Who has died and left a robust one is
+// nobody.
 static inline bool hone_mutex_is_taken(const void *mutex)
 {
     const struct hone_mutex *m = mutex;
     uint32_t lock = __atomic_load_n(&m->lock, __ATOMIC_RELAXED);
-    return m->kind & HONE_MUTEX_CEILING ? (lock & HONE_MUTEX_CEILING_LOCK) != 0 : lock != 0;
+    return lock & (m->kind & HONE_MUTEX_CEILING ? HONE_MUTEX_CEILING_LOCK : HONE_MUTEX_HOLDER);
 }
 
 // How often its holder, who asks, has locked it; 0: it is not recursive.
@@ -74,6 +77,20 @@ static inline bool hone_rwlock_is_written(const void *rwlock)
     const uint32_t *words = rwlock;
     enum { WRITER = 6, WRITTEN = 0x7fffffff };
     return hone_lock_is_musl ? (words[0] & WRITTEN) == WRITTEN : words[WRITER] != 0;
+}
+
+// Whether it may be released where we do not see it: by other processes, which map it too, by the
+// end of its holder (glibc's robust mutexes have the same bit), or, in musl, by a wait for a
+// condition. Spin locks do not tell.
+static inline bool hone_lock_is_shared(const void *lock, uint32_t kind)
+{
+    const uint32_t *words = lock;
+    enum { KIND = 4, SHARED = 7, MUSL_SHARED = 2 };
+    if (kind == HONE_LOCK_MUTEX)
+        return hone_lock_is_musl || words[KIND] & HONE_MUTEX_SHARED;
+    if (kind == HONE_LOCK_READ || kind == HONE_LOCK_WRITE)
+        return words[hone_lock_is_musl ? MUSL_SHARED : SHARED] != 0;
+    return false;
 }
 
 #endif

@@ -14,7 +14,7 @@ _Atomic bool hone_lock_order_wanted;
 HONE_EXPORT struct hone_lock_holder hone_lock_holders[HONE_LOCK_HOLDERS];
 
 static __thread struct hone_lock_holder *mine;
-static __thread uint32_t inside;
+static __thread uint32_t inside; // or ending: nothing is seen
 static __thread struct hone_own_stack own;
 static _Atomic uint32_t hint;
 
@@ -41,10 +41,11 @@ void hone_lock_order_after_fork(void)
     hone_lock_pairs_forget();
 }
 
-void hone_lock_order_thread_leave(void)
+void hone_lock_order_thread_leave(bool ends)
 {
     struct hone_lock_holder *holder = mine;
     mine = NULL;
+    inside |= ends;
     if (!holder)
         return;
     atomic_store_explicit(&holder->count, 0, memory_order_relaxed);

@@ -35,8 +35,9 @@ void hone_lock_order_released(const void *lock);
 
 void hone_lock_order_begin(bool wanted);
 void hone_lock_order_after_fork(void);
-// The calling thread ends.
-void hone_lock_order_thread_leave(void);
+// The calling thread holds nothing any more. When it ends, what it takes after that, for
+// destructors of its keys, is not seen, for nobody would make its place free.
+void hone_lock_order_thread_leave(bool ends);
 
 // --- for lock_order_pairs.c ----------------------------------------------------------------------
 

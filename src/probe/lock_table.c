@@ -7,7 +7,7 @@
 enum {
     CHANGING = 1, // no lock has this address
     TRIES = 8,
-    LOOKS = 1000, // at a set that another thread changes, a few dozen microseconds
+    LOOKS = 1000,  // at a set that another thread changes, a few dozen microseconds
     IDLE_MAX = 64, // releases in a row that nobody waited for, then they are not looked at
 };
 
@@ -219,7 +219,7 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     uint64_t charged = atomic_load_explicit(&entry->charged, memory_order_acquire);
     bool seen = (int64_t)(charged - began) >= 0 && charged;
     uint64_t since = seen ? charged : began, rest = (int64_t)(now - since) > 0 ? now - since : 0;
-    if (charged) {
+    if (charged && outcome != HONE_LOCK_INHERITED) {
         ret->released = atomic_load_explicit(&entry->released, memory_order_relaxed);
         ret->rest = rest << HONE_LOCK_UNIT_SHIFT;
         ret->age = seen ? 0 : (began - charged) << HONE_LOCK_UNIT_SHIFT;
@@ -227,7 +227,7 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     if (outcome == HONE_LOCK_TIMED_OUT) {
         ret->rest = 0;
         atomic_fetch_add(&entry->owed, rest);
-    } else if ((uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
+    } else if (hone_lock_is_had(outcome) && (uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
         ret->rest = 0;
         atomic_fetch_add(&entry->rest, rest);
     }

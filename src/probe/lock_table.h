@@ -7,8 +7,9 @@
 //     sum = waiters << 51 | (what has been waited already - when each of them began)
 //
 // so that at the time t the waiters have waited  waiters * t + the lower part  together, however
-// many they are: nothing is walked through, nobody waits for a lock of ours (but for a moment, while
-// a lock gets its entry), and no wait is charged twice. Times in it are hone_ticks() / 32, from the entry's own beginning.
+// many they are: nothing is walked through, nobody waits for a lock of ours (but for a moment,
+// while a lock gets its entry), and no wait is charged twice. Times in it are hone_ticks() / 32,
+// from the entry's own beginning.
 //
 // An entry that nobody waits at is given to another lock when its set is full.
 //
@@ -84,9 +85,15 @@ HONE_SIGSAFE uint64_t hone_lock_typical(const struct hone_lock_place *place);
 
 enum hone_lock_outcome {
     HONE_LOCK_TAKEN,     // it goes on
+    HONE_LOCK_INHERITED, // it goes on, for who held the lock has died: nobody has released it
     HONE_LOCK_TIMED_OUT, // it gave up: who holds the lock is charged with the rest, too
     HONE_LOCK_UNDONE,    // it did not wait, or is no more
 };
+
+static inline bool hone_lock_is_had(enum hone_lock_outcome outcome)
+{
+    return outcome == HONE_LOCK_TAKEN || outcome == HONE_LOCK_INHERITED;
+}
 
 // How it ended.
 struct hone_lock_left {

@@ -5,6 +5,7 @@
 
 #include "check.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -116,6 +117,30 @@ TEST(who_gave_up_is_owed_by_the_next_release)
     CHECK_EQ(charge.delay, 400 * UNIT);
     CHECK_EQ(charge.waiters, 1);
     CHECK(!release(LOCK, 5100, 1).entry);
+}
+
+TEST(who_inherits_from_the_dead_was_released_by_nobody)
+{
+    struct hone_lock_place one = enter(LOCK, 1000);
+    CHECK_EQ(release(LOCK, 1100, 1).delay, 100 * UNIT);
+    (void)leave(&one, 1100);
+    one = enter(LOCK, 1200);
+    struct hone_lock_left left;
+    hone_lock_leave(&one, 9000 * UNIT, HONE_LOCK_INHERITED, &left);
+    CHECK_EQ(left.released, 0);
+    CHECK_EQ(left.rest, 0);
+    CHECK(!release(LOCK, 9100, 1).entry);
+}
+
+TEST(who_did_not_wait_is_charged_to_nobody)
+{
+    struct hone_lock_place one = enter(LOCK, 1000), two = enter(LOCK, 1000);
+    struct hone_lock_charge charge = release(LOCK, 1100, 1);
+    struct hone_lock_left left;
+    hone_lock_leave(&one, 9000 * UNIT, HONE_LOCK_UNDONE, &left);
+    hone_lock_tell(&charge, 98);
+    CHECK_EQ(charge.delay, 200 * UNIT);
+    (void)leave(&two, 1100);
 }
 
 TEST(a_release_that_failed_is_charged_with_nothing)
@@ -244,6 +269,12 @@ TEST(what_is_drawn_by_size_is_certain_from_the_rate_on)
     CHECK(!hone_draw_by_size(UINT32_MAX / 2, 499, 1000));
 }
 
+static void *lock_and_die(void *mutex)
+{
+    CHECK(!pthread_mutex_lock(mutex));
+    return mutex;
+}
+
 TEST(mutexes_are_known_by_what_their_library_keeps_in_them)
 {
     pthread_mutexattr_t attributes;
@@ -262,13 +293,27 @@ TEST(mutexes_are_known_by_what_their_library_keeps_in_them)
     pthread_mutex_t robust, inheriting, plain = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_init(&robust, &attributes);
     CHECK(!hone_mutex_may_try(&robust));
+    CHECK(hone_lock_is_shared(&robust, HONE_LOCK_MUTEX)); // so that its holder's end is a release
+    pthread_t dies;
+    CHECK(!pthread_create(&dies, NULL, lock_and_die, &robust));
+    CHECK(!pthread_join(dies, NULL));
+    CHECK(!hone_mutex_is_taken(&robust));
+    CHECK_EQ(pthread_mutex_lock(&robust), EOWNERDEAD);
+    CHECK(hone_mutex_is_taken(&robust));
     pthread_mutexattr_init(&attributes);
     pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
     pthread_mutex_init(&inheriting, &attributes);
     CHECK(!hone_mutex_may_try(&inheriting));
     CHECK(hone_mutex_may_try(&plain));
+    CHECK(!hone_lock_is_shared(&plain, HONE_LOCK_MUTEX));
     CHECK_EQ(hone_mutex_depth(&plain), 0);
-    pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+    pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER, of_several;
+    pthread_rwlockattr_t rwlock_attributes;
+    pthread_rwlockattr_init(&rwlock_attributes);
+    pthread_rwlockattr_setpshared(&rwlock_attributes, PTHREAD_PROCESS_SHARED);
+    pthread_rwlock_init(&of_several, &rwlock_attributes);
+    CHECK(hone_lock_is_shared(&of_several, HONE_LOCK_WRITE));
+    CHECK(!hone_lock_is_shared(&rwlock, HONE_LOCK_READ));
     pthread_rwlock_rdlock(&rwlock);
     CHECK(!hone_rwlock_is_written(&rwlock));
     pthread_rwlock_unlock(&rwlock);
