@@ -223,6 +223,9 @@ class Clean(TestCase):
     def test_files_and_sockets(self):
         self.check('external')
 
+    def test_mutex_of_the_programs_own(self):
+        self.check('homemade')
+
     def test_pool_under_load(self):
         with Stuck(self.program, 'pool', '8', environment={'STUCK_SECONDS': '4'}) as stuck:
             self.nobody(stuck.pid, looks=10)
@@ -242,7 +245,8 @@ class Clean(TestCase):
         self.assertIn('no such process', done.stderr)
 
     def test_misuse(self):
-        for arguments in (['-p', '0'], ['-p', 'x'], ['-p', '1', 'word']):
+        for arguments in (['-p', '0'], ['-p', 'x'], ['-p', '1', 'word'], ['--for', '1s', 'word'],
+                          ['--for', '1s']):
             done = subprocess.run([HONE, 'deadlocks', *arguments], capture_output=True,
                                   check=False)
             self.assertEqual(done.returncode, 2, arguments)
@@ -296,6 +300,76 @@ class Musl(TestCase):
                     self.nobody(stuck.pid, looks=2)
 
 
+RUST = '''
+use std::io::Write;
+use std::sync::{mpsc, Arc, Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+#[inline(never)] fn want(lock: &Mutex<u64>) { *lock.lock().unwrap() += 1; }
+fn ready() { println!("ready"); std::io::stdout().flush().unwrap(); }
+fn ring() {
+    let locks = Arc::new([Mutex::new(0), Mutex::new(0)]);
+    let both = Arc::new(Barrier::new(2));
+    let crew: Vec<_> = (0..2).map(|i| { let (locks, both) = (locks.clone(), both.clone());
+        thread::spawn(move || { let _held = locks[i].lock().unwrap(); both.wait(); want(&locks[1 - i]); }) }).collect();
+    ready();
+    for thread in crew { thread.join().unwrap(); }
+}
+fn pool() {
+    let (send, get) = mpsc::sync_channel::<u64>(64);
+    let get = Arc::new(Mutex::new(get));
+    let sums = Arc::new([Mutex::new(0), Mutex::new(0)]);
+    let crew: Vec<_> = (0..4).map(|_| { let (get, sums) = (get.clone(), sums.clone());
+        thread::spawn(move || loop {
+            let work = match get.lock().unwrap().recv() { Ok(work) => work, Err(_) => return };
+            let mut first = sums[0].lock().unwrap();
+            *first += work;
+            want(&sums[1]);
+        }) }).collect();
+    ready();
+    let began = Instant::now();
+    let mut turn = 0;
+    while began.elapsed() < Duration::from_secs(3) {
+        for _ in 0..100 { send.send(1).unwrap(); }
+        turn += 1;
+        if turn % 100 == 0 { thread::sleep(Duration::from_millis(300)); }
+    }
+    drop(send);
+    for thread in crew { thread.join().unwrap(); }
+}
+fn main() { if std::env::args().nth(1).unwrap() == "ring" { ring() } else { pool() } }
+'''
+
+
+@unittest.skipUnless(shutil.which('rustc'), 'no rustc')
+class Rust(TestCase):
+    """Its locks do not tell who has them."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.mkdtemp()
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        source, cls.program = (os.path.join(cls.folder, name) for name in ('rusty.rs', 'rusty'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(RUST)
+        subprocess.run(['rustc', '-g', '-O', '-o', cls.program, source], check=True)
+
+    def test_two_threads(self):
+        with Stuck(self.program, 'ring') as stuck:
+            finding, = self.find(stuck.pid)['findings']
+        self.assertEqual((finding['kind'], len(finding['threads'])), ('nobody', 2))
+        for thread in finding['threads']:
+            self.assertEqual(thread['waits_for']['kind'], 'mutex')
+            self.assertTrue(thread['stack'][thread['at']]['function'].endswith('::want'), thread)
+        self.assertEqual([thread['waits_for']['kind'] for thread in finding['behind']], ['join'])
+
+    def test_pool_under_load(self):
+        with Stuck(self.program, 'pool') as stuck:
+            self.nobody(stuck.pid, looks=6)
+            self.assertEqual(stuck.process.wait(60), 0)
+
+
 class Order(TestCase):
     """Locks that are taken in orders that contradict each other, though nobody came to wait."""
 
@@ -327,6 +401,11 @@ class Order(TestCase):
                  for stack in ('takes_at', 'holds_since')}
         self.assertEqual(len(lines), 4)
         self.assertIn('Possible deadlock over 2 locks', text)
+
+    def test_threads_that_lock_while_they_end(self):
+        """More of them than there is room for at a time."""
+        found, text = self.possible('leavers')
+        self.assertEqual(len(found['possible']), 1, text)
 
     def test_nothing_that_cannot_be(self):
         for mode in ('guarded', 'trying', 'reading'):

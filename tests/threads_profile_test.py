@@ -269,6 +269,7 @@ class RunningTest(Threads):
                 (('-p', '1', '--debug', '3'), 2, ('--debug',)),
                 ((workload('crew'),), 1, ('crew',)),
                 (('-p', '1', 'profiles'), 2, ('--pid',)),
+                (('-p', '1', '--times', '3'), 2, ('--every',)),
         ):
             with self.subTest(words):
                 done = self.run_plain(HONE, 'threads', *words)

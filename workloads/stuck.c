@@ -23,6 +23,9 @@
 //     external      a thread waits for a condition variable, main in accept() and another in epoll
 //     pool N        N threads take tasks from a queue, under locks always in the same order
 //     order         two threads take first and second in both orders, one after the other
+//     leavers       as order, after 1500 threads that each take a lock in a destructor of a key
+//     homemade      a thread waits for a mutex of the program's own, called as the C library's and
+//                   not like it, whose holder sleeps
 //     guarded       the same under an outer lock, so that it can never go wrong
 //     trying        the same, but one of them only asks for its second lock
 //     reading       both orders of two read-write locks, for reading
@@ -38,6 +41,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -250,6 +254,40 @@ static int run_abandoned(bool robust)
     start(leave_locked, 0, &threads[0]);
     (void)pthread_join(threads[0], NULL);
     start(want_left, 0, &threads[1]);
+    ready();
+    return rest();
+}
+
+// A mutex that is a word and what its makers like to know of it.
+struct homemade {
+    atomic_int word;
+    int rank, uses, waiters, flags;
+};
+static struct homemade homemade;
+
+OWN_NAME static void mtx_lock_(struct homemade *mutex) __asm__("mtx_lock");
+OWN_NAME static void mtx_lock_(struct homemade *mutex)
+{
+    enum { WAIT_PRIVATE = 128 };
+    while (atomic_exchange(&mutex->word, 2))
+        (void)syscall(SYS_futex, &mutex->word, WAIT_PRIVATE, 2, NULL, NULL, 0);
+    mutex->uses++;
+}
+
+OWN_NAME static void *want_homemade(void *unused)
+{
+    mtx_lock_(&homemade);
+    STAY;
+    return unused;
+}
+
+static int run_homemade(void)
+{
+    for (int i = 0; i < 7; i++) {
+        mtx_lock_(&homemade);
+        homemade.word = i == 6 ? 2 : 0;
+    }
+    start(want_homemade, 0, &threads[0]);
     ready();
     return rest();
 }
@@ -525,6 +563,39 @@ static int run_order(long how)
     return 0;
 }
 
+static pthread_key_t key;
+
+static void on_end(void *unused)
+{
+    (void)unused;
+    lock_mutex(&outer);
+    (void)pthread_mutex_unlock(&outer);
+}
+
+static void *set_key(void *unused)
+{
+    (void)pthread_setspecific(key, &key);
+    return unused;
+}
+
+static void *end_at_once(void *unused)
+{
+    return unused;
+}
+
+static int run_leavers(void)
+{
+    enum { LEAVERS = 1500 };
+    start(end_at_once, 0, &threads[0]); // keys of others come first
+    (void)pthread_join(threads[0], NULL);
+    (void)pthread_key_create(&key, on_end);
+    for (int i = 0; i < LEAVERS; i++) {
+        start(set_key, 0, &threads[0]);
+        (void)pthread_join(threads[0], NULL);
+    }
+    return run_order(0);
+}
+
 int main(int argc, char **argv)
 {
     const char *mode = argc > 1 ? argv[1] : "";
@@ -550,6 +621,10 @@ int main(int argc, char **argv)
         return run_joins();
     if (strcmp(mode, "abandoned") == 0 || strcmp(mode, "robust") == 0)
         return run_abandoned(mode[0] == 'r');
+    if (strcmp(mode, "homemade") == 0)
+        return run_homemade();
+    if (strcmp(mode, "leavers") == 0)
+        return run_leavers();
     if (strcmp(mode, "forked") == 0)
         return run_forked();
     if (strcmp(mode, "handler") == 0)

@@ -41,15 +41,17 @@ static const struct {
     {"thrd_join", HONE_LOCK_JOIN},
 };
 
-// Rust's own, which call the kernel themselves: by what the name ends in, for the modules in front
-// of it have changed often.
+// Rust's own, which call the kernel themselves: by type and method, for the modules in front of
+// them have changed often. Between the two may be a bracket: "<std::…::Mutex>::lock_contended".
 static const struct {
-    const char *part;
+    const char *type, *method;
     enum hone_lock_kind kind;
 } rust_calls[] = {
-    {"Mutex::lock_contended", HONE_LOCK_MUTEX},   {"RwLock::read_contended", HONE_LOCK_READ},
-    {"RwLock::write_contended", HONE_LOCK_WRITE}, {"Condvar::wait", HONE_LOCK_CONDITION},
-    {"ReentrantLock", HONE_LOCK_MUTEX},
+    {"Mutex", "::lock_contended", HONE_LOCK_MUTEX},
+    {"RwLock", "::read_contended", HONE_LOCK_READ},
+    {"RwLock", "::write_contended", HONE_LOCK_WRITE},
+    {"Condvar", "::wait", HONE_LOCK_CONDITION},
+    {"ReentrantLock", "", HONE_LOCK_MUTEX},
 };
 
 // Functions that only one C library has.
@@ -109,11 +111,13 @@ static bool is_rust_call(const char *function, enum hone_lock_kind *ret)
 {
     if (!starts(function, "std::") && !starts(function, "<std::"))
         return false;
-    for (size_t i = 0; i < sizeof rust_calls / sizeof rust_calls[0]; i++)
-        if (strstr(function, rust_calls[i].part)) {
+    for (size_t i = 0; i < sizeof rust_calls / sizeof rust_calls[0]; i++) {
+        const char *type = strstr(function, rust_calls[i].type);
+        if (type && strstr(type, rust_calls[i].method)) {
             *ret = rust_calls[i].kind;
             return true;
         }
+    }
     return false;
 }
 
@@ -129,6 +133,17 @@ static enum hone_lock_library inner_of(const char *function, bool *ret_internal)
         }
     }
     return HONE_LOCK_LIBRARY_UNKNOWN;
+}
+
+// Whose function it is: of the C library, as far as the stack ends in the same file, for what waits
+// there calls the kernel itself. One of such a name elsewhere is somebody's own, and what that
+// keeps in a lock is not known. Our hooks stand for functions that left their frame to one they
+// called.
+static bool is_library_s(const struct hone_lock_frame *frames, uint32_t i)
+{
+    const char *slash = strrchr(frames[i].module, '/');
+    return strcmp(frames[i].module, frames[0].module) == 0 ||
+           starts(slash ? slash + 1 : frames[i].module, "libhone.so");
 }
 
 // What only wraps the call: its caller's place is the one that says something.
@@ -149,14 +164,13 @@ bool hone_lock_call_find(const struct hone_lock_frame *frames, uint32_t count,
     bool found = false;
     uint32_t internal_at = 0;
     for (uint32_t i = 0; !found && i < count && i < INNERMOST; i++) {
-        enum hone_lock_library library = library_of(frames[i].module);
-        bool internal = false;
-        if (library == HONE_LOCK_LIBRARY_UNKNOWN)
-            library = inner_of(frames[i].function, &internal);
-        else
-            (void)inner_of(frames[i].function, &internal);
+        bool internal = false, own = is_library_s(frames, i);
+        enum hone_lock_library named =
+            own ? inner_of(frames[i].function, &internal) : HONE_LOCK_LIBRARY_UNKNOWN;
         if (call.library == HONE_LOCK_LIBRARY_UNKNOWN)
-            call.library = library;
+            call.library = library_of(frames[i].module);
+        if (call.library == HONE_LOCK_LIBRARY_UNKNOWN)
+            call.library = named;
         if (internal) {
             call.internal = true;
             internal_at = i;
@@ -166,6 +180,8 @@ bool hone_lock_call_find(const struct hone_lock_frame *frames, uint32_t count,
             found = true;
         } else {
             found = is_call(frames[i].function, &call.kind);
+            if (found && !own)
+                call.library = HONE_LOCK_LIBRARY_UNKNOWN;
         }
         call.first = i + 1;
     }

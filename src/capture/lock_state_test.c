@@ -84,6 +84,27 @@ TEST(locks_of_rust)
     CHECK_EQ(call.first, 3);
 }
 
+TEST(locks_of_rust_as_newer_compilers_name_them)
+{
+    static const struct {
+        const char *name;
+        enum hone_lock_kind kind;
+    } rows[] = {
+        {"<std::sys::sync::mutex::futex::Mutex>::lock_contended", HONE_LOCK_MUTEX},
+        {"<std::sys::sync::rwlock::futex::RwLock>::read_contended", HONE_LOCK_READ},
+        {"<std::sys::sync::rwlock::futex::RwLock>::write_contended", HONE_LOCK_WRITE},
+        {"<std::sys::sync::condvar::futex::Condvar>::wait", HONE_LOCK_CONDITION},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct hone_lock_frame frames[] = {
+            {"syscall", LIBC}, {rows[i].name, "/bin/x"}, {"bank::transfer", "/bin/x"}};
+        struct hone_lock_call call = call_of(frames, 3);
+        CHECK_EQ(call.kind, rows[i].kind);
+        CHECK_EQ(call.library, HONE_LOCK_LIBRARY_RUST);
+        CHECK_EQ(call.first, 2);
+    }
+}
+
 TEST(a_futex_of_the_programs_own_is_no_lock_function)
 {
     const struct hone_lock_frame frames[] = {{"syscall", LIBC}, {"my_lock", "/bin/x"}};
@@ -91,6 +112,23 @@ TEST(a_futex_of_the_programs_own_is_no_lock_function)
     CHECK(!hone_lock_call_find(frames, 2, &call));
     CHECK_EQ(call.kind, HONE_LOCK_UNKNOWN);
     CHECK_EQ(call.first, 0);
+}
+
+TEST(a_lock_of_the_programs_own_is_none_of_the_library_s_whatever_it_is_called)
+{
+    const struct hone_lock_frame frames[] = {
+        {"syscall", LIBC}, {"mtx_lock", "/bin/x"}, {"work", "/bin/x"}};
+    struct hone_lock_call call = call_of(frames, 3);
+    CHECK_EQ(call.library, HONE_LOCK_LIBRARY_UNKNOWN); // so that no owner is read in it
+    const struct hone_lock_frame inner[] = {{"syscall", LIBC}, {"__wait_for_it", "/bin/x"}};
+    CHECK(!call_of(inner, 2).internal);
+    // A frame of the library's own is missing where it left that to what it called.
+    const struct hone_lock_frame hooked[] = {
+        {"", LIBC}, {"pthread_mutex_lock", "/usr/lib/libhone.so"}, {"work", "/bin/x"}};
+    call = call_of(hooked, 3);
+    CHECK_EQ(call.library, HONE_LOCK_LIBRARY_GLIBC);
+    CHECK_EQ(call.kind, HONE_LOCK_MUTEX);
+    CHECK_EQ(call.first, 2);
 }
 
 // --- whose ---------------------------------------------------------------------------------------

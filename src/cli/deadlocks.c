@@ -230,6 +230,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
                             operands->at[1]);
     if (given->pid && operands->count)
         return hone_misused(err, "deadlocks: give --pid or a recording, not both");
+    if (given->for_ns && !given->pid)
+        return hone_misused(err, "deadlocks: --for looks at what --pid names");
     return given->pid ? show_process(given, err)
                       : show_recording(given, operands->count ? operands->at[0] : NULL, err);
 }

@@ -60,11 +60,10 @@ static const struct hone_option options[] = {
     {.name = "times",
      .kind = HONE_OPTION_COUNT,
      .value = "N",
-     .initial = "10",
      .minimum = 1,
      .maximum = 1000000,
      AT(times),
-     .help = "so many times, with --every"},
+     .help = "so many times, with --every (10)"},
     {.name = "rows",
      .letter = 'n',
      .kind = HONE_OPTION_COUNT,
@@ -93,6 +92,8 @@ static const struct hone_example examples[] = {
     {"hone threads", "of the newest recording: threads at its end, who creates and leaks them"},
     {0},
 };
+
+enum { TIMES = 10 };
 
 struct input {
     struct hone_profile *threads, *origins;
@@ -264,6 +265,8 @@ static int check_options(const struct threads_options *given, const struct hone_
         return hone_misused(err, "threads: one recording at a time, not '%s' too", operands->at[1]);
     if (given->pids && operands->count)
         return hone_misused(err, "threads: --pid looks at what runs, not at '%s'", operands->at[0]);
+    if (given->times && !given->every_ns)
+        return hone_misused(err, "threads: --times says how often --every looks; give that, too");
     if (given->every_ns && (!given->pids || given->output || debug || given->json))
         return hone_misused(err, "threads: --every counts threads of what --pid names, and prints "
                                  "lines");
@@ -280,7 +283,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         return r ? r : pid_count;
     if (given->every_ns)
         return hone_threads_watch(pids, (size_t)pid_count, (uint64_t)given->every_ns,
-                                  (uint64_t)given->times, err);
+                                  given->times ? (uint64_t)given->times : TIMES, err);
     HONE_CLEANUP(input_done) struct input input = {0};
     r = given->pids ? take_dump(given, pids, pid_count, &input.threads, err)
                     : read_recording(operands, &input, err);
