@@ -245,5 +245,54 @@ class Named(TestCase):
             self.assertRegex(name, '^0x[0-9a-f]+, first waited for in wait_for_it$')
 
 
+class Found(TestCase):
+    """Threads that use a lock as each finding says, and some that do not."""
+
+    def found(self, what):
+        """Findings of each lock."""
+        recording = self.record(workload('lock_troubles'), what, '1000',
+                                options=('--types', 'cpu,mutex', '--mutex-fraction', '1',
+                                         '--block-rate', '1'))
+        self.assertEqual(recording.status, 0, recording.stderr)
+        told = json.loads(locks('--json', '-n', '0', recording.directory).stdout)
+        found = {}
+        for finding in told['findings']:
+            found.setdefault(finding['lock'], []).append(finding['finding'])
+        return recording, found
+
+    def check(self, what, lock='trouble'):
+        recording, found = self.found(what)
+        self.assertIn(what, found.get(lock, []), recording.session['locks'])
+        # Nothing is said of others, nor is it said that too little was seen.
+        self.assertEqual(set(found), {lock} if what != 'shared-line' else {lock, lock + '+0x28'})
+        self.assertNotIn('cannot-tell', found[lock])
+        return found[lock]
+
+    def test_contended(self):
+        self.check('contended')
+
+    def test_held_long(self):
+        self.check('held-long')
+
+    def test_convoy(self):
+        self.check('convoy')
+
+    def test_writers_that_wait_for_readers(self):
+        self.check('writers-wait', 'trouble_rw')
+
+    def test_readers_alone(self):
+        self.check('readers-alone', 'trouble_rw')
+
+    def test_mostly_writes(self):
+        self.check('mostly-writes', 'trouble_rw')
+
+    def test_neighbours(self):
+        self.check('shared-line', 'neighbours')
+
+    def test_a_sound_program(self):
+        _, found = self.found('sound')
+        self.assertEqual(found, {})
+
+
 if __name__ == '__main__':
     unittest.main()

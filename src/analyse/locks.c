@@ -192,15 +192,22 @@ static void judge_writers(struct judge *judge, const struct hone_lock_facts *loc
         isnan(read->mean_ns) ? "" : time_label(read->mean_ns).text);
 }
 
+// What is not known was never seen.
+static double sum(double a, double b)
+{
+    return (isnan(a) ? 0 : a) + (isnan(b) ? 0 : b);
+}
+
 // A read-write lock costs more than a mutex; it pays where readers meet.
 static void judge_readers(struct judge *judge, const struct hone_lock_facts *lock)
 {
     const struct hone_lock_mode_facts *reads = &lock->shared, *writes = &lock->exclusive;
-    double all = reads->acquisitions.value + writes->acquisitions.value;
+    double all = sum(reads->acquisitions.value, writes->acquisitions.value);
     double rate = all * 1e9 / judge->facts->duration_ns;
     if (!(rate >= busy_rate))
         return;
-    double n = reads->drawn + writes->drawn, share = writes->acquisitions.value / all;
+    double n = sum(reads->drawn, writes->drawn);
+    double share = sum(writes->acquisitions.value, 0) / all;
     double error = limits * sqrt(share * (1 - share) / n);
     if (n >= fewest_percentile && share - error >= mostly_writes)
         add(judge,
@@ -232,11 +239,6 @@ static bool matters(const struct hone_locks_facts *facts, const struct hone_lock
 static bool may_matter(const struct hone_locks_facts *facts, const struct hone_lock_facts *lock)
 {
     return lock->delay_ns.value >= HONE_LOCK_MATTERS * facts->duration_ns;
-}
-
-static double sum(double a, double b)
-{
-    return (isnan(a) ? 0 : a) + (isnan(b) ? 0 : b);
 }
 
 static void cannot_tell(struct judge *judge, const struct hone_lock_facts *lock, double seen,

@@ -57,7 +57,10 @@ static void put_lock(struct hone_buffer *out, const struct made *lock)
     put_times(out, "contended_hold", lock->holds_ns, lock->holds_p99_ns, lock->holds_max_ns,
               lock->holds);
     hone_buffer_format(out, ", \"exclusive\": {\"drawn\": %d, ", lock->drawn);
-    put_amount(out, "acquisitions", lock->acquisitions, lock->acquisitions / 100);
+    if (lock->acquisitions > 0)
+        put_amount(out, "acquisitions", lock->acquisitions, lock->acquisitions / 100);
+    else
+        hone_buffer_text(out, "\"acquisitions\": null");
     hone_buffer_format(out, ", \"contended\": {\"share\": %f, \"low\": %f, \"high\": %f}, ",
                        lock->share, lock->low, lock->high);
     put_times(out, "wait", lock->waits_ns, lock->waits_ns * 10, lock->waits_ns * 20, lock->waits);
@@ -240,6 +243,8 @@ TEST(read_write_lock_that_gains_nothing_is_found)
     lock.reads_drawn = 1000;
     lock.readers = 0.01;
     CHECK_EQ(found(&lock), ONLY(HONE_LOCK_READERS_ALONE));
+    struct made read_only = {.kind = "rwlock", .reads = 1e6, .reads_drawn = 1000, .readers = 0.01};
+    CHECK_EQ(found(&read_only), ONLY(HONE_LOCK_READERS_ALONE)); // nobody was seen to write
     lock.readers = 3;
     CHECK_EQ(found(&lock), 0);
     lock.reads = 1e4;

@@ -211,9 +211,12 @@ static void put_mode(struct page *page, const char *title, const struct hone_loc
                        error_label(mode->acquisitions).text, mode->share >= 0 ? ", of which " : "");
     if (mode->share >= 0 && len < size)
         len += snprintf(text + len, (size_t)(size - len), "%s wait", share_label(mode->share).text);
-    if (mode->wait.observations > 0 && len < size)
+    if (mode->wait.observations > 0 && mode->wait.median_ns >= 0 && len < size)
         (void)snprintf(text + len, (size_t)(size - len), "%swaits of %s (half of them), %s at most",
                        len ? "; " : "", rough_label(mode->wait.median_ns, 2).text,
+                       time_label(mode->wait.max_ns).text);
+    else if (mode->wait.observations > 0 && len < size)
+        (void)snprintf(text + len, (size_t)(size - len), "%swaits of %s at most", len ? "; " : "",
                        time_label(mode->wait.max_ns).text);
     put_sentence(page, prefix, hone_str_of(text));
 }
