@@ -6,6 +6,7 @@ the thread waited for CPUs.
 """
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -250,6 +251,205 @@ class Programs(BlockTest):
             if '# engine: ebpf' in '\n'.join(profile.comments):
                 there = profile.total('delay', of(tid=turn.tid, function=turn.function))
                 self.assertGreater(there, 0.95 * profile.total('delay', mine))
+
+
+RUST = '''
+use std::sync::{mpsc, Arc, Barrier, Condvar, Mutex, Once, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+extern "C" { fn gettid() -> i32; }
+fn tell(kind: &str, function: &str, began: Instant) {
+    println!("wait {} {} {} {}", kind, function, unsafe { gettid() }, began.elapsed().as_nanos());
+}
+#[inline(never)] fn want_mutex(lock: &Mutex<u64>) {
+    let began = Instant::now(); *lock.lock().unwrap() += 1; tell("mutex", "want_mutex", began);
+}
+#[inline(never)] fn want_to_read(lock: &RwLock<u64>) {
+    let began = Instant::now(); let _got = *lock.read().unwrap(); tell("rwlock", "want_to_read", began);
+}
+#[inline(never)] fn want_to_write(lock: &RwLock<u64>) {
+    let began = Instant::now(); *lock.write().unwrap() += 1; tell("rwlock", "want_to_write", began);
+}
+#[inline(never)] fn await_news(pair: &(Mutex<bool>, Condvar)) {
+    let mut come = pair.0.lock().unwrap();
+    let began = Instant::now();
+    while !*come { come = pair.1.wait(come).unwrap(); }
+    tell("condition", "await_news", began);
+}
+#[inline(never)] fn be_parked() { let began = Instant::now(); thread::park(); tell("park", "be_parked", began); }
+#[inline(never)] fn join_it(thread: thread::JoinHandle<()>) {
+    let began = Instant::now(); thread.join().unwrap(); tell("join", "join_it", began);
+}
+fn main() {
+    let ms = Duration::from_millis(200);
+    let (mutex, read, written) = (Arc::new(Mutex::new(0)), Arc::new(RwLock::new(0)), Arc::new(RwLock::new(0)));
+    let pair = Arc::new((Mutex::new(false), Condvar::new()));
+    let all = Arc::new(Barrier::new(6));
+    let (m, r, w) = (mutex.lock().unwrap(), read.write().unwrap(), written.read().unwrap());
+    let mut crew = Vec::new();
+    let start = |run: Box<dyn FnOnce() + Send>| { let all = all.clone(); thread::spawn(move || { all.wait(); run() }) };
+    { let lock = mutex.clone(); crew.push(start(Box::new(move || want_mutex(&lock)))); }
+    { let lock = read.clone(); crew.push(start(Box::new(move || want_to_read(&lock)))); }
+    { let lock = written.clone(); crew.push(start(Box::new(move || want_to_write(&lock)))); }
+    { let pair = pair.clone(); crew.push(start(Box::new(move || await_news(&pair)))); }
+    crew.push(start(Box::new(be_parked)));
+    all.wait();
+    thread::sleep(ms);
+    drop(m); drop(r); drop(w);
+    *pair.0.lock().unwrap() = true;
+    pair.1.notify_all();
+    crew[4].thread().unpark();
+    for thread in crew { thread.join().unwrap(); }
+    join_it(thread::spawn(move || thread::sleep(ms)));
+    // A crew that takes its work from a channel, as most programs do.
+    let (send, get) = mpsc::sync_channel::<u64>(16);
+    let (get, sum, once) = (Arc::new(Mutex::new(get)), Arc::new(Mutex::new(0u64)), Arc::new(Once::new()));
+    let crew: Vec<_> = (0..4).map(|_| { let (get, sum, once) = (get.clone(), sum.clone(), once.clone());
+        thread::spawn(move || loop {
+            once.call_once(|| thread::sleep(Duration::from_millis(5)));
+            let work = match get.lock().unwrap().recv() { Ok(work) => work, Err(_) => return };
+            *sum.lock().unwrap() += work;
+        }) }).collect();
+    for work in 1..=20000 { send.send(work).unwrap(); }
+    drop(send);
+    for thread in crew { thread.join().unwrap(); }
+    println!("sum {}", sum.lock().unwrap());
+}
+'''
+
+POOL = '''
+#include <condition_variable>
+#include <chrono>
+#include <cstdio>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <string>
+#include <thread>
+#include <vector>
+#define OWN __attribute__((noinline))
+std::mutex queue_lock, sum_lock;
+std::condition_variable queued;
+std::shared_mutex table_lock;
+static std::deque<int> tasks;
+static std::map<int, int> table;
+static bool over;
+static long sum;
+OWN static int look_up(int key)
+{
+    std::shared_lock<std::shared_mutex> guard(table_lock);
+    auto found = table.find(key % 1000);
+    return found == table.end() ? 0 : found->second;
+}
+OWN static void refresh(int turn)
+{
+    std::unique_lock<std::shared_mutex> guard(table_lock);
+    for (int i = 0; i < 1000; i++)
+        table[i] = i;
+    if (turn % 10 == 0)
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+}
+OWN static bool take(int &task)
+{
+    std::unique_lock<std::mutex> guard(queue_lock);
+    queued.wait(guard, [] { return over || !tasks.empty(); });
+    if (tasks.empty())
+        return false;
+    task = tasks.front();
+    tasks.pop_front();
+    return true;
+}
+OWN static void add(int value)
+{
+    std::lock_guard<std::mutex> guard(sum_lock);
+    sum += value;
+}
+static void work()
+{
+    for (int task; take(task);)
+        add(look_up(task));
+}
+int main()
+{
+    refresh(1);
+    std::vector<std::thread> pool;
+    for (int i = 0; i < 4; i++)
+        pool.emplace_back(work);
+    for (int turn = 0; turn < 100; turn++) {
+        {
+            std::lock_guard<std::mutex> guard(queue_lock);
+            for (int i = 0; i < 200; i++)
+                tasks.push_back(turn * 200 + i);
+        }
+        queued.notify_all();
+        refresh(turn);
+    }
+    {
+        std::lock_guard<std::mutex> guard(queue_lock);
+        over = true;
+    }
+    queued.notify_all();
+    for (auto &thread : pool)
+        thread.join();
+    std::printf("sum %ld\\n", sum);
+}
+'''
+
+
+class Languages(BlockTest):
+    """Programs of which only the language's own library knows what a futex is of."""
+
+    def build(self, name, text, *command):
+        source = os.path.join(self.tmp, name)
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(text)
+        program = os.path.splitext(source)[0]
+        built = self.run_plain(*command, source, '-o', program)
+        self.assertEqual(built.returncode, 0, built.stderr)
+        return program
+
+    @unittest.skipUnless(perf_is_permitted() and shutil.which('rustc'), 'needs perf events and rustc')
+    def test_rust(self):
+        program = self.build('rusty.rs', RUST, 'rustc', '-g', '-O')
+        recording, profile = self.block(program, types='block,wall')
+        self.assertIn(b'sum 200010000\n', recording.stdout)
+        waits = waits_of(recording.stdout)
+        self.assertEqual(len(waits), 6)
+        for wait in waits:
+            def there(sample, wait=wait):
+                return (of(tid=wait.tid, wait=wait.kind)(sample) and
+                        any(frame.function.endswith('::' + wait.function) for frame in sample.stack))
+            runnable = states(recording.wall, of_thread(wait.tid))['runnable']
+            ns, slack = profile.total('delay', there), SLACK_NS + wait.ns // 100
+            with self.subTest(wait=wait):
+                self.assertLessEqual(ns, wait.ns + slack)
+                self.assertGreaterEqual(ns, wait.ns - runnable - slack)
+
+    def test_a_pool_of_cxx(self):
+        program = self.build('pool.cc', POOL, 'g++', '-g', '-O2', '-std=c++17', '-pthread',
+                             '-fno-optimize-sibling-calls')
+        if perf_is_permitted():
+            recording, profile = self.block(program)
+            self.assertEqual(recording.stdout, b'sum 9990000\n')
+            # Ten times the table was kept for 20 ms while tasks were there.
+            self.assertGreater(profile.total('delay', of(function='look_up', wait='rwlock')), 0)
+            self.assertGreater(profile.total('delay', of(function='take', wait='condition')), 0)
+        recording, profile = self.block(program, types='mutex,block', options=(
+            '--mutex-fraction', '1', '--block-rate', '1'))
+        self.assertEqual(recording.stdout, b'sum 9990000\n')
+        mutex = Profile.read(os.path.join(recording.directory, 'mutex.prof'))
+        self.assertEqual(mutex.problems(), [])
+        told = [s for s in profile.samples if s.labels.get('lock') and
+                s.labels['wait'][0] in ('mutex', 'rwlock')]
+        waited = sum(s.values[1] for s in told)
+        self.assertAlmostEqual(mutex.total('delay') / waited, 1, delta=0.03)
+        held = mutex.total('delay', of(function='refresh', lock='table_lock', kind='rwlock write'))
+        read = sum(s.values[1] for s in told if s.has('look_up'))
+        self.assertGreater(held, 0.9 * read)
+        self.assertLessEqual({s.labels['lock'][0] for s in mutex.samples},
+                             {'queue_lock', 'sum_lock', 'table_lock'})
 
 
 class Watch(threading.Thread):

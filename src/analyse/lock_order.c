@@ -5,6 +5,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/table.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -77,16 +78,28 @@ struct locks {
         const char *address;
     } * at;
     uint32_t count;
+    struct hone_table table;
+    bool failed;
 };
+
+static void locks_done(struct locks *locks)
+{
+    free(locks->at);
+    hone_table_done(&locks->table);
+}
 
 static uint32_t number_lock(struct locks *locks, uint32_t pid, const json_t *lock)
 {
     const char *address = json_string_value(json_object_get(lock, "address"));
     if (!address)
         address = "";
-    for (uint32_t i = 0; i < locks->count; i++)
-        if (locks->at[i].pid == pid && strcmp(locks->at[i].address, address) == 0)
-            return i;
+    uint64_t hash = hone_table_hash(address, strlen(address), hone_table_seed() ^ pid);
+    struct hone_table_probe probe = hone_table_probe(&locks->table, hash);
+    uint32_t at;
+    while ((at = hone_table_next(&locks->table, &probe)) != HONE_TABLE_END)
+        if (locks->at[at].pid == pid && strcmp(locks->at[at].address, address) == 0)
+            return at;
+    locks->failed |= hone_table_add(&locks->table, hash, locks->count) != 0;
     locks->at[locks->count] = (struct lock){pid, address};
     return locks->count++;
 }
@@ -127,8 +140,8 @@ static bool read_edge(struct hone_lock_order *order, const json_t *from, struct 
     };
     edge->held_lock = number_lock(locks, edge->pid, held);
     edge->taken_lock = number_lock(locks, edge->pid, taken);
-    return read_set(order, json_object_get(from, "set"), locks, edge) && edge->process &&
-           edge->thread && edge->held && edge->taken;
+    return read_set(order, json_object_get(from, "set"), locks, edge) && !locks->failed &&
+           edge->process && edge->thread && edge->held && edge->taken;
 }
 
 static int read_edges(struct hone_lock_order *order, const json_t *edges)
@@ -137,10 +150,9 @@ static int read_edges(struct hone_lock_order *order, const json_t *edges)
     size_t most = 2 * count + 1;
     for (size_t i = 0; i < count; i++)
         most += json_array_size(json_object_get(json_array_get(edges, i), "set"));
-    HONE_CLEANUP(hone_freep) struct lock *memory = calloc(most, sizeof *memory);
-    struct locks locks = {.at = memory};
+    HONE_CLEANUP(locks_done) struct locks locks = {.at = calloc(most, sizeof *locks.at)};
     order->edges = hone_arena_zalloc(&order->arena, count + 1, sizeof *order->edges);
-    if (!memory || !order->edges || count >= UINT32_MAX)
+    if (!locks.at || !order->edges || most >= UINT32_MAX)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         struct hone_order_edge *edge = &order->edges[order->edge_count];

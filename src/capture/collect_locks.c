@@ -59,18 +59,6 @@ bool hone_lock_kind_is_held(enum hone_lock_kind kind)
            kind == HONE_LOCK_SPIN || kind == HONE_LOCK_UNKNOWN;
 }
 
-const char *hone_lock_kind_name(enum hone_lock_kind kind)
-{
-    static const char *const names[HONE_LOCK_KINDS] = {
-        [HONE_LOCK_UNKNOWN] = "lock",        [HONE_LOCK_MUTEX] = "mutex",
-        [HONE_LOCK_READ] = "rwlock",         [HONE_LOCK_WRITE] = "rwlock",
-        [HONE_LOCK_SPIN] = "spinlock",       [HONE_LOCK_CONDITION] = "condition",
-        [HONE_LOCK_SEMAPHORE] = "semaphore", [HONE_LOCK_BARRIER] = "barrier",
-        [HONE_LOCK_JOIN] = "join",
-    };
-    return names[kind < HONE_LOCK_KINDS ? kind : HONE_LOCK_UNKNOWN];
-}
-
 // --- what to believe -----------------------------------------------------------------------------
 
 // The longest that anything can have lasted in that process by now.
@@ -186,19 +174,26 @@ static bool is_used(const struct hone_collected_lock *lock)
            lock->taken[0].waits.value > 0 || lock->taken[1].waits.value > 0;
 }
 
-// The one that is there now: the last that was added.
-static struct hone_collected_lock *find_lock(const struct hone_collected *collected,
-                                             uint32_t process, uint64_t address)
+// The first one that was there.
+static struct hone_collected_lock *find_first(const struct hone_collected *collected,
+                                              uint32_t process, uint64_t address)
 {
     const struct hone_locks *locks = &collected->locks;
     struct hone_table_probe probe =
         hone_table_probe(&locks->table, hash_address(collected, process, address));
-    uint32_t at, last = HONE_TABLE_END;
+    uint32_t at;
     while ((at = hone_table_next(&locks->table, &probe)) != HONE_TABLE_END)
-        if (locks->at[at].process == process && locks->at[at].address == address &&
-            (last == HONE_TABLE_END || at > last))
-            last = at;
-    return last == HONE_TABLE_END ? NULL : &locks->at[last];
+        if (locks->at[at].process == process && locks->at[at].address == address)
+            return &locks->at[at];
+    return NULL;
+}
+
+// The one that is there now: the last that was added.
+static struct hone_collected_lock *find_lock(const struct hone_collected *collected,
+                                             uint32_t process, uint64_t address)
+{
+    const struct hone_collected_lock *first = find_first(collected, process, address);
+    return first ? &collected->locks.at[first->latest] : NULL;
 }
 
 static struct hone_collected_lock *add_lock(struct hone_collected *collected,
@@ -212,13 +207,17 @@ static struct hone_collected_lock *add_lock(struct hone_collected *collected,
     if (!hone_collect_reserve(collected->state, &locks->at, &locks->room,
                               (uint64_t)locks->count + 1, sizeof *locks->at))
         return NULL;
-    if (hone_table_add(&locks->table, hash_address(collected, live->process, address),
-                       locks->count)) {
+    struct hone_collected_lock *first = find_first(collected, live->process, address);
+    if (first) {
+        first->latest = locks->count;
+    } else if (hone_table_add(&locks->table, hash_address(collected, live->process, address),
+                              locks->count)) {
         collected->state->status = -ENOMEM;
         return NULL;
     }
     struct hone_collected_lock *lock = &locks->at[locks->count++];
-    *lock = (struct hone_collected_lock){.process = live->process, .address = address};
+    *lock = (struct hone_collected_lock){
+        .process = live->process, .address = address, .latest = locks->count - 1};
     hone_collect_data(collected, live, address, &lock->module, &lock->vaddr);
     const struct hone_lock_known *known = find_inherited(collected, live->process, address);
     if (known) {

@@ -62,6 +62,7 @@ struct hone_collected_lock {
     uint32_t waiters_most;
     uint32_t thread; // that took it first, as drawn, plus one; 0: none was
     bool several;    // others did, too
+    uint32_t latest; // of the first one at an address: the number of the one that is there now
 };
 
 // Releases of a lock at one stack that a stack waited for.
@@ -114,8 +115,5 @@ static inline enum hone_lock_mode hone_lock_mode_of(enum hone_lock_kind kind)
 {
     return kind == HONE_LOCK_READ ? HONE_LOCK_SHARED : HONE_LOCK_ALONE;
 }
-
-// "mutex", "rwlock" for both of its kinds, …
-const char *hone_lock_kind_name(enum hone_lock_kind kind);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "base/starve.h"
 #include "capture/lock_groups.h"
+#include "capture/lock_kind_names.h"
 
 #include "check.h"
 
@@ -386,6 +387,26 @@ TEST(name_that_is_given_late_is_the_lock_s_and_another_one_makes_another_lock)
     CHECK_STR(collected.locks.at[1].name, "cache");
     CHECK_EQ(collected.locks.at[0].delay_ns[0].value, 5);
     CHECK_EQ(collected.locks.at[1].delay_ns[0].value, 7);
+    hone_collect_done(&collected);
+}
+
+// A server that names the lock of each connection, where one comes to lie after the other.
+TEST(many_locks_at_one_address_are_found_as_fast_as_one)
+{
+    struct hone_collected collected;
+    char name[32];
+    CHECK_EQ(begin(&collected), 0);
+    for (uint32_t i = 0; i < HONE_LOCKS_MAX; i++) {
+        (void)snprintf(name, sizeof name, "connection %u", i);
+        known(&collected, MUTEX_AT, 0, name);
+        held(&collected, MUTEX_AT, i, 1);
+    }
+    CHECK_EQ(collected.locks.count, HONE_LOCKS_MAX);
+    for (uint32_t i = 0; i < 4000000; i++)
+        held(&collected, MUTEX_AT, 1, 1);
+    CHECK_EQ(collected.locks.at[HONE_LOCKS_MAX - 1].delay_ns[0].value,
+             HONE_LOCKS_MAX - 1 + 4000000);
+    CHECK_EQ(collected.locks.at[7].delay_ns[0].value, 7);
     hone_collect_done(&collected);
 }
 

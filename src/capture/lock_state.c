@@ -3,22 +3,6 @@
 #include <linux/futex.h>
 #include <string.h>
 
-const char *hone_lock_kind_words(enum hone_lock_kind kind)
-{
-    static const char *const names[HONE_LOCK_KINDS] = {
-        [HONE_LOCK_UNKNOWN] = "futex",
-        [HONE_LOCK_MUTEX] = "mutex",
-        [HONE_LOCK_READ] = "read-write lock (reading)",
-        [HONE_LOCK_WRITE] = "read-write lock (writing)",
-        [HONE_LOCK_SPIN] = "spin lock",
-        [HONE_LOCK_CONDITION] = "condition variable",
-        [HONE_LOCK_SEMAPHORE] = "semaphore",
-        [HONE_LOCK_BARRIER] = "barrier",
-        [HONE_LOCK_JOIN] = "end of a thread",
-    };
-    return kind < HONE_LOCK_KINDS ? names[kind] : "futex";
-}
-
 static bool read_words(const struct hone_lock_sleep *sleep, uint64_t address, uint32_t *to,
                        size_t count)
 {

@@ -87,7 +87,4 @@ struct hone_lock_state {
 void hone_lock_state_read(const struct hone_lock_call *call, const struct hone_lock_sleep *sleep,
                           struct hone_lock_state *ret);
 
-// "mutex", "read-write lock (reading)", …
-const char *hone_lock_kind_words(enum hone_lock_kind kind);
-
 #endif

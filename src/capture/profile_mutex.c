@@ -3,6 +3,7 @@
 #include "capture/profile_parts.h"
 
 #include "base/cleanup.h"
+#include "capture/lock_kind_names.h"
 #include "capture/lock_names.h"
 #include "symbol/place.h"
 

@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "capture/lock_groups.h"
+#include "capture/lock_kind_names.h"
 #include "profile/profile.h"
 
 #include <inttypes.h>

@@ -1,6 +1,7 @@
 #include "analyse/wait_graph.h"
 #include "base/cleanup.h"
 #include "base/utf8.h"
+#include "capture/lock_kind_names.h"
 #include "view/deadlocks.h"
 #include "view/flame_parts.h"
 
@@ -32,15 +33,9 @@ static void put_known(struct writer *w, const char *key, const char *text)
 
 static void put_lock(struct writer *w, const struct hone_standstill_lock *lock)
 {
-    static const char *const kinds[HONE_LOCK_KINDS] = {
-        [HONE_LOCK_UNKNOWN] = "unknown",     [HONE_LOCK_MUTEX] = "mutex",
-        [HONE_LOCK_READ] = "read",           [HONE_LOCK_WRITE] = "write",
-        [HONE_LOCK_SPIN] = "spin",           [HONE_LOCK_CONDITION] = "condition",
-        [HONE_LOCK_SEMAPHORE] = "semaphore", [HONE_LOCK_BARRIER] = "barrier",
-        [HONE_LOCK_JOIN] = "join",
-    };
     hone_buffer_format(w->out, "{\"kind\": \"%s\", \"address\": \"%#" PRIx64 "\"",
-                       lock->internal ? "internal" : kinds[lock->state.kind], lock->state.address);
+                       lock->internal ? "internal" : hone_lock_kind_key(lock->state.kind),
+                       lock->state.address);
     put_known(w, "name", lock->name);
     put_known(w, "where", lock->where);
     if (lock->state.kind == HONE_LOCK_CONDITION)

@@ -3,6 +3,7 @@
 #include "analyse/wait_graph.h"
 #include "base/measure.h"
 #include "base/utf8.h"
+#include "capture/lock_kind_names.h"
 
 #include <errno.h>
 #include <inttypes.h>
