@@ -182,6 +182,52 @@ class Truth(TestCase):
             self.assertIn(part, text)
 
 
+class Names(TestCase):
+    """A name may hold anything: bytes that are no text, and what a terminal takes for orders."""
+    name = os.fsdecode(b'\x1b[2J\xff"</b>\n')
+
+    def assert_fit(self, text):
+        self.assertNotIn('\x1b', text)
+        self.assertIn('[2J', text)
+
+    def test_of_threads(self):
+        with Stuck(workload('stuck'), 'ring', '2', environment={'STUCK_NAME': self.name}) as stuck:
+            thread = self.find(stuck.pid)['findings'][0]['threads'][0]
+            self.assert_fit(thread['name'])
+            self.assert_fit(deadlocks(stuck.pid)[1])
+
+    def test_while_recording(self):
+        directory = os.path.join(self.tmp, 'recording')
+        with subprocess.Popen([HONE, 'record', '-t', 'cpu', '--deadlock-after', '300ms', '-o',
+                               directory, '-d', '5s', workload('stuck'), 'ring', '2'],
+                              env=dict(os.environ, STUCK_NAME=self.name), text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as process:
+            text = ''
+            while 'Deadlock of 2 threads' not in text:
+                line = process.stderr.readline()
+                self.assertTrue(line, text)
+                text += line
+            for pid in servers.descendants(process.pid):
+                with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+                    if file.read() == 'stuck\n':
+                        os.kill(pid, signal.SIGTERM)
+            text += process.stderr.read()
+        self.assert_fit(text)
+        path = os.path.join(directory, 'deadlocks.json')
+        with open(path, encoding='utf-8') as file:
+            looks = json.load(file)
+        self.assert_fit(looks['deadlocks'][0]['text'])
+        # What was written by others is shown as carefully.
+        looks['deadlocks'][0]['text'] += '\x1b[31m'
+        with open(path, 'w', encoding='utf-8') as file:
+            json.dump(looks, file)
+        done = subprocess.run([HONE, 'deadlocks', directory], capture_output=True, text=True,
+                              check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assert_fit(done.stdout)
+
+
 class Static(Truth):
     """Without a C library to be found by its file's name."""
     program = workload('stuck_static')

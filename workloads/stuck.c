@@ -3,7 +3,7 @@
 // Prints `ready` when all its threads are on their way to where they wait. Right answers:
 //
 //     ring N        N threads in a ring: thread i holds ring_locks[i] and wants the next one, in
-//                   want_next(); main joins the first
+//                   want_next(); main joins the first. They are called as STUCK_NAME says, if it does
 //     self          main locks own_lock twice, in lock_again()
 //     rwlocks       two threads, each has written one of roads and wants to read or write the other
 //     upgrade       main reads a road and wants to write it, in want_to_write(); another one lives
@@ -40,6 +40,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -111,6 +112,9 @@ OWN_NAME static void want_next(long i)
 OWN_NAME static void *sit_in_ring(void *number)
 {
     long i = (long)number;
+    const char *name = getenv("STUCK_NAME");
+    if (name)
+        (void)prctl(PR_SET_NAME, name);
     (void)pthread_mutex_lock(&ring_locks[i]);
     (void)pthread_barrier_wait(&all_hold);
     want_next(i);

@@ -3,6 +3,7 @@
 #include "analyse/lock_order.h"
 #include "analyse/wait_graph.h"
 #include "base/cleanup.h"
+#include "base/utf8.h"
 #include "capture/standstill.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -182,11 +183,16 @@ static int show_told(const json_t *told, const struct deadlocks_options *given,
         hone_buffer_format(out, "{\"deadlocks\": %s,\n\"lock_order\": ", text ? text : "[]");
         return 0;
     }
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    bool failed = false;
     for (size_t i = 0; i < json_array_size(looks); i++) {
         const char *text = json_string_value(json_object_get(json_array_get(looks, i), "text"));
-        hone_buffer_format(out, "%s\n", text ? text : "");
+        struct hone_str clean =
+            hone_utf8_clean_lines(&arena, hone_str_of(text ? text : ""), &failed);
+        hone_buffer_add(out, clean.at, clean.len);
+        hone_buffer_text(out, "\n");
     }
-    return 0;
+    return failed ? -ENOMEM : 0;
 }
 
 static int show_recording(const struct deadlocks_options *given, const char *name,

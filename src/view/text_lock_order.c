@@ -14,6 +14,8 @@ struct writer {
     const struct hone_lock_order *order;
     struct hone_buffer *out;
     uint32_t frames, width;
+    struct hone_arena arena;
+    bool failed;
 };
 
 // A line with so many spaces in front, cut in its middle where it would be too long.
@@ -25,8 +27,10 @@ __attribute__((format(printf, 3, 4))) static void put_line(struct writer *w, uns
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    // Names are the program's own, and may hold anything.
+    struct hone_str clean = hone_utf8_clean(&w->arena, hone_str_of(text), SIZE_MAX, &w->failed);
     size_t room = w->width - indent + 1;
-    hone_utf8_brief(hone_str_of(text), shown, room < sizeof shown ? room : sizeof shown);
+    hone_utf8_brief(clean, shown, room < sizeof shown ? room : sizeof shown);
     hone_buffer_format(w->out, "%*s%s\n", (int)indent, "", shown);
 }
 
@@ -93,5 +97,7 @@ int hone_text_lock_order(const struct hone_lock_order *order,
         put_line(&w, 0, "there may be more: not all of them were looked through");
     for (uint32_t i = 0; i < order->ring_count; i++)
         put_ring(&w, &order->rings[i]);
-    return out->failed ? hone_error_set(err, -ENOMEM, "cannot show the order of locks") : 0;
+    hone_arena_done(&w.arena);
+    return out->failed || w.failed ? hone_error_set(err, -ENOMEM, "cannot show the order of locks")
+                                   : 0;
 }

@@ -18,6 +18,8 @@ struct writer {
     const struct hone_standstill *stand;
     struct hone_buffer *out;
     uint32_t frames, width;
+    struct hone_arena arena;
+    bool failed;
 };
 
 static const char *plural(uint64_t count)
@@ -34,8 +36,10 @@ __attribute__((format(printf, 3, 4))) static void put_line(struct writer *w, uns
     va_start(arguments, format);
     (void)vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    // Names are the program's own, and may hold anything.
+    struct hone_str clean = hone_utf8_clean(&w->arena, hone_str_of(text), SIZE_MAX, &w->failed);
     size_t room = w->width - indent + 1;
-    hone_utf8_brief(hone_str_of(text), shown, room < sizeof shown ? room : sizeof shown);
+    hone_utf8_brief(clean, shown, room < sizeof shown ? room : sizeof shown);
     hone_buffer_format(w->out, "%*s%s\n", (int)indent, "", shown);
 }
 
@@ -257,5 +261,6 @@ int hone_text_stuck(const struct hone_standstill *stand, const struct hone_wait_
         hone_buffer_text(out, "\n");
         put_finding(&w, &graph->findings[i]);
     }
-    return out->failed ? hone_error_set(err, -ENOMEM, "cannot show who is stuck") : 0;
+    hone_arena_done(&w.arena);
+    return out->failed || w.failed ? hone_error_set(err, -ENOMEM, "cannot show who is stuck") : 0;
 }
