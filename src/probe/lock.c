@@ -19,7 +19,6 @@ enum {
     MADE_MAX = 4096,
     MADE_NS = 1000000,
     LAST_RELEASE_NS = 10000000,
-    LATE_NS = 100000,      // a release that takes longer was interrupted
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     RATE_KNOWN_NS = 10000000,
     SURE = 4, // a wait this much shorter than waits are lately is not written
@@ -556,11 +555,9 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
 
 HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool released)
 {
-    // Nobody waited: who came from there to the release itself does. Unless we have lost our
-    // processor meanwhile: then they may wait for who has had the lock since.
+    // Nobody waited: who came from there to the release itself does.
     bool late = released && release->frees && !release->charge.entry &&
-                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
-                hone_ticks() - release->at < ticks_of(LATE_NS);
+                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock);
     if (!release->charge.entry && !release->held.lock && !late)
         return;
     if (!released && release->charge.entry)

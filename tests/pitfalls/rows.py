@@ -315,7 +315,7 @@ ROWS = [
           '&&\n            !atomic_exchange_explicit(changing, true, memory_order_acquire)) {',
           '        if (changing) {')]),
     Row('who comes while a lock is released is charged to nobody',
-        'locks_test.py:Truth.test_a_lock_that_is_wanted_all_the_time',
+        'locks_test.py:Harmless.test_who_comes_in_the_middle_of_a_release',
         [('src/probe/lock.c', '    bool late = released && ', '    bool late = !released && ')]),
     Row('a shared lock is charged to who released it before another process had it',
         'locks_test.py:Truth.test_what_is_released_unseen_is_charged_to_nobody',
