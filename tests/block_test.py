@@ -413,7 +413,12 @@ class Languages(BlockTest):
     @unittest.skipUnless(perf_is_permitted() and shutil.which('rustc'), 'needs perf events and rustc')
     def test_rust(self):
         program = self.build('rusty.rs', RUST, 'rustc', '-g', '-O')
-        recording, profile = self.block(program, types='block,wall')
+        self.judge_rust(*self.block(program, types='block,wall'))
+        # Beside hooks, which know of joins alone.
+        self.judge_rust(*self.block(program, types='mutex,block,wall', options=(
+            '--mutex-fraction', '1', '--block-rate', '1')))
+
+    def judge_rust(self, recording, profile):
         self.assertIn(b'sum 200010000\n', recording.stdout)
         waits = waits_of(recording.stdout)
         self.assertEqual(len(waits), 6)

@@ -27,14 +27,22 @@ static bool is_ours(const char *path)
     return strncmp(file, "libhone.so", len) == 0 && (!file[len] || file[len] == ' '); // (deleted)
 }
 
+// Our hooks of locks wait in the C library's functions. What waits in us is the hook of syscall(),
+// through which others' locks go, Rust's among them, and that tells nothing of waits.
 static bool passes_through_ours(const struct hone_collected *collected, uint32_t number)
 {
     const struct hone_collected_stack *stack = &collected->stacks[number];
+    bool in_library = false;
     for (uint32_t i = 0; i < stack->count; i++) {
         const struct hone_collected_place *place =
             &collected->places[collected->frames[stack->first + i]];
-        if (place->module != HONE_NO_MODULE && is_ours(collected->modules[place->module].path))
-            return true;
+        const char *path =
+            place->module != HONE_NO_MODULE ? collected->modules[place->module].path : "";
+        if (strcmp(path, HONE_KERNEL_PATH) == 0)
+            continue;
+        if (is_ours(path))
+            return in_library;
+        in_library = true;
     }
     return false;
 }

@@ -120,6 +120,18 @@ TEST(what_lock_functions_tell_is_not_counted_again_from_outside)
     end(&block);
 }
 
+TEST(what_goes_through_the_hook_of_syscall_is_not_told_by_lock_functions)
+{
+    begin();
+    tells(0, 30 * MS, 10000, 0xabc0, 2);
+    seen(HOOKED, HOLDING, HONE_KIND_FUTEX, 200 * MS, 1); // Rust's mutex, say
+    struct hone_block block = made();
+    CHECK_EQ(block.count, 2);
+    CHECK_NEAR(block.totals.delay_ns, 230.0 * MS, 1);
+    CHECK_NEAR(block.totals.replaced_ns, 0, 1);
+    end(&block);
+}
+
 TEST(what_they_cannot_tell_is_kept)
 {
     begin();
