@@ -6,6 +6,7 @@ the thread waited for CPUs.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import threading
@@ -23,6 +24,24 @@ Wait = namedtuple('Wait', 'kind function tid ns')
 Turns = namedtuple('Turns', 'function tid waits run_ns delay_ns life_ns')
 MS = NS // 1000
 ROOT = os.geteuid() == 0
+KERNEL = '[kernel.kallsyms]'
+# What is waited in, as versions of the kernel call it; and what says nothing of that.
+IN_KERNEL = {
+    'mutex': 'futex', 'rwlock': 'futex', 'condition': 'futex', 'semaphore': 'futex',
+    'barrier': 'futex', 'join': 'futex', 'once': 'futex', 'futex': 'futex', 'sleep': 'nanosleep',
+    'poll': 'poll', 'select': 'select|poll', 'epoll': 'ep_poll|epoll_wait', 'pipe': 'pipe_', 'child': 'do_wait',
+    'signal': 'sigtimedwait', 'file-lock': 'lock', 'ipc-semaphore': 'sem', 'message-queue': 'msgrcv',
+    'send': 'sock|unix', 'receive': 'recv|unix|sock', 'connect': 'unix', 'accept': 'accept|connect',
+    'eventfd': 'eventfd', 'timerfd': 'timerfd', 'io_uring': 'io_', 'terminal': 'n_tty'}
+SCHEDULER = re.compile(r'^(__schedule|schedule|schedule_timeout|schedule_hrtimeout|io_schedule|'
+                       r'preempt_schedule|do_wait_intr|wait_woken|__traceiter|__bpf_trace|bpf_)')
+
+
+def kernel_is_told():
+    if not ROOT:
+        return False
+    with open('/proc/kallsyms', encoding='ascii') as file:
+        return any(line.split()[0].strip('0') for line in file)
 
 
 def words_of(stdout, first):
@@ -57,6 +76,23 @@ class BlockTest(harness.TestCase):
         self.assertEqual(profile.problems(), [])
         return recording, profile
 
+    # The kernel counts a switch itself as the work of who comes, its records leave it out; that is
+    # 1 µs where nobody else computes.
+    SWITCH_NS = 4000
+
+    def assert_agrees(self, recording, profile, turn, few=0):
+        """With the kernel's account of the thread: how often, and how long. Returns the delay, and
+        the slack that two ways of counting need."""
+        mine = of(tid=turn.tid)
+        self.assertAlmostEqual(profile.total('contentions', mine), turn.waits,
+                               delta=0.02 * turn.waits + few)
+        off = turn.life_ns - turn.run_ns
+        delay = profile.total('delay', mine)
+        ready = states(recording.wall, of_thread(turn.tid))['runnable']
+        self.assertAlmostEqual(delay + ready, off,
+                               delta=0.02 * off + self.SWITCH_NS * turn.waits + 10 * MS)
+        return delay, ready, 0.02 * off + 10 * MS
+
 
 @unittest.skipUnless(perf_is_permitted(), 'needs perf events')
 class Kinds(BlockTest):
@@ -78,16 +114,19 @@ class Kinds(BlockTest):
         self.recording, self.profile, self.wall, self.session = cls.made
         self.waits = waits_of(self.recording.stdout)
 
+    def there(self):
+        """Of what there is to wait for, what this machine has."""
+        return [wait for wait in self.waits
+                if f'\n{wait.kind} 0\n' not in '\n' + self.recording.stdout.decode()]
+
     def test_the_file_is_correct(self):
         self.assertEqual(self.profile.sample_types, [('contentions', 'count'), ('delay', 'nanoseconds')])
         self.assertEqual(self.profile.default_type, 'delay')
         self.assertEqual(self.profile.period_type, ('contentions', 'count'))
 
     def test_each_wait_has_its_kind_time_and_number(self):
-        self.assertEqual(len(self.waits), 24)
-        for wait in self.waits:
-            if wait.kind == 'io_uring' and b'io_uring 0' in self.recording.stdout:
-                continue
+        self.assertEqual(len(self.waits), 29)
+        for wait in self.there():
             there = of(tid=wait.tid, function=wait.function, wait=wait.kind)
             runnable = states(self.wall, of_thread(wait.tid))['runnable']
             ns, slack = self.profile.total('delay', there), SLACK_NS + wait.ns // 100
@@ -111,6 +150,26 @@ class Kinds(BlockTest):
     def test_stacks_are_complete(self):
         found = completeness(self.profile, lambda s: s.labels['wait'] != ['unknown'])
         self.assertGreaterEqual(found.share, 0.995, found.broken.most_common(8))
+
+    @unittest.skipUnless(kernel_is_told(), "needs the kernel's names")
+    def test_the_kernel_s_innermost_frame_says_what_is_waited_in(self):
+        for wait in self.there():
+            mine = of(tid=wait.tid, function=wait.function, wait=wait.kind)
+            known = 0
+            for sample in filter(mine, self.profile.samples):
+                kernel = [f.mapping is not None and f.mapping.file == KERNEL for f in sample.stack]
+                self.assertEqual(kernel, sorted(kernel, reverse=True))  # below the program's
+                if not kernel[0]:
+                    continue
+                self.assertNotRegex(sample.leaf.function, SCHEDULER)
+                self.assertNotIn('bpf_prog', [f.function for f in sample.stack])
+                if re.search(IN_KERNEL[wait.kind], sample.leaf.function):
+                    known += sample.values[1]
+            with self.subTest(wait=wait):
+                self.assertGreater(known, 0.9 * self.profile.total('delay', mine),
+                                   [s.leaf.function for s in filter(mine, self.profile.samples)])
+        self.assertRegex('\n'.join(self.profile.comments),
+                         r"# blocked stacks with the kernel's frames: [1-9]\d*; ")
 
     def test_it_tells_how_it_was_seen(self):
         text = '\n'.join(self.profile.comments)
@@ -137,24 +196,14 @@ class Totals(BlockTest):
     """How often and how long, beside the kernel's own account of each thread."""
     WAYS = {'pipe': 'pipe', 'condition': 'condition', 'socket': 'receive', 'semaphore': 'semaphore'}
 
-    # The kernel counts a switch itself as the work of who comes, its records leave it out; that is
-    # 1 µs where nobody else computes.
-    SWITCH_NS = 4000
-
     def judge(self, recording, profile, way, exact):
         turns = turns_of(recording.stdout)
         self.assertEqual(len(turns), 2)
         for turn in turns:
-            mine = of(tid=turn.tid)
             with self.subTest(turn=turn):
-                self.assertAlmostEqual(profile.total('contentions', mine) / turn.waits, 1, delta=0.02)
-                off = turn.life_ns - turn.run_ns
-                slack = 0.02 * off + self.SWITCH_NS * turn.waits + 10 * MS
-                delay = profile.total('delay', mine)
-                ready = states(recording.wall, of_thread(turn.tid))['runnable']
-                self.assertAlmostEqual(delay + ready, off, delta=slack)
+                delay, ready, slack = self.assert_agrees(recording, profile, turn)
                 if exact:
-                    self.assertAlmostEqual(ready, turn.delay_ns, delta=0.02 * off + 10 * MS)
+                    self.assertAlmostEqual(ready, turn.delay_ns, delta=slack)
                     there = profile.total('delay', of(tid=turn.tid, function=turn.function[:4]))
                     self.assertGreater(there, 0.95 * delay)
                     kinds = {s.labels['wait'][0] for s in profile.samples if of(tid=turn.tid)(s)}
@@ -169,6 +218,22 @@ class Totals(BlockTest):
             with self.subTest(way=way):
                 self.judge(recording, profile, way, recording.session['block']['engine'] == 'ebpf')
 
+    def test_lock_functions_say_of_what_and_the_scheduler_how_long(self):
+        for way in ('condition', 'semaphore'):
+            recording, profile = self.block(workload('blocks'), 'turns', '4000', way,
+                                            types='block,wall,mutex', options=('--block-rate', '1'))
+            for turn in turns_of(recording.stdout):
+                with self.subTest(way=way, turn=turn):
+                    mine = of(tid=turn.tid)
+                    off = turn.life_ns - turn.run_ns
+                    ready = states(recording.wall, of_thread(turn.tid))['runnable']
+                    self.assertAlmostEqual(profile.total('delay', mine) + ready, off,
+                                           delta=0.02 * off + self.SWITCH_NS * turn.waits + 10 * MS)
+                    there = lambda s: mine(s) and 'lock' in s.labels and s.has(turn.function)
+                    self.assertGreater(profile.total('delay', there),
+                                       0.9 * profile.total('delay', mine))
+            self.assertRegex('\n'.join(profile.comments), r'# lock functions told of \d+ waits: ')
+
     def test_without_programs_in_the_kernel_sums_are_the_same(self):
         recording, profile = self.block(workload('blocks'), 'turns', '4000', 'pipe', types='block,wall',
                                         options=('--wall-engine', 'switches'))
@@ -178,6 +243,54 @@ class Totals(BlockTest):
     def test_more_waits_than_can_be_copied_are_thinned_out_without_bias(self):
         recording, profile = self.block(workload('blocks'), 'turns', '60000', 'pipe', types='block,wall')
         self.judge(recording, profile, 'pipe', recording.session['block']['engine'] == 'ebpf')
+
+
+@unittest.skipUnless(perf_is_permitted() and kernel_is_told(), "needs the kernel's names")
+class Views(BlockTest):
+    """Everybody waits in the kernel: what is asked for is where the program does."""
+
+    def view(self, directory, *words):
+        done = subprocess.run([HONE, *words, os.path.join(directory, 'block.prof')], text=True,
+                              capture_output=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_the_kernel_is_shown_if_asked_for(self):
+        recording, _ = self.block(workload('blocks'), 'turns', '500', 'pipe')
+        made = recording.directory
+        for view in (['top', '--all', '-n', '0'], ['traces'], ['collapsed'], ['tree'], ['flame'],
+                     ['call-tree', '-n', '0']):
+            with self.subTest(view=view):
+                self.assertNotIn('do_syscall_64', self.view(made, *view))
+                self.assertIn('do_syscall_64', self.view(made, *view, '--kernel'))
+        for whole in (['raw'], ['pprof', '-top']):  # what there is, and what pprof would show
+            self.assertIn('do_syscall_64', self.view(made, *whole))
+        total = [re.search(r'of ([\d.]+\w+) total', self.view(made, 'top', *more))[1]
+                 for more in ((), ('--kernel',))]
+        self.assertEqual(*total)
+        self.assertIn(' ping_waits\n', self.view(made, 'top', '--focus', 'pipe_', '--all'))
+
+
+@unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+class Files(BlockTest):
+    """Waits for a disk, which nobody can make long: their kind and their sums."""
+    KINDS = {'reads_disk': 'file-read', 'writes_disk': 'file-write', 'syncs_disk': 'file-sync',
+             'touches_disk': 'page-fault'}
+
+    def test_files_are_told_by_what_is_done_with_them(self):
+        recording, profile = self.block(workload('files'), os.path.join(self.tmp, 'file'), '300',
+                                        types='block,wall')
+        if b'files none' in recording.stdout:
+            self.skipTest('no disk below the folder of tests')
+        turns = turns_of(recording.stdout)
+        self.assertEqual({turn.function for turn in turns}, set(self.KINDS))
+        for turn in turns:
+            with self.subTest(turn=turn):
+                delay, _, _ = self.assert_agrees(recording, profile, turn, few=3)
+                if turn.waits < 100 or recording.session['block']['engine'] != 'ebpf':
+                    continue  # the disk's own cache is as fast as memory
+                there = of(tid=turn.tid, function=turn.function, wait=self.KINDS[turn.function])
+                self.assertGreater(profile.total('delay', there), 0.9 * delay)
 
 
 class Programs(BlockTest):
@@ -231,6 +344,8 @@ class Programs(BlockTest):
         text = '\n'.join(profile.comments)
         self.assertRegex(text, '# engine: (switches|polling)')
         self.assertIn('# no stacks of short waits from the kernel: only root may', text)
+        self.assertIn('# no frames of the kernel below waits: only root may', text)
+        self.assertFalse([m.file for m in profile.mappings.values() if m.file.startswith('[kernel')])
         for wait in waits_of(done.stdout):
             if wait.kind in ('mutex', 'epoll'):
                 self.assertGreater(profile.total('delay', of(tid=wait.tid, wait=wait.kind)), 0)
@@ -491,6 +606,35 @@ class Servers(BlockTest):
     WAITS = {'redis': {'epoll'}, 'nginx': {'epoll'}, 'memcached': {'epoll', 'condition'},
              'postgres': {'epoll', 'receive', 'semaphore'}}
 
+    # Loads are generators: what has to be there before, what goes on for 1.6 s, the end.
+    def repeat(self, server, directory, port):
+        yield
+        end = time.monotonic() + 1.6
+        while time.monotonic() < end:
+            server.load(directory, port)
+        yield
+
+    def pgbench(self, _server, _directory, port):
+        """Connections that last: what the kernel counted of a process is gone with it."""
+        to = ['-h', '127.0.0.1', '-p', str(port), '-U', 'postgres']
+        servers.run(servers.tool('pgbench'), *to, '-i', '-q', '-s', '1', 'postgres')
+        with subprocess.Popen([servers.tool('pgbench'), *to, '-n', '-c', '4', '-T', '60', 'postgres'],
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as clients:
+            try:
+                count = ['psql', *to, '-At', '-c', 'select count(*) from pg_stat_activity '
+                         "where application_name = 'pgbench'", 'postgres']
+                while servers.run(*count) != b'4\n':
+                    self.assertIsNone(clients.poll())
+                time.sleep(0.2)  # whoever asked has gone
+                yield
+                time.sleep(1.6)
+                self.assertIsNone(clients.poll())
+                yield
+            finally:
+                clients.terminate()
+
+    LOADS = {'postgres': pgbench}
+
     def judge(self, name):
         server = next(s for s in servers.SERVERS if s.name == name)
         if not servers.installed(server):
@@ -503,6 +647,8 @@ class Servers(BlockTest):
         found = {}
 
         def attach(directory, to):
+            load = self.LOADS.get(name, Servers.repeat)(self, server, directory, to)
+            next(load)
             me = subprocess.CompletedProcess([], 0)
             me.pid = os.getpid()
             process = servers.server_pid(me, server.comm)
@@ -512,15 +658,17 @@ class Servers(BlockTest):
             hone = subprocess.Popen([HONE, 'record', '-t', 'block', '-d', '1500ms', '-o', made, '-p',
                                      ','.join(map(str, pids))], stdout=subprocess.PIPE,
                                     stderr=subprocess.STDOUT)
-            end = time.monotonic() + 1.6
-            while time.monotonic() < end:
-                server.load(directory, to)
+            next(load)
             out, _ = hone.communicate(timeout=60)
             watch.over.set()
             watch.join()
+            load.close()
             found.update(status=hone.returncode, out=out, watch=watch)
             return b''
 
+        if name == 'postgres':  # whose cleaners would come and go
+            plain = server.command
+            server = server._replace(command=lambda *where: [*plain(*where), '-c', 'autovacuum=off'])
         servers.serve(server._replace(load=attach), self.tmp, port, lambda command: command)
         self.assertEqual(found['status'], 0, found['out'])
         profile = block_of(made)
@@ -544,6 +692,9 @@ class Servers(BlockTest):
 
     def test_memcached(self):
         self.judge('memcached')
+
+    def test_postgres(self):
+        self.judge('postgres')
 
 
 if __name__ == '__main__':

@@ -18,7 +18,8 @@ VIEWS = (['top', '--all', '-n', '0'], ['tree', '--all'], ['peek', '.'], ['traces
          ['list', '.'], ['disasm', '.'], ['weblist', '.'], ['tags'], ['info'])
 NAMED = [view for view in VIEWS if view[0] not in ('tags', 'info', 'raw')]  # functions are told
 
-FILTERS = ('focus', 'ignore', 'hide', 'show', 'show-from', 'tag-focus', 'tag-ignore', 'no-inlines')
+FILTERS = ('focus', 'ignore', 'hide', 'show', 'show-from', 'tag-focus', 'tag-ignore', 'no-inlines',
+           'kernel')
 INPUT = ('seconds', 'timeout', 'tls-cert', 'tls-key', 'tls-ca')
 
 

@@ -3,13 +3,13 @@
 // clock.
 //
 // blocks turns ROUNDS [pipe|condition|socket|eventfd|semaphore]: two threads give each other a
-// token, back and forth; one waits while the other has it. Right answer: `turns FUNCTION TID
-// WAITS`, how often a thread gave up its CPU to wait, as the kernel counts (voluntary switches),
-// and `kernel TID RUN DELAY LIFETIME`, its sums for that thread: on a CPU, and ready without one.
-#include "burn.h"
+// token, back and forth; one waits while the other has it. Right answer: what the kernel says of
+// each (turns.h).
+#include "turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -21,30 +21,21 @@
 #include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
+#include <sys/msg.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 static long long wait_ns;
 
-static long long now_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
 static struct timespec span(long long ns)
 {
     return (struct timespec){ns / 1000000000LL, ns % 1000000000LL};
-}
-
-static long tid(void)
-{
-    return syscall(SYS_gettid);
 }
 
 static void rest(long long ns)
@@ -63,7 +54,10 @@ static pthread_barrier_t begin, barrier;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static sem_t semaphore;
 static pthread_t sleeper;
-static int semaphores, pipe_ends[2], sockets[2], event, listener, full[2];
+static int semaphores, pipe_ends[2], sockets[2], event, listener, full[2], stuffed[2], queue, local,
+    terminal;
+static struct sockaddr_un local_name;
+static socklen_t local_len;
 static const char *lock_file;
 
 static struct timespec at_wall(long long ns)
@@ -111,6 +105,17 @@ static void ring_waits(void)
     close(ring);
 }
 
+static void reads_terminal(void)
+{
+    char c;
+    int fd = terminal < 0 ? -1 : open(ptsname(terminal), O_RDWR | O_NOCTTY);
+    if (fd < 0)
+        rest(wait_ns);
+    else
+        (void)!read(fd, &c, 1);
+    close(fd);
+}
+
 static bool has_ring(void)
 {
     uint32_t parameters[30] = {0};
@@ -150,6 +155,19 @@ WAITER("pipe", drains, char c; (void)!read(pipe_ends[0], &c, 1))
 WAITER("pipe", fills, char c[8192] = {0}; (void)!write(full[1], c, sizeof c))
 WAITER("receive", receives, char c; (void)!recv(sockets[0], &c, 1, 0))
 WAITER("receive", reads_socket, char c; (void)!read(sockets[1], &c, 1))
+WAITER("send", sends, (void)!send(stuffed[0], "x", 1, 0))
+WAITER("connect", connects, int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+       (void)connect(fd, (struct sockaddr *)&local_name, local_len); close(fd))
+WAITER("futex", futexes, static uint32_t word; struct timespec t = span(wait_ns);
+       syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &t, NULL, 0))
+WAITER(
+    "message-queue", expects,
+    struct {
+        long type;
+        char text[8];
+    } message;
+    (void)!msgrcv(queue, &message, sizeof message.text, 0, 0))
+WAITER("terminal", types, reads_terminal())
 WAITER("accept", accepts, close(accept(listener, NULL, NULL)))
 WAITER("eventfd", events, uint64_t n; (void)!read(event, &n, sizeof n))
 WAITER("timerfd", timers, int fd = timerfd_create(CLOCK_MONOTONIC, 0);
@@ -169,8 +187,40 @@ static void on_signal(int number)
     (void)number;
 }
 
+// A socket that takes no more, and one whose queue of callers is full.
+static int open_full_ones(void)
+{
+    char page[4096] = {0};
+    local_len = sizeof local_name.sun_family;
+    local_name.sun_family = AF_UNIX;
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, stuffed) ||
+        bind(local, (struct sockaddr *)&local_name, local_len) || listen(local, 0))
+        return 1;
+    local_len = sizeof local_name;
+    getsockname(local, (struct sockaddr *)&local_name, &local_len);
+    while (send(stuffed[0], page, sizeof page, MSG_DONTWAIT) > 0)
+        ;
+    int caller = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    return connect(caller, (struct sockaddr *)&local_name, local_len);
+}
+
+static void end_full_ones(void)
+{
+    char page[4096];
+    while (recv(stuffed[1], page, sizeof page, MSG_DONTWAIT) > 0)
+        ;
+    close(accept(local, NULL, NULL));
+}
+
 static int open_all(void)
 {
+    queue = msgget(IPC_PRIVATE, 0600);
+    terminal = posix_openpt(O_RDWR | O_NOCTTY); // there is none without /dev/pts
+    if (terminal >= 0 && (grantpt(terminal) || unlockpt(terminal)))
+        terminal = -1;
+    local = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (queue < 0 || local < 0 || open_full_ones())
+        return 1;
     event = eventfd(0, 0);
     semaphores = semget(IPC_PRIVATE, 1, 0600);
     listener = socket(AF_INET, SOCK_STREAM, 0);
@@ -193,6 +243,13 @@ static void end_all(int lock, pthread_t ring)
     (void)!write(pipe_ends[1], "x", 1);
     (void)!write(sockets[1], "x", 1);
     (void)!write(sockets[0], "x", 1);
+    struct {
+        long type;
+        char text[8];
+    } message = {1, "x"};
+    (void)msgsnd(queue, &message, sizeof message.text, 0);
+    (void)!write(terminal, "x\n", 2);
+    end_full_ones();
     char room[4096];
     for (int i = 0; i < 3; i++) // what was there, and what waits to be written
         (void)!read(full[0], room, sizeof room);
@@ -210,9 +267,9 @@ static void end_all(int lock, pthread_t ring)
 static int kinds(void)
 {
     static void *(*const threads[])(void *) = {
-        locks,  reads,  writes,  listens,      counts,  meets,  joins,  first, hopes,
-        files,  ipc,    naps,    polls,        selects, epolls, drains, fills, receives,
-        timers, parent, accepts, reads_socket, events,  heeds,  rings,
+        locks,   reads,        writes, listens, counts, meets,    joins,   first,    hopes,  files,
+        ipc,     naps,         polls,  selects, epolls, drains,   fills,   receives, timers, parent,
+        accepts, reads_socket, events, heeds,   sends,  connects, futexes, expects,  types,  rings,
     };
     enum { THREADS = sizeof threads / sizeof threads[0] };
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -232,13 +289,14 @@ static int kinds(void)
     for (int i = 0; i < THREADS; i++)
         if (pthread_create(&handles[i], NULL, threads[i], NULL))
             return 1;
-    printf("io_uring %d\n", has_ring());
+    printf("io_uring %d\nterminal %d\n", has_ring(), terminal >= 0);
     pthread_barrier_wait(&begin);
     rest(wait_ns);
     end_all(lock, handles[THREADS - 1]);
     for (int i = 0; i < THREADS; i++)
         pthread_join(handles[i], NULL);
     semctl(semaphores, 0, IPC_RMID);
+    msgctl(queue, IPC_RMID, NULL);
     return 0;
 }
 
@@ -305,21 +363,6 @@ OWN_NAME static void ping_waits(void)
 OWN_NAME static void pong_waits(void)
 {
     take(&lanes[1]);
-}
-
-static void tell_turns(const char *function, long long born_ns)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_THREAD, &usage);
-    char path[64], text[128] = "";
-    snprintf(path, sizeof path, "/proc/self/task/%ld/schedstat", tid());
-    int fd = open(path, O_RDONLY);
-    long long run = 0, delay = 0;
-    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0)
-        sscanf(text, "%lld %lld", &run, &delay);
-    close(fd);
-    printf("turns %s %ld %ld\nkernel %ld %lld %lld %lld\n", function, tid(), usage.ru_nvcsw, tid(),
-           run, delay, now_ns() - born_ns);
 }
 
 static void *pong(void *unused)

@@ -1,8 +1,12 @@
 // Who waited, where and for what: the rows of block.prof. Two sources make it: the wall clock,
 // which sees from outside whatever blocks, and the program's own lock functions where they are
-// hooked, which also know the lock and who held it. What both know is counted once: in a process
-// whose lock functions tell of waits, those for a futex that pass through a function of libhone.so
-// are as the program tells, and left out of what was seen from outside.
+// hooked, which also know the lock and who held it.
+//
+// How long is for the scheduler to say; the program says of what. Where a thread waits for futexes
+// in our functions and told of waits at the same place, that time is divided among these waits as
+// they tell, and so has their lock and holder. So the sum of a thread's rows is what the scheduler
+// counted, but for spin locks, which it knows nothing of; and a wait that has not ended, of which
+// nobody could tell, is there.
 #ifndef HONE_CAPTURE_BLOCK_H
 #define HONE_CAPTURE_BLOCK_H
 
@@ -18,10 +22,10 @@ struct hone_block_row {
 };
 
 struct hone_block_totals {
-    double waits, delay_ns;           // of all rows
-    double told_waits, told_delay_ns; // of them, as the programs told
-    double replaced_ns; // seen from outside, and left out because the programs told of it
-    double unknown_ns;  // in what, nobody saw
+    double waits, delay_ns;             // of all rows
+    double labelled_waits, labelled_ns; // of them, those that lock functions told of
+    double told_ns;                     // which was so long, they said
+    double unknown_ns;                  // in what, nobody saw
 };
 
 struct hone_block {

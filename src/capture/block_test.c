@@ -23,6 +23,8 @@ static void add_module(uint32_t process, uint32_t index, const char *path, uint6
     module->start = module->text_start = base;
     module->end = module->text_end = base + 0x10000;
     module->bias = base;
+    module->build_id_bytes = 1;
+    module->build_id[0] = (unsigned char)(index + 1);
     (void)snprintf(module->path, 64, "%s", path);
     events->module(&collected, process, module);
 }
@@ -41,7 +43,7 @@ static void add_stack(uint32_t process, uint32_t id, uint64_t leaf, uint64_t mid
     events->stack(&collected, process, stack);
 }
 
-enum { THROUGH_OURS = 1, DIRECT, HOLDING };
+enum { THROUGH_OURS = 1, DIRECT, HOLDING, AS_WELL };
 
 static void begin(void)
 {
@@ -60,6 +62,7 @@ static void begin(void)
         add_stack(process, THROUGH_OURS, LIBC + 0x10, OURS + 0x20);
         add_stack(process, DIRECT, LIBC + 0x10, PROGRAM + 0x30);
         add_stack(process, HOLDING, OURS + 0x40, PROGRAM + 0x50);
+        add_stack(process, AS_WELL, OURS + 0x60, PROGRAM + 0x70);
     }
 }
 
@@ -79,10 +82,20 @@ static void tells(uint32_t thread, uint64_t delay_ns, uint64_t rate_ns, uint64_t
     events->wait(&collected, HOOKED, &wait);
 }
 
+static void tells_at(uint32_t stack, uint64_t delay_ns, uint64_t lock)
+{
+    const struct hone_record_wait wait = {.stack = stack,
+                                          .lock = lock,
+                                          .delay_ns = delay_ns,
+                                          .rate_ns = 10000,
+                                          .kind = HONE_LOCK_MUTEX};
+    events->wait(&collected, HOOKED, &wait);
+}
+
 static void seen(uint32_t process, uint32_t stack, enum hone_wait_kind kind, uint64_t ns,
                  double blocks)
 {
-    // Stacks are the same in both processes: the first three that were made.
+    // Stacks are the same in both processes: the first four that were made.
     hone_collect_wall(&collected, &(struct hone_collected_wall){.thread = 2 * process,
                                                                 .stack = stack - 1,
                                                                 .kind = kind,
@@ -104,19 +117,48 @@ static void end(struct hone_block *block)
     hone_collect_done(&collected);
 }
 
-TEST(what_lock_functions_tell_is_not_counted_again_from_outside)
+TEST(the_scheduler_says_how_long_and_lock_functions_for_what)
 {
     begin();
-    tells(0, 30 * MS, 10000, 0xabc0, 2);
-    seen(HOOKED, THROUGH_OURS, HONE_KIND_FUTEX, 31 * MS, 1);
+    tells(0, 10 * MS, 10000, 0xabc0, 2);
+    tells(0, 30 * MS, 10000, 0xdef0, 0);
+    seen(HOOKED, THROUGH_OURS, HONE_KIND_FUTEX, 36 * MS, 2); // 4 ms less, for waking up
     struct hone_block block = made();
-    CHECK_EQ(block.count, 1);
+    CHECK_EQ(block.count, 2);
     CHECK_EQ(block.rows[0].kind, HONE_KIND_MUTEX);
     CHECK_EQ(block.rows[0].lock, 0xabc0);
     CHECK_EQ(block.rows[0].holder, 2); // thread 1, plus one
     CHECK(block.rows[0].holder_stack != 0);
-    CHECK_NEAR(block.totals.delay_ns, 30.0 * MS, 1);
-    CHECK_NEAR(block.totals.replaced_ns, 31.0 * MS, 1);
+    CHECK_NEAR(block.rows[0].delay_ns, 9.0 * MS, 1);
+    CHECK_NEAR(block.rows[1].delay_ns, 27.0 * MS, 1);
+    CHECK_NEAR(block.totals.waits, 2, 1e-9);
+    CHECK_NEAR(block.totals.delay_ns, 36.0 * MS, 1);
+    CHECK_NEAR(block.totals.labelled_ns, 36.0 * MS, 1);
+    CHECK_NEAR(block.totals.told_ns, 40.0 * MS, 1);
+    end(&block);
+}
+
+TEST(a_file_that_is_known_by_two_paths_is_one_place)
+{
+    begin();
+    tells(0, 30 * MS, 10000, 0xabc0, 0);
+    // From outside it is not called as the program's loader found it.
+    alignas(8) char bytes[sizeof(struct hone_record_module) + 64] = {0};
+    struct hone_record_module *module = (struct hone_record_module *)bytes;
+    module->build_id_bytes = module->build_id[0] = 1;
+    (void)snprintf(module->path, 64, "/usr/bin/program");
+    uint32_t told = collected.stacks[THROUGH_OURS - 1].first;
+    const uint32_t frames[] = {
+        collected.frames[told], collected.frames[told + 1],
+        hone_collect_place(
+            &collected, (struct hone_collected_place){
+                            .module = hone_collect_module(&collected, module), .address = 0x500})};
+    uint32_t stack = hone_collect_stack(&collected, frames, 3, HONE_STACK_COMPLETE);
+    seen(HOOKED, stack + 1, HONE_KIND_FUTEX, 31 * MS, 1);
+    struct hone_block block = made();
+    CHECK_EQ(block.count, 1);
+    CHECK_EQ(block.rows[0].lock, 0xabc0);
+    CHECK_NEAR(block.totals.delay_ns, 31.0 * MS, 1);
     end(&block);
 }
 
@@ -136,6 +178,8 @@ TEST(what_they_cannot_tell_is_kept)
 {
     begin();
     tells(0, 30 * MS, 10000, 0xabc0, 0);
+    seen(HOOKED, THROUGH_OURS, HONE_KIND_FUTEX, 31 * MS, 1);
+    seen(HOOKED, AS_WELL, HONE_KIND_FUTEX, 9 * MS, 6);     // it has not ended
     seen(HOOKED, DIRECT, HONE_KIND_FUTEX, 5 * MS, 2);      // past our functions
     seen(HOOKED, THROUGH_OURS, HONE_KIND_POLL, 7 * MS, 3); // no lock
     seen(BARE, THROUGH_OURS, HONE_KIND_FUTEX, 11 * MS, 4); // a process that tells nothing
@@ -143,11 +187,67 @@ TEST(what_they_cannot_tell_is_kept)
     seen(HOOKED, DIRECT, HONE_KIND_NONE, 1000 * MS, 0); // no waits at all
     seen(HOOKED, DIRECT, HONE_KIND_RUNNABLE, 1000 * MS, 0);
     struct hone_block block = made();
-    CHECK_EQ(block.count, 5);
-    CHECK_NEAR(block.totals.delay_ns, (30.0 + 5 + 7 + 11 + 13) * MS, 1);
-    CHECK_NEAR(block.totals.waits, 1 + 2 + 3 + 4 + 5, 1e-9);
+    CHECK_EQ(block.count, 6);
+    CHECK_NEAR(block.totals.delay_ns, (31.0 + 9 + 5 + 7 + 11 + 13) * MS, 1);
+    CHECK_NEAR(block.totals.waits, 1 + 6 + 2 + 3 + 4 + 5, 1e-9);
     CHECK_NEAR(block.totals.unknown_ns, 13.0 * MS, 1);
-    CHECK_NEAR(block.totals.replaced_ns, 0, 1e-9);
+    CHECK_NEAR(block.totals.labelled_ns, 31.0 * MS, 1);
+    end(&block);
+}
+
+static const struct hone_block_row *row_of(const struct hone_block *block, uint64_t lock)
+{
+    for (uint32_t i = 0; i < block->count; i++)
+        if (block->rows[i].lock == lock)
+            return &block->rows[i];
+    return NULL;
+}
+
+TEST(waits_that_nobody_saw_are_part_of_what_nobody_saw)
+{
+    begin();
+    tells(0, 30 * MS, 10000, 0xabc0, 0);
+    seen(HOOKED, DIRECT, HONE_KIND_UNKNOWN, 40 * MS, 5);
+    struct hone_block block = made();
+    CHECK_NEAR(row_of(&block, 0xabc0)->delay_ns, 30.0 * MS, 1);
+    CHECK_NEAR(block.totals.delay_ns, 40.0 * MS, 1);
+    CHECK_NEAR(block.totals.unknown_ns, 10.0 * MS, 1);
+    hone_block_done(&block);
+    tells(0, 70 * MS, 10000, 0xdef0, 0); // there is less than that
+    block = made();
+    CHECK_NEAR(row_of(&block, 0xabc0)->delay_ns, 12.0 * MS, 1);
+    CHECK_NEAR(row_of(&block, 0xdef0)->delay_ns, 28.0 * MS, 1);
+    CHECK_NEAR(block.totals.delay_ns, 40.0 * MS, 1);
+    end(&block);
+}
+
+TEST(waits_that_were_seen_stand_for_those_that_were_not)
+{
+    begin();
+    tells(0, 30 * MS, 10000, 0xabc0, 0);
+    tells_at(AS_WELL, 10 * MS, 0xdef0);
+    seen(HOOKED, THROUGH_OURS, HONE_KIND_FUTEX, 40 * MS, 4); // of both
+    seen(HOOKED, DIRECT, HONE_KIND_FUTEX, 5 * MS, 2);
+    struct hone_block block = made();
+    CHECK_NEAR(row_of(&block, 0xabc0)->delay_ns, 32.0 * MS, 1);
+    CHECK_NEAR(row_of(&block, 0xdef0)->delay_ns, 8.0 * MS, 1);
+    CHECK_NEAR(block.totals.delay_ns, 45.0 * MS, 1);
+    end(&block);
+}
+
+TEST(spinning_is_no_wait_for_the_scheduler)
+{
+    begin();
+    const struct hone_record_wait wait = {.stack = THROUGH_OURS,
+                                          .lock = 0xabc0,
+                                          .delay_ns = 30 * MS,
+                                          .rate_ns = 10000,
+                                          .kind = HONE_LOCK_SPIN};
+    events->wait(&collected, HOOKED, &wait);
+    seen(HOOKED, THROUGH_OURS, HONE_KIND_FUTEX, 31 * MS, 1);
+    struct hone_block block = made();
+    CHECK_NEAR(row_of(&block, 0xabc0)->delay_ns, 30.0 * MS, 1);
+    CHECK_NEAR(block.totals.delay_ns, 61.0 * MS, 1);
     end(&block);
 }
 

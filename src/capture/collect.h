@@ -165,7 +165,9 @@ struct hone_wall_facts {
     // by how the stack ended.
     uint64_t seen_ns, truncated_ns;
     uint64_t ends[HONE_STACK_ENDS];
-    uint64_t lost; // times that the kernel dropped records of switches
+    uint64_t lost;      // times that the kernel dropped records of switches
+    uint64_t kernels;   // stacks that have the kernel's frames
+    char no_kernel[96]; // why none has; or empty
 };
 
 // A moment that got a name.

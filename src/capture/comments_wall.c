@@ -64,6 +64,14 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
     if (facts->undrawn[0])
         hone_profile_comment(profile, "# no stacks of short waits from the kernel: %s",
                              facts->undrawn);
+    if (facts->kernels)
+        hone_profile_comment(profile,
+                             "# blocked stacks with the kernel's frames: %" PRIu64
+                             "; views of hone show them with --kernel",
+                             facts->kernels);
+    if (facts->no_kernel[0])
+        hone_profile_comment(profile, "# no frames of the kernel below waits: %s",
+                             facts->no_kernel);
     if (facts->bases)
         hone_profile_comment(profile,
                              "# blocked stacks whose frame pointer was found by looking: %" PRIu64,
@@ -144,10 +152,10 @@ static void comment_on_told(struct hone_profile *profile, const struct hone_reco
         lost += collected->processes[i].facts.lock_lost;
     if (collected->waits.count)
         hone_profile_comment(profile,
-                             "# lock functions told of %.3f s in %.0f waits, with lock and holder; "
-                             "%.3f s that were seen of them from outside are left out for that",
-                             block->totals.told_delay_ns / 1e9, block->totals.told_waits,
-                             block->totals.replaced_ns / 1e9);
+                             "# lock functions told of %.0f waits: %.3f s have lock and holder, "
+                             "%.3f s by their own clocks, which count waking up",
+                             block->totals.labelled_waits, block->totals.labelled_ns / 1e9,
+                             block->totals.told_ns / 1e9);
     if (lost)
         hone_profile_comment(profile, "lost: %" PRIu64 " records of waits for locks", lost);
 }

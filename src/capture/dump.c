@@ -238,9 +238,9 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     if (blocked_r)
         return blocked_r;
     uint32_t stack = 0;
-    r = state->options.no_stacks
-            ? 0
-            : hone_look_blocked(&state->look, &state->looks[thread->process], &blocked, &stack);
+    r = state->options.no_stacks ? 0
+                                 : hone_look_blocked(&state->look, &state->looks[thread->process],
+                                                     &blocked, NULL, &stack);
     if (r)
         return r;
     if (!stands_still(stat.state))

@@ -125,7 +125,7 @@ static int keep_sample(struct hone_dump *dump, struct hone_dump_thread *thread,
     memcpy(sampled, record->registers, hone_perf_register_count * sizeof sampled[0]);
     (void)hone_perf_registers(sampled, hone_perf_register_mask, &registers);
     int r = hone_look_copied(&state->look, &state->looks[thread->process], &registers,
-                             record->stack, record->stack_bytes, &stack);
+                             record->stack, record->stack_bytes, NULL, &stack);
     if (r == -ENOMEM)
         return r;
     thread->looked_ns = record->time_ns;
@@ -229,7 +229,7 @@ static int stop_and_look(struct hone_dump *dump, uint32_t number)
         return 0;
     uint32_t stack;
     r = hone_look_copied(&state->look, &state->looks[thread->process], &registers, state->look.copy,
-                         size, &stack);
+                         size, NULL, &stack);
     if (r == -ENOMEM)
         return r;
     thread->looked_ns = now_ns;

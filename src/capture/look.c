@@ -84,12 +84,46 @@ static uint32_t collected_module(struct hone_look *look, struct hone_look_proces
     return found;
 }
 
-// The stack in look->addresses.
-static uint32_t intern(struct hone_look *look, struct hone_look_process *process, uint32_t count,
-                       enum hone_stack_end end)
+static uint32_t kernel_module(struct hone_look *look)
+{
+    if (look->kernel)
+        return look->kernel - 1;
+    alignas(
+        8) static unsigned char bytes[sizeof(struct hone_record_module) + sizeof HONE_KERNEL_PATH];
+    struct hone_record_module *record = (struct hone_record_module *)bytes;
+    *record = (struct hone_record_module){
+        .start = HONE_KERNEL_START,
+        .end = HONE_KERNEL_END,
+        .text_start = HONE_KERNEL_START,
+        .text_end = HONE_KERNEL_END,
+    };
+    memcpy(record->path, HONE_KERNEL_PATH, sizeof HONE_KERNEL_PATH);
+    look->kernel = hone_collect_module(look->collected, record) + 1;
+    return look->kernel - 1;
+}
+
+// Begins the stack with the kernel's frames. Many more than anybody has seen, of a depth that the
+// user limits, would leave no room for the program.
+static uint32_t begin_in_kernel(struct hone_look *look, const struct hone_kernel_stack *kernel)
+{
+    if (!kernel || !kernel->count || kernel->count > look->stack_max / 2)
+        return 0;
+    memcpy(look->addresses, kernel->frames, kernel->count * sizeof kernel->frames[0]);
+    look->kernels++;
+    return kernel->count;
+}
+
+// The stack in look->addresses, of which the first so many are the kernel's.
+static uint32_t intern(struct hone_look *look, struct hone_look_process *process, uint32_t kernels,
+                       uint32_t count, enum hone_stack_end end)
 {
     uint32_t owner = 0; // of generated code
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < kernels; i++)
+        look->places[i] = hone_collect_place(look->collected, (struct hone_collected_place){
+                                                                  .module = kernel_module(look),
+                                                                  .address = look->addresses[i],
+                                                              });
+    for (uint32_t i = kernels; i < count; i++) {
         uint64_t address = look->addresses[i];
         int number = hone_remote_module_of(process->remote, address);
         uint32_t module = collected_module(look, process, number);
@@ -132,14 +166,15 @@ size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp)
 
 // The walk tells when it needs the frame pointer: it is looked for, and the walk begins anew.
 static void walk_blocked(struct hone_look *look, const struct hone_look_process *process,
-                         const struct hone_blocked *blocked, size_t size, struct hone_walk *ret)
+                         const struct hone_blocked *blocked, size_t size, uint32_t kernels,
+                         struct hone_walk *ret)
 {
     struct hone_registers registers;
     uint64_t known = hone_blocked_registers(blocked, &registers);
     const struct hone_frame_stack stack = {(pid_t)process->pid, look->copy, blocked->sp, size};
     for (int turn = 0; turn < 2; turn++) {
         (void)hone_remote_walk(process->remote, &registers, known, look->copy, blocked->sp, size,
-                               true, look->addresses, look->stack_max, ret);
+                               true, look->addresses + kernels, look->stack_max - kernels, ret);
         uint64_t fp;
         if (ret->end != HONE_WALK_UNKNOWN_REGISTER || !ret->end_fp_unknown || turn ||
             !hone_frame_base_find(process->remote, &stack, ret->end_address, ret->end_sp, &fp))
@@ -160,7 +195,8 @@ static void refresh(struct hone_look_process *process, uint64_t ip)
 }
 
 int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
-                      const struct hone_blocked *blocked, uint32_t *ret_stack)
+                      const struct hone_blocked *blocked, const struct hone_kernel_stack *kernel,
+                      uint32_t *ret_stack)
 {
     int r = hone_look_open(process);
     if (r)
@@ -168,26 +204,30 @@ int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
     refresh(process, blocked->ip);
     size_t size = hone_look_copy(look, process->pid, blocked->sp);
     struct hone_walk walk;
-    walk_blocked(look, process, blocked, size, &walk);
+    uint32_t kernels = begin_in_kernel(look, kernel);
+    walk_blocked(look, process, blocked, size, kernels, &walk);
     look->searched += walk.guessed;
-    *ret_stack = intern(look, process, walk.count, (enum hone_stack_end)walk.end);
+    *ret_stack =
+        intern(look, process, kernels, kernels + walk.count, (enum hone_stack_end)walk.end);
     return 0;
 }
 
 int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
                      const struct hone_registers *registers, const void *copy, size_t size,
-                     uint32_t *ret_stack)
+                     const struct hone_kernel_stack *kernel, uint32_t *ret_stack)
 {
     int r = hone_look_open(process);
     if (r)
         return r;
     refresh(process, registers->r[HONE_REGISTER_IP]);
     struct hone_walk walk;
+    uint32_t kernels = begin_in_kernel(look, kernel);
     (void)hone_remote_walk(process->remote, registers, HONE_REMOTE_KNOWN_ALL, copy,
-                           registers->r[HONE_REGISTER_SP], size, false, look->addresses,
-                           look->stack_max, &walk);
+                           registers->r[HONE_REGISTER_SP], size, false, look->addresses + kernels,
+                           look->stack_max - kernels, &walk);
     look->searched += walk.guessed;
-    *ret_stack = intern(look, process, walk.count, (enum hone_stack_end)walk.end);
+    *ret_stack =
+        intern(look, process, kernels, kernels + walk.count, (enum hone_stack_end)walk.end);
     return 0;
 }
 
@@ -199,5 +239,5 @@ uint32_t hone_look_addresses(struct hone_look *look, struct hone_look_process *p
         end = HONE_STACK_TOO_DEEP;
     }
     memcpy(look->addresses, addresses, count * sizeof *addresses);
-    return intern(look, process, count, end);
+    return intern(look, process, 0, count, end);
 }

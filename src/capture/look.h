@@ -6,6 +6,7 @@
 #define HONE_CAPTURE_LOOK_H
 
 #include "capture/collect.h"
+#include "capture/kernel_stack.h"
 #include "capture/remote.h"
 #include "capture/waits.h"
 
@@ -20,6 +21,8 @@ struct hone_look {
     uint32_t *places;
     uint64_t bases;    // frame pointers that had to be found on the stack
     uint64_t searched; // stacks of which a caller was searched for
+    uint64_t kernels;  // stacks that have frames of the kernel
+    uint32_t kernel;   // its module in collected, plus one; 0: not yet
 };
 
 // Returns 0 or -ENOMEM; done either way.
@@ -40,9 +43,11 @@ void hone_look_process_done(struct hone_look_process *process);
 // Opens it, unless it is. Returns 0 or why it cannot be read.
 int hone_look_open(struct hone_look_process *process);
 
-// The stack of a thread that is blocked there. Returns 0, or why the process cannot be read.
+// The stack of a thread that is blocked there, with the kernel's frames below it (NULL: without).
+// Returns 0, or why the process cannot be read.
 int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
-                      const struct hone_blocked *blocked, uint32_t *ret_stack);
+                      const struct hone_blocked *blocked, const struct hone_kernel_stack *kernel,
+                      uint32_t *ret_stack);
 
 // Copies a stack to look->copy, from the stack pointer up, as much as is there. Returns how much.
 size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp);
@@ -51,7 +56,7 @@ size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp);
 // on. The thread runs on meanwhile.
 int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
                      const struct hone_registers *registers, const void *copy, size_t size,
-                     uint32_t *ret_stack);
+                     const struct hone_kernel_stack *kernel, uint32_t *ret_stack);
 
 // A stack that somebody else has walked, as in struct hone_record_stack; at most stack_max frames
 // are kept. The process has been opened.

@@ -1,6 +1,7 @@
 // Samples: modules that a process has by now, the stack by copied registers and memory.
 #include "capture/outside_parts.h"
 
+#include "capture/kernel_stack.h"
 #include "unwind/perf_registers.h"
 
 #include <errno.h>
@@ -10,10 +11,6 @@
 #include <string.h>
 
 enum { KERNEL_MODULE = HONE_MODULES_MAX };
-
-// The kernel's half of the address space, but for what lies at its very end.
-#define KERNEL_START 0xffff800000000000u
-#define KERNEL_END 0xffffffffff600000u
 
 _Static_assert((int)HONE_WALK_UNKNOWN_REGISTER == (int)HONE_STACK_UNKNOWN_REGISTER &&
                    (int)HONE_WALK_END_COUNT == (int)HONE_STACK_ENDS,
@@ -76,30 +73,13 @@ static void tell_kernel(struct hone_outside *outside, struct hone_outside_proces
         return;
     process->kernel_told = true;
     const struct hone_module kernel = {
-        .start = KERNEL_START,
-        .end = KERNEL_END,
-        .text_start = KERNEL_START,
-        .text_end = KERNEL_END,
+        .start = HONE_KERNEL_START,
+        .end = HONE_KERNEL_END,
+        .text_start = HONE_KERNEL_START,
+        .text_end = HONE_KERNEL_END,
         .path = HONE_KERNEL_PATH,
     };
     tell_module(outside, process, KERNEL_MODULE, &kernel);
-}
-
-// The kernel's frames, innermost first: where it was interrupted, then return addresses.
-static uint32_t add_kernel_frames(struct hone_outside *outside,
-                                  const struct hone_perf_record *record)
-{
-    bool kernel = false;
-    uint32_t count = 0;
-    for (uint64_t i = 0; i < record->chain_count && count < outside->options.stack_max; i++) {
-        uint64_t address;
-        memcpy(&address, &record->chain[i], sizeof address);
-        if (address >= (uint64_t)PERF_CONTEXT_MAX)
-            kernel = address == (uint64_t)PERF_CONTEXT_KERNEL;
-        else if (kernel && address >= KERNEL_START)
-            stack_record(outside)->addresses[count] = address - (count > 0), count++;
-    }
-    return count;
 }
 
 static enum hone_stack_end add_user_frames(struct hone_outside *outside,
@@ -154,7 +134,8 @@ void hone_outside_on_sample(struct hone_outside *outside, const struct hone_perf
     if (process->remote)
         tell_modules(outside, process);
     struct hone_record_stack *stack = stack_record(outside);
-    stack->count = add_kernel_frames(outside, record);
+    stack->count = hone_kernel_stack_of_chain(record->chain, record->chain_count, stack->addresses,
+                                              outside->options.stack_max);
     if (stack->count)
         tell_kernel(outside, process);
     stack->end = (uint32_t)add_user_frames(outside, process, record);

@@ -16,6 +16,7 @@ struct hone_profile_builder {
     struct hone_symbolizer *symbolizer;
     struct hone_symbol_module **symbols; // by module
     uint32_t *mappings;                  // by module
+    uint32_t kernel;                     // the kernel's mapping; 0: it has none
     uint64_t *starts;                    // by module: where the mapping starts in the profile
     uint32_t *locations;                 // by place
     uint32_t *stacks;                    // by collected stack

@@ -53,11 +53,11 @@ static int add_mapping(struct hone_profile_builder *builder, uint32_t index, uin
     char build_id[2 * sizeof module->build_id + 1] = "";
     for (size_t i = 0; i < module->build_id_bytes; i++)
         (void)snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
-    int r = strcmp(module->path, HONE_KERNEL_PATH) == 0
-                ? hone_symbolizer_kernel(builder->symbolizer, &builder->symbols[index])
-                : hone_symbolizer_module(builder->symbolizer, module->path,
-                                         module->build_id_bytes ? module->build_id : NULL,
-                                         module->build_id_bytes, &builder->symbols[index]);
+    bool kernel = strcmp(module->path, HONE_KERNEL_PATH) == 0;
+    int r = kernel ? hone_symbolizer_kernel(builder->symbolizer, &builder->symbols[index])
+                   : hone_symbolizer_module(builder->symbolizer, module->path,
+                                            module->build_id_bytes ? module->build_id : NULL,
+                                            module->build_id_bytes, &builder->symbols[index]);
     if (r)
         return r;
     const struct hone_symbol_facts *facts = hone_symbol_facts(builder->symbols[index]);
@@ -79,6 +79,8 @@ static int add_mapping(struct hone_profile_builder *builder, uint32_t index, uin
                      .build_id = hone_profile_intern(profile, build_id),
                      .flags = flags,
                  });
+    if (kernel)
+        builder->kernel = builder->mappings[index];
     return hone_profile_status(profile);
 }
 

@@ -15,6 +15,9 @@ enum hone_wait_kind hone_builder_wait_kind(const struct hone_profile_builder *bu
     const struct hone_profile *profile = builder->profile;
     uint32_t first = profile->stacks.first_frame[stack],
              end = profile->stacks.first_frame[stack + 1];
+    while (first < end && builder->kernel &&
+           profile->locations.mapping[profile->frames.location[first]] == builder->kernel)
+        first++; // no function of the kernel tells what a futex is for
     if (end - first > INNERMOST_FRAMES)
         end = first + INNERMOST_FRAMES;
     for (uint32_t i = first; kind == HONE_KIND_FUTEX && i < end; i++) {

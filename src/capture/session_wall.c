@@ -85,7 +85,7 @@ json_t *hone_session_block(const struct hone_recording *recording)
         hone_session_number(facts->state_ns[HONE_WAIT_NONE]), "runnable_ns",
         hone_session_number(facts->state_ns[HONE_WAIT_RUNNABLE]), "unseen_ns",
         hone_session_number((uint64_t)block.totals.unknown_ns), "told_by_lock_functions_ns",
-        hone_session_number((uint64_t)block.totals.told_delay_ns), "left_out_for_that_ns",
-        hone_session_number((uint64_t)block.totals.replaced_ns), "lock_records_lost",
+        hone_session_number((uint64_t)block.totals.told_ns), "with_lock_ns",
+        hone_session_number((uint64_t)block.totals.labelled_ns), "lock_records_lost",
         hone_session_number(lost));
 }

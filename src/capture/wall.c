@@ -341,10 +341,22 @@ static void *map_numbers(void)
 }
 
 // What cannot be had is done without; the profile says why.
+static void open_kernel(struct hone_wall *wall)
+{
+    struct hone_error why = {0};
+    if (geteuid() != 0)
+        (void)hone_error_set(&why, 0, "only root may see where a thread is in it");
+    else
+        (void)hone_kernel_names_open("/proc/kallsyms", &wall->kernel, &why);
+    if (!wall->kernel)
+        (void)snprintf(wall->facts.no_kernel, sizeof wall->facts.no_kernel, "%.90s", why.message);
+}
+
 static void open_draws(struct hone_wall *wall, const struct hone_wall_options *options)
 {
     const struct hone_draws_options draws = {
         .memory_bytes = options->memory_bytes,
+        .kernel = wall->kernel != NULL,
     };
     struct hone_error why = {0};
     wall->one_in = 1;
@@ -376,6 +388,7 @@ int hone_wall_open(struct hone_collected *collected, const struct hone_wall_opti
         hone_wall_close(wall);
         return r;
     }
+    open_kernel(wall);
     if (options->engine == HONE_WALL_BY_DRAWS)
         open_draws(wall, options);
     wall->facts.taken = true;
@@ -393,6 +406,7 @@ void hone_wall_close(struct hone_wall *wall)
         return;
     hone_switches_close(wall->switches);
     hone_draws_close(wall->draws);
+    hone_kernel_names_close(wall->kernel);
     hone_wall_poll_close(wall);
     for (uint32_t i = 0; i < wall->process_count; i++)
         hone_look_process_done(&wall->processes[i].look);

@@ -18,9 +18,12 @@ enum {
 static bool walk(struct hone_wall *wall, struct hone_wall_process *process,
                  const struct hone_draw *draw, uint32_t *ret_stack)
 {
+    struct hone_kernel_stack kernel = {0};
+    if (wall->kernel)
+        hone_kernel_stack_of_wait(wall->kernel, draw->chain, draw->chain_count, &kernel);
     process->look.pid = process->pid;
     return draw->stack && hone_look_copied(&wall->look, &process->look, &draw->registers,
-                                           draw->stack, draw->stack_bytes, ret_stack) == 0;
+                                           draw->stack, draw->stack_bytes, &kernel, ret_stack) == 0;
 }
 
 // What a descriptor is open on is asked once for all draws that are read together; of a process

@@ -343,6 +343,17 @@ void hone_wall_distrust_ends(const struct hone_wall *wall)
         collected->threads[i].end_ns = 0;
 }
 
+// Of places in the kernel that were told by their names, which nobody looked up so far.
+static void find_kernel_places(struct hone_wall *wall)
+{
+    struct hone_collected *collected = wall->collected;
+    for (uint32_t i = 0; wall->look.kernel && wall->kernel && i < collected->place_count; i++) {
+        struct hone_collected_place *place = &collected->places[i];
+        if (place->module == wall->look.kernel - 1 && place->address < HONE_KERNEL_START)
+            place->address = hone_kernel_names_find(wall->kernel, place->address);
+    }
+}
+
 int hone_wall_finish(struct hone_wall *wall)
 {
     HONE_CLEANUP(finish_done)
@@ -355,8 +366,10 @@ int hone_wall_finish(struct hone_wall *wall)
     for (uint32_t i = 0; i < wall->thread_count; i++)
         add_thread(&finish, i);
     add_unwatched(&finish);
+    find_kernel_places(wall);
     wall->facts.bases = wall->look.bases;
     wall->facts.searched = wall->look.searched;
+    wall->facts.kernels = wall->look.kernels;
     wall->collected->wall_facts = wall->facts;
     return wall->status ? wall->status : hone_collect_status(wall->collected);
 }

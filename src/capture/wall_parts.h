@@ -7,6 +7,7 @@
 
 #include "base/table.h"
 #include "capture/draws.h"
+#include "capture/kernel_stack.h"
 #include "capture/look.h"
 #include "capture/switches.h"
 #include "capture/wait_kinds.h"
@@ -99,13 +100,14 @@ struct hone_wall {
     uint64_t random;
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
-    struct hone_draws *draws; // NULL: not permitted, or all is over
-    uint32_t one_in;          // of waits is drawn, now
-    uint64_t drawn_ns;        // when they were read last
-    bool everybody;           // is watched
-    uint64_t alive;           // threads
-    uint64_t listed_ns;       // when new ones were looked for
-    uint64_t *due;            // by thread: when to look
+    struct hone_draws *draws;         // NULL: not permitted, or all is over
+    struct hone_kernel_names *kernel; // NULL: its frames are not ours to see
+    uint32_t one_in;                  // of waits is drawn, now
+    uint64_t drawn_ns;                // when they were read last
+    bool everybody;                   // is watched
+    uint64_t alive;                   // threads
+    uint64_t listed_ns;               // when new ones were looked for
+    uint64_t *due;                    // by thread: when to look
     uint32_t due_room;
     uint32_t counts_open, counts_most;
     int status; // -ENOMEM

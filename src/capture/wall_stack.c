@@ -6,10 +6,13 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, ui
                    enum hone_wait_kind *ret_kind, uint32_t *ret_stack)
 {
     struct hone_blocked blocked;
+    struct hone_kernel_stack kernel = {0};
     process->look.pid = process->pid;
     int r = hone_blocked_read(process->pid, tid, &blocked);
+    if (!r && wall->kernel)
+        hone_kernel_stack_read(wall->kernel, process->pid, tid, &kernel);
     if (!r)
-        r = hone_look_blocked(&wall->look, &process->look, &blocked, ret_stack);
+        r = hone_look_blocked(&wall->look, &process->look, &blocked, &kernel, ret_stack);
     if (!r)
         *ret_kind = hone_blocked_kind(process->pid, &blocked);
     return r;

@@ -171,6 +171,8 @@ int hone_filter_apply(const struct hone_filter_options *options,
     int r = subtract(options, input, profile, err);
     if (!r)
         r = filter(options, *profile, lines, text, err);
+    if (!r && !options->kernel)
+        r = hone_profile_drop_kernel(*profile, err);
     if (!r && options->no_inlines)
         hone_profile_drop_inlined(*profile);
     return r;
@@ -184,6 +186,8 @@ int hone_filter_apply_to_all(const struct hone_filter_options *options,
     int r = compile(options, &filters, err);
     if (!r && filters.line_count)
         r = apply(options, &filters, profiles, count, err);
+    for (size_t i = 0; !r && !options->kernel && i < count; i++)
+        r = hone_profile_drop_kernel(profiles[i], err);
     for (size_t i = 0; !r && options->no_inlines && i < count; i++)
         hone_profile_drop_inlined(profiles[i]);
     return r;

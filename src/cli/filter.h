@@ -23,6 +23,7 @@ struct hone_filter_options {
     const char *diff_base;
     bool normalize;
     bool no_inlines;
+    bool kernel; // keep the kernel's frames below waits
     const char *unit;
 };
 
@@ -51,7 +52,9 @@ struct hone_filter_options {
                              "only samples with a label: REGEX, KEY=REGEX, 4kb:, KEY=1ms:5ms"),    \
         HONE_FILTER_ROW_TEXT(options, "tag-ignore", tag_ignore, "TAG", "no samples with one"),     \
         HONE_FILTER_ROW_FLAG(options, "no-inlines", no_inlines,                                    \
-                             "count inlined functions to those that they were inlined into")
+                             "count inlined functions to those that they were inlined into"),      \
+        HONE_FILTER_ROW_FLAG(options, "kernel", kernel,                                            \
+                             "of waits, the kernel's functions too, in which a thread waits")
 #define HONE_FILTER_ROW_PROFILE(options, option, field, words)                                     \
     {                                                                                              \
         .name = (option), .kind = HONE_OPTION_TEXT, .value = "FILE", .complete = "profile",        \

@@ -56,7 +56,9 @@ static int run(hone_text_view view, const struct hone_view_options *options,
         .sink = standard ? &sink : NULL,
     };
     HONE_CLEANUP(hone_filter_lines_done) struct hone_filter_lines lines = {0};
-    r = hone_filter_apply(&options->filter, &options->input, &profile, &lines, &text, err);
+    struct hone_filter_options part = options->filter;
+    part.kernel |= view == hone_text_raw || view == hone_text_info; // of all that there is
+    r = hone_filter_apply(&part, &options->input, &profile, &lines, &text, err);
     if (r)
         return r;
     r = hone_profile_one_line(profile);

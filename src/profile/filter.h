@@ -62,6 +62,10 @@ int hone_profile_filter(struct hone_profile *profile, const struct hone_profile_
 // 0 or -ENOMEM.
 int hone_profile_drop_frames(struct hone_profile *profile, struct hone_error *err);
 
+// Takes the kernel's frames from below the stacks of those who wait: of samples with the label
+// "wait". A stack that somebody runs at, too, stays as it is. Returns 0 or -ENOMEM.
+int hone_profile_drop_kernel(struct hone_profile *profile, struct hone_error *err);
+
 // Gives what inlined functions took to the function that they were inlined into.
 void hone_profile_drop_inlined(struct hone_profile *profile);
 

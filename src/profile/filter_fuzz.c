@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bool root_found;
     bool leaf_found;
     const struct hone_str key = hone_str_of(input.lines[10]);
-    if (hone_profile_drop_frames(p, NULL) == 0 &&
+    if (hone_profile_drop_frames(p, NULL) == 0 && hone_profile_drop_kernel(p, NULL) == 0 &&
         hone_profile_label_frames(p, &key, key.len > 0, &key, key.len > 1, "ms", &root_found,
                                   &leaf_found, NULL) == 0 &&
         hone_profile_filter(p, &by, &found, NULL) == 0) {

@@ -194,6 +194,52 @@ TEST(kept_frames_stay)
     CHECK_STR(left(p), "5 parse/read work main; 3 parse/read work main; 1 " FLAT);
 }
 
+// Waits in the kernel, below and without a function of the program; and one that runs there.
+static struct hone_profile *kernel(void)
+{
+    struct hone_profile *p = program();
+    uint32_t mapping = hone_profile_add_mapping(
+        p, &(struct hone_profile_mapping){.start = 0xffff800000000000u,
+                                          .limit = 0xffffffffff600000u,
+                                          .file = hone_profile_intern(p, "[kernel.kallsyms]")});
+    static const char *const names[] = {"ep_poll", "do_syscall_64"};
+    uint32_t at[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct hone_profile_line line = {
+            .function = hone_profile_add_function(
+                p, &(struct hone_profile_function){.name = hone_profile_intern(p, names[i])})};
+        at[i] = hone_profile_add_location(
+            p, &(struct hone_profile_location){.mapping = mapping,
+                                               .address = 0xffffffff81000000u + i,
+                                               .lines = &line,
+                                               .line_count = 1});
+    }
+    const struct hone_profile_label wait = {.key = hone_profile_intern(p, "wait"),
+                                            .text = hone_profile_intern(p, "epoll")};
+    uint32_t idle = p->frames.location[p->stacks.first_frame[2]];
+    uint32_t below = hone_profile_add_stack(p, (uint32_t[]){at[0], at[1], idle, at[1]}, 4);
+    uint32_t whole = hone_profile_add_stack(p, (uint32_t[]){at[0], at[1]}, 2);
+    uint32_t both = hone_profile_add_stack(p, (uint32_t[]){at[1], idle}, 2);
+    p->samples.count = 0;
+    (void)hone_profile_add_sample(p, below, (int64_t[]){1}, &wait, 1);
+    (void)hone_profile_add_sample(p, whole, (int64_t[]){2}, &wait, 1);
+    (void)hone_profile_add_sample(p, both, (int64_t[]){4}, &wait, 1);
+    (void)hone_profile_add_sample(p, both, (int64_t[]){8}, NULL, 0);
+    return p;
+}
+
+TEST(the_kernel_goes_from_below_those_who_wait_only)
+{
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *p = kernel();
+    CHECK_EQ(hone_profile_drop_kernel(p, NULL), 0);
+    CHECK_STR(left(p), "1 idle do_syscall_64; 2 ep_poll do_syscall_64; 4 do_syscall_64 idle; "
+                       "8 do_syscall_64 idle");
+    CHECK_EQ(hone_profile_validate(p, NULL), 0);
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *without = program();
+    CHECK_EQ(hone_profile_drop_kernel(without, NULL), 0);
+    CHECK_STR(left(without), "5 " DEEP "; 3 " DEEP "; 1 " FLAT);
+}
+
 TEST(inlined_functions_are_counted_to_their_callers)
 {
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *p = program();
@@ -246,6 +292,8 @@ static int all_of_it(const struct hone_profile *p)
     int r = hone_profile_drop_frames(copy, NULL);
     for (size_t i = 0; !r && i < sizeof rows / sizeof rows[0]; i += 4)
         r = filter(copy, rows[i].what, &found);
+    if (!r)
+        r = hone_profile_drop_kernel(copy, NULL);
     bool root_found;
     bool leaf_found;
     return r ? r : add_label_frames(copy, &root_found, &leaf_found);
@@ -253,7 +301,7 @@ static int all_of_it(const struct hone_profile *p)
 
 TEST(short_of_memory_nothing_leaks_or_crashes)
 {
-    HONE_CLEANUP(hone_profile_freep) struct hone_profile *p = program();
+    HONE_CLEANUP(hone_profile_freep) struct hone_profile *p = kernel();
     int last = -ENOMEM;
     for (long after = 0; last; after++) {
         long before = hone_starve_blocks;

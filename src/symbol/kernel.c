@@ -213,6 +213,20 @@ static uint64_t end_of(const struct reading *reading, size_t i, size_t next)
     return after && after->start < limit ? after->start : limit;
 }
 
+// With its module, if it has one. Formatting all of them would take longer than reading them.
+static char *name_of(struct hone_arena *arena, const struct line *line)
+{
+    if (line->module)
+        return hone_arena_format(arena, "%.*s [%.*s]", (int)line->name_len, line->name,
+                                 (int)line->module_len, line->module);
+    char *name = hone_arena_alloc(arena, line->name_len + 1);
+    if (name) {
+        memcpy(name, line->name, line->name_len);
+        name[line->name_len] = '\0';
+    }
+    return name;
+}
+
 static int make_functions(struct hone_arena *arena, struct reading *reading,
                           struct hone_elf_functions *ret)
 {
@@ -227,10 +241,7 @@ static int make_functions(struct hone_arena *arena, struct reading *reading,
             next++;
         if (!is_code(line) || !line->start)
             continue;
-        bool marked = line->module != NULL;
-        char *name = hone_arena_format(arena, "%.*s%s%.*s%s", (int)line->name_len, line->name,
-                                       marked ? " [" : "", (int)line->module_len,
-                                       marked ? line->module : "", marked ? "]" : "");
+        char *name = name_of(arena, line);
         if (!name)
             return -ENOMEM;
         uint64_t end = end_of(reading, i, next);
