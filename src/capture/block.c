@@ -67,19 +67,24 @@ static void find_files(struct told *told)
     }
 }
 
+static const char *path_of(const struct hone_collected *collected, uint32_t frame)
+{
+    uint32_t module = collected->places[collected->frames[frame]].module;
+    return module == HONE_NO_MODULE ? "" : collected->modules[module].path;
+}
+
 static bool is_ours(const struct hone_collected *collected, uint32_t frame)
 {
-    const struct hone_collected_place *place = &collected->places[collected->frames[frame]];
-    if (place->module == HONE_NO_MODULE)
-        return false;
-    const char *path = collected->modules[place->module].path;
+    const char *path = path_of(collected, frame);
     const char *slash = strrchr(path, '/');
     const char *file = slash ? slash + 1 : path;
     size_t len = strlen("libhone.so");
     return strncmp(file, "libhone.so", len) == 0 && (!file[len] || file[len] == ' '); // (deleted)
 }
 
-// Where the program called our function. False: the stack has none.
+// Where the program called our function. False: the stack has none. Our hooks of locks wait in the
+// C library's functions; what waits in us is the hook of syscall(), through which others' locks go,
+// Rust's among them, and that tells nothing of waits.
 static bool find_program(struct told *told, uint32_t number, uint32_t *ret)
 {
     const struct hone_collected *collected = told->collected;
@@ -87,9 +92,12 @@ static bool find_program(struct told *told, uint32_t number, uint32_t *ret)
     uint32_t *known = &told->begins[number];
     if (!*known) {
         uint32_t i = stack->first, end = stack->first + stack->count;
+        while (i < end && strcmp(path_of(collected, i), HONE_KERNEL_PATH) == 0)
+            i++;
+        uint32_t innermost = i;
         while (i < end && !is_ours(collected, i))
             i++;
-        bool none = i == end;
+        bool none = i == end || i == innermost;
         while (i < end && is_ours(collected, i))
             i++;
         *known = none ? 1 : i - stack->first + 2;
