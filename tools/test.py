@@ -158,7 +158,7 @@ UNSANITIZED = {'rows agree with elfutils', 'rows agree with elfutils, aarch64',
                'walk at every instruction'}
 # Threads and processes that share memory. The others are walks of stacks, of which the thread
 # sanitizer makes its own, or use no threads.
-THREADED = ['session', 'profile ways', 'view text']
+THREADED = ['session', 'profile ways', 'profile operations', 'view text']
 
 
 def tests_of(directory):

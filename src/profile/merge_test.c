@@ -1,6 +1,7 @@
 #include "profile/profile.h"
 
 #include "base/base.h"
+#include "base/starve.h"
 #include "check.h"
 #include "profile/fixture.h"
 #include "profile/index.h"
@@ -327,4 +328,72 @@ TEST(a_base_is_subtracted_as_it_is_compared)
         hone_profile_free(base);
         hone_profile_free(expected);
     }
+}
+
+// --- large ones ----------------------------------------------------------------------------------
+
+// Only some of the samples, so few that they are merged in one run and on one thread.
+static struct hone_profile *some_samples(const struct hone_profile *p, uint32_t from, uint32_t end)
+{
+    struct hone_profile *part = hone_profile_clone(p);
+    CHECK(part);
+    for (uint32_t i = 0; i < p->samples.count; i++)
+        for (uint32_t k = 0; k < p->type_count; k++)
+            part->samples.values[k][i] = i >= from && i < end ? p->samples.values[k][i] : 0;
+    part->duration_ns = 0;
+    return part;
+}
+
+TEST(merging_in_runs_and_on_several_threads_is_merging_sample_by_sample)
+{
+    enum { SAMPLES = 90000, PARTS = 6 };
+    struct hone_profile *first = in_order(4, 500);
+    // Shallow stacks, many of them equal to the first's; more of them than a run has.
+    struct hone_profile *p = hone_fixture_large(&(struct hone_fixture_options){
+        .seed = 4, .samples = SAMPLES, .depth = 12, .functions = 30, .type = "cpu", .unit = "ns"});
+    CHECK(p->stacks.count > 1 << 16);
+    p->duration_ns = 0;
+    struct hone_profile *parts[1 + PARTS] = {first};
+    for (uint32_t i = 0; i < PARTS; i++)
+        parts[1 + i] =
+            some_samples(p, p->samples.count / PARTS * i,
+                         i + 1 < PARTS ? p->samples.count / PARTS * (i + 1) : p->samples.count);
+    struct hone_profile *expected = NULL;
+    CHECK_EQ(
+        hone_profile_merge((const struct hone_profile *const *)parts, 1 + PARTS, &expected, NULL),
+        0);
+    struct hone_profile *m = merged(first, p);
+    CHECK(m->stacks.count < first->stacks.count + p->stacks.count - 1);
+    CHECK(same_bytes(m, expected));
+    for (uint32_t i = 0; i <= PARTS; i++)
+        hone_profile_free(parts[i]);
+    hone_profile_free(p);
+    hone_profile_free(m);
+    hone_profile_free(expected);
+}
+
+TEST(merging_survives_any_allocation_that_fails)
+{
+    struct hone_profile *a = in_order(1, 60);
+    struct hone_profile *b = in_order(2, 60);
+    b->mappings.at[1].start += 0x1000;
+    for (long after = 0;; after++) {
+        long before = hone_starve_blocks;
+        struct hone_profile *m = NULL;
+        struct hone_error err = {0};
+        hone_starve_after = after;
+        int r = hone_profile_diff(a, b, &(struct hone_profile_diff_options){.label_base = true}, &m,
+                                  &err);
+        bool starved = hone_starve_after < 0;
+        hone_starve_after = -1;
+        CHECK(r == 0 || (r == -ENOMEM && starved));
+        CHECK((r == 0) == (m != NULL));
+        CHECK_EQ(m ? hone_profile_validate(m, NULL) : 0, 0);
+        hone_profile_free(m);
+        CHECK_EQ(hone_starve_blocks, before);
+        if (!starved)
+            break;
+    }
+    hone_profile_free(a);
+    hone_profile_free(b);
 }

@@ -347,6 +347,28 @@ TEST(traces_come_in_pieces_and_in_order)
     hone_profile_free(p);
 }
 
+TEST(traces_show_each_stack_with_its_own_value)
+{
+    struct hone_profile *p = hone_profile_new();
+    (void)hone_profile_add_type(p, "events", "count");
+    for (int64_t i = 1; i <= 2000; i++) {
+        uint32_t at =
+            hone_profile_add_location(p, &(struct hone_profile_location){.address = (uint64_t)i});
+        (void)hone_profile_add_sample(p, hone_profile_add_stack(p, &at, 1), (int64_t[]){i * 37},
+                                      NULL, 0);
+    }
+    struct hone_buffer text = shown(hone_text_traces, p, NULL);
+    const char *at = text.at;
+    for (int64_t i = 1; i <= 2000; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "\n%10lld   <unknown>\n", (long long)i * 37);
+        at = strstr(at, line);
+        CHECK(at);
+    }
+    hone_buffer_done(&text);
+    hone_profile_free(p);
+}
+
 TEST(a_reader_that_has_enough_gets_no_more)
 {
     struct hone_profile *p = with_many_stacks();

@@ -18,6 +18,7 @@ struct traces {
     struct hone_nodes nodes;
     struct hone_arena names;
     struct hone_str *lines; // by node, twice: as it is printed, and where it is inlined
+    struct hone_str *only;  // by location: its line, NULL where it has several
     const char **units;     // by string: of the numbers of this key
     uint32_t most_labels;   // of a sample
 };
@@ -27,6 +28,7 @@ static void traces_done(struct traces *traces)
     hone_nodes_done(&traces->nodes);
     hone_arena_done(&traces->names);
     free(traces->lines);
+    free(traces->only);
     free(traces->units);
 }
 
@@ -118,28 +120,96 @@ static int make_lines(struct traces *traces)
     return r;
 }
 
-static void put_stack(const struct traces *traces, uint32_t sample, struct hone_buffer *out)
+// Most locations have one line. Where it is, by location: a stack then reads one array instead of
+// three, and all that it needs is on its way before the first line is copied.
+static int find_lines(struct traces *traces)
+{
+    const struct hone_nodes *nodes = &traces->nodes;
+    uint32_t count = traces->report.profile->locations.count;
+    traces->only = calloc(count, sizeof *traces->only);
+    for (uint32_t i = 1; traces->only && i < count; i++)
+        if (nodes->only[i] != HONE_NODES_SEVERAL)
+            traces->only[i] = traces->lines[2 * (size_t)nodes->only[i]];
+    return traces->only ? 0 : -ENOMEM;
+}
+
+// Where lines are copied to, and how much of the first one's indent something else stands for.
+struct copy {
+    char *to;
+    size_t skip;
+};
+
+static inline void copy_line(struct copy *copy, struct hone_str line)
+{
+    memcpy(copy->to, line.at + copy->skip, line.len - copy->skip);
+    copy->to += line.len - copy->skip;
+    copy->skip = 0;
+}
+
+// The lines of a location that has several, innermost function first; copy may be NULL. Returns
+// their length.
+static size_t copy_several(const struct traces *traces, uint32_t location, struct copy *copy)
+{
+    const struct hone_nodes *nodes = &traces->nodes;
+    uint32_t first = nodes->first[location];
+    size_t len = 0;
+    for (uint32_t at = nodes->first[location + 1]; at-- > first;) {
+        struct hone_str line = traces->lines[2 * (size_t)nodes->at[at] + (at != first)];
+        if (copy)
+            copy_line(copy, line);
+        len += line.len;
+    }
+    return len;
+}
+
+// What stands in front of a stack's first line: few values are different ones.
+enum { HEADS = 64 };
+
+struct head {
+    int64_t value;
+    size_t len; // 0: none yet
+    char text[sizeof(struct hone_measure_label) + VALUE_WIDTH];
+};
+
+static const struct head *head_of(const struct hone_report *report, struct head heads[HEADS],
+                                  int64_t value)
+{
+    struct head *head = &heads[(uint64_t)value * 0x9e3779b97f4a7c15u >> 58];
+    if (head->len && head->value == value)
+        return head;
+    head->value = value;
+    head->len = (size_t)snprintf(head->text, sizeof head->text, "%10s   ",
+                                 hone_report_value(report, value).text);
+    return head;
+}
+
+static void put_stack(const struct traces *traces, uint32_t sample, struct head heads[HEADS],
+                      struct hone_buffer *out)
 {
     const struct hone_report *report = &traces->report;
-    const struct hone_nodes *nodes = &traces->nodes;
     const struct hone_profile *p = report->profile;
     struct hone_profile_span frames = hone_profile_frames_of(p, p->samples.stack[sample]);
     int64_t count = report->options->mean ? p->samples.values[0][sample] : 0;
     int64_t number = hone_graph_mean(p->samples.values[report->type][sample], count);
-    struct hone_measure_label value = hone_report_value(report, number);
-    bool first_line = true;
+    const struct head *head = head_of(report, heads, number);
+    size_t len = 0;
     for (uint32_t i = 0; i < frames.count; i++) {
-        uint32_t first = nodes->first[frames.at[i]];
-        for (uint32_t at = nodes->first[frames.at[i] + 1]; at-- > first;) {
-            struct hone_str line = traces->lines[2 * (size_t)nodes->at[at] + (at != first)];
-            if (!first_line) {
-                hone_buffer_add(out, line.at, line.len);
-                continue;
-            }
-            hone_buffer_format(out, "%10s   ", value.text);
-            hone_buffer_add(out, line.at + VALUE_WIDTH, line.len - VALUE_WIDTH);
-            first_line = false;
-        }
+        const struct hone_str *only = &traces->only[frames.at[i]];
+        __builtin_prefetch(only->at);
+        len += only->at ? only->len : copy_several(traces, frames.at[i], NULL);
+    }
+    struct copy copy = {.to = hone_buffer_grow(out, head->len + len - VALUE_WIDTH)};
+    if (!copy.to)
+        return;
+    memcpy(copy.to, head->text, head->len);
+    copy.to += head->len;
+    copy.skip = VALUE_WIDTH;
+    for (uint32_t i = 0; i < frames.count; i++) {
+        const struct hone_str *only = &traces->only[frames.at[i]];
+        if (only->at)
+            copy_line(&copy, *only);
+        else
+            (void)copy_several(traces, frames.at[i], &copy);
     }
 }
 
@@ -169,7 +239,8 @@ static int prepare(struct traces *traces)
     traces->most_labels = most_labels(p);
     int r = hone_nodes_init(&traces->nodes, p, hone_report_group(&traces->report),
                             traces->report.options->strict, &traces->names);
-    return r ? r : make_lines(traces);
+    r = r ? r : make_lines(traces);
+    return r ? r : find_lines(traces);
 }
 
 static void make_piece(const void *context, uint32_t number, struct hone_buffer *out)
@@ -179,6 +250,7 @@ static void make_piece(const void *context, uint32_t number, struct hone_buffer 
     HONE_CLEANUP(hone_freep)
     struct hone_profile_label *labels = calloc((size_t)traces->most_labels + 1, sizeof *labels);
     out->failed |= !labels;
+    struct head heads[HEADS] = {0};
     uint32_t first = number * PIECE;
     uint32_t end = p->samples.count - first < PIECE ? p->samples.count : first + PIECE;
     for (uint32_t i = first; i < end && !out->failed; i++) {
@@ -186,7 +258,7 @@ static void make_piece(const void *context, uint32_t number, struct hone_buffer 
             continue;
         hone_buffer_text(out, separator);
         put_labels(traces, i, labels, out);
-        put_stack(traces, i, out);
+        put_stack(traces, i, heads, out);
     }
 }
 
