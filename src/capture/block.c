@@ -79,7 +79,16 @@ static bool is_ours(const struct hone_collected *collected, uint32_t frame)
     return strncmp(file, "libhone.so", len) == 0 && (!file[len] || file[len] == ' '); // (deleted)
 }
 
-// Where the program called our function. False: the stack has none.
+static bool is_kernel_s(const struct hone_collected *collected, uint32_t frame)
+{
+    const struct hone_collected_place *place = &collected->places[collected->frames[frame]];
+    return place->module != HONE_NO_MODULE &&
+           strcmp(collected->modules[place->module].path, HONE_KERNEL_PATH) == 0;
+}
+
+// Where the program called our function. False: the stack has none. Hooks of locks wait in the C
+// library's functions. What waits in us is the hook of syscall(), through which others' locks go,
+// Rust's among them, and that tells nothing of waits.
 static bool find_program(struct told *told, uint32_t number, uint32_t *ret)
 {
     const struct hone_collected *collected = told->collected;
@@ -87,9 +96,12 @@ static bool find_program(struct told *told, uint32_t number, uint32_t *ret)
     uint32_t *known = &told->begins[number];
     if (!*known) {
         uint32_t i = stack->first, end = stack->first + stack->count;
+        while (i < end && is_kernel_s(collected, i))
+            i++;
+        bool none = i < end && is_ours(collected, i);
         while (i < end && !is_ours(collected, i))
             i++;
-        bool none = i == end;
+        none |= i == end;
         while (i < end && is_ours(collected, i))
             i++;
         *known = none ? 1 : i - stack->first + 2;
