@@ -1,9 +1,9 @@
-// heap [SCALE [SEED]]: allocations whose number, size and fate are known, each kind in a function of
-// its own name.
+// heap [SCALE [SEED]]: allocations whose number, size and fate are known, each kind in a function
+// of its own name.
 //
-// Right answer: printed as lines `NAME alloc_objects alloc_bytes inuse_objects inuse_bytes`, counted
-// as the program goes. With a scale of 1 some 30 MB are allocated. A realloc() is the end of the old
-// block and the allocation of a new one.
+// Right answer: printed as lines `NAME alloc_objects alloc_bytes inuse_objects inuse_bytes`,
+// counted as the program goes. With a scale of 1 some 30 MB are allocated. A realloc() is the end
+// of the old block and the allocation of a new one.
 #include "burn.h"
 
 #include <malloc.h>
@@ -53,6 +53,20 @@ OWN_NAME static void drop_malloc(long n, size_t size)
 {
     for (long i = 0; i < n; i++) {
         free(count(malloc(size), size));
+        gone(size);
+    }
+}
+
+// All live at the same time, and none in the end.
+enum { FILLED = 4000 };
+
+OWN_NAME static void fill_and_empty(size_t size)
+{
+    static void *blocks[FILLED];
+    for (void *&block : blocks)
+        block = count(malloc(size), size);
+    for (void *block : blocks) {
+        free(block);
         gone(size);
     }
 }
@@ -145,13 +159,49 @@ OWN_NAME static void free_elsewhere(long n, size_t size)
     }
 }
 
+// By turns from two callers, with the same innermost frames in the same depth of the stack.
+static Tally left = {"from_left", 0, 0, 0, 0}, right = {"from_right", 0, 0, 0, 0};
+
+OWN_NAME static void *make_between(size_t size)
+{
+    void *volatile block = malloc(size);
+    return block;
+}
+
+OWN_NAME static void from_left(size_t size)
+{
+    current = &left;
+    keep(count(make_between(size), size));
+}
+
+OWN_NAME static void from_right(size_t size)
+{
+    current = &right;
+    free(count(make_between(size), size));
+    gone(size);
+}
+
+OWN_NAME static void by_turns(long n, size_t size)
+{
+    for (long i = 0; i < n; i++) {
+        from_left(size);
+        from_right(size);
+        from_right(size);
+    }
+}
+
+static void print(const Tally *tally)
+{
+    printf("%s %lld %lld %lld %lld\n", tally->name, tally->objects, tally->bytes,
+           tally->live_objects, tally->live_bytes);
+}
+
 #define RUN(function, ...)                                                                         \
     do {                                                                                           \
         static Tally tally = {#function, 0, 0, 0, 0};                                              \
         current = &tally;                                                                          \
         function(__VA_ARGS__);                                                                     \
-        printf("%s %lld %lld %lld %lld\n", tally.name, tally.objects, tally.bytes,                 \
-               tally.live_objects, tally.live_bytes);                                              \
+        print(&tally);                                                                             \
     } while (0)
 
 int main(int argc, char **argv)
@@ -161,6 +211,7 @@ int main(int argc, char **argv)
         return misused("heap [SCALE]");
     static char text[200];
     memset(text, 'x', sizeof text - 1);
+    RUN(fill_and_empty, 100);
     RUN(keep_malloc, 4000 * scale, 1000);
     RUN(drop_malloc, 100000 * scale, 48);
     RUN(keep_calloc, 5000 * scale, 400);
@@ -170,5 +221,8 @@ int main(int argc, char **argv)
     RUN(drop_new, 5000 * scale, 96);
     RUN(keep_strdup, 5000 * scale, text);
     RUN(free_elsewhere, scale, 2000);
+    by_turns(2000 * scale, 500);
+    print(&left);
+    print(&right);
     return 0;
 }

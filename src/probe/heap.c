@@ -126,10 +126,13 @@ uint32_t hone_heap_hook_frames(const uint64_t *addresses, uint32_t count)
     return hooks;
 }
 
+// What was found to be the calling thread's stack.
+static __thread struct hone_own_stack own_stack;
+
 static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
 {
     struct hone_walk walk;
-    hone_area_walk(at->area, self, at->registers, &walk);
+    hone_area_walk_own(at->area, self, &own_stack, at->registers, &walk);
     hone_modules_emit();
     uint32_t hooks = hone_heap_hook_frames(at->area->addresses, walk.count);
     if (walk.end != HONE_WALK_COMPLETE)
@@ -138,7 +141,7 @@ static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
                          (enum hone_stack_end)walk.end);
 }
 
-// On the area's own stack.
+// On the program's stack or the area's own.
 static void take_sample(void *argument)
 {
     const struct allocation *at = argument;
@@ -167,6 +170,7 @@ static void take_sample(void *argument)
 }
 
 struct counted {
+    struct hone_keeper *keeper;
     const void *block;
     size_t size;
     const struct hone_registers *registers;
@@ -223,7 +227,8 @@ __attribute__((always_inline)) static inline bool find_caller(struct hone_caller
 static void count_block(void *argument)
 {
     const struct counted *at = argument;
-    hone_exact_allocated(at->block, at->size, at->registers, at->caller);
+    uint32_t site = hone_keeper_site(at->keeper, at->registers, at->caller);
+    hone_exact_allocated(at->keeper, at->block, at->size, site);
 }
 
 static bool is_on_alternate(void)
@@ -241,28 +246,40 @@ HONE_HOOK static void call_on_area(void (*work)(void *), void *argument, struct 
     (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }
 
-HONE_HOOK static void count(const void *block, size_t size)
+// By a walk. False: it must not be made here.
+HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *block, size_t size)
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
-    struct hone_keeper *keeper = hone_keeper_self();
-    if (!keeper) {
-        hone_count(&hone_counters()->heap_no_site, 1);
-        return;
-    }
     // Where the program's handler has a stack of its own, a signal would begin that anew while we
     // are on ours.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     if (HONE_UNLIKELY(sp < keeper->stack.low || sp >= keeper->stack.high) && is_on_alternate()) {
         hone_count(&hone_counters()->heap_no_site, 1);
-        return;
+        return false;
     }
     struct hone_caller caller;
-    struct counted at = {block, size, &registers, find_caller(&caller) ? &caller : NULL};
+    struct counted at = {keeper, block, size, &registers, find_caller(&caller) ? &caller : NULL};
     if (HONE_LIKELY(hone_stack_has_room(&keeper->stack, sp)))
         count_block(&at);
     else
         call_on_area(count_block, &at, &keeper->area);
+    return true;
+}
+
+HONE_HOOK static void count(const void *block, size_t size)
+{
+    struct hone_keeper *keeper = hone_keeper_self();
+    if (HONE_UNLIKELY(!keeper || size >> HONE_BLOCK_SIZE_BITS)) {
+        hone_count(&hone_counters()->heap_no_site, 1);
+        return;
+    }
+    struct hone_caller caller;
+    uint32_t site = find_caller(&caller) ? hone_keeper_recall(keeper, &caller) : 0;
+    if (HONE_LIKELY(site))
+        hone_exact_allocated(keeper, block, size, site);
+    else if (!count_at_length(keeper, block, size))
+        return;
     hone_usdt_alloc(block, size, 1);
 }
 
@@ -270,13 +287,20 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
-    struct allocation at = {is_on_alternate() ? NULL : hone_area_take(), &registers, block, size,
-                            rate};
+    // Each system call that can be spared counts: some take a microsecond where the machine is a
+    // virtual one, and all else takes less.
+    uint64_t sp = registers.r[HONE_REGISTER_SP];
+    bool known = sp >= own_stack.low && sp < own_stack.high;
+    struct allocation at = {!known && is_on_alternate() ? NULL : hone_area_take(), &registers,
+                            block, size, rate};
     if (!at.area) {
         hone_count(&hone_counters()->heap_lost, 1);
         return;
     }
-    call_on_area(take_sample, &at, at.area);
+    if (HONE_LIKELY(hone_stack_has_room(&own_stack, sp)))
+        take_sample(&at);
+    else
+        call_on_area(take_sample, &at, at.area);
     hone_area_give_back(at.area);
     // On the program's own stack, which who listens walks.
     hone_usdt_alloc(block, size, rate);
@@ -302,15 +326,15 @@ static void count_down(struct hone_heap_thread *self, int64_t bytes)
 
 // Whether the block is to be sampled, by the rate that holds now. A countdown that was drawn for
 // another rate, or none, begins with this block.
-static bool draw(struct hone_heap_thread *self, size_t size)
+__attribute__((noinline)) static bool draw(struct hone_heap_thread *self, size_t size,
+                                           uint64_t rate)
 {
-    uint64_t rate = current_rate();
     bool drawn = self->rate == rate && rate;
     self->rate = rate;
-    if (rate <= 1) {
-        self->countdown = rate ? -1 : RATE_LOOKED_AT;
+    if (!rate) {
+        self->countdown = RATE_LOOKED_AT;
         self->rest = 0;
-        return rate;
+        return false;
     }
     if (!self->random)
         seed(self);
@@ -369,11 +393,17 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
     int saved = errno;
     self->inside = 1;
     atomic_signal_fence(memory_order_seq_cst);
-    if (draw(self, size) && block) {
-        if (self->rate == 1 && hone_exact_begin())
+    uint64_t rate = current_rate();
+    if (rate == 1) {
+        self->rate = 1;
+        self->countdown = -1;
+        self->rest = 0;
+        if (HONE_LIKELY(block && hone_exact_begin()))
             count(block, size);
-        else
-            sample(block, size, self->rate);
+        else if (block)
+            sample(block, size, 1);
+    } else if (draw(self, size, rate) && block) {
+        sample(block, size, rate);
     }
     hone_keeper_return_borrowed();
     atomic_signal_fence(memory_order_seq_cst);
@@ -448,9 +478,33 @@ void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
     self->inside = 0;
 }
 
+// As most ends are where every block is counted: false, and nothing was done, of others.
+static bool count_end(const void *block)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    if (self->inside || hone_probe.locked_in || !hone_probe.writer.process)
+        return false;
+    self->inside = 1;
+    atomic_signal_fence(memory_order_seq_cst);
+    struct hone_block taken;
+    bool counted = hone_exact_take(block, &taken);
+    if (counted) {
+        hone_usdt_free(block);
+        hone_exact_ended(&taken, false);
+        hone_keeper_return_borrowed();
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    self->inside = 0;
+    return counted;
+}
+
 void hone_heap_released(const void *block)
 {
     int saved = errno;
+    if (hone_exact_is_on() && HONE_LIKELY(count_end(block))) {
+        errno = saved;
+        return;
+    }
     struct hone_heap_taken taken;
     hone_heap_take(block, &taken);
     hone_heap_ended(&taken, false);

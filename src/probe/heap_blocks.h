@@ -7,6 +7,7 @@
 
 #include "core/core.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,9 +29,29 @@ struct hone_block {
 
 _Static_assert(sizeof(struct hone_block) == 16, "as large as the smallest block");
 
+enum { HONE_BLOCK_REGION_SHIFT = 25, HONE_BLOCK_ADDRESS_BITS = 47, HONE_BLOCK_GRANULE_SHIFT = 4 };
+#define HONE_BLOCK_REGIONS ((size_t)1 << (HONE_BLOCK_ADDRESS_BITS - HONE_BLOCK_REGION_SHIFT))
+#define HONE_BLOCK_REGION_BLOCKS ((size_t)1 << (HONE_BLOCK_REGION_SHIFT - HONE_BLOCK_GRANULE_SHIFT))
+
+// One slot for 32 MiB of addresses, touched where there is heap. The second half is for blocks that
+// lie 8 above a multiple of 16: most allocators have none, others put two of 8 bytes side by side.
+extern _Atomic(struct hone_block *) *hone_block_directory __attribute__((visibility("hidden")));
+struct hone_block *hone_block_make_region(_Atomic(struct hone_block *) *slot);
+
 // The entry of an address; NULL when there is no memory for it, or, where `make` is false, when no
 // block was ever so near.
-struct hone_block *hone_block_at(uint64_t address, bool make);
+static inline struct hone_block *hone_block_at(uint64_t address, bool make)
+{
+    if (HONE_UNLIKELY(address >> HONE_BLOCK_ADDRESS_BITS))
+        return NULL;
+    size_t half = address & 8 ? HONE_BLOCK_REGIONS : 0;
+    _Atomic(struct hone_block *) *slot =
+        &hone_block_directory[half + (address >> HONE_BLOCK_REGION_SHIFT)];
+    struct hone_block *region = atomic_load_explicit(slot, memory_order_acquire);
+    if (HONE_UNLIKELY(!region) && !(make && (region = hone_block_make_region(slot))))
+        return NULL;
+    return &region[(address >> HONE_BLOCK_GRANULE_SHIFT) & (HONE_BLOCK_REGION_BLOCKS - 1)];
+}
 
 // Reserves the directory. False when the address space is limited.
 bool hone_blocks_begin(void);

@@ -116,9 +116,16 @@ static inline void keep(struct hone_heap_site *site)
 void hone_keeper_tell(struct hone_keeper *keeper)
 {
     struct hone_process *process = hone_probe.writer.process;
-    int64_t told = keeper->untold;
-    int64_t total =
-        atomic_fetch_add_explicit(&process->heap_live_bytes, told, memory_order_relaxed) + told;
+    int64_t told = keeper->untold, total;
+    if (keeper->is_first) {
+        int64_t first =
+            atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed) + told;
+        atomic_store_explicit(&process->heap_first_bytes, first, memory_order_relaxed);
+        total = first + atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed);
+    } else {
+        total = atomic_fetch_add_explicit(&process->heap_live_bytes, told, memory_order_relaxed) +
+                told + atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed);
+    }
     keeper->untold = 0;
     int64_t peak = atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed);
     uint32_t fall = atomic_load_explicit(&process->heap_fall, memory_order_relaxed);
@@ -137,11 +144,13 @@ void hone_keeper_tell(struct hone_keeper *keeper)
 
 static inline void change_total(struct hone_keeper *keeper, int64_t bytes)
 {
+    const struct hone_process *process = hone_probe.writer.process;
     keeper->untold += bytes;
     int64_t untold = keeper->untold < 0 ? -keeper->untold : keeper->untold;
     if (untold > UNTOLD_BYTES &&
         untold * UNTOLD_PART >=
-            atomic_load_explicit(&hone_probe.writer.process->heap_live_bytes, memory_order_relaxed))
+            atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) +
+                atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed))
         hone_keeper_tell(keeper);
 }
 
@@ -166,15 +175,11 @@ static void forget_missed(struct hone_keeper *keeper, const struct hone_block *e
     hone_exact_ended(entry, false);
 }
 
-void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers,
-                          const struct hone_caller *caller)
+void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t size,
+                          uint32_t number)
 {
-    struct hone_keeper *keeper = hone_keeper_self();
     struct hone_block *entry = hone_block_at((uintptr_t)block, true);
-    uint32_t number = keeper && entry && size >> HONE_BLOCK_SIZE_BITS == 0
-                          ? hone_keeper_site(keeper, registers, caller)
-                          : 0;
-    if (HONE_UNLIKELY(!number)) {
+    if (HONE_UNLIKELY(!number || !entry)) {
         hone_count(&hone_counters()->heap_no_site, 1);
         return;
     }

@@ -13,9 +13,10 @@
 bool hone_exact_begin(void);
 bool hone_exact_is_on(void);
 
-// A block was made by the caller of what `registers` are of; see hone_keeper_site().
-void hone_exact_allocated(const void *block, size_t size, const struct hone_registers *registers,
-                          const struct hone_caller *caller);
+// The calling thread's keeper has a new block, of a site of its own: see hone_keeper_site().
+struct hone_keeper;
+void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t size,
+                          uint32_t site);
 
 // Takes a block out of the table, before its memory is given back. False: it is not in it.
 bool hone_exact_take(const void *block, struct hone_block *ret);

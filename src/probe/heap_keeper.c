@@ -14,6 +14,8 @@ enum {
 static _Atomic(struct hone_keeper *) keepers[KEEPERS];
 static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
 
+static _Atomic uint32_t first_of; // the epoch whose first keeper is there
+
 __thread struct hone_keeper *hone_keeper_mine;
 __thread bool hone_keeper_borrows;
 
@@ -87,6 +89,8 @@ struct hone_keeper *hone_keeper_renew(uint32_t epoch)
     if (hone_keeper_mine && hone_keeper_mine->epoch != epoch) {
         hone_keeper_forget_sites(hone_keeper_mine);
         hone_keeper_mine->untold = 0;
+        hone_keeper_mine->is_first =
+            atomic_exchange_explicit(&first_of, epoch, memory_order_relaxed) != epoch;
         hone_keeper_mine->epoch = epoch;
     }
     return hone_keeper_mine;

@@ -15,12 +15,27 @@ struct hone_site_slot {
     uint32_t site; // plus one; 0: free
 };
 
+// Stacks that the thread allocated at lately, by their innermost frame. Most programs come by the
+// same ones again and again, and where nothing of what was read of one has changed it is neither
+// walked nor hashed nor looked up. 300 KiB for each thread, touched as they are used.
+enum { HONE_RECENT_SETS = 64, HONE_RECENT_WAYS = 4, HONE_RECENT_CREDIT = 1024 };
+
+struct hone_recent {
+    uint32_t generation;                               // of the module table
+    int32_t credit;                                    // found again less remembered
+    uint64_t tags[HONE_RECENT_SETS][HONE_RECENT_WAYS]; // 0: none
+    uint32_t sites[HONE_RECENT_SETS][HONE_RECENT_WAYS];
+    uint8_t oldest[HONE_RECENT_SETS];
+    struct hone_imprint imprints[HONE_RECENT_SETS][HONE_RECENT_WAYS];
+};
+
 struct hone_keeper {
     alignas(64) _Atomic uint32_t taken; // by the thread of this id; 0: free
     uint32_t number;
     uint32_t epoch;     // of the process that it counts for
     uint32_t operation; // allocations so far
     int64_t untold;     // live bytes that the process's total does not have yet
+    bool is_first;      // in its process: its part of the total is apart, so that it need not lock
 
     // Sites by the hash of their stack: private memory, twice as large as full.
     struct hone_site_slot *slots;
@@ -35,6 +50,7 @@ struct hone_keeper {
     struct hone_trail trail;
     struct hone_own_stack stack;
     struct hone_area area;
+    struct hone_recent recent;
 };
 
 extern __thread struct hone_keeper *hone_keeper_mine __attribute__((visibility("hidden")));
@@ -74,6 +90,33 @@ void hone_keepers_tell(struct hone_scan_places *ret);
 // is the program's frame in it, where that is known, else NULL.
 uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers,
                           const struct hone_caller *caller);
+// The low bit: no tag is 0.
+static inline uint64_t hone_recent_tag(const struct hone_caller *caller)
+{
+    return (caller->address ^ caller->sp << 20) * 0x9e3779b97f4a7c15u | 1;
+}
+
+// The same where that stack is one of the recent ones; 0: it is not.
+static inline uint32_t hone_keeper_recall(struct hone_keeper *keeper,
+                                          const struct hone_caller *caller)
+{
+    struct hone_recent *recent = &keeper->recent;
+    const uint64_t tag = hone_recent_tag(caller);
+    const uint64_t set = tag >> 58, high = keeper->stack.high;
+    _Static_assert(HONE_RECENT_SETS == 1 << 6, "a set for each value of the tag's top 6 bits");
+    if (HONE_UNLIKELY(caller->sp - keeper->stack.low >= high - keeper->stack.low ||
+                      recent->generation != atomic_load_explicit(&hone_probe_modules.generation,
+                                                                 memory_order_relaxed)))
+        return 0;
+    for (uint32_t way = 0; way < HONE_RECENT_WAYS; way++)
+        if (recent->tags[set][way] == tag &&
+            hone_imprint_holds(&recent->imprints[set][way], caller, high)) {
+            recent->credit += recent->credit < HONE_RECENT_CREDIT;
+            return recent->sites[set][way];
+        }
+    return 0;
+}
+
 static inline struct hone_heap_site *hone_site_at(uint32_t site)
 {
     _Static_assert(sizeof(struct hone_heap_site) * HONE_HEAP_SITES_STRIDE == HONE_CHUNK_BYTES,

@@ -9,8 +9,8 @@
 
 enum {
     SHARDS = 64,
-    SLOTS = 4096, // of a shard: 6 MiB for all, touched as they are used
-    FULL = SLOTS / 4 * 3,
+    SLOTS = 4096,  // of a shard: 6 MiB for all
+    FEW = 32,      // that it begins with: they lie in a page or two, which are touched once
     SPINS = 1000,  // then the processor is offered to whoever holds the lock
     YIELDS = 1000, // and then it is given up
 };
@@ -18,6 +18,7 @@ enum {
 static struct shard {
     alignas(64) _Atomic uint32_t lock;
     uint32_t used;
+    uint32_t mask; // slots that are in use now, less one; 0: none yet
     struct hone_scan_sampled entries[SLOTS];
 } shards[SHARDS];
 
@@ -52,9 +53,38 @@ static uint64_t hash_of(const void *block)
     return hone_hash_fold((uintptr_t)block, 0xa0761d6478bd642fu);
 }
 
-static uint32_t slot_of(uint64_t address)
+static uint32_t slot_of(const struct shard *shard, uint64_t address)
 {
-    return (uint32_t)(hash_of((const void *)(uintptr_t)address) >> 32) % SLOTS;
+    return (uint32_t)(hash_of((const void *)(uintptr_t)address) >> 32) & shard->mask;
+}
+
+// The slot of an address, or the empty one where it would be.
+static uint32_t find(const struct shard *shard, uint64_t address)
+{
+    uint32_t at = slot_of(shard, address);
+    while (shard->entries[at].address && shard->entries[at].address != address)
+        at = (at + 1) & shard->mask;
+    return at;
+}
+
+// Room for one more: from few slots on to all of them, once. A quarter stays empty.
+static bool make_room(struct shard *shard)
+{
+    if (shard->used < (shard->mask + 1) / 4 * 3)
+        return true;
+    if (shard->mask == SLOTS - 1)
+        return false;
+    struct hone_scan_sampled few[FEW];
+    uint32_t count = 0;
+    for (uint32_t at = 0; shard->mask && at < FEW; at++)
+        if (shard->entries[at].address) {
+            few[count++] = shard->entries[at];
+            shard->entries[at] = (struct hone_scan_sampled){0};
+        }
+    shard->mask = shard->mask ? SLOTS - 1 : FEW - 1;
+    for (uint32_t i = 0; i < count; i++)
+        shard->entries[find(shard, few[i].address)] = few[i];
+    return true;
 }
 
 static void filter_add(const void *block)
@@ -83,13 +113,11 @@ bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size)
     struct shard *shard = &shards[hash_of(block) % SHARDS];
     if (!lock(shard))
         return false;
-    bool room = shard->used < FULL;
+    bool room = make_room(shard);
     if (room) {
         uint64_t address = (uintptr_t)block;
-        uint32_t at = slot_of(address);
         // An entry of the same address is of a block whose end we missed.
-        while (shard->entries[at].address && shard->entries[at].address != address)
-            at = (at + 1) % SLOTS;
+        uint32_t at = find(shard, address);
         if (shard->entries[at].address == 0) {
             shard->used++;
             atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
@@ -104,9 +132,10 @@ bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size)
 // Moves back whatever would not be found any more from its first slot.
 static void close_gap(struct shard *shard, uint32_t gap)
 {
-    for (uint32_t at = (gap + 1) % SLOTS; shard->entries[at].address; at = (at + 1) % SLOTS) {
-        uint32_t home = slot_of(shard->entries[at].address);
-        if ((at - home) % SLOTS >= (at - gap) % SLOTS) {
+    const uint32_t mask = shard->mask;
+    for (uint32_t at = (gap + 1) & mask; shard->entries[at].address; at = (at + 1) & mask) {
+        uint32_t home = slot_of(shard, shard->entries[at].address);
+        if (((at - home) & mask) >= ((at - gap) & mask)) {
             shard->entries[gap] = shard->entries[at];
             gap = at;
         }
@@ -120,9 +149,7 @@ uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size)
     uint64_t address = (uintptr_t)block;
     if (!lock(shard))
         return 0;
-    uint32_t at = slot_of(address);
-    while (shard->entries[at].address && shard->entries[at].address != address)
-        at = (at + 1) % SLOTS;
+    uint32_t at = find(shard, address);
     uint64_t tracked = shard->entries[at].address ? shard->entries[at].tracked : 0;
     *ret_size = shard->entries[at].size;
     unlock(shard);
@@ -136,9 +163,7 @@ uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size)
     if (!lock(shard))
         return 0;
     uint64_t tracked = 0;
-    uint32_t at = slot_of(address);
-    while (shard->entries[at].address && shard->entries[at].address != address)
-        at = (at + 1) % SLOTS;
+    uint32_t at = find(shard, address);
     if (shard->entries[at].address) {
         tracked = shard->entries[at].tracked;
         *ret_size = shard->entries[at].size;

@@ -5,6 +5,8 @@
 #include "core/hash.h"
 #include "probe/heap.h"
 
+#include <string.h>
+
 enum { FIRST_SLOTS = 1024 };
 
 uint32_t hone_site_number(const struct hone_heap_site *site)
@@ -43,6 +45,34 @@ static bool grow(struct hone_keeper *keeper)
     return true;
 }
 
+static void forget_recent(struct hone_recent *recent, uint32_t generation)
+{
+    memset(recent->tags, 0, sizeof recent->tags);
+    recent->generation = generation;
+    recent->credit = HONE_RECENT_CREDIT;
+}
+
+// A stack that the thread is at just now. Where stacks hardly ever come again, few are remembered.
+static void remember(struct hone_keeper *keeper, const struct hone_caller *caller,
+                     const struct hone_walk *walk, uint32_t site)
+{
+    enum { TRIED_WITHOUT_CREDIT = 16 };
+    struct hone_recent *recent = &keeper->recent;
+    if (recent->generation != keeper->trail.generation)
+        forget_recent(recent, keeper->trail.generation);
+    if (recent->credit <= 0 && keeper->operation % TRIED_WITHOUT_CREDIT)
+        return;
+    recent->credit -= recent->credit > 0;
+    uint64_t tag = hone_recent_tag(caller), set = tag >> 58;
+    uint32_t way = recent->oldest[set];
+    recent->tags[set][way] = 0;
+    if (!hone_imprint_take(&recent->imprints[set][way], &keeper->trail, caller, walk))
+        return;
+    recent->tags[set][way] = tag;
+    recent->sites[set][way] = site;
+    recent->oldest[set] = (uint8_t)((way + 1) % HONE_RECENT_WAYS);
+}
+
 void hone_keeper_forget_sites(struct hone_keeper *keeper)
 {
     if (keeper->slots)
@@ -53,6 +83,7 @@ void hone_keeper_forget_sites(struct hone_keeper *keeper)
     keeper->left = 0;
     keeper->chained = 0;
     keeper->trail.first = 0;
+    forget_recent(&keeper->recent, 0);
 }
 
 static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
@@ -102,6 +133,17 @@ static uint64_t chain(struct hone_keeper *keeper, const uint64_t *addresses, uin
     return hone_hash_fold(links[count] ^ count, 0xe7037ed1a0b428dbu);
 }
 
+static uint32_t find(const struct hone_keeper *keeper, uint64_t hash)
+{
+    if (!keeper->slots)
+        return 0;
+    uint32_t at = (uint32_t)(hash >> 32) & keeper->mask;
+    for (; keeper->slots[at].site; at = (at + 1) & keeper->mask)
+        if (keeper->slots[at].hash == hash)
+            return keeper->slots[at].site;
+    return 0;
+}
+
 uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers,
                           const struct hone_caller *caller)
 {
@@ -118,11 +160,10 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     uint64_t hash = chain(keeper, addresses, count, whole ? walk.same : 0) ^ walk.end;
     if (!whole)
         keeper->chained = 0;
-    if (keeper->slots) {
-        uint32_t at = (uint32_t)(hash >> 32) & keeper->mask;
-        for (; keeper->slots[at].site; at = (at + 1) & keeper->mask)
-            if (keeper->slots[at].hash == hash)
-                return keeper->slots[at].site;
-    }
-    return add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
+    uint32_t site = find(keeper, hash);
+    if (!site)
+        site = add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
+    if (site && caller)
+        remember(keeper, caller, &walk, site);
+    return site;
 }

@@ -240,9 +240,10 @@ struct hone_process {
     char lock_reason[HONE_PROCESS_REASON];  // what of the locks is not covered, and why
 
     // Of the heap, where every block is counted.
-    alignas(64) _Atomic int64_t heap_live_bytes; // now, but for what threads have not told yet
-    _Atomic int64_t heap_peak_bytes;             // the most that it was
-    _Atomic uint64_t heap_peak_ns;               // when that was reached, monotonic
+    // Now, but for what threads have not told yet, and for heap_first_bytes.
+    alignas(64) _Atomic int64_t heap_live_bytes;
+    _Atomic int64_t heap_peak_bytes; // the most that it was
+    _Atomic uint64_t heap_peak_ns;   // when that was reached, monotonic
     // How often the total has risen to a new peak or fallen from it: odd while it is below. A site
     // that changes for the first time after a fall keeps what it had. Read with each block, and
     // apart from what is written with many.
@@ -257,6 +258,10 @@ struct hone_process {
     _Atomic uint64_t cpu_before_ns;     // CPU time used before the probe started
     _Atomic uint64_t cpu_total_ns;      // CPU time of the process at its end; 0: unknown
     struct hone_process_counters counters;
+
+    // Of the heap, a part of heap_live_bytes: what the thread has told that was the first to count,
+    // which alone writes here.
+    alignas(64) _Atomic int64_t heap_first_bytes;
 };
 
 enum hone_record_kind {
@@ -503,8 +508,8 @@ struct hone_lock_holder {
     struct hone_lock_holding held[HONE_LOCK_HELD_MAX];
 };
 
-// small: enum hone_lock_kind. A lock that is waited for lies in a block of the heap, or, where stack
-// and block are 0, in none any more that is known.
+// small: enum hone_lock_kind. A lock that is waited for lies in a block of the heap, or, where
+// stack and block are 0, in none any more that is known.
 struct hone_record_lock_block {
     struct hone_record record;
     uint64_t time_ns;

@@ -27,7 +27,7 @@
 #ifndef HONE_UNWIND_UNWIND_H
 #define HONE_UNWIND_UNWIND_H
 
-#include "core/core.h"
+#include "core/load.h"
 #include "unwind/modules.h"
 
 #include <stdbool.h>
@@ -93,6 +93,7 @@ struct hone_walk {
     bool frame_pointers; // some frame had no rules: stepped by its frame pointer
     bool guessed;        // the first frame is a call into the void; its caller was taken from *sp
     bool slow;           // some frame needed the general rules (signal frames, odd CFA)
+    bool by_rule;        // complete, for the outermost frame's rule says that it has no caller
     uint32_t misses;     // rows that were not in the cache
     uint32_t reused;     // frames verified against the trail instead of walked
     uint32_t same;       // outermost frames that are those of the trail's last walk
@@ -141,10 +142,7 @@ size_t hone_unwind_walk_foreign(struct hone_unwinder *unwinder,
 struct hone_trail_frame {
     uint64_t ip; // address looked up
     uint64_t sp, fp;
-    // Where the caller's fp was saved, from the caller's sp; 0: nowhere. 1: not reusable. Where
-    // calls push nothing, this is the lower half, and the upper is how far below that the return
-    // address was saved.
-    int64_t saved;
+    uint64_t saved; // private to the walks: what was read to get to the caller
 };
 
 struct hone_trail {
@@ -180,5 +178,39 @@ HONE_SIGSAFE size_t hone_unwind_rewalk_from(struct hone_unwinder *unwinder,
                                             const struct hone_stack *stacks, size_t stack_count,
                                             uint64_t *ret_addresses, size_t max,
                                             struct hone_walk *ret);
+
+// All that a complete walk from a caller has read of the stack: while that and the module table are
+// the same, it finds the same frames, and need not be made.
+enum { HONE_IMPRINT_MAX = 96 };
+
+struct hone_imprint {
+    uint64_t address, sp, fp; // where the walk began
+    bool fp_matters;
+    uint32_t count; // words read, innermost first
+    uint64_t bytes; // from sp to the end of the last
+    uint32_t at[HONE_IMPRINT_MAX];
+    uint64_t words[HONE_IMPRINT_MAX];
+};
+
+// Of the walk that has just left this trail, by hone_unwind_rewalk_from() this caller. False: it
+// has read more than has room, or what cannot be told so.
+HONE_SIGSAFE bool hone_imprint_take(struct hone_imprint *ret, const struct hone_trail *trail,
+                                    const struct hone_caller *caller, const struct hone_walk *walk);
+
+// Whether the same walk would be made from a caller, whose stack can be read from its sp up to
+// `high`.
+__attribute__((no_sanitize("address"))) static inline bool
+hone_imprint_holds(const struct hone_imprint *imprint, const struct hone_caller *caller,
+                   uint64_t high)
+{
+    const uint64_t sp = imprint->sp;
+    if (sp != caller->sp || imprint->address != caller->address ||
+        (imprint->fp_matters && imprint->fp != caller->fp) || high - sp < imprint->bytes)
+        return false;
+    for (uint32_t i = 0; i < imprint->count; i++)
+        if (HONE_LOAD(sp + imprint->at[i]) != imprint->words[i])
+            return false;
+    return true;
+}
 
 #endif

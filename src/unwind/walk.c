@@ -145,6 +145,48 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     return ret->count;
 }
 
+// One more word that was read; false: no room.
+__attribute__((no_sanitize("address"))) static bool read_word(struct hone_imprint *imprint,
+                                                              uint64_t address)
+{
+    uint64_t at = address - imprint->sp;
+    if (imprint->count == HONE_IMPRINT_MAX || at > UINT32_MAX)
+        return false;
+    imprint->at[imprint->count] = (uint32_t)at;
+    imprint->words[imprint->count++] = HONE_LOAD(address);
+    if (imprint->bytes < at + HONE_WORD_BYTES)
+        imprint->bytes = at + HONE_WORD_BYTES;
+    return true;
+}
+
+__attribute__((no_sanitize("address"))) bool hone_imprint_take(struct hone_imprint *ret,
+                                                               const struct hone_trail *trail,
+                                                               const struct hone_caller *caller,
+                                                               const struct hone_walk *walk)
+{
+    const struct hone_trail_frame *frame = &trail->frames[trail->first];
+    const struct hone_trail_frame *last = &trail->frames[HONE_STACK_DEPTH_MAX - 1];
+    if (walk->end != HONE_WALK_COMPLETE || !walk->by_rule || !trail->first ||
+        trail->first == HONE_STACK_DEPTH_MAX || frame->sp != caller->sp ||
+        frame->ip != caller->address)
+        return false;
+    ret->address = caller->address;
+    ret->sp = caller->sp;
+    ret->fp = caller->fp;
+    ret->fp_matters = (frame->saved & HONE_TRAIL_FP_MATTERS) != 0;
+    ret->count = 0;
+    ret->bytes = 0;
+    for (; frame < last; frame++) {
+        const uint64_t cfa = frame[1].sp;
+        if (!hone_trail_is_reusable(frame) ||
+            !read_word(ret, cfa - hone_trail_return_below(frame)) ||
+            (hone_trail_fp_at(frame) && frame[1].saved & HONE_TRAIL_FP_MATTERS &&
+             !read_word(ret, cfa + (uint64_t)hone_trail_fp_at(frame))))
+            return false;
+    }
+    return true;
+}
+
 size_t hone_unwind_rewalk(struct hone_unwinder *unwinder, struct hone_trail *trail,
                           const struct hone_registers *registers, const struct hone_stack *stacks,
                           size_t stack_count, uint64_t *ret_addresses, size_t max,

@@ -88,7 +88,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
         }
         if (tracker)
             hone_tracker_follow(tracker, &from,
-                                walker->by_frame_pointer ? HONE_TRAIL_BY_FRAME_POINTER
+                                walker->by_frame_pointer ? hone_trail_by_frame_pointer()
                                                          : HONE_TRAIL_NOT_REUSABLE,
                                 step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)

@@ -345,6 +345,7 @@ enum hone_step hone_walker_step(struct hone_walker *walker, struct hone_position
             cfa += HONE_WORD_BYTES;
         return step_to(walker, at, row, cfa, index);
     case HONE_ROW_OUTERMOST:
+        walker->result->by_rule = true;
         return HONE_STEP_OUTERMOST;
     case HONE_ROW_GENERAL:
         return step_general(walker, at, index);

@@ -22,6 +22,7 @@ enum { DEPTH_MAX = 8192 };
 void hone_test_call_back(void (*function)(void)); // walk_test_library.c
 void hone_test_call_back_without_rules(void (*function)(void));
 void hone_test_call_back_framed(void (*function)(void));
+void hone_test_call_back_busy(void (*function)(void), uint64_t value);
 
 static struct hone_modules modules;
 static struct hone_unwinder unwinder;
@@ -487,6 +488,76 @@ TEST(trail_is_left_where_a_return_address_or_saved_register_changed)
     check_changed(&trail, 0, 16);
     check_changed(&trail, 0, 1 << 12);
     check_changed(&trail, 1, 1 << 12);
+}
+
+// Of the caller of at_caller(): taken there, and looked at again.
+static struct hone_trail imprint_trail;
+static struct hone_imprint imprint;
+static bool imprint_taken, imprint_holds, imprint_is_due;
+
+__attribute__((noinline)) static void at_caller(void)
+{
+    struct hone_registers registers;
+    const uint64_t *frame = __builtin_frame_address(0);
+    struct hone_caller caller = {frame[1] - 1, (uint64_t)(frame + 2), frame[0], 1};
+    hone_registers_here(&registers);
+    imprint_holds = hone_imprint_holds(&imprint, &caller, stacks[0].high);
+    hone_unwind_rewalk_from(&unwinder, &imprint_trail, &registers, &caller, stacks, 1, addresses,
+                            512, &walk);
+    if (imprint_is_due)
+        imprint_taken = hone_imprint_take(&imprint, &imprint_trail, &caller, &walk);
+}
+
+// Comes there with one word of its own frame changed: the saved frame pointer (0) or the return
+// address (1).
+__attribute__((noinline)) static void come_changed(size_t which, uint64_t change)
+{
+    volatile uint64_t *frame = __builtin_frame_address(0);
+    uint64_t before = frame[which];
+    frame[which] = before + change;
+    at_caller();
+    frame[which] = before;
+}
+
+TEST(imprint_holds_while_nothing_changed_that_the_walk_read)
+{
+    setup();
+    static const struct {
+        size_t which;
+        uint64_t change;
+        bool holds;
+    } comings[] = {{0, 0, false},  {0, 0, true},  {1, 1, false}, {0, 16, false},
+                   {1, 16, false}, {0, 8, false}, {0, 0, true}};
+    for (volatile size_t i = 0; i < HONE_ARRAY_LENGTH(comings); i++) {
+        imprint_is_due = i == 0;
+        come_changed(comings[i].which, comings[i].change);
+        CHECK_EQ(imprint_holds, comings[i].holds);
+    }
+    CHECK(imprint_taken);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+}
+
+// Not inlined, and not jumped to.
+__attribute__((noinline)) static void come_framed(void)
+{
+    at_caller();
+    __asm__ volatile("");
+}
+
+// What a function without a frame pointer has in its register is no part of the stack, wherever
+// those that it calls save it.
+TEST(other_use_of_the_frame_pointer_changes_no_walk)
+{
+    setup();
+    for (volatile uint64_t i = 0; i < 3; i++) {
+        imprint_is_due = i == 0;
+        hone_test_call_back_busy(come_framed, 17 + i);
+        CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+        CHECK_EQ(frames_in((uint64_t)hone_test_call_back_busy), 1);
+        CHECK(imprint_taken);
+        CHECK_EQ(imprint_holds, i > 0);
+        CHECK_EQ(walk.reused, i > 0 ? walk.count - 2 : 0);
+    }
 }
 
 // Its frame is found by the frame pointer, as its size is not known beforehand.

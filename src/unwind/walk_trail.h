@@ -6,14 +6,51 @@
 
 #include "unwind/walker.h"
 
-// What a trail frame saved, where no row says so. Programs without rules keep frame pointers
-// (Chromium); to find out that one leads to the caller and not past it takes microseconds, and need
-// not be done again while the frame, its frame pointer and its return address are the same.
-enum {
-    HONE_TRAIL_NOT_REUSABLE = 1,
-    HONE_TRAIL_BY_FRAME_POINTER =
-        HONE_CALL_PUSHES ? -2 * (int)HONE_WORD_BYTES : HONE_TRAIL_NOT_REUSABLE,
-};
+// What a trail frame says of the step to its caller:
+//
+//   63  62   61                       48 47                            32 31                     0
+//  +---+---+---+-----------------------+--------------------------------+-------------------------+
+//  |   | L | F |                       |  return address below the CFA  |  fp saved, from the CFA |
+//  +---+---+---+-----------------------+--------------------------------+-------------------------+
+//
+// fp saved: 0 where it was not; 1: the step cannot be verified. F: the CFA was found by fp. L: what
+// fp holds in this frame matters, for a frame from here on is found by it before it is loaded anew.
+// Most code uses the register for other things: what is saved of it there is another value every
+// time, and does not matter.
+#define HONE_TRAIL_NOT_REUSABLE ((uint64_t)1)
+#define HONE_TRAIL_BY_FP ((uint64_t)1 << 61)
+#define HONE_TRAIL_FP_MATTERS ((uint64_t)1 << 62)
+enum { HONE_TRAIL_RETURN_SHIFT = 32 };
+
+static inline uint64_t hone_trail_saved(int64_t fp_at, uint64_t return_below)
+{
+    return (uint32_t)fp_at | return_below << HONE_TRAIL_RETURN_SHIFT;
+}
+
+// Where no row says it. Programs without rules keep frame pointers (Chromium); to find out that one
+// leads to the caller and not past it takes microseconds, and need not be done again while the
+// frame, its frame pointer and its return address are the same.
+static inline uint64_t hone_trail_by_frame_pointer(void)
+{
+    return HONE_CALL_PUSHES
+               ? hone_trail_saved(-2 * HONE_WORD_BYTES, HONE_WORD_BYTES) | HONE_TRAIL_BY_FP
+               : HONE_TRAIL_NOT_REUSABLE;
+}
+
+static inline bool hone_trail_is_reusable(const struct hone_trail_frame *frame)
+{
+    return (uint32_t)frame->saved != HONE_TRAIL_NOT_REUSABLE;
+}
+
+static inline int64_t hone_trail_fp_at(const struct hone_trail_frame *frame)
+{
+    return (int32_t)(uint32_t)frame->saved;
+}
+
+static inline uint64_t hone_trail_return_below(const struct hone_trail_frame *frame)
+{
+    return HONE_CALL_PUSHES ? HONE_WORD_BYTES : frame->saved >> HONE_TRAIL_RETURN_SHIFT & 0xffff;
+}
 
 // Frames of the last walk are passed one by one; new
 // ones collect at the front, in the room that passing makes, and move to their place at the end.
@@ -33,22 +70,12 @@ static void track(struct hone_tracker *tracker, struct hone_trail_frame frame)
         tracker->overflow = true;
 }
 
-// What a trail frame remembers of its row.
-static inline int64_t hone_tracker_saved_by(uint64_t row)
+// What a trail frame remembers of its row, one of the two common ones.
+static inline uint64_t hone_tracker_saved_by(uint64_t row)
 {
-    if (HONE_CALL_PUSHES)
-        return hone_row_fp_at(row);
-    return (int64_t)((uint32_t)hone_row_fp_at(row) | hone_row_return_below(row) << 32);
-}
-
-static inline int64_t saved_fp_at(int64_t saved)
-{
-    return HONE_CALL_PUSHES ? saved : (int32_t)saved;
-}
-
-static inline uint64_t saved_return_below(int64_t saved)
-{
-    return HONE_CALL_PUSHES ? HONE_WORD_BYTES : (uint64_t)saved >> 32;
+    _Static_assert(HONE_ROW_SP == 1 && HONE_ROW_FP == 2, "one bit tells them apart");
+    return hone_trail_saved(hone_row_fp_at(row), hone_row_return_below(row)) |
+           (row & HONE_ROW_FP) * (HONE_TRAIL_BY_FP / HONE_ROW_FP);
 }
 
 // Frames verified one after another from tracker->old on. Their addresses are written, but for the
@@ -57,21 +84,29 @@ __attribute__((no_sanitize("address"))) static size_t verify(struct hone_walker 
                                                              struct hone_tracker *tracker,
                                                              struct hone_position *at, size_t count)
 {
-    const struct hone_trail_frame *frame = &tracker->trail->frames[tracker->old];
+    struct hone_trail_frame *frame = &tracker->trail->frames[tracker->old];
     const struct hone_trail_frame *last = &tracker->trail->frames[HONE_STACK_DEPTH_MAX - 1];
     const uint64_t low = walker->memory.low;
     const uint64_t size = walker->memory.words_end - low;
     size_t begin = count;
-    for (; frame < last && frame->saved != HONE_TRAIL_NOT_REUSABLE && count + 1 < walker->max;
-         frame++) {
+    uint64_t fp = at->fp;
+    frame->fp = fp;
+    for (; frame < last && hone_trail_is_reusable(frame) && count + 1 < walker->max; frame++) {
         uint64_t sp = frame[1].sp;
-        const int64_t fp_from = saved_fp_at(frame->saved);
-        uint64_t return_at = sp - saved_return_below(frame->saved);
+        const int64_t fp_from = hone_trail_fp_at(frame);
+        uint64_t return_at = sp - hone_trail_return_below(frame);
         uint64_t fp_at = sp + (uint64_t)fp_from;
         if (return_at - low >= size || hone_arch_code(HONE_LOAD(return_at)) != frame[1].ip + 1)
             break;
-        if (fp_from && (fp_at - low >= size || HONE_LOAD(fp_at) != frame[1].fp))
+        if (fp_from && fp_at - low >= size)
             break;
+        uint64_t next_fp = fp_from ? HONE_LOAD(fp_at) : fp;
+        if (next_fp != frame[1].fp) {
+            if (frame[1].saved & HONE_TRAIL_FP_MATTERS)
+                break;
+            frame[1].fp = next_fp;
+        }
+        fp = next_fp;
         walker->addresses[count++] = frame->ip;
     }
     if (count == begin)
@@ -79,7 +114,7 @@ __attribute__((no_sanitize("address"))) static size_t verify(struct hone_walker 
     walker->result->reused += (uint32_t)(count - begin);
     uint32_t run = tracker->old;
     tracker->old = (uint32_t)(frame - tracker->trail->frames);
-    *at = (struct hone_position){frame->ip, frame->sp, frame->fp, false};
+    *at = (struct hone_position){frame->ip, frame->sp, fp, false};
     if (frame == last)
         tracker->run = run; // stays where it is, we hope
     else
@@ -98,14 +133,15 @@ static inline size_t hone_tracker_pass(struct hone_walker *walker, struct hone_t
     if (tracker->old == HONE_STACK_DEPTH_MAX)
         return count;
     const struct hone_trail_frame *frame = &frames[tracker->old];
-    if (frame->sp == at->sp && frame->ip == at->address && frame->fp == at->fp)
+    if (frame->sp == at->sp && frame->ip == at->address &&
+        (frame->fp == at->fp || !(frame->saved & HONE_TRAIL_FP_MATTERS)))
         return verify(walker, tracker, at, count);
     return count;
 }
 
 // After each step, from a frame at `from`.
 static inline void hone_tracker_follow(struct hone_tracker *tracker,
-                                       const struct hone_position *from, int64_t saved,
+                                       const struct hone_position *from, uint64_t saved,
                                        bool stepped)
 {
     if (tracker->run < HONE_STACK_DEPTH_MAX) {
@@ -119,6 +155,22 @@ static inline void hone_tracker_follow(struct hone_tracker *tracker,
     track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, saved});
 }
 
+// From the outermost of some frames to the innermost: in which of them fp matters. Beyond the last
+// frame of all it does, for all we know.
+static void find_where_fp_matters(struct hone_trail *trail, uint32_t first, uint32_t end)
+{
+    uint64_t matters = end < HONE_STACK_DEPTH_MAX ? trail->frames[end].saved & HONE_TRAIL_FP_MATTERS
+                                                  : HONE_TRAIL_FP_MATTERS;
+    for (uint32_t i = end; i-- > first;) {
+        struct hone_trail_frame *frame = &trail->frames[i];
+        if (frame->saved & HONE_TRAIL_BY_FP || !hone_trail_is_reusable(frame))
+            matters = HONE_TRAIL_FP_MATTERS;
+        else if (hone_trail_fp_at(frame))
+            matters = 0;
+        frame->saved = (frame->saved & ~HONE_TRAIL_FP_MATTERS) | matters;
+    }
+}
+
 // Returns how many outermost frames stayed where they were.
 static inline uint32_t hone_tracker_settle(struct hone_tracker *tracker)
 {
@@ -129,6 +181,7 @@ static inline uint32_t hone_tracker_settle(struct hone_tracker *tracker)
     trail->first = tracker->run - tracker->fresh;
     __builtin_memmove(&trail->frames[trail->first], trail->frames,
                       tracker->fresh * sizeof trail->frames[0]);
+    find_where_fp_matters(trail, trail->first, tracker->run);
     return HONE_STACK_DEPTH_MAX - tracker->run;
 }
 

@@ -22,6 +22,17 @@ static const uint8_t code_without_frame_pointer[] = {
     0xc3,                // ret
 };
 
+// void hone_test_call_back_busy(void (*function)(void), uint64_t value): calls it with that in the
+// frame pointer, as compilers use it where functions have none.
+#define HONE_TEST_CALL_BACK_BUSY                                                                   \
+    ".text\n.globl hone_test_call_back_busy\n"                                                     \
+    ".type hone_test_call_back_busy, @function\n"                                                  \
+    "hone_test_call_back_busy:\n.cfi_startproc\n"                                                  \
+    "push %rbp\n.cfi_def_cfa_offset 16\n.cfi_offset %rbp, -16\n"                                   \
+    "mov %rsi, %rbp\ncall *%rdi\n"                                                                 \
+    "pop %rbp\n.cfi_restore %rbp\n.cfi_def_cfa_offset 8\nret\n"                                    \
+    ".cfi_endproc\n.size hone_test_call_back_busy, . - hone_test_call_back_busy\n"
+
 // What the handler of the fault finds after a call of `target`, which is no code, from `ip`.
 static inline void call_into(struct hone_registers *registers, uint64_t target, uint64_t *stack)
 {
