@@ -81,6 +81,11 @@ def library(name):
     return found[0] if found else None
 
 
+def run_with(allocator, command):
+    return ['env', f'LD_PRELOAD={library(ALLOCATORS[allocator])}', *command] \
+        if ALLOCATORS[allocator] else command
+
+
 class TestCase(harness.TestCase):
     rows = []
 
@@ -214,10 +219,6 @@ class AgreesWithHeaptrack(TestCase):
 class ChangesNothing(TestCase):
     """Sampled and exact, with the program's own allocator and with three that are preloaded."""
 
-    def run_with(self, allocator, command):
-        return ['env', f'LD_PRELOAD={library(ALLOCATORS[allocator])}', *command] \
-            if ALLOCATORS[allocator] else command
-
     def output_of(self, path):
         if not path:
             return None
@@ -233,7 +234,7 @@ class ChangesNothing(TestCase):
             if name and not library(name):
                 continue
             with self.subTest(allocator):
-                self.check_with(allocator, self.run_with(allocator, command), output, objects,
+                self.check_with(allocator, run_with(allocator, command), output, objects,
                                 others if name else ('512KiB', '1'))
 
     def check_with(self, allocator, command, output, objects, rates):
@@ -305,21 +306,32 @@ class Servers(TestCase):
         server = next(s for s in servers.SERVERS if s.name == name)._replace(load=load)
         port = servers.free_port()
         plain = servers.serve(server, self.inputs, port, lambda command: command)
-        for rate in ('512KiB', '1'):
-            session = os.path.join(self.tmp, f'{name}-{rate}')
-            done = servers.serve(server, self.inputs, port, lambda command: [
-                HONE, 'record', '-q', '--types', 'cpu,heap', '--heap-rate', rate, '-o', session,
-                '--', *command])
-            self.assertEqual((done.returncode, done.stdout), (plain.returncode, plain.stdout))
-            heap = Profile.read(os.path.join(session, 'heap.prof'))
-            self.assertEqual(heap.problems(), [])
-            self.assertTrue(any(comm in s.labels['process'] for s in heap.samples))
-            self.assertEqual([c for c in heap.comments if c.startswith('lost')], [])
-            for kind in ('inuse_objects', 'inuse_space'):
-                self.assertGreaterEqual(min(s.values[heap.index(kind)] for s in heap.samples), 0)
-            self.rows.append((f'{name:9} {rate:7}', f'{heap.total("alloc_objects"):10} blocks',
-                              f'{heap.total("alloc_space") / 1e6:.1f} MB, '
-                              f'{heap.total("inuse_space") / 1e6:.1f} MB live'))
+        for allocator, file in ALLOCATORS.items():
+            if file and not library(file):
+                continue
+            for rate in ('512KiB', '1'):
+                with self.subTest(allocator=allocator, rate=rate):
+                    self.check_with(server, port, plain, comm, allocator, rate)
+
+    def check_with(self, server, port, plain, comm, allocator, rate):
+        session = os.path.join(self.tmp, f'{server.name}-{allocator}-{rate}')
+        done = servers.serve(server, self.inputs, port, lambda command: [
+            HONE, 'record', '-q', '--types', 'cpu,heap', '--heap-rate', rate, '-o', session, '--',
+            *run_with(allocator, command)])
+        self.assertEqual((done.returncode, done.stdout), (plain.returncode, plain.stdout))
+        heap = Profile.read(os.path.join(session, 'heap.prof'))
+        self.assertEqual(heap.problems(), [])
+        self.assertTrue(any(comm in s.labels['process'] for s in heap.samples))
+        self.assertEqual([c for c in heap.comments if c.startswith('lost')], [])
+        if ALLOCATORS[allocator]:
+            self.assertTrue(any('# allocator: ' in c and f'lib{allocator}' in c
+                                for c in heap.comments), heap.comments)
+        for kind in ('inuse_objects', 'inuse_space'):
+            self.assertGreaterEqual(min(s.values[heap.index(kind)] for s in heap.samples), 0)
+        self.rows.append((f'{server.name:9} {allocator:8} {rate:7}',
+                          f'{heap.total("alloc_objects"):10} blocks',
+                          f'{heap.total("alloc_space") / 1e6:.1f} MB, '
+                          f'{heap.total("inuse_space") / 1e6:.1f} MB live'))
 
     @unittest.skipUnless(shutil.which('redis-server'), 'no redis')
     def test_redis(self):

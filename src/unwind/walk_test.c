@@ -490,6 +490,12 @@ TEST(trail_is_left_where_a_return_address_or_saved_register_changed)
     check_changed(&trail, 1, 1 << 12);
 }
 
+#if defined(__x86_64__)
+#define HONE_FRAME_POINTER_IS_READ true
+#else
+#define HONE_FRAME_POINTER_IS_READ false
+#endif
+
 // Of the caller of at_caller(): taken there, and looked at again.
 static struct hone_trail imprint_trail;
 static struct hone_imprint imprint;
@@ -499,7 +505,7 @@ __attribute__((noinline)) static void at_caller(void)
 {
     struct hone_registers registers;
     const uint64_t *frame = __builtin_frame_address(0);
-    struct hone_caller caller = {frame[1] - 1, (uint64_t)(frame + 2), frame[0], 1};
+    struct hone_caller caller = {frame[1] - 1, (uint64_t)__builtin_dwarf_cfa(), frame[0], 1};
     hone_registers_here(&registers);
     imprint_holds = hone_imprint_holds(&imprint, &caller, stacks[0].high);
     hone_unwind_rewalk_from(&unwinder, &imprint_trail, &registers, &caller, stacks, 1, addresses,
@@ -531,7 +537,9 @@ TEST(imprint_holds_while_nothing_changed_that_the_walk_read)
     for (volatile size_t i = 0; i < HONE_ARRAY_LENGTH(comings); i++) {
         imprint_is_due = i == 0;
         come_changed(comings[i].which, comings[i].change);
-        CHECK_EQ(imprint_holds, comings[i].holds);
+        // Where callers are found without the frame pointer it does not matter.
+        if (HONE_FRAME_POINTER_IS_READ || comings[i].which == 1 || !comings[i].change)
+            CHECK_EQ(imprint_holds, comings[i].holds);
     }
     CHECK(imprint_taken);
     CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
