@@ -444,8 +444,7 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         write_wait(&facts);
     } else if (!timed_out) {
         // But by whom it was held may be told in a moment.
-        if (ret->waited > ticks_of(LONG_WAIT_NS) &&
-            (uint32_t)ret->released != HONE_LOCK_STACK_SOON)
+        if (ret->waited > ticks_of(LONG_WAIT_NS) && (uint32_t)ret->released != HONE_LOCK_STACK_SOON)
             settle(ret);
         push(self, ret);
     }
