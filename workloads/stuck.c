@@ -3,7 +3,8 @@
 // Prints `ready` when all its threads are on their way to where they wait. Right answers:
 //
 //     ring N        N threads in a ring: thread i holds ring_locks[i] and wants the next one, in
-//                   want_next(); main joins the first. They are called as STUCK_NAME says, if it does
+//                   want_next(); main joins the first. They are called as STUCK_NAME says, if it
+//                   does
 //     self          main locks own_lock twice, in lock_again()
 //     rwlocks       two threads, each has written one of roads and wants to read or write the other
 //     upgrade       main reads a road and wants to write it, in want_to_write(); another one lives
