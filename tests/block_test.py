@@ -133,7 +133,10 @@ class Kinds(BlockTest):
             with self.subTest(wait=wait):
                 self.assertLessEqual(ns, wait.ns + slack)
                 self.assertGreaterEqual(ns, wait.ns - runnable - slack)
-                self.assertIn(self.profile.total('contentions', there), (1, 2))
+                # A short one that was drawn may stand for several.
+                number = self.profile.total('contentions', there)
+                self.assertGreaterEqual(number, 1)
+                self.assertLessEqual(number, 1 + max(1, self.session['wall']['draws_one_in']))
 
     def test_it_is_the_wall_clock_s_waiting(self):
         waiting = self.wall.total('wall', lambda s: s.labels['state'][0] not in ('on-cpu', 'runnable'))
@@ -289,8 +292,14 @@ class Files(BlockTest):
                 delay, _, _ = self.assert_agrees(recording, profile, turn, few=3)
                 if turn.waits < 100 or recording.session['block']['engine'] != 'ebpf':
                     continue  # the disk's own cache is as fast as memory
-                there = of(tid=turn.tid, function=turn.function, wait=self.KINDS[turn.function])
-                self.assertGreater(profile.total('delay', there), 0.9 * delay)
+                # Some machines wait nearly as long for the thread's own code and the file's name.
+                there = profile.total('delay', of(tid=turn.tid, function=turn.function))
+                kind = profile.total('delay', of(tid=turn.tid, function=turn.function,
+                                                 wait=self.KINDS[turn.function]))
+                told = [(s.labels['wait'], s.values, [f.function for f in s.stack])
+                        for s in profile.samples if of(tid=turn.tid)(s)]
+                self.assertGreater(there, 0.5 * delay, told)
+                self.assertGreater(kind, 0.9 * there, told)
 
 
 class Programs(BlockTest):

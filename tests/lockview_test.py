@@ -262,7 +262,7 @@ class Found(TestCase):
 
     def check(self, what, lock='trouble'):
         recording, found = self.found(what)
-        self.assertIn(what, found.get(lock, []), recording.session['locks'])
+        self.assertIn(what, found.get(lock, []), locks(recording.directory).stdout)
         # Nothing is said of others, nor is it said that too little was seen.
         self.assertEqual(set(found), {lock} if what != 'shared-line' else {lock, lock + '+0x28'})
         self.assertNotIn('cannot-tell', found[lock])

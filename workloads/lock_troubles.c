@@ -98,7 +98,7 @@ OWN_NAME static void *read_short(void *unused)
     while (goes_on()) {
         pthread_rwlock_rdlock(&trouble_rw);
         pthread_rwlock_unlock(&trouble_rw);
-        nap(100000);
+        nap(MS); // or the timers of the others would often interrupt who holds it
     }
     return unused;
 }
@@ -150,7 +150,7 @@ static const struct {
     {"held-long", {{held_long, NULL, 3}}},
     {"convoy", {{convoy, NULL, 24}}},
     {"writers-wait", {{read_long, NULL, 2}, {write_now_and_then, NULL, 1}}},
-    {"readers-alone", {{read_short, NULL, 8}}},
+    {"readers-alone", {{read_short, NULL, 24}}},
     {"mostly-writes", {{write_short, NULL, 8}}},
     {"shared-line", {{take_own, &neighbours.first, 4}, {take_own, &neighbours.second, 4}}},
     {"sound", {{take_seldom, NULL, 2}}},

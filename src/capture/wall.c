@@ -360,7 +360,7 @@ static void open_draws(struct hone_wall *wall, const struct hone_wall_options *o
     };
     struct hone_error why = {0};
     wall->one_in = 1;
-    wall->drawn_ns = hone_now_ns();
+    wall->drawn_ns = wall->part_ns = hone_now_ns();
     if (hone_draws_open(&draws, &wall->draws, &why))
         (void)snprintf(wall->facts.undrawn, sizeof wall->facts.undrawn, "%.90s", why.message);
     else

@@ -13,6 +13,8 @@ enum {
     DRAWS_PER_SECOND = 10000,
     // Of those that are drawn, up to so many more than that a second may pass before fewer are.
     SLACK = 2,
+    // Judged over so long at least: threads that begin together wait a few times each.
+    PART_NS = 20000000,
 };
 
 static bool walk(struct hone_wall *wall, struct hone_wall_process *process,
@@ -74,20 +76,25 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     wall->facts.draws++;
 }
 
-// As many as there were in the last tick, and those that the kernel had no room for, say how many
-// there will be in the next one. What a draw stands for is in its record, so the sums stay right.
+// As many as there were since it was last set, and those that the kernel had no room for, say how
+// many there will be in the next one. What a draw stands for is in its record, so the sums stay
+// right.
 static void set_part(struct hone_wall *wall, uint64_t drawn, uint64_t now_ns)
 {
-    uint64_t passed_ns = now_ns - wall->drawn_ns;
     uint64_t lost, no_room;
     hone_draws_losses(wall->draws, &lost, &no_room);
     drawn += lost - wall->facts.draws_lost;
     wall->facts.draws_lost = lost;
     wall->facts.too_many_to_draw = no_room;
     wall->drawn_ns = now_ns;
-    double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;
-    if (allowed < 1)
+    wall->part_drawn += drawn;
+    uint64_t passed_ns = now_ns - wall->part_ns;
+    if (passed_ns < PART_NS)
         return;
+    drawn = wall->part_drawn;
+    wall->part_ns = now_ns;
+    wall->part_drawn = 0;
+    double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;
     double waits = (double)drawn * wall->one_in;
     double part = waits / allowed;
     uint32_t one_in = part <= 1 ? 1 : part >= 1e6 ? 1000000 : (uint32_t)part + 1;

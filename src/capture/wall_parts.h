@@ -104,6 +104,7 @@ struct hone_wall {
     struct hone_kernel_names *kernel; // NULL: its frames are not ours to see
     uint32_t one_in;                  // of waits is drawn, now
     uint64_t drawn_ns;                // when they were read last
+    uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
     bool everybody;                   // is watched
     uint64_t alive;                   // threads
     uint64_t listed_ns;               // when new ones were looked for

@@ -194,8 +194,8 @@ static const struct hone_option options[] = {
      .minimum = 4 << 20,
      .maximum = (int64_t)4 << 30,
      .at = offsetof(struct record_options, memory_bytes),
-     .help = "memory shared with the program, at most; 4 MiB are used unless the machine is slow "
-             "to read"},
+     .help = "memory shared with the program, at most; 4 MiB are used unless more than that is "
+             "to be told at once"},
     {.name = "engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",
