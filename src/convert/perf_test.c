@@ -736,7 +736,7 @@ TEST(any_bytes_give_a_profile_or_words)
         for (size_t len = 0; len < fixture.bytes.len; len++)
             (void)hone_perf_check(fixture.bytes.at, len, false);
         uint32_t random = 12345;
-        for (int turn = 0; turn < 4000; turn++) {
+        for (int turn = 0; turn < 1000; turn++) {
             char *changed = malloc(fixture.bytes.len);
             memcpy(changed, fixture.bytes.at, fixture.bytes.len);
             for (int i = 0; i <= turn % 3; i++) {
