@@ -188,8 +188,8 @@ ROWS = [
     Row('skid', why='a period of the CPU clock is no event that an instruction causes; there are no '
         'hardware counters yet'),
     Row('prologue, epilogue, PLT, leaf functions', 'unit:walk at every instruction',
-        [('src/unwind/walker.h', 'registers->r[HONE_REGISTER_FP], true};\n}',
-          'registers->r[HONE_REGISTER_FP], false};\n}')]),
+        [('src/unwind/walk_body.h', 'hone_walker_find_row(walker, at.address);',
+          'hone_walker_find_row(walker, at.address - at.exact);')]),
     Row('-fomit-frame-pointer mixed code', STACKS + 'test_code_without_frame_pointers',
         [('src/unwind/walk_step.c', '        row = hone_row_pack(&module->cfi, &rules, '
           'fde.signal_frame);', '        row = HONE_ROW_NO_RULES;')]),
