@@ -7,6 +7,7 @@
 #include "core/load.h"
 #include "core/syscall.h"
 
+#include <signal.h>
 #include <sys/resource.h>
 
 enum {
@@ -165,4 +166,13 @@ void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
     bool is_known = stack_from(registers->r[HONE_REGISTER_SP], known, &stack);
     (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack, is_known,
                                   area->addresses, hone_probe.stack_max, ret);
+}
+
+// Our own samples may come.
+void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument)
+{
+    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
+    hone_call_on_stack(work, argument, area->stack + sizeof area->stack);
+    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }

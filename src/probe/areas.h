@@ -48,6 +48,9 @@ static inline bool hone_stack_has_room(const struct hone_own_stack *stack, uint6
     return sp >= stack->roomy && sp < stack->high;
 }
 
+// Works on the area's stack, signals waiting.
+HONE_SIGSAFE void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument);
+
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);
 

@@ -237,15 +237,6 @@ static bool is_on_alternate(void)
     return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
 }
 
-// The program's handlers would run on our stack; our own samples may come.
-HONE_HOOK static void call_on_area(void (*work)(void *), void *argument, struct hone_area *area)
-{
-    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
-    hone_call_on_stack(work, argument, area->stack + sizeof area->stack);
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
-}
-
 // By a walk. False: it must not be made here.
 HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *block, size_t size)
 {
@@ -263,7 +254,7 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
     if (HONE_LIKELY(hone_stack_has_room(&keeper->stack, sp)))
         count_block(&at);
     else
-        call_on_area(count_block, &at, &keeper->area);
+        hone_area_call(&keeper->area, count_block, &at);
     return true;
 }
 
@@ -300,7 +291,7 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     if (HONE_LIKELY(hone_stack_has_room(&own_stack, sp)))
         take_sample(&at);
     else
-        call_on_area(take_sample, &at, at.area);
+        hone_area_call(at.area, take_sample, &at);
     hone_area_give_back(at.area);
     // On the program's own stack, which who listens walks.
     hone_usdt_alloc(block, size, rate);

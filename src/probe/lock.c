@@ -21,7 +21,7 @@ enum {
     LAST_RELEASE_NS = 10000000,
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     RATE_KNOWN_NS = 10000000,
-    SURE = 4, // a wait this much shorter than waits are lately is not written
+    SURE = 2, // times as long as waits are lately: up to there, what is written has its stack early
     PAGE = 4096,
 };
 
@@ -119,7 +119,7 @@ struct walking {
     uint32_t stack;
 };
 
-// On the area's own stack.
+// On the program's stack or the area's own.
 static void walk_now(void *argument)
 {
     struct walking *at = argument;
@@ -144,11 +144,10 @@ HONE_HOOK static uint32_t stack_here(void)
     struct walking at = {elsewhere ? NULL : hone_area_take(), &registers, 0};
     if (!at.area)
         return 0;
-    // The program's handlers would run on our stack; our own samples may come.
-    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
-    hone_call_on_stack(walk_now, &at, at.area->stack + sizeof at.area->stack);
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    if (HONE_LIKELY(hone_stack_has_room(own, sp))) // two system calls less, with the lock in hand
+        walk_now(&at);
+    else
+        hone_area_call(at.area, walk_now, &at);
     hone_area_give_back(at.area);
     return at.stack;
 }
@@ -387,6 +386,7 @@ static bool shall_show(struct hone_lock_thread *self, const struct hone_lock_wai
 HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *lock, uint32_t kind)
 {
     wait->tracked = false;
+    hone_lock_expect(hone_lock_self.known);
     if (!is_recording() || !enter())
         return;
     int saved = errno;
@@ -402,6 +402,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
                                         .tracked = true,
                                         .shared = hone_lock_is_shared(lock, kind)};
         hone_lock_enter((uintptr_t)lock, hone_ticks(), &wait->place);
+        self->known = wait->place.entry;
         self->waits[self->waiting++] = (struct hone_lock_waiting){wait->place, (uintptr_t)wait};
         if (!wait->place.entry)
             hone_count(&hone_counters()->lock_untracked, 1);
@@ -455,6 +456,7 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
 {
     if (!wait->tracked)
         return;
+    hone_lock_expect(wait->place.entry);
     uint64_t now = hone_ticks();
     struct hone_lock_thread *self = &hone_lock_self;
     // In a child that was forked in a handler, or where waits further out are over, it is none.
@@ -506,6 +508,8 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
     release->drawn = wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
     hone_lock_release(release->lock, at, hone_thread_self()->index, release->kind, release->drawn,
                       &release->charge);
+    if (release->charge.found)
+        self->known = release->charge.found;
     if (!release->charge.entry)
         return;
     remember_charge(self, &release->charge, before);
@@ -516,18 +520,24 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
 HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const void *lock,
                                        uint32_t kind, uint32_t depth)
 {
-    *release = (struct hone_lock_release){.lock = (uintptr_t)lock, .kind = kind};
+    *release =
+        (struct hone_lock_release){.lock = (uintptr_t)lock, .kind = kind, .frees = depth <= 1};
+    // Done while others want the lock: the less the better.
+    struct hone_lock_thread *self = &hone_lock_self;
+    if (!self->held_count && release->frees &&
+        hone_lock_nobody_waits(self->known, release->lock, hone_ticks()))
+        return;
     if (!is_recording() || !enter())
         return;
-    struct hone_lock_thread *self = myself();
+    self = myself();
     struct hone_lock_held *held = &release->held;
     release->at = hone_ticks();
     // By whom the lock came to us is read before our own release takes its place.
     if (pop(self, release->lock, depth, held) && held->released)
         held->released = (held->released & ~(uint64_t)UINT32_MAX) |
                          hone_lock_released_stack(held->lock, held->released);
-    release->frees = depth <= 1;
-    if (release->frees && hone_lock_may_be_waited_for(lock))
+    if (release->frees && hone_lock_may_be_waited_for(lock) &&
+        !hone_lock_nobody_waits(self->known, release->lock, release->at))
         charge(self, release, release->at);
     leave();
 }
@@ -558,7 +568,8 @@ HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool rel
 {
     // Nobody waited: who came from there to the release itself does.
     bool late = released && release->frees && !release->charge.entry &&
-                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock);
+                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
+                !hone_lock_nobody_waits(hone_lock_self.known, release->lock, hone_ticks());
     if (!release->charge.entry && !release->held.lock && !late)
         return;
     if (!released && release->charge.entry)

@@ -82,6 +82,8 @@ struct hone_lock_thread {
     struct hone_lock_entry *charged;
     uint64_t charged_as, charged_tick;
     uint32_t charged_again;
+    struct hone_lock_entry
+        *known; // of the lock that we waited for or released last, and others did
     struct hone_own_stack stack;
     struct hone_lock_held held[HONE_LOCKS_HELD];
     struct hone_lock_waiting waits[HONE_LOCKS_WAITS];

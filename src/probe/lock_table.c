@@ -7,8 +7,11 @@
 enum {
     CHANGING = 1, // no lock has this address
     TRIES = 8,
-    LOOKS = 1000,  // at a set that another thread changes, a few dozen microseconds
-    IDLE_MAX = 64, // releases in a row that nobody waited for, then they are not looked at
+    LOOKS = 1000, // at a set that another thread changes, a few dozen microseconds
+    // Releases that nobody waited for, one in IDLE_SHARE of which is counted, until they are not
+    // looked at. Counting each would take the line away from who waits next.
+    IDLE_MAX = 8,
+    IDLE_SHARE = 8,
 };
 
 #define WAITER ((uint64_t)1 << 51)
@@ -125,7 +128,7 @@ static void raise_filter(uint64_t lock)
 {
     _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
     // Sequential, as is the addition before it: see lower_filter().
-    if (atomic_load(filter) != IDLE_MAX)
+    if (atomic_load(filter) <= IDLE_MAX / 2)
         atomic_store(filter, IDLE_MAX);
 }
 
@@ -144,8 +147,10 @@ static bool is_set_idle(struct hone_lock_entry *set)
 }
 
 // Who comes to wait adds itself and then looks at the filter; here it is the other way round.
-static void lower_filter(uint64_t lock)
+static void lower_filter(uint64_t lock, uint64_t ticks)
 {
+    if ((ticks * 0x9e3779b97f4a7c15u >> 32) % IDLE_SHARE)
+        return;
     _Atomic uint8_t *filter = &hone_lock_filter[hone_lock_hash(lock)];
     uint8_t left = atomic_load_explicit(filter, memory_order_relaxed);
     if (left > 1) {
@@ -155,6 +160,16 @@ static void lower_filter(uint64_t lock)
     atomic_store(filter, 0);
     if (!is_set_idle(set_of(lock)))
         raise_filter(lock);
+}
+
+bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t lock, uint64_t ticks)
+{
+    if (!entry || atomic_load_explicit(&entry->lock, memory_order_relaxed) != lock ||
+        waiters_of(atomic_load_explicit(&entry->sum, memory_order_relaxed)) ||
+        atomic_load_explicit(&entry->owed, memory_order_relaxed))
+        return false;
+    lower_filter(lock, ticks);
+    return true;
 }
 
 void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret)
@@ -200,8 +215,9 @@ static void learn(struct hone_lock_entry *entry, uint64_t waited)
     uint64_t typical = atomic_load_explicit(&entry->typical, memory_order_relaxed);
     uint64_t next = typical ? (typical * 7 + waited) / 8 : waited;
     next = next ? next : 1;
-    atomic_store_explicit(&entry->typical, next < UINT32_MAX ? (uint32_t)next : UINT32_MAX,
-                          memory_order_relaxed);
+    if (next != typical)
+        atomic_store_explicit(&entry->typical, next < UINT32_MAX ? (uint32_t)next : UINT32_MAX,
+                              memory_order_relaxed);
 }
 
 void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
@@ -269,8 +285,9 @@ void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t 
 {
     *ret = (struct hone_lock_charge){0};
     struct hone_lock_entry *entry = find(set_of(lock), lock);
+    ret->found = entry;
     if (!entry || is_idle(entry)) {
-        lower_filter(lock);
+        lower_filter(lock, ticks);
         return;
     }
     uint64_t released =
@@ -279,7 +296,7 @@ void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t 
     atomic_store_explicit(&entry->released, released, memory_order_relaxed);
     ret->waiter_stack = atomic_load_explicit(&entry->waiter, memory_order_relaxed);
     uint64_t delay = charge_waits(entry, units(ticks), &ret->waiters);
-    uint64_t owed = atomic_exchange(&entry->owed, 0);
+    uint64_t owed = atomic_load(&entry->owed) ? atomic_exchange(&entry->owed, 0) : 0;
     delay += owed;
     if (owed && !ret->waiters) // how many they were is not known any more
         ret->waiters = 1;

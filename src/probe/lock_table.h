@@ -76,6 +76,16 @@ struct hone_lock_place {
     uint32_t stack; // that was shown; 0: none
 };
 
+// Has the entry's line of the cache come, to be written to, while something else is done.
+HONE_SIGSAFE static inline void hone_lock_expect(const struct hone_lock_entry *entry)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" ::"m"(*(const char *)entry));
+#else
+    __builtin_prefetch(entry, 1);
+#endif
+}
+
 // The calling thread begins to wait.
 HONE_SIGSAFE void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret);
 // With this stack.
@@ -108,12 +118,17 @@ HONE_SIGSAFE void hone_lock_leave(const struct hone_lock_place *place, uint64_t 
 // A release that is about to happen. What it is charged with.
 struct hone_lock_charge {
     struct hone_lock_entry *entry; // NULL: nobody waits
+    struct hone_lock_entry *found; // of the lock; NULL: none
     uint64_t delay;                // ticks
     uint32_t waiters;
     uint32_t waiter_stack; // of one of them; 0: not known
     uint64_t released;     // as the entry's
 };
 
+// Whether the entry is known to be the lock's, and nobody to wait there: then its release is none
+// to be charged, as is found here sooner than below.
+HONE_SIGSAFE bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t lock,
+                                         uint64_t ticks);
 // `thread` is the releasing one's index; `drawn`: its stack will be told, by hone_lock_tell().
 HONE_SIGSAFE void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind,
                                     bool drawn, struct hone_lock_charge *ret);
