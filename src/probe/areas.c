@@ -176,3 +176,9 @@ void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument
     hone_call_on_stack(work, argument, area->stack + sizeof area->stack);
     (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }
+
+bool hone_is_on_alternate_stack(void)
+{
+    stack_t alternate = {0};
+    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
+}

@@ -51,6 +51,9 @@ static inline bool hone_stack_has_room(const struct hone_own_stack *stack, uint6
 // Works on the area's stack, signals waiting.
 HONE_SIGSAFE void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument);
 
+// Whether the calling thread is on the stack that it gave to its handlers.
+HONE_SIGSAFE bool hone_is_on_alternate_stack(void);
+
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);
 

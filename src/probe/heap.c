@@ -231,12 +231,6 @@ static void count_block(void *argument)
     hone_exact_allocated(at->keeper, at->block, at->size, site);
 }
 
-static bool is_on_alternate(void)
-{
-    stack_t alternate = {0};
-    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
-}
-
 // By a walk. False: it must not be made here.
 HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *block, size_t size)
 {
@@ -245,7 +239,8 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
     // Where the program's handler has a stack of its own, a signal would begin that anew while we
     // are on ours.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    if (HONE_UNLIKELY(sp < keeper->stack.low || sp >= keeper->stack.high) && is_on_alternate()) {
+    if (HONE_UNLIKELY(sp < keeper->stack.low || sp >= keeper->stack.high) &&
+        hone_is_on_alternate_stack()) {
         hone_count(&hone_counters()->heap_no_site, 1);
         return false;
     }
@@ -282,8 +277,8 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     // virtual one, and all else takes less.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     bool known = sp >= own_stack.low && sp < own_stack.high;
-    struct allocation at = {!known && is_on_alternate() ? NULL : hone_area_take(), &registers,
-                            block, size, rate};
+    struct allocation at = {!known && hone_is_on_alternate_stack() ? NULL : hone_area_take(),
+                            &registers, block, size, rate};
     if (!at.area) {
         hone_count(&hone_counters()->heap_lost, 1);
         return;
