@@ -15,7 +15,6 @@
 #include "core/hash.h"
 #include "core/syscall.h"
 
-#include <signal.h>
 
 static struct hone_creation_site sites[HONE_CREATION_SITES];
 static struct hone_creation_thread threads[HONE_CREATION_THREADS];
@@ -124,25 +123,15 @@ static void take_stack(void *argument)
     at->ret->creator_tid = self->tid;
 }
 
-static bool is_on_alternate(void)
-{
-    stack_t alternate = {0};
-    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
-}
-
 HONE_HOOK void hone_creation_here(struct hone_thread_birth *ret)
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
-    struct creation at = {is_on_alternate() ? NULL : hone_area_take(), &registers, ret};
+    struct creation at = {hone_is_on_alternate_stack() ? NULL : hone_area_take(), &registers, ret};
     if (!at.area) {
         hone_count(&hone_counters()->records_lost, 1);
         return;
     }
-    // The program's handlers would run on our stack; our own samples may come.
-    uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
-    hone_call_on_stack(take_stack, &at, at.area->stack + sizeof at.area->stack);
-    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+    hone_area_call(at.area, take_stack, &at);
     hone_area_give_back(at.area);
 }

@@ -9,7 +9,6 @@
 #include "probe/usdt.h"
 
 #include <errno.h>
-#include <signal.h>
 
 enum {
     RATE_LOOKED_AT = 1 << 20, // bytes until a thread looks whether the rate is another one

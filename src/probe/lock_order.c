@@ -6,7 +6,6 @@
 #include "probe/heap.h"
 
 #include <errno.h>
-#include <signal.h>
 
 _Atomic bool hone_lock_order_wanted;
 
@@ -148,12 +147,6 @@ static void tell(void *argument)
     at->whole = at->holding.stack != 0;
 }
 
-static bool is_on_alternate(void)
-{
-    stack_t alternate = {0};
-    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
-}
-
 HONE_HOOK static void take(const void *lock, enum hone_lock_kind kind, bool tried)
 {
     struct hone_registers registers;
@@ -161,7 +154,7 @@ HONE_HOOK static void take(const void *lock, enum hone_lock_kind kind, bool trie
     // Where the program's handler has a stack of its own, a signal would begin that anew while we
     // are on ours. What was found to be the thread's stack is no such one.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    bool elsewhere = (sp < own.low || sp >= own.high) && is_on_alternate();
+    bool elsewhere = (sp < own.low || sp >= own.high) && hone_is_on_alternate_stack();
     struct taking at = {
         .area = elsewhere ? NULL : hone_area_take(),
         .registers = &registers,
@@ -172,11 +165,10 @@ HONE_HOOK static void take(const void *lock, enum hone_lock_kind kind, bool trie
         .tried = tried,
     };
     if (at.area) {
-        // The program's handlers would run on our stack; our own samples may come.
-        uint64_t held = ~(1ull << (SIGTRAP - 1) | 1ull << (HONE_PROBE_SIGNAL - 1)), before;
-        (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, sizeof held);
-        hone_call_on_stack(tell, &at, at.area->stack + sizeof at.area->stack);
-        (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
+        if (HONE_LIKELY(hone_stack_has_room(&own, sp)))
+            tell(&at);
+        else
+            hone_area_call(at.area, tell, &at);
         hone_area_give_back(at.area);
     }
     if (!at.whole)

@@ -258,11 +258,11 @@ ROWS = [
          ('src/probe/heap_keeper.c', '    if (!keeper && count && count % LOOKED_THROUGH == 0)',
           '    if (!keeper && count && count % LOOKED_THROUGH == LOOKED_THROUGH)')]),
     Row('handlers that look for their stack', SAFETY + 'Stacks.test_handlers_run_on_the_programs_stack',
-        [('src/probe/heap.c', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, '
+        [('src/probe/areas.c', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, '
           'sizeof held);\n', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &before, '
           'sizeof held);\n    (void)held;\n')]),
     Row('alternate stacks', SAFETY + 'Stacks.test_alternate_stacks_are_left_alone',
-        [('src/probe/heap.c', '    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && '
+        [('src/probe/areas.c', '    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && '
           'alternate.ss_flags & SS_ONSTACK;', '    return hone_syscall2(SYS_sigaltstack, NULL, '
           '&alternate) != 0;')]),
     Row('a forked child without room in the session',
