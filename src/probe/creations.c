@@ -15,7 +15,6 @@
 #include "core/hash.h"
 #include "core/syscall.h"
 
-
 static struct hone_creation_site sites[HONE_CREATION_SITES];
 static struct hone_creation_thread threads[HONE_CREATION_THREADS];
 
