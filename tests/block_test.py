@@ -330,6 +330,22 @@ class Programs(BlockTest):
                 self.assertGreater(profile.total('delay', there), 0.1 * wait.ns, wait)
                 self.assertGreaterEqual(profile.total('contentions', there), 1)
 
+    def test_what_was_stopped_and_goes_on_waits_for_what_it_did(self):
+        """The kernel takes up again what SIGSTOP ended, under the number of another call."""
+        for engine in ('ebpf', 'switches', 'polling') if perf_is_permitted() else ('polling',):
+            recording, profile = self.block(workload('stopped'), '700', types='block,wall',
+                                            options=('--wall-engine', engine))
+            self.assertIn(b'early 0\n', recording.stdout)
+            waits = waits_of(recording.stdout)
+            self.assertEqual(len(waits), 4)
+            for wait in waits:
+                there = of(tid=wait.tid, function=wait.function, wait=wait.kind)
+                runnable = states(recording.wall, of_thread(wait.tid))['runnable']
+                with self.subTest(engine=engine, wait=wait):
+                    self.assertGreaterEqual(profile.total('delay', there),
+                                            0.95 * wait.ns - runnable - SLACK_NS)
+                    self.assertEqual(profile.total('delay', of(tid=wait.tid, wait='other')), 0)
+
     @unittest.skipUnless(perf_is_permitted(), 'needs perf events')
     def test_a_program_of_go(self):
         if subprocess.run(['which', 'go'], capture_output=True, check=False).returncode:

@@ -460,6 +460,20 @@ class Order(TestCase):
                 self.assertEqual(found['possible'], [], text)
         self.assertGreater(found['seen'], 0)
 
+    def test_what_is_no_recording_is_refused_in_one_line(self):
+        recording = self.record(workload('stuck'), 'order', options=('-t', 'cpu', '--lock-order'))
+        path = os.path.join(recording.directory, 'session.json')
+        for text in (b'', b'{"lock_order": {"edges": [\x1b[31m\n', b'[' * 5000,
+                     b'{"lock_order": {"edges": [' + b'{},' * 20000 + b'{}]}}',
+                     b'[' + b'{},' * (8 << 20) + b'{}]'):
+            with open(path, 'wb') as file:
+                file.write(text)
+            done = self.run_plain(HONE, 'deadlocks', recording.directory)
+            self.assertEqual((done.returncode, done.stdout), (1, b''), done.stderr)
+            line = self.assert_one_clear_line(done.stderr, 'session.json')
+            self.assertEqual(done.stderr.decode(), line + '\n')
+            self.assertTrue(line.isprintable(), line)
+
     def test_pool(self):
         os.environ['STUCK_SECONDS'] = '1'
         self.addCleanup(os.environ.pop, 'STUCK_SECONDS')

@@ -1,8 +1,5 @@
-// Rings are looked for by going along the orders from each lock, back to it over locks of higher
-// numbers only, so that each ring is met once.
-#include "analyse/lock_order.h"
+#include "analyse/lock_order_parts.h"
 
-#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/table.h"
@@ -14,9 +11,15 @@
 #include <string.h>
 
 enum {
-    STEPS_MAX = 4 << 20, // along orders, over all: some tenths of a second
-    RINGS_MAX = 1000,
     SESSION_BYTES_MAX = 256 << 20,
+    // What a recording keeps at most, four times; what has more was not written by us.
+    EDGES_MAX = 1 << 14,
+    STACKS_MAX = 1 << 15,
+    FRAMES_MAX = 256,
+    MEMBERS_MAX = 1024,
+    // Of JSON. Two bytes of text may be a value of 230 bytes in memory; the largest recording that
+    // there can be has 4 million.
+    VALUES_MAX = 8 << 20,
 };
 
 void hone_lock_order_done(struct hone_lock_order *order)
@@ -48,13 +51,17 @@ static uint64_t number_of(const json_t *object, const char *key)
 static int read_stacks(struct hone_lock_order *order, const json_t *stacks)
 {
     size_t count = json_array_size(stacks);
+    if (count > STACKS_MAX)
+        return -EBADMSG;
     order->stacks = hone_arena_zalloc(&order->arena, count + 1, sizeof *order->stacks);
-    if (!order->stacks || count >= UINT32_MAX)
+    if (!order->stacks)
         return -ENOMEM;
     order->stack_count = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++) {
         const json_t *frames = json_array_get(stacks, i);
         struct hone_order_stack *stack = &order->stacks[i];
+        if (json_array_size(frames) > FRAMES_MAX)
+            return -EBADMSG;
         stack->count = (uint32_t)json_array_size(frames);
         stack->at = hone_arena_zalloc(&order->arena, stack->count + 1ul, sizeof *stack->at);
         if (!stack->at)
@@ -148,11 +155,17 @@ static int read_edges(struct hone_lock_order *order, const json_t *edges)
 {
     size_t count = json_array_size(edges);
     size_t most = 2 * count + 1;
-    for (size_t i = 0; i < count; i++)
-        most += json_array_size(json_object_get(json_array_get(edges, i), "set"));
+    if (count > EDGES_MAX)
+        return -EBADMSG;
+    for (size_t i = 0; i < count; i++) {
+        size_t members = json_array_size(json_object_get(json_array_get(edges, i), "set"));
+        if (members > MEMBERS_MAX)
+            return -EBADMSG;
+        most += members;
+    }
     HONE_CLEANUP(locks_done) struct locks locks = {.at = calloc(most, sizeof *locks.at)};
     order->edges = hone_arena_zalloc(&order->arena, count + 1, sizeof *order->edges);
-    if (!locks.at || !order->edges || most >= UINT32_MAX)
+    if (!locks.at || !order->edges)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
         struct hone_order_edge *edge = &order->edges[order->edge_count];
@@ -165,213 +178,29 @@ static int read_edges(struct hone_lock_order *order, const json_t *edges)
     return 0;
 }
 
-// --- rings ---------------------------------------------------------------------------------------
-
-struct search {
-    struct hone_lock_order *order;
-    uint32_t *by_held; // edges, in the order of the lock that is held
-    uint32_t steps;
-    struct hone_order_ring path;
-    bool failed;
-};
-
-static const struct hone_order_edge *edge_at(const struct search *search, uint32_t i)
-{
-    return &search->order->edges[search->path.edges[i]];
-}
-
-static bool is_under(const struct hone_order_edge *edge, uint32_t lock)
-{
-    for (uint32_t i = 0; i < edge->set_count; i++)
-        if (edge->set[i].lock == lock)
-            return true;
-    return false;
-}
-
-// A lock that is none of the ring's and held at all of its edges lets one thread in at a time.
-static bool is_guarded(const struct search *search)
-{
-    const struct hone_order_edge *first = edge_at(search, 0);
-    for (uint32_t i = 0; i < first->set_count; i++) {
-        bool all = !first->set[i].reading;
-        for (uint32_t k = 0; all && k < search->path.count; k++)
-            all = edge_at(search, k)->held_lock != first->set[i].lock &&
-                  is_under(edge_at(search, k), first->set[i].lock);
-        if (all)
-            return true;
-    }
-    return false;
-}
-
-// Whether each edge can be another thread's: one that several do is anybody's.
-static bool has_threads(const struct search *search)
-{
-    for (uint32_t i = 0; i < search->path.count; i++)
-        for (uint32_t k = 0; k < i; k++)
-            if (!edge_at(search, i)->several && !edge_at(search, k)->several &&
-                edge_at(search, i)->tid == edge_at(search, k)->tid)
-                return false;
-    return true;
-}
-
-static bool waits(const struct hone_order_edge *wants, const struct hone_order_edge *holds)
-{
-    return !wants->taken_reading || !holds->held_reading;
-}
-
-// The same places, wherever in the ring one begins.
-static bool is_same(const struct search *search, const struct hone_order_ring *known)
-{
-    if (known->count != search->path.count)
-        return false;
-    for (uint32_t shift = 0; shift < known->count; shift++) {
-        bool same = true;
-        for (uint32_t i = 0; same && i < known->count; i++) {
-            const struct hone_order_edge *ours = edge_at(search, (i + shift) % known->count);
-            const struct hone_order_edge *theirs = &search->order->edges[known->edges[i]];
-            same =
-                ours->held_stack == theirs->held_stack && ours->taken_stack == theirs->taken_stack;
-        }
-        if (same)
-            return true;
-    }
-    return false;
-}
-
-static void add(struct search *search)
-{
-    struct hone_lock_order *order = search->order;
-    for (uint32_t i = 0; i < order->ring_count; i++)
-        if (is_same(search, &order->rings[i])) {
-            order->rings[i].more++;
-            return;
-        }
-    if (order->ring_count == RINGS_MAX) {
-        order->given_up = true;
-        return;
-    }
-    if (hone_array_reserve(&order->rings, &order->ring_room, order->ring_count + 1ull,
-                           sizeof *order->rings))
-        order->rings[order->ring_count++] = search->path;
-    else
-        search->failed = true;
-}
-
-static bool is_on_path(const struct search *search, uint32_t lock)
-{
-    for (uint32_t i = 0; i < search->path.count; i++)
-        if (edge_at(search, i)->held_lock == lock)
-            return true;
-    return false;
-}
-
-static uint32_t first_of(const struct search *search, uint32_t lock)
-{
-    uint32_t low = 0, high = search->order->edge_count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (search->order->edges[search->by_held[middle]].held_lock < lock)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-// A level of the search: the edges that go on from the path's last lock.
-struct level {
-    uint32_t next;
-};
-
-static void search_from(struct search *search, uint32_t start)
-{
-    const struct hone_lock_order *order = search->order;
-    struct level levels[HONE_ORDER_RING_MAX + 1] = {{first_of(search, start)}};
-    uint32_t depth = 0, lock = start;
-    for (;;) {
-        uint32_t at = levels[depth].next++;
-        const struct hone_order_edge *edge =
-            at < order->edge_count ? &order->edges[search->by_held[at]] : NULL;
-        if (!edge || edge->held_lock != lock) { // all of them were tried
-            if (!depth)
-                return;
-            depth--;
-            search->path.count--;
-            lock = depth ? edge_at(search, depth - 1)->taken_lock : start;
-            continue;
-        }
-        if (++search->steps > STEPS_MAX || search->failed)
-            return;
-        bool last = edge->taken_lock == start;
-        if ((depth && !waits(edge_at(search, depth - 1), edge)) ||
-            (!last && (edge->taken_lock < start || is_on_path(search, edge->taken_lock))) ||
-            edge->taken_lock == edge->held_lock)
-            continue;
-        search->path.edges[search->path.count++] = search->by_held[at];
-        if (last) {
-            if (waits(edge, edge_at(search, 0)) && has_threads(search) && !is_guarded(search))
-                add(search);
-            search->path.count--;
-        } else if (search->path.count == HONE_ORDER_RING_MAX) {
-            search->path.count--;
-        } else {
-            depth++;
-            lock = edge->taken_lock;
-            levels[depth].next = first_of(search, lock);
-        }
-    }
-}
-
-static const struct hone_order_edge *sorted_edges; // of the sort that runs
-
-static int by_held(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    uint32_t x = sorted_edges[a].held_lock, y = sorted_edges[b].held_lock;
-    if (x != y)
-        return x < y ? -1 : 1;
-    return a < b ? -1 : a > b;
-}
-
-static int by_size(const void *left, const void *right)
-{
-    const struct hone_order_ring *a = left, *b = right;
-    if (a->count != b->count)
-        return a->count < b->count ? -1 : 1;
-    return a->edges[0] < b->edges[0] ? -1 : a->edges[0] > b->edges[0];
-}
-
-static int find_rings(struct hone_lock_order *order)
-{
-    HONE_CLEANUP(hone_freep)
-    uint32_t *numbers = calloc(order->edge_count + 1ul, sizeof *numbers);
-    struct search search = {.order = order, .by_held = numbers};
-    if (!numbers)
-        return -ENOMEM;
-    uint32_t locks = 0;
-    for (uint32_t i = 0; i < order->edge_count; i++) {
-        numbers[i] = i;
-        if (order->edges[i].held_lock >= locks)
-            locks = order->edges[i].held_lock + 1;
-    }
-    sorted_edges = order->edges;
-    qsort(numbers, order->edge_count, sizeof *numbers, by_held);
-    for (uint32_t lock = 0; lock < locks && !search.failed && search.steps <= STEPS_MAX; lock++) {
-        search.path.count = 0;
-        search_from(&search, lock);
-    }
-    order->given_up |= search.steps > STEPS_MAX;
-    if (order->ring_count)
-        qsort(order->rings, order->ring_count, sizeof *order->rings, by_size);
-    return search.failed ? -ENOMEM : 0;
-}
-
 // --- all of it -----------------------------------------------------------------------------------
+
+// As many values as the text can have.
+static bool has_few_values(const char *text, size_t len)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < len; i++)
+        most += text[i] == ',' || text[i] == '[' || text[i] == '{';
+    return most <= VALUES_MAX;
+}
+
+static int too_many(const char *name, struct hone_error *err)
+{
+    return hone_error_set(err, -EBADMSG, "cannot read '%s': it has more than a recording keeps",
+                          name);
+}
 
 int hone_lock_order_parse(const char *text, size_t len, const char *name,
                           struct hone_lock_order *ret, struct hone_error *err)
 {
     json_error_t why;
+    if (!has_few_values(text, len))
+        return too_many(name, err);
     HONE_CLEANUP(decrefp) json_t *session = json_loadb(text, len, 0, &why);
     HONE_CLEANUP(hone_lock_order_done) struct hone_lock_order order = {0};
     if (!session)
@@ -386,7 +215,9 @@ int hone_lock_order_parse(const char *text, size_t len, const char *name,
     if (!r)
         r = read_edges(&order, json_object_get(all, "edges"));
     if (!r)
-        r = find_rings(&order);
+        r = hone_lock_order_find_rings(&order);
+    if (r == -EBADMSG)
+        return too_many(name, err);
     if (r)
         return hone_error_set(err, r, "cannot tell orders of locks");
     *ret = order;

@@ -1,9 +1,10 @@
-#include "analyse/lock_order.h"
+#include "analyse/lock_order_fuzz.h"
 
 #include "base/buffer.h"
 #include "base/starve.h"
 
 #include "check.h"
+#include "corpus.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -200,4 +201,97 @@ TEST(memory_that_runs_out_is_told_and_nothing_is_left)
         if (!starved)
             break;
     }
+}
+
+// --- hostile files -------------------------------------------------------------------------------
+
+static void check_outcome(const struct corpus_file *input)
+{
+    int r = hone_lock_order_check(input->bytes, input->len);
+    int wanted = strncmp(input->name, "bad_", 4) == 0 ? -EBADMSG : 0;
+    cr_assert(r == wanted, "%s: %d", input->name, r);
+}
+
+static int read_checked(const struct corpus_file *input)
+{
+    return hone_lock_order_check(input->bytes, input->len);
+}
+
+static void check_short_of_memory(const struct corpus_file *input)
+{
+    corpus_starve(input, strncmp(input->name, "bad_", 4) == 0, read_checked);
+}
+
+TEST(corpus_is_read_unless_its_name_says_bad)
+{
+    CHECK(corpus_each(CORPUS, check_outcome) >= 8);
+}
+
+TEST(corpus_is_read_without_memory)
+{
+    CHECK(corpus_each(CORPUS, check_short_of_memory) >= 8);
+}
+
+static void put_many(struct hone_buffer *out, const char *before, const char *each, size_t count,
+                     const char *after)
+{
+    out->len = 0;
+    hone_buffer_text(out, before);
+    for (size_t i = 0; i < count; i++) {
+        hone_buffer_text(out, i ? "," : "");
+        hone_buffer_text(out, each);
+    }
+    hone_buffer_text(out, after);
+}
+
+TEST(more_than_a_recording_keeps_is_refused_in_one_line)
+{
+    static const struct {
+        const char *before, *each, *after;
+        size_t most; // 0: any number
+    } cases[] = {
+        {"{\"lock_order\": {\"edges\": [", "{}", "]}}", 1 << 14},
+        {"{\"lock_order\": {\"stacks\": [", "[]", "]}}", 1 << 15},
+        {"{\"lock_order\": {\"stacks\": [[", "{}", "]]}}", 256},
+        {"{\"lock_order\": {\"edges\": [{\"set\": [", "{}", "]}]}}", 1024},
+        {"[", "{}", "]", (8 << 20) / 2},
+    };
+    struct hone_buffer out = {0};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hone_error err = {0};
+        put_many(&out, cases[i].before, cases[i].each, cases[i].most + 1, cases[i].after);
+        CHECK_EQ(hone_lock_order_parse(out.at, out.len, "s.json", &order, &err), -EBADMSG);
+        CHECK_STR(err.message, "cannot read 's.json': it has more than a recording keeps");
+        if (cases[i].most > 1 << 20)
+            continue;
+        put_many(&out, cases[i].before, cases[i].each, cases[i].most, cases[i].after);
+        CHECK_EQ(hone_lock_order_parse(out.at, out.len, "s.json", &order, &err), 0);
+        hone_lock_order_done(&order);
+    }
+    hone_buffer_done(&out);
+}
+
+TEST(large_sets_are_compared_in_bounded_time)
+{
+    // Each order's set is 1000 locks, and there are rings over rings.
+    struct hone_buffer out = {0}, set = {0};
+    for (int i = 0; i < 1000; i++)
+        hone_buffer_format(&set, "{\"address\": \"%d\"},", 100 + i);
+    hone_buffer_add(&set, "", 1);
+    hone_buffer_text(&out, "{\"lock_order\": {\"stacks\": [");
+    for (int i = 0; i < 1000; i++)
+        hone_buffer_text(&out, i ? ",[]" : "[]");
+    hone_buffer_text(&out, "], \"edges\": [");
+    for (int i = 0; i < 900; i++)
+        hone_buffer_format(&out,
+                           "%s{\"tid\": %d, \"held\": {\"address\": \"%d\"}, \"taken\": "
+                           "{\"address\": \"%d\"}, \"held_stack\": %d, \"taken_stack\": %d, "
+                           "\"set\": [%s{\"address\": \"own %d\"}]}",
+                           i ? "," : "", i, i / 30, i % 30, i, i, i % 2 ? set.at : "", i);
+    hone_buffer_text(&out, "]}}");
+    CHECK_EQ(hone_lock_order_parse(out.at, out.len, "s.json", &order, NULL), 0);
+    CHECK(order.given_up);
+    hone_lock_order_done(&order);
+    hone_buffer_done(&out);
+    hone_buffer_done(&set);
 }

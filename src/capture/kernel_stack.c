@@ -365,18 +365,25 @@ void hone_kernel_stack_parse(struct hone_kernel_names *names, const char *text,
     }
 }
 
-void hone_kernel_stack_read(struct hone_kernel_names *names, uint32_t pid, uint32_t tid,
-                            struct hone_kernel_stack *ret)
+bool hone_kernel_stack_text(uint32_t pid, uint32_t tid, char ret[HONE_KERNEL_STACK_TEXT])
 {
-    char path[64], text[8192];
-    ret->count = 0;
+    char path[64];
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stack", pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    ssize_t len = fd < 0 ? -1 : read(fd, ret, HONE_KERNEL_STACK_TEXT - 1);
     if (fd >= 0)
         (void)close(fd);
     if (len <= 0)
-        return;
-    text[len] = '\0';
-    hone_kernel_stack_parse(names, text, ret);
+        return false;
+    ret[len] = '\0';
+    return true;
+}
+
+void hone_kernel_stack_read(struct hone_kernel_names *names, uint32_t pid, uint32_t tid,
+                            struct hone_kernel_stack *ret)
+{
+    char text[HONE_KERNEL_STACK_TEXT];
+    ret->count = 0;
+    if (hone_kernel_stack_text(pid, tid, text))
+        hone_kernel_stack_parse(names, text, ret);
 }

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -22,7 +23,10 @@
 #define HONE_KERNEL_START 0xffff800000000000u
 #define HONE_KERNEL_END 0xffffffffff600000u
 
-enum { HONE_KERNEL_FRAMES_MAX = 64 };
+enum {
+    HONE_KERNEL_FRAMES_MAX = 64,
+    HONE_KERNEL_STACK_TEXT = 8192, // of all of them, and more
+};
 
 // Innermost first.
 struct hone_kernel_stack {
@@ -57,6 +61,8 @@ void hone_kernel_stack_read(struct hone_kernel_names *names, uint32_t pid, uint3
                             struct hone_kernel_stack *ret);
 // The address that such a number stands for; of a name that is not there, HONE_KERNEL_START.
 uint64_t hone_kernel_names_find(struct hone_kernel_names *names, uint64_t number);
+// That text. False: the thread runs, or may not be asked.
+bool hone_kernel_stack_text(uint32_t pid, uint32_t tid, char ret[HONE_KERNEL_STACK_TEXT]);
 // Such a text.
 void hone_kernel_stack_parse(struct hone_kernel_names *names, const char *text,
                              struct hone_kernel_stack *ret);

@@ -1,5 +1,6 @@
 #include "capture/waits.h"
 
+#include "capture/restart.h"
 #include "capture/wait_kinds.h"
 
 #include <errno.h>
@@ -81,7 +82,10 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
     if (len <= 0)
         return r;
     text[len] = '\0';
-    return hone_blocked_parse(text, ret);
+    r = hone_blocked_parse(text, ret);
+    if (!r)
+        hone_restart_ask(pid, tid, ret);
+    return r;
 }
 
 // --- what it waits for ---------------------------------------------------------------------------

@@ -35,7 +35,8 @@ struct hone_blocked {
     uint64_t sp, ip;
 };
 
-// Reads the thread's place. Returns 0; -EBUSY when it is not blocked now; -ESRCH when it is gone;
+// Reads the thread's place. A call that was taken up again (restart.h) is the one that it was,
+// where the kernel tells. Returns 0; -EBUSY when it is not blocked now; -ESRCH when it is gone;
 // -EPERM, -EACCES when it is not ours to ask.
 int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret);
 

@@ -91,7 +91,7 @@ static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64
 {
     enum hone_wait_kind kind;
     uint32_t stack;
-    int r = hone_wall_look(wall, &wall->processes[thread->process], thread->tid, &kind, &stack);
+    int r = hone_wall_look(wall, thread, &kind, &stack);
     if (r == -EBUSY || r == -ESRCH) {
         wall->facts.gone++;
         return;

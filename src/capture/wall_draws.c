@@ -46,6 +46,16 @@ static enum hone_wait_kind kind_of(const struct hone_wall *wall, struct hone_wal
     return kind;
 }
 
+// Of a thread that still waits there, the kernel may tell in which call.
+static void ask_what_goes_on(const struct hone_wall_process *process, uint32_t tid,
+                             struct hone_blocked *blocked)
+{
+    struct hone_blocked now;
+    if (hone_restart_is_open(blocked) && hone_blocked_read(process->pid, tid, &now) == 0 &&
+        now.ip == blocked->ip && now.sp == blocked->sp)
+        blocked->call = now.call;
+}
+
 static void take(struct hone_wall *wall, const struct hone_draw *draw)
 {
     struct hone_wall_thread *thread = hone_wall_find(wall, draw->tid);
@@ -67,6 +77,8 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     };
     for (int i = 0; i < 6; i++)
         blocked.arguments[i] = draw->arguments[i];
+    hone_restart_recall(&thread->last_call, &blocked);
+    ask_what_goes_on(process, thread->tid, &blocked);
     thread->draw = (struct hone_wall_draw){
         .time_ns = draw->time_ns,
         .one_in = draw->one_in,

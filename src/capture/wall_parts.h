@@ -9,6 +9,7 @@
 #include "capture/draws.h"
 #include "capture/kernel_stack.h"
 #include "capture/look.h"
+#include "capture/restart.h"
 #include "capture/switches.h"
 #include "capture/wait_kinds.h"
 #include "capture/wall.h"
@@ -39,6 +40,8 @@ struct hone_wall_thread {
     enum hone_wait_kind kind;
     uint32_t stack;
     uint64_t looked_ns, read_ns; // the tick, and when reading ended
+
+    struct hone_restart last_call; // of the blocks that were read or copied
 
     // What the kernel copied of the block that it is in, or is about to begin.
     struct hone_wall_draw {
@@ -175,7 +178,7 @@ bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint
 
 // Reads where the thread waits. Returns 0, with *ret_kind and *ret_stack (in collected); -EBUSY
 // when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
-int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, uint32_t tid,
+int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
                    enum hone_wait_kind *ret_kind, uint32_t *ret_stack);
 
 #endif

@@ -189,9 +189,7 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
     uint32_t stack = thread->stack;
     if (moved) {
         blocked = false;
-        r = thread->refused ? -EACCES
-                            : hone_wall_look(wall, &wall->processes[thread->process], thread->tid,
-                                             &kind, &stack);
+        r = thread->refused ? -EACCES : hone_wall_look(wall, thread, &kind, &stack);
         if (!r) {
             wall->facts.reads++;
             blocked = read_counts(wall, thread, &after) == 0 && after.times == before.times;

@@ -2,9 +2,11 @@
 // scheduler's records, or else what was read does not count.
 #include "capture/wall_parts.h"
 
-int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, uint32_t tid,
+int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
                    enum hone_wait_kind *ret_kind, uint32_t *ret_stack)
 {
+    struct hone_wall_process *process = &wall->processes[thread->process];
+    uint32_t tid = thread->tid;
     struct hone_blocked blocked;
     struct hone_kernel_stack kernel = {0};
     process->look.pid = process->pid;
@@ -13,6 +15,8 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_process *process, ui
         hone_kernel_stack_read(wall->kernel, process->pid, tid, &kernel);
     if (!r)
         r = hone_look_blocked(&wall->look, &process->look, &blocked, &kernel, ret_stack);
+    if (!r)
+        hone_restart_recall(&thread->last_call, &blocked);
     if (!r)
         *ret_kind = hone_blocked_kind(process->pid, &blocked);
     return r;
