@@ -31,12 +31,14 @@ static void wait_for_bell(struct hone_session_header *header, uint32_t bell)
     (void)hone_syscall6(SYS_futex, (long)&header->room_bell, FUTEX_WAIT, bell, (long)&wait, 0, 0);
 }
 
-// The bell is to be rung when half of what is free now is used.
+// The bell is to be rung when a quarter of what is free now is used: we may have to wait for a
+// processor.
 static void arm(struct hone_session_header *header, uint32_t ahead)
 {
     uint32_t backed = atomic_load_explicit(&header->backed_chunks, memory_order_relaxed);
-    bool more = backed < header->chunk_count && backed > ahead / 2;
-    atomic_store_explicit(&header->room_low, more ? backed - ahead / 2 : 0, memory_order_release);
+    uint32_t free = ahead / 4 * 3;
+    bool more = backed < header->chunk_count && backed > free;
+    atomic_store_explicit(&header->room_low, more ? backed - free : 0, memory_order_release);
 }
 
 static void *keep(void *argument)
