@@ -286,7 +286,7 @@ class Jumps(Built):
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
-enum { THREADS = 4, JUMPS = 6000, KEPT = 2000, SIZE = 1000, LONGEST_S = 20 };
+enum { THREADS = 4, JUMPS = 3000, KEPT = 2000, SIZE = 1000, LONGEST_S = 20 };
 static uintptr_t low, high;
 static __thread sigjmp_buf back;
 static __thread volatile sig_atomic_t may_jump;
@@ -382,7 +382,7 @@ int main(int argc, char **argv)
 
     def jumps(self, size, *args):
         recording = self.check('jumps', self.SOURCE, '-lpthread', '-ldl', size=size, args=args,
-                               options=('--memory', '32MiB'), types='heap')
+                               types='heap')
         jumps, = re.findall(rb'(\d+) jumps', recording.stderr)
         left = sum(int(n) for n in re.findall(r'lost: (\d+) allocations or their ends, left by',
                                               '\n'.join(recording.heap.comments)))

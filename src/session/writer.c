@@ -17,8 +17,9 @@ enum { CLAIMS = 8 };
 static __thread struct {
     uint32_t count;
     struct claim {
-        struct hone_record *record; // NULL: there is none yet
-        uint64_t sp;                // of who claims it, or a little below
+        struct hone_chunk *chunk; // NULL: there is none yet
+        uint32_t at, len;         // of the record in it that is claimed, or is to be
+        uint64_t sp;              // of who claims it, or a little below
     } at[CLAIMS];
 } mine;
 
@@ -37,7 +38,7 @@ static struct claim *begin_claim(uint64_t sp)
 static void end_claim(void)
 {
     if (mine.count && mine.count <= CLAIMS)
-        mine.at[mine.count - 1].record = NULL; // the next one has none yet
+        mine.at[mine.count - 1].chunk = NULL; // the next one has none yet
     atomic_signal_fence(memory_order_release);
     if (mine.count)
         mine.count--;
@@ -216,18 +217,27 @@ void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
         uint32_t index = atomic_load(&process->current);
         struct hone_chunk *chunk = chunk_at(writer, index);
         publish(chunk); // who made it current may not have come to that yet, or never will
-        // The look before the add keeps `used` from wrapping when memory has run out for long.
-        if (atomic_load_explicit(&chunk->used, memory_order_relaxed) < HONE_CHUNK_BYTES) {
-            uint32_t at = atomic_fetch_add_explicit(&chunk->used, len, memory_order_relaxed);
+        uint32_t at = atomic_load_explicit(&chunk->used, memory_order_relaxed);
+        while (at < HONE_CHUNK_BYTES) {
+            // What is to be claimed is known before it is.
+            if (claim) {
+                claim->at = at;
+                claim->len = len;
+                atomic_signal_fence(memory_order_release);
+                claim->chunk = chunk;
+                atomic_signal_fence(memory_order_release);
+            }
+            if (!atomic_compare_exchange_weak_explicit(&chunk->used, &at, at + len,
+                                                       memory_order_relaxed, memory_order_relaxed))
+                continue;
             if (at + len <= HONE_CHUNK_BYTES) {
                 struct hone_record *record = (struct hone_record *)((char *)chunk + at);
                 atomic_store_explicit(&record->head, HONE_RECORD_HEAD(HONE_RECORD_PENDING, len),
                                       memory_order_release);
-                if (claim)
-                    claim->record = record;
                 return record;
             }
             pad(chunk, at); // only one claim crosses the end
+            break;
         }
         if (!next_chunk(writer, index))
             break;
@@ -248,15 +258,31 @@ void hone_writer_commit(struct hone_writer *writer, void *record, enum hone_reco
     atomic_fetch_sub(&writer->process->writing, 1);
 }
 
+// Nobody finishes it. Where it is not even begun, another thread may have been faster, and then
+// begins it at once.
+static void finish(struct hone_chunk *chunk, uint32_t at, uint32_t len)
+{
+    enum { LOOKS = 1000 };
+    struct hone_record *record = (struct hone_record *)((char *)chunk + at);
+    if (atomic_load_explicit(&chunk->used, memory_order_relaxed) <= at)
+        return; // nor claimed
+    uint32_t head = 0;
+    for (int i = 0; !head && i < LOOKS; i++)
+        head = atomic_load_explicit(&record->head, memory_order_acquire);
+    if (at + len > HONE_CHUNK_BYTES)
+        len = HONE_CHUNK_BYTES - at;
+    if (!head || head == HONE_RECORD_HEAD(HONE_RECORD_PENDING, len))
+        (void)atomic_compare_exchange_strong_explicit(&record->head, &head,
+                                                      HONE_RECORD_HEAD(HONE_RECORD_PADDING, len),
+                                                      memory_order_release, memory_order_relaxed);
+}
+
 void hone_writer_abandon(struct hone_writer *writer, uint64_t sp)
 {
     while (mine.count && mine.count <= CLAIMS && mine.at[mine.count - 1].sp < sp) {
-        struct hone_record *record = mine.at[mine.count - 1].record;
-        uint32_t head = record ? atomic_load_explicit(&record->head, memory_order_relaxed) : 0;
-        if (HONE_RECORD_KIND(head) == HONE_RECORD_PENDING)
-            atomic_store_explicit(&record->head,
-                                  HONE_RECORD_HEAD(HONE_RECORD_PADDING, HONE_RECORD_LENGTH(head)),
-                                  memory_order_release);
+        const struct claim *claim = &mine.at[mine.count - 1];
+        if (claim->chunk)
+            finish(claim->chunk, claim->at, claim->len);
         end_claim();
         if (writer->process)
             atomic_fetch_sub(&writer->process->writing, 1);
