@@ -359,6 +359,7 @@ class Servers(TestCase):
 @unittest.skipUnless(shutil.which('chromium'), 'no chromium')
 class Browser(TestCase):
     def test_a_page_is_the_same(self):
+        """Sampled; and every block of all of its processes, of which none is lost."""
         page = os.path.join(self.inputs, 'page.html')
         with open(page, 'w', encoding='utf-8') as file:
             file.write('<body><script>for (let i = 0; i < 2000; i++) document.body.append(i * 7919 '
@@ -369,17 +370,24 @@ class Browser(TestCase):
                     f'--user-data-dir={os.path.join(self.tmp, profile)}', f'file://{page}']
         plain = self.run_plain(*command('plain'), cwd=self.inputs, env=ENVIRONMENT, timeout=300)
         self.assertEqual(plain.returncode, 0, plain.stderr[-500:])
-        recording = self.record_heap(command('recorded'))
+        for rate in ('512KiB', '1'):
+            with self.subTest(rate=rate):
+                self.check(command(f'recorded-{rate}'), rate, plain)
+
+    def check(self, command, rate, plain):
+        recording = self.record_heap(command, '--heap-rate', rate)
         self.assertEqual((recording.status, recording.stdout), (plain.returncode, plain.stdout))
         self.assertEqual(recording.heap.problems(), [])
+        self.assertEqual([c for c in recording.heap.comments if 'for lack of memory' in c], [])
         # Its own malloc() is inside of it, without symbols, and in each of its processes.
         own = [p for p in recording.session['heap']['processes'] if '/chromium' in p['allocator']]
-        covered = [p for p in own if p['samples']]
+        covered = [p for p in own if p['samples'] or p['peak_bytes']]
         self.assertGreaterEqual(len(covered), 2, recording.heap.comments)
         self.assertEqual([c for c in recording.heap.comments if c.startswith('not covered')
                           and 'malloc' in c], [])
         self.assertGreater(recording.heap.total('alloc_space'), 10 << 20)
-        self.rows.append(('chromium', f'{len(own)} processes', f'{len(covered)} with samples',
+        self.rows.append((f'chromium {rate}', f'{len(own)} processes, {len(covered)} with blocks',
+                          f'{recording.heap.total("alloc_objects")} blocks',
                           f'{recording.heap.total("alloc_space") / 1e6:.1f} MB'))
 
 

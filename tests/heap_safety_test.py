@@ -2,6 +2,7 @@
 children, and what a program may do to its recorder. Against what the programs found themselves."""
 
 import os
+import re
 import shutil
 import subprocess
 import unittest
@@ -261,6 +262,146 @@ int main(void)
     puts("done");
     return 0;
 }''', size=size, types='cpu,heap', options=('-F', '4000'))
+
+
+@unittest.skipUnless(X86, 'where a handler has interrupted is read as x86-64 says it')
+class Jumps(Built):
+    """Handlers that jump out of what they have interrupted, which never goes on: out of Hone's own
+    code only, for the allocator itself bears none. What is allocated after that is counted as ever,
+    and what was in work is given back: areas, of which there are 32, locks, and records that are
+    never finished, behind which the reader would wait."""
+
+    SOURCE = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <link.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+enum { THREADS = 4, JUMPS = 3000, KEPT = 2000, SIZE = 1000, LONGEST_S = 20 };
+static uintptr_t low, high;
+static __thread sigjmp_buf back;
+static __thread volatile sig_atomic_t may_jump;
+static atomic_int jumps, ready;
+static atomic_bool stop, go_on;
+static int alternate;
+static void *volatile kept;
+static int find(struct dl_phdr_info *info, size_t bytes, void *base)
+{
+    for (int i = 0; (void *)info->dlpi_addr == base && i < info->dlpi_phnum; i++)
+        if (info->dlpi_phdr[i].p_flags & PF_X && info->dlpi_phdr[i].p_type == PT_LOAD) {
+            low = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            high = low + info->dlpi_phdr[i].p_memsz;
+        }
+    return 0;
+}
+static void on_signal(int number, siginfo_t *info, void *context)
+{
+    uintptr_t at = ((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    if (may_jump && at >= low && at < high) {
+        jumps++;
+        siglongjmp(back, 1);
+    }
+}
+__attribute__((noinline)) static void nest(int depth)
+{
+    if (depth)
+        nest(depth - 1);
+    free(realloc(malloc(SIZE), 2 * SIZE));
+    __asm__ volatile("" ::: "memory");
+}
+__attribute__((noinline)) static void churn(void)
+{
+    (void)sigsetjmp(back, 1);
+    may_jump = 1;
+    while (!stop)
+        nest(12);
+    may_jump = 0;
+}
+__attribute__((noinline)) static void after(void)
+{
+    for (int i = 0; i < KEPT; i++)
+        kept = malloc(SIZE);
+}
+static void *in_thread(void *argument)
+{
+    static __thread char stack[64 << 10];
+    stack_t own = {.ss_sp = stack, .ss_size = sizeof stack};
+    if (alternate)
+        sigaltstack(&own, NULL);
+    ready++;
+    churn();
+    ready--;
+    while (!go_on)
+        usleep(1000);
+    after();
+    return argument;
+}
+int main(int argc, char **argv)
+{
+    pthread_t threads[THREADS];
+    Dl_info info = {0};
+    alternate = argc > 1;
+    void *(*function)(size_t) = dlsym(RTLD_DEFAULT, "malloc");
+    if (dladdr((void *)function, &info) && strstr(info.dli_fname, "libhone"))
+        dl_iterate_phdr(find, info.dli_fbase);
+    struct sigaction action = {.sa_sigaction = on_signal,
+                               .sa_flags = SA_SIGINFO | (alternate ? SA_ONSTACK : 0)};
+    sigaction(SIGUSR1, &action, NULL);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, in_thread, NULL);
+    while (ready < THREADS)
+        usleep(1000);
+    time_t begun = time(NULL);
+    while (low && jumps < JUMPS && time(NULL) - begun < LONGEST_S) {
+        for (int i = 0; i < THREADS; i++)
+            pthread_kill(threads[i], SIGUSR1);
+        usleep(20);
+    }
+    stop = 1;
+    while (ready)
+        usleep(1000);
+    sleep(1); // the reader catches up
+    go_on = 1;
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    fprintf(stderr, "%d jumps\n", jumps);
+    printf("after %d %d %d %d\n", THREADS * KEPT, THREADS * KEPT * SIZE, THREADS * KEPT,
+           THREADS * KEPT * SIZE);
+    return 0;
+}"""
+    AREAS = 32
+
+    def jumps(self, size, *args):
+        recording = self.check('jumps', self.SOURCE, '-lpthread', '-ldl', size=size, args=args,
+                               types='heap')
+        jumps, = re.findall(rb'(\d+) jumps', recording.stderr)
+        left = sum(int(n) for n in re.findall(r'lost: (\d+) allocations or their ends, left by',
+                                              '\n'.join(recording.heap.comments)))
+        self.assertGreater(int(jumps), 2 * self.AREAS)
+        self.assertGreater(left, 2 * self.AREAS, recording.heap.comments)
+        self.assertLessEqual(left, int(jumps))
+        truth = self.truth(recording)
+        # Each is sampled: the chance that one is not is 1e-13.
+        self.assertEqual(by_function(recording.heap, truth), truth, recording.heap.comments)
+
+    def test_out_of_samples(self):
+        self.jumps('32')
+
+    def test_out_of_counting(self):
+        self.jumps('1')
+
+    def test_from_alternate_stacks(self):
+        self.jumps('32', 'alternate')
+        self.jumps('1', 'alternate')
 
 
 class Children(Built):

@@ -14,6 +14,7 @@ import unittest
 from collections import namedtuple
 
 import harness
+import heap_hooks_test
 from harness import HONE, workload
 from pprof import Profile
 
@@ -286,6 +287,84 @@ def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
     return gzip.compress(types + b''.join(samples + locations + functions) +
                          b''.join(field(6, word.encode()) for word in strings) +
                          field(10, duration * 1000000000))
+
+
+class Planted(heap_hooks_test.Built):
+    """Leaks of 1, 5 and 10 MB/s in a program that runs, beside a cache with a bound and a heap that
+    shrinks. How much is leaked follows the clock, so the rates are what they are on any machine."""
+
+    SOURCE = r'''
+#include <stdlib.h>
+#include <time.h>
+enum { BLOCK = 64 << 10, CACHED = 400, AT_FIRST = 2000, SECONDS = 9 };
+static void *volatile leaked;
+static void *cache[CACHED], *shrinking[AT_FIRST];
+static double now(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return at.tv_sec + at.tv_nsec * 1e-9;
+}
+#define LEAK(name, rate)                                                                           \
+    __attribute__((noinline)) static void name(double passed)                                      \
+    {                                                                                              \
+        static double bytes;                                                                       \
+        for (; bytes + BLOCK <= passed * (rate); bytes += BLOCK)                                   \
+            leaked = malloc(BLOCK);                                                                \
+        __asm__ volatile("" ::: "memory");                                                         \
+    }
+LEAK(leak_1, 1e6)
+LEAK(leak_5, 5e6)
+LEAK(leak_10, 10e6)
+__attribute__((noinline)) static void cached(double passed)
+{
+    static long made;
+    for (; made < passed * 400; made++) {
+        free(cache[made % CACHED]);
+        cache[made % CACHED] = malloc(BLOCK);
+    }
+}
+__attribute__((noinline)) static void shrinks(double passed)
+{
+    static long freed;
+    for (int i = 0; !passed && i < AT_FIRST; i++)
+        shrinking[i] = malloc(BLOCK);
+    for (; freed < passed * 150 && freed < AT_FIRST; freed++)
+        free(shrinking[freed]);
+}
+int main(void)
+{
+    double begun = now();
+    for (double passed = 0; passed < SECONDS; passed = now() - begun) {
+        leak_1(passed);
+        leak_5(passed);
+        leak_10(passed);
+        cached(passed);
+        shrinks(passed);
+        nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    }
+    return 0;
+}'''
+    RATES = {'leak_1': 1e6, 'leak_5': 5e6, 'leak_10': 10e6}
+
+    def test_they_are_found_where_they_are_and_others_are_not_accused(self):
+        """Counted, and sampled at a rate that leaves one block of 50 out: both at the same time."""
+        program = self.build('planted', self.SOURCE)
+        sessions = {rate: os.path.join(self.tmp, f'planted-{rate}') for rate in ('1', '16KiB')}
+        running = [subprocess.Popen([HONE, 'record', '-q', '-t', 'heap', '--heap-rate', rate, '-o',
+                                     session, '--', program])
+                   for rate, session in sessions.items()]
+        self.assertEqual([process.wait(timeout=120) for process in running], [0, 0])
+        for rate, session in sessions.items():
+            with self.subTest(rate=rate):
+                done = subprocess.run([HONE, 'leaks', '--json', session], capture_output=True,
+                                      check=True)
+                found = {site['stack'][0]['function']: site
+                         for site in json.loads(done.stdout)['growth']['sites']}
+                self.assertEqual({name: site['verdict'] for name, site in found.items()},
+                                 dict.fromkeys(self.RATES, 'fast'))
+                for name, true in self.RATES.items():
+                    self.assertAlmostEqual(found[name]['bytes_per_second'] / true, 1, delta=.2)
 
 
 class Growth(TestCase):

@@ -339,8 +339,9 @@ class Aarch64(Everywhere):
         # libgcc writes over its own frame before an exception lands: those few are cut, and say so.
         cut = [stack for end, stack in session.ends if end != 0]
         self.assertLessEqual(len(cut), 0.1 * len(session.ends), cut)
+        # Or the loader, which binds what libgcc calls then.
         for stack in cut:
-            self.assertEqual(stack[0], 'libgcc_s.so.1', stack)
+            self.assertIn('libgcc_s.so.1', stack[:2], stack)
 
     def test_program_of_another_machine_is_refused_in_one_line(self):
         done = self.run_plain(HONE, 'record', '-o', os.path.join(self.tmp, 'r'),

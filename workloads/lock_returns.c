@@ -198,9 +198,12 @@ static void rwlocks(void)
     TELL(pthread_rwlock_destroy(&rwlock));
 }
 
-static void *no_thread(void *unused)
+static _Atomic int let_go;
+
+static void *until_let_go(void *unused)
 {
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = 50000000}, NULL);
+    while (!let_go)
+        clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){.tv_nsec = MS}, NULL);
     return unused;
 }
 
@@ -256,13 +259,14 @@ static void rest(void)
     TELL(pthread_barrier_wait(&barrier));
 
     pthread_t thread;
-    if (pthread_create(&thread, NULL, no_thread, NULL))
+    if (pthread_create(&thread, NULL, until_let_go, NULL))
         exit(9);
     until = soon(CLOCK_REALTIME);
     TELL(pthread_timedjoin_np(thread, NULL, &until));
     until = soon(CLOCK_MONOTONIC);
     TELL(pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &until));
     TELL(pthread_join(pthread_self(), NULL));
+    let_go = 1;
     TELL(pthread_join(thread, NULL));
 }
 

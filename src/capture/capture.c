@@ -33,6 +33,7 @@ static void recorder_done(struct hone_recorder *recorder)
     hone_wall_close(recorder->wall);
     hone_reader_close(recorder->reader);
     hone_scanner_stop(recorder->collected.scanner);
+    hone_room_stop(recorder->room);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
     if (recorder->epoll_fd >= 0)
@@ -61,8 +62,9 @@ static void set_defaults(struct hone_capture_options *to, const struct hone_capt
         to->wall_hz = 100;
     if (!to->cpu_hz)
         to->cpu_hz = 1000;
+    // Where every block is counted, each site of each thread is there until its process ends.
     if (!to->memory_bytes)
-        to->memory_bytes = 256 << 20;
+        to->memory_bytes = to->heap_rate == 1 ? 1 << 30 : 256 << 20;
     if (!to->stack_max)
         to->stack_max = 512;
 }
@@ -121,6 +123,8 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         return r;
     r = hone_reader_open(recorder->launch.session.header, recorder->launch.session.bytes,
                          &recorder->reader);
+    if (!r)
+        r = hone_room_start(&recorder->launch.session, &recorder->room);
     if (r)
         return hone_error_set(err, r, "cannot prepare the recording");
     recorder->started_realtime_ns = recorder->launch.session.header->started_realtime_ns;

@@ -65,7 +65,7 @@ struct hone_capture_options {
     uint64_t duration_ns;    // then recording ends and the program goes on (until it ends)
     enum hone_engine engine; // (the best that works)
     const char *directory;   // to create (profiles/<program>_<date>_<time>)
-    uint64_t memory_bytes;   // of the session, at most (256 MiB)
+    uint64_t memory_bytes;   // of the session, at most (256 MiB; 1 GiB at a heap_rate of 1)
     uint32_t stack_max;      // frames kept of a stack (512)
     bool outside;            // by perf events, whether or not libhone.so could be preloaded
     const pid_t *pids;       // of pid_count processes that run, to record instead of a program

@@ -16,7 +16,7 @@ static double percent(uint64_t part, uint64_t whole)
 
 struct heap_totals {
     uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
-    uint64_t counted, temporary, missed, no_site, kept_lost;
+    uint64_t counted, temporary, missed, no_site, kept_lost, left;
     uint32_t counting; // processes that count every block
     uint64_t peak_ns;  // of the last of those
     double bytes, live_bytes, peak_bytes;
@@ -38,6 +38,7 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
         ret->missed += facts->heap_missed;
         ret->no_site += facts->heap_no_site;
         ret->kept_lost += facts->heap_kept_lost;
+        ret->left += facts->heap_left;
         ret->counting += facts->heap_peak_ns != 0;
         if (facts->heap_peak_ns)
             ret->peak_ns = facts->heap_peak_ns;
@@ -187,6 +188,12 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
         hone_profile_comment(profile,
                              "lost: %" PRIu64 " allocations, for lack of memory; raise --memory",
                              totals.no_site);
+    if (totals.left)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64
+                             " allocations or their ends, left by a signal handler "
+                             "of the program's that jumped (longjmp)",
+                             totals.left);
     if (totals.early)
         hone_profile_comment(profile,
                              "# not covered: %" PRIu64 " allocations of %" PRIu64

@@ -15,6 +15,7 @@
 #include "capture/dump.h"
 #include "capture/launch.h"
 #include "capture/outside.h"
+#include "capture/room.h"
 #include "capture/wall.h"
 
 #include <limits.h>
@@ -39,8 +40,8 @@ struct hone_recorder {
     uint64_t started_realtime_ns, started_monotonic_ns;
     struct hone_wall *wall;              // NULL: not asked for, or not possible
     uint64_t read_ns;                    // when the session is to be read next
-    uint32_t ahead;                      // chunks that are kept free in it
-    uint32_t kept;                       // that were not free after it was read
+    uint32_t kept;                       // chunks of it that were not free after it was read
+    struct hone_room *room;              // that is kept in it; NULL: there is no session
     uint64_t look_ns;                    // and what processes count in place
     uint64_t held_ns;                    // and what memory they hold
     struct hone_dump *dump, *dump_begun; // of the threads: the last one, and one that is not over

@@ -177,6 +177,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
     hone_recorder_look_at_threads_last(recorder);
     hone_recorder_stuck_stop(recorder);
     int r = finish_reading(recorder, &recording.left_running);
+    hone_room_stop(hone_take(recorder->room));
     if (!r && recorder->dump)
         r = hone_dump_creations_told(recorder->dump);
     recording.dump = recorder->dump;

@@ -18,10 +18,10 @@ enum {
     // Often enough that 4 MiB of free chunks last at 10 000 Hz on many cores, rare enough to cost
     // nothing.
     POLL_MS = 50,
-    // Where more than a part of the free chunks was used meanwhile: each allocation of a program
-    // that does little else may be a record.
+    // Where more than so many chunks were used meanwhile: each allocation of a program that does
+    // little else may be a record.
     HURRY_MS = 5,
-    HURRY_PART = 4,
+    HURRY_CHUNKS = 16,
     PROGRESS_MS = 500,
 };
 
@@ -225,21 +225,6 @@ static uint32_t chunks_used(const struct hone_recorder *recorder)
                                 memory_order_relaxed);
 }
 
-// Twice as much room each time that much of it was used since the last one, and the next time is
-// soon.
-static void keep_room(struct hone_recorder *recorder)
-{
-    uint32_t used = chunks_used(recorder);
-    if (!recorder->ahead)
-        recorder->ahead = HONE_SESSION_AHEAD;
-    if (used > recorder->kept + recorder->ahead / HURRY_PART) {
-        recorder->read_ns = hone_now_ns() + HURRY_MS * 1000000ull;
-        if (recorder->ahead < recorder->launch.session.header->chunk_count)
-            recorder->ahead *= 2;
-    }
-    (void)hone_session_back(&recorder->launch.session, recorder->ahead);
-}
-
 int hone_recorder_read(struct hone_recorder *recorder)
 {
     if (recorder->outside) {
@@ -250,7 +235,8 @@ int hone_recorder_read(struct hone_recorder *recorder)
     }
     if (recorder->taken_ns || session_taken(recorder))
         return 0;
-    keep_room(recorder);
+    if (chunks_used(recorder) > recorder->kept + HURRY_CHUNKS)
+        recorder->read_ns = hone_now_ns() + HURRY_MS * 1000000ull;
     recorder->collected.now_ns = hone_now_ns();
     int r = hone_reader_poll(recorder->reader, &hone_collect_events, &recorder->collected);
     recorder->kept = chunks_used(recorder);

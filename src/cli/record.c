@@ -190,12 +190,11 @@ static const struct hone_option options[] = {
     {.name = "memory",
      .kind = HONE_OPTION_SIZE,
      .value = "SIZE",
-     .initial = "256MiB",
      .minimum = 4 << 20,
      .maximum = (int64_t)4 << 30,
      .at = offsetof(struct record_options, memory_bytes),
-     .help = "memory shared with the program, at most; 4 MiB are used unless more than that is "
-             "to be told at once"},
+     .help = "memory shared with the program, at most (256MiB; 1GiB with --heap-rate 1); 4 MiB are "
+             "used unless more than that is to be told at once"},
     {.name = "engine",
      .kind = HONE_OPTION_CHOICE,
      .value = "NAME",

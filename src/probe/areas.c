@@ -1,7 +1,7 @@
 // Work areas: what a sample needs besides the program's stack, which may be tiny. The work is done
 // on the stack of one of a few static areas, and the frames go there too. An area is taken by
-// setting its bit; when all are taken (more samples at once than areas, so more than that many
-// threads stopped in the middle of one) the sample is dropped and counted by the caller.
+// writing an owner to it; when all are taken (more samples at once than areas, so more than that
+// many threads stopped in the middle of one) the sample is dropped and counted by the caller.
 #include "probe/areas.h"
 
 #include "core/load.h"
@@ -27,40 +27,63 @@ enum {
 };
 
 static struct hone_area areas[AREAS];
-static _Atomic uint32_t areas_taken;
+static _Atomic(const void *) owners[AREAS]; // NULL: free
 
 // What threads' last walks read, so that the next one verifies the frames that are still the same
 // instead of looking up their rules, which are cold by then.
 enum { TRAILS = 8 };
 
 static struct trail {
-    alignas(64) _Atomic bool taken;
-    uint64_t owner; // epoch and index of its thread
+    alignas(64) _Atomic(const void *) taken; // by the owner of this area; NULL: free
+    uint64_t thread;                         // epoch and index
     struct hone_trail walk;
 } trails[TRAILS];
 
+// In one step, so that there is no moment in which an area is taken and nobody knows by whom.
+static bool take(_Atomic(const void *) *at, const void *owner)
+{
+    const void *nobody = NULL;
+    return !atomic_load_explicit(at, memory_order_relaxed) &&
+           atomic_compare_exchange_strong_explicit(at, &nobody, owner, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+struct hone_area *hone_area_take_as(const void *owner)
+{
+    for (unsigned i = 0; i < AREAS; i++)
+        if (take(&owners[i], owner))
+            return &areas[i];
+    return NULL;
+}
+
 struct hone_area *hone_area_take(void)
 {
-    uint32_t taken = atomic_load_explicit(&areas_taken, memory_order_relaxed);
-    while (~taken) {
-        uint32_t bit = (uint32_t)__builtin_ctz(~taken);
-        if (atomic_compare_exchange_weak_explicit(&areas_taken, &taken, taken | 1u << bit,
-                                                  memory_order_acquire, memory_order_relaxed))
-            return &areas[bit];
-    }
-    return NULL;
+    return hone_area_take_as(hone_thread_self());
 }
 
 void hone_area_give_back(const struct hone_area *area)
 {
-    atomic_fetch_and_explicit(&areas_taken, ~(1u << (area - areas)), memory_order_release);
+    atomic_store_explicit(&owners[area - areas], NULL, memory_order_release);
+}
+
+void hone_areas_abandon(const void *owner)
+{
+    for (unsigned i = 0; i < TRAILS; i++)
+        if (atomic_load_explicit(&trails[i].taken, memory_order_relaxed) == owner) {
+            trails[i].walk.first = 0; // of what it read last it may be at the middle
+            atomic_store_explicit(&trails[i].taken, NULL, memory_order_release);
+        }
+    for (unsigned i = 0; i < AREAS; i++)
+        if (atomic_load_explicit(&owners[i], memory_order_relaxed) == owner)
+            hone_area_give_back(&areas[i]);
 }
 
 void hone_areas_after_fork(void)
 {
-    atomic_store_explicit(&areas_taken, 0, memory_order_relaxed);
+    for (unsigned i = 0; i < AREAS; i++)
+        atomic_store_explicit(&owners[i], NULL, memory_order_relaxed);
     for (unsigned i = 0; i < TRAILS; i++)
-        atomic_store_explicit(&trails[i].taken, false, memory_order_relaxed);
+        atomic_store_explicit(&trails[i].taken, NULL, memory_order_relaxed);
 }
 
 // The part of the thread's own stack that can be read without asking: from sp to its end. False
@@ -84,6 +107,16 @@ static bool own_stack(uint64_t sp, struct hone_stack *ret)
     return true;
 }
 
+bool hone_area_same_own_stack(uint64_t low, uint64_t high)
+{
+    uint64_t end = hone_probe.main_stack_high, bytes = MAIN_STACK_BYTES;
+    if (low >= end || end - low >= bytes) {
+        end = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+        bytes = hone_thread_stack_bytes;
+    }
+    return low <= high && high < end && end - low < bytes;
+}
+
 // The lowest stack pointer with room below it, of a stack that ends at `high`. Nothing is touched
 // to find out, for that would make it the program's memory.
 static uint64_t roomy_from(uint64_t high)
@@ -100,15 +133,16 @@ static uint64_t roomy_from(uint64_t high)
 }
 
 // Threads that compute at the same time have a trail each; others take turns, and begin anew.
-static struct trail *trail_take(const struct hone_thread *self)
+static struct trail *trail_take(const struct hone_area *area, const struct hone_thread *self)
 {
     struct trail *trail = &trails[self->index % TRAILS];
     // Acquire: what the last one to hold it wrote. Pairs with the release in hone_area_walk().
-    if (atomic_exchange_explicit(&trail->taken, true, memory_order_acquire))
+    const void *owner = atomic_load_explicit(&owners[area - areas], memory_order_relaxed);
+    if (!take(&trail->taken, owner))
         return NULL;
-    uint64_t owner = (uint64_t)self->epoch << 32 | self->index;
-    if (trail->owner != owner) {
-        trail->owner = owner;
+    uint64_t thread = (uint64_t)self->epoch << 32 | self->index;
+    if (trail->thread != thread) {
+        trail->thread = thread;
         trail->walk.first = 0;
     }
     return trail;
@@ -118,7 +152,7 @@ static void walk(struct hone_area *area, const struct hone_thread *self,
                  const struct hone_registers *registers, const struct hone_stack *stack,
                  bool is_known, struct hone_walk *ret)
 {
-    struct trail *trail = trail_take(self);
+    struct trail *trail = trail_take(area, self);
     if (!trail) {
         (void)hone_unwind_walk(&hone_probe.unwinder, registers, stack, is_known, area->addresses,
                                hone_probe.stack_max, ret);
@@ -126,7 +160,7 @@ static void walk(struct hone_area *area, const struct hone_thread *self,
     }
     (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, registers, stack, is_known,
                              area->addresses, hone_probe.stack_max, ret);
-    atomic_store_explicit(&trail->taken, false, memory_order_release);
+    atomic_store_explicit(&trail->taken, NULL, memory_order_release);
 }
 
 void hone_area_walk(struct hone_area *area, const struct hone_thread *self,

@@ -19,6 +19,15 @@ struct hone_area {
 HONE_SIGSAFE struct hone_area *hone_area_take(void);
 HONE_SIGSAFE void hone_area_give_back(const struct hone_area *area);
 
+// The same by an owner who may be left by a jump before he gives it back. Whoever finds that out,
+// in the same thread, gives back all that he has.
+HONE_SIGSAFE struct hone_area *hone_area_take_as(const void *owner);
+HONE_SIGSAFE void hone_areas_abandon(const void *owner);
+
+// Whether both stack pointers are known to lie in the calling thread's own stack, in this order. No
+// system call, and nothing is touched.
+HONE_SIGSAFE bool hone_area_same_own_stack(uint64_t low, uint64_t high);
+
 // Walks the calling thread's stack from `registers`; the frames go to area->addresses.
 HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
                                  const struct hone_registers *registers, struct hone_walk *ret);

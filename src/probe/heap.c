@@ -103,6 +103,8 @@ void hone_heap_thread_leave(void)
 
 void hone_heap_thread_ends(void)
 {
+    if (hone_heap_enter()) // else nobody would find out who was left, where a handler ends a thread
+        hone_heap_leave();
     hone_keeper_only_borrow();
     hone_keeper_leave();
 }
@@ -276,8 +278,9 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     // virtual one, and all else takes less.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     bool known = sp >= own_stack.low && sp < own_stack.high;
-    struct allocation at = {!known && hone_is_on_alternate_stack() ? NULL : hone_area_take(),
-                            &registers, block, size, rate};
+    struct allocation at = {
+        !known && hone_is_on_alternate_stack() ? NULL : hone_area_take_as(&hone_heap_self),
+        &registers, block, size, rate};
     if (!at.area) {
         hone_count(&hone_counters()->heap_lost, 1);
         return;
@@ -370,14 +373,12 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
     case WANTED:
         break;
     }
-    if (self->inside) { // a handler of the program's has interrupted us
+    if (!hone_heap_enter()) { // a handler of the program's has interrupted us
         draw_anew(self);
         hone_count(&hone_counters()->heap_lost, 1);
         return;
     }
     int saved = errno;
-    self->inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
     uint64_t rate = current_rate();
     if (rate == 1) {
         self->rate = 1;
@@ -391,8 +392,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         sample(block, size, rate);
     }
     hone_keeper_return_borrowed();
-    atomic_signal_fence(memory_order_seq_cst);
-    self->inside = 0;
+    hone_heap_leave();
     errno = saved;
 }
 
@@ -400,21 +400,17 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 
 void hone_heap_take(const void *block, struct hone_heap_taken *ret)
 {
-    struct hone_heap_thread *self = &hone_heap_self;
     *ret = (struct hone_heap_taken){.address = block};
     if (hone_probe.locked_in) // what we would have to ask the kernel may end the program
         return;
-    if (self->inside) {
+    if (!hone_heap_enter()) {
         hone_count(&hone_counters()->heap_frees_lost, 1);
         return;
     }
-    self->inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
     ret->counted = hone_exact_is_on() && hone_exact_take(block, &ret->block);
     if (!ret->counted && (!hone_exact_is_on() || hone_heap_live_any()))
         ret->sampled = hone_heap_live_take(block, &ret->size);
-    atomic_signal_fence(memory_order_seq_cst);
-    self->inside = 0;
+    hone_heap_leave();
 }
 
 void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken)
@@ -443,15 +439,12 @@ static void write_end(uint64_t block)
 
 void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
 {
-    struct hone_heap_thread *self = &hone_heap_self;
     if ((!taken->counted && !taken->sampled) || !hone_probe.writer.process)
         return;
-    if (self->inside) {
+    if (!hone_heap_enter()) {
         hone_count(&hone_counters()->heap_frees_lost, 1);
         return;
     }
-    self->inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
     uint64_t epoch = epoch_bits();
     hone_usdt_free(taken->address);
     if (taken->counted)
@@ -459,18 +452,14 @@ void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
     else if (taken->sampled >> EPOCH_SHIFT == epoch >> EPOCH_SHIFT)
         write_end(taken->sampled - epoch);
     hone_keeper_return_borrowed();
-    atomic_signal_fence(memory_order_seq_cst);
-    self->inside = 0;
+    hone_heap_leave();
 }
 
 // As most ends are where every block is counted: false, and nothing was done, of others.
 static bool count_end(const void *block)
 {
-    struct hone_heap_thread *self = &hone_heap_self;
-    if (self->inside || hone_probe.locked_in || !hone_probe.writer.process)
+    if (hone_probe.locked_in || !hone_probe.writer.process || !hone_heap_enter())
         return false;
-    self->inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
     struct hone_block taken;
     bool counted = hone_exact_take(block, &taken);
     if (counted) {
@@ -478,8 +467,7 @@ static bool count_end(const void *block)
         hone_exact_ended(&taken, false);
         hone_keeper_return_borrowed();
     }
-    atomic_signal_fence(memory_order_seq_cst);
-    self->inside = 0;
+    hone_heap_leave();
     return counted;
 }
 

@@ -5,6 +5,7 @@
 //   hooks_heap.c   malloc() and its family, C++'s new and delete   heap.c       what is sampled
 //   allocator.c    the functions behind the hooks                  heap_live.c  blocks to be freed
 //   heap_exact.c   at a rate of one byte: every block is counted, see heap_keeper.h
+//   heap_left.c    what a handler jumped out of
 //   hooks_map.c    mmap() and its family, where they are counted
 //   others.h       allocators that the hooks do not stand in front of
 //
@@ -45,13 +46,36 @@ struct hone_heap_thread {
     int64_t rest;      // bytes from there to the sample
     uint64_t random;   // state of the draws; 0: not seeded
     uint64_t rate;     // that the countdown was drawn for; 0: not sampling
-    uint32_t inside;   // a sample is being taken, or its end told
+    uint64_t inside;   // the stack pointer of who takes a sample, or tells its end; 0: nobody
     uint32_t own;      // what is allocated now is allocated for us: not the program's
     uint32_t told;     // grows with each call of hone_heap_allocated()
     uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of
 };
 
 extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));
+
+// --- one at a time in a thread, heap_left.c ------------------------------------------------------
+
+// A handler of the program's may interrupt what we do in its thread, and allocate: false, and that
+// is let through. Or it may jump out of it (longjmp(), an exception) and never come back: that is
+// found out by the next one to enter from a place on the stack that ours was in.
+bool hone_heap_was_left(uint64_t here);
+
+static inline __attribute__((always_inline)) bool hone_heap_enter(void)
+{
+    uint64_t here = (uintptr_t)__builtin_frame_address(0);
+    if (HONE_UNLIKELY(hone_heap_self.inside) && !hone_heap_was_left(here))
+        return false;
+    hone_heap_self.inside = here;
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+static inline void hone_heap_leave(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    hone_heap_self.inside = 0;
+}
 
 // --- deciding, in the hooks ----------------------------------------------------------------------
 
@@ -154,6 +178,8 @@ bool hone_heap_live_any(void);
 uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size);
 // The same, and takes it out.
 uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size);
+// The calling thread was left by a jump while it changed them.
+void hone_heap_live_abandon(void);
 // Locks that other threads of the parent held are nobody's in a forked child.
 void hone_heap_live_after_fork(void);
 void hone_heap_live_tell(struct hone_scan_places *ret);

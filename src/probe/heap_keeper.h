@@ -40,8 +40,8 @@ struct hone_keeper {
     // Sites by the hash of their stack: private memory, twice as large as full.
     struct hone_site_slot *slots;
     uint32_t mask, count;
-    struct hone_heap_site *next; // not used yet, of the last chunk that was taken
-    uint32_t left;
+    struct hone_heap_site *sites; // of the last chunk that was taken
+    uint32_t left;                // the last ones of these are not used yet
 
     // The last stack: the hash of its [i] outermost frames, which is not made anew for those that
     // are the same again.
@@ -124,6 +124,8 @@ static inline struct hone_heap_site *hone_site_at(uint32_t site)
     return (struct hone_heap_site *)(hone_probe.writer.chunks + sizeof(struct hone_chunk)) + site;
 }
 uint32_t hone_site_number(const struct hone_heap_site *site);
+// Its thread was left by a jump in the middle of what it did: what was half remembered is not used.
+void hone_keeper_abandon(struct hone_keeper *keeper);
 // Forgets all sites: they were another process's.
 void hone_keeper_forget_sites(struct hone_keeper *keeper);
 

@@ -16,7 +16,7 @@ enum {
 };
 
 static struct shard {
-    alignas(64) _Atomic uint32_t lock;
+    alignas(64) _Atomic(const void *) lock; // the thread that has it; NULL: nobody
     uint32_t used;
     uint32_t mask; // slots that are in use now, less one; 0: none yet
     struct hone_scan_sampled entries[SLOTS];
@@ -33,9 +33,12 @@ _Atomic uint8_t hone_heap_filter[HONE_HEAP_FILTER_SLOTS];
 
 static bool lock(struct shard *shard)
 {
+    const void *self = &hone_heap_self;
     for (unsigned tries = 0; tries < SPINS + YIELDS; tries++) {
+        const void *nobody = NULL;
         if (!atomic_load_explicit(&shard->lock, memory_order_relaxed) &&
-            !atomic_exchange_explicit(&shard->lock, 1, memory_order_acquire))
+            atomic_compare_exchange_strong_explicit(&shard->lock, &nobody, self,
+                                                    memory_order_acquire, memory_order_relaxed))
             return true;
         if (tries >= SPINS)
             (void)hone_syscall0(SYS_sched_yield);
@@ -45,7 +48,7 @@ static bool lock(struct shard *shard)
 
 static void unlock(struct shard *shard)
 {
-    atomic_store_explicit(&shard->lock, 0, memory_order_release);
+    atomic_store_explicit(&shard->lock, NULL, memory_order_release);
 }
 
 static uint64_t hash_of(const void *block)
@@ -179,7 +182,42 @@ uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size)
 void hone_heap_live_after_fork(void)
 {
     for (unsigned i = 0; i < SHARDS; i++)
-        atomic_store_explicit(&shards[i].lock, 0, memory_order_relaxed);
+        atomic_store_explicit(&shards[i].lock, NULL, memory_order_relaxed);
+}
+
+// After a change that was left in the middle: each entry once, where it is found. In one pass from
+// the first slot on, each moves to the first gap behind its home; the second is for those whose way
+// leads over the end.
+static void repair(struct shard *shard)
+{
+    enum { PASSES = 2 };
+    uint32_t found = 0;
+    for (int pass = 0; shard->mask && pass < PASSES; pass++) {
+        found = 0;
+        for (uint32_t at = 0; at <= shard->mask; at++) {
+            struct hone_scan_sampled entry = shard->entries[at];
+            if (!entry.address)
+                continue;
+            shard->entries[at] = (struct hone_scan_sampled){0};
+            shard->entries[find(shard, entry.address)] = entry;
+        }
+        for (uint32_t at = 0; at <= shard->mask; at++)
+            found += shard->entries[at].address != 0;
+    }
+    if (shard->used > found) {
+        hone_count(&hone_counters()->heap_untracked, shard->used - found);
+        atomic_fetch_sub_explicit(&live, shard->used - found, memory_order_relaxed);
+    }
+    shard->used = found;
+}
+
+void hone_heap_live_abandon(void)
+{
+    for (unsigned i = 0; i < SHARDS; i++)
+        if (atomic_load_explicit(&shards[i].lock, memory_order_relaxed) == &hone_heap_self) {
+            repair(&shards[i]);
+            unlock(&shards[i]);
+        }
 }
 
 void hone_heap_live_tell(struct hone_scan_places *ret)

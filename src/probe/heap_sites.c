@@ -38,10 +38,13 @@ static bool grow(struct hone_keeper *keeper)
     for (uint32_t i = 0; keeper->slots && i <= keeper->mask; i++)
         if (keeper->slots[i].site)
             put(slots, count - 1, keeper->slots[i].hash, keeper->slots[i].site);
-    if (keeper->slots)
-        hone_heap_unreserve(keeper->slots, slots_bytes(keeper->mask + 1));
-    keeper->slots = slots;
+    struct hone_site_slot *before = keeper->slots;
+    uint32_t before_mask = keeper->mask;
+    keeper->slots = slots; // at no time is it memory that we have not got
+    atomic_signal_fence(memory_order_seq_cst);
     keeper->mask = count - 1;
+    if (before)
+        hone_heap_unreserve(before, slots_bytes(before_mask + 1));
     return true;
 }
 
@@ -73,17 +76,24 @@ static void remember(struct hone_keeper *keeper, const struct hone_caller *calle
     recent->oldest[set] = (uint8_t)((way + 1) % HONE_RECENT_WAYS);
 }
 
-void hone_keeper_forget_sites(struct hone_keeper *keeper)
+void hone_keeper_abandon(struct hone_keeper *keeper)
 {
-    if (keeper->slots)
-        hone_heap_unreserve(keeper->slots, slots_bytes(keeper->mask + 1));
-    keeper->slots = NULL;
-    keeper->count = keeper->mask = 0;
-    keeper->next = NULL;
-    keeper->left = 0;
     keeper->chained = 0;
     keeper->trail.first = 0;
     forget_recent(&keeper->recent, 0);
+}
+
+void hone_keeper_forget_sites(struct hone_keeper *keeper)
+{
+    struct hone_site_slot *before = keeper->slots;
+    keeper->slots = NULL;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (before)
+        hone_heap_unreserve(before, slots_bytes(keeper->mask + 1));
+    keeper->count = keeper->mask = 0;
+    keeper->sites = NULL;
+    keeper->left = 0;
+    hone_keeper_abandon(keeper);
 }
 
 static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
@@ -92,16 +102,17 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     if ((!keeper->slots || keeper->count >= keeper->mask / 2) && !grow(keeper))
         return 0;
     if (!keeper->left) {
-        keeper->next = hone_writer_take_sites(&hone_probe.writer);
-        if (!keeper->next)
+        keeper->sites = hone_writer_take_sites(&hone_probe.writer);
+        if (!keeper->sites)
             return 0;
         keeper->left = HONE_HEAP_SITES;
     }
     uint32_t stack = hone_stack_id(addresses, count, end);
     if (!stack)
         return 0;
-    struct hone_heap_site *site = keeper->next++;
-    keeper->left--;
+    // First: no site is given out twice, whenever a handler jumps away.
+    struct hone_heap_site *site = &keeper->sites[HONE_HEAP_SITES - keeper->left--];
+    atomic_signal_fence(memory_order_seq_cst);
     site->keeper = keeper->number;
     site->mark = atomic_load_explicit(&hone_probe.writer.header->mark_count, memory_order_relaxed);
     // Release: all of the site is zero before it counts as one.

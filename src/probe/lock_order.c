@@ -165,10 +165,7 @@ HONE_HOOK static void take(const void *lock, enum hone_lock_kind kind, bool trie
         .tried = tried,
     };
     if (at.area) {
-        if (HONE_LIKELY(hone_stack_has_room(&own, sp)))
-            tell(&at);
-        else
-            hone_area_call(at.area, tell, &at);
+        hone_area_call(at.area, tell, &at);
         hone_area_give_back(at.area);
     }
     if (!at.whole)

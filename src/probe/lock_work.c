@@ -89,7 +89,7 @@ HONE_HOOK uint32_t hone_lock_stack_here(void)
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     const struct hone_own_stack *own = &hone_lock_self.stack;
     bool elsewhere = (sp < own->low || sp >= own->high) && hone_is_on_alternate_stack();
-    struct walking at = {elsewhere ? NULL : hone_area_take(), &registers, 0};
+    struct walking at = {elsewhere ? NULL : hone_area_take_as(&hone_heap_self), &registers, 0};
     if (!at.area)
         return 0;
     if (HONE_LIKELY(hone_stack_has_room(own, sp))) // two system calls less, with the lock in hand

@@ -24,20 +24,15 @@ static inline const struct hone_session_config *hone_lock_config(void)
     return &hone_probe.writer.header->config;
 }
 
-// A handler of the program's may interrupt it, and lock.
-static inline bool hone_lock_work_begin(void)
+// A handler of the program's may interrupt it, and lock; or jump out of it, see hone_heap_enter().
+static inline __attribute__((always_inline)) bool hone_lock_work_begin(void)
 {
-    if (hone_heap_self.inside)
-        return false;
-    hone_heap_self.inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
-    return true;
+    return hone_heap_enter();
 }
 
 static inline void hone_lock_work_end(void)
 {
-    atomic_signal_fence(memory_order_seq_cst);
-    hone_heap_self.inside = 0;
+    hone_heap_leave();
 }
 
 // Nanoseconds of so many ticks, of what took place since hone_lock_clock_begin(); and the other way

@@ -5,13 +5,13 @@
 
 #include <string.h>
 
-// How far the session knows the module table. One at a time: whoever finds `busy` set leaves the
-// work to the other one, or to the next sample.
+// How far the session knows the module table. One at a time: whoever finds that another thread is
+// at it leaves the work to that one, or to the next sample.
 static struct {
-    _Atomic uint32_t busy;
-    _Atomic uint32_t changes;             // of the table, when we last looked
-    uint32_t written;                     // slots described
-    uint64_t gone[HONE_MODULES_MAX / 64]; // bit set: told that it is gone
+    _Atomic(const struct hone_thread *) by; // NULL: nobody
+    _Atomic uint32_t changes;               // of the table, when we last looked
+    uint32_t written;                       // slots described
+    uint64_t gone[HONE_MODULES_MAX / 64];   // bit set: told that it is gone
 } emitted;
 
 static bool write_module(uint32_t index, const struct hone_module *module)
@@ -86,12 +86,21 @@ void hone_modules_emit(void)
     uint32_t changes = atomic_load_explicit(&hone_probe_modules.changes, memory_order_acquire);
     if (HONE_LIKELY(atomic_load_explicit(&emitted.changes, memory_order_relaxed) == changes))
         return;
-    // Acquire and release: the table of what was written belongs to the one who holds `busy`.
-    if (atomic_exchange_explicit(&emitted.busy, 1, memory_order_acquire))
+    const struct hone_thread *nobody = NULL;
+    // Acquire and release: the table of what was written belongs to the one who is named.
+    if (!atomic_compare_exchange_strong_explicit(&emitted.by, &nobody, hone_thread_self(),
+                                                 memory_order_acquire, memory_order_relaxed))
         return;
     if (write_changes())
         atomic_store_explicit(&emitted.changes, changes, memory_order_relaxed);
-    atomic_store_explicit(&emitted.busy, 0, memory_order_release);
+    atomic_store_explicit(&emitted.by, NULL, memory_order_release);
+}
+
+void hone_modules_emit_abandon(void)
+{
+    const struct hone_thread *self = hone_thread_self();
+    (void)atomic_compare_exchange_strong_explicit(&emitted.by, &self, NULL, memory_order_release,
+                                                  memory_order_relaxed);
 }
 
 void hone_modules_emit_anew(void)
@@ -99,6 +108,6 @@ void hone_modules_emit_anew(void)
     memset(emitted.gone, 0, sizeof emitted.gone);
     emitted.written = 0;
     atomic_store_explicit(&emitted.changes, UINT32_MAX, memory_order_relaxed);
-    atomic_store_explicit(&emitted.busy, 0, memory_order_release);
+    atomic_store_explicit(&emitted.by, NULL, memory_order_release);
     hone_modules_emit();
 }

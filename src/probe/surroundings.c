@@ -101,6 +101,7 @@ void hone_sandbox_before(struct hone_door *ret)
     if (ret->locks)
         hone_locks_end();
     hone_probe.engine = NULL; // first: handlers of other threads do nothing any more
+    hone_probe.writer.silent = true;
     if (ret->engine)
         ret->engine->pause(true);
     ret->time_ns = hone_now_ns();
@@ -116,6 +117,7 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in)
         if (door->engine)
             door->engine->pause(false);
         hone_probe.engine = door->engine;
+        hone_probe.writer.silent = false;
         if (door->heap)
             hone_heap_begin(true);
         if (door->locks)

@@ -119,6 +119,9 @@ struct hone_session_header {
     _Atomic uint32_t scan_bell;     // writers: rises when one asks, a futex
     _Atomic uint32_t scans_refused; // writers: no free place
     struct hone_scan scans[HONE_SCANS];
+    // Who keeps room: his bell is rung once when so many chunks are used; 0: not now.
+    alignas(64) _Atomic uint32_t room_low;
+    _Atomic uint32_t room_bell; // writers: rises, a futex
 };
 
 enum hone_engine {
@@ -215,6 +218,8 @@ struct hone_process_counters {
     _Atomic uint64_t lock_lost;        // of all these dropped: no free chunk or work area
     _Atomic uint64_t lock_untracked;   // contentions whose holder will not be known: no room
     _Atomic uint64_t lock_order_lost;  // locks taken while others are held, dropped: no room
+    // Of the heap: allocations and ends that a handler of the program's jumped out of.
+    _Atomic uint64_t heap_left;
 };
 
 enum {

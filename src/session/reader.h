@@ -81,6 +81,7 @@ struct hone_process_facts {
     uint64_t lock_lost;
     uint64_t lock_untracked;
     uint64_t lock_order_lost;
+    uint64_t heap_left;
     int64_t heap_live_bytes; // of those that count every block, now
 };
 

@@ -177,6 +177,75 @@ TEST(unread_stream_drops_and_counts_and_goes_on_when_read)
     hone_session_close(&session);
 }
 
+// The reader would wait for a record that nobody finishes, and keep what was written behind it.
+__attribute__((noinline)) static bool claim_and_leave(struct hone_writer *writer)
+{
+    return hone_writer_claim(writer, sizeof(struct hone_record_cpu)) != NULL;
+}
+
+TEST(claims_that_were_left_are_passed_over)
+{
+    struct hone_session session = make_session(4);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    struct hone_reader *reader;
+    CHECK_EQ(hone_reader_open(session.header, session.bytes, &reader), 0);
+    struct seen seen = {0};
+    for (uint64_t i = 1; i <= 20000; i++) {
+        CHECK(claim_and_leave(&writer));
+        hone_writer_abandon(&writer, (uintptr_t)__builtin_frame_address(0));
+        CHECK_EQ(writer.process->writing, 0);
+        CHECK(write_sample(&writer, 1, i));
+        if (i % 500 == 0)
+            CHECK_EQ(hone_reader_poll(reader, &events, &seen), 0);
+    }
+    CHECK_EQ(seen.samples, 20000);
+    CHECK_EQ(hone_reader_losses(reader).broken, 0);
+    CHECK(session.header->chunks_used <= 2);
+    hone_reader_close(reader);
+    hone_session_close(&session);
+}
+
+TEST(claims_further_up_the_stack_are_not_left)
+{
+    struct hone_session session = make_session(4);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    struct hone_record *record = hone_writer_claim(&writer, sizeof(struct hone_record_cpu));
+    CHECK(record != NULL);
+    hone_writer_abandon(&writer, 1);
+    CHECK_EQ(writer.process->writing, 1);
+    CHECK_EQ(HONE_RECORD_KIND(record->head), HONE_RECORD_PENDING);
+    hone_writer_commit(&writer, record, HONE_RECORD_PADDING);
+    CHECK_EQ(writer.process->writing, 0);
+    hone_writer_abandon(&writer, UINT64_MAX); // there is none
+    CHECK_EQ(writer.process->writing, 0);
+    hone_session_close(&session);
+}
+
+TEST(who_keeps_room_is_told_once)
+{
+    struct hone_session session = make_session(8);
+    struct hone_writer writer;
+    CHECK_EQ(hone_writer_attach(&writer, session.header, session.bytes), 0);
+    CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
+    session.header->room_low = 3;
+    CHECK(hone_writer_take_sites(&writer) != NULL);
+    CHECK_EQ(session.header->room_bell, 0);
+    CHECK(hone_writer_take_sites(&writer) != NULL);
+    CHECK_EQ(session.header->room_bell, 1);
+    CHECK_EQ(session.header->room_low, 0);
+    CHECK(hone_writer_take_sites(&writer) != NULL);
+    CHECK_EQ(session.header->room_bell, 1);
+    session.header->room_low = 3;
+    writer.silent = true; // in a sandbox, where any system call may be the last
+    CHECK(hone_writer_take_sites(&writer) != NULL);
+    CHECK_EQ(session.header->room_bell, 1);
+    hone_session_close(&session);
+}
+
 struct racer {
     struct hone_writer *writer;
     uint32_t thread;

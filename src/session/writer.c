@@ -1,11 +1,49 @@
 #include "session/writer.h"
 
+#include "core/syscall.h"
+
 #include <errno.h>
+#include <linux/futex.h>
 #include <stdbool.h>
 #include <string.h>
 
 // A claim that keeps losing races for a new chunk gives up; four is more than was ever seen.
 enum { CLAIM_TRIES = 8 };
+
+// What a thread has claimed and not committed yet, the outermost first: a handler may interrupt one
+// claim by another. Further ones than these are counted only.
+enum { CLAIMS = 8 };
+
+static __thread struct {
+    uint32_t count;
+    struct claim {
+        struct hone_chunk *chunk; // NULL: there is none yet
+        uint32_t at, len;         // of the record in it that is claimed, or is to be
+        uint64_t sp;              // of who claims it, or a little below
+    } at[CLAIMS];
+} mine;
+
+// After `writing` was raised, and before it is lowered: whoever is left by a jump in between leaves
+// it too high, never too low.
+static struct claim *begin_claim(uint64_t sp)
+{
+    struct claim *claim = mine.count < CLAIMS ? &mine.at[mine.count] : NULL;
+    if (claim)
+        claim->sp = sp;
+    atomic_signal_fence(memory_order_release);
+    mine.count++;
+    return claim;
+}
+
+static void end_claim(void)
+{
+    if (mine.count && mine.count <= CLAIMS)
+        mine.at[mine.count - 1].chunk = NULL; // the next one has none yet
+    atomic_signal_fence(memory_order_release);
+    if (mine.count)
+        mine.count--;
+    atomic_signal_fence(memory_order_release);
+}
 
 static _Atomic uint64_t *bitmap(const struct hone_writer *writer)
 {
@@ -37,6 +75,19 @@ int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes)
     return 0;
 }
 
+// Whoever keeps room looks after it only every now and then, unless he is told.
+static void ring(const struct hone_writer *writer, uint32_t used)
+{
+    struct hone_session_header *header = writer->header;
+    uint32_t low = atomic_load_explicit(&header->room_low, memory_order_relaxed);
+    if (HONE_LIKELY(!low || used < low) || writer->silent ||
+        !atomic_compare_exchange_strong_explicit(&header->room_low, &low, 0, memory_order_acquire,
+                                                 memory_order_relaxed))
+        return;
+    atomic_fetch_add_explicit(&header->room_bell, 1, memory_order_release);
+    (void)hone_syscall6(SYS_futex, (long)&header->room_bell, FUTEX_WAKE, 1, 0, 0, 0);
+}
+
 // Takes a free chunk: sets its bit. Chunks beyond what the reader has backed are not touched.
 static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
 {
@@ -59,7 +110,8 @@ static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
                                                       taken | (uint64_t)1 << bit,
                                                       memory_order_acquire, memory_order_relaxed)) {
                 atomic_store_explicit(&header->chunk_hint, word, memory_order_relaxed);
-                atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed);
+                ring(writer,
+                     atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed) + 1);
                 *ret = word * 64 + bit;
                 return true;
             }
@@ -108,6 +160,7 @@ int hone_writer_begin(struct hone_writer *writer, uint32_t pid, uint32_t parent_
     atomic_store_explicit(&chunk->state, HONE_CHUNK_PROCESS, memory_order_release);
     writer->process_chunk = index;
     writer->process = process;
+    mine.count = 0; // a parent's
     return 0;
 }
 
@@ -159,13 +212,24 @@ void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
     // Sequential: before the load of current, so that the reader, who reads them in the other
     // order, cannot give back a chunk that a late writer still holds.
     atomic_fetch_add(&process->writing, 1);
+    struct claim *claim = begin_claim((uintptr_t)__builtin_frame_address(0));
     for (int i = 0; i < CLAIM_TRIES; i++) {
         uint32_t index = atomic_load(&process->current);
         struct hone_chunk *chunk = chunk_at(writer, index);
         publish(chunk); // who made it current may not have come to that yet, or never will
-        // The look before the add keeps `used` from wrapping when memory has run out for long.
-        if (atomic_load_explicit(&chunk->used, memory_order_relaxed) < HONE_CHUNK_BYTES) {
-            uint32_t at = atomic_fetch_add_explicit(&chunk->used, len, memory_order_relaxed);
+        uint32_t at = atomic_load_explicit(&chunk->used, memory_order_relaxed);
+        while (at < HONE_CHUNK_BYTES) {
+            // What is to be claimed is known before it is.
+            if (claim) {
+                claim->at = at;
+                claim->len = len;
+                atomic_signal_fence(memory_order_release);
+                claim->chunk = chunk;
+                atomic_signal_fence(memory_order_release);
+            }
+            if (!atomic_compare_exchange_weak_explicit(&chunk->used, &at, at + len,
+                                                       memory_order_relaxed, memory_order_relaxed))
+                continue;
             if (at + len <= HONE_CHUNK_BYTES) {
                 struct hone_record *record = (struct hone_record *)((char *)chunk + at);
                 atomic_store_explicit(&record->head, HONE_RECORD_HEAD(HONE_RECORD_PENDING, len),
@@ -173,10 +237,12 @@ void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
                 return record;
             }
             pad(chunk, at); // only one claim crosses the end
+            break;
         }
         if (!next_chunk(writer, index))
             break;
     }
+    end_claim();
     atomic_fetch_sub(&process->writing, 1);
     return NULL;
 }
@@ -188,7 +254,39 @@ void hone_writer_commit(struct hone_writer *writer, void *record, enum hone_reco
     // Release: the record before its kind. Pairs with the reader's acquire.
     atomic_store_explicit(&r->head, HONE_RECORD_HEAD(kind, HONE_RECORD_LENGTH(pending)),
                           memory_order_release);
+    end_claim();
     atomic_fetch_sub(&writer->process->writing, 1);
+}
+
+// Nobody finishes it. Where it is not even begun, another thread may have been faster, and then
+// begins it at once.
+static void finish(struct hone_chunk *chunk, uint32_t at, uint32_t len)
+{
+    enum { LOOKS = 1000 };
+    struct hone_record *record = (struct hone_record *)((char *)chunk + at);
+    if (atomic_load_explicit(&chunk->used, memory_order_relaxed) <= at)
+        return; // nor claimed
+    uint32_t head = 0;
+    for (int i = 0; !head && i < LOOKS; i++)
+        head = atomic_load_explicit(&record->head, memory_order_acquire);
+    if (at + len > HONE_CHUNK_BYTES)
+        len = HONE_CHUNK_BYTES - at;
+    if (!head || head == HONE_RECORD_HEAD(HONE_RECORD_PENDING, len))
+        (void)atomic_compare_exchange_strong_explicit(&record->head, &head,
+                                                      HONE_RECORD_HEAD(HONE_RECORD_PADDING, len),
+                                                      memory_order_release, memory_order_relaxed);
+}
+
+void hone_writer_abandon(struct hone_writer *writer, uint64_t sp)
+{
+    while (mine.count && mine.count <= CLAIMS && mine.at[mine.count - 1].sp < sp) {
+        const struct claim *claim = &mine.at[mine.count - 1];
+        if (claim->chunk)
+            finish(claim->chunk, claim->at, claim->len);
+        end_claim();
+        if (writer->process)
+            atomic_fetch_sub(&writer->process->writing, 1);
+    }
 }
 
 struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer)

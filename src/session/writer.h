@@ -22,6 +22,7 @@ struct hone_writer {
     uint32_t mapped_chunks;       // of header->chunk_count, how many this process has mapped
     uint32_t process_chunk;       // index
     struct hone_process *process; // NULL: not begun, nothing may be claimed
+    bool silent;                  // makes no system call
 };
 
 // Checks the header and remembers the memory. Returns 0, or -EPROTO when it is no session of this
@@ -41,6 +42,10 @@ HONE_SIGSAFE void *hone_writer_claim(struct hone_writer *writer, size_t bytes);
 // Makes the record visible to the reader.
 HONE_SIGSAFE void hone_writer_commit(struct hone_writer *writer, void *record,
                                      enum hone_record_kind kind);
+
+// What the calling thread has claimed further down its stack than `sp` will not be committed any
+// more: whoever did was left by a jump. Its records are passed over by the reader.
+HONE_SIGSAFE void hone_writer_abandon(struct hone_writer *writer, uint64_t sp);
 
 // A chunk of this process's that holds no records but an array of sites, for as long as the process
 // lives. Its first site, or NULL when there is none.

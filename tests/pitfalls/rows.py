@@ -36,8 +36,8 @@ ROWS = [
         'pitfalls/heap_test.py:Heap.test_lock_order_between_allocator_and_loader',
         [('src/probe/heap.c', '#include <errno.h>\n', '#include <dlfcn.h>\n#include <errno.h>\n'
           '#include <pthread.h>\n\nstatic pthread_mutex_t both = PTHREAD_MUTEX_INITIALIZER;\n'),
-         ('src/probe/heap.c', '    int saved = errno;\n    self->inside = 1;\n',
-          '    int saved = errno;\n    self->inside = 1;\n'
+         ('src/probe/heap.c', '    int saved = errno;\n    uint64_t rate = current_rate();\n',
+          '    int saved = errno;\n    uint64_t rate = current_rate();\n'
           '    Dl_info where;\n    (void)pthread_mutex_lock(&both);\n'
           '    (void)dladdr(&hone_heap_self, &where);\n'
           '    (void)pthread_mutex_unlock(&both);\n')]),
@@ -265,6 +265,18 @@ ROWS = [
         [('src/probe/areas.c', '    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && '
           'alternate.ss_flags & SS_ONSTACK;', '    return hone_syscall2(SYS_sigaltstack, NULL, '
           '&alternate) != 0;')]),
+    Row('handlers that jump out of samples', SAFETY + 'Jumps.test_out_of_samples',
+        [('src/probe/heap_left.c', '    hone_areas_abandon(self);\n', '')]),
+    Row('handlers that jump out of the table of blocks', SAFETY + 'Jumps.test_out_of_samples',
+        [('src/probe/heap_left.c', '    hone_heap_live_abandon();\n', '')]),
+    Row('room in the session comes too late', 'heap_test.py:Sampled.test_of_many_that_live_each_end_is_known',
+        [('src/capture/room.c', '            arm(header, ahead);\n', '            (void)arm;\n')]),
+    Row('handlers that jump out of what is written', 'unit:session',
+        [('src/session/writer.c', '            finish(claim->chunk, claim->at, claim->len);\n',
+          '            (void)finish;\n')]),
+    Row('handlers that jump out of counting', SAFETY + 'Jumps.test_out_of_counting',
+        [('src/probe/heap.h', '    if (HONE_UNLIKELY(hone_heap_self.inside) && '
+          '!hone_heap_was_left(here))', '    if (HONE_UNLIKELY(hone_heap_self.inside))')]),
     Row('a forked child without room in the session',
         SAFETY + 'Children.test_one_without_room_in_the_session_starts_threads',
         [('src/probe/start.c', "        hone_heap_begin(false); // in a forked child its parent's answer stands there\n", '')]),
