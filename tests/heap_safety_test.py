@@ -473,8 +473,10 @@ int main(void)
 #include <sys/wait.h>
 #include <unistd.h>
 static int run(int argc, char **argv);
+static volatile int runs;
 static void *wait_long(void *argument)
 {
+    runs = 1;
     pause();
     return argument;
 }
@@ -482,6 +484,8 @@ int main(int argc, char **argv)
 {
     pthread_t thread;
     pthread_create(&thread, NULL, wait_long, NULL);
+    while (!runs)
+        usleep(1000);
     pid_t child = fork();
     if (child == 0) {
         if (argc > 3)
