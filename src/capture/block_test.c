@@ -365,6 +365,8 @@ TEST(functions_tell_what_a_futex_is_of)
         {"__cxa_guard_acquire", HONE_KIND_ONCE},
         {"std::sys::unix::locks::futex_mutex::Mutex::lock_contended", HONE_KIND_MUTEX},
         {"std::sys::sync::condvar::futex::Condvar::wait_optional_timeout", HONE_KIND_CONDITION},
+        {"std::sys::unix::locks::futex::Condvar::wait", HONE_KIND_CONDITION},
+        {"std::sys::unix::locks::futex::Mutex::lock_contended", HONE_KIND_MUTEX},
         {"parking_lot::raw_mutex::RawMutex::lock_slow", HONE_KIND_MUTEX},
         {"runtime.notesleep", HONE_KIND_PARK},
         {"runtime.lock2", HONE_KIND_MUTEX},

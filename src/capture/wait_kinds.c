@@ -156,6 +156,7 @@ static const struct {
     {"locks::futex_mutex", HONE_KIND_MUTEX}, // and of older versions
     {"locks::futex_rwlock", HONE_KIND_RWLOCK},
     {"locks::futex_condvar", HONE_KIND_CONDITION},
+    {"locks::futex::Condvar", HONE_KIND_CONDITION},
     {"locks::futex::", HONE_KIND_MUTEX},
     {"std::sync::condvar::Condvar::wait", HONE_KIND_CONDITION},
     {"parking_lot::raw_mutex", HONE_KIND_MUTEX},

@@ -12,7 +12,7 @@ enum { CLAIM_TRIES = 8 };
 
 // What a thread has claimed and not committed yet, the outermost first: a handler may interrupt one
 // claim by another. Further ones than these are counted only.
-enum { CLAIMS = 8 };
+enum { CLAIMS = 4 };
 
 static __thread struct {
     uint32_t count;
