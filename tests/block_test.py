@@ -652,7 +652,6 @@ class Servers(BlockTest):
                          "where application_name = 'pgbench'", 'postgres']
                 while servers.run(*count) != b'4\n':
                     self.assertIsNone(clients.poll())
-                time.sleep(0.2)  # whoever asked has gone
                 yield
                 time.sleep(1.6)
                 self.assertIsNone(clients.poll())
@@ -679,7 +678,10 @@ class Servers(BlockTest):
             me = subprocess.CompletedProcess([], 0)
             me.pid = os.getpid()
             process = servers.server_pid(me, server.comm)
-            pids = [process, *servers.descendants(process)]
+            pids, before = [process, *servers.descendants(process)], None
+            while pids != before:  # whoever asked whether it is ready may not have gone yet
+                time.sleep(0.3)
+                pids, before = [process, *servers.descendants(process)], pids
             watch = Watch(pids)
             watch.start()
             hone = subprocess.Popen([HONE, 'record', '-t', 'block', '-d', '1500ms', '-o', made, '-p',
