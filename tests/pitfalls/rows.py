@@ -257,7 +257,7 @@ ROWS = [
           '        hone_keeper_leave();\n', ''),
          ('src/probe/heap_keeper.c', '    if (!keeper && count && count % LOOKED_THROUGH == 0)',
           '    if (!keeper && count && count % LOOKED_THROUGH == LOOKED_THROUGH)')]),
-    Row('handlers that look for their stack', SAFETY + 'Stacks.test_handlers_run_on_the_programs_stack',
+    Row('handlers that look for their stack', SAFETY + 'Stacks.test_the_same_when_sampled',
         [('src/probe/areas.c', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, &held, &before, '
           'sizeof held);\n', '    (void)hone_syscall4(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &before, '
           'sizeof held);\n    (void)held;\n')]),
