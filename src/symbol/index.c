@@ -38,7 +38,8 @@ static bool is_sound(const struct hone_symbol_index_header *header, size_t len)
     if (memcmp(header->magic, HONE_SYMBOL_INDEX_MAGIC, sizeof header->magic) != 0 ||
         header->version != HONE_SYMBOL_INDEX_VERSION || header->header_bytes != sizeof *header ||
         header->file_bytes != len ||
-        header->sum != hone_table_hash(header, offsetof(struct hone_symbol_index_header, sum), 0))
+        header->sum !=
+            hone_symbol_index_sum(header, offsetof(struct hone_symbol_index_header, sum), 0))
         return false;
     uint64_t end = sizeof *header;
     for (int part = 0; part < HONE_SYMBOL_INDEX_PARTS; part++) {
@@ -68,7 +69,7 @@ int hone_symbol_index_open(const void *bytes, size_t len, const unsigned char *b
     uint64_t summed = header.parts[HONE_SYMBOL_INDEX_SUMS].offset;
     uint64_t blocks = header.parts[HONE_SYMBOL_INDEX_SUMS].count;
     const unsigned char *sums = (const unsigned char *)bytes + summed;
-    if (hone_table_hash(sums, blocks * sizeof(uint64_t), 0) != header.sums_sum)
+    if (hone_symbol_index_sum(sums, blocks * sizeof(uint64_t), 0) != header.sums_sum)
         return -EBADMSG;
     struct hone_symbol_index *index = calloc(1, sizeof *index);
     uint64_t *verified = calloc(blocks / 64 + 1, sizeof *verified);
@@ -103,7 +104,7 @@ static bool verify(struct hone_symbol_index *index, size_t block)
         end = index->summed;
     uint64_t sum;
     memcpy(&sum, index->bytes + index->summed + block * sizeof sum, sizeof sum);
-    if (hone_table_hash(index->bytes + offset, end - offset, block) != sum)
+    if (hone_symbol_index_sum(index->bytes + offset, end - offset, block) != sum)
         return false;
     index->verified[block / 64] |= (uint64_t)1 << block % 64;
     return true;
@@ -123,45 +124,74 @@ static const void *record(struct hone_symbol_index *index, enum hone_symbol_inde
     return index->bytes + offset;
 }
 
-// NULL: no such text.
-static const char *text(struct hone_symbol_index *index, uint32_t offset)
+static bool verify_all(struct hone_symbol_index *index, size_t from, size_t end)
 {
-    const char *at = record(index, HONE_SYMBOL_INDEX_TEXTS, offset);
-    if (!at)
-        return NULL;
-    // Block by block, so that none is read before it is summed.
-    size_t from = (size_t)((const unsigned char *)at - index->bytes);
-    size_t end = index->header.parts[HONE_SYMBOL_INDEX_TEXTS].offset +
-                 index->header.parts[HONE_SYMBOL_INDEX_TEXTS].count;
-    while (from < end) {
-        size_t block = from / HONE_SYMBOL_INDEX_BLOCK;
-        size_t until = (block + 1) * HONE_SYMBOL_INDEX_BLOCK;
-        if (until > end)
-            until = end;
+    for (size_t block = from / HONE_SYMBOL_INDEX_BLOCK; block * HONE_SYMBOL_INDEX_BLOCK < end;
+         block++)
         if (!verify(index, block))
-            return NULL;
-        if (memchr(index->bytes + from, 0, until - from))
-            return at;
-        from = until;
+            return false;
+    return true;
+}
+
+// Returns 0 or -EBADMSG: no such text. None, offset 0, is the empty one.
+static int text(struct hone_symbol_index *index, uint32_t offset, struct hone_symbol_text *ret)
+{
+    struct hone_symbol_index_text head;
+    uint64_t texts = index->header.parts[HONE_SYMBOL_INDEX_TEXTS].offset;
+    uint64_t count = index->header.parts[HONE_SYMBOL_INDEX_TEXTS].count;
+    if (!offset) {
+        *ret = (struct hone_symbol_text){"", hone_symbol_text_hash("", 0)};
+        return 0;
     }
-    return NULL;
+    if (offset < sizeof head || offset >= count)
+        return -EBADMSG;
+    size_t at = texts + offset;
+    if (!verify_all(index, at - sizeof head, at))
+        return -EBADMSG;
+    memcpy(&head, index->bytes + at - sizeof head, sizeof head);
+    if (head.len >= count - offset || !verify_all(index, at, at + head.len + 1) ||
+        index->bytes[at + head.len])
+        return -EBADMSG;
+    *ret = (struct hone_symbol_text){(const char *)index->bytes + at, head.hash};
+    return 0;
 }
 
 // ---- Lookup
+
+static uint64_t leading_number(const unsigned char *at, enum hone_symbol_index_part part)
+{
+    uint64_t value = 0;
+    if (part == HONE_SYMBOL_INDEX_PIECES)
+        memcpy(&value, at, sizeof(uint32_t));
+    else
+        memcpy(&value, at, sizeof value);
+    return value;
+}
 
 // The number of the last record of a part, from first on, whose leading number is at or below
 // wanted; sorted by it. *ret is first - 1 when there is none. False: damaged.
 static bool search(struct hone_symbol_index *index, enum hone_symbol_index_part part,
                    uint64_t first, uint64_t count, uint64_t wanted, uint64_t *ret)
 {
+    enum { FEW = 64 }; // records that are verified together
     uint64_t low = first, high = first + count;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2, value = 0;
+    while (high - low > FEW) {
+        uint64_t middle = low + (high - low) / 2;
         const void *at = record(index, part, middle);
         if (!at)
             return false;
-        memcpy(&value, at, part == HONE_SYMBOL_INDEX_PIECES ? 4 : 8);
-        if (value <= wanted)
+        if (leading_number(at, part) <= wanted)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t size = sizes[part];
+    uint64_t offset = index->header.parts[part].offset;
+    if (low < high && !verify_all(index, offset + low * size, offset + high * size))
+        return false;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        if (leading_number(index->bytes + offset + middle * size, part) <= wanted)
             low = middle + 1;
         else
             high = middle;
@@ -274,19 +304,18 @@ int hone_symbol_index_names(struct hone_symbol_index *index,
             return -EBADMSG;
         memcpy(&function, at, sizeof function);
     }
-    struct hone_symbol_index_names names = {
-        .label = text(index, function.label),
-        .name = function.name ? text(index, function.name) : NULL,
-        .file = frame->file ? text(index, frame->file) : NULL,
-        .start_line = function.start_line,
-    };
-    names.system_name =
-        function.system == function.label ? names.label : text(index, function.system);
-    if (!names.label || !names.system_name || (function.name && !names.name) ||
-        (frame->file && !names.file))
-        return -EBADMSG;
-    *ret = names;
-    return 0;
+    struct hone_symbol_index_names names = {.start_line = function.start_line};
+    int r = text(index, function.label, &names.label);
+    names.system_name = names.label;
+    if (!r && function.system != function.label)
+        r = text(index, function.system, &names.system_name);
+    if (!r && function.name)
+        r = text(index, function.name, &names.name);
+    if (!r && frame->file)
+        r = text(index, frame->file, &names.file);
+    if (!r)
+        *ret = names;
+    return r;
 }
 
 // The piece that covers vaddr; UNKNOWN when no segment does.
@@ -344,6 +373,6 @@ int hone_symbol_index_lookup(struct hone_symbol_index *index, uint64_t vaddr,
 
 const char *hone_symbol_index_debug_path(struct hone_symbol_index *index)
 {
-    const char *path = text(index, index->header.debug_path);
-    return path ? path : "";
+    struct hone_symbol_text path;
+    return text(index, index->header.debug_path, &path) ? "" : path.at;
 }

@@ -8,7 +8,7 @@
 //     files      paths                            ──► texts
 //     symbols    of the symbol table, sorted      ──► texts
 //     functions  names, each once                 ──► texts
-//     texts      each once, with its NUL
+//     texts      each once: length, hash, bytes, NUL; what refers to it means the bytes
 //     sums       a checksum of each block of all before
 //
 // A lookup is two binary searches and a walk from node to node. Nothing in the bytes is believed:
@@ -19,15 +19,18 @@
 #define HONE_SYMBOL_INDEX_H
 
 #include "base/error.h"
+#include "base/table.h"
+#include "symbol/table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum {
     // Counts up whenever the layout or the meaning of a part changes: older files are made anew.
-    HONE_SYMBOL_INDEX_VERSION = 1,
-    HONE_SYMBOL_INDEX_BLOCK = 16384, // bytes of a checksum
+    HONE_SYMBOL_INDEX_VERSION = 2,
+    HONE_SYMBOL_INDEX_BLOCK = 1024, // bytes of a checksum
     HONE_SYMBOL_INDEX_ID_MAX = 64,
 };
 
@@ -95,12 +98,38 @@ struct hone_symbol_index_function {
     uint32_t start_line;
 };
 
+// Stands before each text. The hash is that of hone_symbol_text_hash(): a reader that keeps texts
+// once need not look at all their bytes.
+struct hone_symbol_index_text {
+    uint32_t len;
+    uint32_t hash;
+};
+
 struct hone_symbol_index_symbol {
     uint64_t start;
     uint64_t end;
     uint32_t label;
     uint32_t name; // as in a function
 };
+
+// The checksum of block number `block`, and of the header and the sums themselves.
+//
+// Four hashes side by side: one alone would wait for each of its multiplications, and all blocks of
+// an index are summed when a profile is spread over its program.
+static inline uint64_t hone_symbol_index_sum(const void *bytes, size_t len, uint64_t block)
+{
+    enum { LANES = 4, STEP = 16 * LANES };
+    const unsigned char *at = bytes;
+    uint64_t lanes[LANES] = {block, block + 1, block + 2, block + 3};
+    for (; len >= STEP; at += STEP, len -= STEP) {
+        uint64_t words[2 * LANES];
+        memcpy(words, at, sizeof words);
+        for (int i = 0; i < LANES; i++)
+            lanes[i] =
+                hone_hash_fold(words[2 * i] ^ 0xe7037ed1a0b428dbU, words[2 * i + 1] ^ lanes[i]);
+    }
+    return hone_table_hash(at, len, hone_hash_words(lanes, LANES, block));
+}
 
 // ---- Reading
 
@@ -132,10 +161,10 @@ int hone_symbol_index_lookup(struct hone_symbol_index *index, uint64_t vaddr,
 
 // The texts of a frame that was looked up live as long as the bytes. Returns 0 or -EBADMSG.
 struct hone_symbol_index_names {
-    const char *label;
-    const char *system_name; // as in hone_symbol_function
-    const char *name;        // NULL: label is still to be demangled
-    const char *file;        // NULL: unknown
+    struct hone_symbol_text label;
+    struct hone_symbol_text system_name; // as in hone_symbol_function
+    struct hone_symbol_text name;        // NULL: label is still to be demangled
+    struct hone_symbol_text file;        // NULL: unknown
     uint32_t start_line;
 };
 int hone_symbol_index_names(struct hone_symbol_index *index,

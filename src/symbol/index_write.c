@@ -197,15 +197,17 @@ static uint32_t add_text(struct joining *joining, const char *text)
 {
     if (!text || !text[0] || joining->texts.failed)
         return 0;
-    size_t len = strlen(text) + 1;
+    size_t len = strlen(text);
     uint64_t hash = hone_table_hash(text, len, 0);
     struct hone_table_probe probe = hone_table_probe(&joining->known_texts, hash);
     uint32_t at;
     while ((at = hone_table_next(&joining->known_texts, &probe)) != HONE_TABLE_END)
         if (strcmp(joining->texts.at + at, text) == 0)
             return at;
+    const struct hone_symbol_index_text head = {(uint32_t)len, hone_symbol_text_hash(text, len)};
+    hone_buffer_add(&joining->texts, &head, sizeof head);
     size_t offset = joining->texts.len;
-    hone_buffer_add(&joining->texts, text, len);
+    hone_buffer_add(&joining->texts, text, len + 1);
     if (joining->texts.len >= UINT32_MAX - 1 ||
         hone_table_add(&joining->known_texts, hash, (uint32_t)offset))
         joining->texts.failed = true;
@@ -390,11 +392,11 @@ static int join_rest(struct joining *joining)
     for (size_t i = 0; i < blocks; i++) {
         size_t offset = i * HONE_SYMBOL_INDEX_BLOCK, left = summed - offset;
         size_t len = left < HONE_SYMBOL_INDEX_BLOCK ? left : HONE_SYMBOL_INDEX_BLOCK;
-        uint64_t sum = hone_table_hash(grown + offset, len, i);
+        uint64_t sum = hone_symbol_index_sum(grown + offset, len, i);
         memcpy(grown + summed + i * sizeof sum, &sum, sizeof sum);
     }
-    header->sums_sum = hone_table_hash(grown + summed, blocks * sizeof(uint64_t), 0);
-    header->sum = hone_table_hash(header, offsetof(struct hone_symbol_index_header, sum), 0);
+    header->sums_sum = hone_symbol_index_sum(grown + summed, blocks * sizeof(uint64_t), 0);
+    header->sum = hone_symbol_index_sum(header, offsetof(struct hone_symbol_index_header, sum), 0);
     return 0;
 }
 
@@ -428,7 +430,6 @@ static int join(struct making *making, struct joining *joining)
     joining->bytes = calloc(1, joining->at);
     if (!joining->bytes)
         return -ENOMEM;
-    hone_buffer_add(&joining->texts, "", 1); // offset 0: none
     const char *path = making->module->facts.debug_path;
     joining->header.debug_path = add_text(joining, path);
     for (size_t i = 0; i < making->count; i++) {

@@ -72,14 +72,14 @@ const struct hone_elf_function *hone_symbol_beginning(const struct hone_symbol_m
     return symbol && symbol->entry == entry ? symbol : NULL;
 }
 
-// name is for people; NULL: made from the label. arena NULL: the texts need no copy.
+// name is for people; NULL: made from the label.
 static const struct hone_symbol_function *make_function(struct hone_symbol_module *module,
-                                                        struct hone_arena *arena,
                                                         struct hone_symbol_naming naming,
                                                         const char *name, const char *file,
                                                         uint32_t start_line)
 {
     struct hone_symbolizer *symbolizer = module->symbolizer;
+    struct hone_arena *arena = &symbolizer->arena;
     struct hone_symbol_function function = {
         .name = name ? hone_symbol_intern_text(&symbolizer->texts, arena, name)
                      : display_name(symbolizer, naming.label),
@@ -102,9 +102,9 @@ static const struct hone_symbol_function *function_of(struct hone_symbol_module 
         hone_symbol_known_slot(&module->known, frame->function, frame->file, begins);
     if (!known || known->made)
         return known ? known->made : NULL;
-    const struct hone_symbol_function *made = make_function(
-        module, &module->symbolizer->arena, hone_symbol_naming(frame->function, begins), name,
-        frame->file, frame->function ? frame->function->line : 0);
+    const struct hone_symbol_function *made =
+        make_function(module, hone_symbol_naming(frame->function, begins), name, frame->file,
+                      frame->function ? frame->function->line : 0);
     if (made) {
         *known = (struct hone_symbol_known){frame->function, frame->file, begins, made};
         module->known.count++;
@@ -144,13 +144,31 @@ static int from_symbol(struct hone_symbol_module *module, const struct hone_elf_
     struct hone_symbol_frame *kept = new_frames(module, 1);
     if (!kept)
         return -ENOMEM;
-    kept->function = make_function(module, &module->symbolizer->arena,
-                                   (struct hone_symbol_naming){symbol->name, symbol->name}, NULL,
-                                   place ? place->file : NULL, 0);
+    kept->function = make_function(module, (struct hone_symbol_naming){symbol->name, symbol->name},
+                                   NULL, place ? place->file : NULL, 0);
     kept->line = place ? place->line : 0;
     kept->column = place ? place->column : 0;
     *ret = (struct hone_symbol_frames){kept, 1};
     return kept->function ? 0 : -ENOMEM;
+}
+
+// The index's bytes stay: its texts need no copies.
+static const struct hone_symbol_function *
+named_function(struct hone_symbolizer *symbolizer, const struct hone_symbol_index_names *names)
+{
+    static const char unknown[] = "";
+    const struct hone_symbol_text none = {unknown, hone_symbol_text_hash(unknown, 0)};
+    struct hone_symbol_pool *texts = &symbolizer->texts;
+    struct hone_symbol_function function = {
+        .name = names->name.at ? hone_symbol_intern_hashed(texts, &names->name)
+                               : display_name(symbolizer, names->label.at),
+        .system_name = hone_symbol_intern_hashed(texts, &names->system_name),
+        .file = hone_symbol_intern_hashed(texts, names->file.at ? &names->file : &none),
+        .start_line = names->start_line,
+    };
+    if (!function.name || !function.system_name || !function.file)
+        return NULL;
+    return hone_symbol_intern_function(&symbolizer->functions, &symbolizer->arena, &function);
 }
 
 static int indexed_function(struct hone_symbol_module *module,
@@ -168,9 +186,7 @@ static int indexed_function(struct hone_symbol_module *module,
         int r = hone_symbol_index_names(module->index, frame, &names);
         if (r)
             return r;
-        const struct hone_symbol_function *made =
-            make_function(module, NULL, (struct hone_symbol_naming){names.system_name, names.label},
-                          names.name, names.file, names.start_line);
+        const struct hone_symbol_function *made = named_function(module->symbolizer, &names);
         if (!made)
             return -ENOMEM;
         *known = (struct hone_symbol_known){key, file, NULL, made};

@@ -60,13 +60,13 @@ static inline void hone_resum(unsigned char *bytes, size_t len)
             uint64_t offset = i * HONE_SYMBOL_INDEX_BLOCK;
             uint64_t left = offset < summed ? summed - offset : 0;
             size_t block = left < HONE_SYMBOL_INDEX_BLOCK ? left : HONE_SYMBOL_INDEX_BLOCK;
-            uint64_t sum = hone_table_hash(bytes + (left ? offset : 0), block, i);
+            uint64_t sum = hone_symbol_index_sum(bytes + (left ? offset : 0), block, i);
             memcpy(bytes + summed + i * sizeof sum, &sum, sizeof sum);
         }
-        header.sums_sum = hone_table_hash(bytes + summed, blocks * sizeof(uint64_t), 0);
+        header.sums_sum = hone_symbol_index_sum(bytes + summed, blocks * sizeof(uint64_t), 0);
     }
     header.file_bytes = len;
-    header.sum = hone_table_hash(&header, offsetof(struct hone_symbol_index_header, sum), 0);
+    header.sum = hone_symbol_index_sum(&header, offsetof(struct hone_symbol_index_header, sum), 0);
     memcpy(bytes, &header, sizeof header);
 }
 
@@ -91,9 +91,9 @@ static inline size_t hone_read_all_index(const void *bytes, size_t len)
         for (size_t at = 0; at < frames.count; at++) {
             struct hone_symbol_index_names names;
             if (hone_symbol_index_names(index, &frames.at[at], &names) == 0)
-                named += strlen(names.label) + strlen(names.system_name) +
-                         (names.name ? strlen(names.name) : 0) +
-                         (names.file ? strlen(names.file) : 0);
+                named += strlen(names.label.at) + strlen(names.system_name.at) +
+                         (names.name.at ? strlen(names.name.at) : 0) +
+                         (names.file.at ? strlen(names.file.at) : 0);
         }
     }
     hone_symbol_index_close(index);

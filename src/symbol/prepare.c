@@ -156,7 +156,7 @@ static int by_value(const void *left, const void *right)
 static int in_order(struct hone_symbol_module *module, const uint64_t *vaddrs, size_t count)
 {
     HONE_CLEANUP(hone_freep) uint64_t *sorted = calloc(count + 1, sizeof *sorted);
-    if (!sorted)
+    if (!sorted || !hone_symbol_cache_reserve(&module->cache, count))
         return -ENOMEM;
     memcpy(sorted, vaddrs, count * sizeof *sorted);
     qsort(sorted, count, sizeof *sorted, by_value);

@@ -14,9 +14,8 @@ static uint64_t mix(uint64_t value)
 
 // ---- Addresses
 
-static bool cache_grow(struct hone_symbol_cache *cache)
+static bool cache_grow(struct hone_symbol_cache *cache, size_t capacity)
 {
-    size_t capacity = cache->capacity ? cache->capacity * 2 : 256;
     struct hone_symbol_cached *grown = calloc(capacity, sizeof *grown);
     if (!grown)
         return false;
@@ -36,12 +35,21 @@ static bool cache_grow(struct hone_symbol_cache *cache)
 
 struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr)
 {
-    if (cache->count * 2 >= cache->capacity && !cache_grow(cache))
+    if (cache->count * 2 >= cache->capacity &&
+        !cache_grow(cache, cache->capacity ? cache->capacity * 2 : 256))
         return NULL;
     size_t i = mix(vaddr) & (cache->capacity - 1);
     while (cache->at[i].used && cache->at[i].vaddr != vaddr)
         i = (i + 1) & (cache->capacity - 1);
     return &cache->at[i];
+}
+
+bool hone_symbol_cache_reserve(struct hone_symbol_cache *cache, size_t count)
+{
+    size_t capacity = 256;
+    while (capacity / 2 <= cache->count + count)
+        capacity *= 2;
+    return capacity <= cache->capacity || cache_grow(cache, capacity);
 }
 
 void hone_symbol_cache_done(struct hone_symbol_cache *cache)
@@ -81,7 +89,7 @@ struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *know
                                                  const void *function, const void *file,
                                                  const void *begins)
 {
-    if (knowns->count * 2 >= knowns->capacity && !knowns_grow(knowns))
+    if (knowns->count * 4 >= knowns->capacity * 3 && !knowns_grow(knowns))
         return NULL;
     size_t i = known_hash(function, file, begins) & (knowns->capacity - 1);
     while (knowns->at[i].made && (knowns->at[i].function != function ||
@@ -99,7 +107,7 @@ void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns)
 
 static bool pool_room(struct hone_symbol_pool *pool)
 {
-    if (pool->count * 2 < pool->capacity)
+    if (pool->count * 4 < pool->capacity * 3)
         return true;
     size_t capacity = pool->capacity ? pool->capacity * 2 : 256;
     struct hone_symbol_interned *grown = calloc(capacity, sizeof *grown);
@@ -119,24 +127,47 @@ static bool pool_room(struct hone_symbol_pool *pool)
     return true;
 }
 
+static struct hone_symbol_interned *text_slot(struct hone_symbol_pool *pool,
+                                              const struct hone_symbol_text *text)
+{
+    size_t i = text->hash & (pool->capacity - 1);
+    for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
+        const char *known = pool->at[i].item;
+        if (pool->at[i].hash == text->hash && (known == text->at || strcmp(known, text->at) == 0))
+            break;
+    }
+    return &pool->at[i];
+}
+
+static const char *put(struct hone_symbol_pool *pool, struct hone_symbol_interned *slot,
+                       const struct hone_symbol_text *text, const char *kept)
+{
+    if (!kept)
+        return NULL;
+    *slot = (struct hone_symbol_interned){text->hash, kept};
+    pool->count++;
+    return kept;
+}
+
 const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
                                     const char *text)
 {
     if (!pool_room(pool))
         return NULL;
     size_t len = strlen(text);
-    uint64_t hash = hone_table_hash(text, len, 0);
-    size_t i = hash & (pool->capacity - 1);
-    for (; pool->at[i].item; i = (i + 1) & (pool->capacity - 1)) {
-        if (pool->at[i].hash == hash && strcmp(pool->at[i].item, text) == 0)
-            return pool->at[i].item;
-    }
-    const char *kept = arena ? hone_arena_copy(arena, text, len + 1) : text;
-    if (!kept)
+    const struct hone_symbol_text hashed = {text, hone_symbol_text_hash(text, len)};
+    struct hone_symbol_interned *slot = text_slot(pool, &hashed);
+    return slot->item ? slot->item
+                      : put(pool, slot, &hashed, hone_arena_copy(arena, text, len + 1));
+}
+
+const char *hone_symbol_intern_hashed(struct hone_symbol_pool *pool,
+                                      const struct hone_symbol_text *text)
+{
+    if (!pool_room(pool))
         return NULL;
-    pool->at[i] = (struct hone_symbol_interned){hash, kept};
-    pool->count++;
-    return kept;
+    struct hone_symbol_interned *slot = text_slot(pool, text);
+    return slot->item ? slot->item : put(pool, slot, text, text->at);
 }
 
 const struct hone_symbol_function *

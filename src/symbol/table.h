@@ -2,6 +2,7 @@
 #ifndef HONE_SYMBOL_TABLE_H
 #define HONE_SYMBOL_TABLE_H
 
+#include "base/table.h"
 #include "symbol/symbol.h"
 
 // address → frames
@@ -21,6 +22,9 @@ struct hone_symbol_cache {
 // The entry of vaddr or a free one (used is false), NULL when memory is out. A caller that fills a
 // free one sets vaddr and used and adds 1 to count.
 struct hone_symbol_cached *hone_symbol_cache_slot(struct hone_symbol_cache *cache, uint64_t vaddr);
+
+// Room for so many more. False: memory is out.
+bool hone_symbol_cache_reserve(struct hone_symbol_cache *cache, size_t count);
 void hone_symbol_cache_done(struct hone_symbol_cache *cache);
 
 // What DWARF or an index calls a function, its file, and the symbol where it begins → what was made
@@ -58,10 +62,24 @@ struct hone_symbol_pool {
 
 struct hone_arena;
 
+// A text and its hash, for those who know it already.
+struct hone_symbol_text {
+    const char *at;
+    uint32_t hash;
+};
+
+static inline uint32_t hone_symbol_text_hash(const char *text, size_t len)
+{
+    return (uint32_t)hone_table_hash(text, len, 0);
+}
+
 // The one copy of text, or of function (whose texts are such copies themselves). NULL when memory
-// is out. Without arena text is not copied: it lives as long as the pool.
+// is out.
 const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
                                     const char *text);
+// The same without a copy.
+const char *hone_symbol_intern_hashed(struct hone_symbol_pool *pool,
+                                      const struct hone_symbol_text *text);
 const struct hone_symbol_function *
 hone_symbol_intern_function(struct hone_symbol_pool *pool, struct hone_arena *arena,
                             const struct hone_symbol_function *function);
