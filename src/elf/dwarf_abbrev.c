@@ -60,6 +60,43 @@ static unsigned key_of(const struct hone_dwarf_unit *unit)
     return unit->version | (unsigned)unit->address_size << 8 | (unsigned)unit->offset_size << 16;
 }
 
+static uint8_t field_of(uint16_t name)
+{
+    switch (name) {
+    case DW_AT_low_pc:
+        return HONE_DWARF_FIELD_LOW;
+    case DW_AT_high_pc:
+        return HONE_DWARF_FIELD_HIGH;
+    case DW_AT_ranges:
+        return HONE_DWARF_FIELD_RANGES;
+    case DW_AT_abstract_origin:
+        return HONE_DWARF_FIELD_ORIGIN;
+    case DW_AT_sibling:
+        return HONE_DWARF_FIELD_SIBLING;
+    case DW_AT_call_file:
+        return HONE_DWARF_FIELD_FILE;
+    case DW_AT_call_line:
+        return HONE_DWARF_FIELD_LINE;
+    case DW_AT_call_column:
+        return HONE_DWARF_FIELD_COLUMN;
+    default:
+        return HONE_DWARF_FIELD_NONE;
+    }
+}
+
+static uint16_t sibling_at(const struct hone_dwarf_attribute *attributes, size_t count)
+{
+    uint32_t total = 0;
+    for (size_t i = 0; i < count && total < UINT16_MAX; i++) {
+        if (attributes[i].name == DW_AT_sibling)
+            return attributes[i].form == DW_FORM_ref4 ? (uint16_t)total : UINT16_MAX;
+        if (attributes[i].size < 0)
+            break;
+        total += (uint32_t)attributes[i].size;
+    }
+    return UINT16_MAX;
+}
+
 static uint32_t fixed_size(const struct hone_dwarf_attribute *attributes, size_t count)
 {
     uint32_t total = 0;
@@ -120,12 +157,17 @@ static bool build(const struct hone_dwarf_unit *unit, struct builder *builder)
                 return false;
             attribute.size = (int8_t)hone_dwarf_form_size(attribute.form, unit->address_size,
                                                           unit->offset_size, unit->version);
+            attribute.field = field_of(attribute.name);
             builder->attributes[builder->attribute_count++] = attribute;
             abbrev.sibling |= attribute.name == DW_AT_sibling;
+            abbrev.placed |= attribute.name == DW_AT_low_pc || attribute.name == DW_AT_ranges;
             abbrev.count++;
         }
-        if (abbrev.count)
+        abbrev.sibling_at = UINT16_MAX;
+        if (abbrev.count) {
             abbrev.fixed = fixed_size(builder->attributes + abbrev.first, abbrev.count);
+            abbrev.sibling_at = sibling_at(builder->attributes + abbrev.first, abbrev.count);
+        }
         builder->at[builder->count++] = abbrev;
     }
     return !at.failed;

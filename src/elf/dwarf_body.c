@@ -62,8 +62,12 @@ static uint64_t offset_of(const struct walk *walk)
 
 // ---- Entries
 
-struct entry {
-    struct hone_dwarf_value low, high, ranges, origin, sibling, file, line, column;
+// Whose form is 0, that field is absent; the rest of it is not set.
+union entry {
+    struct hone_dwarf_value at[HONE_DWARF_FIELDS];
+    struct {
+        struct hone_dwarf_value none, low, high, ranges, origin, sibling, file, line, column;
+    };
 };
 
 static void skip_value(struct walk *walk, const struct hone_dwarf_attribute *attribute)
@@ -74,40 +78,29 @@ static void skip_value(struct walk *walk, const struct hone_dwarf_attribute *att
         hone_dwarf_skip(walk->unit, &walk->at, attribute->form);
 }
 
-static struct hone_dwarf_value *wanted(struct entry *entry, uint16_t name)
+// Clearing entries as a whole took longer than reading them.
+static void forget(union entry *entry)
 {
-    switch (name) {
-    case DW_AT_low_pc:
-        return &entry->low;
-    case DW_AT_high_pc:
-        return &entry->high;
-    case DW_AT_ranges:
-        return &entry->ranges;
-    case DW_AT_abstract_origin:
-        return &entry->origin;
-    case DW_AT_sibling:
-        return &entry->sibling;
-    case DW_AT_call_file:
-        return &entry->file;
-    case DW_AT_call_line:
-        return &entry->line;
-    case DW_AT_call_column:
-        return &entry->column;
-    default:
-        return NULL;
-    }
+    for (int i = 0; i < HONE_DWARF_FIELDS; i++)
+        entry->at[i].form = 0;
 }
 
 static void read_entry(struct walk *walk, const struct hone_dwarf_abbrev *abbrev,
-                       struct entry *entry)
+                       union entry *entry)
 {
     const struct hone_dwarf_attribute *attribute = &walk->abbrevs->attributes[abbrev->first];
+    forget(entry);
     for (uint32_t i = 0; i < abbrev->count; i++, attribute++) {
-        struct hone_dwarf_value *value = wanted(entry, attribute->name);
-        if (value)
-            *value = hone_dwarf_read(walk->unit, &walk->at, attribute->form, attribute->constant);
-        else
+        struct hone_dwarf_value *value = &entry->at[attribute->field];
+        int size = attribute->size;
+        if (!attribute->field) {
             skip_value(walk, attribute);
+        } else if (size == 1 || size == 2 || size == 4 || size == 8) { // nearly all
+            value->form = attribute->form;
+            value->number = hone_read_sized(&walk->at, (unsigned)size);
+        } else {
+            *value = hone_dwarf_read(walk->unit, &walk->at, attribute->form, attribute->constant);
+        }
     }
 }
 
@@ -136,7 +129,7 @@ static bool skip_children(struct walk *walk, struct hone_dwarf_value sibling)
 
 // ---- Functions
 
-static int add_body(struct walk *walk, uint64_t die, const struct entry *entry, uint32_t *ret)
+static int add_body(struct walk *walk, uint64_t die, const union entry *entry, uint32_t *ret)
 {
     struct hone_dwarf_unit *unit = walk->unit;
     if (unit->body_count == walk->body_capacity) {
@@ -160,9 +153,23 @@ static int add_body(struct walk *walk, uint64_t die, const struct entry *entry, 
     return 0;
 }
 
+// Most entries are types and declarations: where these end is one number at a known place.
+static bool pass_by(struct walk *walk, const struct hone_dwarf_abbrev *abbrev)
+{
+    if (walk->whole || !abbrev->children || abbrev->placed || abbrev->sibling_at == UINT16_MAX ||
+        (abbrev->role != HONE_DWARF_TYPE && abbrev->role != HONE_DWARF_FUNCTION))
+        return false;
+    struct hone_cursor at = walk->at;
+    (void)hone_read_bytes(&at, abbrev->sibling_at);
+    struct hone_dwarf_value sibling = {.form = DW_FORM_ref4, .number = hone_read_u32(&at)};
+    return !at.failed && skip_children(walk, sibling);
+}
+
 static int visit(struct walk *walk, uint64_t die, const struct hone_dwarf_abbrev *abbrev)
 {
-    struct entry entry = {0};
+    if (pass_by(walk, abbrev))
+        return 0;
+    union entry entry;
     uint32_t body = HONE_DWARF_NONE_SUCH;
     bool skips =
         abbrev->role == HONE_DWARF_FUNCTION || (abbrev->role == HONE_DWARF_TYPE && abbrev->sibling);
@@ -239,11 +246,11 @@ void hone_dwarf_bodies_done(struct hone_dwarf_unit *unit)
 
 static uint32_t number_of(struct hone_dwarf_value value)
 {
-    return value.number > UINT32_MAX ? 0 : (uint32_t)value.number;
+    return !value.form || value.number > UINT32_MAX ? 0 : (uint32_t)value.number;
 }
 
 static int add_call(struct walk *walk, struct hone_dwarf_body *body, uint64_t die,
-                    const struct entry *entry, uint32_t *ret)
+                    const union entry *entry, uint32_t *ret)
 {
     struct hone_dwarf_unit *unit = walk->unit;
     if (unit->call_count == unit->call_capacity) {
@@ -276,7 +283,7 @@ static int add_call(struct walk *walk, struct hone_dwarf_body *body, uint64_t di
 static int visit_inside(struct walk *walk, struct hone_dwarf_body *body, uint64_t die,
                         const struct hone_dwarf_abbrev *abbrev)
 {
-    struct entry entry = {0};
+    union entry entry;
     uint32_t level = walk->depth ? walk->levels[walk->depth - 1] : HONE_DWARF_NONE_SUCH;
     bool nested = walk->depth && abbrev->role == HONE_DWARF_FUNCTION;
     bool skips = nested || (abbrev->role == HONE_DWARF_TYPE && abbrev->sibling);

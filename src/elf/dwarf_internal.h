@@ -19,7 +19,22 @@ struct hone_dwarf_attribute {
     uint16_t name;    // DW_AT_…
     uint16_t form;    // DW_FORM_…
     int8_t size;      // of its value, -1 when that depends on the bytes
+    uint8_t field;    // 0: no function is read for it
     int64_t constant; // of DW_FORM_implicit_const
+};
+
+// What entries of functions and inlined calls are read for.
+enum hone_dwarf_field {
+    HONE_DWARF_FIELD_NONE,
+    HONE_DWARF_FIELD_LOW,
+    HONE_DWARF_FIELD_HIGH,
+    HONE_DWARF_FIELD_RANGES,
+    HONE_DWARF_FIELD_ORIGIN,
+    HONE_DWARF_FIELD_SIBLING,
+    HONE_DWARF_FIELD_FILE,
+    HONE_DWARF_FIELD_LINE,
+    HONE_DWARF_FIELD_COLUMN,
+    HONE_DWARF_FIELDS
 };
 
 enum hone_dwarf_role {
@@ -35,9 +50,11 @@ struct hone_dwarf_abbrev {
     uint32_t count;
     uint32_t fixed; // bytes of all attributes when each has a fixed size, else UINT32_MAX
     uint16_t tag;
+    uint16_t sibling_at; // bytes before a DW_AT_sibling of 4 bytes; UINT16_MAX: not known
     uint8_t role;
     bool children;
     bool sibling; // has DW_AT_sibling
+    bool placed;  // says where its code is
 };
 
 struct hone_dwarf_abbrevs {
