@@ -92,7 +92,7 @@ static void read_entry(struct walk *walk, const struct hone_dwarf_abbrev *abbrev
     forget(entry);
     for (uint32_t i = 0; i < abbrev->count; i++, attribute++) {
         struct hone_dwarf_value *value = &entry->at[attribute->field];
-        int size = attribute->size;
+        int8_t size = attribute->size;
         if (!attribute->field) {
             skip_value(walk, attribute);
         } else if (size == 1 || size == 2 || size == 4 || size == 8) { // nearly all

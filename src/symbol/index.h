@@ -114,21 +114,27 @@ struct hone_symbol_index_symbol {
 
 // The checksum of block number `block`, and of the header and the sums themselves.
 //
-// Four hashes side by side: one alone would wait for each of its multiplications, and all blocks of
-// an index are summed when a profile is spread over its program.
+// Four hashes side by side, in registers: one alone would wait for each of its multiplications, and
+// all blocks of an index are summed when a profile is spread over its program.
+static inline uint64_t hone_symbol_index_sum_step(const unsigned char *at, uint64_t hash)
+{
+    uint64_t words[2];
+    memcpy(words, at, sizeof words);
+    return hone_hash_fold(words[0] ^ 0xe7037ed1a0b428dbU, words[1] ^ hash);
+}
+
 static inline uint64_t hone_symbol_index_sum(const void *bytes, size_t len, uint64_t block)
 {
-    enum { LANES = 4, STEP = 16 * LANES };
     const unsigned char *at = bytes;
-    uint64_t lanes[LANES] = {block, block + 1, block + 2, block + 3};
-    for (; len >= STEP; at += STEP, len -= STEP) {
-        uint64_t words[2 * LANES];
-        memcpy(words, at, sizeof words);
-        for (int i = 0; i < LANES; i++)
-            lanes[i] =
-                hone_hash_fold(words[2 * i] ^ 0xe7037ed1a0b428dbU, words[2 * i + 1] ^ lanes[i]);
+    uint64_t a = block, b = block + 1, c = block + 2, d = block + 3;
+    for (; len >= 64; at += 64, len -= 64) {
+        a = hone_symbol_index_sum_step(at, a);
+        b = hone_symbol_index_sum_step(at + 16, b);
+        c = hone_symbol_index_sum_step(at + 32, c);
+        d = hone_symbol_index_sum_step(at + 48, d);
     }
-    return hone_table_hash(at, len, hone_hash_words(lanes, LANES, block));
+    const uint64_t all[] = {a, b, c, d};
+    return hone_table_hash(at, len, hone_hash_words(all, 4, block));
 }
 
 // ---- Reading

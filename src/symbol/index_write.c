@@ -381,7 +381,8 @@ static int join_rest(struct joining *joining)
     if (joining->functions.len)
         memcpy(part_at(joining, HONE_SYMBOL_INDEX_FUNCTIONS), joining->functions.at,
                joining->functions.len);
-    memcpy(part_at(joining, HONE_SYMBOL_INDEX_TEXTS), joining->texts.at, joining->texts.len);
+    if (joining->texts.len)
+        memcpy(part_at(joining, HONE_SYMBOL_INDEX_TEXTS), joining->texts.at, joining->texts.len);
 
     struct hone_symbol_index_header *header = &joining->header;
     memcpy(header->magic, HONE_SYMBOL_INDEX_MAGIC, sizeof header->magic);

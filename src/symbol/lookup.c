@@ -196,25 +196,24 @@ static int indexed_function(struct hone_symbol_module *module,
     return 0;
 }
 
-static int from_index(struct hone_symbol_module *module, uint64_t vaddr,
-                      struct hone_symbol_frames *ret)
+// What the index found (r, frames).
+static int from_index(struct hone_symbol_module *module, int r,
+                      const struct hone_symbol_index_frames *frames, struct hone_symbol_frames *ret)
 {
-    struct hone_symbol_index_frames frames;
-    int r = hone_symbol_index_lookup(module->index, vaddr, &frames);
     if (r)
         return r;
-    struct hone_symbol_frame *kept = new_frames(module, frames.count);
+    struct hone_symbol_frame *kept = new_frames(module, frames->count);
     if (!kept)
         return -ENOMEM;
-    for (size_t i = 0; i < frames.count; i++) {
-        const struct hone_symbol_index_frame *frame = &frames.at[i];
+    for (size_t i = 0; i < frames->count; i++) {
+        const struct hone_symbol_index_frame *frame = &frames->at[i];
         const struct hone_symbol_function *function;
         r = indexed_function(module, frame, &function);
         if (r)
             return r;
         kept[i] = (struct hone_symbol_frame){function, frame->line, frame->column};
     }
-    *ret = (struct hone_symbol_frames){kept, frames.count};
+    *ret = (struct hone_symbol_frames){kept, frames->count};
     return 0;
 }
 
@@ -238,7 +237,9 @@ static int look_up(struct hone_symbol_module *module, uint64_t vaddr,
                    struct hone_symbol_frames *ret)
 {
     if (module->index) {
-        int r = from_index(module, vaddr, ret);
+        struct hone_symbol_index_frames found;
+        int r = hone_symbol_index_lookup(module->index, vaddr, &found);
+        r = from_index(module, r, &found, ret);
         if (r != -EBADMSG)
             return r;
         // A damaged index is none: the files say it all once more.
@@ -274,6 +275,19 @@ int hone_symbol_answer(struct hone_symbol_module *module, const struct hone_symb
     int r =
         from_files(module, answer->vaddr, answer->outcome, &answer->frames, answer->names, &frames);
     return keep(module, cached, answer->vaddr, r, &frames);
+}
+
+int hone_symbol_answer_indexed(struct hone_symbol_module *module, uint64_t vaddr, int outcome,
+                               const struct hone_symbol_index_frames *found)
+{
+    struct hone_symbol_cached *cached = hone_symbol_cache_slot(&module->cache, vaddr);
+    if (!cached)
+        return -ENOMEM;
+    if (cached->used)
+        return 0;
+    struct hone_symbol_frames frames = {0};
+    int r = from_index(module, outcome, found, &frames);
+    return keep(module, cached, vaddr, r, &frames);
 }
 
 int hone_symbol_lookup(struct hone_symbol_module *module, uint64_t vaddr,

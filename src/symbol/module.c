@@ -73,24 +73,23 @@ static int open_own_file(struct hone_symbol_module *module)
     return note(module, HONE_SYMBOL_STRIPPED, "");
 }
 
-// The build id that names the module elsewhere; 0: it has none.
-static size_t id_of(const struct hone_symbol_module *module, const unsigned char **ret)
+const unsigned char *hone_symbol_module_id(const struct hone_symbol_module *module, size_t *ret_len)
 {
     if (module->build_id_len) {
-        *ret = module->build_id;
-        return module->build_id_len;
+        *ret_len = module->build_id_len;
+        return module->build_id;
     }
     const struct hone_elf_facts *facts = module->elf ? hone_elf_facts(module->elf) : NULL;
-    *ret = facts ? facts->build_id : NULL;
-    return facts ? facts->build_id_len : 0;
+    *ret_len = facts ? facts->build_id_len : 0;
+    return facts ? facts->build_id : NULL;
 }
 
 // Asks the servers, if the user did ask for that. Returns 0, also without success; -ENOMEM.
 static int fetch_debug_file(struct hone_symbol_module *module)
 {
     struct hone_symbolizer *symbolizer = module->symbolizer;
-    const unsigned char *build_id;
-    size_t len = id_of(module, &build_id);
+    size_t len;
+    const unsigned char *build_id = hone_symbol_module_id(module, &len);
     if (!symbolizer->fetcher || symbolizer->symbols_only || !len)
         return 0;
     HONE_CLEANUP(hone_freep) char *path = NULL;
@@ -194,8 +193,8 @@ static void close_index(struct hone_symbol_module *module)
 // Returns 0 with or without an index; -ENOMEM.
 static int open_index(struct hone_symbol_module *module)
 {
-    const unsigned char *build_id;
-    size_t len = id_of(module, &build_id);
+    size_t len;
+    const unsigned char *build_id = hone_symbol_module_id(module, &len);
     if (!len || module->symbolizer->symbols_only)
         return 0;
     if (hone_symbol_store_map(&module->symbolizer->store, build_id, len, &module->index_bytes))
@@ -310,11 +309,11 @@ enum {
 
 int hone_symbol_module_keep(struct hone_symbol_module *module)
 {
-    const unsigned char *build_id;
     struct hone_elf *holder = module->debug ? module->debug : module->elf;
     if (!module->elf || !module->dwarf_count || module->index || module->kept)
         return 0;
-    size_t len = id_of(module, &build_id), bytes = hone_elf_section(holder, ".debug_info").len;
+    size_t len, bytes = hone_elf_section(holder, ".debug_info").len;
+    const unsigned char *build_id = hone_symbol_module_id(module, &len);
     bool alternate = hone_elf_section(holder, ".gnu_debugaltlink").at != NULL;
     if (!len || bytes < WORTHWHILE || bytes > LARGEST || (alternate && !module->alternate) ||
         !hone_symbol_store_usable(&module->symbolizer->store))

@@ -68,6 +68,10 @@ int hone_symbol_module_open(struct hone_symbol_module *module);
 int hone_symbol_module_open_files(struct hone_symbol_module *module);
 void hone_symbol_module_done(struct hone_symbol_module *module);
 
+// The build id that names the module elsewhere; its length is 0 when it has none.
+const unsigned char *hone_symbol_module_id(const struct hone_symbol_module *module,
+                                           size_t *ret_len);
+
 // Makes so many readers of the DWARF, if memory allows; there is at least one when it is open.
 void hone_symbol_module_readers(struct hone_symbol_module *module, unsigned count);
 
@@ -108,5 +112,13 @@ struct hone_symbol_answer {
 
 // Keeps it for hone_symbol_lookup(). Returns 0 or -ENOMEM.
 int hone_symbol_answer(struct hone_symbol_module *module, const struct hone_symbol_answer *answer);
+
+// The same for what hone_symbol_index_lookup() gave; -EBADMSG, too.
+int hone_symbol_answer_indexed(struct hone_symbol_module *module, uint64_t vaddr, int outcome,
+                               const struct hone_symbol_index_frames *found);
+
+// hone_symbol_prepare() of a module with an index (prepare_index.c).
+int hone_symbol_prepare_index(struct hone_symbol_module *module, const uint64_t *vaddrs,
+                              size_t count);
 
 #endif

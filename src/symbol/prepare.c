@@ -146,35 +146,13 @@ static bool is_worth_it(struct hone_symbol_module *module, size_t count)
     return hone_elf_section(holder, ".debug_info").len >= SMALL;
 }
 
-static int by_value(const void *left, const void *right)
-{
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return a < b ? -1 : a > b;
-}
-
-// One after the other, from low to high: neighbours share pages and cache lines of an index.
-static int in_order(struct hone_symbol_module *module, const uint64_t *vaddrs, size_t count)
-{
-    HONE_CLEANUP(hone_freep) uint64_t *sorted = calloc(count + 1, sizeof *sorted);
-    if (!sorted || !hone_symbol_cache_reserve(&module->cache, count))
-        return -ENOMEM;
-    memcpy(sorted, vaddrs, count * sizeof *sorted);
-    qsort(sorted, count, sizeof *sorted, by_value);
-    int r = 0;
-    for (size_t i = 0; i < count && r >= 0; i++) {
-        struct hone_symbol_frames frames;
-        r = hone_symbol_lookup(module, sorted[i], &frames);
-    }
-    return r < 0 ? r : 0;
-}
-
 int hone_symbol_prepare(struct hone_symbol_module *module, const uint64_t *vaddrs, size_t count)
 {
     int r = hone_symbol_module_open(module);
     if (r || !count)
         return r;
     if (module->index)
-        return in_order(module, vaddrs, count);
+        return hone_symbol_prepare_index(module, vaddrs, count);
     if (!is_worth_it(module, count))
         return 0;
     // Units that were read already have no owner: they are the first reader's for good.
