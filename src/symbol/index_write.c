@@ -202,7 +202,7 @@ static uint32_t add_text(struct joining *joining, const char *text)
     struct hone_table_probe probe = hone_table_probe(&joining->known_texts, hash);
     uint32_t at;
     while ((at = hone_table_next(&joining->known_texts, &probe)) != HONE_TABLE_END)
-        if (strcmp(joining->texts.at + at, text) == 0)
+        if (joining->texts.at && strcmp(joining->texts.at + at, text) == 0)
             return at;
     const struct hone_symbol_index_text head = {(uint32_t)len, hone_symbol_text_hash(text, len)};
     hone_buffer_add(&joining->texts, &head, sizeof head);
