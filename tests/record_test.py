@@ -309,6 +309,9 @@ class Children(harness.TestCase):
     def test_vfork_and_exec(self):
         self.check('vfork')
 
+    def test_clone_with_a_function(self):
+        self.check('clone')
+
     def test_posix_spawn(self):
         self.check('spawn')
 

@@ -1,8 +1,9 @@
 // forks KIND [MILLISECONDS]: one child of each kind that uses CPU time in `child_work`, while the
 // parent uses a third as much in `parent_work`.
 //
-// fork, vfork (then exec), spawn (posix_spawn), daemon (double fork; the parent does not wait for
-// the grandchild, which says that it is done through a pipe), thread (fork from a second thread)
+// fork, vfork (then exec), clone, spawn (posix_spawn), daemon (double fork; the parent does not
+// wait for the grandchild, which says that it is done through a pipe), thread (fork from a second
+// thread)
 //
 // forks storm HOW NUMBER: NUMBER children in a row that do nothing, HOW is fork, vfork, clone,
 // spawn. forks chain NUMBER: replaces itself by exec NUMBER times.
@@ -127,6 +128,21 @@ static int do_nothing(void *unused)
     return 0;
 }
 
+static int cloned(void *unused)
+{
+    (void)unused;
+    be_child();
+}
+
+// The flags that programs of sandboxes and containers give: none of them shares memory.
+OWN_NAME static pid_t start_cloned(void)
+{
+    static _Alignas(16) char stack[1 << 20];
+    static pid_t told;
+    return clone(cloned, stack + sizeof stack, CLONE_FS | CLONE_PARENT_SETTID | SIGCHLD, NULL,
+                 &told);
+}
+
 // By a function of its own for each child: what vfork shares with the parent ends with the call.
 OWN_NAME static pid_t start_idle(const char *how)
 {
@@ -202,6 +218,8 @@ int main(int argc, char **argv)
             be_child();
     } else if (!strcmp(kind, "vfork")) {
         child = start_again(false, again);
+    } else if (!strcmp(kind, "clone")) {
+        child = start_cloned();
     } else if (!strcmp(kind, "spawn")) {
         child = start_again(true, again);
     } else if (!strcmp(kind, "thread")) {
@@ -209,7 +227,7 @@ int main(int argc, char **argv)
     } else if (!strcmp(kind, "daemon")) {
         grandchild_ends = daemonise();
     } else {
-        return misused("forks fork|vfork|spawn|daemon|thread [MILLISECONDS]");
+        return misused("forks fork|vfork|clone|spawn|daemon|thread [MILLISECONDS]");
     }
 
     be_parent();

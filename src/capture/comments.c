@@ -155,8 +155,11 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
         hone_profile_comment(profile, "# modules without unwind rules: %" PRIu64 ", loaded late",
                              totals->modules_without_rules);
     if (totals->threads_uncovered)
-        hone_profile_comment(profile, "not covered: %" PRIu64 " threads that could not be armed",
-                             totals->threads_uncovered);
+        hone_profile_comment(profile,
+                             "not covered: %" PRIu64 " thread%s that could not be armed, or "
+                             "processes made by clone() that share memory or descriptors; "
+                             "'--engine outside' sees these",
+                             totals->threads_uncovered, totals->threads_uncovered == 1 ? "" : "s");
     if (recording->processes_refused)
         hone_profile_comment(profile, "not covered: %" PRIu64 " processes, no session memory",
                              recording->processes_refused);

@@ -43,6 +43,7 @@ static void resolve(void)
         {"closefrom", (void **)&real.closefrom},
         {"__register_atfork", (void **)&real.register_atfork},
         {"pthread_atfork", (void **)&real.pthread_atfork},
+        {"clone", (void **)&real.clone},
         {"execve", (void **)&real.execve},
         {"execvpe", (void **)&real.execvpe},
         {"fexecve", (void **)&real.fexecve},

@@ -38,6 +38,7 @@ struct hone_real {
     int (*dup2)(int, int);
     int (*dup3)(int, int, int);
     void (*closefrom)(int);
+    int (*clone)(int (*)(void *), void *, int, void *, ...);
     int (*execve)(const char *, char *const[], char *const[]);
     int (*execvpe)(const char *, char *const[], char *const[]);
     int (*fexecve)(int, char *const[], char *const[]);
