@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import unittest
 from collections import namedtuple
@@ -243,6 +244,18 @@ class View(TestCase):
         self.assertEqual(rows[0]['stack'][0]['function'], 'lose_blocks')
         self.assertEqual(shown['growth']['heap']['verdict'], 'too short')
         self.assertIsNone(shown['growth']['heap']['bytes_per_second'])
+
+    def test_what_was_not_looked_through_is_not_nothing(self):
+        recording, _ = self.record_leaks(sys.executable, '-c',
+                                         'import os; os.kill(os.getpid(), 9)')
+        shown = self.show(recording.directory)
+        self.assertIn('Leaked: not known, no process was looked through at its end', shown)
+        self.assertIn('by a signal', shown)
+        self.assertNotIn(' 0 ', shown.split('Growth')[0])
+        leaks = json.loads(self.show('--json', recording.directory))['leaks']
+        self.assertIsNone(leaks['leaked'])
+        self.assertIsNone(leaks['reachable'])
+        self.show('--fail-above', '0', recording.directory, status=1)
 
     def test_status(self):
         recording, _ = self.record_leaks(workload('leaks'), 'clean')

@@ -232,9 +232,33 @@ static json_t *fragmentation_json(const struct hone_recording *recording)
     return held_json(recording, &sum);
 }
 
+// Where no process could count, be it not covered or without room, no figure is known: 0 is one.
+static bool is_counted(const struct hone_collected *collected)
+{
+    bool counted = true;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        counted = counted && !facts->heap_reason[0] && !facts->heap_samples;
+    }
+    return counted || collected->heap_sites.count;
+}
+
+static void add_unknown(json_t *to)
+{
+    static const char *const keys[] = {"allocated", "live",         "at_peak",       "temporary",
+                                       "waste",     "sizes",        "lifetimes",     "reallocated",
+                                       "peak_bytes", "peak_time_ms", "fragmentation", "sites"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        (void)json_object_set_new(to, keys[i], json_null());
+}
+
 static void add_exact(json_t *to, const struct hone_recording *recording,
                       const struct hone_recording_names *names)
 {
+    if (!is_counted(recording->collected)) {
+        add_unknown(to);
+        return;
+    }
     struct hone_collected_site total;
     total_sites(&recording->collected->heap_sites, &total);
     add_counts(to, recording, &total);

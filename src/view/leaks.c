@@ -60,12 +60,17 @@ static void put_row(struct writer *w, const struct hone_profile *profile,
 static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 {
     const struct hone_leaks *leaks = shown->leaks;
+    if (leaks->none_looked) {
+        hone_buffer_text(w->out, "Leaked: not known, no process was looked through at its end\n");
+        return;
+    }
     if (leaks->objects)
         hone_buffer_format(w->out, "Leaked: %s in %" PRId64 " block%s at %u stack%s\n",
                            size_of(leaks->bytes).text, leaks->objects, plural(leaks->objects),
                            leaks->count, plural(leaks->count));
     else
-        hone_buffer_text(w->out, "Leaked: nothing that was found\n");
+        hone_buffer_format(w->out, "Leaked: nothing that was found%s\n",
+                           leaks->some_not ? ", but not all was looked through" : "");
     hone_buffer_format(w->out, "Reachable at the end: %s in %" PRId64 " block%s\n",
                        size_of(leaks->reachable_bytes).text, leaks->reachable,
                        plural(leaks->reachable));

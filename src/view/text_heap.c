@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const double limits = 1.96; // standard errors: 95 of 100 times
 
@@ -17,6 +18,18 @@ struct page {
     struct hone_buffer *out;
     struct hone_report report; // for names and sentences
 };
+
+bool hone_heap_view_is_unknown(const struct hone_heap_view *view)
+{
+    const struct hone_profile *profile = view->profile;
+    bool uncovered = view->facts->not_covered.count;
+    for (uint32_t i = 0; profile && i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        uncovered = uncovered || strncmp(comment, "not covered: the heap of process", 32) == 0 ||
+                    strncmp(comment, "empty: the heap is not covered", 30) == 0;
+    }
+    return uncovered && !view->summary->allocated.seen && !view->summary->live.seen;
+}
 
 // --- figures -------------------------------------------------------------------------------------
 
@@ -63,6 +76,10 @@ static void put_amounts(struct page *page, const char *title,
                         const struct hone_heap_amounts *amounts)
 {
     put_left(page, title, 14);
+    if (hone_heap_view_is_unknown(page->view)) {
+        hone_buffer_format(page->out, "%10s  not known\n", "-");
+        return;
+    }
     if (!amounts->seen) {
         double unseen = hone_heap_summary_unseen(page->view->summary);
         if (unseen > 0)
@@ -105,8 +122,13 @@ static void put_head(struct page *page)
             "Sampled, one block for every %s allocated; ± is what chance leaves, 95\n"
             "of 100 times\n",
             bytes_label(summary->period).text);
+    else if (hone_heap_view_is_unknown(view))
+        hone_buffer_text(page->out, "Not known: nothing of it was covered\n");
     else
-        hone_buffer_text(page->out, summary->period > 0
+        hone_buffer_text(page->out, summary->period > 0 && view->facts->not_covered.count
+                                        ? "Exact: every block was counted, but for what is not "
+                                          "covered\n"
+                                    : summary->period > 0
                                         ? "Exact: every block was counted\n"
                                         : "The profile does not say how it was sampled: no figure "
                                           "has an error\n");
@@ -124,6 +146,8 @@ static void put_totals(struct page *page)
     hone_buffer_text(page->out, "\n");
     put_amounts(page, "allocated", &summary->allocated);
     put_amounts(page, "live", &summary->live);
+    if (hone_heap_view_is_unknown(page->view))
+        return;
     if (!isnan(facts->peak_bytes)) {
         hone_buffer_format(page->out, "%-14s%10s", "peak", bytes_label(facts->peak_bytes).text);
         if (!isnan(facts->peak_time_ms))
