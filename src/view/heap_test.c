@@ -449,8 +449,10 @@ TEST(growth_of_several_processes_is_told_apart)
                 "\"processes\": 500");
     growths.all = (struct hone_growth){.verdict = HONE_GROWTH_STEADY, .rate = 1e6, .time_s = 60};
     growths.processes = site.processes = 1;
-    shows_leaks(&shown, 80, "1 of 40 sites grow; the whole heap by 1.00 MB/s", "\"steady\"");
+    shows_leaks(&shown, 80, "1 of 40 sites grow; the whole heap by\n  1.00 MB/s (", "\"steady\"");
     shows_leaks(&shown, 80, "fast: 1MB live\n", "\"processes\": 1");
+    growths.all.low = -INFINITY;
+    shows_leaks(&shown, 80, "the whole heap: not known", "\"low\": null");
     hone_profile_free(p);
 }
 
