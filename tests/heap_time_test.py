@@ -3,6 +3,7 @@ against what a program knew of itself (workloads/stages)."""
 
 import os
 import subprocess
+import sys
 import time
 import unittest
 from collections import Counter, namedtuple
@@ -237,6 +238,20 @@ class Processes(TestCase):
             live[function] += amount.objects
         self.assertEqual({objects for (_, name), (objects, _) in found.items() if name == 'grow'},
                          {live['grow']})
+
+
+    def test_peak_is_of_those_that_lived_together(self):
+        one = f"{sys.executable} -c 'x = bytearray(40000000); x = None'"
+        recording = self.record_heap('/bin/sh', '-c', '; '.join([one] * 3))
+        heap = recording.session['heap']
+        own = sorted(p['peak_bytes'] for p in heap['processes'] if p['peak_bytes'])
+        self.assertGreater(own[0 - 3], 40000000)
+        self.assertLess(heap['peak_bytes'], own[-1] + 5000000)
+        self.assertGreaterEqual(heap['peak_bytes'], own[-1])
+        shown = subprocess.run([HONE, 'heap', recording.directory], capture_output=True,
+                               check=True).stdout.decode()
+        self.assertIn('processes lived then', shown)
+        self.assertIn('Live at the peak of each process', shown)
 
 
 class Outside(TestCase):

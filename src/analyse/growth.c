@@ -19,7 +19,7 @@ static const double warm_up = 0.2;     // of the time
 static const double error_rate = 0.01; // that any of the series judged together is accused wrongly
 static const double nearly = 0.95;     // of a limit, that the slope must reach
 static const double surely = 0.5;      // and that its lower limit must
-static const double may_well = 1.96; // standard errors of sampling, 95 of 100 times
+static const double may_well = 1.96;   // standard errors of sampling, 95 of 100 times
 static const double falls_back = 0.3;  // of the range: more is no noise
 
 struct slopes {

@@ -278,9 +278,8 @@ static int judge_all(struct series *series, const struct hone_growth_options *op
                      struct hone_growths *growths)
 {
     for (uint32_t i = 0; i < series->moment_count; i++)
-        series->points[i] =
-            (struct hone_growth_point){(double)series->moments[i] / 1e3, series->all[i],
-                                       series->variances[i]};
+        series->points[i] = (struct hone_growth_point){(double)series->moments[i] / 1e3,
+                                                       series->all[i], series->variances[i]};
     growths->processes = series->processes;
     int r = hone_growth_judge(series->points, series->moment_count, options, &growths->all);
     if (!r && series->processes > 1 && growths->all.verdict != HONE_GROWTH_SHORT)

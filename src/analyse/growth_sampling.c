@@ -45,8 +45,8 @@ double hone_growth_sampling_error(const struct hone_growth_point *points, size_t
         double away_s = points[i].time_s - line.mean_s, share = (double)(count - i);
         later += away_s / line.square_s;
         variance += points[i].variance * later * later;
-        expected += points[i].variance *
-                    (share - share * share / n - later * later * line.square_s);
+        expected +=
+            points[i].variance * (share - share * share / n - later * later * line.square_s);
     }
     for (size_t i = 0; i < count; i++) {
         double away_s = points[i].time_s - line.mean_s;

@@ -74,9 +74,9 @@ static int accused(blocks_at *blocks, double length_s, double rate)
             made = now;
             while (live && drawn[live - 1] > now)
                 live--;
-            points[i] = (struct hone_growth_point){
-                time_s, live * SIZE / chance,
-                abs(live - changed) * (1 - chance) * SIZE * SIZE / chance / chance};
+            points[i] = (struct hone_growth_point){time_s, live * SIZE / chance,
+                                                   abs(live - changed) * (1 - chance) * SIZE *
+                                                       SIZE / chance / chance};
         }
         struct hone_growth growth;
         CHECK_EQ(hone_growth_judge(points, POINTS, NULL, &growth), 0);

@@ -19,8 +19,8 @@ struct heap_totals {
     uint64_t counted, temporary, missed, no_site, kept_lost, left;
     uint32_t counting; // processes that count every block
     uint32_t uncovered;
-    uint64_t peak_ns;  // of the last of those
-    double bytes, live_bytes, peak_bytes;
+    uint64_t peak_ns; // of the last of those
+    double bytes, live_bytes;
 };
 
 static void total_heap(const struct hone_collected *collected, struct heap_totals *ret)
@@ -44,7 +44,6 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
         ret->uncovered += facts->heap_reason[0] != '\0';
         if (facts->heap_peak_ns)
             ret->peak_ns = facts->heap_peak_ns;
-        ret->peak_bytes += (double)facts->heap_peak_bytes;
     }
     for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
         ret->counted += collected->heap_sites.at[i].allocated;
@@ -164,12 +163,14 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
         return;
     }
     total_heap(recording->collected, &totals);
+    struct hone_heap_peak peak = {0};
+    (void)hone_recording_heap_peak(recording, &peak); // without memory the profile fails, too
     if (totals.counted)
-        hone_profile_comment(
-            profile,
-            "# heap: every block counted, %" PRIu64 " allocations, %.2f%% of them temporary, "
-            "%.0f bytes at the peak",
-            totals.counted, percent(totals.temporary, totals.counted), totals.peak_bytes);
+        hone_profile_comment(profile,
+                             "# heap: every block counted, %" PRIu64
+                             " allocations, %.2f%% of them temporary, "
+                             "%.0f bytes at the peak",
+                             totals.counted, percent(totals.temporary, totals.counted), peak.bytes);
     else
         hone_profile_comment(profile,
                              "# heap: one sample in %" PRIu64 " bytes allocated, %" PRIu64

@@ -166,6 +166,8 @@ int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
         put_summary(&w, view);
     put_field(&w, ",\n  ", "peak_bytes", facts->peak_bytes);
     put_field(&w, ", ", "peak_time_ms", facts->peak_time_ms);
+    put_field(&w, ", ", "peak_together", facts->peak_together);
+    put_field(&w, ", ", "peak_processes", facts->peak_processes);
     put_field(&w, ",\n  ", "temporary_objects", facts->temporary_objects);
     put_field(&w, ", ", "temporary_bytes", facts->temporary_bytes);
     put_field(&w, ",\n  ", "waste_bytes", facts->waste_bytes);

@@ -59,6 +59,11 @@ static struct hone_measure_label error_label(struct hone_heap_amount amount)
     return label;
 }
 
+static const char *blocks_label(double count)
+{
+    return count == 1 ? "block" : "blocks";
+}
+
 // Text in so many columns, to the right; '±' is one of them.
 static void put_right(struct page *page, const char *text, uint32_t columns)
 {
@@ -91,7 +96,8 @@ static void put_amounts(struct page *page, const char *title,
     }
     hone_buffer_format(page->out, "%10s ", bytes_label(amounts->bytes.value).text);
     put_left(page, error_label(amounts->bytes).text, 8);
-    hone_buffer_format(page->out, "%14.0f blocks ", amounts->objects.value);
+    hone_buffer_format(page->out, "%14.0f %s ", amounts->objects.value,
+                       blocks_label(amounts->objects.value));
     hone_buffer_format(page->out, "%s\n", error_label(amounts->objects).text);
 }
 
@@ -153,6 +159,9 @@ static void put_totals(struct page *page)
         if (!isnan(facts->peak_time_ms))
             hone_buffer_format(page->out, "  %s after the start",
                                time_label(facts->peak_time_ms * 1e6).text);
+        if (facts->peak_processes > 1)
+            hone_buffer_format(page->out, ",\n%-14s%.0f of %.0f processes lived then", "",
+                               facts->peak_together, facts->peak_processes);
         hone_buffer_text(page->out, "\n");
     }
     if (!isnan(facts->temporary_objects)) {
@@ -317,8 +326,8 @@ static void put_coverage(struct page *page)
     put_names(page, "allocator", &facts->allocators);
     put_names(page, "not covered", &facts->not_covered);
     if (facts->early_objects > 0)
-        hone_buffer_format(page->out, "%-14s%.0f blocks of %s, made before Hone began\n",
-                           "not covered", facts->early_objects,
+        hone_buffer_format(page->out, "%-14s%.0f %s of %s, made before Hone began\n", "not covered",
+                           facts->early_objects, blocks_label(facts->early_objects),
                            isnan(facts->early_bytes) ? "unknown size"
                                                      : bytes_label(facts->early_bytes).text);
     if (facts->lost > 0)
@@ -355,7 +364,10 @@ int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,
         put_places(&page, "Live, by the function that allocated", summary->live_places,
                    summary->live_count, summary->live.bytes.value);
         if (view->peak)
-            put_places(&page, "Live at the peak", view->peak->live_places, view->peak->live_count,
+            put_places(&page,
+                       page.view->facts->peak_processes > 1 ? "Live at the peak of each process"
+                                                            : "Live at the peak",
+                       view->peak->live_places, view->peak->live_count,
                        view->peak->live.bytes.value);
         put_places(&page, "Allocated, by function", summary->allocated_places,
                    summary->allocated_count, summary->allocated.bytes.value);
