@@ -190,6 +190,15 @@ class Stages(TestCase):
         self.assertGreater(held['resident_bytes'], held['live_bytes'])
         self.assertLess(held['resident_bytes'], 2 * held['live_bytes'] + (1 << 20))
 
+    def test_memory_that_the_program_mapped_is_no_fragmentation(self):
+        recording = self.record_heap(sys.executable, '-c', '''
+import mmap, time
+mine = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for page in range(0, 100 << 20, 4096): mine[page] = 1
+time.sleep(1)''')
+        held = recording.session['heap']['fragmentation']
+        self.assertTrue(held is None or held['resident_bytes'] < 50 << 20, held)
+
     def test_difference_between_marks_is_a_filter(self):
         path = os.path.join(self.recording.directory, 'heap-time.prof')
         done = self.run_plain(HONE, 'top', '--tag-focus', 'generation=^peaked$', '--unit', 'B', path)
