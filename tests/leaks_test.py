@@ -187,6 +187,16 @@ class Harmless(TestCase):
         self.assertIn('a debugger has it', '\n'.join(profile.comments))
 
 
+    def test_a_large_reservation_does_not_delay_the_end(self):
+        _, profile = self.record_leaks(sys.executable, '-c', '''
+import mmap, os
+mine = mmap.mmap(-1, 2 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE)
+mine[1 << 40] = 1
+os._exit(0)''')
+        took, = [float(re.search(r'in ([0-9.]+) s', c)[1]) for c in profile.comments
+                 if 'looked through' in c and c.startswith('# leaks')]
+        self.assertLess(took, 2)
+
     def test_one_that_is_killed_while_it_is_looked_through(self):
         """Its parent, which is not hone, gets its status, and the recording ends."""
         source, program = (os.path.join(self.tmp, name) for name in ('many.c', 'many'))
