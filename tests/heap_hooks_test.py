@@ -2,6 +2,7 @@
 runs: against what the programs counted."""
 
 import ctypes
+import json
 import os
 import platform
 import re
@@ -415,6 +416,22 @@ int main(void)
             'program', CALLS, '-static', '-Wl,--whole-archive', os.path.join(BUILD, 'libhone.a'),
             '-Wl,--no-whole-archive'))
         self.assert_told(recording, 'allocator: ', self.tmp)
+
+    def test_what_is_not_covered_is_not_nothing(self):
+        made = self.build('program', CALLS, '-static', '-s', '-Wl,--whole-archive',
+                          os.path.join(BUILD, 'libhone.a'), '-Wl,--no-whole-archive')
+        recording = self.record_heap(made, size='1')
+        heap = recording.session['heap']
+        self.assertEqual([heap[key] for key in ('allocated', 'peak_bytes', 'temporary', 'waste')],
+                         [None] * 4)
+        shown = json.loads(subprocess.run([HONE, 'heap', '--json', recording.directory],
+                                          capture_output=True, check=True).stdout)
+        self.assertEqual([shown['exact'], shown['allocated'], shown['live']], [False, None, None])
+        shown = subprocess.run([HONE, 'heap', recording.directory], capture_output=True,
+                               check=True).stdout.decode()
+        self.assertIn('no symbols', shown)
+        self.assertNotIn('Exact', shown)
+        self.assertNotRegex(shown, r'(?m)^(allocated|live|peak) +0')
 
 
 class Allocators(Built):

@@ -53,6 +53,13 @@ class Exact(TestCase):
         self.assertGreater(len(truth), 8)
         self.assertEqual(by_function(recording.heap, truth), truth)
 
+    def test_info_tells_no_error_of_sampling(self):
+        recording = self.record_heap(workload('heap'), size='1')
+        shown = subprocess.run([HONE, 'info', os.path.join(recording.directory, 'heap.prof')],
+                               capture_output=True, check=True).stdout.decode()
+        self.assertIn('every block was counted', shown)
+        self.assertNotIn('95 of 100', shown)
+
     def test_allocs_has_the_same_values(self):
         recording = self.record_heap(workload('heap'), size='1')
         allocs = Profile.read(os.path.join(recording.directory, 'allocs.prof'))

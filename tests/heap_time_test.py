@@ -3,6 +3,7 @@ against what a program knew of itself (workloads/stages)."""
 
 import os
 import subprocess
+import sys
 import time
 import unittest
 from collections import Counter, namedtuple
@@ -189,6 +190,15 @@ class Stages(TestCase):
         self.assertGreater(held['resident_bytes'], held['live_bytes'])
         self.assertLess(held['resident_bytes'], 2 * held['live_bytes'] + (1 << 20))
 
+    def test_memory_that_the_program_mapped_is_no_fragmentation(self):
+        recording = self.record_heap(sys.executable, '-c', '''
+import mmap, time
+mine = mmap.mmap(-1, 100 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+for page in range(0, 100 << 20, 4096): mine[page] = 1
+time.sleep(1)''')
+        held = recording.session['heap']['fragmentation']
+        self.assertTrue(held is None or held['resident_bytes'] < 50 << 20, held)
+
     def test_difference_between_marks_is_a_filter(self):
         path = os.path.join(self.recording.directory, 'heap-time.prof')
         done = self.run_plain(HONE, 'top', '--tag-focus', 'generation=^peaked$', '--unit', 'B', path)
@@ -237,6 +247,20 @@ class Processes(TestCase):
             live[function] += amount.objects
         self.assertEqual({objects for (_, name), (objects, _) in found.items() if name == 'grow'},
                          {live['grow']})
+
+
+    def test_peak_is_of_those_that_lived_together(self):
+        one = f"{sys.executable} -c 'x = bytearray(40000000); x = None'"
+        recording = self.record_heap('/bin/sh', '-c', '; '.join([one] * 3))
+        heap = recording.session['heap']
+        own = sorted(p['peak_bytes'] for p in heap['processes'] if p['peak_bytes'])
+        self.assertGreater(own[0 - 3], 40000000)
+        self.assertLess(heap['peak_bytes'], own[-1] + 5000000)
+        self.assertGreaterEqual(heap['peak_bytes'], own[-1])
+        shown = subprocess.run([HONE, 'heap', recording.directory], capture_output=True,
+                               check=True).stdout.decode()
+        self.assertIn('processes lived then', shown)
+        self.assertIn('Live at the peak of each process', shown)
 
 
 class Outside(TestCase):

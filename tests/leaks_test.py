@@ -9,6 +9,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import unittest
 from collections import namedtuple
@@ -186,6 +187,16 @@ class Harmless(TestCase):
         self.assertIn('a debugger has it', '\n'.join(profile.comments))
 
 
+    def test_a_large_reservation_does_not_delay_the_end(self):
+        _, profile = self.record_leaks(sys.executable, '-c', '''
+import mmap, os
+mine = mmap.mmap(-1, 4 << 40, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)  # MAP_NORESERVE
+mine[3 << 40] = 1
+os._exit(0)''')
+        took, = [float(re.search(r'in ([0-9.]+) s', c)[1]) for c in profile.comments
+                 if 'looked through' in c and c.startswith('# leaks')]
+        self.assertLess(took, 2)
+
     def test_one_that_is_killed_while_it_is_looked_through(self):
         """Its parent, which is not hone, gets its status, and the recording ends."""
         source, program = (os.path.join(self.tmp, name) for name in ('many.c', 'many'))
@@ -243,6 +254,18 @@ class View(TestCase):
         self.assertEqual(rows[0]['stack'][0]['function'], 'lose_blocks')
         self.assertEqual(shown['growth']['heap']['verdict'], 'too short')
         self.assertIsNone(shown['growth']['heap']['bytes_per_second'])
+
+    def test_what_was_not_looked_through_is_not_nothing(self):
+        recording, _ = self.record_leaks(sys.executable, '-c',
+                                         'import os; os.kill(os.getpid(), 9)')
+        shown = self.show(recording.directory)
+        self.assertIn('Leaked: not known, no process was looked through at its end', shown)
+        self.assertIn('by a signal', shown)
+        self.assertNotIn(' 0 ', shown.split('Growth')[0])
+        leaks = json.loads(self.show('--json', recording.directory))['leaks']
+        self.assertIsNone(leaks['leaked'])
+        self.assertIsNone(leaks['reachable'])
+        self.show('--fail-above', '0', recording.directory, status=1)
 
     def test_status(self):
         recording, _ = self.record_leaks(workload('leaks'), 'clean')
@@ -399,7 +422,7 @@ class Growth(TestCase):
         self.assertEqual(growth['sites'], [])
         self.assertEqual(growth['heap']['verdict'], 'steady')
         self.assertEqual(growth['heap']['bytes_per_second'], 0)
-        self.assertIn('Growth: 0 of 1 sites grow; the whole heap by 0.00 MB/hour', text)
+        self.assertIn('Growth: 0 of 1 sites grow; the whole heap by\n  0.00 MB/s', text)
 
     def test_what_ended_processes_left_is_no_growth(self):
         left = {'sort': lambda second: 5_000_000}

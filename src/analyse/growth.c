@@ -1,6 +1,7 @@
 #include "analyse/growth.h"
 
 #include "analyse/chance.h"
+#include "analyse/growth_parts.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -18,6 +19,7 @@ static const double warm_up = 0.2;     // of the time
 static const double error_rate = 0.01; // that any of the series judged together is accused wrongly
 static const double nearly = 0.95;     // of a limit, that the slope must reach
 static const double surely = 0.5;      // and that its lower limit must
+static const double may_well = 1.96;   // standard errors of sampling, 95 of 100 times
 static const double falls_back = 0.3;  // of the range: more is no noise
 
 struct slopes {
@@ -187,19 +189,27 @@ static int slope_of_lows(const struct hone_growth_point *points, size_t count, d
 
 // --- the verdict ---------------------------------------------------------------------------------
 
-// At most POINTS_MAX of them, evenly.
+// At most POINTS_MAX of them, evenly. What lies between two is a part of the later one's change.
 static size_t thin(struct hone_growth_point *points, size_t count)
 {
     if (count <= POINTS_MAX)
         return count;
-    for (size_t i = 0; i < POINTS_MAX; i++)
-        points[i] = points[i * (count - 1) / (POINTS_MAX - 1)];
+    size_t from = 0;
+    for (size_t i = 0; i < POINTS_MAX; i++) {
+        size_t at = i * (count - 1) / (POINTS_MAX - 1);
+        double variance = 0;
+        while (from <= at)
+            variance += points[from++].variance;
+        points[i] = points[at];
+        points[i].variance = variance;
+    }
     return POINTS_MAX;
 }
 
-static bool reaches(const struct hone_growth *growth, double later, double lows, double limit)
+static bool reaches(const struct hone_growth *growth, double error, double later, double lows,
+                    double limit)
 {
-    return growth->rate >= limit * nearly && growth->low >= limit * surely &&
+    return growth->rate + may_well * error >= limit * nearly && growth->low >= limit * surely &&
            later >= limit * surely && later >= growth->rate * surely &&
            lows >= growth->rate * surely;
 }
@@ -224,12 +234,20 @@ static int judge(const struct hone_growth_point *all, size_t all_count,
     if (r)
         return r;
     limits(&slopes, count, widened, tail, &ret->low, &ret->high);
+    double error = hone_growth_sampling_error(points, count);
+    if (isfinite(error)) {
+        double away = hone_chance_normal_point(tail) * error;
+        ret->low = ret->rate - away;
+        ret->high = ret->rate + away;
+    } else {
+        error = 0;
+    }
     double fast = options->fast > 0 ? options->fast : 1e6;
     double slow = options->slow > 0 ? options->slow : 100e6 / 3600;
     ret->verdict = HONE_GROWTH_STEADY;
-    if (reaches(ret, later, lows, fast))
+    if (reaches(ret, error, later, lows, fast))
         ret->verdict = HONE_GROWTH_FAST;
-    else if (ret->time_s >= HONE_GROWTH_SLOW_S && reaches(ret, later, lows, slow))
+    else if (ret->time_s >= HONE_GROWTH_SLOW_S && reaches(ret, error, later, lows, slow))
         ret->verdict = HONE_GROWTH_SLOW;
     return 0;
 }

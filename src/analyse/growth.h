@@ -6,6 +6,9 @@
 // neighbouring values resemble each other (Hamed and Rao 1998), and hold for all series that are
 // judged together. A leak grows in the last third as well as in the whole, and where a series falls
 // back at times, as memory that is collected does, from each low to the next.
+//
+// Where blocks were sampled the slope has the error of that. Its limits are then those that this
+// error leaves, if it explains how the series wanders, and it reaches what it may well reach.
 #ifndef HONE_ANALYSE_GROWTH_H
 #define HONE_ANALYSE_GROWTH_H
 
@@ -20,6 +23,7 @@ struct hone_profile;
 struct hone_growth_point {
     double time_s;
     double bytes;
+    double variance; // of the sampling error of what changed since the point before; 0: exact
 };
 
 enum hone_growth_verdict {

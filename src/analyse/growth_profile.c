@@ -18,6 +18,7 @@ struct change {
     int64_t pid;
     int64_t time_ms;
     int64_t bytes;
+    double variance; // of the sampling error
 };
 
 struct series {
@@ -29,6 +30,7 @@ struct series {
     int64_t *moments; // rising, the ends of equal intervals
     uint32_t moment_count;
     double *all;                      // what lived at each moment
+    double *variances;                // of its changes
     struct hone_growth_point *points; // of one site
 };
 
@@ -38,6 +40,7 @@ static void series_done(struct series *series)
     free(series->numbers);
     free(series->moments);
     free(series->all);
+    free(series->variances);
     free(series->points);
 }
 
@@ -82,10 +85,38 @@ static uint32_t make_unique(int64_t *numbers, uint32_t count)
     return kept;
 }
 
+// Of one that was sampled, from the mean size of its blocks: see hone_heap_summary. Where rounding
+// left bytes without a block they are of small ones.
+static double variance_of(const struct hone_profile *profile, uint32_t sample, uint32_t type,
+                          uint32_t objects_type, double period)
+{
+    double bytes = fabs((double)profile->samples.values[type][sample]);
+    double objects = objects_type == UINT32_MAX
+                         ? 0
+                         : fabs((double)profile->samples.values[objects_type][sample]);
+    if (!(period > 1))
+        return 0;
+    if (!(objects > 0))
+        return bytes * period;
+    double size = bytes / objects;
+    return size > 0 ? objects * size * size / expm1(size / period) : 0;
+}
+
+// Mean bytes between samples; 0: all was counted, or they are no bytes.
+static double period_of(const struct hone_profile *profile, uint32_t type)
+{
+    bool bytes = strcmp(hone_profile_text(profile, profile->types[type].unit), "bytes") == 0;
+    return bytes && strcmp(hone_profile_text(profile, profile->period_type.type), "space") == 0
+               ? (double)profile->period
+               : 0;
+}
+
 static int read_changes(struct series *series, uint32_t type, struct hone_error *err)
 {
     const struct hone_profile *profile = series->profile;
-    uint32_t count = profile->samples.count;
+    uint32_t count = profile->samples.count, objects = UINT32_MAX;
+    double period = period_of(profile, type);
+    (void)hone_profile_select_type(profile, "inuse_objects", &objects, NULL);
     series->changes = calloc((size_t)count + 1, sizeof *series->changes);
     series->numbers = calloc((size_t)count + 1, sizeof *series->numbers);
     if (!series->changes || !series->numbers)
@@ -99,6 +130,7 @@ static int read_changes(struct series *series, uint32_t type, struct hone_error 
         (void)number_of(profile, label_set, "pid", &change->pid);
         change->stack = profile->samples.stack[i];
         change->bytes = profile->samples.values[type][i];
+        change->variance = variance_of(profile, i, type, objects, period);
         series->numbers[series->count++] = change->pid;
     }
     if (!series->count && count)
@@ -161,11 +193,15 @@ static double follow(struct series *series, uint32_t from, uint32_t to)
 {
     double bytes = 0;
     for (uint32_t moment = 0; moment < series->moment_count; moment++) {
-        for (; from < to && series->changes[from].time_ms <= series->moments[moment]; from++)
+        double variance = 0;
+        for (; from < to && series->changes[from].time_ms <= series->moments[moment]; from++) {
             bytes += (double)series->changes[from].bytes;
+            variance += series->changes[from].variance;
+        }
         series->points[moment] =
-            (struct hone_growth_point){(double)series->moments[moment] / 1e3, bytes};
+            (struct hone_growth_point){(double)series->moments[moment] / 1e3, bytes, variance};
         series->all[moment] += bytes;
+        series->variances[moment] += variance;
     }
     return bytes;
 }
@@ -242,8 +278,8 @@ static int judge_all(struct series *series, const struct hone_growth_options *op
                      struct hone_growths *growths)
 {
     for (uint32_t i = 0; i < series->moment_count; i++)
-        series->points[i] =
-            (struct hone_growth_point){(double)series->moments[i] / 1e3, series->all[i]};
+        series->points[i] = (struct hone_growth_point){(double)series->moments[i] / 1e3,
+                                                       series->all[i], series->variances[i]};
     growths->processes = series->processes;
     int r = hone_growth_judge(series->points, series->moment_count, options, &growths->all);
     if (!r && series->processes > 1 && growths->all.verdict != HONE_GROWTH_SHORT)
@@ -292,8 +328,9 @@ int hone_growths_new(const struct hone_profile *profile, const struct hone_growt
         return r;
     r = make_moments(&series);
     series.all = calloc((size_t)series.moment_count + 1, sizeof *series.all);
+    series.variances = calloc((size_t)series.moment_count + 1, sizeof *series.variances);
     series.points = calloc((size_t)series.moment_count + 1, sizeof *series.points);
-    if (r || !series.all || !series.points)
+    if (r || !series.all || !series.variances || !series.points)
         return hone_error_set(err, -ENOMEM, "cannot judge growth");
     r = judge_sites(&series, options, &growths);
     if (!r)

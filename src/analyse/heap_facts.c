@@ -110,6 +110,8 @@ static int read_heap(struct hone_heap_facts *facts, const json_t *heap)
     const json_t *held = json_object_get(heap, "fragmentation");
     facts->peak_bytes = number(heap, "peak_bytes");
     facts->peak_time_ms = number(heap, "peak_time_ms");
+    facts->peak_processes = number(heap, "peak_processes");
+    facts->peak_together = number(heap, "peak_together");
     facts->temporary_objects = number(temporary, "objects");
     facts->temporary_bytes = number(temporary, "bytes");
     facts->reallocated = number(heap, "reallocated");
@@ -142,6 +144,8 @@ int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t
         .duration_ns = NAN,
         .peak_bytes = NAN,
         .peak_time_ms = NAN,
+        .peak_together = NAN,
+        .peak_processes = NAN,
         .temporary_objects = NAN,
         .temporary_bytes = NAN,
         .waste_bytes = NAN,

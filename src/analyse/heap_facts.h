@@ -29,6 +29,7 @@ struct hone_heap_facts {
     struct hone_str command;
     double duration_ns;
     double peak_bytes, peak_time_ms;           // the highest live total, and when
+    double peak_together, peak_processes;      // who lived then, and of how many
     double temporary_objects, temporary_bytes; // freed before their thread allocated again
     double reallocated;                        // blocks that realloc() made of others
     double waste_bytes;                        // that the allocator gave beyond what was asked

@@ -130,6 +130,17 @@ static void keep_rows(const struct columns *columns, const struct hone_suppressi
             leaks->suppressed[leaks->suppressed_count++] = leaks->suppressed[i];
 }
 
+// The recorder says so in comments.
+static void read_comments(const struct hone_profile *profile, struct hone_leaks *leaks)
+{
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        leaks->none_looked |= strncmp(comment, "empty: no process", 17) == 0;
+        leaks->some_not |= strncmp(comment, "not covered: leaks", 18) == 0;
+    }
+    leaks->some_not |= leaks->none_looked;
+}
+
 int hone_leaks_new(const struct hone_profile *profile, const struct hone_suppressions *suppressions,
                    struct hone_leaks *ret, struct hone_error *err)
 {
@@ -149,6 +160,7 @@ int hone_leaks_new(const struct hone_profile *profile, const struct hone_suppres
     for (uint32_t i = 0; i < profile->samples.count; i++)
         add_sample(&columns, i, &leaks, &leaks.rows[profile->samples.stack[i]]);
     keep_rows(&columns, suppressions, &leaks);
+    read_comments(profile, &leaks);
     qsort(leaks.rows, leaks.count, sizeof *leaks.rows, worst_first);
     *ret = leaks;
     leaks = (struct hone_leaks){0};

@@ -54,6 +54,8 @@ struct hone_leaks {
     // the program or its allocator mapped; of what was suppressed.
     int64_t objects, bytes, reachable, reachable_bytes, mapped, mapped_bytes;
     int64_t hidden, hidden_bytes;
+    bool none_looked; // no process was looked through: nothing is known
+    bool some_not;    // one at least was not
 };
 
 // Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM. suppressions may be NULL, and

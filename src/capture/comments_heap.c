@@ -18,8 +18,9 @@ struct heap_totals {
     uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
     uint64_t counted, temporary, missed, no_site, kept_lost, left;
     uint32_t counting; // processes that count every block
-    uint64_t peak_ns;  // of the last of those
-    double bytes, live_bytes, peak_bytes;
+    uint32_t uncovered;
+    uint64_t peak_ns; // of the last of those
+    double bytes, live_bytes;
 };
 
 static void total_heap(const struct hone_collected *collected, struct heap_totals *ret)
@@ -40,9 +41,9 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
         ret->kept_lost += facts->heap_kept_lost;
         ret->left += facts->heap_left;
         ret->counting += facts->heap_peak_ns != 0;
+        ret->uncovered += facts->heap_reason[0] != '\0';
         if (facts->heap_peak_ns)
             ret->peak_ns = facts->heap_peak_ns;
-        ret->peak_bytes += (double)facts->heap_peak_bytes;
     }
     for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
         ret->counted += collected->heap_sites.at[i].allocated;
@@ -140,6 +141,19 @@ static void comment_on_moment(const struct hone_recording *recording, int file,
                              totals->kept_lost);
 }
 
+static void comment_on_nothing(const struct hone_recording *recording,
+                               const struct heap_totals *totals, struct hone_profile *profile)
+{
+    if (totals->uncovered && totals->uncovered == recording->collected->process_count)
+        hone_profile_comment(profile, "empty: the heap is not covered, the reasons are above");
+    else
+        hone_profile_comment(profile,
+                             "empty: no allocation was seen: the program allocates little, or not "
+                             "by malloc()%s",
+                             recording->options->heap_rate > 1 ? "; sample more with --heap-rate"
+                                                               : "");
+}
+
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile)
 {
@@ -149,12 +163,14 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
         return;
     }
     total_heap(recording->collected, &totals);
+    struct hone_heap_peak peak = {0};
+    (void)hone_recording_heap_peak(recording, &peak); // without memory the profile fails, too
     if (totals.counted)
-        hone_profile_comment(
-            profile,
-            "# heap: every block counted, %" PRIu64 " allocations, %.2f%% of them temporary, "
-            "%.0f bytes at the peak",
-            totals.counted, percent(totals.temporary, totals.counted), totals.peak_bytes);
+        hone_profile_comment(profile,
+                             "# heap: every block counted, %" PRIu64
+                             " allocations, %.2f%% of them temporary, "
+                             "%.0f bytes at the peak",
+                             totals.counted, percent(totals.temporary, totals.counted), peak.bytes);
     else
         hone_profile_comment(profile,
                              "# heap: one sample in %" PRIu64 " bytes allocated, %" PRIu64
@@ -165,9 +181,12 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
     comment_on_allocators(profile, recording->collected);
     comment_on_inner_allocators(profile, recording->collected);
     if (!totals.samples && !totals.counted)
-        hone_profile_comment(
-            profile, "empty: no allocation was sampled: the program allocates little, or not by "
-                     "malloc(); sample more with --heap-rate");
+        comment_on_nothing(recording, &totals, profile);
+    if (totals.samples && !totals.counted && recording->options->heap_rate == 1)
+        hone_profile_comment(profile,
+                             "not known: the peak, blocks that lived for short, lives and waste: "
+                             "each block was sampled, for there was no address space to count them "
+                             "in (ulimit -v)");
     if (totals.samples)
         hone_profile_comment(profile,
                              "%sheap stacks: %.2f%% of %" PRIu64 " samples in complete ones",

@@ -114,7 +114,7 @@ static uint64_t held(const char *smaps)
     return read ? bytes : UINT64_MAX;
 }
 
-TEST(memory_of_no_file_is_the_allocators)
+TEST(heap_and_arenas_are_the_allocators)
 {
     CHECK_EQ(held("55d0a0000000-55d0a0010000 rw-p 00000000 00:00 0                 [heap]\n"
                   "Rss:                  40 kB\n"
@@ -122,6 +122,9 @@ TEST(memory_of_no_file_is_the_allocators)
                   "VmFlags: rd wr mr mw me ac \n"
                   "7f0000000000-7f0000021000 rw-p 00000000 00:00 0 \n"
                   "Rss:                  16 kB\n"
+                  "VmFlags: rd wr mr mw me nr \n"
+                  "7f0010001000-7f0010021000 rw-p 00000000 00:00 0 \n" // the program's own
+                  "Rss:                  99 kB\n"
                   "VmFlags: rd wr mr mw me nr \n"),
              60 << 10);
 }

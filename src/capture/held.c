@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+// glibc asks for its arenas in pieces that are aligned to their size.
+#define ARENA_BYTES ((uint64_t)64 << 20)
+
 // One mapping and what was read of it by now.
 struct mapping {
     uint64_t end;
-    bool counts;  // writable, private, of no file
+    bool counts;  // it is the C library's heap
     bool of_file; // or goes on where one of a file ends
     bool ours;
     uint64_t kib;
@@ -28,7 +31,8 @@ static bool read_head(const char *line, const struct mapping *before, struct map
     *ret = (struct mapping){.end = end, .of_file = path[0] == '/'};
     if (nameless && before->of_file && before->end == start)
         ret->of_file = true;
-    ret->counts = mode[1] == 'w' && mode[3] == 'p' && (heap || (nameless && !ret->of_file));
+    bool arena = nameless && !ret->of_file && start % ARENA_BYTES == 0 && end - start <= ARENA_BYTES;
+    ret->counts = mode[1] == 'w' && mode[3] == 'p' && (heap || arena);
     return true;
 }
 

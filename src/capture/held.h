@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <sys/types.h>
 
-// Resident and swapped memory that is writable, private and of no file: the heap, and threads'
-// stacks, which cannot be told from it; not the first thread's stack, what belongs to a file
-// (.bss), and our own tables, which are marked by MADV_DONTDUMP. False: it cannot be seen.
+// Resident and swapped memory of glibc's heap and arenas. Not what the program mapped itself, nor
+// blocks that have a mapping of their own, which cannot be told from that. False: it cannot be
+// seen.
 bool hone_held_read(pid_t pid, uint64_t *ret_bytes);
 
 // The same of a text in the format of /proc/PID/smaps.

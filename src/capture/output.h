@@ -9,6 +9,14 @@
 
 struct hone_symbolizer;
 
+// Of the processes that count every block.
+struct hone_heap_peak {
+    double bytes;       // the most that all who lived at one time had together
+    uint64_t time_ns;   // monotonic
+    uint32_t together;  // who lived then
+    uint32_t processes; // of how many
+};
+
 // All that is known when the recording is over.
 struct hone_recording {
     const struct hone_capture_options *options; // with the defaults filled in
@@ -32,6 +40,9 @@ struct hone_recording {
     const struct hone_dump *dump;             // the last one of its threads; NULL: there is none
     uint32_t dumps;                           // that were taken
 };
+
+// Returns 0 or -ENOMEM.
+int hone_recording_heap_peak(const struct hone_recording *recording, struct hone_heap_peak *ret);
 
 // Sums over all processes.
 struct hone_recording_totals {

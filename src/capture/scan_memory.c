@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -71,14 +72,53 @@ static bool holds_something(struct hone_scan_process *process, uint64_t page)
     return entry & PAGE_SWAPPED || (entry & PAGE_PRESENT && !(entry & PAGE_OF_FILE));
 }
 
+// The kernel's struct pm_scan_arg and its PAGEMAP_SCAN, since Linux 6.7.
+struct scan_request {
+    uint64_t size, flags, start, end, walk_end, regions, region_count, pages_max;
+    uint64_t inverted, all_of, any_of, told;
+};
+
+struct scan_region {
+    uint64_t start, end, is;
+};
+
+enum { IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4 };
+
+// The first page from there on that may hold something: of a reservation of terabytes most was
+// never touched, and the kernel skips it by its own tables. An older one does not.
+static uint64_t skip_untouched(const struct hone_scan_process *process, uint64_t page, uint64_t end)
+{
+    struct scan_region region = {0};
+    struct scan_request request = {
+        .size = sizeof request,
+        .start = page << PAGE_SHIFT,
+        .end = end << PAGE_SHIFT,
+        .regions = (uintptr_t)&region,
+        .region_count = 1,
+        .pages_max = 1,
+        .any_of = IS_PRESENT | IS_SWAPPED,
+        .told = IS_PRESENT | IS_SWAPPED,
+    };
+    int found = ioctl(process->pages_fd, _IOWR('f', 16, struct scan_request), &request);
+    if (found < 0)
+        return page;
+    uint64_t next = found ? region.start >> PAGE_SHIFT : request.walk_end >> PAGE_SHIFT;
+    return next > page && next <= end ? next : page;
+}
+
 static bool next_run(void *context, uint64_t from, uint64_t to, uint64_t *ret_from,
                      uint64_t *ret_to)
 {
     struct hone_scan_process *process = context;
     uint64_t page = from >> PAGE_SHIFT, end = (to + (1 << PAGE_SHIFT) - 1) >> PAGE_SHIFT;
-    for (; page < end && !holds_something(process, page); page++)
-        if (page % PAGES_AT_ONCE == 0 && !go_on(process))
+    while (page < end && !holds_something(process, page)) {
+        page++;
+        if (page % PAGES_AT_ONCE || page >= end)
+            continue;
+        if (!go_on(process))
             return false;
+        page = skip_untouched(process, page, end);
+    }
     if (page >= end)
         return false;
     uint64_t first = page;

@@ -188,22 +188,18 @@ static json_t *time_ms_json(const struct hone_recording *recording, uint64_t tim
                : json_null();
 }
 
-// Each process's peak is its own: their sum is what heap-peak.prof holds, and the time that of the
-// highest.
 static void add_peak(json_t *to, const struct hone_recording *recording)
 {
-    const struct hone_collected *collected = recording->collected;
-    uint64_t sum = 0, most = 0, most_ns = 0;
-    for (uint32_t i = 0; i < collected->process_count; i++) {
-        const struct hone_process_facts *facts = &collected->processes[i].facts;
-        sum += facts->heap_peak_bytes;
-        if (facts->heap_peak_bytes > most) {
-            most = facts->heap_peak_bytes;
-            most_ns = facts->heap_peak_ns;
-        }
-    }
-    (void)json_object_set_new(to, "peak_bytes", hone_session_number(sum));
-    (void)json_object_set_new(to, "peak_time_ms", time_ms_json(recording, most_ns));
+    struct hone_heap_peak peak;
+    bool known = hone_recording_heap_peak(recording, &peak) == 0;
+    (void)json_object_set_new(to, "peak_bytes",
+                              known ? hone_session_number((uint64_t)peak.bytes) : json_null());
+    (void)json_object_set_new(to, "peak_time_ms",
+                              known ? time_ms_json(recording, peak.time_ns) : json_null());
+    (void)json_object_set_new(to, "peak_processes",
+                              known ? hone_session_number(peak.processes) : json_null());
+    (void)json_object_set_new(to, "peak_together",
+                              known ? hone_session_number(peak.together) : json_null());
 }
 
 // What the allocator held beside what lived; null: nobody looked, or could.
@@ -232,9 +228,34 @@ static json_t *fragmentation_json(const struct hone_recording *recording)
     return held_json(recording, &sum);
 }
 
+// Where no process could count, be it not covered or without room, no figure is known: 0 is one.
+static bool is_counted(const struct hone_collected *collected)
+{
+    bool counted = true;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        counted = counted && !facts->heap_reason[0] && !facts->heap_samples;
+    }
+    return counted || collected->heap_sites.count;
+}
+
+static void add_unknown(json_t *to)
+{
+    static const char *const keys[] = {
+        "allocated",     "live",      "at_peak",        "temporary",    "waste",
+        "sizes",         "lifetimes", "reallocated",    "peak_bytes",   "peak_time_ms",
+        "fragmentation", "sites",     "peak_processes", "peak_together"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        (void)json_object_set_new(to, keys[i], json_null());
+}
+
 static void add_exact(json_t *to, const struct hone_recording *recording,
                       const struct hone_recording_names *names)
 {
+    if (!is_counted(recording->collected)) {
+        add_unknown(to);
+        return;
+    }
     struct hone_collected_site total;
     total_sites(&recording->collected->heap_sites, &total);
     add_counts(to, recording, &total);

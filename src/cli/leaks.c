@@ -167,19 +167,10 @@ static uint32_t terminal_width(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-// Whether no process was looked through, so that nothing is known.
-static bool is_unknown(const struct hone_leaks *leaks, const struct hone_profile *profile)
+// Whether nothing was found where not all was looked through.
+static bool is_unknown(const struct hone_leaks *leaks)
 {
-    if (!leaks)
-        return true;
-    bool nothing = leaks->objects == 0 && leaks->hidden == 0;
-    for (uint32_t i = 0; i < profile->comment_count; i++) {
-        const char *comment = hone_profile_text(profile, profile->comments[i]);
-        if (strncmp(comment, "not covered: leaks", 18) == 0 ||
-            strncmp(comment, "empty: no process", 17) == 0)
-            return nothing;
-    }
-    return false;
+    return !leaks || (leaks->some_not && leaks->objects == 0 && leaks->hidden == 0);
 }
 
 static int show(const struct leaks_options *given, const struct hone_leaks_shown *shown,
@@ -230,7 +221,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         r = show(given, &shown, err);
     if (r || !given->fail_above)
         return r;
-    return leaks.bytes > limit || is_unknown(shown.leaks, input.leaks);
+    return leaks.bytes > limit || is_unknown(shown.leaks);
 }
 
 const struct hone_command hone_command_leaks = {

@@ -8,6 +8,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct hone_heap_facts;
@@ -25,6 +26,9 @@ struct hone_heap_view {
     const char *directory; // of the recording, for the next commands; NULL: none
     uint32_t width;        // columns of the terminal; 0: names are not cut
 };
+
+// Whether nothing was seen because nothing was covered: then no figure is known, and none is 0.
+bool hone_heap_view_is_unknown(const struct hone_heap_view *view);
 
 // Each returns 0 or -ENOMEM.
 int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,

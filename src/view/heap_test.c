@@ -338,6 +338,20 @@ TEST(a_sampled_one_says_what_it_did_not_see)
     hone_profile_free(p);
 }
 
+TEST(what_is_not_covered_is_not_nothing)
+{
+    struct hone_profile *p = heap_profile(1);
+    struct hone_heap_summary *summary = summary_of(p, 5);
+    struct hone_heap_facts facts;
+    hone_profile_comment(p, "not covered: the heap of process 3 child: it is static");
+    CHECK_EQ(facts_of(&facts, NULL), 0);
+    shows(&(struct hone_heap_view){.profile = p, .summary = summary, .facts = &facts},
+          (const char *const[]){"Not known: ", "allocated              -  not known\n", NULL});
+    hone_heap_facts_done(&facts);
+    hone_heap_summary_free(summary);
+    hone_profile_free(p);
+}
+
 // Blocks count with all that was asked for, pages only when they were touched.
 TEST(fragmentation_is_never_less_than_none)
 {
@@ -435,8 +449,10 @@ TEST(growth_of_several_processes_is_told_apart)
                 "\"processes\": 500");
     growths.all = (struct hone_growth){.verdict = HONE_GROWTH_STEADY, .rate = 1e6, .time_s = 60};
     growths.processes = site.processes = 1;
-    shows_leaks(&shown, 80, "1 of 40 sites grow; the whole heap by 1.00 MB/s", "\"steady\"");
+    shows_leaks(&shown, 80, "1 of 40 sites grow; the whole heap by\n  1.00 MB/s (", "\"steady\"");
     shows_leaks(&shown, 80, "fast: 1MB live\n", "\"processes\": 1");
+    growths.all.low = -INFINITY;
+    shows_leaks(&shown, 80, "the whole heap: not known", "\"low\": null");
     hone_profile_free(p);
 }
 

@@ -14,6 +14,7 @@ struct writer {
     struct hone_buffer *out;
     struct hone_arena arena;
     bool failed;
+    bool unknown; // nothing was covered
 };
 
 static void put_text(struct writer *w, struct hone_str text)
@@ -38,6 +39,10 @@ static void put_field(struct writer *w, const char *before, const char *key, dou
 
 static void put_amounts(struct writer *w, const struct hone_heap_amounts *amounts)
 {
+    if (w->unknown) {
+        hone_buffer_text(w->out, "null");
+        return;
+    }
     put_field(w, "{", "bytes", amounts->bytes.value);
     put_field(w, ", ", "bytes_error", amounts->bytes.error);
     put_field(w, ", ", "objects", amounts->objects.value);
@@ -137,26 +142,32 @@ static void put_summary(struct writer *w, const struct hone_heap_view *view)
     hone_buffer_text(w->out, ",\n  \"live\": ");
     put_amounts(w, &summary->live);
     put_field(w, ",\n  ", "live_unseen_below",
-              summary->live.seen ? NAN : hone_heap_summary_unseen(summary));
+              summary->live.seen || w->unknown ? NAN : hone_heap_summary_unseen(summary));
     put_places(w, "live_functions", summary->live_places, summary->live_count);
     put_places(w, "allocated_functions", summary->allocated_places, summary->allocated_count);
     if (view->peak)
         put_places(w, "peak_functions", view->peak->live_places, view->peak->live_count);
-    put_classes(w, summary);
+    if (w->unknown)
+        hone_buffer_text(w->out, ",\n  \"sizes\": null");
+    else
+        put_classes(w, summary);
 }
 
 int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
                    struct hone_error *err)
 {
-    struct writer w = {.out = out};
+    const struct hone_heap_summary *summary = view->summary;
+    struct writer w = {.out = out, .unknown = summary && hone_heap_view_is_unknown(view)};
     const struct hone_heap_facts *facts = view->facts;
-    hone_buffer_format(
-        out, "{\n  \"recorded\": %s,\n  \"exact\": %s", view->summary ? "true" : "false",
-        view->summary && view->summary->period > 0 && !view->summary->sampled ? "true" : "false");
+    bool exact = summary && !w.unknown && summary->period > 0 && !summary->sampled;
+    hone_buffer_format(out, "{\n  \"recorded\": %s,\n  \"exact\": %s",
+                       summary && !w.unknown ? "true" : "false", exact ? "true" : "false");
     if (view->summary)
         put_summary(&w, view);
     put_field(&w, ",\n  ", "peak_bytes", facts->peak_bytes);
     put_field(&w, ", ", "peak_time_ms", facts->peak_time_ms);
+    put_field(&w, ", ", "peak_together", facts->peak_together);
+    put_field(&w, ", ", "peak_processes", facts->peak_processes);
     put_field(&w, ",\n  ", "temporary_objects", facts->temporary_objects);
     put_field(&w, ", ", "temporary_bytes", facts->temporary_bytes);
     put_field(&w, ",\n  ", "waste_bytes", facts->waste_bytes);

@@ -60,11 +60,16 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 {
     const struct hone_leaks *leaks = shown->leaks;
     hone_buffer_text(w->out, "{\n    ");
-    put_blocks(w, "leaked", leaks->bytes, leaks->objects);
-    hone_buffer_text(w->out, ", ");
-    put_blocks(w, "reachable", leaks->reachable_bytes, leaks->reachable);
-    hone_buffer_text(w->out, ", ");
-    put_blocks(w, "reachable_from_mapped_memory_only", leaks->mapped_bytes, leaks->mapped);
+    if (leaks->none_looked) {
+        hone_buffer_text(w->out, "\"leaked\": null, \"reachable\": null, "
+                                 "\"reachable_from_mapped_memory_only\": null");
+    } else {
+        put_blocks(w, "leaked", leaks->bytes, leaks->objects);
+        hone_buffer_text(w->out, ", ");
+        put_blocks(w, "reachable", leaks->reachable_bytes, leaks->reachable);
+        hone_buffer_text(w->out, ", ");
+        put_blocks(w, "reachable_from_mapped_memory_only", leaks->mapped_bytes, leaks->mapped);
+    }
     hone_buffer_text(w->out, ",\n    \"suppressed\": [");
     for (uint32_t i = 0; i < leaks->suppressed_count; i++) {
         const struct hone_leak_suppressed *suppressed = &leaks->suppressed[i];

@@ -60,12 +60,17 @@ static void put_row(struct writer *w, const struct hone_profile *profile,
 static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 {
     const struct hone_leaks *leaks = shown->leaks;
+    if (leaks->none_looked) {
+        hone_buffer_text(w->out, "Leaked: not known, no process was looked through at its end\n");
+        return;
+    }
     if (leaks->objects)
         hone_buffer_format(w->out, "Leaked: %s in %" PRId64 " block%s at %u stack%s\n",
                            size_of(leaks->bytes).text, leaks->objects, plural(leaks->objects),
                            leaks->count, plural(leaks->count));
     else
-        hone_buffer_text(w->out, "Leaked: nothing that was found\n");
+        hone_buffer_format(w->out, "Leaked: nothing that was found%s\n",
+                           leaks->some_not ? ", but not all was looked through" : "");
     hone_buffer_format(w->out, "Reachable at the end: %s in %" PRId64 " block%s\n",
                        size_of(leaks->reachable_bytes).text, leaks->reachable,
                        plural(leaks->reachable));
@@ -103,10 +108,10 @@ static void put_notes(struct writer *w, const struct hone_profile *profile)
 
 // --- growth --------------------------------------------------------------------------------------
 
-// In the unit of the limit that such a rate is near to.
+// In the unit of the limit that such a rate is near to, but never of more time than was looked at.
 static void put_rate(struct hone_buffer *out, const struct hone_growth *growth)
 {
-    bool fast = fabs(growth->rate) >= 0.5e6;
+    bool fast = fabs(growth->rate) >= 0.5e6 || growth->time_s < HONE_GROWTH_SLOW_S;
     double unit = fast ? 1e6 : 1e6 / 3600;
     hone_buffer_format(out, "%.2f MB/%s", growth->rate / unit, fast ? "s" : "hour");
     if (isfinite(growth->low) && isfinite(growth->high))
@@ -128,10 +133,12 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
     if (all->verdict == HONE_GROWTH_SEVERAL) {
         hone_buffer_format(w->out, "each of %u processes is judged on its own\n",
                            growths->processes);
-    } else {
-        hone_buffer_text(w->out, "the whole heap by ");
+    } else if (isfinite(all->low) && isfinite(all->high)) {
+        hone_buffer_text(w->out, "the whole heap by\n  ");
         put_rate(w->out, all);
         hone_buffer_text(w->out, "\n");
+    } else {
+        hone_buffer_text(w->out, "the whole heap: not known, it varies\n  too much\n");
     }
     if (all->time_s < HONE_GROWTH_SLOW_S)
         hone_buffer_format(w->out,

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const double limits = 1.96; // standard errors: 95 of 100 times
 
@@ -17,6 +18,18 @@ struct page {
     struct hone_buffer *out;
     struct hone_report report; // for names and sentences
 };
+
+bool hone_heap_view_is_unknown(const struct hone_heap_view *view)
+{
+    const struct hone_profile *profile = view->profile;
+    bool uncovered = view->facts->not_covered.count;
+    for (uint32_t i = 0; profile && i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        uncovered = uncovered || strncmp(comment, "not covered: the heap of process", 32) == 0 ||
+                    strncmp(comment, "empty: the heap is not covered", 30) == 0;
+    }
+    return uncovered && !view->summary->allocated.seen && !view->summary->live.seen;
+}
 
 // --- figures -------------------------------------------------------------------------------------
 
@@ -46,6 +59,11 @@ static struct hone_measure_label error_label(struct hone_heap_amount amount)
     return label;
 }
 
+static const char *blocks_label(double count)
+{
+    return count == 1 ? "block" : "blocks";
+}
+
 // Text in so many columns, to the right; '±' is one of them.
 static void put_right(struct page *page, const char *text, uint32_t columns)
 {
@@ -63,6 +81,10 @@ static void put_amounts(struct page *page, const char *title,
                         const struct hone_heap_amounts *amounts)
 {
     put_left(page, title, 14);
+    if (hone_heap_view_is_unknown(page->view)) {
+        hone_buffer_format(page->out, "%10s  not known\n", "-");
+        return;
+    }
     if (!amounts->seen) {
         double unseen = hone_heap_summary_unseen(page->view->summary);
         if (unseen > 0)
@@ -74,7 +96,8 @@ static void put_amounts(struct page *page, const char *title,
     }
     hone_buffer_format(page->out, "%10s ", bytes_label(amounts->bytes.value).text);
     put_left(page, error_label(amounts->bytes).text, 8);
-    hone_buffer_format(page->out, "%14.0f blocks ", amounts->objects.value);
+    hone_buffer_format(page->out, "%14.0f %s ", amounts->objects.value,
+                       blocks_label(amounts->objects.value));
     hone_buffer_format(page->out, "%s\n", error_label(amounts->objects).text);
 }
 
@@ -105,8 +128,13 @@ static void put_head(struct page *page)
             "Sampled, one block for every %s allocated; ± is what chance leaves, 95\n"
             "of 100 times\n",
             bytes_label(summary->period).text);
+    else if (hone_heap_view_is_unknown(view))
+        hone_buffer_text(page->out, "Not known: nothing of it was covered\n");
     else
-        hone_buffer_text(page->out, summary->period > 0
+        hone_buffer_text(page->out, summary->period > 0 && view->facts->not_covered.count
+                                        ? "Exact: every block was counted, but for what is not "
+                                          "covered\n"
+                                    : summary->period > 0
                                         ? "Exact: every block was counted\n"
                                         : "The profile does not say how it was sampled: no figure "
                                           "has an error\n");
@@ -124,11 +152,16 @@ static void put_totals(struct page *page)
     hone_buffer_text(page->out, "\n");
     put_amounts(page, "allocated", &summary->allocated);
     put_amounts(page, "live", &summary->live);
+    if (hone_heap_view_is_unknown(page->view))
+        return;
     if (!isnan(facts->peak_bytes)) {
         hone_buffer_format(page->out, "%-14s%10s", "peak", bytes_label(facts->peak_bytes).text);
         if (!isnan(facts->peak_time_ms))
             hone_buffer_format(page->out, "  %s after the start",
                                time_label(facts->peak_time_ms * 1e6).text);
+        if (facts->peak_processes > 1)
+            hone_buffer_format(page->out, ",\n%-14s%.0f of %.0f processes lived then", "",
+                               facts->peak_together, facts->peak_processes);
         hone_buffer_text(page->out, "\n");
     }
     if (!isnan(facts->temporary_objects)) {
@@ -293,8 +326,8 @@ static void put_coverage(struct page *page)
     put_names(page, "allocator", &facts->allocators);
     put_names(page, "not covered", &facts->not_covered);
     if (facts->early_objects > 0)
-        hone_buffer_format(page->out, "%-14s%.0f blocks of %s, made before Hone began\n",
-                           "not covered", facts->early_objects,
+        hone_buffer_format(page->out, "%-14s%.0f %s of %s, made before Hone began\n", "not covered",
+                           facts->early_objects, blocks_label(facts->early_objects),
                            isnan(facts->early_bytes) ? "unknown size"
                                                      : bytes_label(facts->early_bytes).text);
     if (facts->lost > 0)
@@ -331,7 +364,10 @@ int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,
         put_places(&page, "Live, by the function that allocated", summary->live_places,
                    summary->live_count, summary->live.bytes.value);
         if (view->peak)
-            put_places(&page, "Live at the peak", view->peak->live_places, view->peak->live_count,
+            put_places(&page,
+                       page.view->facts->peak_processes > 1 ? "Live at the peak of each process"
+                                                            : "Live at the peak",
+                       view->peak->live_places, view->peak->live_count,
                        view->peak->live.bytes.value);
         put_places(&page, "Allocated, by function", summary->allocated_places,
                    summary->allocated_count, summary->allocated.bytes.value);

@@ -240,6 +240,13 @@ static bool is_difference(const struct hone_report *report)
     return false;
 }
 
+// Of the heap, one by one: nothing was drawn, so chance has no part in it.
+static bool is_exact(const struct hone_profile *p)
+{
+    return p->period == 1 && strcmp(hone_profile_text(p, p->period_type.type), "space") == 0 &&
+           strcmp(hone_profile_text(p, p->period_type.unit), "bytes") == 0;
+}
+
 static int put_belief(struct hone_report *report, const struct share *shares,
                       struct hone_error *err)
 {
@@ -259,6 +266,10 @@ static int put_belief(struct hone_report *report, const struct share *shares,
     hone_buffer_format(report->out, "\n" TITLE "%s of %s is in functions with a name\n", "Belief",
                        hone_measure_percentage((int64_t)named, report->total).text,
                        report->type_name);
+    if (is_exact(p)) {
+        hone_buffer_text(report->out, TITLE_BLANK "every block was counted: shares are exact\n");
+        return 0;
+    }
     struct hone_confidence confidence;
     int r = hone_confidence_of(p, report->type, &confidence);
     if (r)
