@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import struct
 import subprocess
 import unittest
@@ -297,6 +298,96 @@ int main(int argc, char **argv)
 }'''
         self.assert_counted(self.build('program', source, '-ldl'),
                             os.path.join(BUILD, 'libhone.so'))
+
+
+# Blocks of each kind that an allocator may make by another of its functions.
+KINDS = r"""
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *volatile kept[8];
+#define KIND(name, call) __attribute__((noinline)) void name(long n) \
+{ for (long i = 0; i < n; i++) { void *at = 0; call; kept[i % 8] = at; } }
+KIND(by_calloc, at = calloc(1, 100))
+KIND(by_posix_memalign, if (posix_memalign(&at, 64, 100)) at = 0)
+KIND(by_memalign, at = memalign(64, 100))
+KIND(by_aligned_alloc, at = aligned_alloc(64, 128))
+KIND(by_realloc, at = malloc(10); at = realloc(at, 5000))
+int main(int argc, char **argv)
+{
+    long n = atol(argv[1]);
+    by_calloc(n), by_posix_memalign(n), by_memalign(n), by_aligned_alloc(n), by_realloc(n);
+    printf("by_calloc %ld %ld %ld %ld\n", n, n * 100, n, n * 100);
+    printf("by_posix_memalign %ld %ld %ld %ld\n", n, n * 100, n, n * 100);
+    printf("by_memalign %ld %ld %ld %ld\n", n, n * 100, n, n * 100);
+    printf("by_aligned_alloc %ld %ld %ld %ld\n", n, n * 128, n, n * 128);
+    printf("by_realloc %ld %ld %ld %ld\n", 2 * n, n * 5010, n, n * 5000);
+    return 0;
+}
+"""
+# The same allocator, where all go through its malloc() as others see it.
+INNER_ALLOCATOR = OWN_ALLOCATOR.replace('NAME(calloc)', 'NAME(own_calloc)') \
+    .replace('NAME(realloc)', 'NAME(own_realloc)') + r"""
+#include <errno.h>
+void *calloc(size_t n, size_t size) { return memset(malloc(n * size), 0, n * size); }
+void *realloc(void *at, size_t size)
+{
+    void *moved = malloc(size);
+    if (at) {
+        size_t had = ((size_t)1 << ((struct block *)((char *)at - 16))->class) - 16;
+        memcpy(moved, at, had < size ? had : size);
+        free(at);
+    }
+    return moved;
+}
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    char *at = malloc(size + alignment + 16);
+    size_t over = (size_t)(at + 16) & (alignment - 1);
+    struct block *own = (struct block *)(at - 16);
+    at += 16 + (over ? alignment - over : 0);
+    ((struct block *)(at - 16))->class = own->class;
+    return at;
+}
+void *memalign(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
+int posix_memalign(void **ret, size_t alignment, size_t size)
+{
+    return (*ret = memalign(alignment, size)) ? 0 : ENOMEM;
+}
+"""
+
+
+class Inner(Built):
+    """Allocators that make one kind of block by another of their functions, which is hooked."""
+
+    def check(self, program, **options):
+        recording = self.assert_counted(program, '1000', **options)
+        self.assertFalse([c for c in recording.heap.comments if c.startswith('lost: ')])
+        hooks = [f.function for s in recording.heap.samples for f in s.stack
+                 if 'due_' in f.function or f.function.startswith('inner_')]
+        self.assertEqual(hooks, [])
+        n = 50000
+        sampled = self.record_heap(program, str(n), size='4KiB', **options)
+        truth = self.truth(sampled)
+        found = by_function(sampled.heap, truth)
+        for name, tally in truth.items():
+            # 1200 samples and more: one in 35, and five times that.
+            self.assertAlmostEqual(found[name][1] / tally[1], 1, delta=0.15, msg=name)
+
+    def test_one_that_is_preloaded(self):
+        self.check(self.build('program', KINDS), env={**os.environ, 'LD_PRELOAD': self.build(
+            'inner.so', INNER_ALLOCATOR, '-shared', '-fPIC')})
+
+    @unittest.skipUnless(shutil.which('musl-gcc'), 'musl-gcc is not installed')
+    def test_musl(self):
+        self.check(self.build('program', KINDS, compiler='musl-gcc'))
+
+    def test_the_ones_that_do_not(self):
+        program = self.build('program', KINDS)
+        for name in ('jemalloc', 'tcmalloc', 'mimalloc'):
+            with self.subTest(allocator=name):
+                self.check(program, env={**os.environ, 'LD_PRELOAD': shared(name)})
 
 
 @unittest.skipUnless(X86, 'functions are changed on x86-64 only')

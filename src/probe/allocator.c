@@ -237,7 +237,7 @@ void hone_allocator_find(void)
     }
     look_at_malloc(dlsym(RTLD_NEXT, "malloc"));
     next.own_reallocarray = hone_allocator_has(dlsym(RTLD_NEXT, "reallocarray"));
-    hone_allocator = next;
+    hone_allocator_begin(&next);
     hone_heap_self.own--;
     finding = false;
 }

@@ -29,6 +29,11 @@ struct hone_allocator {
 
 extern struct hone_allocator hone_allocator __attribute__((visibility("hidden")));
 
+// allocator_inner.c: from here on they are called, by functions of ours where one of them may call
+// another one that is hooked; and as they were found, NULL before that.
+void hone_allocator_begin(const struct hone_allocator *found);
+const struct hone_allocator *hone_allocator_real(void);
+
 // Looks the functions up, unless that was done.
 void hone_allocator_find(void);
 

@@ -175,21 +175,22 @@ OWN(pvalloc);
 
 void *hone_allocator_hook(const char *name, const void *function)
 {
+    const struct hone_allocator *real = hone_allocator_real();
     const struct {
         const char *name;
         uintptr_t function;
         void *hook;
     } hooks[] = {
-        {"malloc", (uintptr_t)hone_allocator.malloc, hone_own_malloc},
-        {"calloc", (uintptr_t)hone_allocator.calloc, hone_own_calloc},
-        {"realloc", (uintptr_t)hone_allocator.realloc, hone_own_realloc},
-        {"reallocarray", (uintptr_t)hone_allocator.reallocarray, hone_own_reallocarray},
-        {"free", (uintptr_t)hone_allocator.free, hone_own_free},
-        {"aligned_alloc", (uintptr_t)hone_allocator.aligned_alloc, hone_own_aligned_alloc},
-        {"posix_memalign", (uintptr_t)hone_allocator.posix_memalign, hone_own_posix_memalign},
-        {"memalign", (uintptr_t)hone_allocator.memalign, hone_own_memalign},
-        {"valloc", (uintptr_t)hone_allocator.valloc, hone_own_valloc},
-        {"pvalloc", (uintptr_t)hone_allocator.pvalloc, hone_own_pvalloc},
+        {"malloc", (uintptr_t)real->malloc, hone_own_malloc},
+        {"calloc", (uintptr_t)real->calloc, hone_own_calloc},
+        {"realloc", (uintptr_t)real->realloc, hone_own_realloc},
+        {"reallocarray", (uintptr_t)real->reallocarray, hone_own_reallocarray},
+        {"free", (uintptr_t)real->free, hone_own_free},
+        {"aligned_alloc", (uintptr_t)real->aligned_alloc, hone_own_aligned_alloc},
+        {"posix_memalign", (uintptr_t)real->posix_memalign, hone_own_posix_memalign},
+        {"memalign", (uintptr_t)real->memalign, hone_own_memalign},
+        {"valloc", (uintptr_t)real->valloc, hone_own_valloc},
+        {"pvalloc", (uintptr_t)real->pvalloc, hone_own_pvalloc},
     };
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(hooks); i++)
         if ((!function || hooks[i].function == (uintptr_t)function) &&
