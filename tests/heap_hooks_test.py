@@ -524,6 +524,35 @@ int main(void)
         self.assertNotIn('Exact', shown)
         self.assertNotRegex(shown, r'(?m)^(allocated|live|peak) +0')
 
+    # Of the C++ library's operators, the compiler has split parts off.
+    CXX = CALLS.replace('extern', 'extern "C"') \
+        .replace('int main(void)\n{', r"""
+#include <iostream>
+__attribute__((noinline)) void by_new(long n)
+{
+    for (long i = 0; i < n; i++)
+        kept = new int[20], delete[] new (std::nothrow) int[10];
+}
+int main()
+{
+    by_new(1000);
+    puts("by_new 2000 120000 1000 80000");
+    std::cout << std::flush;""") \
+        .replace('void **block = malloc', 'void **block = (void **)malloc') \
+        .replace('#include <stdlib.h>', '#include <new>\n#include <stdlib.h>', 1)
+
+    def check_cxx(self, *arguments):
+        recording = self.assert_counted(self.build('program', self.CXX, *arguments,
+                                                   compiler='g++'))
+        self.assertEqual([c for c in recording.heap.comments if c.startswith('not covered: ')], [])
+
+    def test_a_static_program_of_streams_with_libhone_inside(self):
+        self.check_cxx('-static', '-Wl,--whole-archive', os.path.join(BUILD, 'libhone.a'),
+                       '-Wl,--no-whole-archive', '-pthread')
+
+    def test_one_with_the_cxx_library_inside(self):
+        self.check_cxx('-static-libstdc++')
+
 
 class Allocators(Built):
     """Those that a program is linked with, or that are preloaded, as shared libraries."""

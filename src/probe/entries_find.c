@@ -67,6 +67,7 @@ static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol
         if (strstr(dot, ".constprop") || strstr(dot, ".isra"))
             search->clone = name;
         add_part(search, name, dot, symbol);
+        return;
     }
     add(search, name, length, search->image->bias + symbol->st_value, symbol->st_size);
 }
@@ -177,22 +178,28 @@ void hone_entries_find_exports(struct hone_entry_search *search)
 
 // --- what they call, and what jumps into them ----------------------------------------------------
 
+// The function where what an operator hands on is seen.
+static const struct hone_entry_function *seen_at(const struct hone_entry_search *search,
+                                                 const struct hone_entry_function *function)
+{
+    while (function->handed_on)
+        function = &search->functions[function->handed_to];
+    return function;
+}
+
 void hone_entries_find_handed_on(struct hone_entry_search *search)
 {
-    for (bool again = true; again;) {
-        again = false;
-        for (size_t i = 0; i < search->count; i++) {
-            struct hone_entry_function *from = &search->functions[i];
-            if (!hone_other_is_operator(from->name) || from->handed_on)
+    for (size_t i = 0; i < search->count; i++) {
+        struct hone_entry_function *from = &search->functions[i];
+        if (!hone_other_is_operator(from->name))
+            continue;
+        for (size_t k = 0; k < search->count && !from->handed_on; k++) {
+            const struct hone_entry_function *to = &search->functions[k];
+            if (seen_at(search, to) == from)
                 continue;
-            for (size_t k = 0; k < search->count && !from->handed_on; k++) {
-                const struct hone_entry_function *to = &search->functions[k];
-                if (hone_other_is_operator(to->name) && !to->handed_on)
-                    continue;
-                from->handed_on = hone_arch_entry_calls((const uint8_t *)(uintptr_t)from->address,
-                                                        from->address, from->size, to->address);
-                again = again || from->handed_on;
-            }
+            from->handed_to = k;
+            from->handed_on = hone_arch_entry_calls((const uint8_t *)(uintptr_t)from->address,
+                                                    from->address, from->size, to->address);
         }
     }
 }

@@ -17,7 +17,8 @@ struct hone_entry_function {
     uint64_t address, size;
     const char *name;
     enum hone_other_kind kind;
-    bool handed_on; // by an operator to a function that is hooked
+    bool handed_on; // by an operator to a function that is hooked, or handed on itself:
+    size_t handed_to;
     struct hone_entry_plan plan;
     bool entered; // something jumps between the instructions that are overwritten, or may do so
 };
@@ -51,7 +52,7 @@ void hone_entries_find_in_file(struct hone_entry_search *search, const uint8_t *
                                const struct dl_phdr_info *info);
 // By what the module exports.
 void hone_entries_find_exports(struct hone_entry_search *search);
-// Sets `handed_on`: an operator that calls malloc(), or another operator that does, is seen there.
+// Sets `handed_on`: an operator that calls malloc(), or another operator, is seen there.
 void hone_entries_find_handed_on(struct hone_entry_search *search);
 // Sets `entered` of those that have a plan and are not handed on.
 void hone_entries_find_entered(struct hone_entry_search *search);
