@@ -16,7 +16,7 @@ static double percent(uint64_t part, uint64_t whole)
 
 struct heap_totals {
     uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
-    uint64_t counted, temporary, missed, no_site, kept_lost, left;
+    uint64_t counted, temporary, missed, no_site, kept_lost, left, in_handler;
     uint32_t counting; // processes that count every block
     uint32_t uncovered;
     uint64_t peak_ns; // of the last of those
@@ -40,6 +40,7 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
         ret->no_site += facts->heap_no_site;
         ret->kept_lost += facts->heap_kept_lost;
         ret->left += facts->heap_left;
+        ret->in_handler += facts->heap_in_handler;
         ret->counting += facts->heap_peak_ns != 0;
         ret->uncovered += facts->heap_reason[0] != '\0';
         if (facts->heap_peak_ns)
@@ -213,6 +214,12 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
                              " allocations or their ends, left by a signal handler "
                              "of the program's that jumped (longjmp)",
                              totals.left);
+    if (totals.in_handler)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64
+                             " allocations in signal handlers, on an alternate stack of less than "
+                             "some 32 KiB (sigaltstack), or in the middle of another one",
+                             totals.in_handler);
     if (totals.early)
         hone_profile_comment(profile,
                              "# not covered: %" PRIu64 " allocations of %" PRIu64

@@ -3,12 +3,10 @@
 // allocator's, so the block is counted once, by the hook that the program called.
 //
 // Which functions do so is seen at their first calls. Those that do keep a function of ours in
-// front, which moves the next sample out of reach meanwhile; the others cost what they did.
+// front, which keeps the inner hooks quiet; the others cost what they did.
 #include "probe/allocator.h"
 #include "probe/heap.h"
 
-// Further than one call allocates; where a handler jumps out of that call, it is not for ever.
-#define OUT_OF_REACH ((int64_t)1 << 44)
 // Larger blocks move without a copy being made.
 enum { MOVES_BY_COPY = 64 << 10 };
 
@@ -16,21 +14,27 @@ static struct hone_allocator real;
 
 struct quiet {
     int64_t countdown;
+    uint64_t outer;
     uint32_t told;
 };
 
+// Until the end, each call of a hook is told, and not counted.
 static inline __attribute__((always_inline)) struct quiet be_quiet(void)
 {
-    struct quiet before = {hone_heap_self.countdown, hone_heap_self.told};
-    hone_heap_self.countdown = OUT_OF_REACH;
+    struct hone_heap_thread *self = &hone_heap_self;
+    struct quiet before = {self->countdown, self->quiet, self->told};
+    self->quiet = (uintptr_t)__builtin_frame_address(0);
+    self->countdown = -1;
     return before;
 }
 
 // Whether a hook was called meanwhile.
 static inline __attribute__((always_inline)) bool end_quiet(struct quiet before)
 {
-    bool called = hone_heap_self.countdown != OUT_OF_REACH || hone_heap_self.told != before.told;
-    hone_heap_self.countdown = before.countdown;
+    struct hone_heap_thread *self = &hone_heap_self;
+    bool called = self->told != before.told;
+    self->countdown = before.countdown;
+    self->quiet = before.outer;
     return called;
 }
 
@@ -45,15 +49,15 @@ static inline __attribute__((always_inline)) bool end_quiet(struct quiet before)
         return made;                                                                               \
     }
 
-INNER(calloc, void *, (size_t count, size_t size), (count, size), made && count && size)
+INNER(calloc, void *, (size_t count, size_t size), (count, size), made &&count &&size)
 INNER(realloc, void *, (void *block, size_t size), (block, size),
-      block && made && made != block && size < MOVES_BY_COPY)
-INNER(aligned_alloc, void *, (size_t alignment, size_t size), (alignment, size), made && size)
+      block &&made &&made != block && size < MOVES_BY_COPY)
+INNER(aligned_alloc, void *, (size_t alignment, size_t size), (alignment, size), made &&size)
 INNER(posix_memalign, int, (void **ret, size_t alignment, size_t size), (ret, alignment, size),
       made == 0 && size)
-INNER(memalign, void *, (size_t alignment, size_t size), (alignment, size), made && size)
-INNER(valloc, void *, (size_t size), (size), made && size)
-INNER(pvalloc, void *, (size_t size), (size), made && size)
+INNER(memalign, void *, (size_t alignment, size_t size), (alignment, size), made &&size)
+INNER(valloc, void *, (size_t size), (size), made &&size)
+INNER(pvalloc, void *, (size_t size), (size), made &&size)
 
 const struct hone_allocator *hone_allocator_real(void)
 {

@@ -24,6 +24,8 @@ enum {
     // What is left of a stack when work is done on it: five times what that takes, for a handler
     // may come in the middle of it.
     ROOM_BYTES = 64 << 10,
+    // Of an alternate stack, which programs make small: twice what that takes.
+    ALTERNATE_ROOM_BYTES = 24 << 10,
 };
 
 static struct hone_area areas[AREAS];
@@ -211,8 +213,16 @@ void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument
     (void)hone_syscall4(SYS_rt_sigprocmask, SIG_SETMASK, &before, NULL, sizeof before);
 }
 
-bool hone_is_on_alternate_stack(void)
+enum hone_alternate hone_alternate_stack(uint64_t sp)
 {
     stack_t alternate = {0};
-    return hone_syscall2(SYS_sigaltstack, NULL, &alternate) == 0 && alternate.ss_flags & SS_ONSTACK;
+    if (hone_syscall2(SYS_sigaltstack, NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK))
+        return HONE_ALTERNATE_NOT_ON;
+    return sp - (uintptr_t)alternate.ss_sp >= ALTERNATE_ROOM_BYTES ? HONE_ALTERNATE_ROOMY
+                                                                   : HONE_ALTERNATE_TIGHT;
+}
+
+bool hone_is_on_alternate_stack(void)
+{
+    return hone_alternate_stack(0) != HONE_ALTERNATE_NOT_ON;
 }

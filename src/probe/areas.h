@@ -63,6 +63,11 @@ HONE_SIGSAFE void hone_area_call(struct hone_area *area, void (*work)(void *), v
 // Whether the calling thread is on the stack that it gave to its handlers.
 HONE_SIGSAFE bool hone_is_on_alternate_stack(void);
 
+// The same, and whether there is room to work on that stack. Nobody works on an area meanwhile: a
+// signal would begin the alternate stack anew, on top of the handler that is on it.
+enum hone_alternate { HONE_ALTERNATE_NOT_ON, HONE_ALTERNATE_ROOMY, HONE_ALTERNATE_TIGHT };
+HONE_SIGSAFE enum hone_alternate hone_alternate_stack(uint64_t sp);
+
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);
 

@@ -237,17 +237,16 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
 {
     struct hone_registers registers;
     hone_registers_here(&registers);
-    // Where the program's handler has a stack of its own, a signal would begin that anew while we
-    // are on ours.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    if (HONE_UNLIKELY(sp < keeper->stack.low || sp >= keeper->stack.high) &&
-        hone_is_on_alternate_stack()) {
-        hone_count(&hone_counters()->heap_no_site, 1);
+    bool known = sp >= keeper->stack.low && sp < keeper->stack.high;
+    enum hone_alternate alternate = known ? HONE_ALTERNATE_NOT_ON : hone_alternate_stack(sp);
+    if (HONE_UNLIKELY(alternate == HONE_ALTERNATE_TIGHT)) {
+        hone_count(&hone_counters()->heap_in_handler, 1);
         return false;
     }
     struct hone_caller caller;
     struct counted at = {keeper, block, size, &registers, find_caller(&caller) ? &caller : NULL};
-    if (HONE_LIKELY(hone_stack_has_room(&keeper->stack, sp)))
+    if (HONE_LIKELY(hone_stack_has_room(&keeper->stack, sp)) || alternate == HONE_ALTERNATE_ROOMY)
         count_block(&at);
     else
         hone_area_call(&keeper->area, count_block, &at);
@@ -278,14 +277,17 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     // virtual one, and all else takes less.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     bool known = sp >= own_stack.low && sp < own_stack.high;
-    struct allocation at = {
-        !known && hone_is_on_alternate_stack() ? NULL : hone_area_take_as(&hone_heap_self),
-        &registers, block, size, rate};
+    enum hone_alternate alternate = known ? HONE_ALTERNATE_NOT_ON : hone_alternate_stack(sp);
+    if (HONE_UNLIKELY(alternate == HONE_ALTERNATE_TIGHT)) {
+        hone_count(&hone_counters()->heap_in_handler, 1);
+        return;
+    }
+    struct allocation at = {hone_area_take_as(&hone_heap_self), &registers, block, size, rate};
     if (!at.area) {
         hone_count(&hone_counters()->heap_lost, 1);
         return;
     }
-    if (HONE_LIKELY(hone_stack_has_room(&own_stack, sp)))
+    if (HONE_LIKELY(hone_stack_has_room(&own_stack, sp)) || alternate == HONE_ALTERNATE_ROOMY)
         take_sample(&at);
     else
         hone_area_call(at.area, take_sample, &at);
@@ -348,6 +350,17 @@ static void allocated_early(const void *block, size_t size)
         early[at] = (struct hone_scan_early){(uintptr_t)block, size};
 }
 
+// False: what is allocated here is a part of what an outer hook counts, see allocator_inner.c. True
+// where a handler has jumped out of that one, as in heap_left.c.
+static bool quiet_was_left(struct hone_heap_thread *self)
+{
+    if (!hone_area_same_own_stack(self->quiet, (uintptr_t)__builtin_frame_address(0)))
+        return false;
+    self->quiet = 0;
+    draw_anew(self);
+    return true;
+}
+
 void hone_heap_tell_early(struct hone_scan_places *ret)
 {
     ret->early = (uintptr_t)early;
@@ -358,6 +371,8 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 {
     struct hone_heap_thread *self = &hone_heap_self;
     self->told++;
+    if (HONE_UNLIKELY(self->quiet) && !quiet_was_left(self))
+        return;
     if (self->own) {
         draw_anew(self);
         return;
@@ -375,7 +390,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
     }
     if (!hone_heap_enter()) { // a handler of the program's has interrupted us
         draw_anew(self);
-        hone_count(&hone_counters()->heap_lost, 1);
+        hone_count(&hone_counters()->heap_in_handler, 1);
         return;
     }
     int saved = errno;

@@ -47,6 +47,7 @@ struct hone_heap_thread {
     uint64_t random;   // state of the draws; 0: not seeded
     uint64_t rate;     // that the countdown was drawn for; 0: not sampling
     uint64_t inside;   // the stack pointer of who takes a sample, or tells its end; 0: nobody
+    uint64_t quiet;    // the stack pointer of who makes the call that counts; 0: nobody
     uint32_t own;      // what is allocated now is allocated for us: not the program's
     uint32_t told;     // grows with each call of hone_heap_allocated()
     uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of

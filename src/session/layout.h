@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 7. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 8. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 7,
+    HONE_SESSION_VERSION = 8,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -220,6 +220,8 @@ struct hone_process_counters {
     _Atomic uint64_t lock_order_lost;  // locks taken while others are held, dropped: no room
     // Of the heap: allocations and ends that a handler of the program's jumped out of.
     _Atomic uint64_t heap_left;
+    // Allocations in a handler, dropped: it interrupted us, or its alternate stack had no room.
+    _Atomic uint64_t heap_in_handler;
 };
 
 enum {

@@ -223,6 +223,7 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(lock_untracked);
     COPY_COUNTER(lock_order_lost);
     COPY_COUNTER(heap_left);
+    COPY_COUNTER(heap_in_handler);
     // Unsigned, for they may be anything.
     ret->heap_live_bytes =
         (int64_t)((uint64_t)process->heap_live_bytes + (uint64_t)process->heap_first_bytes);

@@ -82,6 +82,7 @@ struct hone_process_facts {
     uint64_t lock_untracked;
     uint64_t lock_order_lost;
     uint64_t heap_left;
+    uint64_t heap_in_handler;
     int64_t heap_live_bytes; // of those that count every block, now
 };
 
