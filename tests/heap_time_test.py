@@ -9,6 +9,7 @@ import unittest
 from collections import Counter, namedtuple
 
 import harness
+import heap_hooks_test
 from harness import HONE, workload
 from pprof import Profile
 
@@ -225,6 +226,70 @@ class Sampled(TestCase):
         self.assertEqual(heap['mode'], 'sampled')
         self.assertNotIn('peak_bytes', heap)
         self.assertFalse(os.path.exists(os.path.join(recording.directory, 'heap-peak.prof')))
+
+
+class SmallPeaks(heap_hooks_test.Built):
+    """Heaps of a few bytes, and of many threads with a few bytes each."""
+
+    def peak(self, source, *arguments):
+        recording = self.record_heap(self.build('program', source, *arguments), size='1')
+        return recording.session['heap']
+
+    def test_a_few_blocks(self):
+        heap = self.peak(r'''
+#include <stdlib.h>
+int main(void)
+{
+    for (int i = 0; i < 100; i++) {
+        void *volatile a = malloc(10), *volatile b = malloc(20);
+        free(b);
+        free(a);
+    }
+    return 0;
+}''')
+        self.assertEqual(heap['peak_bytes'], 30)
+
+    THREADS = r'''
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+enum { THREADS = 200, BLOCKS = 10, SIZE = 40 };
+static pthread_barrier_t barrier;
+static void *in_thread(void *argument)
+{
+    void *volatile blocks[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++)
+        blocks[i] = malloc(SIZE);
+    pthread_barrier_wait(&barrier);
+    while (STAY)
+        pause();
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < BLOCKS; i++)
+        free(blocks[i]);
+    return argument;
+}
+int main(void)
+{
+    pthread_t threads[THREADS];
+    pthread_barrier_init(&barrier, NULL, THREADS + STAY);
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, in_thread, NULL);
+    if (STAY)
+        return pthread_barrier_wait(&barrier) * 0;
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}'''
+
+    def test_many_threads(self):
+        heap = self.peak(self.THREADS, '-DSTAY=0', '-lpthread')
+        # Their blocks and what the C library makes for each thread, but for a 4096th in each.
+        self.assertGreaterEqual(heap['peak_bytes'], (200 * 10 * 40 + 200 * 200) * (1 - 200 / 4096))
+
+    def test_many_threads_that_are_there_at_the_end(self):
+        heap = self.peak(self.THREADS, '-DSTAY=1', '-lpthread')
+        self.assertGreaterEqual(heap['live']['bytes'], 200 * 10 * 40)
+        self.assertGreaterEqual(heap['peak_bytes'], heap['live']['bytes'])
 
 
 class Processes(TestCase):

@@ -99,6 +99,7 @@ void hone_heap_after_fork(void)
 void hone_heap_thread_leave(void)
 {
     hone_keeper_leave();
+    hone_keepers_tell_last();
 }
 
 void hone_heap_thread_ends(void)

@@ -9,10 +9,8 @@
 #include <string.h>
 
 enum {
-    // What each thread may keep back of the total: this part of it, or this many bytes.
-    UNTOLD_PART = 4096,
-    UNTOLD_BYTES = 512,
-    SIZE_SHIFT = 3, // sizes[0] is up to 8 bytes
+    UNTOLD_PART = 4096, // what each thread may keep back of the total
+    SIZE_SHIFT = 3,     // sizes[0] is up to 8 bytes
 };
 
 static _Atomic bool on;
@@ -113,20 +111,9 @@ static inline void keep(struct hone_heap_site *site)
         keep_moments(site, fall, marks);
 }
 
-void hone_keeper_tell(struct hone_keeper *keeper)
+// The total is so much now.
+static void reach(struct hone_process *process, int64_t total)
 {
-    struct hone_process *process = hone_probe.writer.process;
-    int64_t told = keeper->untold, total;
-    if (keeper->is_first) {
-        int64_t first =
-            atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed) + told;
-        atomic_store_explicit(&process->heap_first_bytes, first, memory_order_relaxed);
-        total = first + atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed);
-    } else {
-        total = atomic_fetch_add_explicit(&process->heap_live_bytes, told, memory_order_relaxed) +
-                told + atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed);
-    }
-    keeper->untold = 0;
     int64_t peak = atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed);
     uint32_t fall = atomic_load_explicit(&process->heap_fall, memory_order_relaxed);
     if (total > peak) {
@@ -142,15 +129,40 @@ void hone_keeper_tell(struct hone_keeper *keeper)
                                                       memory_order_relaxed, memory_order_relaxed);
 }
 
+void hone_keeper_tell(struct hone_keeper *keeper)
+{
+    struct hone_process *process = hone_probe.writer.process;
+    int64_t told = keeper->untold, total;
+    if (keeper->is_first) {
+        int64_t first =
+            atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed) + told;
+        atomic_store_explicit(&process->heap_first_bytes, first, memory_order_relaxed);
+        total = first + atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed);
+    } else {
+        total = atomic_fetch_add_explicit(&process->heap_live_bytes, told, memory_order_relaxed) +
+                told + atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed);
+    }
+    keeper->untold = 0;
+    reach(process, total);
+}
+
+void hone_keeper_tell_last(int64_t untold)
+{
+    struct hone_process *process = hone_probe.writer.process;
+    int64_t total = atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed) +
+                    atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) + untold;
+    if (total > atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed))
+        reach(process, total);
+}
+
 static inline void change_total(struct hone_keeper *keeper, int64_t bytes)
 {
     const struct hone_process *process = hone_probe.writer.process;
     keeper->untold += bytes;
     int64_t untold = keeper->untold < 0 ? -keeper->untold : keeper->untold;
-    if (untold > UNTOLD_BYTES &&
-        untold * UNTOLD_PART >=
-            atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) +
-                atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed))
+    if (untold * UNTOLD_PART >=
+        atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) +
+            atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed))
         hone_keeper_tell(keeper);
 }
 

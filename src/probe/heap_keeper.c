@@ -109,6 +109,20 @@ void hone_keeper_leave(void)
     atomic_store_explicit(&keeper->taken, 0, memory_order_release);
 }
 
+void hone_keepers_tell_last(void)
+{
+    uint32_t count = atomic_load_explicit(&made, memory_order_acquire);
+    uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
+    int64_t untold = 0;
+    for (uint32_t i = 0; i < count && i < KEEPERS; i++) {
+        const struct hone_keeper *keeper = atomic_load_explicit(&keepers[i], memory_order_acquire);
+        if (keeper && keeper->epoch == epoch)
+            untold += *(volatile const int64_t *)&keeper->untold;
+    }
+    if (hone_probe.writer.process && untold > 0)
+        hone_keeper_tell_last(untold);
+}
+
 // The parent's other threads are not here.
 void hone_keepers_after_fork(void)
 {

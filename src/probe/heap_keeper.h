@@ -131,5 +131,8 @@ void hone_keeper_forget_sites(struct hone_keeper *keeper);
 
 // Tells the process's total what this thread has added or taken.
 void hone_keeper_tell(struct hone_keeper *keeper);
+// The process ends while other threads have not told that: the peak is no less than what lives.
+void hone_keeper_tell_last(int64_t untold);
+void hone_keepers_tell_last(void);
 
 #endif
