@@ -9,11 +9,16 @@
 #include <string.h>
 
 enum {
-    UNTOLD_PART = 4096, // what each thread may keep back of the total
+    // What each thread may keep back of the total: this part of it; and where that is less, all of
+    // them together so many bytes, or this part of the peak.
+    UNTOLD_PART = 4096,
+    UNTOLD_BYTES = 512,
+    UNTOLD_PEAK_PART = 16,
     SIZE_SHIFT = 3,     // sizes[0] is up to 8 bytes
 };
 
 static _Atomic bool on;
+static _Atomic int64_t untold_most; // by each thread, of the bytes
 
 bool hone_exact_is_on(void)
 {
@@ -123,6 +128,10 @@ static void reach(struct hone_process *process, int64_t total)
             ;
         atomic_store_explicit(&process->heap_peak_ns, hone_now_ns(), memory_order_relaxed);
     }
+    int64_t most = (peak > total ? peak : total) / UNTOLD_PEAK_PART;
+    most = (most < UNTOLD_BYTES ? most : UNTOLD_BYTES) / (int64_t)hone_keeper_count();
+    if (most != atomic_load_explicit(&untold_most, memory_order_relaxed))
+        atomic_store_explicit(&untold_most, most, memory_order_relaxed);
     bool falls = total < peak;
     if ((fall & 1) != falls)
         (void)atomic_compare_exchange_strong_explicit(&process->heap_fall, &fall, fall + 1,
@@ -160,9 +169,10 @@ static inline void change_total(struct hone_keeper *keeper, int64_t bytes)
     const struct hone_process *process = hone_probe.writer.process;
     keeper->untold += bytes;
     int64_t untold = keeper->untold < 0 ? -keeper->untold : keeper->untold;
-    if (untold * UNTOLD_PART >=
-        atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) +
-            atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed))
+    if (untold > atomic_load_explicit(&untold_most, memory_order_relaxed) &&
+        untold * UNTOLD_PART >=
+            atomic_load_explicit(&process->heap_live_bytes, memory_order_relaxed) +
+                atomic_load_explicit(&process->heap_first_bytes, memory_order_relaxed))
         hone_keeper_tell(keeper);
 }
 

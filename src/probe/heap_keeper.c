@@ -109,6 +109,12 @@ void hone_keeper_leave(void)
     atomic_store_explicit(&keeper->taken, 0, memory_order_release);
 }
 
+uint32_t hone_keeper_count(void)
+{
+    uint32_t count = atomic_load_explicit(&made, memory_order_relaxed);
+    return count ? count : 1;
+}
+
 void hone_keepers_tell_last(void)
 {
     uint32_t count = atomic_load_explicit(&made, memory_order_acquire);

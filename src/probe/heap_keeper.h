@@ -134,5 +134,7 @@ void hone_keeper_tell(struct hone_keeper *keeper);
 // The process ends while other threads have not told that: the peak is no less than what lives.
 void hone_keeper_tell_last(int64_t untold);
 void hone_keepers_tell_last(void);
+// How many there have been, at most so many at once; no less than 1.
+uint32_t hone_keeper_count(void);
 
 #endif
