@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 7,
+    HONE_SESSION_VERSION = 8,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -44,6 +44,13 @@ enum {
 };
 
 // What the recording asks of every process. Set by the reader before the first process starts.
+// System calls that a filter ends everybody for, as bits.
+enum hone_deadly {
+    HONE_DEADLY_PERF = 1,  // perf_event_open
+    HONE_DEADLY_TIMER = 2, // timer_create or timer_settime
+    HONE_DEADLY_BPF = 4,
+};
+
 struct hone_session_config {
     uint64_t cpu_period_ns;   // CPU time between samples; 0: no CPU profile
     uint64_t heap_rate;       // header->heap_rate at the start; 0: no heap profile
@@ -57,6 +64,8 @@ struct hone_session_config {
                              // probability of its part; 0: none
     uint32_t lock_order;     // 1: what a thread holds when it takes another lock is recorded
     uint32_t creations;      // 1: where each thread was created is recorded
+    uint32_t deadly;         // enum hone_deadly: what no engine may call
+    uint32_t spare;
 };
 
 // A process at its end that waits to be looked through from outside: see struct hone_scan_places.
