@@ -172,6 +172,12 @@ class Doctor(harness.TestCase):
         self.assert_one_clear_line(done.stderr, 'perf_event_open')
         self.assertFalse(os.path.exists(directory + '2'))
 
+    def test_a_program_that_is_not_there_is_told_first(self):
+        done = subprocess.run([HONE, 'doctor', 'nosuch'], capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout.splitlines()[0], "cannot run 'nosuch'")
+
     def test_a_filter_that_kills_for_what_no_recording_does_without(self):
         mark = os.path.join(self.tmp, 'mark')
         pidfd_open = 434  # on all machines
