@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -342,8 +343,8 @@ static void tell_outside(const struct hone_capture_options *options, const struc
         options->notice(options->context, line);
 }
 
-int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
-                     struct hone_capture_result *ret, struct hone_error *err)
+static int run_or_attach(const struct hone_capture_options *options, char *const argv[],
+                         struct hone_capture_result *ret, struct hone_error *err)
 {
     HONE_CLEANUP(recorder_done)
     struct hone_recorder recorder = {
@@ -374,4 +375,15 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
         hone_recorder_leave_out_inner(&recorder);
     r = hone_recording_directory_check(&recorder.options, err);
     return r ? r : run(&recorder, outside, ret, err);
+}
+
+int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
+                     struct hone_capture_result *ret, struct hone_error *err)
+{
+    int r = run_or_attach(options, argv, ret, err);
+    struct rlimit files;
+    if (r == -EMFILE && !err->hint[0] && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        hone_error_hint(err, "at most %llu may be open here: allow more with 'ulimit -n 64'",
+                        (unsigned long long)files.rlim_cur);
+    return r;
 }

@@ -116,6 +116,7 @@ struct hone_session_header {
     _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
+    _Atomic uint64_t processes_unmapped;      // programs: no address space for the session
 
     // Any process may make a mark: it takes a number, if there is one left, and describes it.
     alignas(64) _Atomic uint32_t mark_count; // at most HONE_MARKS_MAX
@@ -145,6 +146,9 @@ enum hone_engine {
     HONE_ENGINE_PERF_OUTSIDE_USER,
     HONE_ENGINES
 };
+
+// The reason that a process gives at its end when it had closed the engine's descriptor.
+#define HONE_REASON_CLOSED "the program closed our descriptor, sampling ended there"
 
 // As options and session.json spell it.
 static inline const char *hone_engine_name(enum hone_engine engine)
