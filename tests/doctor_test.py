@@ -22,10 +22,10 @@ EPERM, KILL = 0x00050000 | 1, 0x80000000  # SECCOMP_RET_ERRNO, SECCOMP_RET_KILL_
 ROOT = os.geteuid() == 0
 
 
-def refuse_perf(answer):
-    """Makes a function that forbids perf_event_open to the calling process for good."""
+def refuse_perf(answer, number=PERF_EVENT_OPEN):
+    """Makes a function that forbids a system call to the calling process for good."""
     def install():
-        code = [(0x20, 0, 0, 0), (0x15, 0, 1, PERF_EVENT_OPEN), (0x06, 0, 0, answer),
+        code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, answer),
                 (0x06, 0, 0, 0x7fff0000)]
         rules = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *rule) for rule in code))
         program = ctypes.create_string_buffer(struct.pack('HxxxxxxP', len(code),
@@ -154,6 +154,39 @@ class Doctor(harness.TestCase):
         findings = self.doctor(preexec_fn=refuse_perf(KILL))
         self.assertIn('killed', self.finding(findings, 'perf-trap')['what'])
         self.assertIn(self.finding(findings, 'thread-timer')['mark'], ('less', 'good'))
+        self.assertEqual(findings['engine'], self.recorded_engine(preexec_fn=refuse_perf(KILL)))
+
+    @unittest.skipUnless(PERF_EVENT_OPEN, 'no number of perf_event_open for this machine')
+    def test_where_perf_events_kill_everything_else_is_recorded(self):
+        directory = os.path.join(self.tmp, 'session')
+        options = {'preexec_fn': refuse_perf(KILL), 'capture_output': True, 'timeout': 120,
+                   'check': False}
+        done = subprocess.run([HONE, 'record', '-q', '-t', 'cpu,wall,threads', '-o', directory,
+                               workload('split'), 'functions', '300'], **options)
+        self.assertEqual((done.returncode, done.stderr), (0, b''))
+        wall = harness.Profile.read(os.path.join(directory, 'wall.prof'))
+        self.assertGreater(wall.total('wall'), 0.28e9)
+        done = subprocess.run([HONE, 'record', '-q', '--engine', 'outside', '-o', directory + '2',
+                               'true'], **options)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, 'perf_event_open')
+        self.assertFalse(os.path.exists(directory + '2'))
+
+    def test_a_program_that_is_not_there_is_told_first(self):
+        done = subprocess.run([HONE, 'doctor', 'nosuch'], capture_output=True, text=True,
+                              timeout=120, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stdout.splitlines()[0], "cannot run 'nosuch'")
+
+    def test_a_filter_that_kills_for_what_no_recording_does_without(self):
+        mark = os.path.join(self.tmp, 'mark')
+        pidfd_open = 434  # on all machines
+        done = subprocess.run([HONE, 'record', '-o', os.path.join(self.tmp, 'session'), 'touch',
+                               mark], preexec_fn=refuse_perf(KILL, pidfd_open),
+                              capture_output=True, timeout=120, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assert_one_clear_line(done.stderr, 'pidfd_open')
+        self.assertFalse(os.path.exists(mark))
 
     def unshared(self, *options):
         command = ('unshare', *options)

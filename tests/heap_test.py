@@ -281,11 +281,18 @@ class Default(TestCase):
         self.assertIn('from outside', recording.session['heap']['not_covered'])
         self.assertTrue(any('not covered: the heap' in c for c in recording.profile.comments))
 
-    def test_the_heap_alone_from_outside_says_why_it_is_empty(self):
-        recording = self.record(workload('heap'), options=('-t', 'heap', '--engine', 'outside'))
-        self.assertEqual(recording.status, 0)
-        self.assertTrue(any(c.startswith('empty: the heap is not covered')
-                            for c in recording.heap.comments), recording.heap.comments)
+    def test_what_only_the_inside_tells_is_not_asked_for_outside(self):
+        mark = os.path.join(self.tmp, 'mark')
+        for options in (('-t', 'heap', '--engine', 'outside', 'touch', mark),
+                        ('-t', 'heap', '-p', str(os.getpid()), '-d', '1s'),
+                        ('-t', 'mutex', '-a', '-d', '1s')):
+            with self.subTest(options):
+                directory = os.path.join(self.tmp, 'none')
+                done = self.run_plain(harness.HONE, 'record', '-o', directory, *options)
+                self.assertEqual(done.returncode, 2)
+                self.assert_one_clear_line(done.stderr, 'from outside')
+                self.assertFalse(os.path.exists(directory))
+                self.assertFalse(os.path.exists(mark))
 
 
 if __name__ == '__main__':

@@ -271,6 +271,11 @@ class NotCovered(harness.TestCase):
 
 
 class Duration(harness.TestCase):
+    def test_a_folder_without_a_name_is_a_mistake(self):
+        done = self.run_plain(harness.HONE, 'record', '-o', '', 'true')
+        self.assertEqual(done.returncode, 2)
+        self.assert_one_clear_line(done.stderr, '-o')
+
     def test_d_ends_the_recording_and_not_the_program(self):
         recording = self.record_well(workload('split'), 'functions', '2500', options=['-d', '1s'])
         self.assertEqual(set(recording.truth), {'red', 'green', 'blue'}, 'the program did not end')

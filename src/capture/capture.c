@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "capture/deadly.h"
 #include "capture/marks.h"
 #include "capture/output.h"
 #include "capture/target.h"
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -112,6 +114,7 @@ static int prepare_session(struct hone_recorder *recorder, struct hone_error *er
         .block_rate_ns = mutex ? recorder->options.block_rate_ns : 0,
         .creations = recorder->options.types >> HONE_CAPTURE_THREADS & 1,
         .lock_order = recorder->options.lock_order,
+        .deadly = recorder->deadly,
     };
     uint64_t chunks = recorder->options.memory_bytes / HONE_CHUNK_BYTES;
     if (chunks < CHUNKS_SMALLEST)
@@ -180,6 +183,16 @@ static void give_up_wall(struct hone_recorder *recorder, const struct hone_error
     (void)snprintf(facts->reason, sizeof facts->reason, "%.150s", why->message);
 }
 
+static enum hone_wall_engine permitted_wall_engine(const struct hone_recorder *recorder)
+{
+    enum hone_wall_engine wanted = (enum hone_wall_engine)recorder->options.wall_engine;
+    if (recorder->deadly & HONE_DEADLY_PERF)
+        return HONE_WALL_BY_POLLING;
+    return recorder->deadly & HONE_DEADLY_BPF && wanted == HONE_WALL_BY_DRAWS
+               ? HONE_WALL_BY_SWITCHES
+               : wanted;
+}
+
 // Before the recording begins: it takes a while to prepare a program in the kernel.
 static void open_wall(struct hone_recorder *recorder)
 {
@@ -188,7 +201,7 @@ static void open_wall(struct hone_recorder *recorder)
     const struct hone_wall_options options = {
         .hz = recorder->options.wall_hz,
         .stack_max = recorder->options.stack_max,
-        .engine = (enum hone_wall_engine)recorder->options.wall_engine,
+        .engine = permitted_wall_engine(recorder),
         .memory_bytes = recorder->options.memory_bytes,
     };
     struct hone_error why = {0};
@@ -199,7 +212,16 @@ static void open_wall(struct hone_recorder *recorder)
 int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const sigset_t *signals,
                           struct hone_error *err)
 {
-    int r = hone_collect_init(&recorder->collected);
+    int r = hone_deadly_find(&recorder->deadly, err);
+    if (!r && outside && recorder->deadly & HONE_DEADLY_PERF) {
+        r = hone_error_set(err, -EACCES,
+                           "cannot record from outside in here: a sandbox (seccomp) kills who "
+                           "calls perf_event_open");
+        hone_error_hint(err, "run hone outside of the sandbox");
+    }
+    if (r)
+        return r;
+    r = hone_collect_init(&recorder->collected);
     if (r)
         return hone_error_set(err, r, "cannot prepare the recording");
     open_wall(recorder);
@@ -321,8 +343,8 @@ static void tell_outside(const struct hone_capture_options *options, const struc
         options->notice(options->context, line);
 }
 
-int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
-                     struct hone_capture_result *ret, struct hone_error *err)
+static int run_or_attach(const struct hone_capture_options *options, char *const argv[],
+                         struct hone_capture_result *ret, struct hone_error *err)
 {
     HONE_CLEANUP(recorder_done)
     struct hone_recorder recorder = {
@@ -353,4 +375,15 @@ int hone_capture_run(const struct hone_capture_options *options, char *const arg
         hone_recorder_leave_out_inner(&recorder);
     r = hone_recording_directory_check(&recorder.options, err);
     return r ? r : run(&recorder, outside, ret, err);
+}
+
+int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
+                     struct hone_capture_result *ret, struct hone_error *err)
+{
+    int r = run_or_attach(options, argv, ret, err);
+    struct rlimit files;
+    if (r == -EMFILE && !err->hint[0] && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        hone_error_hint(err, "at most %llu may be open here: allow more with 'ulimit -n 64'",
+                        (unsigned long long)files.rlim_cur);
+    return r;
 }

@@ -225,19 +225,77 @@ static void comment_on_trap(struct hone_profile *profile, const struct hone_reco
                          "took the signal for itself by a system call; try --engine thread-timer");
 }
 
+// One that locks itself in by a system call in its own code does so unseen.
+static void comment_on_filter(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    const struct hone_collected *collected = recording->collected;
+    bool ours = recording->status != -1 && !recording->outside && collected->process_count &&
+                collected->processes[0].facts.engine != HONE_ENGINE_NONE;
+    if (ours && ((WIFSIGNALED(recording->status) && WTERMSIG(recording->status) == SIGSYS) ||
+                 (WIFEXITED(recording->status) && WEXITSTATUS(recording->status) == 128 + SIGSYS)))
+        hone_profile_comment(profile,
+                             "the program was ended by SIGSYS while it was sampled: perhaps it came "
+                             "under a filter (seccomp) by a system call in its own code, which is "
+                             "not seen, and a sample's system calls ended it; try --engine outside");
+}
+
+static bool closed_ours(const struct hone_collected_process *process)
+{
+    return process->facts.engine != HONE_ENGINE_NONE &&
+           strcmp(process->facts.reason, HONE_REASON_CLOSED) == 0;
+}
+
+// The first process that closed the engine's descriptor, of so many; NULL: none did.
+static const struct hone_collected_process *first_closed(const struct hone_collected *collected,
+                                                         uint32_t *ret_count)
+{
+    const struct hone_collected_process *first = NULL;
+    *ret_count = 0;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        if (!closed_ours(&collected->processes[i]))
+            continue;
+        first = first ? first : &collected->processes[i];
+        ++*ret_count;
+    }
+    return first;
+}
+
+static void comment_on_closed(struct hone_profile *profile, const struct hone_recording *recording)
+{
+    uint32_t count;
+    const struct hone_collected_process *first = first_closed(recording->collected, &count);
+    if (first)
+        hone_profile_comment(profile,
+                             "not covered: %u process%s such as %u %s: " HONE_REASON_CLOSED
+                             "; try --engine thread-timer or outside",
+                             count, plural(count), first->pid, first->name);
+}
+
 static void comment_on_lost_programs(struct hone_profile *profile,
                                      const struct hone_collected *collected,
-                                     const struct overview *overview, const char *advice)
+                                     const struct overview *overview, const char *advice,
+                                     bool unmapped)
 {
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_collected_process *process = &collected->processes[i];
-        if (process->became[0] && !overview->seen[i].reports_later)
+        if (process->became[0] && !overview->seen[i].reports_later && !unmapped)
             hone_profile_comment(
                 profile,
                 "not covered: process %u became %s, which did not load libhone.so (static, "
                 "setuid or LD_PRELOAD taken away)%s",
                 process->pid, process->became, advice);
     }
+}
+
+static void comment_on_unmapped(struct hone_profile *profile,
+                                const struct hone_recording *recording)
+{
+    if (recording->processes_unmapped)
+        hone_profile_comment(profile,
+                             "not covered: %" PRIu64 " process%s, whose address space is limited "
+                             "('ulimit -v') and has no room for our 4 MiB; allow some 16 MiB more, "
+                             "or try --engine outside",
+                             recording->processes_unmapped, plural(recording->processes_unmapped));
 }
 
 // The heap has its own reasons; programs that went their own way are missing in it, too.
@@ -248,8 +306,10 @@ static int comment_on_heap(struct hone_profile *profile, const struct hone_recor
     int r = overview_init(&overview, recording->collected);
     if (r)
         return r;
+    comment_on_unmapped(profile, recording);
     hone_recording_comment_heap(recording, file, profile);
-    comment_on_lost_programs(profile, recording->collected, &overview, "");
+    comment_on_lost_programs(profile, recording->collected, &overview, "",
+                             recording->processes_unmapped);
     return 0;
 }
 
@@ -259,8 +319,10 @@ static int comment_on_locks(struct hone_profile *profile, const struct hone_reco
     int r = overview_init(&overview, recording->collected);
     if (r)
         return r;
+    comment_on_unmapped(profile, recording);
     hone_recording_comment_locks(recording, profile);
-    comment_on_lost_programs(profile, recording->collected, &overview, "");
+    comment_on_lost_programs(profile, recording->collected, &overview, "",
+                             recording->processes_unmapped);
     return 0;
 }
 
@@ -280,11 +342,12 @@ static int comment_on_processes(struct hone_profile *profile,
                                  plural(same), process->pid, process->name,
                                  process->facts.reason[0] ? process->facts.reason
                                                           : "it ended while starting");
-        else if (same && process->facts.reason[0])
+        else if (same && process->facts.reason[0] && !closed_ours(process))
             hone_profile_comment(profile, "# %u process%s such as %u %s: %s", same, plural(same),
                                  process->pid, process->name, process->facts.reason);
     }
-    comment_on_lost_programs(profile, collected, &overview, "; try --engine outside");
+    comment_on_lost_programs(profile, collected, &overview, "; try --engine outside",
+                             recording->processes_unmapped);
     if (recording->left_running)
         hone_profile_comment(
             profile, "recording ended while %u process%s went on%s", recording->left_running,
@@ -313,6 +376,11 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
             "not covered: %.3f s of CPU time that the kernel counts, in what it does not "
             "sample",
             seconds);
+    else if (recording->processes_unmapped)
+        hone_profile_comment(profile,
+                             "not covered: %.3f s of CPU time that the kernel counts, mostly where "
+                             "address space was limited (see above)",
+                             seconds);
     else if (unseen_ns <= short_ns)
         hone_profile_comment(
             profile,
@@ -402,9 +470,12 @@ static void comment_on_emptiness(struct hone_profile *profile,
                                  const struct hone_recording *recording,
                                  const struct hone_recording_totals *totals)
 {
-    if (totals->samples)
+    uint32_t closed;
+    if (totals->samples || first_closed(recording->collected, &closed))
         return;
-    if (recording->outside && !totals->processes)
+    if (recording->processes_unmapped)
+        hone_profile_comment(profile, "empty: programs had no address space for the session");
+    else if (recording->outside && !totals->processes)
         hone_profile_comment(profile, "empty: nothing that was watched used a period of CPU time");
     else if (totals->processes == 0)
         hone_profile_comment(profile,
@@ -460,6 +531,9 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
     if (file == HONE_CAPTURE_WALL)
         hone_recording_comment_wall(recording, profile);
     comment_on_trap(profile, recording);
+    comment_on_filter(profile, recording);
+    comment_on_unmapped(profile, recording);
+    comment_on_closed(profile, recording);
     // A program that only waits lacks nothing in the wall clock.
     if (totals.samples || file != HONE_CAPTURE_WALL || !recording->collected->wall_count) {
         comment_on_emptiness(profile, recording, &totals);

@@ -1,6 +1,7 @@
 #include "capture/doctor_parts.h"
 
 #include "base/base.h"
+#include "capture/deadly.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +10,6 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #ifndef CAP_PERFMON
 #define CAP_PERFMON 38
@@ -81,19 +81,11 @@ bool hone_doctor_status(const char *word, int base, uint64_t *ret)
 }
 
 // Whether a filter lets perf_event_open through. The kernel itself answers EINVAL to flags that do
-// not exist, before it asks for rights, so any other answer is a filter's. One that ends the caller
-// ends a child.
+// not exist, before it asks for rights, so any other answer is a filter's.
 static bool is_perf_refused(void)
 {
-    pid_t child = fork();
-    if (child == 0) {
-        long r = syscall(SYS_perf_event_open, NULL, 0, -1, -1, ~0UL);
-        _exit(r < 0 && errno == EINVAL ? 0 : 1);
-    }
-    int status = 0;
-    if (child < 0 || waitpid(child, &status, 0) != child)
-        return false;
-    return status != 0;
+    int answer = hone_call_answer(SYS_perf_event_open);
+    return answer != EINVAL && answer != HONE_CALL_UNTRIED;
 }
 
 void hone_doctor_rights(struct hone_rights *ret)

@@ -5,6 +5,7 @@
 //
 // Where perf events are not permitted the thread is stopped by ptrace, alone, and goes on as soon
 // as its stack is copied. A wait that it had begun just then is taken up again.
+#include "capture/deadly.h"
 #include "capture/dump_parts.h"
 
 #include "capture/perf_ring.h"
@@ -73,6 +74,8 @@ static int open_event(const struct batch *batch, uint32_t tid)
         .clockid = CLOCK_MONOTONIC,
         .wakeup_events = 1,
     };
+    if (hone_perf_kills())
+        return -EACCES;
     long fd = syscall(SYS_perf_event_open, &attr, (pid_t)tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     return fd < 0 ? -errno : (int)fd;
 }

@@ -209,7 +209,8 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
             return r;
         }
     }
-    launch->event_fd = open_first_event(); // where it may not be, the program's may not be either
+    if (!(config->deadly & HONE_DEADLY_PERF))
+        launch->event_fd = open_first_event(); // where it may not be, the program's may not either
     return 0;
 }
 

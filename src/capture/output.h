@@ -28,6 +28,7 @@ struct hone_recording {
     uint32_t left_running; // processes that went on without us
     struct hone_reader_losses losses;
     uint64_t processes_refused;
+    uint64_t processes_unmapped; // that had no address space for the session
     uint64_t taken_ns;      // into it, when the session's memory was taken away; 0: it was not
     int back_error;         // why the session could not grow, or 0
     bool heap_outside;      // the heap was asked for, and is not seen from outside

@@ -34,6 +34,7 @@ struct hone_recorder {
     struct hone_outside *outside; // NULL: the programs write into the session themselves
     bool rights;                  // the program has rights of its own
     bool attached;                // no program of ours
+    uint32_t deadly;              // enum hone_deadly: what a filter would end us for
     bool heap_outside;            // the heap was asked for, and nothing of ours is inside to see it
     bool locks_outside;           // the same of locks
     uint32_t targets;             // processes that were named and live

@@ -199,6 +199,11 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
     } else {
         recording.processes_refused =
             recorder->taken_ns ? 0 : hone_reader_refused(recorder->reader);
+        recording.processes_unmapped =
+            recorder->taken_ns
+                ? 0
+                : atomic_load_explicit(&recorder->launch.session.header->processes_unmapped,
+                                       memory_order_relaxed);
         recording.losses = hone_reader_losses(recorder->reader);
         recording.marks_refused =
             recorder->taken_ns ? 0 : hone_reader_marks_refused(recorder->reader);

@@ -81,10 +81,23 @@ static void put_next(struct hone_buffer *out, const char *next)
     hone_buffer_format(out, "%*s→ %s\n", TEXT_COLUMN, "", next); // to be typed: never broken
 }
 
+// The finding that tells why a program cannot be recorded: whoever named it asks for this first.
+static const struct hone_finding *missing_program(const struct hone_findings *findings)
+{
+    for (size_t i = 0; i < findings->count; i++)
+        if (strcmp(findings->at[i].name, "recordable") == 0 &&
+            findings->at[i].mark == HONE_MARK_BAD)
+            return &findings->at[i];
+    return NULL;
+}
+
 static void put_text(struct hone_buffer *out, const struct hone_findings *findings)
 {
     uint32_t width = width_of_terminal();
     const char *topic = "";
+    const struct hone_finding *missing = missing_program(findings);
+    if (missing)
+        hone_buffer_format(out, "%s\n\n", missing->what);
     if (findings->loads && findings->engine)
         hone_buffer_format(out, "'hone record' uses the engine %s here: %.0f of 1000 Hz\n\n",
                            hone_engine_name(findings->engine), findings->rate_hz);

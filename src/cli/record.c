@@ -470,6 +470,14 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         return hone_misused(err, "record: --lock-order walks the stack for each lock, so its waits "
                                  "say nothing; leave the types mutex and block away");
     bool outside = record.engine == HONE_ENGINE_PERF_OUTSIDE;
+    const unsigned inner = HONE_TYPE_HEAP | HONE_TYPE_ALLOCS | HONE_TYPE_MUTEX;
+    if ((outside || record.pids || record.all) && !(record.types & ~inner))
+        return hone_misused(err, "record: %s cannot be seen from outside; ask for cpu, wall, block "
+                                 "or threads, or start the program with 'hone record'",
+                            record.types & HONE_TYPE_MUTEX ? "who holds locks"
+                                                           : "what is allocated");
+    if (record.directory && !record.directory[0])
+        return hone_misused(err, "record: -o needs the name of a folder, not ''");
     bool heap = record.types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS);
     bool leaks_too =
         heap && !outside && !record.pids && !record.all &&

@@ -31,6 +31,19 @@ bool hone_is_our_process(void)
            hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
 }
 
+// Tells in the session's header, which is small, that there is no address space for the rest.
+static void tell_unmapped(int fd)
+{
+    long memory =
+        hone_syscall6(SYS_mmap, 0, HONE_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (memory < 0 && memory > -PAGE)
+        return;
+    struct hone_session_header *header = (struct hone_session_header *)memory;
+    if (header->magic == HONE_SESSION_MAGIC && header->version == HONE_SESSION_VERSION)
+        atomic_fetch_add_explicit(&header->processes_unmapped, 1, memory_order_relaxed);
+    (void)hone_syscall2(SYS_munmap, memory, HONE_HEADER_BYTES);
+}
+
 // Maps the session, or its beginning where address space is limited: writers use what they see.
 static int map_session(const char *path, struct hone_writer *ret)
 {
@@ -53,6 +66,8 @@ static int map_session(const char *path, struct hone_writer *ret)
                 (void)hone_syscall2(SYS_munmap, memory, bytes);
             break;
         }
+        if (r == -ENOMEM && st.stx_size >= SMALLEST_MAPPING)
+            tell_unmapped(fd);
     }
     (void)hone_syscall1(SYS_close, fd);
     return r;
@@ -280,7 +295,7 @@ void hone_process_leave(enum hone_process_state state)
     struct hone_process *process = hone_probe.writer.process;
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (engine && engine->alive && !engine->alive()) {
-        static const char reason[] = "the program closed our descriptor, sampling ended there";
+        static const char reason[] = HONE_REASON_CLOSED;
         memcpy(process->reason, reason, sizeof reason);
     }
     hone_thread_leave(hone_thread_self());

@@ -44,6 +44,13 @@ enum {
 };
 
 // What the recording asks of every process. Set by the reader before the first process starts.
+// System calls that a filter ends everybody for, as bits.
+enum hone_deadly {
+    HONE_DEADLY_PERF = 1,  // perf_event_open
+    HONE_DEADLY_TIMER = 2, // timer_create or timer_settime
+    HONE_DEADLY_BPF = 4,
+};
+
 struct hone_session_config {
     uint64_t cpu_period_ns;   // CPU time between samples; 0: no CPU profile
     uint64_t heap_rate;       // header->heap_rate at the start; 0: no heap profile
@@ -57,6 +64,8 @@ struct hone_session_config {
                              // probability of its part; 0: none
     uint32_t lock_order;     // 1: what a thread holds when it takes another lock is recorded
     uint32_t creations;      // 1: where each thread was created is recorded
+    uint32_t deadly;         // enum hone_deadly: what no engine may call
+    uint32_t spare;
 };
 
 // A process at its end that waits to be looked through from outside: see struct hone_scan_places.
@@ -107,6 +116,7 @@ struct hone_session_header {
     _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
+    _Atomic uint64_t processes_unmapped;      // programs: no address space for the session
 
     // Any process may make a mark: it takes a number, if there is one left, and describes it.
     alignas(64) _Atomic uint32_t mark_count; // at most HONE_MARKS_MAX
@@ -136,6 +146,9 @@ enum hone_engine {
     HONE_ENGINE_PERF_OUTSIDE_USER,
     HONE_ENGINES
 };
+
+// The reason that a process gives at its end when it had closed the engine's descriptor.
+#define HONE_REASON_CLOSED "the program closed our descriptor, sampling ended there"
 
 // As options and session.json spell it.
 static inline const char *hone_engine_name(enum hone_engine engine)

@@ -3,10 +3,71 @@
 
 import os
 import resource
+import subprocess
 import unittest
 
 import harness
 from harness import NS, workload
+
+
+RAW = r"""
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static long raw(long number, long a, long b, long c)
+{
+    register long fourth __asm__("r10") = 0, fifth __asm__("r8") = 0;
+    long r;
+    __asm__ volatile("syscall" : "=a"(r)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(fourth), "r"(fifth)
+                     : "rcx", "r11", "memory");
+    return r;
+}
+static void burn(void)
+{
+    struct timespec used;
+    do
+        for (volatile int i = 0; i < 1000000; i++)
+            ;
+    while (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0 && used.tv_sec < 1);
+}
+"""
+
+RAW_FILTER = RAW + r"""
+int main(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_exit_group, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    };
+    struct sock_fprog filter = {4, rules};
+    burn();
+    raw(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0);
+    raw(SYS_prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, (long)&filter);
+    for (volatile int i = 0; i < 100000000; i++)
+        ;
+    raw(SYS_exit_group, 4, 0, 0);
+}
+"""
+
+RAW_DAEMON = RAW + r"""
+int main(void)
+{
+    if (fork())
+        _exit(0);
+    setsid();
+    if (fork())
+        _exit(0);
+    for (int fd = 0; fd < 70000; fd++)
+        raw(SYS_close, fd, 0, 0);
+    burn();
+}
+"""
 
 
 class Limits(harness.TestCase):
@@ -36,6 +97,21 @@ class Limits(harness.TestCase):
     def test_little_address_space(self):
         # 64 MB: no room for a reservation of gigabytes in the program.
         self.assert_seen_or_said(self.check((resource.RLIMIT_AS, 64 << 20)))
+
+    def test_too_little_address_space_is_named(self):
+        recording = self.record('sh', '-c', 'ulimit -v 20000; exec "$@"', 'sh', workload('split'),
+                                'functions', '400')
+        self.assertEqual(recording.status, 0, recording.stderr)
+        comments = '\n'.join(recording.profile.comments)
+        self.assertRegex(comments, r"address space is limited \('ulimit -v'\)")
+        self.assertNotIn('setuid', comments)
+
+    def test_too_few_descriptors_of_the_recorder_are_named(self):
+        done = self.run_plain('prlimit', '--nofile=8:8', harness.HONE, 'record', '-o',
+                              os.path.join(self.tmp, 'session'), 'true')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b'at most 8 may be open', done.stderr)
+        self.assertIn(b'ulimit -n', done.stderr)
 
     def test_no_locked_memory_and_no_queued_signals(self):
         self.assert_seen_or_said(self.check((resource.RLIMIT_MEMLOCK, 0),
@@ -92,6 +168,29 @@ class Sandbox(harness.TestCase):
         self.assertGreater(recording.profile.cumulative()['outside'],
                            0.9 * recording.truth['outside'])
         self.assertRegex('\n'.join(recording.profile.comments), 'sandbox')
+
+    @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
+    def test_a_filter_that_nobody_could_see_is_told(self):
+        # In a library that makes them itself: prctl(PR_SET_SECCOMP) by an instruction.
+        recording = self.record(self.compiled(RAW_FILTER))
+        self.assertEqual(recording.status, -31)
+        self.assertRegex('\n'.join(recording.profile.comments),
+                         'ended by SIGSYS while it was sampled.*--engine outside')
+
+    @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
+    def test_a_daemon_that_closes_all_by_itself_is_told_first(self):
+        recording = self.record('sh', '-c', f'{self.compiled(RAW_DAEMON)} & sleep 2; :', rate=100)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        told = [c for c in recording.profile.comments if not c.startswith('#')]
+        self.assertRegex(told[0], 'closed our descriptor.*--engine thread-timer')
+        self.assertNotRegex('\n'.join(told), 'run it longer')
+
+    def compiled(self, source):
+        program = os.path.join(self.tmp, 'program')
+        done = subprocess.run(['cc', '-O1', '-x', 'c', '-o', program, '-'], input=source,
+                              text=True, check=False)
+        self.assertEqual(done.returncode, 0)
+        return program
 
     def check_without(self, kind, engine):
         directory = os.path.join(self.tmp, f'session-{kind}')
