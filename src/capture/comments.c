@@ -93,6 +93,16 @@ static void comment_on_outside(struct hone_profile *profile, const struct hone_r
     if (facts->throttled)
         hone_profile_comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
                              facts->throttled);
+    if (facts->ended_events)
+        hone_profile_comment(profile,
+                             "%snot covered: %" PRIu64 " program%s got rights of another (setuid, "
+                             "setgid), where the kernel ends events: %.3f s of CPU time until they "
+                             "were opened anew; %" PRIu64 " had ended by then, %" PRIu64
+                             " may not be watched",
+                             facts->ended_refused ? "" : "# ", facts->ended_events,
+                             facts->ended_events == 1 ? "" : "s",
+                             (double)facts->ended_missed_ns / 1e9, facts->ended_gone,
+                             facts->ended_refused);
     hone_profile_comment(profile,
                          "# outside: %" PRIu64 " bytes read from the kernel, %" PRIu32
                          " bytes copied of each stack",
@@ -401,7 +411,12 @@ static void comment_on_emptiness(struct hone_profile *profile,
 {
     if (totals->samples)
         return;
-    if (recording->outside && !totals->processes)
+    if (recording->outside && recording->cpu_kernel_ns >
+                                  UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
+        hone_profile_comment(profile,
+                             "empty: %.3f s of CPU time were used where the kernel does not sample",
+                             (double)recording->cpu_kernel_ns / 1e9);
+    else if (recording->outside && !totals->processes)
         hone_profile_comment(profile, "empty: nothing that was watched used a period of CPU time");
     else if (totals->processes == 0)
         hone_profile_comment(profile,
