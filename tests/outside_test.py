@@ -205,6 +205,27 @@ class Programs(Outside):
         self.assert_shares(profile.cumulative(), profile.total('samples'), recording.truth)
         self.assertEqual(set(profile.by_label('process')), {'rights'})
 
+    @unittest.skipUnless(os.getuid() == 0, 'needs root')
+    def test_programs_that_gain_rights_are_sampled_whole(self):
+        path = os.path.join(self.tmp, 'rights')
+        shutil.copy(workload('split'), path)
+        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('the temporary directory ignores setgid')
+        for mode, owner in ((stat.S_ISUID, (65534, -1)), (stat.S_ISGID, (-1, 8))):
+            with self.subTest(mode=mode):
+                os.chown(path, *owner)
+                os.chmod(path, 0o755 | mode)
+                direct = self.record_well(path, 'functions', '1500', options=['-q'])
+                self.assert_total(direct.profile, sum(direct.truth.values()), within=0.05)
+                below = self.outside('sh', '-c', f'{path} functions 700; {path} threads 700; :')
+                seen = below.profile.by_label('process')['rights']
+                told = sum(below.truth.values())
+                # The kernel ends the events at the exec; they are opened anew a moment later.
+                self.assertLessEqual(abs(seen - told), 0.05 * told + 5e7, f'{seen} of {told} ns')
+                self.assertEqual(below.session['outside']['gained_rights'], 2)
+                self.assertRegex('\n'.join(below.profile.comments), r'2 programs got rights of another')
+                self.assertNotIn('libhone.so', '\n'.join(below.profile.comments))
+
     def test_children_are_followed(self):
         recording = self.outside('sh', '-c', f'{workload("split")} functions 500; '
                                  f'{workload("static")}', stopwatch=True)

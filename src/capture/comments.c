@@ -93,6 +93,15 @@ static void comment_on_outside(struct hone_profile *profile, const struct hone_r
     if (facts->throttled)
         hone_profile_comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
                              facts->throttled);
+    if (facts->ended_events)
+        hone_profile_comment(
+            profile,
+            "%snot covered: %" PRIu64 " program%s got rights of another (setuid, "
+            "setgid), where the kernel ends events: %.3f s of CPU time until they "
+            "were opened anew; %" PRIu64 " had ended by then, %" PRIu64 " may not be watched",
+            facts->ended_refused ? "" : "# ", facts->ended_events,
+            facts->ended_events == 1 ? "" : "s", (double)facts->ended_missed_ns / 1e9,
+            facts->ended_gone, facts->ended_refused);
     hone_profile_comment(profile,
                          "# outside: %" PRIu64 " bytes read from the kernel, %" PRIu32
                          " bytes copied of each stack",
@@ -233,10 +242,10 @@ static void comment_on_filter(struct hone_profile *profile, const struct hone_re
                 collected->processes[0].facts.engine != HONE_ENGINE_NONE;
     if (ours && ((WIFSIGNALED(recording->status) && WTERMSIG(recording->status) == SIGSYS) ||
                  (WIFEXITED(recording->status) && WEXITSTATUS(recording->status) == 128 + SIGSYS)))
-        hone_profile_comment(profile,
-                             "the program was ended by SIGSYS while it was sampled: perhaps it came "
-                             "under a filter (seccomp) by a system call in its own code, which is "
-                             "not seen, and a sample's system calls ended it; try --engine outside");
+        hone_profile_comment(
+            profile, "the program was ended by SIGSYS while it was sampled: perhaps it came "
+                     "under a filter (seccomp) by a system call in its own code, which is "
+                     "not seen, and a sample's system calls ended it; try --engine outside");
 }
 
 static bool closed_ours(const struct hone_collected_process *process)
@@ -475,6 +484,11 @@ static void comment_on_emptiness(struct hone_profile *profile,
         return;
     if (recording->processes_unmapped)
         hone_profile_comment(profile, "empty: programs had no address space for the session");
+    else if (recording->outside &&
+             recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
+        hone_profile_comment(profile,
+                             "empty: %.3f s of CPU time were used where the kernel does not sample",
+                             (double)recording->cpu_kernel_ns / 1e9);
     else if (recording->outside && !totals->processes)
         hone_profile_comment(profile, "empty: nothing that was watched used a period of CPU time");
     else if (totals->processes == 0)

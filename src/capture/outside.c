@@ -18,6 +18,7 @@ enum {
 int hone_outside_poll(struct hone_outside *outside)
 {
     int r = hone_outside_drain(outside, hone_now_ns() - SETTLE_NS);
+    hone_outside_reopen_ended(outside);
     hone_outside_close_exited(outside);
     return r;
 }
@@ -94,8 +95,8 @@ int hone_outside_add_program(struct hone_outside *outside, pid_t pid, bool right
     return 0;
 }
 
-// One look at the threads of a process. Returns how many were new, or a negative errno.
-static int add_threads(struct hone_outside *outside, uint32_t process_at, struct hone_error *err)
+int hone_outside_add_threads(struct hone_outside *outside, uint32_t process_at,
+                             struct hone_error *err)
 {
     pid_t pid = outside->processes[process_at].pid;
     char path[64];
@@ -149,7 +150,7 @@ int hone_outside_add_process(struct hone_outside *outside, pid_t pid, struct hon
     // A thread may start another one while we look.
     int added = 1;
     for (int round = 0; added > 0 && round < ATTACH_ROUNDS_MAX; round++)
-        added = add_threads(outside, at, err);
+        added = hone_outside_add_threads(outside, at, err);
     if (added < 0)
         return added;
     process = &outside->processes[at];
@@ -208,13 +209,15 @@ static void count_threads(struct hone_outside *outside)
         }
         if (!thread->owner && thread->root < outside->thread_count)
             inherited[thread->root] += thread->counted_ns;
+        if (thread->dropped_ns && thread->dropped_root < outside->thread_count)
+            inherited[thread->dropped_root] += thread->dropped_ns;
     }
     for (uint32_t i = 0; i < outside->thread_count; i++) {
         struct hone_outside_thread *thread = &outside->threads[i];
         uint64_t counted;
         if (thread->owner && !thread->counted_ns && !(outside->processes[thread->process].closed) &&
             hone_perf_count(&outside->perf, thread->tid, &counted) && counted > inherited[i])
-            thread->counted_ns = counted - inherited[i];
+            thread->counted_ns = counted - inherited[i] + thread->dropped_ns;
     }
     free(inherited);
 }

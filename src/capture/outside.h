@@ -40,7 +40,11 @@ struct hone_outside_facts {
     uint64_t broken;       // records that made no sense
     uint64_t throttled;    // times that the kernel held samples back
     uint64_t read_bytes;   // of the kernel's buffers
-    uint32_t processes;    // that live and are watched
+    // Programs that gained rights, which ends the events on them: they were opened anew, or the
+    // program had ended by then, or that was refused.
+    uint64_t ended_events, ended_gone, ended_refused;
+    uint64_t ended_missed_ns; // CPU time until they were opened anew
+    uint32_t processes;       // that live and are watched
     uint32_t stack_bytes;
     uint64_t ring_bytes; // of the kernel's buffer for each CPU
     bool ring_limited;   // by what we may lock in memory, not by the options

@@ -23,6 +23,8 @@ struct hone_outside_thread {
     uint64_t counted_ns; // told at its end
     uint64_t before_ns;  // of the clock of /proc when we came
     uint64_t earlier_ns; // of counted_ns, as another program before
+    uint64_t dropped_ns; // counted by events that it had inherited, until they ended
+    uint32_t dropped_root;
 };
 
 struct hone_outside_process {
@@ -30,6 +32,8 @@ struct hone_outside_process {
     uint32_t number; // in collected
     bool told, exited, closed, has_owner, kernel_told;
     bool adopted; // it was there before: some of its threads are not known
+    bool unmapped;     // a program of which nothing is mapped yet
+    bool events_ended; // with its exec: to be opened anew
     bool is_ours; // our own child, until it becomes the program
     uint64_t exited_ns;
     struct hone_remote *remote;
@@ -48,6 +52,7 @@ struct hone_outside {
     struct hone_perf perf;
     bool all;     // every process counts
     bool by_cpus; // events are on CPUs
+    bool has_ended; // some process has events_ended
     struct hone_outside_process *processes;
     struct hone_outside_thread *threads;
     uint32_t process_count, process_room, thread_count, thread_room;
@@ -87,6 +92,18 @@ void hone_outside_close_exited(struct hone_outside *outside);
 
 // CPU time of a living thread since it began; 0: unknown.
 uint64_t hone_outside_clock_ns(uint32_t pid, pid_t tid);
+
+// --- outside.c -----------------------------------------------------------------------------------
+
+// One look at the threads of a process. Returns how many were new, or a negative errno.
+int hone_outside_add_threads(struct hone_outside *outside, uint32_t process_at,
+                             struct hone_error *err);
+
+// --- outside_reopen.c: programs whose exec has ended their events --------------------------------
+
+// The end that was told of it was that of its events alone.
+void hone_outside_revive(struct hone_outside *outside, struct hone_outside_process *process);
+void hone_outside_reopen_ended(struct hone_outside *outside);
 
 // --- outside_record.c and outside_sample.c -------------------------------------------------------
 

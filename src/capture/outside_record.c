@@ -69,6 +69,7 @@ static void on_exec(struct hone_outside *outside, const struct hone_perf_record 
         outside->status = -ENOMEM;
         return;
     }
+    process->unmapped = true;
     process->facts.parent_pid = parent;
     (void)snprintf(process->facts.name, sizeof process->facts.name, "%s", record->text);
     struct hone_outside_thread *thread = hone_outside_new_thread(outside, process, record->pid);
@@ -76,6 +77,8 @@ static void on_exec(struct hone_outside *outside, const struct hone_perf_record 
         return;
     thread->root = was.root == UINT32_MAX ? thread->root : was.root;
     thread->before_ns = was.before_ns;
+    thread->dropped_ns = was.dropped_ns;
+    thread->dropped_root = was.dropped_root;
     thread->earlier_ns = was.earlier_ns + was.samples * outside->options.period_ns;
     if (was.owner) {
         thread->owner = process->has_owner = true;
@@ -104,6 +107,9 @@ static void on_mapping(struct hone_outside *outside, const struct hone_perf_reco
     struct hone_outside_process *process = hone_outside_process_of(outside, record->pid);
     if (!process || !process->remote || !(record->protection & PROT_EXEC))
         return;
+    process->unmapped = false;
+    if (outside->by_cpus)
+        hone_outside_revive(outside, process);
     // The kernel maps the program first, then its loader.
     if (!process->facts.path[0] && record->text[0] == '/')
         (void)snprintf(process->facts.path, sizeof process->facts.path, "%s", record->text);
@@ -129,6 +135,8 @@ static void on_thread_exit(struct hone_outside *outside, const struct hone_perf_
     if (process->alive && --process->alive == 0) {
         process->exited = true;
         process->exited_ns = record->time_ns;
+        process->events_ended = process->unmapped && !outside->by_cpus;
+        outside->has_ended |= process->events_ended;
     }
 }
 

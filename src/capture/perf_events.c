@@ -118,7 +118,7 @@ static int open_event(const struct hone_perf *perf, pid_t tid, uint32_t cpu, boo
         .sample_type = HONE_PERF_SAMPLE_TYPE,
         .sample_regs_user = hone_perf_register_mask,
         .sample_stack_user = perf->stack_bytes,
-        .disabled = 1,
+        .disabled = !perf->running,
         .inherit = one,
         // A thread's CPU time is told when it ends. Silent events, which count nothing, ask for it
         // too: where the kernel hands the events of one thread to the next it exchanges counts in

@@ -30,6 +30,7 @@ struct hone_perf {
     uint32_t cpu_count, ring_count;
     struct hone_perf_event *events;
     uint32_t event_count, event_room;
+    bool running; // events count from their opening on
     bool sees_kernel;
     uint32_t stack_bytes; // copied of each stack
     uint64_t ring_bytes;  // of each

@@ -18,6 +18,7 @@ enum {
     // Often enough that 4 MiB of free chunks last at 10 000 Hz on many cores, rare enough to cost
     // nothing.
     POLL_MS = 50,
+    POLL_OUTSIDE_MS = 10, // who gains rights is watched anew only when it is read
     // Where more than so many chunks were used meanwhile: each allocation of a program that does
     // little else may be a record.
     HURRY_MS = 5,
@@ -330,7 +331,8 @@ int hone_recorder_record(struct hone_recorder *recorder)
         now_ns = hone_now_ns();
         if (count <= 0 && now_ns < recorder->read_ns)
             continue;
-        recorder->read_ns = now_ns + POLL_MS * 1000000ull;
+        recorder->read_ns =
+            now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
         int r = hone_recorder_read(recorder);
         if (r)
             return r;
