@@ -9,12 +9,14 @@
 #include <string.h>
 
 enum {
-    // What each thread may keep back of the total: this part of it; and where that is less, all of
-    // them together so many bytes, or this part of the peak.
+    // What each thread may keep back of the total: this part of it; and where that is less, so many
+    // bytes, fewer when there are many threads, and of a lone thread no more than this part of the
+    // peak. Two that told each block would wait for each other's cache line.
     UNTOLD_PART = 4096,
     UNTOLD_BYTES = 512,
+    UNTOLD_THREADS = 8,
     UNTOLD_PEAK_PART = 16,
-    SIZE_SHIFT = 3,     // sizes[0] is up to 8 bytes
+    SIZE_SHIFT = 3, // sizes[0] is up to 8 bytes
 };
 
 static _Atomic bool on;
@@ -116,6 +118,14 @@ static inline void keep(struct hone_heap_site *site)
         keep_moments(site, fall, marks);
 }
 
+static int64_t may_keep_back(int64_t peak)
+{
+    int64_t threads = hone_keeper_count(), part = peak / UNTOLD_PEAK_PART;
+    if (threads == 1)
+        return part < UNTOLD_BYTES ? part : UNTOLD_BYTES;
+    return threads > UNTOLD_THREADS ? UNTOLD_BYTES * UNTOLD_THREADS / threads : UNTOLD_BYTES;
+}
+
 // The total is so much now.
 static void reach(struct hone_process *process, int64_t total)
 {
@@ -128,8 +138,7 @@ static void reach(struct hone_process *process, int64_t total)
             ;
         atomic_store_explicit(&process->heap_peak_ns, hone_now_ns(), memory_order_relaxed);
     }
-    int64_t most = (peak > total ? peak : total) / UNTOLD_PEAK_PART;
-    most = (most < UNTOLD_BYTES ? most : UNTOLD_BYTES) / (int64_t)hone_keeper_count();
+    int64_t most = may_keep_back(peak > total ? peak : total);
     if (most != atomic_load_explicit(&untold_most, memory_order_relaxed))
         atomic_store_explicit(&untold_most, most, memory_order_relaxed);
     bool falls = total < peak;
