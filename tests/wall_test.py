@@ -5,6 +5,7 @@ when it was woken: what lies between is `runnable`. So a state is right when it 
 the program says and that, less the thread's runnable time.
 """
 
+import json
 import os
 import subprocess
 import time
@@ -298,6 +299,21 @@ class Programs(harness.TestCase):
         self.assertGreater(sums['sleep'], 450 * MS)
         self.assertEqual(set(sums), {'signal', 'sleep'})
         self.assertEqual(completeness(wall).share, 1)
+
+    def test_states_of_a_process_that_runs_already_add_up_to_the_duration(self):
+        with subprocess.Popen(['sleep', '30']) as program:
+            self.addCleanup(program.kill)
+            directory = os.path.join(self.tmp, 'attached')
+            done = subprocess.run([HONE, 'record', '-q', '-t', 'wall', '-d', '1s', '-o', directory,
+                                   '-p', str(program.pid)], capture_output=True, timeout=60,
+                                  check=False)
+            program.kill()
+        self.assertEqual(done.returncode, 0, done.stderr)
+        wall = harness.Profile.read(os.path.join(directory, 'wall.prof'))
+        with open(os.path.join(directory, 'session.json'), encoding='utf-8') as file:
+            duration_ns = json.load(file)['duration_ns']
+        # To attach takes 50 ms or more, which are not the recording's.
+        self.assertLessEqual(abs(wall.total('wall') - duration_ns), 0.01 * duration_ns)
 
     @unittest.skipUnless(os.geteuid() == 0, 'needs another user to be')
     def test_without_privileges(self):

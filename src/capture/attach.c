@@ -40,9 +40,11 @@ static int run_attached(struct hone_recorder *recorder, struct hone_error *err)
         r = add_targets(recorder, err);
     if (r)
         return r;
+    hone_recorder_watch_wall(recorder);
+    // To find and open all that runs has taken a while, in which nothing was recorded.
+    hone_recorder_clock(recorder);
     hone_outside_start(recorder->outside);
     hone_recorder_watch_buffers(recorder);
-    hone_recorder_watch_wall(recorder);
     err->code = 0;
     r = hone_recorder_record(recorder);
     if (r)

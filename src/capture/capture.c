@@ -157,6 +157,14 @@ static int prepare_child(void *context, pid_t pid, struct hone_error *err)
     return r;
 }
 
+void hone_recorder_clock(struct hone_recorder *recorder)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    recorder->started_realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    recorder->started_monotonic_ns = hone_now_ns();
+}
+
 static int prepare_outside(struct hone_recorder *recorder, struct hone_error *err)
 {
     const struct hone_outside_options options = {
@@ -166,10 +174,7 @@ static int prepare_outside(struct hone_recorder *recorder, struct hone_error *er
     };
     recorder->launch.prepare = prepare_child;
     recorder->launch.context = recorder;
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    recorder->started_realtime_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-    recorder->started_monotonic_ns = hone_now_ns();
+    hone_recorder_clock(recorder);
     return hone_outside_new(&options, &recorder->collected, &recorder->outside, err);
 }
 

@@ -75,6 +75,8 @@ enum {
 // Before a recording from outside: of all that was asked for it is the heap and the holders of
 // locks that need a library inside, so the rest is recorded.
 void hone_recorder_leave_out_inner(struct hone_recorder *recorder);
+// The recording's time begins, where no session has begun it.
+void hone_recorder_clock(struct hone_recorder *recorder);
 int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const sigset_t *signals,
                           struct hone_error *err);
 void hone_recorder_watch_buffers(struct hone_recorder *recorder);
