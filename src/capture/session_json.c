@@ -141,14 +141,14 @@ static json_t *outside_json(const struct hone_recording *recording)
     const struct hone_outside_facts *facts = recording->outside;
     if (!facts)
         return json_null();
-    return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "bytes_read", hone_session_number(facts->read_bytes),
-                     "bytes_of_each_stack", hone_session_number(facts->stack_bytes),
-                     "kernel_frames", (int)facts->sees_kernel, "throttled",
-                     hone_session_number(facts->throttled), "gained_rights",
-                     hone_session_number(facts->ended_events), "gained_rights_gone",
-                     hone_session_number(facts->ended_gone), "gained_rights_refused",
-                     hone_session_number(facts->ended_refused), "gained_rights_missed_ns",
-                     hone_session_number(facts->ended_missed_ns));
+    return json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "bytes_read",
+                     hone_session_number(facts->read_bytes), "bytes_of_each_stack",
+                     hone_session_number(facts->stack_bytes), "kernel_frames",
+                     (int)facts->sees_kernel, "throttled", hone_session_number(facts->throttled),
+                     "gained_rights", hone_session_number(facts->ended_events),
+                     "gained_rights_gone", hone_session_number(facts->ended_gone),
+                     "gained_rights_refused", hone_session_number(facts->ended_refused),
+                     "gained_rights_missed_ns", hone_session_number(facts->ended_missed_ns));
 }
 
 static json_t *command_json(char *const *argv)

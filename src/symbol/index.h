@@ -112,10 +112,6 @@ struct hone_symbol_index_symbol {
     uint32_t name; // as in a function
 };
 
-// The checksum of block number `block`, and of the header and the sums themselves.
-//
-// Four hashes side by side, in registers: one alone would wait for each of its multiplications, and
-// all blocks of an index are summed when a profile is spread over its program.
 static inline uint64_t hone_symbol_index_sum_step(const unsigned char *at, uint64_t hash)
 {
     uint64_t words[2];
@@ -123,6 +119,10 @@ static inline uint64_t hone_symbol_index_sum_step(const unsigned char *at, uint6
     return hone_hash_fold(words[0] ^ 0xe7037ed1a0b428dbU, words[1] ^ hash);
 }
 
+// The checksum of block number `block`, and of the header and the sums themselves.
+//
+// Four hashes side by side, in registers: one alone would wait for each of its multiplications, and
+// all blocks of an index are summed when a profile is spread over its program.
 static inline uint64_t hone_symbol_index_sum(const void *bytes, size_t len, uint64_t block)
 {
     const unsigned char *at = bytes;
