@@ -291,6 +291,9 @@ static void on_thread_end(void *context, uint32_t number,
     struct hone_collected_thread *thread = &collected->threads[known->at];
     thread->end_ns = record->cpu_ns;
     thread->left_ns = record->time_ns;
+    if (record->name[0])
+        (void)snprintf(thread->name, sizeof thread->name, "%.*s", (int)sizeof record->name - 1,
+                       record->name);
 }
 
 const struct hone_reader_events hone_collect_events = {

@@ -1,6 +1,6 @@
 // Names of threads. The kernel keeps them, so that no thread need be asked. Most programs name a
 // thread once it runs, and some anew for each job: a name is read when its thread is met, and again
-// whenever the thread has become four times as old.
+// whenever the thread has become four times as old. Threads that end where Hone lives tell their last.
 #include "capture/collect_parts.h"
 
 #include "base/file.h"

@@ -24,6 +24,7 @@ static const struct call {
     {SYS_timer_create, "timer_create", HONE_DEADLY_TIMER},
     {SYS_timer_settime, "timer_settime", HONE_DEADLY_TIMER},
     {SYS_bpf, "bpf", HONE_DEADLY_BPF},
+    {SYS_prctl, "prctl", HONE_DEADLY_PRCTL},
     {SYS_epoll_create1, "epoll_create1", 0},
     {SYS_epoll_ctl, "epoll_ctl", 0},
     {SYS_signalfd4, "signalfd4", 0},

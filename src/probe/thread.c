@@ -4,6 +4,9 @@
 
 #include "core/clock.h"
 
+#include <string.h>
+#include <sys/prctl.h>
+
 static void write_thread(const struct hone_thread *self, const struct hone_thread_birth *birth)
 {
     static const struct hone_thread_birth unknown;
@@ -54,7 +57,7 @@ void hone_thread_begin(struct hone_thread *self, const struct hone_thread_birth 
     write_thread(self, birth);
 }
 
-void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns)
+static void write_end(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns, bool may_ask)
 {
     if (self->epoch != atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
         return;
@@ -66,10 +69,20 @@ void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t c
     record->record.small = self->index;
     record->time_ns = time_ns;
     record->cpu_ns = cpu_ns - self->begun_cpu_ns;
+    // Most threads are named while they run. Who knows the last name only from time to time misses
+    // those of short threads.
+    memset(record->name, 0, sizeof record->name);
+    if (may_ask && !(hone_probe.writer.header->config.deadly & HONE_DEADLY_PRCTL))
+        (void)hone_syscall2(SYS_prctl, PR_GET_NAME, record->name);
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD_END);
+}
+
+void hone_thread_leave_at(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_ns)
+{
+    write_end(self, time_ns, cpu_ns, false);
 }
 
 void hone_thread_leave(struct hone_thread *self)
 {
-    hone_thread_leave_at(self, hone_now_ns(), hone_thread_cpu_ns());
+    write_end(self, hone_now_ns(), hone_thread_cpu_ns(), true);
 }

@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 8. Any change to this file's structs or to the meaning of a record raises the version;
+// Version 9. Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 8,
+    HONE_SESSION_VERSION = 9,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -49,6 +49,7 @@ enum hone_deadly {
     HONE_DEADLY_PERF = 1,  // perf_event_open
     HONE_DEADLY_TIMER = 2, // timer_create or timer_settime
     HONE_DEADLY_BPF = 4,
+    HONE_DEADLY_PRCTL = 8,
 };
 
 struct hone_session_config {
@@ -352,6 +353,7 @@ struct hone_record_thread_end {
     struct hone_record record;
     uint64_t time_ns;
     uint64_t cpu_ns; // that it used since its thread record
+    char name[16];   // its last one, ended by NUL; empty: unknown
 };
 
 // small: stack id. Leaf first. Addresses are for looking up: where the leaf was interrupted, and

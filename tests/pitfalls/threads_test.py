@@ -93,15 +93,15 @@ class Timers(harness.TestCase):
             self.assertRegex('\n'.join(profile.comments), r'not covered: \d+ threads')
 
     def test_threads_that_get_their_names_late(self):
+        # The last thing it does: nobody who only looks from time to time sees it.
         code = ('import ctypes, threading, time\n'
+                'name = ctypes.CDLL(None).pthread_setname_np\n'
                 'def late_name():\n'
                 '    end = time.thread_time() + 0.5\n'
                 '    while time.thread_time() < end: sum(range(500))\n'
+                '    assert name(ctypes.c_ulong(threading.get_ident()), b"named late") == 0\n'
                 'thread = threading.Thread(target=late_name)\n'
                 'thread.start()\n'
-                'time.sleep(0.15)\n'
-                'name = ctypes.CDLL(None).pthread_setname_np\n'
-                'assert name(ctypes.c_ulong(thread.ident), b"named late") == 0\n'
                 'thread.join()\n')
         profile = self.record_well('/usr/bin/python3', '-c', code).profile
         named = profile.total(where=lambda s: list(s.labels['thread']) == ['named late'])
