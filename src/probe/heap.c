@@ -476,13 +476,8 @@ static bool count_end(const void *block)
 {
     if (hone_probe.locked_in || !hone_probe.writer.process || !hone_heap_enter())
         return false;
-    struct hone_block taken;
-    bool counted = hone_exact_take(block, &taken);
-    if (counted) {
-        hone_usdt_free(block);
-        hone_exact_ended(&taken, false);
-        hone_keeper_return_borrowed();
-    }
+    bool counted = hone_exact_freed(block);
+    hone_keeper_return_borrowed();
     hone_heap_leave();
     return counted;
 }

@@ -5,6 +5,7 @@
 #include "probe/allocator.h"
 #include "probe/heap.h"
 #include "probe/heap_keeper.h"
+#include "probe/usdt.h"
 
 #include <string.h>
 
@@ -19,18 +20,11 @@ enum {
     SIZE_SHIFT = 3, // sizes[0] is up to 8 bytes
 };
 
-static _Atomic bool on;
+_Atomic bool hone_exact_on;
 static _Atomic int64_t untold_most; // by each thread, of the bytes
 
-bool hone_exact_is_on(void)
+bool hone_exact_turn_on(void)
 {
-    return atomic_load_explicit(&on, memory_order_relaxed);
-}
-
-bool hone_exact_begin(void)
-{
-    if (hone_exact_is_on())
-        return true;
     static _Atomic bool refused; // for good: it is asked for with every block
     if (atomic_load_explicit(&refused, memory_order_relaxed))
         return false;
@@ -40,7 +34,7 @@ bool hone_exact_begin(void)
     }
     // From here on, every release is told.
     memset((void *)hone_heap_filter, UINT8_MAX, sizeof hone_heap_filter);
-    atomic_store_explicit(&on, true, memory_order_release);
+    atomic_store_explicit(&hone_exact_on, true, memory_order_release);
     return true;
 }
 
@@ -238,7 +232,7 @@ void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t 
     change_total(keeper, (int64_t)size);
 }
 
-bool hone_exact_take(const void *block, struct hone_block *ret)
+static inline bool take(const void *block, struct hone_block *ret)
 {
     struct hone_block *entry = hone_block_at((uintptr_t)block, false);
     if (!entry || !entry->site || entry->odd != ((uintptr_t)block >> 3 & 1))
@@ -248,6 +242,11 @@ bool hone_exact_take(const void *block, struct hone_block *ret)
     return true;
 }
 
+bool hone_exact_take(const void *block, struct hone_block *ret)
+{
+    return take(block, ret);
+}
+
 void hone_exact_put_back(const void *block, const struct hone_block *taken)
 {
     struct hone_block *entry = hone_block_at((uintptr_t)block, false);
@@ -255,7 +254,7 @@ void hone_exact_put_back(const void *block, const struct hone_block *taken)
         *entry = *taken;
 }
 
-void hone_exact_ended(const struct hone_block *taken, bool moved)
+static inline void end(const struct hone_block *taken, bool moved)
 {
     struct hone_keeper *keeper = hone_keeper_self();
     if (!keeper) {
@@ -286,4 +285,19 @@ void hone_exact_ended(const struct hone_block *taken, bool moved)
     }
     if (moved)
         (void)atomic_fetch_add_explicit(&site->moved, 1, memory_order_relaxed);
+}
+
+void hone_exact_ended(const struct hone_block *taken, bool moved)
+{
+    end(taken, moved);
+}
+
+bool hone_exact_freed(const void *block)
+{
+    struct hone_block taken;
+    if (!take(block, &taken))
+        return false;
+    hone_usdt_free(block);
+    end(&taken, false);
+    return true;
 }

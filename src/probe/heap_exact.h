@@ -10,8 +10,16 @@
 #include <stddef.h>
 
 // Whether every block can be counted from now on. The hooks must tell of every release then.
-bool hone_exact_begin(void);
-bool hone_exact_is_on(void);
+bool hone_exact_turn_on(void);
+extern _Atomic bool hone_exact_on __attribute__((visibility("hidden")));
+static inline bool hone_exact_is_on(void)
+{
+    return atomic_load_explicit(&hone_exact_on, memory_order_relaxed);
+}
+static inline bool hone_exact_begin(void)
+{
+    return HONE_LIKELY(hone_exact_is_on()) || hone_exact_turn_on();
+}
 
 // The calling thread's keeper has a new block, of a site of its own: see hone_keeper_site().
 struct hone_keeper;
@@ -24,5 +32,7 @@ bool hone_exact_take(const void *block, struct hone_block *ret);
 void hone_exact_put_back(const void *block, const struct hone_block *taken);
 // It was freed, or moved by realloc().
 void hone_exact_ended(const struct hone_block *taken, bool moved);
+// Both, of one that is about to be freed. False: it is not in the table.
+bool hone_exact_freed(const void *block);
 
 #endif

@@ -181,7 +181,8 @@ HONE_SIGSAFE size_t hone_unwind_rewalk_from(struct hone_unwinder *unwinder,
 
 // All that a complete walk from a caller has read of the stack: while that and the module table are
 // the same, it finds the same frames, and need not be made.
-enum { HONE_IMPRINT_MAX = 96 };
+// Words are compared some at a time, the last one again where there are fewer.
+enum { HONE_IMPRINT_MAX = 96, HONE_IMPRINT_STEP = 4 };
 
 struct hone_imprint {
     uint64_t address, sp, fp; // where the walk began
@@ -207,8 +208,11 @@ hone_imprint_holds(const struct hone_imprint *imprint, const struct hone_caller 
     if (sp != caller->sp || imprint->address != caller->address ||
         (imprint->fp_matters && imprint->fp != caller->fp) || high - sp < imprint->bytes)
         return false;
-    for (uint32_t i = 0; i < imprint->count; i++)
-        if (HONE_LOAD(sp + imprint->at[i]) != imprint->words[i])
+    const uint32_t *at = imprint->at;
+    for (const uint64_t *word = imprint->words, *end = word + imprint->count; word < end;
+         word += HONE_IMPRINT_STEP, at += HONE_IMPRINT_STEP)
+        if (HONE_LOAD(sp + at[0]) != word[0] || HONE_LOAD(sp + at[1]) != word[1] ||
+            HONE_LOAD(sp + at[2]) != word[2] || HONE_LOAD(sp + at[3]) != word[3])
             return false;
     return true;
 }

@@ -184,6 +184,11 @@ __attribute__((no_sanitize("address"))) bool hone_imprint_take(struct hone_impri
              !read_word(ret, cfa + (uint64_t)hone_trail_fp_at(frame))))
             return false;
     }
+    while (ret->count % HONE_IMPRINT_STEP) {
+        ret->at[ret->count] = ret->at[ret->count - 1];
+        ret->words[ret->count] = ret->words[ret->count - 1];
+        ret->count++;
+    }
     return true;
 }
 
