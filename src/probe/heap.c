@@ -254,7 +254,7 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
     return true;
 }
 
-HONE_HOOK static void count(const void *block, size_t size)
+__attribute__((always_inline)) static inline void count(const void *block, size_t size)
 {
     struct hone_keeper *keeper = hone_keeper_self();
     if (HONE_UNLIKELY(!keeper || size >> HONE_BLOCK_SIZE_BITS)) {
