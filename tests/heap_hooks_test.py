@@ -700,16 +700,23 @@ int main(int argc, char **argv)
 {
 '''
 
-    def program(self, body):
-        return self.build('program', self.PROGRAM + body + '}', '-L', BUILD, '-lhone',
-                          f'-Wl,-rpath,{BUILD}')
+    SHARED = ('-L', BUILD, '-lhone', f'-Wl,-rpath,{BUILD}')
+    ARCHIVE = ('-Wl,--whole-archive', os.path.join(BUILD, 'libhone.a'), '-Wl,--no-whole-archive')
+
+    def program(self, body, linked=SHARED):
+        return self.build('program', self.PROGRAM + body + '}', *linked)
 
     def counts(self, recording):
         return [by_function(recording.heap, [name])[name].objects
                 for name in ('first', 'second', 'third')]
 
     def test_from_inside(self):
-        program = self.program('''
+        # With libhone.a inside, libhone.so is preloaded as well, and does the work; the program's
+        # calls may be those that the loader finds first.
+        for linked in (self.SHARED, self.ARCHIVE, (*self.ARCHIVE, '-rdynamic'),
+                       (*self.ARCHIVE, '-static')):
+            with self.subTest(linked=linked):
+                program = self.program('''
     first();
     if (hone_heap_set_rate(0))
         return hone_recording();
@@ -717,10 +724,22 @@ int main(int argc, char **argv)
     hone_heap_set_rate(HONE_HEAP_RATE_OF_RECORDING);
     soon();
     third();
-    return 0;''')
-        self.assertEqual(self.run_plain(program).returncode, 0)
-        recording = self.record_heap(program, size='1')
-        self.assertEqual(self.counts(recording), [1000, 0, 1000])
+    return 0;''', linked)
+                self.assertEqual(self.run_plain(program).returncode, 0)
+                recording = self.record_heap(program, size='1')
+                self.assertEqual(self.counts(recording), [1000, 0, 1000])
+
+    def test_other_calls_with_the_archive_inside(self):
+        program = self.program('''
+    static int lock;
+    printf("%d %d %d\\n", hone_recording(), hone_mark("half"), hone_lock_name(&lock, "a lock"));
+    return 0;''', self.ARCHIVE)
+        self.assertEqual(self.run_plain(program).stdout, b'0 0 0\n')
+        recording = self.record(program, options=('-t', 'heap,mutex'))
+        self.assertEqual(recording.stdout, b'1 1 1\n')
+        mark, = recording.session['marks']
+        self.assertEqual((mark['name'], mark['pid']),
+                         ('half', recording.session['processes'][0]['pid']))
 
     def test_from_outside(self):
         program = self.program('''

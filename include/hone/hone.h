@@ -12,6 +12,7 @@
 //     cc -static main.c -Wl,--whole-archive -lhone -Wl,--no-whole-archive
 //
 // Linked or preloaded, the library does nothing at all unless `hone record` started the program.
+// Where it is both, these calls act on the preloaded one, which does the work.
 #ifndef HONE_HONE_H
 #define HONE_HONE_H
 

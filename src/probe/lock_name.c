@@ -20,6 +20,8 @@ static bool is_of_use(const struct hone_session_header *header)
 
 HONE_EXPORT int hone_lock_name(const void *lock, const char *name)
 {
+    if (hone_twin.lock_name)
+        return hone_twin.lock_name(lock, name);
     if (!lock || !name || !name[0] || !is_of_use(hone_probe.writer.header))
         return 0;
     size_t len = strnlen(name, NAME_MAX_BYTES);

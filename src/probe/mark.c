@@ -6,6 +6,8 @@
 
 HONE_EXPORT int hone_mark(const char *name)
 {
+    if (hone_twin.mark)
+        return hone_twin.mark(name);
     struct hone_session_header *header = hone_probe.writer.header;
     if (!name || !name[0] || !header || hone_probe.locked_in ||
         atomic_load_explicit(&header->stop, memory_order_relaxed))

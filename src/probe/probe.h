@@ -11,6 +11,7 @@
 //   sample.c    the handler: stack, time, record   engine_timer.c  … by POSIX timers
 //   areas.c     what a sample works with           heap*.c         sampled allocations
 //   stacks.c    stacks seen before                 descriptors.c   ours among the program's
+//   twin.c      another library of ours
 //   module.c    which modules are mapped where     lock*.c         locks and who waits for them
 //   thread.c    threads come and go                hooks_*.c       calls of the program that we
 //   creations.c where threads are created                          must know of
@@ -256,6 +257,21 @@ void hone_pending_wake_self(int signal);
 int hone_pending_wait(int signal, const sigset_t *set, siginfo_t *ret,
                       const struct timespec *timeout, bool (*take_own)(siginfo_t *));
 void hone_pending_after_fork(void);
+
+// --- twin.c --------------------------------------------------------------------------------------
+
+// Calls of the libhone.so that is preloaded into a program with libhone.a inside; NULL: not known.
+struct hone_twin {
+    int (*recording)(void);
+    int (*heap_set_rate)(unsigned long long bytes);
+    int (*mark)(const char *name);
+    int (*lock_name)(const void *lock, const char *name);
+};
+
+extern struct hone_twin hone_twin;
+
+// Whether there is one: then it does the work. At start only, for the loader allocates.
+bool hone_twin_find(void);
 
 // --- start.c -------------------------------------------------------------------------------------
 

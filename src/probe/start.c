@@ -224,16 +224,9 @@ void hone_after_fork_in_child(void)
 
 // --- start and end -------------------------------------------------------------------------------
 
-// A program may have libhone.a inside and a loader that preloads libhone.so all the same. That one
-// sees more, so this one only knows of it.
-static bool elsewhere;
-
 static void start(void *path)
 {
-    if (map_session(path, &hone_probe.writer))
-        return;
-    elsewhere = !hone_has_hooks && getauxval(AT_BASE);
-    if (elsewhere)
+    if (hone_twin_find() || map_session(path, &hone_probe.writer))
         return;
     const struct hone_session_config *config = &hone_probe.writer.header->config;
     hone_probe.period_ns = config->cpu_period_ns;
@@ -322,13 +315,17 @@ HONE_EXPORT const char *hone_version(void)
 
 HONE_EXPORT int hone_recording(void)
 {
+    if (hone_twin.recording)
+        return hone_twin.recording();
     return (hone_probe.engine != NULL || hone_heap_is_wanted() || hone_locks_are_wanted() ||
-            hone_creations_wanted() || elsewhere) &&
+            hone_creations_wanted()) &&
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }
 
 HONE_EXPORT int hone_heap_set_rate(unsigned long long bytes)
 {
+    if (hone_twin.heap_set_rate)
+        return hone_twin.heap_set_rate(bytes);
     if (!hone_heap_is_wanted() || !hone_probe.writer.process)
         return -1;
     if (bytes == HONE_HEAP_RATE_OF_RECORDING)
