@@ -28,6 +28,7 @@ enum {
     RED_ZONE = 128,             // below the stack pointer, in use
     TLS_SURPLUS = PAGE,         // what glibc keeps for libraries to come, and its own account
     STACK_TOP_BYTES = 2 * PAGE, // where the account of a thread lies
+    ACCOUNT_WORDS = 512,        // of a thread, at most
     TRIES = 3,                  // until all threads have stood still
 };
 
@@ -121,6 +122,18 @@ static int mark_stack(struct scan *scan, const struct hone_scan_thread *thread)
                 : 0;
 }
 
+// Where the stack of the thread with that pointer, which `end` lies behind, begins in [from, sp].
+static uint64_t stack_start(struct scan *scan, uint64_t pointer, uint64_t end, uint64_t from,
+                            uint64_t sp)
+{
+    uint64_t words[ACCOUNT_WORDS], bytes = hone_scan_thread_bytes();
+    bytes = bytes < sizeof words ? bytes : sizeof words;
+    bytes = bytes < end - pointer ? bytes : end - pointer; // musl's is smaller
+    return hone_scan_read(&scan->process, pointer, words, bytes)
+               ? hone_scan_stack_start(words, bytes / sizeof words[0], pointer, from, sp)
+               : from;
+}
+
 // What is below in a thread's own stack is over; elsewhere other stacks may be. After all of them
 // were read, for several may lie in one mapping.
 static int leave_stack(struct scan *scan, const struct hone_scan_thread *thread)
@@ -132,7 +145,10 @@ static int leave_stack(struct scan *scan, const struct hone_scan_thread *thread)
     uint32_t block = hone_scan_heap_find(&scan->heap, thread->sp);
     if (block != UINT32_MAX) // a stack that is itself one
         start = scan->found.blocks[block].address;
-    bool own = area->stack || (thread->pointer >= thread->sp && thread->pointer < end);
+    bool has_account = thread->pointer >= thread->sp && thread->pointer < end;
+    if (has_account)
+        start = stack_start(scan, thread->pointer, end, start, thread->sp);
+    bool own = area->stack || has_account;
     return own ? hone_scan_process_leave_out(&scan->process, start, end) : 0;
 }
 
@@ -142,10 +158,12 @@ static int mark_storage(struct scan *scan, const struct hone_scan_thread *thread
     const struct hone_scan_area *area = thread->pointer ? area_of(scan, thread->pointer) : NULL;
     if (!area || area->module)
         return 0;
-    // On either side, for machines differ; what else is mapped there is not its own.
-    uint64_t around = scan->process.tls_bytes + TLS_SURPLUS;
+    // On either side, for machines differ; what else is mapped there is not its own. Behind the
+    // first thread's account, a static program has its heap.
+    uint64_t around = scan->process.tls_bytes + TLS_SURPLUS, account = hone_scan_thread_bytes();
+    uint64_t behind = account ? account : around;
     uint64_t from = thread->pointer - around > area->start ? thread->pointer - around : area->start;
-    uint64_t to = thread->pointer + around < area->end ? thread->pointer + around : area->end;
+    uint64_t to = thread->pointer + behind < area->end ? thread->pointer + behind : area->end;
     int r = mark_range(scan, from, to, HONE_REACH_REACHABLE);
     return r ? r : hone_scan_process_leave_out(&scan->process, from, to);
 }
@@ -172,8 +190,8 @@ static int mark_threads(struct scan *scan)
 static int mark_early(struct scan *scan)
 {
     const struct hone_scan_places *places = &scan->found.places;
-    size_t bytes = places->early_count * sizeof(struct hone_scan_early);
-    HONE_CLEANUP(hone_freep) struct hone_scan_early *early = malloc(bytes + 1);
+    size_t bytes = places->early_count * sizeof(struct hone_scan_range);
+    HONE_CLEANUP(hone_freep) struct hone_scan_range *early = malloc(bytes + 1);
     if (!early)
         return -ENOMEM;
     if (bytes && !hone_scan_read(&scan->process, places->early, early, bytes))
@@ -196,21 +214,37 @@ static bool is_of_the_living(const struct scan *scan, uint64_t pointer)
 }
 
 // The C library keeps stacks of threads that have ended for the next ones, and tables of their
-// storage, which the second word of a thread's account points to.
-static void look_for_the_dead(struct scan *scan, struct hone_scan_area *area)
+// storage, which the second word of a thread's account points to. A stack of the program's own may
+// be a part of what it mapped: then that ends the area. Returns 1, or an error, or 0: none is
+// there.
+static int look_for_one_dead(struct scan *scan, struct hone_scan_area *area)
 {
     uint64_t words[STACK_TOP_BYTES / sizeof(uint64_t)];
     uint64_t at = area->end - sizeof words;
     if (area->start >= area->end || area->module || area->end - area->start < sizeof words ||
         has_heap(scan, area->start, area->end) ||
         !hone_scan_read(&scan->process, at, words, sizeof words))
-        return;
+        return 0;
     uint64_t pointer = hone_scan_thread_in(words, HONE_ARRAY_LENGTH(words), at);
     if (!pointer || is_of_the_living(scan, pointer))
-        return;
-    area->dead = true;
+        return 0;
     hone_scan_mark_words(&scan->heap, &scan->process.memory, &words[(pointer - at) / sizeof *words],
                          2, HONE_REACH_REACHABLE);
+    uint64_t start = stack_start(scan, pointer, area->end, area->start, pointer);
+    area->dead = start == area->start;
+    int r = area->dead ? 0 : hone_scan_process_leave_out(&scan->process, start, area->end);
+    return r ? r : 1;
+}
+
+static int look_for_the_dead(struct scan *scan)
+{
+    int r = 0;
+    for (uint32_t i = 0; r >= 0 && i < scan->process.area_count; i++) {
+        do
+            r = look_for_one_dead(scan, &scan->process.areas[i]);
+        while (r == 1 && !scan->process.areas[i].dead);
+    }
+    return r < 0 ? r : 0;
 }
 
 static int mark_mapped(struct scan *scan)
@@ -269,8 +303,8 @@ static int mark_all(struct scan *scan)
         r = mark_threads(scan);
     if (!r)
         r = mark_early(scan);
-    for (uint32_t i = 0; !r && i < scan->process.area_count; i++)
-        look_for_the_dead(scan, &scan->process.areas[i]);
+    if (!r)
+        r = look_for_the_dead(scan);
     if (!r && !exact)
         r = mark_all_else(scan);
     if (!r)

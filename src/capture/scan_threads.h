@@ -60,4 +60,12 @@ uint64_t hone_scan_thread_bytes(void);
 // its thread pointer, else 0.
 uint64_t hone_scan_thread_in(const uint64_t *words, size_t count, uint64_t address);
 
+// --- scan_stack.c --------------------------------------------------------------------------------
+
+// Where in [from, sp] the stack begins that the words speak of, the account of the thread with that
+// pointer: others may have memory below it in the same mapping, where the program gave the thread
+// its stack. `from`: they do not tell.
+uint64_t hone_scan_stack_start(const uint64_t *words, size_t count, uint64_t pointer, uint64_t from,
+                               uint64_t sp);
+
 #endif
