@@ -128,6 +128,33 @@ class Truth(TestCase):
         self.assertEqual(self.show('--fail-above', '0', recording.directory, status=1)
                          .count('Note: not covered'), 1)
 
+    def test_static_programs(self):
+        program, inside = os.path.join(self.tmp, 'static'), heap_hooks_test.Rates.ARCHIVE
+        made = os.path.join(harness.BUILD, 'workloads', 'leaks.p', 'leaks.cpp.o')
+        subprocess.run(['g++', made, '-o', program, '-static', *inside, '-lpthread'], check=True,
+                       timeout=60)
+        for mode, how in (('plain', 'return'), ('plain', 'exit'), ('plain', '_exit'),
+                          ('objects', 'return'), ('threads', 'return'), ('maps', 'return'),
+                          ('clean', 'return')):
+            with self.subTest(mode=mode, how=how):
+                recording, profile = self.record_leaks(program, mode, how)
+                self.assertEqual(recording.status, 3)
+                truth = Found(*map(int, recording.stdout.split()))
+                self.assertEqual(leaked(found_in(profile)), truth)
+        _, profile = self.record_leaks(program, 'forks')
+        self.assertEqual(leaked(found_in(profile)), Found(2 + 4, 2 * 70 + 4 * 90))
+        _, profile = self.record_leaks(program, 'plain', 'exit_group')
+        self.assertIn('it ended without exit()', '\n'.join(profile.comments))
+
+    def test_static_programs_with_sampled_blocks(self):
+        program, inside = os.path.join(self.tmp, 'static'), heap_hooks_test.Rates.ARCHIVE
+        made = os.path.join(harness.BUILD, 'workloads', 'leaks.p', 'leaks.cpp.o')
+        subprocess.run(['g++', made, '-o', program, '-static', *inside, '-lpthread'], check=True,
+                       timeout=60)
+        _, profile = self.record_leaks(program, 'plain',
+                                       options=('--leaks', 'yes', '--heap-rate', '10000'))
+        self.assertGreaterEqual(leaked(found_in(profile)).bytes, 900000)
+
     def test_forked_children_have_leaks_of_their_own(self):
         _, profile = self.record_leaks(workload('leaks'), 'forks')
         self.assertEqual(leaked(found_in(profile)), Found(2 + 4, 2 * 70 + 4 * 90))
@@ -146,6 +173,97 @@ class Truth(TestCase):
                                (('--heap-rate', '1MiB'), False), (('--heap-rate', '1'), True)):
             recording = self.record(workload('leaks'), 'plain', options=('-t', 'heap', *options))
             self.assertEqual(os.path.exists(os.path.join(recording.directory, 'leaks.prof')), there)
+
+
+# Keeps blocks by memory that it mapped itself, in a part of which threads have their stacks. The last
+# one is pointed to by what was the stack of a thread that has ended.
+BESIDE_STACKS = r'''
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+enum { MAPPED = 4 << 20, STACK = 256 << 10 };
+static pthread_barrier_t ready;
+static void *wait(void *unused)
+{
+    pthread_barrier_wait(&ready);
+    for (;;)
+        pause();
+    return unused;
+}
+static void *end(void *unused)
+{
+    return unused;
+}
+static char *map(void) // apart from others
+{
+    char *at = mmap(NULL, MAPPED + 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(at + MAPPED, 4096, PROT_NONE);
+    return at;
+}
+static pthread_t start(char *stack, void *(*routine)(void *))
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stack, STACK);
+    pthread_create(&thread, &attributes, routine, NULL);
+    return thread;
+}
+__attribute__((noinline)) static void keep(char *at, size_t size)
+{
+    *(void **)at = malloc(size);
+}
+__attribute__((noinline)) static void wipe(void)
+{
+    for (volatile char below[16384], *at = below; at < below + sizeof below; at++)
+        *at = 0;
+}
+int main(void)
+{
+    pthread_barrier_init(&ready, NULL, 2);
+    char *one = map(), *other = map(), *stack = one + MAPPED / 2, *last = other + MAPPED - STACK;
+    start(stack, wait);
+    pthread_barrier_wait(&ready);
+    keep(one, 1001);
+    keep(stack - 64, 1002);
+    keep(stack + STACK + 8192, 1003);
+    pthread_join(start(last, end), NULL);
+    pthread_join(start(last - STACK, end), NULL);
+    keep(other, 2001);
+    keep(last - STACK - 64, 2002);
+    keep(last + 64, 3001);
+    wipe();
+    return 0;
+}
+'''
+
+
+class Stacks(TestCase):
+    def kept(self, compiler, *arguments):
+        source, program = (os.path.join(self.tmp, name) for name in ('beside.c', 'beside'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(BESIDE_STACKS)
+        subprocess.run([compiler, '-O1', '-g', '-pthread', source, '-o', program, *arguments],
+                       check=True, timeout=60)
+        _, profile = self.record_leaks(program)
+        return {(sample.labels['reach'][0], sample.values[1] + sample.values[3])
+                for sample in profile.samples if sample.has('keep')}
+
+    MAPPED = {('mapped', size) for size in (1001, 1002, 1003, 2001, 2002)}
+
+    def test_memory_beside_stacks_that_the_program_gave_is_no_stack(self):
+        self.assertEqual(self.kept('cc'), self.MAPPED | {('unreachable', 3001)})
+
+    def test_of_a_static_program(self):
+        self.assertEqual(self.kept('cc', '-static', *heap_hooks_test.Rates.ARCHIVE),
+                         self.MAPPED | {('unreachable', 3001)})
+
+    @unittest.skipUnless(shutil.which('musl-gcc'), 'musl-gcc is not installed')
+    def test_of_musl(self):
+        kept = self.kept('musl-gcc', '-static', *heap_hooks_test.Rates.ARCHIVE)
+        self.assertEqual(kept, self.MAPPED | {('unreachable', 3001)})
 
 
 class Harmless(TestCase):

@@ -40,7 +40,7 @@ static node *volatile kept;
 
 APART static node *make_node(node *next)
 {
-    node *made = (node *)malloc(sizeof(node));
+    node *made = (node *)calloc(1, sizeof(node)); // free memory is full of the allocator's pointers
     made->next = next;
     return made;
 }

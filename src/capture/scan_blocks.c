@@ -225,25 +225,37 @@ static int leave_out_keepers(struct hone_scan_process *process,
     return r;
 }
 
+// Our own data: the tables of sampled blocks are among it.
+static int leave_out_own(struct hone_scan_process *process, const struct hone_scan_target *target,
+                         const struct hone_scan_places *places)
+{
+    int r = 0;
+    for (uint32_t i = 0; !r && i < places->own_count; i++)
+        r = hone_scan_process_leave_out(process, places->own[i].address,
+                                        places->own[i].address + places->own[i].size);
+    for (uint32_t i = 0; !r && !places->own_count && i < process->area_count; i++) {
+        const struct hone_scan_area *area = &process->areas[i];
+        if (area->module && target->places >= area->start && target->places < area->end)
+            r = hone_scan_process_leave_out(process, area->start, area->end);
+    }
+    return r;
+}
+
 int hone_scan_find_blocks(struct hone_scan_process *process, const struct hone_scan_target *target,
                           struct hone_scan_found *ret)
 {
     *ret = (struct hone_scan_found){0};
     if (!hone_scan_read(process, target->places, &ret->places, sizeof ret->places) ||
         ret->places.magic != HONE_SCAN_MAGIC || ret->places.started_ns != target->started_ns ||
-        ret->places.early_count > EARLY_MAX)
+        ret->places.early_count > EARLY_MAX || ret->places.own_count > HONE_SCAN_OWN)
         return -EBADMSG;
     HONE_CLEANUP(hone_freep) unsigned char *buffer = malloc(READ_BYTES);
     if (!buffer)
         return -ENOMEM;
     struct table table = {process, ret, buffer};
     int r = leave_out_keepers(process, &ret->places);
-    // The library's own data: the tables of sampled blocks are among them.
-    for (uint32_t i = 0; !r && i < process->area_count; i++) {
-        const struct hone_scan_area *area = &process->areas[i];
-        if (area->module && target->places >= area->start && target->places < area->end)
-            r = hone_scan_process_leave_out(process, area->start, area->end);
-    }
+    if (!r)
+        r = leave_out_own(process, target, &ret->places);
     if (!r)
         r = ret->places.exact ? read_directory(&table) : read_shards(&table);
     return r;

@@ -6,6 +6,7 @@
 
 #include "core/load.h"
 #include "core/syscall.h"
+#include "probe/heap.h"
 
 #include <signal.h>
 #include <sys/resource.h>
@@ -78,6 +79,12 @@ void hone_areas_abandon(const void *owner)
     for (unsigned i = 0; i < AREAS; i++)
         if (atomic_load_explicit(&owners[i], memory_order_relaxed) == owner)
             hone_area_give_back(&areas[i]);
+}
+
+void hone_areas_tell(struct hone_scan_places *ret)
+{
+    hone_heap_tell_own(ret, areas, sizeof areas);
+    hone_heap_tell_own(ret, trails, sizeof trails);
 }
 
 void hone_areas_after_fork(void)

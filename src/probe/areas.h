@@ -68,6 +68,10 @@ HONE_SIGSAFE bool hone_is_on_alternate_stack(void);
 enum hone_alternate { HONE_ALTERNATE_NOT_ON, HONE_ALTERNATE_ROOMY, HONE_ALTERNATE_TIGHT };
 HONE_SIGSAFE enum hone_alternate hone_alternate_stack(uint64_t sp);
 
+// Where they lie: the program's words are in them.
+struct hone_scan_places;
+void hone_areas_tell(struct hone_scan_places *ret);
+
 // Forgets those of the parent's other threads that a forked child copied in mid-work.
 void hone_areas_after_fork(void);
 

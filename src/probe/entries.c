@@ -154,7 +154,7 @@ static bool prepare_change(const struct hone_entry_function *function, struct ro
         return false;
     room->functions[number] = function->address;
     room->copied[number] = (uint8_t)plan->copied;
-    bool result = function->kind != HONE_OTHER_BLOCK;
+    bool result = function->kind != HONE_OTHER_BLOCK && function->kind != HONE_OTHER_END;
     hone_arch_entry_island(
         entry->island, (uintptr_t)(result ? hone_gate : hone_gate_without_result), (uintptr_t)hook);
     *ret = (struct change){.at = function->address + plan->at, .length = plan->length};
@@ -193,21 +193,28 @@ static const char *plan_all(struct hone_entry_search *search, struct room *room,
     size_t planned = 0;
     for (size_t i = 0; i < search->count; i++) {
         struct hone_entry_function *function = &search->functions[i];
-        if (!function->handed_on &&
-            (planned == HONE_ARRAY_LENGTH(room->functions) || !plan_one(function, room, planned++)))
+        if (function->handed_on)
+            continue;
+        if (planned < HONE_ARRAY_LENGTH(room->functions) && plan_one(function, room, planned))
+            planned++;
+        else if (function->kind == HONE_OTHER_END)
+            function->left = true;
+        else
             return function->name;
     }
     hone_entries_find_entered(search);
-    planned = 0;
+    size_t number = 0, count = 0;
     for (size_t i = 0; i < search->count; i++) {
         const struct hone_entry_function *function = &search->functions[i];
-        if (function->handed_on)
+        if (function->handed_on || function->left)
             continue;
-        if (function->entered || !prepare_change(function, room, planned, &changes[planned]))
+        size_t at = number++;
+        if (!function->entered && prepare_change(function, room, at, &changes[count]))
+            count++;
+        else if (function->kind != HONE_OTHER_END)
             return function->name;
-        planned++;
     }
-    *ret_count = planned;
+    *ret_count = count;
     return NULL;
 }
 
@@ -216,9 +223,9 @@ static const char *plan_all(struct hone_entry_search *search, struct room *room,
 static void patch_module(struct hone_entry_search *search, struct report *report)
 {
     static struct change changes[HONE_ENTRIES_MAX];
-    if (!search->count)
+    const char *first = search->allocates;
+    if (!first)
         return;
-    const char *first = search->functions[0].name;
     if (!hone_is_alone()) {
         say(report, first, "() is in the program, which had threads already");
         return;
@@ -270,6 +277,9 @@ static void patch_program(const struct hone_image *image, const struct dl_phdr_i
     if (!search.symbols && image->allocates)
         hone_entries_find_exports(&search);
     patch_module(&search, report);
+    // Of a static program this is among its own data, where words that look like addresses of what
+    // will be mapped in the file's place keep leaks from being seen.
+    search = (struct hone_entry_search){0};
     if (file)
         (void)hone_syscall2(SYS_munmap, file, st.stx_size);
     if (fd >= 0)

@@ -1,6 +1,7 @@
 #include "probe/entries_find.h"
 
 #include "core/syscall.h"
+#include "probe/probe.h"
 
 #include <string.h>
 
@@ -17,10 +18,9 @@ static bool in_text(const struct hone_image *image, uint64_t address, uint64_t s
            size <= image->text_high - address;
 }
 
-static void add(struct hone_entry_search *search, const char *name, size_t length, uint64_t address,
-                uint64_t size)
+static void add(struct hone_entry_search *search, enum hone_other_kind kind, const char *name,
+                uint64_t address, uint64_t size)
 {
-    enum hone_other_kind kind = hone_other_kind_of(name, length);
     if (!kind || !in_text(search->image, address, size))
         return;
     for (size_t i = 0; i < search->count; i++)
@@ -32,6 +32,8 @@ static void add(struct hone_entry_search *search, const char *name, size_t lengt
     }
     search->functions[search->count++] =
         (struct hone_entry_function){.address = address, .size = size, .name = name, .kind = kind};
+    if (!search->allocates && kind != HONE_OTHER_END)
+        search->allocates = name;
 }
 
 // --- symbols -------------------------------------------------------------------------------------
@@ -50,6 +52,14 @@ static void add_part(struct hone_entry_search *search, const char *name, const c
         (struct hone_entry_part){at, symbol->st_size, name, (size_t)(dot - name)};
 }
 
+// By which a static program ends; in front of a library's stands a hook.
+static bool is_end(const char *name, size_t room)
+{
+    static const char exit[] = "_exit", other[] = "_Exit";
+    return !hone_has_hooks && room >= sizeof exit &&
+           (memcmp(name, exit, sizeof exit) == 0 || memcmp(name, other, sizeof other) == 0);
+}
+
 static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol)
 {
     if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF ||
@@ -57,6 +67,9 @@ static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol
         return;
     const char *name = search->strings + symbol->st_name;
     size_t room = search->string_bytes - symbol->st_name;
+    uint64_t at = search->image->bias + symbol->st_value;
+    if (is_end(name, room))
+        add(search, HONE_OTHER_END, name, at, symbol->st_size);
     if (!hone_other_may_be(name, room))
         return;
     size_t length = strnlen(name, room);
@@ -69,7 +82,7 @@ static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol
         add_part(search, name, dot, symbol);
         return;
     }
-    add(search, name, length, search->image->bias + symbol->st_value, symbol->st_size);
+    add(search, hone_other_kind_of(name, length), name, at, symbol->st_size);
 }
 
 static bool lies_in(uint64_t at, uint64_t bytes, uint64_t size)
@@ -172,7 +185,7 @@ void hone_entries_find_exports(struct hone_entry_search *search)
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(names); i++) {
         uint64_t size = 0, address = hone_image_find_sized(search->image, names[i], &size);
         if (address)
-            add(search, names[i], strlen(names[i]), address, size);
+            add(search, hone_other_kind_of(names[i], strlen(names[i])), names[i], address, size);
     }
 }
 

@@ -20,6 +20,7 @@ struct hone_entry_function {
     bool handed_on; // by an operator to a function that is hooked, or handed on itself:
     size_t handed_to;
     struct hone_entry_plan plan;
+    bool left;    // as it is: what is lost is told otherwise
     bool entered; // something jumps between the instructions that are overwritten, or may do so
 };
 
@@ -27,6 +28,7 @@ struct hone_entry_search {
     const struct hone_image *image;
     struct hone_entry_function functions[HONE_ENTRIES_MAX];
     size_t count;
+    const char *allocates; // the first that does; NULL: none
     bool too_many;
     const char *clone; // a copy of such a function, with other parameters
     // What the compiler has split off from one of them (`malloc.cold`) may jump back into it.

@@ -22,7 +22,7 @@ static _Atomic uint64_t early_count, early_bytes; // before the state was known
 
 // The first of those: what they point to is not lost.
 enum { EARLY_KEPT = 1024 };
-static struct hone_scan_early early[EARLY_KEPT];
+static struct hone_scan_range early[EARLY_KEPT];
 
 // A tracked block: whose it is and its number. A forked child inherits the table, but not the
 // blocks: in its profile they are its parent's.
@@ -348,7 +348,7 @@ static void allocated_early(const void *block, size_t size)
     uint64_t at = atomic_fetch_add_explicit(&early_count, 1, memory_order_relaxed);
     hone_count(&early_bytes, size);
     if (at < EARLY_KEPT)
-        early[at] = (struct hone_scan_early){(uintptr_t)block, size};
+        early[at] = (struct hone_scan_range){(uintptr_t)block, size};
 }
 
 // False: what is allocated here is a part of what an outer hook counts, see allocator_inner.c. True
@@ -366,6 +366,7 @@ void hone_heap_tell_early(struct hone_scan_places *ret)
 {
     ret->early = (uintptr_t)early;
     ret->early_count = EARLY_KEPT; // those that were not used are empty
+    hone_heap_tell_own(ret, early, sizeof early);
 }
 
 HONE_HOOK void hone_heap_allocated(const void *block, size_t size)

@@ -192,5 +192,7 @@ void hone_heap_live_tell(struct hone_scan_places *ret);
 void hone_heap_scan(void);
 // Blocks of the time before it was known whether anybody counts: they are looked through, too.
 void hone_heap_tell_early(struct hone_scan_places *ret);
+// Data of ours that may hold the program's addresses; see struct hone_scan_places.
+void hone_heap_tell_own(struct hone_scan_places *ret, const void *data, size_t bytes);
 
 #endif

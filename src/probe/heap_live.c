@@ -227,4 +227,5 @@ void hone_heap_live_tell(struct hone_scan_places *ret)
     ret->shard_bytes = sizeof shards[0];
     ret->entries_at = offsetof(struct shard, entries);
     ret->entry_count = SLOTS;
+    hone_heap_tell_own(ret, shards, sizeof shards);
 }

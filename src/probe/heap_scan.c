@@ -6,6 +6,7 @@
 #include "probe/heap.h"
 
 #include "core/clock.h"
+#include "probe/areas.h"
 #include "probe/heap_exact.h"
 #include "probe/heap_keeper.h"
 
@@ -43,6 +44,12 @@ static void futex_wake(_Atomic uint32_t *at, int count)
     (void)hone_syscall6(SYS_futex, (long)at, FUTEX_WAKE, count, 0, 0, 0);
 }
 
+void hone_heap_tell_own(struct hone_scan_places *ret, const void *data, size_t bytes)
+{
+    if (!hone_has_hooks && ret->own_count < HONE_SCAN_OWN)
+        ret->own[ret->own_count++] = (struct hone_scan_range){(uintptr_t)data, bytes};
+}
+
 static void tell(void)
 {
     places = (struct hone_scan_places){
@@ -55,6 +62,7 @@ static void tell(void)
     hone_heap_live_tell(&places);
     hone_keepers_tell(&places);
     hone_heap_tell_early(&places);
+    hone_areas_tell(&places);
 }
 
 // Whether the place is still ours: when the scan is over another process may have it.

@@ -10,10 +10,7 @@
 
 HONE_EXPORT __attribute__((noreturn)) void _exit(int status)
 {
-    if (hone_is_our_process()) {
-        hone_heap_scan();
-        hone_process_leave(HONE_PROCESS_EXITED);
-    }
+    hone_process_end();
     for (;;)
         (void)hone_syscall1(SYS_exit_group, status);
 }

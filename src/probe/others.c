@@ -264,6 +264,21 @@ HONE_HOOK static void by_block(release_function *real, void *block, size_t secon
     real(block, second, third, fourth);
 }
 
+// What is looked for at a process's end has to be looked for before it.
+HONE_HOOK static void work_end(void *unused)
+{
+    (void)unused;
+    hone_process_end();
+}
+
+typedef void end_function(int);
+
+HONE_HOOK static void by_end(end_function *real, int status)
+{
+    hone_keeping_vectors(work_end, NULL);
+    real(status);
+}
+
 // --- one for each function -----------------------------------------------------------------------
 
 // Written once, before anybody is made to call the hook.
@@ -283,7 +298,8 @@ enum { MANY = 64, SOME = 16 };
 typedef void any_function(void);
 
 static any_function *of_size[MANY], *of_alignment_size[SOME], *of_count_size[SOME],
-    *of_posix_memalign[SOME], *of_block_size[SOME], *of_block_array[SOME], *of_block[MANY];
+    *of_posix_memalign[SOME], *of_block_size[SOME], *of_block_array[SOME], *of_block[MANY],
+    *of_end[SOME];
 
 #define SIZE_HOOK(kind, number)                                                                    \
     HONE_HOOK static void *kind##_##number(size_t first, size_t second, size_t third)              \
@@ -305,6 +321,11 @@ static any_function *of_size[MANY], *of_alignment_size[SOME], *of_count_size[SOM
     {                                                                                              \
         by_##kind((release_function *)of_##kind[number], block, second, third, fourth);            \
     }
+#define END_HOOK(kind, number)                                                                     \
+    HONE_HOOK static void kind##_##number(int status)                                              \
+    {                                                                                              \
+        by_##kind((end_function *)of_##kind[number], status);                                      \
+    }
 
 HOOKS_64(SIZE_HOOK, size)
 HOOKS_16(SIZE_HOOK, alignment_size)
@@ -313,6 +334,7 @@ HOOKS_16(POSIX_HOOK, posix_memalign)
 HOOKS_16(BLOCK_HOOK, block_size)
 HOOKS_16(BLOCK_HOOK, block_array)
 HOOKS_64(RELEASE_HOOK, block)
+HOOKS_16(END_HOOK, end)
 
 #define ADDRESS(kind, number) (any_function *)kind##_##number,
 
@@ -323,6 +345,7 @@ static any_function *const hooks_posix_memalign[] = {HOOKS_16(ADDRESS, posix_mem
 static any_function *const hooks_block_size[] = {HOOKS_16(ADDRESS, block_size)};
 static any_function *const hooks_block_array[] = {HOOKS_16(ADDRESS, block_array)};
 static any_function *const hooks_block[] = {HOOKS_64(ADDRESS, block)};
+static any_function *const hooks_end[] = {HOOKS_16(ADDRESS, end)};
 
 void *hone_other_hook(enum hone_other_kind kind, void *function)
 {
@@ -339,6 +362,7 @@ void *hone_other_hook(enum hone_other_kind kind, void *function)
         [HONE_OTHER_BLOCK_SIZE] = KIND(block_size),
         [HONE_OTHER_BLOCK_ARRAY] = KIND(block_array),
         [HONE_OTHER_BLOCK] = KIND(block),
+        [HONE_OTHER_END] = KIND(end),
     };
     any_function *of = (any_function *)(uintptr_t)function;
     for (size_t i = 0; i < kinds[kind].count; i++) {

@@ -24,6 +24,7 @@ enum hone_other_kind {
     HONE_OTHER_BLOCK_SIZE,     // (block, size, …): realloc(), rallocx()
     HONE_OTHER_BLOCK_ARRAY,    // (block, count, size): reallocarray()
     HONE_OTHER_BLOCK,          // (block, …): free(), operator delete(), sdallocx()
+    HONE_OTHER_END,            // (status): _exit(), of a static program; by no name here
     HONE_OTHER_KINDS
 };
 

@@ -150,6 +150,28 @@ TEST(what_an_inner_hook_has_counted_is_not_counted_again)
     CHECK_EQ(hone_heap_self.countdown, 85);
 }
 
+static int ends;
+
+void hone_process_end(void)
+{
+    ends++;
+}
+
+static void end(int status)
+{
+    CHECK_EQ(status, 7);
+    CHECK_EQ(ends, 1);
+    ends++;
+}
+
+TEST(the_end_is_told_of_before_it_comes)
+{
+    void (*hook)(int);
+    *(void **)&hook = hone_other_hook(HONE_OTHER_END, (void *)(uintptr_t)end);
+    hook(7);
+    CHECK_EQ(ends, 2);
+}
+
 TEST(only_what_may_be_tracked_is_told_of)
 {
     void (*hook)(void *);

@@ -275,6 +275,9 @@ bool hone_twin_find(void);
 
 // --- start.c -------------------------------------------------------------------------------------
 
+// Whoever calls is about to end the process, and no code of the program's will run any more.
+void hone_process_end(void);
+
 // Writes down what the process and the calling thread used until now.
 void hone_process_leave(enum hone_process_state state);
 

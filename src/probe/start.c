@@ -301,10 +301,23 @@ void hone_process_leave(enum hone_process_state state)
     atomic_store_explicit(&process->state, state, memory_order_release);
 }
 
-// The process goes on a little: other destructors run, other threads too. Sampling ends with it.
-__attribute__((destructor)) static void on_end(void)
+void hone_process_end(void)
 {
-    if (hone_is_our_process())
+    if (!hone_is_our_process())
+        return;
+    hone_heap_scan();
+    hone_process_leave(HONE_PROCESS_EXITED);
+}
+
+// The process goes on a little: a library's other destructors run, other threads too. Of a static
+// program this is the last destructor.
+enum { LAST = 101 };
+
+__attribute__((destructor(LAST))) static void on_end(void)
+{
+    if (!hone_has_hooks)
+        hone_process_end();
+    else if (hone_is_our_process())
         hone_process_leave(HONE_PROCESS_EXITED);
 }
 

@@ -582,6 +582,8 @@ enum {
 
 // Where in a process's own memory the things lie that must be known to look through it from
 // outside: what is read there is input.
+enum { HONE_SCAN_OWN = 4 };
+
 struct hone_scan_places {
     uint64_t magic;      // HONE_SCAN_MAGIC
     uint64_t started_ns; // of its struct hone_process
@@ -600,17 +602,19 @@ struct hone_scan_places {
     uint32_t keeper_count, keeper_bytes;
     // Blocks that were made before it was known whether anybody counts them.
     uint64_t early;
-    uint32_t early_count, spare;
+    uint32_t early_count;
+    // What of our own data may hold the program's addresses, where it lies among the program's; 0:
+    // we are a module, and all of its data is ours.
+    uint32_t own_count;
+    struct hone_scan_range {
+        uint64_t address, size;
+    } own[HONE_SCAN_OWN];
 };
 
 struct hone_scan_sampled {
     uint64_t address; // 0: free
     uint64_t tracked; // epoch << HONE_SCAN_EPOCH_SHIFT | number of the block in this process
     uint64_t size;
-};
-
-struct hone_scan_early {
-    uint64_t address, size;
 };
 
 #define HONE_SCAN_MAGIC 0x314e4143534e4f48u // "HONSCAN1", little-endian
