@@ -112,13 +112,24 @@ struct hone_live *hone_live_of(struct hone_collected *collected, uint32_t proces
 // --- processes -----------------------------------------------------------------------------------
 
 // The process is the last one that had its pid; the one before it is told.
+// By when they began: of a process and the program that it became, both may be new to the reader,
+// who meets them in no order.
 static void enter_pid(struct hone_collected *collected, uint32_t at)
 {
     struct hone_collected_process *process = &collected->processes[at];
     const struct hone_number *last =
         hone_numbers_find(collected->state, &collected->state->pids, process->pid);
-    process->before = last ? last->at + 1 : 0;
-    (void)hone_numbers_set(collected->state, &collected->state->pids, process->pid, at);
+    uint64_t started_ns = process->facts.started_ns;
+    uint32_t before = last ? last->at + 1 : 0, later = 0;
+    while (before && started_ns && collected->processes[before - 1].facts.started_ns > started_ns) {
+        later = before;
+        before = collected->processes[before - 1].before;
+    }
+    process->before = before;
+    if (later)
+        collected->processes[later - 1].before = at + 1;
+    else
+        (void)hone_numbers_set(collected->state, &collected->state->pids, process->pid, at);
 }
 
 uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t process)
@@ -128,6 +139,21 @@ uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t pr
     while (before && collected->processes[before - 1].facts.pid_namespace != pid_namespace)
         before = collected->processes[before - 1].before;
     return before;
+}
+
+bool hone_collect_is_replaced(const struct hone_collected *collected, uint32_t process)
+{
+    const struct hone_number *last = hone_numbers_find(collected->state, &collected->state->pids,
+                                                       collected->processes[process].pid);
+    uint64_t pid_namespace = collected->processes[process].facts.pid_namespace;
+    for (uint32_t at = last ? last->at : process; at != process;) {
+        if (collected->processes[at].facts.pid_namespace == pid_namespace)
+            return true;
+        if (!collected->processes[at].before)
+            return false;
+        at = collected->processes[at].before - 1;
+    }
+    return false;
 }
 
 static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)

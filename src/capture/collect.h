@@ -226,6 +226,8 @@ void hone_collect_generated(struct hone_collected *collected, uint32_t process, 
 uint32_t hone_collect_by_pid(const struct hone_collected *collected, uint32_t pid);
 // The process that had this one's pid before it, in the same pid namespace, plus one; 0: none.
 uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t process);
+// Whether another one has had its pid after it.
+bool hone_collect_is_replaced(const struct hone_collected *collected, uint32_t process);
 // A process or thread that no session tells of.
 uint32_t hone_collect_process(struct hone_collected *collected, uint32_t pid, const char *name);
 uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process, uint32_t tid,

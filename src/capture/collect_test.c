@@ -233,6 +233,25 @@ TEST(numbers_that_a_process_chose_cost_what_was_written)
     hone_collect_done(&collected);
 }
 
+TEST(process_that_is_found_late_was_there_before)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    const uint64_t started_ns[] = {30, 10, 20, 40};
+    for (uint32_t i = 0; i < 4; i++) {
+        const struct hone_process_facts facts = {.pid = 100, .started_ns = started_ns[i]};
+        events->process(&collected, i, &facts);
+    }
+    CHECK_EQ(hone_collect_before(&collected, 1), 0);
+    CHECK_EQ(hone_collect_before(&collected, 2), 2);
+    CHECK_EQ(hone_collect_before(&collected, 0), 3);
+    CHECK_EQ(hone_collect_before(&collected, 3), 1);
+    CHECK_EQ(hone_collect_by_pid(&collected, 100), 4);
+    for (uint32_t i = 0; i < 4; i++)
+        CHECK_EQ(hone_collect_is_replaced(&collected, i), i != 3);
+    hone_collect_done(&collected);
+}
+
 TEST(process_knows_who_had_its_pid_before)
 {
     struct hone_collected collected;

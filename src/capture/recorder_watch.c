@@ -33,6 +33,15 @@ int hone_recorder_watch(struct hone_recorder *recorder, int fd, uint32_t what)
     return epoll_ctl(recorder->epoll_fd, EPOLL_CTL_ADD, fd, &event) ? -errno : 0;
 }
 
+// A process that became another program: what it was before is over, and since the new program
+// reports, nothing is missing.
+static void replaced(struct hone_recorder *recorder, uint32_t i)
+{
+    struct hone_collected_process *process = &recorder->collected.processes[i];
+    process->became[0] = '\0';
+    hone_reader_dead(recorder->reader, process->number);
+}
+
 // Processes that the last poll found get a descriptor that tells of their death. One that is dead
 // already is read to its end at once, one that cannot be watched at the end of the recording.
 static int watch_new(struct hone_recorder *recorder)
@@ -60,14 +69,11 @@ static int watch_new(struct hone_recorder *recorder)
         else if (recorder->pidfds[i] < 0 && errno == ESRCH &&
                  hone_collect_same_pids(&recorder->collected, process))
             hone_reader_dead(recorder->reader, process->number);
-        // A process that became another program: what it was before is over, and since the new
-        // program reports, nothing is missing.
         uint32_t before = hone_collect_before(&recorder->collected, i);
-        if (before) {
-            struct hone_collected_process *other = &recorder->collected.processes[before - 1];
-            other->became[0] = '\0';
-            hone_reader_dead(recorder->reader, other->number);
-        }
+        if (before)
+            replaced(recorder, before - 1);
+        if (hone_collect_is_replaced(&recorder->collected, i)) // by one that was found earlier
+            replaced(recorder, i);
     }
     return 0;
 }
