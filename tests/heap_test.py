@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import subprocess
+import sys
 import unittest
 from collections import namedtuple
 
@@ -126,9 +127,24 @@ class Sampled(TestCase):
                 for kind, unit in ((objects, 1), (space, size)):
                     index = recording.heap.index(kind)
                     mean = sum(s.values[index] for s in own) / unit / threads
-                    # A value is a whole number, and rounded once for each sample.
-                    self.assertLessEqual(abs(mean - true), 3 * error + len(own) / threads / unit,
+                    # Values are whole numbers, and what rounding takes away the next one gets.
+                    self.assertLessEqual(abs(mean - true), 3 * error + 2 / threads / unit,
                                          f'{name}, {kind}: {mean:.2f} of {true}, {error:.2f}')
+
+    def test_huge_blocks_of_many_sizes_are_not_rounded_away(self):
+        """Each is a sample of its own, which stands for 1.16 blocks."""
+        recording = self.record_heap(sys.executable, '-c', '''
+import ctypes
+malloc = ctypes.CDLL(None).malloc
+malloc.restype, malloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t,)
+kept = [malloc((2 << 20) + 16 * i) for i in range(1000)]''', size='1MiB')
+        for profile in (recording.heap, Profile.read(os.path.join(recording.directory,
+                                                                  'heap-time.prof'))):
+            count = profile.index('inuse_objects')
+            live = sum(s.values[count] for s in profile.samples
+                       if abs(s.values[count + 1]) >= 2 << 20)
+            # The variance of one is (1 - p) / p, here 0.157.
+            self.assertAlmostEqual(live, 1000, delta=5 * (1000 * .157) ** .5)
 
     def test_each_seed_draws_of_its_own(self):
         recording = self.record_heap(workload('heap_seeds'), '20', '1000', '1')

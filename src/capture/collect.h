@@ -103,8 +103,7 @@ struct hone_collected_leak {
     uint32_t process;
     uint32_t stack;
     enum hone_reach reach;
-    uint64_t objects, bytes;
-    uint64_t size, rate; // of sampled ones: each object stands for others, see hone_heap_weight()
+    double objects, bytes; // with those that sampled ones stand for
 };
 
 struct hone_collected_sample {

@@ -1,6 +1,7 @@
 #include "capture/collect.h"
 
 #include "capture/output.h"
+#include "capture/profile_parts.h"
 
 #include "core/clock.h"
 #include "profile/profile.h"
@@ -8,6 +9,7 @@
 
 #include "check.h"
 
+#include <math.h>
 #include <stdio.h>
 
 static const struct hone_reader_events *const events = &hone_collect_events;
@@ -233,6 +235,23 @@ TEST(numbers_of_marks_and_sites_are_not_believed)
     hone_collect_done(&collected);
 }
 
+TEST(what_is_rounded_away_is_not_lost)
+{
+    double rest = 0;
+    int64_t sum = 0;
+    for (int i = 1; i <= 1000; i++) {
+        sum += hone_builder_whole_of(1.003, &rest);
+        CHECK((double)sum > 1.003 * i - 1 && (double)sum < 1.003 * i + 1);
+    }
+    CHECK_EQ(sum, 1003);
+    rest = 0;
+    for (int i = 0; i < 5; i++)
+        CHECK_EQ(hone_builder_whole_of(3, &rest), 3);
+    CHECK_EQ(hone_builder_whole_of(NAN, &rest), 0);
+    CHECK_EQ(hone_builder_whole_of(INFINITY, &rest), 0);
+    CHECK_EQ(hone_builder_whole_of(2, &rest), 2);
+}
+
 // One of them stands for more bytes than any number here holds.
 TEST(sizes_beyond_all_numbers_make_no_negative_ones)
 {
@@ -243,8 +262,7 @@ TEST(sizes_beyond_all_numbers_make_no_negative_ones)
         .stack = 1, .size = UINT64_MAX, .rate = 1, .block = 1};
     events->heap_alloc(&collected, 0, &made);
     struct hone_collected_leak leak = {
-        .reach = HONE_REACH_UNREACHABLE, .size = 1, .rate = UINT64_MAX, .objects = UINT64_MAX};
-    leak.bytes = UINT64_MAX;
+        .reach = HONE_REACH_UNREACHABLE, .objects = 1e30, .bytes = 1e30};
     collected.leaks = &leak;
     collected.leak_count = 1;
     const struct hone_capture_options options = {.heap_rate = 1};

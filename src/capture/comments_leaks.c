@@ -46,9 +46,8 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
     }
     for (uint32_t i = 0; i < collected->leak_count; i++) {
         const struct hone_collected_leak *leak = &collected->leaks[i];
-        double weight = hone_heap_weight(leak->size, leak->rate);
-        ret->objects[leak->reach] += weight * (double)leak->objects;
-        ret->bytes[leak->reach] += weight * (double)leak->bytes;
+        ret->objects[leak->reach] += leak->objects;
+        ret->bytes[leak->reach] += leak->bytes;
     }
 }
 

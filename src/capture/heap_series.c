@@ -113,6 +113,15 @@ static int by_site_and_time(const void *a, const void *b)
     return x->generation < y->generation ? -1 : x->generation > y->generation;
 }
 
+// Less than one half, so that nothing begins with a block too few or too many.
+static double rest_of(double value)
+{
+    const double most = 0.499;
+    return value > most ? most : value < -most ? -most : value;
+}
+
+// What is rounded away at the end of one site begins the next one: of many with one block each that
+// stands for 1.2, all would have one otherwise.
 void hone_heap_series_settle(struct hone_heap_series *series)
 {
     if (series->count)
@@ -121,8 +130,11 @@ void hone_heap_series_settle(struct hone_heap_series *series)
     double objects = 0, bytes = 0, told_objects = 0, told_bytes = 0;
     for (uint32_t i = 0; i < series->count; i++) {
         struct hone_heap_change change = series->at[i];
-        if (change.process != process || change.stack != stack)
-            objects = bytes = told_objects = told_bytes = 0;
+        if (change.process != process || change.stack != stack) {
+            objects = rest_of(objects - told_objects);
+            bytes = rest_of(bytes - told_bytes);
+            told_objects = told_bytes = 0;
+        }
         process = change.process;
         stack = change.stack;
         objects += change.objects;

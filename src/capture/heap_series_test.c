@@ -89,6 +89,26 @@ TEST(parts_of_blocks_are_rounded_as_a_whole)
     hone_heap_series_done(&series);
 }
 
+TEST(what_is_rounded_away_at_a_site_begins_the_next_one)
+{
+    struct hone_heap_series series = {0};
+    double objects = 0, live = 0;
+    for (uint32_t site = 0; site < 1000; site++) {
+        add(&series, site * MS, site, 0, 1.3, 130.3);
+        if (site % 2)
+            add(&series, (site + 200) * MS, site, 0, -1.3, -130.3);
+    }
+    hone_heap_series_settle(&series);
+    for (uint32_t i = 0; i < series.count; i++) {
+        bool begins = i == 0 || series.at[i].stack != series.at[i - 1].stack;
+        live = (begins ? 0 : live) + series.at[i].objects;
+        CHECK(live >= 0);
+        objects += series.at[i].objects;
+    }
+    CHECK(objects > 649 && objects < 651);
+    hone_heap_series_done(&series);
+}
+
 TEST(rows_are_bounded_where_sites_are_many)
 {
     struct hone_heap_series series = {0};

@@ -60,6 +60,17 @@ int64_t hone_builder_whole(double value)
     return value > -9e18 && value < 9e18 ? llround(value) : 0;
 }
 
+int64_t hone_builder_whole_of(double value, double *rest)
+{
+    double exact = value + *rest;
+    if (!(value >= 0 && exact < 9e18))
+        return hone_builder_whole(value);
+    double whole = floor(exact + 0.5);
+    whole = whole > 0 ? whole : 0;
+    *rest = exact - whole;
+    return (int64_t)whole;
+}
+
 static int add_stacks(struct hone_profile_builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;

@@ -1,7 +1,11 @@
 // The profiles of the heap: heap.prof and allocs.prof, heap-time.prof, heap-peak.prof.
 #include "capture/profile_parts.h"
 
+#include "base/cleanup.h"
 #include "core/core.h"
+
+#include <errno.h>
+#include <stdlib.h>
 
 // As Go's profiles have it.
 static struct hone_profile_label size_label(struct hone_profile *profile, uint64_t bytes)
@@ -78,29 +82,53 @@ static int add_peak(struct hone_profile_builder *builder)
     return 0;
 }
 
-static int add_blocks(struct hone_profile_builder *builder)
+static int by_stack(const void *a, const void *b)
 {
-    const struct hone_collected *collected = builder->recording->collected;
-    for (uint32_t i = 0; i < collected->heap.count; i++) {
-        const struct hone_collected_heap *row = &collected->heap.at[i];
+    const struct hone_collected_heap *one = *(const struct hone_collected_heap *const *)a,
+                                     *other = *(const struct hone_collected_heap *const *)b;
+    if (one->stack != other->stack)
+        return one->stack < other->stack ? -1 : 1;
+    return one < other ? -1 : one > other;
+}
+
+static int add_sampled(struct hone_profile_builder *builder, const struct hone_heap_rows *rows)
+{
+    HONE_CLEANUP(hone_freep)
+    const struct hone_collected_heap **sorted = calloc((size_t)rows->count + 1, sizeof *sorted);
+    if (!sorted)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < rows->count; i++)
+        sorted[i] = &rows->at[i];
+    qsort(sorted, rows->count, sizeof *sorted, by_stack);
+    double rest[4] = {0};
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const struct hone_collected_heap *row = sorted[i];
         double weight = hone_heap_weight(row->size, row->rate);
         double allocated = weight * (double)row->allocated, live = weight * (double)row->live;
-        int64_t values[] = {hone_builder_whole(allocated),
-                            hone_builder_whole(allocated * (double)row->size),
-                            hone_builder_whole(live), hone_builder_whole(live * (double)row->size)};
+        int64_t values[] = {hone_builder_whole_of(allocated, &rest[0]),
+                            hone_builder_whole_of(allocated * (double)row->size, &rest[1]),
+                            hone_builder_whole_of(live, &rest[2]),
+                            hone_builder_whole_of(live * (double)row->size, &rest[3])};
         struct hone_profile_label size = size_label(builder->profile, row->size);
         uint32_t labels = hone_builder_thread_labels(builder, row->thread, &size, 1);
         (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[row->stack], values,
                                              labels);
     }
-    for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
+    return 0;
+}
+
+static int add_blocks(struct hone_profile_builder *builder)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    int r = add_sampled(builder, &collected->heap);
+    for (uint32_t i = 0; !r && i < collected->heap_sites.count; i++) {
         const struct hone_collected_site *site = &collected->heap_sites.at[i];
         int64_t values[] = {(int64_t)site->allocated, (int64_t)site->allocated_bytes,
                             (int64_t)site->live, (int64_t)site->live_bytes};
         (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[site->stack], values,
                                              process_labels(builder, site->process, NULL));
     }
-    return 0;
+    return r;
 }
 
 static void describe_living(struct hone_profile_builder *builder)

@@ -14,12 +14,12 @@ static int add_leak_samples(struct hone_profile_builder *builder)
         [HONE_REACH_MAPPED] = "mapped",
     };
     struct hone_profile *profile = builder->profile;
+    double rest[HONE_REACHES][2] = {{0}};
     for (uint32_t i = 0; i < collected->leak_count; i++) {
         const struct hone_collected_leak *leak = &collected->leaks[i];
         const struct hone_collected_process *process = &collected->processes[leak->process];
-        double weight = hone_heap_weight(leak->size, leak->rate);
-        int64_t objects = hone_builder_whole(weight * (double)leak->objects);
-        int64_t bytes = hone_builder_whole(weight * (double)leak->bytes);
+        int64_t objects = hone_builder_whole_of(leak->objects, &rest[leak->reach][0]);
+        int64_t bytes = hone_builder_whole_of(leak->bytes, &rest[leak->reach][1]);
         bool lost = leak->reach == HONE_REACH_UNREACHABLE || leak->reach == HONE_REACH_INDIRECT;
         int64_t values[] = {lost ? objects : 0, lost ? bytes : 0, lost ? 0 : objects,
                             lost ? 0 : bytes};

@@ -69,5 +69,9 @@ enum hone_wait_kind hone_builder_wait_kind(const struct hone_profile_builder *bu
                                            uint32_t stack, enum hone_wait_kind kind);
 
 int64_t hone_builder_whole(double value); // rounded; 0 when it is no number that fits
+// The same for one value after another: what rounding one has taken away or added, the next one
+// gets, so that the sum of any that follow each other is less than one off. Values of samples that
+// stand for 1.2 blocks each would all be 1 otherwise. `rest` begins with 0.
+int64_t hone_builder_whole_of(double value, double *rest);
 
 #endif
