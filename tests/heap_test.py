@@ -234,7 +234,8 @@ class Shown(TestCase):
         for kind in KINDS:
             total = recording.heap.total(kind)
             for view in ('top', 'tree', 'call-tree', 'hot-path', 'traces', 'info'):
-                for option in (f'-{kind}', f'--{kind.replace("_", "-")}', f'-type={kind}'):
+                for option in (f'-{kind}', f'--{kind.replace("_", "-")}', f'-type={kind}',
+                               f'-sample_index={kind}'):
                     text = self.hone(view, option, recording.directory)
                     self.assertIn(f'Type: {kind}', text, view)
             rows = self.hone('collapsed', f'-{kind}', recording.directory).splitlines()

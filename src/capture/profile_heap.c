@@ -82,10 +82,14 @@ static int add_peak(struct hone_profile_builder *builder)
     return 0;
 }
 
+struct sorted {
+    const struct hone_collected_heap *row;
+};
+
 static int by_stack(const void *a, const void *b)
 {
-    const struct hone_collected_heap *one = *(const struct hone_collected_heap *const *)a,
-                                     *other = *(const struct hone_collected_heap *const *)b;
+    const struct hone_collected_heap *one = ((const struct sorted *)a)->row,
+                                     *other = ((const struct sorted *)b)->row;
     if (one->stack != other->stack)
         return one->stack < other->stack ? -1 : 1;
     return one < other ? -1 : one > other;
@@ -94,15 +98,15 @@ static int by_stack(const void *a, const void *b)
 static int add_sampled(struct hone_profile_builder *builder, const struct hone_heap_rows *rows)
 {
     HONE_CLEANUP(hone_freep)
-    const struct hone_collected_heap **sorted = calloc((size_t)rows->count + 1, sizeof *sorted);
+    struct sorted *sorted = calloc((size_t)rows->count + 1, sizeof *sorted);
     if (!sorted)
         return -ENOMEM;
     for (uint32_t i = 0; i < rows->count; i++)
-        sorted[i] = &rows->at[i];
+        sorted[i].row = &rows->at[i];
     qsort(sorted, rows->count, sizeof *sorted, by_stack);
     double rest[4] = {0};
     for (uint32_t i = 0; i < rows->count; i++) {
-        const struct hone_collected_heap *row = sorted[i];
+        const struct hone_collected_heap *row = sorted[i].row;
         double weight = hone_heap_weight(row->size, row->rate);
         double allocated = weight * (double)row->allocated, live = weight * (double)row->live;
         int64_t values[] = {hone_builder_whole_of(allocated, &rest[0]),

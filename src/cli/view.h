@@ -50,6 +50,13 @@ extern const struct hone_choice hone_view_heap_types[][2];
         .help = "which of the profile's sample types, by name or place; 'hone info' lists them "   \
                 "(the profile's default)",                                                         \
     },                                                                                             \
+        {                                                                                          \
+            .name = "sample-index",                                                                \
+            .kind = HONE_OPTION_TEXT,                                                              \
+            .value = "TYPE",                                                                       \
+            .at = offsetof(struct options, input.type),                                            \
+            .help = "the same, as go tool pprof calls it",                                         \
+        },                                                                                         \
         HONE_VIEW_ROW_HEAP_TYPE(options, "inuse-space", hone_view_heap_types[0],                   \
                                 "of the heap: bytes that live"),                                   \
         HONE_VIEW_ROW_HEAP_TYPE(options, "inuse-objects", hone_view_heap_types[1],                 \
