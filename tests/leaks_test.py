@@ -360,8 +360,17 @@ class View(TestCase):
         text = self.show('--suppressions', path, recording.directory)
         self.assertTrue(text.startswith('Leaked: 256B in 8 blocks at '), text)
         self.assertIn('Suppressed: 879.88kB in 13 blocks by leak:^lose_blocks$', text)
+        self.assertRegex(text, r'cannot tell, \d moments? in')
+        self.assertNotIn('1 moments', text)
         self.show('--fail-above', '256', '--suppressions', path, recording.directory)
         self.show('--fail-above', '255B', '--suppressions', path, recording.directory, status=1)
+
+    def test_what_is_below_a_threshold_is_counted_and_not_listed(self):
+        recording, _ = self.record_leaks(workload('leaks'), 'plain')
+        text = self.show('--threshold', '1KiB', recording.directory)
+        self.assertTrue(text.startswith('Leaked: 880.60kB in 41 blocks at 6 stacks\n'), text)
+        self.assertIn('Below the threshold: 1.70kB in 38 blocks at 5 stacks', text)
+        self.assertEqual(text.count(', unreachable'), 1)
 
     def test_json(self):
         recording, _ = self.record_leaks(workload('leaks'), 'plain')
@@ -525,6 +534,11 @@ class Growth(TestCase):
         self.assertEqual(growth['sites'][0]['verdict'], 'fast')
         self.assertEqual(growth['sites'][0]['bytes_per_second'], 5e6)
         self.assertIn('5.00 MB/s (5.00 to 5.00), fast: 286.10MB live', text)
+        path = os.path.join(self.tmp, 'heap-time.prof')
+        self.assertIn('5.00 MB/s', self.show('-threshold=280MB', path))
+        text = self.show('-threshold=301MB', path)
+        self.assertNotIn('5.00 MB/s', text)
+        self.assertIn('Growth: 1 of 4 sites grow, below the threshold; ', text)
 
     def test_slow_growth_takes_long_to_tell(self):
         rate = {'leaks': lambda second: 100_000_000 // 3600}

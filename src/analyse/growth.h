@@ -73,6 +73,7 @@ struct hone_growths {
     double bytes;                   // that live at the end
     struct hone_growth_site *sites; // those that grow, the fastest first
     uint32_t count;
+    uint32_t small;  // that grow, too, and are below a threshold
     uint32_t judged; // sites
     uint32_t processes;
 };
@@ -84,5 +85,7 @@ struct hone_growths {
 int hone_growths_new(const struct hone_profile *profile, const struct hone_growth_options *options,
                      struct hone_growths *ret, struct hone_error *err);
 void hone_growths_done(struct hone_growths *growths);
+// Takes sites off the list of which less lives at the end.
+void hone_growths_leave_small(struct hone_growths *growths, double bytes);
 
 #endif

@@ -307,6 +307,16 @@ void hone_growths_done(struct hone_growths *growths)
     *growths = (struct hone_growths){0};
 }
 
+void hone_growths_leave_small(struct hone_growths *growths, double bytes)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < growths->count; i++)
+        if (growths->sites[i].bytes >= bytes)
+            growths->sites[kept++] = growths->sites[i];
+    growths->small = growths->count - kept;
+    growths->count = kept;
+}
+
 // What lives, bytes or threads.
 static int select_type(const struct hone_profile *profile, uint32_t *ret, struct hone_error *err)
 {

@@ -1,6 +1,8 @@
 #include "analyse/leaks.h"
 
+#include "analyse/alike.h"
 #include "base/cleanup.h"
+#include "base/table.h"
 #include "profile/profile.h"
 
 #include <errno.h>
@@ -130,6 +132,40 @@ static void keep_rows(const struct columns *columns, const struct hone_suppressi
             leaks->suppressed[leaks->suppressed_count++] = leaks->suppressed[i];
 }
 
+static void add_row(struct hone_leak_row *to, const struct hone_leak_row *row)
+{
+    add(&to->objects, row->objects);
+    add(&to->bytes, row->bytes);
+    add(&to->indirect, row->indirect);
+    add(&to->indirect_bytes, row->indirect_bytes);
+}
+
+// Rows whose stacks read alike become one.
+static int merge_alike(const struct hone_profile *profile, struct hone_leaks *leaks)
+{
+    struct hone_table table = {0};
+    uint32_t kept = 0;
+    int r = 0;
+    for (uint32_t i = 0; !r && i < leaks->count; i++) {
+        const struct hone_leak_row *row = &leaks->rows[i];
+        uint64_t hash = hone_stack_hash(profile, row->stack);
+        struct hone_table_probe probe = hone_table_probe(&table, hash);
+        uint32_t at;
+        while ((at = hone_table_next(&table, &probe)) != HONE_TABLE_END &&
+               !hone_stacks_are_alike(profile, leaks->rows[at].stack, row->stack))
+            ;
+        if (at != HONE_TABLE_END) {
+            add_row(&leaks->rows[at], row);
+            continue;
+        }
+        r = hone_table_add(&table, hash, kept);
+        leaks->rows[kept++] = *row;
+    }
+    leaks->count = kept;
+    hone_table_done(&table);
+    return r;
+}
+
 // The recorder says so in comments.
 static void read_comments(const struct hone_profile *profile, struct hone_leaks *leaks)
 {
@@ -139,6 +175,16 @@ static void read_comments(const struct hone_profile *profile, struct hone_leaks 
         leaks->some_not |= strncmp(comment, "not covered: leaks", 18) == 0;
     }
     leaks->some_not |= leaks->none_looked;
+}
+
+void hone_leaks_leave_small(struct hone_leaks *leaks, int64_t bytes)
+{
+    while (leaks->count && all_bytes(&leaks->rows[leaks->count - 1]) < bytes) {
+        const struct hone_leak_row *row = &leaks->rows[--leaks->count];
+        leaks->small_count++;
+        add(&leaks->small, all_objects(row));
+        add(&leaks->small_bytes, all_bytes(row));
+    }
 }
 
 int hone_leaks_new(const struct hone_profile *profile, const struct hone_suppressions *suppressions,
@@ -160,6 +206,8 @@ int hone_leaks_new(const struct hone_profile *profile, const struct hone_suppres
     for (uint32_t i = 0; i < profile->samples.count; i++)
         add_sample(&columns, i, &leaks, &leaks.rows[profile->samples.stack[i]]);
     keep_rows(&columns, suppressions, &leaks);
+    if (merge_alike(profile, &leaks))
+        return hone_error_set(err, -ENOMEM, "cannot show leaks");
     read_comments(profile, &leaks);
     qsort(leaks.rows, leaks.count, sizeof *leaks.rows, worst_first);
     *ret = leaks;

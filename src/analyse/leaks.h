@@ -34,7 +34,7 @@ bool hone_suppression_matches(const char *pattern, const char *text);
 // --- leaks ---------------------------------------------------------------------------------------
 
 struct hone_leak_row {
-    uint32_t stack;
+    uint32_t stack;                   // of those that read alike, the first
     int64_t objects, bytes;           // that nothing points to
     int64_t indirect, indirect_bytes; // that only such blocks point to
 };
@@ -54,6 +54,8 @@ struct hone_leaks {
     // the program or its allocator mapped; of what was suppressed.
     int64_t objects, bytes, reachable, reachable_bytes, mapped, mapped_bytes;
     int64_t hidden, hidden_bytes;
+    uint32_t small_count; // rows below a threshold, which are counted above and not listed
+    int64_t small, small_bytes;
     bool none_looked; // no process was looked through: nothing is known
     bool some_not;    // one at least was not
 };
@@ -63,6 +65,8 @@ struct hone_leaks {
 int hone_leaks_new(const struct hone_profile *profile, const struct hone_suppressions *suppressions,
                    struct hone_leaks *ret, struct hone_error *err);
 void hone_leaks_done(struct hone_leaks *leaks);
+// Takes rows of fewer bytes off the list.
+void hone_leaks_leave_small(struct hone_leaks *leaks, int64_t bytes);
 
 // The pattern, by its place in the list, that a stack matches; UINT32_MAX: none.
 uint32_t hone_suppressions_find(const struct hone_suppressions *suppressions,

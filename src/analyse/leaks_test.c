@@ -73,14 +73,20 @@ static void new_profile(void)
     hone_profile_add_type(profile, "reachable_space", "bytes");
 }
 
-static uint32_t stack_of(const char *name)
+static uint32_t stack_at(const char *name, uint64_t address)
 {
     uint32_t function = hone_profile_add_function(
         profile, &(struct hone_profile_function){.name = hone_profile_intern(profile, name)});
     struct hone_profile_line line = {.function = function};
     uint32_t location = hone_profile_add_location(
-        profile, &(struct hone_profile_location){.lines = &line, .line_count = 1});
+        profile,
+        &(struct hone_profile_location){.address = address, .lines = &line, .line_count = 1});
     return hone_profile_add_stack(profile, &location, 1);
+}
+
+static uint32_t stack_of(const char *name)
+{
+    return stack_at(name, 0);
 }
 
 static void add(uint32_t stack, const char *reach, int64_t objects, int64_t bytes)
@@ -114,6 +120,34 @@ TEST(rows_are_by_stack_and_the_worst_comes_first)
     CHECK_EQ(leaks.objects, 6);
     CHECK_EQ(leaks.reachable_bytes, 7009);
     CHECK_EQ(leaks.mapped, 1);
+    hone_leaks_done(&leaks);
+    hone_profile_free(profile);
+}
+
+TEST(stacks_that_read_alike_are_one_row)
+{
+    new_profile();
+    add(stack_at("one", 16), "unreachable", 3, 30);
+    add(stack_at("other", 48), "unreachable", 1, 45);
+    add(stack_at("one", 32), "indirect", 2, 20);
+    uint32_t nameless[] = {
+        hone_profile_add_location(profile, &(struct hone_profile_location){.address = 64}),
+        hone_profile_add_location(profile, &(struct hone_profile_location){.address = 80})};
+    for (int i = 0; i < 2; i++)
+        add(hone_profile_add_stack(profile, &nameless[i], 1), "unreachable", 1, 1);
+    struct hone_leaks leaks;
+    CHECK_EQ(hone_leaks_new(profile, NULL, &leaks, NULL), 0);
+    CHECK_EQ(leaks.count, 4);
+    CHECK_EQ(leaks.rows[0].objects, 3);
+    CHECK_EQ(leaks.rows[0].indirect_bytes, 20);
+    CHECK_EQ(leaks.rows[1].bytes, 45);
+    CHECK_EQ(leaks.bytes, 97);
+
+    hone_leaks_leave_small(&leaks, 46);
+    CHECK_EQ(leaks.count, 1);
+    CHECK_EQ(leaks.small_count, 3);
+    CHECK_EQ(leaks.small_bytes, 47);
+    CHECK_EQ(leaks.bytes, 97);
     hone_leaks_done(&leaks);
     hone_profile_free(profile);
 }

@@ -18,6 +18,7 @@
 struct leaks_options {
     const char *suppressions;
     const char *fail_above;
+    int64_t threshold;
     const char *output;
     int64_t rows;
     int64_t frames;
@@ -39,6 +40,11 @@ static const struct hone_option options[] = {
      AT(fail_above),
      .help = "exit with status 1 if more than so much is leaked, such as 0 or 64KiB, or if that is "
              "not known"},
+    {.name = "threshold",
+     .kind = HONE_OPTION_SIZE,
+     .value = "SIZE",
+     AT(threshold),
+     .help = "list only stacks that leaked so much, and sites of which so much lives"},
     {.name = "rows",
      .letter = 'n',
      .kind = HONE_OPTION_COUNT,
@@ -208,6 +214,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
         r = hone_leaks_new(input.leaks, suppressions, &leaks, err);
     if (!r && input.growth)
         r = hone_growths_new(input.growth, NULL, &growths, err);
+    hone_leaks_leave_small(&leaks, given->threshold);
+    hone_growths_leave_small(&growths, (double)given->threshold);
     if (!r && ((input.leaks && hone_profile_one_line(input.leaks)) ||
                (input.growth && hone_profile_one_line(input.growth))))
         r = hone_error_set(err, -ENOMEM, "cannot show leaks");

@@ -67,13 +67,18 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
     if (leaks->objects)
         hone_buffer_format(w->out, "Leaked: %s in %" PRId64 " block%s at %u stack%s\n",
                            size_of(leaks->bytes).text, leaks->objects, plural(leaks->objects),
-                           leaks->count, plural(leaks->count));
+                           leaks->count + leaks->small_count,
+                           plural(leaks->count + leaks->small_count));
     else
         hone_buffer_format(w->out, "Leaked: nothing that was found%s\n",
                            leaks->some_not ? ", but not all was looked through" : "");
     hone_buffer_format(w->out, "Reachable at the end: %s in %" PRId64 " block%s\n",
                        size_of(leaks->reachable_bytes).text, leaks->reachable,
                        plural(leaks->reachable));
+    if (leaks->small_count)
+        hone_buffer_format(w->out, "Below the threshold: %s in %" PRId64 " block%s at %u stack%s\n",
+                           size_of(leaks->small_bytes).text, leaks->small, plural(leaks->small),
+                           leaks->small_count, plural(leaks->small_count));
     for (uint32_t i = 0; i < leaks->suppressed_count; i++) {
         char pattern[64];
         hone_utf8_brief(hone_str_of(leaks->suppressed[i].pattern), pattern, 48);
@@ -124,12 +129,18 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
     const struct hone_growth *all = &growths->all;
     if (all->verdict == HONE_GROWTH_SHORT) {
         hone_buffer_format(w->out,
-                           "Growth: cannot tell, %u moments in %.1f s are too few; %d moments in "
+                           "Growth: cannot tell, %u moment%s in %.1f s %s too few; %d moments in "
                            "%d s\n  after the first fifth are needed\n",
-                           all->points, all->time_s, HONE_GROWTH_POINTS_MIN, HONE_GROWTH_FAST_S);
+                           all->points, plural(all->points), all->time_s,
+                           all->points == 1 ? "is" : "are", HONE_GROWTH_POINTS_MIN,
+                           HONE_GROWTH_FAST_S);
         return;
     }
-    hone_buffer_format(w->out, "Growth: %u of %u sites grow; ", growths->count, growths->judged);
+    hone_buffer_format(w->out, "Growth: %u of %u sites grow", growths->count + growths->small,
+                       growths->judged);
+    if (growths->small && growths->count)
+        hone_buffer_format(w->out, ", %u below the threshold", growths->small);
+    hone_buffer_text(w->out, growths->small && !growths->count ? ", below the threshold; " : "; ");
     if (all->verdict == HONE_GROWTH_SEVERAL) {
         hone_buffer_format(w->out, "each of %u processes is judged on its own\n",
                            growths->processes);

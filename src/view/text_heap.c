@@ -238,6 +238,12 @@ static void put_bar(struct page *page, double part, double all)
 // Classes that have less than a two-hundredth are left out, and counted together.
 static const double worth_telling = 0.005;
 
+static void put_others(struct page *page, const char *what, double objects)
+{
+    hone_buffer_format(page->out, "  other %-10s%10.0f in rows of less than %.1f%% each\n", what,
+                       objects, 100 * worth_telling);
+}
+
 static void put_classes(struct page *page)
 {
     const struct hone_heap_summary *summary = page->view->summary;
@@ -261,11 +267,11 @@ static void put_classes(struct page *page)
         put_bar(page, blocks->objects.value, all);
     }
     if (others > 0)
-        hone_buffer_format(page->out, "  other sizes     %10.0f\n", others);
+        put_others(page, "sizes", others);
 }
 
 static void put_bins(struct page *page, const struct hone_heap_bins *bins, const char *title,
-                     struct hone_measure_label (*label)(double))
+                     const char *what, struct hone_measure_label (*label)(double))
 {
     double all = 0, others = 0;
     for (uint32_t i = 0; i < bins->count; i++)
@@ -285,7 +291,7 @@ static void put_bins(struct page *page, const struct hone_heap_bins *bins, const
         put_bar(page, bins->objects[i], all);
     }
     if (others > 0)
-        hone_buffer_format(page->out, "  others          %10.0f\n", others);
+        put_others(page, what, others);
 }
 
 static void put_pressure(struct page *page)
@@ -374,8 +380,8 @@ int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,
         if (summary->classes_known)
             put_classes(&page);
         else
-            put_bins(&page, &view->facts->sizes, "Blocks by size", bytes_label);
-        put_bins(&page, &view->facts->lives, "Blocks by life", time_label);
+            put_bins(&page, &view->facts->sizes, "Blocks by size", "sizes", bytes_label);
+        put_bins(&page, &view->facts->lives, "Blocks by life", "lives", time_label);
     }
     put_pressure(&page);
     put_coverage(&page);

@@ -166,9 +166,11 @@ static void put_verdict(struct writer *w)
     const struct hone_growth *all = &origins->all;
     if (all->verdict == HONE_GROWTH_SHORT) {
         hone_buffer_format(w->out,
-                           "Growth: cannot tell, %u moments in %.1f s are too few; %d moments in "
+                           "Growth: cannot tell, %u moment%s in %.1f s %s too few; %d moments in "
                            "%d s\n  after the first fifth are needed\n",
-                           all->points, all->time_s, HONE_GROWTH_POINTS_MIN, HONE_GROWTH_FAST_S);
+                           all->points, all->points == 1 ? "" : "s", all->time_s,
+                           all->points == 1 ? "is" : "are", HONE_GROWTH_POINTS_MIN,
+                           HONE_GROWTH_FAST_S);
         return;
     }
     hone_buffer_format(w->out, "Growth: threads of %u of %u places keep growing in number\n",
