@@ -243,6 +243,10 @@ class Shown(TestCase):
             self.assertIn(kind, self.hone('flame', f'-{kind}', recording.directory))
             self.assertIn(kind, self.hone('dot', f'-{kind}', recording.directory))
             self.assertIn(f'Type: {kind}', self.hone('peek', f'-{kind}', 'new', recording.directory))
+        text = self.hone('top', '-source', '-alloc_space', recording.directory)
+        self.assertRegex(text, r'heap\.cpp:\d+')
+        self.assertEqual(text, self.hone('top', '--by', 'lines', '-alloc_space',
+                                         recording.directory))
         done = subprocess.run([HONE, 'top', '-alloc_space=2', recording.directory],
                               capture_output=True, check=False)
         self.assertEqual(done.returncode, 2)
@@ -290,6 +294,17 @@ class Default(TestCase):
                            10 << 20)
         self.assertTrue(any('one sample in 524288 bytes' in c for c in recording.heap.comments))
         self.assert_one_clear_line(recording.stderr, 'heap')
+
+    def test_types_as_go_calls_them(self):
+        for options, files in ((('-memprofile',), {'heap.prof'}), (('--cpuprofile',), {'cpu.prof'}),
+                               (('-cpuprofile', '-memprofile'), {'cpu.prof', 'heap.prof'}),
+                               (('-profile',), {'cpu.prof', 'heap.prof'}),
+                               (('-t', 'threads', '-memprofile'), {'threads.prof', 'heap.prof'})):
+            directory = os.path.join(self.tmp, ''.join(options).replace('-', ''))
+            subprocess.run([HONE, 'record', '-q', *options, '-o', directory, 'true'], check=True,
+                           capture_output=True, timeout=60)
+            self.assertEqual({name for name in os.listdir(directory)
+                              if name in ('cpu.prof', 'heap.prof', 'threads.prof')}, files)
 
     def test_what_is_static_has_its_cpu_recorded_and_says_so(self):
         recording = self.record_well(workload('static'))

@@ -34,6 +34,7 @@ struct record_options {
     int64_t memory_bytes;
     int64_t depth;
     unsigned types;
+    bool cpu_only, memory_only, profile; // go's words for types
     unsigned engine;
     const char *pids;
     bool all;
@@ -95,6 +96,18 @@ static const struct hone_option options[] = {
      .help = "what to record: cpu, wall (running or waiting, and for what), heap (what lives), "
              "allocs (all that was allocated), mutex (who holds locks that others wait for), block "
              "(who waited, where and for what), threads (where each is, and was created), all"},
+    {.name = "cpuprofile",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, cpu_only),
+     .help = "the type cpu only; with --memprofile both"},
+    {.name = "memprofile",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, memory_only),
+     .help = "the type heap only"},
+    {.name = "profile",
+     .kind = HONE_OPTION_FLAG,
+     .at = offsetof(struct record_options, profile),
+     .help = "the types cpu and heap"},
     {.name = "frequency",
      .letter = 'F',
      .kind = HONE_OPTION_COUNT,
@@ -459,9 +472,20 @@ _Static_assert((int)HONE_TYPE_MUTEX == 1 << HONE_CAPTURE_MUTEX, "one bit for eac
 _Static_assert((int)HONE_TYPE_BLOCK == 1 << HONE_CAPTURE_BLOCK, "one bit for each type");
 _Static_assert((int)HONE_TYPE_THREADS == 1 << HONE_CAPTURE_THREADS, "one bit for each type");
 
+// A list of types that is given besides is added to.
+static unsigned types_of(const struct record_options *record)
+{
+    const unsigned both = HONE_TYPE_CPU | HONE_TYPE_HEAP;
+    unsigned named = (record->cpu_only ? (unsigned)HONE_TYPE_CPU : 0) |
+                     (record->memory_only ? (unsigned)HONE_TYPE_HEAP : 0) |
+                     (record->profile ? both : 0);
+    return !named ? record->types : record->types == both ? named : record->types | named;
+}
+
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     struct record_options record = *(const struct record_options *)parsed;
+    record.types = types_of(&record);
     pid_t pids[HONE_PIDS_MAX];
     int pid_count = read_target(&record, operands, pids, err);
     if (pid_count < 0)
@@ -472,8 +496,9 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     bool outside = record.engine == HONE_ENGINE_PERF_OUTSIDE;
     const unsigned inner = HONE_TYPE_HEAP | HONE_TYPE_ALLOCS | HONE_TYPE_MUTEX;
     if ((outside || record.pids || record.all) && !(record.types & ~inner))
-        return hone_misused(err, "record: %s cannot be seen from outside; ask for cpu, wall, block "
-                                 "or threads, or start the program with 'hone record'",
+        return hone_misused(err,
+                            "record: %s cannot be seen from outside; ask for cpu, wall, block "
+                            "or threads, or start the program with 'hone record'",
                             record.types & HONE_TYPE_MUTEX ? "who holds locks"
                                                            : "what is allocated");
     if (record.directory && !record.directory[0])

@@ -42,7 +42,7 @@ static int run(hone_text_view view, const struct hone_view_options *options,
     const struct hone_text_sink sink = {.put = hone_output_put};
     struct hone_text_options text = {
         .type = options->input.type,
-        .group = (enum hone_text_group)options->group,
+        .group = options->by_line ? HONE_TEXT_LINES : (enum hone_text_group)options->group,
         .by_cum = options->by_cum,
         .rows = (uint32_t)options->rows,
         .all = options->all,

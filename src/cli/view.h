@@ -12,6 +12,7 @@ struct hone_view_options {
     const char *output;
     unsigned group; // enum hone_text_group
     int64_t rows;
+    bool by_line;
     bool by_cum;
     bool all;
     bool call_tree;
@@ -80,9 +81,17 @@ extern const struct hone_choice hone_view_heap_types[][2];
     }
 #define HONE_VIEW_ROW_GROUP                                                                        \
     {                                                                                              \
-        .name = "by", .kind = HONE_OPTION_CHOICE, .value = "WHAT", .initial = "functions",         \
-        .choices = hone_view_groups, .at = offsetof(struct hone_view_options, group),              \
+        .name = "by",                                                                              \
+        .kind = HONE_OPTION_CHOICE,                                                                \
+        .value = "WHAT",                                                                           \
+        .initial = "functions",                                                                    \
+        .choices = hone_view_groups,                                                               \
+        .at = offsetof(struct hone_view_options, group),                                           \
         .help = "one row for each of: functions, lines, files, filefunctions, addresses",          \
+    },                                                                                             \
+    {                                                                                              \
+        .name = "source", .kind = HONE_OPTION_FLAG,                                                \
+        .at = offsetof(struct hone_view_options, by_line), .help = "the same as --by lines",       \
     }
 #define HONE_VIEW_ROW_COUNT(initial_rows)                                                          \
     {                                                                                              \
