@@ -353,14 +353,16 @@ class View(TestCase):
         self.assertLess(text.index('878.91kB in 3 blocks, unreachable'),
                         text.index('1000B in 10 blocks, unreachable'))
         self.assertIn('      lose_blocks  leaks.cpp:', text)
-        self.assertLessEqual(max(map(len, text.splitlines())), 80)
+        # Sentences are broken for terminals only.
+        self.assertLessEqual(max(len(line) for line in text.splitlines()
+                                 if not line.startswith(('Growth', 'Note'))), 80)
         path = os.path.join(self.tmp, 'known.txt')
         with open(path, 'w', encoding='utf-8') as file:
             file.write('# known\nleak:^lose_blocks$\nleak:lose_*_free\n')
         text = self.show('--suppressions', path, recording.directory)
         self.assertTrue(text.startswith('Leaked: 256B in 8 blocks at '), text)
         self.assertIn('Suppressed: 879.88kB in 13 blocks by leak:^lose_blocks$', text)
-        self.assertRegex(text, r'cannot tell, \d moments? in')
+        self.assertRegex(text, r'cannot tell, \d moments? in .* are needed\n')
         self.assertNotIn('1 moments', text)
         self.show('--fail-above', '256', '--suppressions', path, recording.directory)
         self.show('--fail-above', '255B', '--suppressions', path, recording.directory, status=1)
@@ -554,7 +556,7 @@ class Growth(TestCase):
         self.assertEqual(growth['sites'], [])
         self.assertEqual(growth['heap']['verdict'], 'steady')
         self.assertEqual(growth['heap']['bytes_per_second'], 0)
-        self.assertIn('Growth: 0 of 1 sites grow; the whole heap by\n  0.00 MB/s', text)
+        self.assertIn('Growth: 0 of 1 sites grow; the whole heap by 0.00 MB/s', text)
 
     def test_what_ended_processes_left_is_no_growth(self):
         left = {'sort': lambda second: 5_000_000}

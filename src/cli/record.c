@@ -292,10 +292,13 @@ static void on_progress(void *context, const struct hone_capture_progress *progr
 
 // --- the end -------------------------------------------------------------------------------------
 
+// As views do: what is no terminal has no width.
 static unsigned terminal_width(void)
 {
     struct winsize size;
-    if (!isatty(STDERR_FILENO) || ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 40)
+    if (!isatty(STDERR_FILENO))
+        return 0;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) || size.ws_col < 40)
         return 80;
     return size.ws_col;
 }

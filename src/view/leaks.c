@@ -6,6 +6,7 @@
 #include "base/measure.h"
 #include "base/utf8.h"
 #include "profile/profile.h"
+#include "view/text_growth.h"
 #include "view/text_report.h"
 #include "view/text_stack.h"
 
@@ -128,12 +129,7 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
     const struct hone_growths *growths = shown->growths;
     const struct hone_growth *all = &growths->all;
     if (all->verdict == HONE_GROWTH_SHORT) {
-        hone_buffer_format(w->out,
-                           "Growth: cannot tell, %u moment%s in %.1f s %s too few; %d moments in "
-                           "%d s\n  after the first fifth are needed\n",
-                           all->points, plural(all->points), all->time_s,
-                           all->points == 1 ? "is" : "are", HONE_GROWTH_POINTS_MIN,
-                           HONE_GROWTH_FAST_S);
+        hone_text_put_too_short(w->out, w->options->width, all);
         return;
     }
     hone_buffer_format(w->out, "Growth: %u of %u sites grow", growths->count + growths->small,
@@ -145,11 +141,14 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
         hone_buffer_format(w->out, "each of %u processes is judged on its own\n",
                            growths->processes);
     } else if (isfinite(all->low) && isfinite(all->high)) {
-        hone_buffer_text(w->out, "the whole heap by\n  ");
+        hone_buffer_text(w->out,
+                         w->options->width ? "the whole heap by\n  " : "the whole heap by ");
         put_rate(w->out, all);
         hone_buffer_text(w->out, "\n");
     } else {
-        hone_buffer_text(w->out, "the whole heap: not known, it varies\n  too much\n");
+        hone_buffer_text(w->out, w->options->width
+                                     ? "the whole heap: not known, it varies\n  too much\n"
+                                     : "the whole heap: not known, it varies too much\n");
     }
     if (all->time_s < HONE_GROWTH_SLOW_S)
         hone_buffer_format(w->out,

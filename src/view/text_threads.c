@@ -6,6 +6,7 @@
 #include "base/measure.h"
 #include "base/utf8.h"
 #include "profile/profile.h"
+#include "view/text_growth.h"
 #include "view/text_report.h"
 #include "view/text_stack.h"
 
@@ -165,12 +166,7 @@ static void put_verdict(struct writer *w)
     const struct hone_thread_leaks *origins = w->shown->origins;
     const struct hone_growth *all = &origins->all;
     if (all->verdict == HONE_GROWTH_SHORT) {
-        hone_buffer_format(w->out,
-                           "Growth: cannot tell, %u moment%s in %.1f s %s too few; %d moments in "
-                           "%d s\n  after the first fifth are needed\n",
-                           all->points, all->points == 1 ? "" : "s", all->time_s,
-                           all->points == 1 ? "is" : "are", HONE_GROWTH_POINTS_MIN,
-                           HONE_GROWTH_FAST_S);
+        hone_text_put_too_short(w->out, w->options->width, all);
         return;
     }
     hone_buffer_format(w->out, "Growth: threads of %u of %u places keep growing in number\n",
