@@ -168,6 +168,14 @@ class Truth(TestCase):
         self.assertGreaterEqual(found.bytes, 900000)
         self.assertIn('only sampled blocks are known', self.show(recording.directory))
 
+    def test_what_falls_back_to_sampling_says_why(self):
+        recording, _ = self.record_leaks('sh', '-c', 'ulimit -v 2000000; exec "$@"', 'sh',
+                                         workload('leaks'), 'plain')
+        shown = self.show(recording.directory)
+        self.assertIn('only sampled blocks are known', shown)
+        self.assertIn('no address space to count every block in (ulimit -v)', shown)
+        self.assertNotIn('--heap-rate 1', shown)
+
     def test_looked_for_only_when_asked(self):
         for options, there in ((('--heap-rate', '1', '--leaks', 'no'), False),
                                (('--heap-rate', '1MiB'), False), (('--heap-rate', '1'), True)):

@@ -63,9 +63,12 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                          totals.processes, totals.blocks, (double)totals.bytes_read / 1e6,
                          (double)totals.time_ns / 1e9);
     if (totals.sampled)
-        hone_profile_comment(
-            profile, "leaks: only sampled blocks are known, and what points to them from any other "
-                     "block counts as reaching them; count every block with --heap-rate 1");
+        hone_profile_comment(profile,
+                             "leaks: only sampled blocks are known, and what points to them from "
+                             "any other block counts as reaching them; %s",
+                             recording->options->heap_rate == 1
+                                 ? "there was no address space to count every block in (ulimit -v)"
+                                 : "count every block with --heap-rate 1");
     if (totals.objects[HONE_REACH_MAPPED] > 0)
         hone_profile_comment(profile,
                              "# leaks: %.0f blocks of %.0f bytes are reached only from memory that "
