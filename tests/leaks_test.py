@@ -176,6 +176,10 @@ class Truth(TestCase):
         self.assertIn('no address space to count every block in (ulimit -v)', shown)
         self.assertNotIn('--heap-rate 1', shown)
 
+    def test_one_that_allocates_nothing_does_not_fall_back(self):
+        recording, _ = self.record_leaks('true')
+        self.assertNotIn('sampled', self.show(recording.directory))
+
     def test_looked_for_only_when_asked(self):
         for options, there in ((('--heap-rate', '1', '--leaks', 'no'), False),
                                (('--heap-rate', '1MiB'), False), (('--heap-rate', '1'), True)):

@@ -42,7 +42,8 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
         ret->processes++;
         ret->blocks += scan->blocks;
         ret->threads_left += scan->threads_left;
-        ret->sampled |= !scan->exact;
+        // Counting begins with the first block: there may have been none.
+        ret->sampled |= !scan->exact && (scan->blocks || recording->options->heap_rate != 1);
     }
     for (uint32_t i = 0; i < collected->leak_count; i++) {
         const struct hone_collected_leak *leak = &collected->leaks[i];
