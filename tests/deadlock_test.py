@@ -453,6 +453,17 @@ class Order(TestCase):
         found, text = self.possible('leavers')
         self.assertEqual(len(found['possible']), 1, text)
 
+    def test_threads_that_a_handler_jumped_out_of(self):
+        """Where they noted what they held: what they do later is seen all the same."""
+        recording = self.record(workload('order_jumps'), options=('-t', 'cpu', '--lock-order'))
+        self.assertEqual((recording.status, recording.stdout), (0, b'done\n'), recording.stderr)
+        done = subprocess.run([HONE, 'deadlocks', '--json', recording.directory],
+                              capture_output=True, text=True, check=False)
+        found = json.loads(done.stdout)['lock_order']
+        self.assertEqual([{order['takes'] for order in each['orders']} for each in found['possible']],
+                         [{'first', 'second'}], found)
+        self.assertGreater(found['lost'], 0)
+
     def test_nothing_that_cannot_be(self):
         for mode in ('guarded', 'trying', 'reading'):
             with self.subTest(mode):

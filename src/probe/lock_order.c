@@ -13,7 +13,8 @@ _Atomic bool hone_lock_order_wanted;
 HONE_EXPORT struct hone_lock_holder hone_lock_holders[HONE_LOCK_HOLDERS];
 
 static __thread struct hone_lock_holder *mine;
-static __thread uint32_t inside; // or ending: nothing is seen
+static __thread uint64_t inside; // frame of who is in the middle of a change; 0: nobody
+static __thread bool ending;     // nothing is seen any more
 static __thread struct hone_own_stack own;
 static _Atomic uint32_t hint;
 
@@ -44,7 +45,7 @@ void hone_lock_order_thread_leave(bool ends)
 {
     struct hone_lock_holder *holder = mine;
     mine = NULL;
-    inside |= ends;
+    ending |= ends;
     if (!holder)
         return;
     atomic_store_explicit(&holder->count, 0, memory_order_relaxed);
@@ -67,6 +68,42 @@ static struct hone_lock_holder *take_place(uint32_t tid)
         }
     }
     return NULL;
+}
+
+// --- being inside --------------------------------------------------------------------------------
+
+// A handler of the program's that has jumped out of us is found as in heap_left.c. What the thread
+// held may be written half then. It is forgotten: so an order may be missed, but none is made up.
+HONE_HOOK static bool was_left(uint64_t here)
+{
+    if (hone_probe.locked_in || !hone_area_same_own_stack(inside, here) ||
+        hone_is_on_alternate_stack())
+        return false;
+    hone_writer_abandon(&hone_probe.writer, here);
+    hone_areas_abandon(&own);
+    hone_modules_emit_abandon();
+    if (mine) {
+        atomic_store_explicit(&mine->count, 0, memory_order_relaxed);
+        mine->set = 0;
+    }
+    hone_count(&hone_counters()->lock_order_lost, 1);
+    return true;
+}
+
+static inline __attribute__((always_inline)) bool enter(void)
+{
+    uint64_t here = (uintptr_t)__builtin_frame_address(0);
+    if (HONE_UNLIKELY(ending) || (HONE_UNLIKELY(inside) && !was_left(here)))
+        return false;
+    inside = here;
+    atomic_signal_fence(memory_order_seq_cst);
+    return true;
+}
+
+static inline void leave(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    inside = 0;
 }
 
 // A set is known by the sum of its members' hashes: whatever their order, and one goes as it came.
@@ -156,7 +193,7 @@ HONE_HOOK static void take(const void *lock, enum hone_lock_kind kind, bool trie
     uint64_t sp = registers.r[HONE_REGISTER_SP];
     bool elsewhere = (sp < own.low || sp >= own.high) && hone_is_on_alternate_stack();
     struct taking at = {
-        .area = elsewhere ? NULL : hone_area_take(),
+        .area = elsewhere ? NULL : hone_area_take_as(&own),
         .registers = &registers,
         .holding = {.lock = (uintptr_t)lock,
                     .time_ns = hone_now_ns(),
@@ -185,11 +222,9 @@ static bool may_go_on(void)
 
 HONE_HOOK void hone_lock_order_taken(const void *lock, enum hone_lock_kind kind, bool tried)
 {
-    if (inside || !may_go_on())
+    if (!may_go_on() || !enter())
         return;
     int saved = errno;
-    inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
     if (!mine)
         mine = take_place((uint32_t)hone_syscall0(SYS_gettid));
     struct hone_lock_holding *again = mine ? find(mine, (uintptr_t)lock) : NULL;
@@ -199,23 +234,26 @@ HONE_HOOK void hone_lock_order_taken(const void *lock, enum hone_lock_kind kind,
         take(lock, kind, tried);
     else
         hone_count(&hone_counters()->lock_order_lost, 1);
-    atomic_signal_fence(memory_order_seq_cst);
-    inside = 0;
+    leave();
     errno = saved;
+}
+
+static void let_go(struct hone_lock_holding *held)
+{
+    uint64_t lock = atomic_load_explicit(&held->lock, memory_order_relaxed);
+    uint32_t count = atomic_load_explicit(&mine->count, memory_order_relaxed) - 1;
+    for (uint32_t i = (uint32_t)(held - mine->held); i < count; i++)
+        mine->held[i] = mine->held[i + 1];
+    mine->set -= member(lock);
+    atomic_store_explicit(&mine->count, count, memory_order_release);
 }
 
 void hone_lock_order_released(const void *lock)
 {
-    struct hone_lock_holding *held = mine && !inside ? find(mine, (uintptr_t)lock) : NULL;
-    if (!held || --held->depth)
+    if (!mine || !enter())
         return;
-    inside = 1;
-    atomic_signal_fence(memory_order_seq_cst);
-    uint32_t count = atomic_load_explicit(&mine->count, memory_order_relaxed) - 1;
-    for (uint32_t i = (uint32_t)(held - mine->held); i < count; i++)
-        mine->held[i] = mine->held[i + 1];
-    mine->set -= member((uintptr_t)lock);
-    atomic_store_explicit(&mine->count, count, memory_order_release);
-    atomic_signal_fence(memory_order_seq_cst);
-    inside = 0;
+    struct hone_lock_holding *held = find(mine, (uintptr_t)lock);
+    if (held && !--held->depth)
+        let_go(held);
+    leave();
 }
