@@ -1,7 +1,7 @@
-// What the files of the wall clock share: wall.c watches, wall_account.c keeps account of the
-// threads, wall_poll.c does both where perf events are not permitted, wall_stack.c reads the stacks
-// of blocked threads, wall_draws.c takes those that the kernel copied, wall_finish.c makes samples
-// of all that.
+// What the files of the wall clock share: wall_watch.c says who is watched, wall.c reads what is
+// told of them, wall_account.c keeps account of the threads, wall_poll.c does both where perf
+// events are not permitted, wall_stack.c reads the stacks of blocked threads, wall_draws.c takes
+// those that the kernel copied, wall_finish.c makes samples of all that.
 #ifndef HONE_CAPTURE_WALL_PARTS_H
 #define HONE_CAPTURE_WALL_PARTS_H
 
@@ -146,6 +146,9 @@ void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread);
 
 // What the kernel has counted of the thread by now. False: that cannot be.
 bool hone_wall_counted(struct hone_wall_thread *thread, const struct hone_wall_counts *counts);
+
+// What it has counted by now. False: the thread is gone.
+bool hone_wall_read_counts(const struct hone_wall_thread *thread, struct hone_wall_counts *ret);
 
 // From now on the thread is in this state; what was before is taken into account.
 void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
