@@ -163,6 +163,7 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
     if (wall->draws)
         hone_wall_read_draws(wall, until_ns);
     hone_wall_read_switches(wall, until_ns);
+    hone_wall_watch_ended(wall);
 }
 
 // Between half a period and one and a half, so that nothing in the program keeps step with us.

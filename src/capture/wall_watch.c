@@ -1,4 +1,5 @@
-// Whom the wall clock watches: processes and their threads that were there before us.
+// Whom the wall clock watches: processes and their threads that were there before us, and those
+// whose events the kernel ended though they go on.
 #include "capture/wall_parts.h"
 
 #include "base/cleanup.h"
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 // A thread that was there before us: it is asked once where it is.
 static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns)
@@ -142,4 +144,70 @@ void hone_wall_announce(struct hone_wall *wall, pid_t pid)
         process = wall->by_pid[pid] ? wall->by_pid[pid] - 1 : process;
     }
     wall->processes[process].announced = true;
+}
+
+// --- programs that gain rights -------------------------------------------------------------------
+
+enum { CHILDREN_DEEP = 16 }; // generations that came while nobody watched
+
+static void watch_children(struct hone_wall *wall, uint32_t pid, int deep)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, pid);
+    FILE *file = deep < CHILDREN_DEEP ? fopen(path, "re") : NULL;
+    unsigned child;
+    while (file && fscanf(file, "%u", &child) == 1)
+        if (child < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, child) &&
+            !watch_process(wall, (pid_t)child, 0, NULL))
+            watch_children(wall, child, deep + 1);
+    if (file)
+        (void)fclose(file);
+}
+
+static void watch_anew(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t ended_ns)
+{
+    uint32_t pid = thread->pid;
+    uint32_t at = (uint32_t)(thread - wall->threads);
+    wall->facts.gained++;
+    int r = hone_switches_watch(wall->switches, (pid_t)pid, NULL);
+    if (r) {
+        wall->facts.gained_gone += r == -ESRCH;
+        wall->facts.gained_refused += r != -ESRCH;
+        hone_wall_end(wall, thread, ended_ns);
+        return;
+    }
+    if (wall->draws)
+        (void)hone_draws_watch(wall->draws, (pid_t)pid);
+    struct hone_blocked blocked;
+    if (hone_blocked_read(pid, pid, &blocked) == 0)
+        hone_wall_enter(wall, &wall->threads[at], HONE_WALL_BLOCKED, hone_now_ns());
+    (void)watch_threads(wall, 0, pid, NULL);
+    watch_children(wall, pid, 0);
+}
+
+// Of a process that has ended, /proc tells no program.
+static bool is_alive(uint32_t pid)
+{
+    char path[64], program[1];
+    (void)snprintf(path, sizeof path, "/proc/%u/exe", pid);
+    return readlink(path, program, sizeof program) > 0;
+}
+
+void hone_wall_watch_ended(struct hone_wall *wall)
+{
+    if (!wall->has_ended)
+        return;
+    wall->has_ended = false;
+    for (uint32_t i = 0; i < wall->process_count; i++) {
+        uint64_t ended_ns = wall->processes[i].events_ended_ns;
+        wall->processes[i].events_ended_ns = 0;
+        struct hone_wall_thread *thread =
+            ended_ns ? hone_wall_find(wall, wall->processes[i].pid) : NULL;
+        if (!thread || thread->process != i)
+            continue;
+        if (!wall->everybody)
+            watch_anew(wall, thread, ended_ns);
+        else if (!is_alive(thread->pid)) // events of CPUs go on
+            hone_wall_end(wall, thread, ended_ns);
+    }
 }
