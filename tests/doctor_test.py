@@ -8,6 +8,7 @@ import ctypes
 import json
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -263,6 +264,48 @@ class Doctor(harness.TestCase):
         self.assertEqual(self.finding(findings, 'build id')['mark'], 'less')
         share = int(self.finding(findings, 'frame pointers')['what'].split()[1])
         self.assertLess(share, 10)
+
+    def with_start_files_of_its_own(self, *options):
+        """The options are the program's, rules and lines are there for one function alone."""
+        source = os.path.join(self.tmp, 'first.c')
+        with open(source, 'w', encoding='ascii') as file:
+            file.write('int first(int x) { return x; }\n')
+        first = f'{source}.o'
+        subprocess.run(['cc', '-g', '-c', source, '-o', first], check=True)
+        return self.build(*options, '-x', 'none', first)
+
+    def test_rules_of_a_few_functions_are_not_the_programs(self):
+        program = self.with_start_files_of_its_own('-fno-asynchronous-unwind-tables')
+        stacks = self.finding(self.doctor(program), 'stacks')
+        self.assertEqual(stacks['mark'], 'less')
+        share = int(re.fullmatch(r'unwind rules \(.eh_frame\) cover (\d+) % of its code',
+                                 stacks['what'])[1])
+        self.assertLess(share, 20)
+        self.assertIn('searched', stacks['why'])
+        control = self.finding(self.doctor(self.with_start_files_of_its_own()), 'stacks')
+        self.assertEqual((control['mark'], control['what']),
+                         ('good', 'unwind rules (.eh_frame) cover 100 % of its code'))
+
+    def test_lines_of_a_few_functions_are_not_the_programs(self):
+        names = self.finding(self.doctor(self.with_start_files_of_its_own()), 'names')
+        self.assertEqual(names['mark'], 'less')
+        share = int(re.search(r'lines for (?:less than )?(\d+) % of its code', names['what'])[1])
+        self.assertLess(share, 20)
+        control = self.finding(self.doctor(self.with_start_files_of_its_own('-g')), 'names')
+        self.assertEqual(control['what'],
+                         'functions, inlined calls and lines, from the file itself')
+
+    @unittest.skipUnless(shutil.which('musl-gcc'), 'needs musl-gcc')
+    def test_a_static_program_of_musl(self):
+        """Its start files have rules, its C library has none."""
+        path = os.path.join(self.tmp, 'static')
+        subprocess.run(['musl-gcc', '-static', '-g', '-O1', '-x', 'c', '-', '-o', path],
+                       input=self.SOURCE, text=True, check=True)
+        findings = self.doctor(path)
+        stacks = self.finding(findings, 'stacks')
+        self.assertEqual(stacks['mark'], 'less')
+        self.assertIn('truncated', stacks['why'])
+        self.assertEqual(self.finding(findings, 'names')['mark'], 'less')
 
     def test_a_separate_debug_file_is_named(self):
         program = self.build('-g', '-Wl,--build-id')

@@ -226,6 +226,19 @@ class Programs(Outside):
                 self.assertRegex('\n'.join(below.profile.comments), r'2 programs got rights of another')
                 self.assertNotIn('libhone.so', '\n'.join(below.profile.comments))
 
+    def test_descriptors_of_events_that_are_over_are_given_back(self):
+        path = os.path.join(self.tmp, 'rights')
+        shutil.copy(workload('idle'), path)
+        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('the temporary directory ignores setgid')
+        os.chown(path, 65534, -1)
+        os.chmod(path, 0o4755)
+        turns = 80
+        recording = self.outside('sh', '-c', f'for i in $(seq {turns}); do {path} 40 >&2; done; '
+                                 'ls /proc/$PPID/fd | wc -l', options=['--types', 'cpu,wall'])
+        self.assertGreater(recording.session['outside']['gained_rights'], turns / 2)
+        self.assertLess(int(recording.stdout.split()[-1]), 2 * turns * os.cpu_count())
+
     def test_children_are_followed(self):
         recording = self.outside('sh', '-c', f'{workload("split")} functions 500; '
                                  f'{workload("static")}', stopwatch=True)

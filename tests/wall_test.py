@@ -7,6 +7,7 @@ the program says and that, less the thread's runnable time.
 
 import json
 import os
+import shutil
 import subprocess
 import time
 import unittest
@@ -201,6 +202,31 @@ class Programs(harness.TestCase):
         true = sum(recording.truth.values())
         for name, ns in recording.truth.items():
             self.assertAlmostEqual(shares[name] / sums['on-cpu'], ns / true, delta=0.08)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
+    def test_programs_that_gain_rights_are_watched_whole(self):
+        """The kernel ends the events on them at their exec; they are opened anew."""
+        path = os.path.join(self.tmp, 'rights')
+        shutil.copy(workload('split'), path)
+        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('the temporary directory ignores setuid')
+        os.chown(path, 65534, -1)
+        os.chmod(path, 0o4755)
+        for engine in ('ebpf', 'switches'):
+            with self.subTest(engine=engine):
+                wall = self.wall_of('sh', '-c', f'{path} functions 400; sleep 0.1; {path} threads 300',
+                                    options=('--types', 'wall', '--wall-engine', engine))
+                if wall.session['wall']['engine'] == 'polling':
+                    self.skipTest('needs perf events')
+                profile = wall.wall
+                self.assertEqual(wall.session['wall']['losses']['gained_rights'], 2)
+                self.assertEqual(wall.session['wall']['losses']['gained_rights_gone'], 0)
+                seen = profile.total('wall', lambda s: s.labels['process'] == ['rights']
+                                     and s.labels['state'] == ['on-cpu'])
+                told = sum(wall.truth.values())
+                self.assertGreater(told, 500 * MS)
+                self.assertLessEqual(abs(seen - told), 0.1 * told + 50 * MS, f'{seen} of {told} ns')
+                self.assertIn('rights of another', '\n'.join(profile.comments))
 
     def test_short_waits_have_their_shares(self):
         """Of n looks a share p is right within sqrt(p (1 - p) / n).

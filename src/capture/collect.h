@@ -146,6 +146,8 @@ struct hone_wall_facts {
     uint64_t refused;     // threads whose stacks we may not read
     uint64_t too_many;    // threads that there was no room for
     uint64_t unmatched;   // sampled threads that nobody watched: their CPU time alone is known
+    // Programs that gained rights, which ends the events on them: watched anew, or …
+    uint64_t gained, gained_gone, gained_refused;
     uint64_t lifetime_ns; // from each thread's start to its end
     uint64_t state_ns[HONE_WAITS]; // what the lifetime consists of
     uint64_t blocks;               // that were over, or when the recording ended

@@ -223,31 +223,6 @@ static int overview_init(struct overview *overview, const struct hone_collected 
     return 0;
 }
 
-// A period that ends where our handler is not set any more ends the program.
-static void comment_on_trap(struct hone_profile *profile, const struct hone_recording *recording)
-{
-    if (recording->status == -1 || !WIFSIGNALED(recording->status) ||
-        WTERMSIG(recording->status) != SIGTRAP)
-        return;
-    hone_profile_comment(profile,
-                         "the program was ended by SIGTRAP, the signal that samples it: perhaps it "
-                         "took the signal for itself by a system call; try --engine thread-timer");
-}
-
-// One that locks itself in by a system call in its own code does so unseen.
-static void comment_on_filter(struct hone_profile *profile, const struct hone_recording *recording)
-{
-    const struct hone_collected *collected = recording->collected;
-    bool ours = recording->status != -1 && !recording->outside && collected->process_count &&
-                collected->processes[0].facts.engine != HONE_ENGINE_NONE;
-    if (ours && ((WIFSIGNALED(recording->status) && WTERMSIG(recording->status) == SIGSYS) ||
-                 (WIFEXITED(recording->status) && WEXITSTATUS(recording->status) == 128 + SIGSYS)))
-        hone_profile_comment(
-            profile, "the program was ended by SIGSYS while it was sampled: perhaps it came "
-                     "under a filter (seccomp) by a system call in its own code, which is "
-                     "not seen, and a sample's system calls ended it; try --engine outside");
-}
-
 static bool closed_ours(const struct hone_collected_process *process)
 {
     return process->facts.engine != HONE_ENGINE_NONE &&
@@ -544,8 +519,7 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
         return comment_on_heap(profile, recording, file);
     if (file == HONE_CAPTURE_WALL)
         hone_recording_comment_wall(recording, profile);
-    comment_on_trap(profile, recording);
-    comment_on_filter(profile, recording);
+    hone_recording_comment_ended(recording, profile);
     comment_on_unmapped(profile, recording);
     comment_on_closed(profile, recording);
     // A program that only waits lacks nothing in the wall clock.

@@ -94,6 +94,14 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
         hone_profile_comment(profile,
                              "not covered: stacks of %" PRIu64 " threads that are not ours to read",
                              facts->refused);
+    if (facts->gained)
+        hone_profile_comment(
+            profile,
+            "%snot covered: %" PRIu64 " program%s got rights of another (setuid, "
+            "setgid), where the kernel ends events: until the next look it counts "
+            "as running; %" PRIu64 " had ended by then, %" PRIu64 " may not be watched",
+            facts->gained_refused || facts->gained_gone ? "" : "# ", facts->gained,
+            facts->gained == 1 ? "" : "s", facts->gained_gone, facts->gained_refused);
     if (facts->too_many)
         hone_profile_comment(profile,
                              "not covered: %" PRIu64 " threads, more than there is room for",

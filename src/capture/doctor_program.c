@@ -3,18 +3,24 @@
 #include "base/base.h"
 #include "capture/target.h"
 #include "core/core.h"
+#include "elf/code.h"
+#include "elf/cover.h"
 #include "elf/elf.h"
 #include "symbol/symbol.h"
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     FUNCTIONS_MIN = 20, // fewer say nothing of how a program was built
     POINTERS_SOME = 10, // % of functions: below, they are those that use alloca and the like
     POINTERS_MOST = 80,
+    SHARE_RULES = 97, // % of code: all of 258 programs of Debian's but those in Pascal have them
+    SHARE_LINES = 90, // what is written in assembly may lack them
 };
 
 static void add(struct hone_findings *findings, const char *topic, enum hone_mark mark,
@@ -90,15 +96,57 @@ static void add_frame_pointers(struct hone_findings *findings, const char *topic
         NULL, NULL);
 }
 
-static void add_unwinding(struct hone_findings *findings, const char *topic, struct hone_elf *elf)
+// How much of the code the rules cover that a walk would use. 0: none; false: it is another
+// machine's, of which we read no rules.
+static bool find_rules(const struct hone_elf *elf, const char *path, struct hone_elf_cover *ret)
 {
-    if (hone_elf_section(elf, ".eh_frame").len > 4)
-        add(findings, topic, HONE_MARK_GOOD, "stacks", "whole: it has unwind rules (.eh_frame)",
-            NULL, NULL);
+    HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat status;
+    struct hone_elf_code code;
+    if (fd < 0 || fstat(fd, &status) || hone_elf_code_map(fd, (uint64_t)status.st_size, &code))
+        return false;
+    int r = hone_elf_cover_rules(elf, &code.module.cfi, ret);
+    hone_elf_code_unmap(&code);
+    return r == 0;
+}
+
+static void add_unwinding(struct hone_findings *findings, const char *topic, struct hone_elf *elf,
+                          const char *path, bool from_outside)
+{
+    struct hone_elf_cover cover;
+    if (!find_rules(elf, path, &cover))
+        return;
+    unsigned share = hone_elf_cover_share(&cover);
+    const char *covered =
+        hone_finding_text(findings, "unwind rules (.eh_frame) cover %s%u %% of its code",
+                          share || !cover.covered_bytes ? "" : "less than ",
+                          cover.covered_bytes && !share ? 1 : share);
+    if (share >= SHARE_RULES)
+        add(findings, topic, HONE_MARK_GOOD, "stacks", covered, NULL, NULL);
     else
-        add(findings, topic, HONE_MARK_LESS, "stacks", "it has no unwind rules (.eh_frame)",
-            "stacks through it need frame pointers", "gcc -fasynchronous-unwind-tables …");
+        add(findings, topic, HONE_MARK_LESS, "stacks",
+            cover.covered_bytes ? covered : "it has no unwind rules (.eh_frame)",
+            from_outside ? "other functions need frame pointers, or stacks end there: [truncated]"
+                         : "callers of its other functions are searched for on the stack, which is "
+                           "a guess",
+            // A library that is linked in, as musl is, was compiled elsewhere.
+            from_outside && cover.covered_bytes ? NULL : "gcc -fasynchronous-unwind-tables …");
     add_frame_pointers(findings, topic, elf);
+}
+
+// What has lines: start files, or a few functions written in assembly, may have them alone.
+static int find_lines(const struct hone_elf *elf, const char *debug_path, unsigned *ret_share)
+{
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *holder = NULL;
+    HONE_CLEANUP(hone_dwarf_closep) struct hone_dwarf *dwarf = NULL;
+    struct hone_elf_cover cover;
+    int r = hone_elf_open(debug_path, &holder, NULL);
+    if (!r)
+        r = hone_dwarf_open(holder, NULL, &dwarf);
+    if (!r)
+        r = hone_elf_cover_units(elf, dwarf, &cover);
+    *ret_share = r ? 0 : hone_elf_cover_share(&cover);
+    return r == -ENOMEM ? r : 0;
 }
 
 static int add_names(struct hone_findings *findings, const char *topic, struct hone_elf *elf,
@@ -113,24 +161,34 @@ static int add_names(struct hone_findings *findings, const char *topic, struct h
     if (r)
         return r;
     const struct hone_symbol_facts *symbols = hone_symbol_facts(module);
-    bool complete = symbols->reason == HONE_SYMBOL_COMPLETE;
-    bool own = symbols->debug_path && strcmp(symbols->debug_path, path) == 0;
     const char *rebuild = "gcc -g …";
     const char *package =
         hone_finding_text(findings, "find-dbgsym-packages %s (package debian-goodies)", path);
-    add(findings, topic, complete ? HONE_MARK_GOOD : HONE_MARK_LESS, "names",
-        hone_finding_text(findings, "%s%s%s", hone_symbol_reason_text(symbols->reason),
-                          complete ? ", from " : "",
-                          !complete ? ""
-                          : own     ? "the file itself"
-                                    : symbols->debug_path),
-        symbols->reason == HONE_SYMBOL_NO_DEBUG_FILE ? "no source lines, no inlined calls"
-        : complete                                   ? NULL
-                                                     : "functions without a name are shown as "
-                                                       "file+0xaddress",
-        complete              ? NULL
-        : facts->build_id_len ? package
-                              : rebuild);
+    if (symbols->reason == HONE_SYMBOL_COMPLETE) {
+        bool own = symbols->debug_path && strcmp(symbols->debug_path, path) == 0;
+        unsigned share = 100;
+        r = symbols->debug_path ? find_lines(elf, symbols->debug_path, &share) : 0;
+        if (r)
+            return r;
+        const char *from = own ? "the file itself" : symbols->debug_path;
+        if (share >= SHARE_LINES)
+            add(findings, topic, HONE_MARK_GOOD, "names",
+                hone_finding_text(findings, "%s, from %s", hone_symbol_reason_text(symbols->reason),
+                                  from),
+                NULL, NULL);
+        else
+            add(findings, topic, HONE_MARK_LESS, "names",
+                hone_finding_text(
+                    findings, "functions; inlined calls and lines for %s%u %% of its code, from %s",
+                    share ? "" : "less than ", share ? share : 1, from),
+                "the rest was compiled without -g", rebuild);
+    } else
+        add(findings, topic, HONE_MARK_LESS, "names",
+            hone_finding_text(findings, "%s", hone_symbol_reason_text(symbols->reason)),
+            symbols->reason == HONE_SYMBOL_NO_DEBUG_FILE
+                ? "no source lines, no inlined calls"
+                : "functions without a name are shown as file+0xaddress",
+            facts->build_id_len ? package : rebuild);
     char id[2 * HONE_ELF_BUILD_ID_MAX + 1] = "";
     for (size_t i = 0; i < facts->build_id_len; i++)
         (void)snprintf(id + 2 * i, 3, "%02x", facts->build_id[i]);
@@ -173,7 +231,8 @@ static void add_sanitizer(struct hone_findings *findings, const char *topic, str
                 NULL, NULL);
 }
 
-static int add_file(struct hone_findings *findings, const char *topic, const char *path)
+static int add_file(struct hone_findings *findings, const char *topic, const char *path,
+                    bool from_outside)
 {
     HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
     struct hone_error why = {0};
@@ -188,7 +247,7 @@ static int add_file(struct hone_findings *findings, const char *topic, const cha
     add_sanitizer(findings, topic, elf);
     if (hone_elf_facts(elf)->go) // whose tables and names are its own
         return 0;
-    add_unwinding(findings, topic, elf);
+    add_unwinding(findings, topic, elf, path, from_outside);
     return add_names(findings, topic, elf, path);
 }
 
@@ -232,7 +291,7 @@ int hone_doctor_program(struct hone_findings *findings, const char *program, str
     if (path[0] && stat(path, &status) == 0 && S_ISREG(status.st_mode)) {
         add(findings, topic, HONE_MARK_FACT, "file", hone_finding_text(findings, "%s", path), NULL,
             NULL);
-        r = add_file(findings, topic, path);
+        r = add_file(findings, topic, path, from_outside);
         if (r)
             return hone_error_set(err, r, "cannot look at '%s'", program);
     }

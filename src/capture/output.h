@@ -102,6 +102,10 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
 // How a stack ended, as it is said of stacks that are truncated.
 extern const char *const hone_stack_end_texts[HONE_STACK_ENDS];
 
+// Of a signal that ended it for which we may be the cause: comments_ended.c.
+void hone_recording_comment_ended(const struct hone_recording *recording,
+                                  struct hone_profile *profile);
+
 // And of who waited: comments_wall.c.
 void hone_recording_comment_wall(const struct hone_recording *recording,
                                  struct hone_profile *profile);

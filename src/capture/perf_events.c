@@ -100,7 +100,8 @@ void hone_perf_done(struct hone_perf *perf)
     for (uint32_t i = 0; perf->rings && i < perf->ring_count; i++)
         hone_perf_ring_close(&perf->rings[i]);
     for (uint32_t i = 0; i < perf->event_count; i++)
-        (void)close(perf->events[i].fd);
+        if (perf->events[i].fd >= 0)
+            (void)close(perf->events[i].fd);
     free(perf->rings);
     free(perf->events);
     *perf = (struct hone_perf){0};
@@ -187,9 +188,23 @@ static int give_ring(struct hone_perf *perf, uint32_t number, bool clock, int fd
     return r;
 }
 
+// What they counted is kept. The first ones hold the rings.
+static void close_those_over(struct hone_perf *perf)
+{
+    for (uint32_t i = perf->ring_count; i < perf->event_count; i++) {
+        struct hone_perf_event *event = &perf->events[i];
+        if (event->fd < 0 || !hone_perf_is_over(event->fd) ||
+            read(event->fd, &event->counted, sizeof event->counted) != sizeof event->counted)
+            continue;
+        (void)close(event->fd);
+        event->fd = -1;
+    }
+}
+
 static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
 {
     if (perf->event_count == perf->event_room) {
+        close_those_over(perf);
         uint32_t room = perf->event_room ? perf->event_room * 2 : 64;
         struct hone_perf_event *more = realloc(perf->events, room * sizeof *more);
         if (!more)
@@ -211,7 +226,7 @@ static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
         (void)close(fd);
         return r;
     }
-    perf->events[perf->event_count++] = (struct hone_perf_event){tid, ring, fd};
+    perf->events[perf->event_count++] = (struct hone_perf_event){tid, ring, fd, 0};
     return 0;
 }
 
@@ -258,13 +273,15 @@ int hone_perf_add_cpus(struct hone_perf *perf, struct hone_error *err)
 void hone_perf_enable(struct hone_perf *perf)
 {
     for (uint32_t i = 0; i < perf->event_count; i++)
-        (void)ioctl(perf->events[i].fd, PERF_EVENT_IOC_ENABLE, 0);
+        if (perf->events[i].fd >= 0)
+            (void)ioctl(perf->events[i].fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
 void hone_perf_disable(struct hone_perf *perf)
 {
     for (uint32_t i = 0; i < perf->event_count; i++)
-        (void)ioctl(perf->events[i].fd, PERF_EVENT_IOC_DISABLE, 0);
+        if (perf->events[i].fd >= 0)
+            (void)ioctl(perf->events[i].fd, PERF_EVENT_IOC_DISABLE, 0);
 }
 
 bool hone_perf_count(const struct hone_perf *perf, pid_t tid, uint64_t *ret_ns)
@@ -272,9 +289,10 @@ bool hone_perf_count(const struct hone_perf *perf, pid_t tid, uint64_t *ret_ns)
     bool any = false;
     *ret_ns = 0;
     for (uint32_t i = 0; i < perf->event_count; i++) {
-        uint64_t value;
+        uint64_t value = perf->events[i].counted;
         if (perf->events[i].tid != tid ||
-            read(perf->events[i].fd, &value, sizeof value) != sizeof value)
+            (perf->events[i].fd >= 0 &&
+             read(perf->events[i].fd, &value, sizeof value) != sizeof value))
             continue;
         *ret_ns += value;
         any = true;

@@ -21,7 +21,8 @@ struct hone_perf_event_options {
 struct hone_perf_event {
     pid_t tid; // -1: the whole CPU
     uint32_t ring;
-    int fd;
+    int fd;           // -1: it is over
+    uint64_t counted; // by then
 };
 
 struct hone_perf {

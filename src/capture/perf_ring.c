@@ -1,6 +1,7 @@
 #include "capture/perf_ring.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,4 +271,10 @@ void hone_perf_ring_release(struct hone_perf_ring *ring)
 {
     // Release: we have read before the kernel writes there.
     __atomic_store_n(&ring->page->data_tail, ring->tail, __ATOMIC_RELEASE);
+}
+
+bool hone_perf_is_over(int fd)
+{
+    struct pollfd event = {.fd = fd};
+    return poll(&event, 1, 0) == 1 && event.revents & POLLHUP;
 }

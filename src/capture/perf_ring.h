@@ -89,6 +89,11 @@ void hone_perf_ring_pass(struct hone_perf_ring *ring);
 // Gives the room of what was passed back to the kernel.
 void hone_perf_ring_release(struct hone_perf_ring *ring);
 
+// Whether an event that writes into a ring is over: its thread has ended, or the kernel has ended
+// it at an exec, and so have all that inherited it. It counts no more, and closing it loses
+// nothing. A wake-up that the ring was about to give may be lost.
+bool hone_perf_is_over(int fd);
+
 // Parses one record of `size` bytes, 8-byte aligned, of an event whose samples hold so many
 // registers and, with has_raw, something of its own. False: it makes no sense.
 bool hone_perf_parse(const void *bytes, size_t size, unsigned register_count, bool has_raw,

@@ -25,7 +25,7 @@ json_t *hone_session_wall(const struct hone_recording *recording)
                                   hone_session_number(facts->ends[end]));
     return json_pack(
         "{s:s, s:b, s:s, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", //
+        "s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", //
         "file", "wall.prof", "taken", (int)facts->taken, "engine",
         hone_wall_engine_name(facts->engine), "reason",
         facts->reason[0] ? hone_session_text(facts->reason) : json_null(), "rate_hz",
@@ -43,7 +43,10 @@ json_t *hone_session_wall(const struct hone_recording *recording)
         hone_session_number(facts->gone), "reads_torn", hone_session_number(facts->torn),
         "reads_postponed", hone_session_number(facts->postponed), "switch_records_lost",
         hone_session_number(facts->lost), "threads_refused", hone_session_number(facts->refused),
-        "threads_not_watched", hone_session_number(facts->unmatched));
+        "threads_not_watched", hone_session_number(facts->unmatched), "gained_rights",
+        hone_session_number(facts->gained), "gained_rights_gone",
+        hone_session_number(facts->gained_gone), "gained_rights_refused",
+        hone_session_number(facts->gained_refused));
 }
 
 // By what was waited for, as the system calls tell: what the functions on a stack tell besides is

@@ -2,9 +2,9 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "capture/perf_ring.h"
 
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -129,6 +129,18 @@ static int map_ring(struct hone_switches *switches, struct ring *ring)
     }
 }
 
+static void close_those_over(struct hone_switches *switches)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < switches->fd_count; i++) {
+        if (hone_perf_is_over(switches->fds[i]))
+            (void)close(switches->fds[i]);
+        else
+            switches->fds[kept++] = switches->fds[i];
+    }
+    switches->fd_count = kept;
+}
+
 static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu)
 {
     HONE_CLEANUP(hone_fd_closep) int fd = open_event(tid, cpu);
@@ -148,6 +160,8 @@ static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu)
     }
     if (ioctl(fd, PERF_EVENT_IOC_SET_OUTPUT, ring->fd))
         return -errno;
+    if (switches->fd_count == switches->fd_room)
+        close_those_over(switches);
     if (!hone_array_reserve(&switches->fds, &switches->fd_room, switches->fd_count + 1ull,
                             sizeof *switches->fds))
         return -ENOMEM;

@@ -109,3 +109,48 @@ TEST(what_happens_after_the_asked_time_is_told_later)
     }
     hone_switches_close(switches);
 }
+
+// One that waits to be told.
+static pid_t start_waiting(int *ret_go)
+{
+    int go[2];
+    CHECK_EQ(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        (void)close(go[1]);
+        _exit(read(go[0], &byte, 1) == 1);
+    }
+    (void)close(go[0]);
+    *ret_go = go[1];
+    return child;
+}
+
+TEST(descriptors_of_threads_that_ended_are_given_back)
+{
+    enum { CHILDREN = 200 };
+    struct hone_switches *switches;
+    int go, go_last;
+    CHECK_EQ(hone_switches_open(&switches, NULL), 0);
+    pid_t last = start_waiting(&go_last);
+    if (hone_switches_watch(switches, last, NULL)) { // not permitted everywhere
+        (void)kill(last, SIGKILL);
+        hone_switches_close(switches);
+        return;
+    }
+    uint32_t cpus = hone_switches_descriptors(switches);
+    for (int i = 0; i < CHILDREN; i++) {
+        pid_t child = start_waiting(&go);
+        CHECK_EQ(hone_switches_watch(switches, child, NULL), 0);
+        (void)close(go);
+        CHECK_EQ(waitpid(child, NULL, 0), child);
+    }
+    CHECK(hone_switches_descriptors(switches) < CHILDREN * cpus / 2);
+    event_count = 0;
+    (void)close(go_last); // it is watched all the same
+    CHECK_EQ(waitpid(last, NULL, 0), last);
+    (void)usleep(1000);
+    CHECK_EQ(hone_switches_read(switches, hone_now_ns(), keep, NULL), 0);
+    CHECK_EQ(count_of(HONE_SWITCH_END, last), 1);
+    hone_switches_close(switches);
+}

@@ -5,7 +5,6 @@
 #include "capture/wall_parts.h"
 #include "core/clock.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +52,7 @@ const char *hone_wall_engine_text(enum hone_wall_engine engine)
 // --- reading -------------------------------------------------------------------------------------
 
 // How long the thread was on a CPU and waited for one, since it began.
-static bool read_counts(const struct hone_wall_thread *thread, struct hone_wall_counts *ret)
+bool hone_wall_read_counts(const struct hone_wall_thread *thread, struct hone_wall_counts *ret)
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/schedstat", thread->pid, thread->tid);
@@ -71,7 +70,7 @@ static bool read_counts(const struct hone_wall_thread *thread, struct hone_wall_
 static void update_counts(struct hone_wall_thread *thread, uint64_t now_ns)
 {
     struct hone_wall_counts counts;
-    if (read_counts(thread, &counts))
+    if (hone_wall_read_counts(thread, &counts))
         (void)hone_wall_counted(thread, &counts);
     thread->counted_at_ns = now_ns;
 }
@@ -164,6 +163,7 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
     if (wall->draws)
         hone_wall_read_draws(wall, until_ns);
     hone_wall_read_switches(wall, until_ns);
+    hone_wall_watch_ended(wall);
 }
 
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
@@ -196,142 +196,7 @@ void hone_wall_tick(struct hone_wall *wall)
     plan(wall, hone_now_ns());
 }
 
-// --- whom to watch -------------------------------------------------------------------------------
-
-// A thread that was there before us: it is asked once where it is.
-static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns)
-{
-    if (hone_wall_find(wall, tid))
-        return;
-    char name[16] = "";
-    (void)hone_thread_name(pid, tid, name);
-    uint64_t now_ns = hone_now_ns();
-    struct hone_wall_thread *thread =
-        hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);
-    if (!thread)
-        return;
-    if (began_ns) // all that it did is ours
-        return;
-    thread->met_late = true;
-    if (read_counts(thread, &thread->counted_first))
-        thread->counted = thread->counted_first;
-    struct hone_blocked blocked;
-    if (hone_blocked_read(pid, tid, &blocked) == 0) {
-        thread->state = HONE_WALL_RUNNING;
-        hone_wall_enter(wall, thread, HONE_WALL_BLOCKED, thread->since_ns);
-    }
-}
-
-// Calls for each number that names a file of the folder. False: the folder is gone.
-static bool each_number(const char *path,
-                        int (*call)(struct hone_wall *wall, uint32_t pid, uint32_t number,
-                                    struct hone_error *err),
-                        struct hone_wall *wall, uint32_t pid, int *ret, struct hone_error *err)
-{
-    DIR *folder = opendir(path);
-    if (!folder)
-        return false;
-    for (struct dirent *entry; !*ret && (entry = readdir(folder));) {
-        unsigned long number = strtoul(entry->d_name, NULL, 10);
-        if (number && number < HONE_WALL_TIDS_MAX)
-            *ret = call(wall, pid, (uint32_t)number, err);
-    }
-    (void)closedir(folder);
-    return true;
-}
-
-static int watch_thread(struct hone_wall *wall, uint32_t pid, uint32_t tid, struct hone_error *err)
-{
-    if (hone_wall_find(wall, tid))
-        return 0;
-    int r = wall->everybody ? 0 : hone_switches_watch(wall->switches, (pid_t)tid, err);
-    if (!r && wall->draws && !wall->everybody)
-        (void)hone_draws_watch(wall->draws, (pid_t)tid);
-    if (!r)
-        meet(wall, pid, tid, 0);
-    return r == -ESRCH ? 0 : r;
-}
-
-static int watch_threads(struct hone_wall *wall, uint32_t nobody, uint32_t pid,
-                         struct hone_error *err)
-{
-    (void)nobody;
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task", pid);
-    int r = 0;
-    // Twice: a thread that is listed may start another one before it is watched.
-    for (int turn = 0; !r && turn < 2; turn++)
-        if (!each_number(path, watch_thread, wall, pid, &r, err))
-            break;
-    return r;
-}
-
-// All threads of a process that is there.
-static int watch_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
-                         struct hone_error *err)
-{
-    int r = hone_switches_watch(wall->switches, pid, err);
-    if (r)
-        return r;
-    if (wall->draws)
-        (void)hone_draws_watch(wall->draws, pid);
-    meet(wall, (uint32_t)pid, (uint32_t)pid, began_ns);
-    return watch_threads(wall, 0, (uint32_t)pid, err);
-}
-
-int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
-{
-    if (wall->polled)
-        return hone_error_set(err, -EOPNOTSUPP, "cannot watch the machine without perf events");
-    wall->everybody = true;
-    int r = hone_switches_watch(wall->switches, -1, err);
-    if (!r && wall->draws)
-        (void)hone_draws_watch_all(wall->draws);
-    if (!r)
-        (void)each_number("/proc", watch_threads, wall, 0, &r, err);
-    return r;
-}
-
-int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err)
-{
-    if (!wall->polled) {
-        struct hone_error why = {0};
-        int r = watch_process(wall, pid, began_ns, &why);
-        if (!r || r == -ESRCH || wall->thread_count) {
-            if (err && r)
-                *err = why;
-            return r;
-        }
-        // Where perf events are not permitted, polling tells nearly as much.
-        hone_switches_close(hone_take(wall->switches));
-        hone_draws_close(hone_take(wall->draws));
-        wall->polled = true;
-        (void)snprintf(wall->facts.reason, sizeof wall->facts.reason, "%.150s", why.message);
-    }
-    if (!wall->counts_most)
-        hone_wall_poll_open(wall);
-    int r = hone_wall_poll_watch(wall, (uint32_t)pid, began_ns, began_ns != 0);
-    return r ? hone_error_set(err, r, "cannot watch process %d in /proc", (int)pid) : 0;
-}
-
-void hone_wall_announce(struct hone_wall *wall, pid_t pid)
-{
-    if (!wall->polled || pid <= 0 || pid >= HONE_WALL_TIDS_MAX)
-        return;
-    if (!hone_wall_find(wall, (uint32_t)pid) && hone_wall_poll_watch(wall, (uint32_t)pid, 0, true))
-        return;
-    const struct hone_wall_thread *first = hone_wall_find(wall, (uint32_t)pid);
-    if (!first)
-        return;
-    uint32_t process = first->process;
-    if (wall->processes[process].announced) { // it has become another program
-        hone_wall_poll_end(wall, process);
-        if (hone_wall_poll_watch(wall, (uint32_t)pid, 0, false))
-            return;
-        process = wall->by_pid[pid] ? wall->by_pid[pid] - 1 : process;
-    }
-    wall->processes[process].announced = true;
-}
+// --- its life ------------------------------------------------------------------------------------
 
 static void *map_numbers(void)
 {

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { LATE_MAX = 1024 }; // threads that came since one ended of which is told late
+
 bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint64_t need,
                        size_t size)
 {
@@ -257,12 +259,9 @@ void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
         thread->ended_ns = time_ns;
 }
 
-static void on_end(struct hone_wall *wall, const struct hone_switch *event)
+void hone_wall_end(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns)
 {
-    struct hone_wall_thread *thread = hone_wall_find(wall, event->tid);
-    if (!thread)
-        return;
-    hone_wall_enter(wall, thread, HONE_WALL_ENDED, event->time_ns);
+    hone_wall_enter(wall, thread, HONE_WALL_ENDED, time_ns);
     struct hone_wall_counts counts;
     if (wall->draws && hone_draws_ended(wall->draws, thread->tid, &counts.run_ns, &counts.delay_ns))
         thread->counted_at_end = hone_wall_counted(thread, &counts);
@@ -273,27 +272,90 @@ static void on_end(struct hone_wall *wall, const struct hone_switch *event)
     hone_wall_forget(wall, thread);
 }
 
+// When an exec gives a thread other rights, the kernel ends all events on it and tells of its end,
+// before the program is mapped, though it goes on.
+static void on_end(struct hone_wall *wall, const struct hone_switch *event)
+{
+    struct hone_wall_thread *thread = hone_wall_find(wall, event->tid);
+    if (!thread)
+        return;
+    struct hone_wall_process *process = &wall->processes[thread->process];
+    if (process->unmapped && event->tid == event->pid) {
+        process->unmapped = false;
+        process->events_ended_ns = event->time_ns;
+        wall->has_ended = true;
+    } else
+        hone_wall_end(wall, thread, event->time_ns);
+}
+
 // The thread goes on as the only one of another program; the kernel's counts go on, too.
 static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
 {
     if (event->pid >= HONE_WALL_TIDS_MAX)
         return;
     uint32_t before = wall->by_tid[event->tid < HONE_WALL_TIDS_MAX ? event->tid : event->pid];
-    struct hone_switch end = *event;
-    end.tid = event->pid;
-    on_end(wall, &end);
-    if (event->tid != event->pid)
-        on_end(wall, event);
+    struct hone_wall_thread *first = hone_wall_find(wall, event->pid);
+    if (first)
+        hone_wall_end(wall, first, event->time_ns);
+    struct hone_wall_thread *other = hone_wall_find(wall, event->tid);
+    if (other)
+        hone_wall_end(wall, other, event->time_ns);
     if (wall->by_pid[event->pid]) // threads whose end was lost
         forget_process(wall, wall->by_pid[event->pid] - 1);
     struct hone_wall_thread *thread =
         hone_wall_add(wall, event->pid, event->pid, event->time_ns, event->name);
-    if (thread)
+    if (thread) {
         thread->state = HONE_WALL_RUNNING;
+        wall->processes[thread->process].unmapped = true;
+    }
     if (thread && before)
         thread->counted = thread->counted_first = wall->threads[before - 1].counted;
     if (wall->draws && event->tid != event->pid) // it has taken over the number of its process
         (void)hone_draws_watch(wall->draws, (pid_t)event->pid);
+}
+
+static void on_new(struct hone_wall *wall, const struct hone_switch *event)
+{
+    const struct hone_wall_thread *creator = hone_wall_find(wall, event->creator_tid);
+    struct hone_wall_thread *thread = hone_wall_find(wall, event->tid);
+    if (thread) { // met while the process was looked through, or told late
+        if (thread->unborn && creator)
+            memcpy(thread->name, creator->name, sizeof thread->name);
+        thread->unborn = false;
+        return;
+    }
+    thread =
+        hone_wall_add(wall, event->pid, event->tid, event->time_ns, creator ? creator->name : "");
+    if (!thread)
+        return;
+    thread->state = HONE_WALL_PREEMPTED;
+    if (!creator)
+        (void)hone_thread_name(event->pid, event->tid, thread->name);
+}
+
+// What one CPU told late of a thread whose end another CPU told before.
+static bool is_over(const struct hone_wall *wall, const struct hone_switch *event)
+{
+    uint32_t oldest = wall->thread_count > LATE_MAX ? wall->thread_count - LATE_MAX : 0;
+    for (uint32_t i = wall->thread_count; i > oldest; i--) {
+        const struct hone_wall_thread *thread = &wall->threads[i - 1];
+        if (thread->tid == event->tid)
+            return thread->pid == event->pid && thread->ended_ns >= event->time_ns;
+    }
+    return false;
+}
+
+// Its beginning was lost, or is told late: then its creator's name comes with it.
+static struct hone_wall_thread *add_unborn(struct hone_wall *wall, const struct hone_switch *event)
+{
+    struct hone_wall_thread *thread =
+        is_over(wall, event) ? NULL
+                             : hone_wall_add(wall, event->pid, event->tid, event->time_ns, "");
+    if (thread) {
+        thread->unborn = true;
+        (void)hone_thread_name(event->pid, event->tid, thread->name);
+    }
+    return thread;
 }
 
 void hone_wall_event(void *context, const struct hone_switch *event)
@@ -301,18 +363,9 @@ void hone_wall_event(void *context, const struct hone_switch *event)
     struct hone_wall *wall = context;
     struct hone_wall_thread *thread;
     switch (event->kind) {
-    case HONE_SWITCH_NEW: {
-        const struct hone_wall_thread *creator = hone_wall_find(wall, event->creator_tid);
-        char name[16] = "";
-        if (creator)
-            memcpy(name, creator->name, sizeof name);
-        if (hone_wall_find(wall, event->tid))
-            return; // met while the process was looked through
-        thread = hone_wall_add(wall, event->pid, event->tid, event->time_ns, name);
-        if (thread)
-            thread->state = HONE_WALL_PREEMPTED;
+    case HONE_SWITCH_NEW:
+        on_new(wall, event);
         return;
-    }
     case HONE_SWITCH_END:
         on_end(wall, event);
         return;
@@ -325,15 +378,18 @@ void hone_wall_event(void *context, const struct hone_switch *event)
             memcpy(thread->name, event->name, sizeof thread->name);
         return;
     case HONE_SWITCH_MAPPED:
-        if (event->pid < HONE_WALL_TIDS_MAX && wall->by_pid[event->pid])
-            wall->processes[wall->by_pid[event->pid] - 1].look.stale = true;
+        if (event->pid < HONE_WALL_TIDS_MAX && wall->by_pid[event->pid]) {
+            struct hone_wall_process *process = &wall->processes[wall->by_pid[event->pid] - 1];
+            process->look.stale = true;
+            process->unmapped = false;
+        }
         return;
     case HONE_SWITCH_IN:
     case HONE_SWITCH_PREEMPTED:
     case HONE_SWITCH_BLOCKED:
         thread = hone_wall_find(wall, event->tid);
-        if (!thread) // its beginning was lost
-            thread = hone_wall_add(wall, event->pid, event->tid, event->time_ns, "");
+        if (!thread)
+            thread = add_unborn(wall, event);
         if (thread)
             hone_wall_enter(wall, thread,
                             event->kind == HONE_SWITCH_IN          ? HONE_WALL_RUNNING

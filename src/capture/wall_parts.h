@@ -1,7 +1,7 @@
-// What the files of the wall clock share: wall.c watches, wall_account.c keeps account of the
-// threads, wall_poll.c does both where perf events are not permitted, wall_stack.c reads the stacks
-// of blocked threads, wall_draws.c takes those that the kernel copied, wall_finish.c makes samples
-// of all that.
+// What the files of the wall clock share: wall_watch.c says who is watched, wall.c reads what is
+// told of them, wall_account.c keeps account of the threads, wall_poll.c does both where perf
+// events are not permitted, wall_stack.c reads the stacks of blocked threads, wall_draws.c takes
+// those that the kernel copied, wall_finish.c makes samples of all that.
 #ifndef HONE_CAPTURE_WALL_PARTS_H
 #define HONE_CAPTURE_WALL_PARTS_H
 
@@ -27,6 +27,7 @@ struct hone_wall_thread {
     uint32_t pid, tid;
     uint32_t process; // in wall->processes
     char name[16];
+    bool unborn;                // nobody told yet that it began
     uint64_t born_ns, ended_ns; // ended_ns 0: alive
     enum hone_wall_state state;
     uint64_t since_ns;
@@ -82,6 +83,8 @@ struct hone_wall_process {
         uint64_t call, descriptor, seen_ns;
         enum hone_wait_kind kind;
     } files[16];
+    bool unmapped;             // it is a new program, of which nothing is mapped yet
+    uint64_t events_ended_ns;  // when the kernel ended its events; 0: they go on
     bool announced;            // by the session
     bool left_out;             // ours, or the kernel's
     uint64_t links, listed_ns; // of its folder of threads, when it is polled
@@ -109,6 +112,7 @@ struct hone_wall {
     uint64_t drawn_ns;                // when they were read last
     uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
     bool everybody;                   // is watched
+    bool has_ended;                   // of some process the kernel ended the events
     uint64_t alive;                   // threads
     uint64_t listed_ns;               // when new ones were looked for
     uint64_t *due;                    // by thread: when to look
@@ -141,15 +145,23 @@ struct hone_wall_thread *hone_wall_find(struct hone_wall *wall, uint32_t tid);
 // A thread that was not known; NULL: it cannot be one, or memory is out.
 struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uint32_t tid,
                                        uint64_t born_ns, const char *name);
+// It ends.
+void hone_wall_end(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns);
 // It has ended: its number may mean another one.
 void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread);
 
 // What the kernel has counted of the thread by now. False: that cannot be.
 bool hone_wall_counted(struct hone_wall_thread *thread, const struct hone_wall_counts *counts);
 
+// What it has counted by now. False: the thread is gone.
+bool hone_wall_read_counts(const struct hone_wall_thread *thread, struct hone_wall_counts *ret);
+
 // From now on the thread is in this state; what was before is taken into account.
 void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
                      enum hone_wall_state state, uint64_t time_ns);
+
+// Watches those anew whose events the kernel has ended, if they go on.
+void hone_wall_watch_ended(struct hone_wall *wall);
 
 // Reads what the scheduler told until then.
 void hone_wall_read_switches(struct hone_wall *wall, uint64_t until_ns);

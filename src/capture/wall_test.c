@@ -127,6 +127,7 @@ TEST(program_after_an_exec_is_a_thread_of_its_own)
     happens(HONE_SWITCH_IN);
     clock_ns += 5 * MS;
     happens(HONE_SWITCH_EXEC);
+    happens(HONE_SWITCH_MAPPED);
     clock_ns += 3 * MS;
     happens(HONE_SWITCH_END);
     finish();
@@ -136,6 +137,72 @@ TEST(program_after_an_exec_is_a_thread_of_its_own)
     CHECK_STR(wall->threads[1].name, "program");
     CHECK_EQ(wall->alive, 0);
     CHECK_EQ(collected.process_count, 2);
+    end();
+}
+
+static void happens_to(uint32_t tid, enum hone_switch_kind kind, uint64_t time_ns)
+{
+    hone_wall_event(wall, &(struct hone_switch){.kind = kind,
+                                                .pid = tid,
+                                                .tid = tid,
+                                                .time_ns = time_ns,
+                                                .creator_pid = PID,
+                                                .creator_tid = PID,
+                                                .name = "program"});
+}
+
+// CPUs tell one after the other; one that a hypervisor holds up tells late.
+TEST(what_is_told_after_the_end_of_a_thread_is_no_other_thread)
+{
+    enum { CHILD = 4000001 }; // no process of this machine
+    begin();
+    happens(HONE_SWITCH_EXEC);
+    happens_to(CHILD, HONE_SWITCH_NEW, clock_ns);
+    happens_to(CHILD, HONE_SWITCH_IN, clock_ns);
+    happens_to(CHILD, HONE_SWITCH_END, clock_ns + 5 * MS);
+    happens_to(CHILD, HONE_SWITCH_BLOCKED, clock_ns + 4 * MS); // late
+    CHECK(!hone_wall_find(wall, CHILD));
+    CHECK_EQ(wall->thread_count, 2);
+    happens_to(CHILD, HONE_SWITCH_IN, clock_ns + 6 * MS); // another one of that number
+    CHECK(hone_wall_find(wall, CHILD));
+    end();
+}
+
+TEST(thread_whose_beginning_is_told_late_has_its_creators_name)
+{
+    enum { CHILD = 4000001 };
+    begin();
+    happens(HONE_SWITCH_EXEC);
+    happens_to(CHILD, HONE_SWITCH_IN, clock_ns + 1 * MS);
+    happens_to(CHILD, HONE_SWITCH_NEW, clock_ns); // late
+    CHECK_EQ(wall->thread_count, 2);
+    CHECK_STR(hone_wall_find(wall, CHILD)->name, "program");
+    end();
+}
+
+TEST(thread_whose_beginning_is_lost_has_the_name_that_the_kernel_knows)
+{
+    begin();
+    happens_to((uint32_t)getppid(), HONE_SWITCH_IN, clock_ns);
+    char name[16] = "";
+    CHECK(hone_thread_name((uint32_t)getppid(), (uint32_t)getppid(), name));
+    CHECK_STR(hone_wall_find(wall, (uint32_t)getppid())->name, name);
+    end();
+}
+
+TEST(events_that_an_exec_ended_are_no_end_of_the_thread)
+{
+    begin();
+    happens(HONE_SWITCH_EXEC);
+    happens(HONE_SWITCH_END); // nothing was mapped
+    CHECK(hone_wall_find(wall, PID));
+    CHECK(wall->has_ended);
+    wall->has_ended = false;
+    happens(HONE_SWITCH_EXEC);
+    happens(HONE_SWITCH_MAPPED);
+    happens(HONE_SWITCH_END);
+    CHECK(!hone_wall_find(wall, PID));
+    CHECK(!wall->has_ended);
     end();
 }
 
@@ -421,5 +488,5 @@ TEST(processes_of_the_machine_are_seen)
 {
     check_attached(HONE_WALL_BY_DRAWS, true);
     for (uint32_t i = 0; i < collected.process_count; i++)
-        CHECK(collected.processes[i].pid != (uint32_t)getpid());
+        CHECK(collected.processes[i].pid != (uint32_t)getppid());
 }

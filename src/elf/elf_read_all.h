@@ -3,6 +3,7 @@
 #define HONE_ELF_ELF_READ_ALL_H
 
 #include "base/base.h"
+#include "elf/cover.h"
 #include "elf/dwarf.h"
 #include "elf/elf.h"
 #include "elf/function.h"
@@ -33,6 +34,14 @@ static inline size_t hone_elf_read_all(const void *bytes, size_t len)
                 named += frames.count;
         }
     }
+    struct hone_elf_bytes rules = hone_elf_section(elf, ".eh_frame");
+    const struct hone_cfi cfi = {.frames = {rules.at, rules.vaddr, rules.len},
+                                 .eh_frame = rules.at ? rules.vaddr : 0};
+    struct hone_elf_cover cover;
+    if (hone_elf_cover_rules(elf, &cfi, &cover) == 0)
+        named += cover.covered_bytes > 0;
+    if (dwarfs && hone_elf_cover_units(elf, dwarf, &cover) == 0)
+        named += cover.covered_bytes > 0;
     for (size_t i = 0; i < functions.count; i++)
         named += strlen(functions.at[i].name) > 0;
     return named;

@@ -41,6 +41,20 @@ void hone_signal_at_exec(bool going)
         (void)hone_signal_install(signal, installed);
 }
 
+// What libc adds to an action before it hands it to the kernel, and shows when it is asked: on most
+// machines a flag and the place where handlers return to.
+static int libc_flags;
+static void (*libc_restorer)(void);
+
+static void learn_of_libc(int signal, int flags)
+{
+    struct sigaction found = {.sa_restorer = NULL};
+    if (hone_real()->sigaction(signal, NULL, &found))
+        return;
+    libc_flags = found.sa_flags & ~flags;
+    libc_restorer = found.sa_restorer;
+}
+
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
 {
     installed = handler;
@@ -54,6 +68,7 @@ int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
     if (hone_real()->sigaction(signal, &ours, &before))
         return -errno;
     if (!again) {
+        learn_of_libc(signal, ours.sa_flags);
         program.actions[0] = before;
         atomic_store_explicit(&program.which, 0, memory_order_release);
         atomic_store_explicit(&program.signal, signal, memory_order_release);
@@ -70,6 +85,7 @@ static void take_default(int signal)
 {
     if (signal != SIGTRAP)
         return; // SIGURG is ignored
+    hone_count(&hone_counters()->own_ends, 1);
     struct sigaction action = {.sa_handler = SIG_DFL};
     (void)hone_real()->sigaction(signal, &action, NULL);
     sigset_t set;
@@ -129,15 +145,37 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
     (void)hone_real()->pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-static int swap_action(const struct sigaction *action, struct sigaction *before)
+// Flags that the kernel keeps; it forgets others (UAPI_SA_FLAGS, 5.11 and later).
+#define KERNEL_FLAGS                                                                               \
+    (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |             \
+     (int)SA_RESETHAND | 0x800 /* SA_EXPOSE_TAGBITS */ | 0x4000000 /* SA_RESTORER */)
+
+// As the kernel keeps it, and shows it.
+static void swap_kept(const struct sigaction *action, struct sigaction *before)
 {
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     if (before)
         *before = program.actions[which];
     if (action) {
-        program.actions[1 - which] = *action;
+        struct sigaction *kept = &program.actions[1 - which];
+        *kept = *action;
+        kept->sa_flags &= KERNEL_FLAGS;
+        (void)sigdelset(&kept->sa_mask, SIGKILL);
+        (void)sigdelset(&kept->sa_mask, SIGSTOP);
         atomic_store_explicit(&program.which, 1 - which, memory_order_release);
     }
+}
+
+static int swap_action(const struct sigaction *action, struct sigaction *before)
+{
+    if (!action) {
+        swap_kept(NULL, before);
+        return 0;
+    }
+    struct sigaction wanted = *action; // which may be where the old one is written to
+    wanted.sa_flags |= libc_flags;
+    wanted.sa_restorer = libc_restorer;
+    swap_kept(&wanted, before);
     return 0;
 }
 
@@ -181,11 +219,12 @@ static long swap_kernel_action(const struct kernel_action *action, struct kernel
     if (action) {
         wanted.sa_handler = action->handler;
         wanted.sa_flags = (int)action->flags;
+        wanted.sa_restorer = action->restorer;
         memcpy(&wanted.sa_mask, &action->mask, sizeof action->mask);
     }
-    (void)swap_action(action ? &wanted : NULL, &was);
+    swap_kept(action ? &wanted : NULL, &was);
     if (before) {
-        *before = (struct kernel_action){.handler = was.sa_handler};
+        *before = (struct kernel_action){.handler = was.sa_handler, .restorer = was.sa_restorer};
         before->flags = (unsigned)was.sa_flags;
         memcpy(&before->mask, &was.sa_mask, sizeof before->mask);
     }

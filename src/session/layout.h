@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 9,
+    HONE_SESSION_VERSION = 10,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -210,6 +210,7 @@ struct hone_process_counters {
     _Atomic uint64_t threads;       // threads that were sampled
     _Atomic uint64_t threads_uncovered; // threads that could not be armed
     _Atomic uint64_t foreign_traps;     // SIGTRAPs passed on to the program
+    _Atomic uint64_t own_ends;          // SIGTRAPs that end it, as they would without us
     _Atomic uint64_t searched;          // samples with a caller that was searched for on the stack
     _Atomic uint64_t modules_lost;      // modules without a slot or a name: the table was full
     _Atomic uint64_t modules_without_rules; // late ones whose rules could not be had

@@ -147,6 +147,7 @@ static bool is_plausible(const struct hone_reader *reader, const struct hone_pro
         facts->threads,
         facts->threads_uncovered,
         facts->foreign_traps,
+        facts->own_ends,
         facts->searched,
         facts->frames / HONE_STACK_MAX,
         facts->frame_misses / HONE_STACK_MAX,
@@ -202,6 +203,7 @@ static void copy_all(const struct hone_process *process, struct hone_process_fac
     COPY_COUNTER(threads);
     COPY_COUNTER(threads_uncovered);
     COPY_COUNTER(foreign_traps);
+    COPY_COUNTER(own_ends);
     COPY_COUNTER(searched);
     COPY_COUNTER(modules_lost);
     COPY_COUNTER(modules_without_rules);

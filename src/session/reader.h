@@ -61,6 +61,7 @@ struct hone_process_facts {
     uint64_t threads;
     uint64_t threads_uncovered;
     uint64_t foreign_traps;
+    uint64_t own_ends;
     uint64_t searched;
     uint64_t modules_lost;
     uint64_t modules_without_rules;

@@ -55,6 +55,26 @@ int main(void)
 }
 """
 
+# By libc's function, which is seen; the program is ended by its own filter.
+SEEN_FILTER = RAW_FILTER.replace('raw(SYS_prctl,', 'prctl(').replace(
+    'raw(SYS_exit_group, 4, 0, 0);', 'syscall(SYS_getppid);').replace('SYS_exit_group, 0, 1', 'SYS_getppid, 1, 0')
+
+RAW_TRAP = RAW + r"""
+#include <signal.h>
+int main(void)
+{
+    static const long none[4];
+    long r;
+    burn();
+    register long size __asm__("r10") = 8;
+    __asm__ volatile("syscall" : "=a"(r) : "a"(SYS_rt_sigaction), "D"(SIGTRAP), "S"(none), "d"(0),
+                     "r"(size) : "rcx", "r11", "memory");
+    for (volatile int i = 0; i < 2000000000; i++)
+        ;
+    return 4;
+}
+"""
+
 RAW_DAEMON = RAW + r"""
 int main(void)
 {
@@ -176,6 +196,35 @@ class Sandbox(harness.TestCase):
         self.assertEqual(recording.status, -31)
         self.assertRegex('\n'.join(recording.profile.comments),
                          'ended by SIGSYS while it was sampled.*--engine outside')
+
+    @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
+    def test_a_shell_whose_program_such_a_filter_ends_says_so_too(self):
+        recording = self.record('sh', '-c', f'{self.compiled(RAW_FILTER)}; exit $?')
+        self.assertEqual(recording.status, 128 + 31)
+        self.assertRegex('\n'.join(recording.profile.comments),
+                         'a program that the first one started was ended by SIGSYS while it was '
+                         'sampled.*--engine outside')
+
+    def test_who_is_ended_by_a_filter_of_its_own_is_no_riddle(self):
+        program = self.compiled(SEEN_FILTER)
+        for command, status in (((program,), -31), (('sh', '-c', f'{program}; exit $?'), 128 + 31),
+                                (('sh', '-c', 'exit 159'), 159)):
+            recording = self.record(*command)
+            self.assertEqual(recording.status, status)
+            self.assertNotIn('SIGSYS', '\n'.join(recording.profile.comments))
+
+    @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
+    def test_who_takes_our_signal_unseen_is_told(self):
+        program = self.compiled(RAW_TRAP)
+        for command, status, who in (((program,), -5, 'the program'),
+                                     (('sh', '-c', f'{program}; exit $?'), 128 + 5,
+                                      'a program that the first one started')):
+            recording = self.record(*command)
+            if 'perf-trap' not in str(recording.session['processes']):
+                self.skipTest('needs the engine perf-trap')
+            self.assertEqual(recording.status, status)
+            self.assertRegex('\n'.join(recording.profile.comments),
+                             f'{who} was ended by SIGTRAP.*--engine thread-timer')
 
     @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
     def test_a_daemon_that_closes_all_by_itself_is_told_first(self):
