@@ -219,7 +219,8 @@ class Programs(harness.TestCase):
                 if wall.session['wall']['engine'] == 'polling':
                     self.skipTest('needs perf events')
                 profile = wall.wall
-                self.assertEqual(wall.session['wall']['losses']['gained_rights'], 2)
+                # One that had become such a program before it was watched is as any other.
+                self.assertIn(wall.session['wall']['losses']['gained_rights'], (1, 2))
                 self.assertEqual(wall.session['wall']['losses']['gained_rights_gone'], 0)
                 seen = profile.total('wall', lambda s: s.labels['process'] == ['rights']
                                      and s.labels['state'] == ['on-cpu'])

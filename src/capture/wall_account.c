@@ -288,12 +288,28 @@ static void on_end(struct hone_wall *wall, const struct hone_switch *event)
         hone_wall_end(wall, thread, event->time_ns);
 }
 
+// When the thread ended of which one CPU tells this late, after another CPU told of its end; 0: it
+// did not end since then.
+static uint64_t over_since_ns(const struct hone_wall *wall, const struct hone_switch *event)
+{
+    uint32_t oldest = wall->thread_count > LATE_MAX ? wall->thread_count - LATE_MAX : 0;
+    for (uint32_t i = wall->thread_count; i > oldest; i--) {
+        const struct hone_wall_thread *thread = &wall->threads[i - 1];
+        if (thread->tid == event->tid)
+            return thread->pid == event->pid && thread->ended_ns >= event->time_ns
+                       ? thread->ended_ns
+                       : 0;
+    }
+    return 0;
+}
+
 // The thread goes on as the only one of another program; the kernel's counts go on, too.
 static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
 {
     if (event->pid >= HONE_WALL_TIDS_MAX)
         return;
     uint32_t before = wall->by_tid[event->tid < HONE_WALL_TIDS_MAX ? event->tid : event->pid];
+    uint64_t over_ns = over_since_ns(wall, event);
     struct hone_wall_thread *first = hone_wall_find(wall, event->pid);
     if (first)
         hone_wall_end(wall, first, event->time_ns);
@@ -306,7 +322,10 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
         hone_wall_add(wall, event->pid, event->pid, event->time_ns, event->name);
     if (thread) {
         thread->state = HONE_WALL_RUNNING;
-        wall->processes[thread->process].unmapped = true;
+        // That its events ended may have been told before.
+        wall->processes[thread->process].unmapped = !over_ns;
+        wall->processes[thread->process].events_ended_ns = over_ns;
+        wall->has_ended |= over_ns != 0;
     }
     if (thread && before)
         thread->counted = thread->counted_first = wall->threads[before - 1].counted;
@@ -333,24 +352,13 @@ static void on_new(struct hone_wall *wall, const struct hone_switch *event)
         (void)hone_thread_name(event->pid, event->tid, thread->name);
 }
 
-// What one CPU told late of a thread whose end another CPU told before.
-static bool is_over(const struct hone_wall *wall, const struct hone_switch *event)
-{
-    uint32_t oldest = wall->thread_count > LATE_MAX ? wall->thread_count - LATE_MAX : 0;
-    for (uint32_t i = wall->thread_count; i > oldest; i--) {
-        const struct hone_wall_thread *thread = &wall->threads[i - 1];
-        if (thread->tid == event->tid)
-            return thread->pid == event->pid && thread->ended_ns >= event->time_ns;
-    }
-    return false;
-}
-
 // Its beginning was lost, or is told late: then its creator's name comes with it.
 static struct hone_wall_thread *add_unborn(struct hone_wall *wall, const struct hone_switch *event)
 {
     struct hone_wall_thread *thread =
-        is_over(wall, event) ? NULL
-                             : hone_wall_add(wall, event->pid, event->tid, event->time_ns, "");
+        over_since_ns(wall, event)
+            ? NULL
+            : hone_wall_add(wall, event->pid, event->tid, event->time_ns, "");
     if (thread) {
         thread->unborn = true;
         (void)hone_thread_name(event->pid, event->tid, thread->name);

@@ -206,6 +206,20 @@ TEST(events_that_an_exec_ended_are_no_end_of_the_thread)
     end();
 }
 
+TEST(exec_that_is_told_after_the_end_of_its_events_is_watched_anew)
+{
+    begin();
+    happens(HONE_SWITCH_EXEC);
+    happens(HONE_SWITCH_MAPPED);
+    clock_ns += 2 * MS;
+    happens(HONE_SWITCH_END);
+    clock_ns -= 1 * MS;
+    happens(HONE_SWITCH_EXEC); // late
+    CHECK(hone_wall_find(wall, PID));
+    CHECK(wall->has_ended);
+    end();
+}
+
 TEST(losses_and_strange_orders_never_make_time)
 {
     static const enum hone_switch_kind kinds[] = {

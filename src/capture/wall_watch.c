@@ -92,6 +92,23 @@ static int watch_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
     return watch_threads(wall, 0, (uint32_t)pid, err);
 }
 
+enum { CHILDREN_DEEP = 16 }; // generations that came while nobody watched
+
+// What a process started before it was watched, or while it was not.
+static void watch_children(struct hone_wall *wall, uint32_t pid, int deep)
+{
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, pid);
+    FILE *file = deep < CHILDREN_DEEP ? fopen(path, "re") : NULL;
+    unsigned child;
+    while (file && fscanf(file, "%u", &child) == 1)
+        if (child < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, child) &&
+            !watch_process(wall, (pid_t)child, 0, NULL))
+            watch_children(wall, child, deep + 1);
+    if (file)
+        (void)fclose(file);
+}
+
 int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
 {
     if (wall->polled)
@@ -110,6 +127,8 @@ int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct
     if (!wall->polled) {
         struct hone_error why = {0};
         int r = watch_process(wall, pid, began_ns, &why);
+        if (!r && began_ns) // it runs already, and may have started others meanwhile
+            watch_children(wall, (uint32_t)pid, 0);
         if (!r || r == -ESRCH || wall->thread_count) {
             if (err && r)
                 *err = why;
@@ -147,22 +166,6 @@ void hone_wall_announce(struct hone_wall *wall, pid_t pid)
 }
 
 // --- programs that gain rights -------------------------------------------------------------------
-
-enum { CHILDREN_DEEP = 16 }; // generations that came while nobody watched
-
-static void watch_children(struct hone_wall *wall, uint32_t pid, int deep)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, pid);
-    FILE *file = deep < CHILDREN_DEEP ? fopen(path, "re") : NULL;
-    unsigned child;
-    while (file && fscanf(file, "%u", &child) == 1)
-        if (child < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, child) &&
-            !watch_process(wall, (pid_t)child, 0, NULL))
-            watch_children(wall, child, deep + 1);
-    if (file)
-        (void)fclose(file);
-}
 
 static void watch_anew(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t ended_ns)
 {
