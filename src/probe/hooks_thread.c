@@ -80,7 +80,7 @@ static void on_thread_end(void *thread)
     hone_heap_thread_ends();
     hone_locks_thread_leave();
     hone_lock_order_thread_leave(true);
-    if (engine || hone_creations_wanted())
+    if (are_wanted())
         hone_thread_leave(thread);
     if (hone_creations_wanted())
         hone_creation_ends(((const struct hone_thread *)thread)->tid);

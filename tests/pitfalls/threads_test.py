@@ -107,6 +107,21 @@ class Timers(harness.TestCase):
         named = profile.total(where=lambda s: list(s.labels['thread']) == ['named late'])
         self.assertGreater(named, 0.45 * NS)
 
+    def test_names_of_threads_where_only_the_heap_is_recorded(self):
+        code = ('import ctypes, threading\n'
+                'libc = ctypes.CDLL(None)\n'
+                'def allocate():\n'
+                '    for _ in range(200): libc.malloc(ctypes.c_ulong(4096))\n'
+                '    assert libc.pthread_setname_np(ctypes.c_ulong(threading.get_ident()), b"keeper") == 0\n'
+                'thread = threading.Thread(target=allocate)\n'
+                'thread.start()\n'
+                'thread.join()\n')
+        recording = self.record('/usr/bin/python3', '-c', code,
+                                options=('--types', 'heap', '--heap-rate', '4096'))
+        self.assertEqual(recording.status, 0)
+        kept = sum(s.values[1] for s in recording.heap.samples if 'keeper' in s.labels['thread'])
+        self.assertGreater(kept, 200 * 4096 / 2)
+
     def test_threads_that_no_hook_sees(self):
         # pthread_create() of libc itself, as a library finds it that is bound to it.
         code = ('import ctypes, time\n'
