@@ -323,6 +323,16 @@ class Children(harness.TestCase):
     def test_fork_from_a_second_thread(self):
         self.check('thread')
 
+    def test_child_of_the_last_moment_is_told(self):
+        # As daemon() does: nobody has heard of the child when its parent has ended.
+        code = 'import os, time\nif os.fork(): os._exit(4)\ntime.sleep(0.3)\n'
+        for _ in range(5):
+            recording = self.record('/usr/bin/python3', '-S', '-c', code)
+            self.assertEqual(recording.status, 4)
+            self.assertEqual(recording.session['processes_left_running'], 1)
+            self.assertIn('recording ended while 1 process went on; '
+                          'run a daemon in the foreground to record it', recording.profile.comments)
+
     def test_daemon_that_outlives_its_parent(self):
         self.check('daemon')
 

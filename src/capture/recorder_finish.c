@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 static int finish_samples(struct hone_recorder *recorder)
@@ -19,6 +20,16 @@ static int finish_samples(struct hone_recorder *recorder)
         hone_wall_distrust_ends(recorder->wall);
     int r = hone_collect_finish(&recorder->collected);
     return r || !recorder->wall ? r : hone_wall_finish(recorder->wall);
+}
+
+// A daemon's first process ends as soon as it has forked the second, which begins when it gets a
+// CPU. It is waited for a little, for it will go on without us, and who recorded it should know.
+static void wait_for_forked(const struct hone_session_header *header)
+{
+    enum { LOOKS = 50 };
+    const struct timespec pause = {.tv_nsec = 2000000};
+    for (int i = 0; i < LOOKS && atomic_load(&header->forks) > atomic_load(&header->forks_met); i++)
+        (void)nanosleep(&pause, NULL);
 }
 
 // The rest of what was written. Processes that still run are told to stop sampling.
@@ -33,11 +44,14 @@ static int finish_reading(struct hone_recorder *recorder, uint32_t *ret_left_run
         *ret_left_running = recorder->attached ? 0 : facts.processes;
         return r ? r : finish_samples(recorder);
     }
-    atomic_store(&recorder->launch.session.header->stop, 1);
+    struct hone_session_header *header = recorder->launch.session.header;
+    atomic_store(&header->stop, 1);
+    if (recorder->program_ended && !recorder->taken_ns)
+        wait_for_forked(header);
     int r = hone_recorder_read(recorder);
     if (r)
         return r;
-    *ret_left_running = 0;
+    *ret_left_running = recorder->taken_ns ? 0 : (uint32_t)atomic_load(&header->forks_late);
     for (uint32_t i = 0; i < recorder->watched; i++) {
         struct pollfd alive = {.fd = recorder->pidfds[i], .events = POLLIN};
         if (alive.fd >= 0 && !recorder->collected.processes[i].ended && poll(&alive, 1, 0) == 0)

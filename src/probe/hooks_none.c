@@ -108,9 +108,9 @@ void hone_new_find(void)
 {
 }
 
-void hone_at_fork(void (*child)(void))
+void hone_at_fork(void (*parent)(void), void (*child)(void))
 {
-    (void)pthread_atfork(NULL, NULL, child);
+    (void)pthread_atfork(NULL, parent, child);
 }
 
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))

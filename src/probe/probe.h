@@ -216,7 +216,7 @@ void hone_descriptor_yield(int fd);
 // --- real.c --------------------------------------------------------------------------------------
 
 // `child` runs in every forked child. C libraries have different names for that.
-void hone_at_fork(void (*child)(void));
+void hone_at_fork(void (*parent)(void), void (*child)(void));
 
 // --- hooks_thread.c ------------------------------------------------------------------------------
 

@@ -219,7 +219,23 @@ void hone_after_fork_in_child(void)
     hone_threads_after_fork();
     if (!atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
         begin_process(parent_pid, true);
+    else
+        hone_count(&hone_probe.writer.header->forks_late, 1);
     errno = saved;
+}
+
+// Who has forked and ends at once, as daemons do, is survived by a child that nobody knows yet.
+static void after_fork_in_parent(void)
+{
+    if (hone_probe.writer.header)
+        hone_count(&hone_probe.writer.header->forks, 1);
+}
+
+static void after_fork_in_child(void)
+{
+    hone_after_fork_in_child();
+    if (hone_probe.writer.header)
+        hone_count(&hone_probe.writer.header->forks_met, 1);
 }
 
 // --- start and end -------------------------------------------------------------------------------
@@ -249,7 +265,7 @@ static void start(void *path)
     hone_probe.unwinder.own_low = (uintptr_t)__start_hone_handlers;
     hone_probe.unwinder.own_high = (uintptr_t)__stop_hone_handlers;
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
-    hone_at_fork(hone_after_fork_in_child);
+    hone_at_fork(after_fork_in_parent, after_fork_in_child);
 }
 
 __attribute__((constructor)) static void on_load(void)

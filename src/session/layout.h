@@ -118,6 +118,9 @@ struct hone_session_header {
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
     _Atomic uint64_t processes_unmapped;      // programs: no address space for the session
+    _Atomic uint64_t forks;                   // writers: told by the parents, when they are made
+    _Atomic uint64_t forks_met;               // writers: and by the children, when they have begun
+    _Atomic uint64_t forks_late;              // of these, when the reader had stopped
 
     // Any process may make a mark: it takes a number, if there is one left, and describes it.
     alignas(64) _Atomic uint32_t mark_count; // at most HONE_MARKS_MAX
