@@ -78,6 +78,35 @@ class TestCase(harness.TestCase):
         return done.stdout.decode()
 
 
+# A block of each of 2^17 stacks, none of which is kept.
+MANY_STACKS = r'''
+#include <stdlib.h>
+static void *volatile last;
+void one(int depth, unsigned way);
+void other(int depth, unsigned way);
+#define STEP(name)                                                                                 \
+    __attribute__((noinline)) void name(int depth, unsigned way)                                   \
+    {                                                                                              \
+        if (!depth)                                                                                \
+            last = malloc(24);                                                                     \
+        else if (way & 1)                                                                          \
+            one(depth - 1, way >> 1);                                                              \
+        else                                                                                       \
+            other(depth - 1, way >> 1);                                                            \
+        __asm__ volatile("" ::: "memory");                                                         \
+    }
+STEP(one)
+STEP(other)
+int main(void)
+{
+    for (unsigned way = 0; way < 1u << 17; way++)
+        one(17, way);
+    last = NULL;
+    return 0;
+}
+'''
+
+
 class Truth(TestCase):
     """To the block and the byte."""
 
@@ -128,6 +157,19 @@ class Truth(TestCase):
         self.assertEqual(self.show('--fail-above', '0', recording.directory, status=1)
                          .count('Note: not covered'), 1)
 
+    def test_a_program_that_exec_replaces_is_not_looked_through_and_that_is_said(self):
+        recording, profile = self.record_leaks(
+            sys.executable, '-c', 'import os, sys; os.execv(sys.argv[1], sys.argv[1:])',
+            workload('leaks'), 'clean')
+        note, = [comment for comment in profile.comments
+                 if comment.startswith('not looked through: 1 program that execve()')]
+        self.assertGreater(int(re.search(r'while (\d+) blocks', note)[1]), 100)
+        self.assertEqual(recording.session['heap']['leaks']['processes_not'], 1)
+        self.assertEqual(recording.session['heap']['leaks']['processes_looked_through'], 1)
+        shown = self.show('--fail-above', '0', recording.directory)  # nor is it called a leak
+        self.assertIn('nothing that was found, but not all was looked through', shown)
+        self.assertIn('Note: ' + note, shown)
+
     def test_static_programs(self):
         program, inside = os.path.join(self.tmp, 'static'), heap_hooks_test.Rates.ARCHIVE
         made = os.path.join(harness.BUILD, 'workloads', 'leaks.p', 'leaks.cpp.o')
@@ -175,6 +217,30 @@ class Truth(TestCase):
         self.assertIn('only sampled blocks are known', shown)
         self.assertIn('no address space to count every block in (ulimit -v)', shown)
         self.assertNotIn('--heap-rate 1', shown)
+
+    def test_what_is_lost_is_not_called_counted(self):
+        """More stacks than there is room for: some blocks are lost, and nobody says otherwise."""
+        source, program = (os.path.join(self.tmp, name) for name in ('many.c', 'many'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(MANY_STACKS)
+        subprocess.run(['cc', '-O1', source, '-o', program], check=True, timeout=60)
+        recording, profile = self.record_leaks(program,
+                                               options=('--heap-rate', '1', '--memory', '4MiB'))
+        lost = [re.match(r'lost: (\d+) allocations: those of them that leaked', comment)
+                for comment in profile.comments]
+        lost, = [int(found[1]) for found in lost if found]
+        self.assertEqual(leaked(found_in(profile)).objects + lost, 1 << 17)
+        self.assertIn(f'Note: lost: {lost} allocations', self.show(recording.directory))
+        heap = subprocess.run([HONE, 'heap', recording.directory], capture_output=True, check=True,
+                              timeout=60).stdout.decode()
+        self.assertIn('Exact: every block was counted, but for what was lost\n', heap)
+        self.assertIn(f'{lost} records', heap)
+        self.assertIn('exact, but for what was lost', self.info(recording))
+
+    def info(self, recording):
+        heap = os.path.join(recording.directory, 'heap.prof')
+        return subprocess.run([HONE, 'info', heap], capture_output=True, check=True,
+                              timeout=60).stdout.decode()
 
     def test_one_that_allocates_nothing_does_not_fall_back(self):
         recording, _ = self.record_leaks('true')
@@ -408,6 +474,20 @@ class View(TestCase):
         self.assertIsNone(leaks['reachable'])
         self.show('--fail-above', '0', recording.directory, status=1)
 
+    def test_what_is_no_profile_is_refused_in_the_words_of_other_views(self):
+        said = [subprocess.run([HONE, view, '/etc/passwd'], capture_output=True, timeout=60,
+                               check=False).stderr for view in ('leaks', 'heap')]
+        self.assertEqual(*said)
+        self.assertIn(b'a text in no format that is known', said[0])
+
+    def test_json_counts_what_lies_below_the_threshold(self):
+        recording, profile = self.record_leaks(workload('leaks'), 'plain')
+        leaks = json.loads(self.show('--json', '--threshold', '1GiB', recording.directory))['leaks']
+        self.assertEqual(leaks['rows'], [])
+        below = leaks['below_threshold']
+        self.assertEqual(Found(below['blocks'], below['bytes']), leaked(found_in(profile)))
+        self.assertGreater(below['stacks'], 0)
+
     def test_status(self):
         recording, _ = self.record_leaks(workload('leaks'), 'clean')
         self.show('--fail-above', '0', recording.directory)
@@ -418,7 +498,7 @@ class View(TestCase):
         self.show(empty, status=1)
 
 
-def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
+def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1, comments=()):
     """A heap-time.prof: bytes that a site takes in each second, and in which process."""
     strings, functions, locations, samples = [''], [], [], []
 
@@ -448,7 +528,8 @@ def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
                 samples.append(field(2, field(1, at) + field(2, 1) + field(2, change(second)) +
                                      field(3, field(1, text('time')) + field(3, second * 1000)) +
                                      field(3, field(1, text('pid')) + field(3, pid(second)))))
-    return gzip.compress(types + b''.join(samples + locations + functions) +
+    comments = b''.join(field(13, text(comment)) for comment in comments)
+    return gzip.compress(types + b''.join(samples + locations + functions) + comments +
                          b''.join(field(6, word.encode()) for word in strings) +
                          field(10, duration * 1000000000))
 
@@ -569,6 +650,56 @@ class Growth(TestCase):
         self.assertEqual(growth['heap']['verdict'], 'steady')
         self.assertEqual(growth['heap']['bytes_per_second'], 0)
         self.assertIn('Growth: 0 of 1 sites grow; the whole heap by 0.00 MB/s', text)
+
+    INTERVALS = ('# changes in intervals of 100 ms',)
+
+    def test_moments_in_which_nothing_changed_count(self):
+        """From the beginning of the recording to its end, of which the first fifth is left out."""
+        for name, change in (('nothing', lambda second: 0),
+                             ('a blip', lambda second: 1000 if second == 14 else 0),
+                             ('one at the end', lambda second: 1000 if second == 20 else 0)):
+            with self.subTest(name=name):
+                text, growth = self.judge({'site': change}, 20, duration=20,
+                                          comments=self.INTERVALS)
+                self.assertEqual(growth['heap']['verdict'], 'steady')
+                self.assertEqual(growth['heap']['bytes_per_second'], 0)
+                self.assertAlmostEqual(growth['heap']['seconds'], 16, delta=.2)
+                self.assertIn('the whole heap by 0.00 MB/s', text)
+
+    def test_nothing_is_known_of_a_heap_that_nobody_saw(self):
+        _, growth = self.judge({}, 20, duration=20, comments=(
+            *self.INTERVALS, 'not covered: the heap of process 1 a: it has its own'))
+        self.assertEqual(growth['heap']['verdict'], 'too short')
+
+    def test_a_program_that_does_not_change_is_steady(self):
+        program = os.path.join(self.tmp, 'flat')
+        subprocess.run(['cc', '-x', 'c', '-', '-o', program], check=True, timeout=60, input=b'''
+#include <stdlib.h>
+#include <unistd.h>
+int main(void)
+{
+    void *volatile block = malloc(1);
+    free(block);
+    return (int)sleep(7);
+}''')
+        recording = self.record(program, options=('-t', 'heap', '--heap-rate', '1', '--leaks', 'no'))
+        growth = json.loads(self.show('--json', recording.directory))['growth']['heap']
+        self.assertEqual(growth['verdict'], 'steady')
+        self.assertGreater(growth['seconds'], 5)
+
+    def test_what_is_undecided_is_not_acquitted(self):
+        """It grows surely, by 0.9 MB/s, but so unevenly that it may be 1 MB/s."""
+        def noise(second):
+            return second * 7 % 11 * 700_000
+        text, growth = self.judge({
+            'grows': lambda second: 900_000 + noise(second) - noise(second - 1)}, 30)
+        self.assertEqual(growth['heap']['verdict'], 'undecided')
+        self.assertEqual((growth['sites'], growth['sites_undecided']), ([], 1))
+        self.assertGreater(growth['heap']['low'], 0)
+        self.assertGreater(growth['heap']['high'], 1e6)
+        self.assertIn('Growth: 0 of 1 sites grow, 1 undecided; the whole heap by ', text)
+        self.assertIn('), undecided\n', text)
+        self.assertIn('how fast, a longer recording would tell', text)
 
     def test_what_ended_processes_left_is_no_growth(self):
         left = {'sort': lambda second: 5_000_000}

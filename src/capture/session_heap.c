@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
+enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8, MOST_UNTOLD_PART = 100 };
 
 // --- histograms ----------------------------------------------------------------------------------
 
@@ -161,12 +161,15 @@ static json_t *sites_json(const struct hone_recording *recording,
 
 static void total_sites(const struct hone_heap_sites *sites, struct hone_collected_site *ret)
 {
+    uint64_t untold = 0; // bytes whose allocator does not tell what it gave
     *ret = (struct hone_collected_site){0};
     for (uint32_t i = 0; i < sites->count; i++) {
         const struct hone_collected_site *site = &sites->at[i];
         ret->allocated += site->allocated;
         ret->allocated_bytes += site->allocated_bytes;
-        ret->usable_bytes += site->usable_bytes;
+        bool told = site->usable_bytes >= site->allocated_bytes;
+        ret->usable_bytes += told ? site->usable_bytes : site->allocated_bytes;
+        untold += told ? 0 : site->allocated_bytes;
         ret->live += site->live;
         ret->live_bytes += site->live_bytes;
         ret->temporary += site->temporary;
@@ -179,6 +182,9 @@ static void total_sites(const struct hone_heap_sites *sites, struct hone_collect
         for (int bin = 0; bin < HONE_HEAP_LIVES; bin++)
             ret->lives[bin] += site->lives[bin];
     }
+    // tcmalloc does not tell of the few blocks that it makes before it is ready itself.
+    if (untold > ret->allocated_bytes / MOST_UNTOLD_PART)
+        ret->usable_bytes = 0;
 }
 
 static json_t *time_ms_json(const struct hone_recording *recording, uint64_t time_ns)
@@ -271,22 +277,23 @@ static json_t *process_json(const struct hone_recording *recording,
 {
     const struct hone_process_facts *facts = &process->facts;
     bool counted = facts->heap_peak_ns != 0;
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", //
-                     "pid", (int)facts->pid, "allocator",
-                     facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(),
-                     "not_covered",
-                     facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
-                     "samples", hone_session_number(facts->heap_samples), "freed",
-                     hone_session_number(facts->heap_frees), "samples_lost",
-                     hone_session_number(facts->heap_lost), "frees_lost",
-                     hone_session_number(facts->heap_frees_lost), "samples_without_end",
-                     hone_session_number(facts->heap_untracked), "samples_truncated",
-                     hone_session_number(facts->heap_truncated), "allocations_before_probe",
-                     hone_session_number(facts->heap_early), "bytes_before_probe",
-                     hone_session_number(facts->heap_early_bytes), "peak_bytes",
-                     counted ? hone_session_number(facts->heap_peak_bytes) : json_null(),
-                     "peak_time_ms", time_ms_json(recording, facts->heap_peak_ns), "fragmentation",
-                     held_json(recording, process));
+    uint64_t blocks_lost = facts->heap_no_site + facts->heap_left + facts->heap_in_handler;
+    return json_pack(
+        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
+        (int)facts->pid, "allocator",
+        facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(), "not_covered",
+        facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
+        "samples", hone_session_number(facts->heap_samples), "freed",
+        hone_session_number(facts->heap_frees), "samples_lost",
+        hone_session_number(facts->heap_lost), "blocks_lost", hone_session_number(blocks_lost),
+        "frees_lost", hone_session_number(facts->heap_frees_lost), "samples_without_end",
+        hone_session_number(facts->heap_untracked), "samples_truncated",
+        hone_session_number(facts->heap_truncated), "allocations_before_probe",
+        hone_session_number(facts->heap_early), "bytes_before_probe",
+        hone_session_number(facts->heap_early_bytes), "peak_bytes",
+        counted ? hone_session_number(facts->heap_peak_bytes) : json_null(), "peak_time_ms",
+        time_ms_json(recording, facts->heap_peak_ns), "fragmentation",
+        held_json(recording, process));
 }
 
 // Each allocator once, and each reason why a heap is not covered, with the process that has it.
