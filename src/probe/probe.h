@@ -160,6 +160,15 @@ struct hone_door {
 void hone_sandbox_before(struct hone_door *ret);
 void hone_sandbox_after(const struct hone_door *door, bool locked_in);
 
+// --- sandbox.c -----------------------------------------------------------------------------------
+
+// As libc's prctl() and syscall(), with the words behind their first argument.
+int hone_sandbox_prctl(int option, const unsigned long words[4]);
+long hone_sandbox_syscall(long number, const long words[6]);
+// Whether a program that locks itself in by libc's functions is seen to do so: not where a static
+// program has functions of its own by these names.
+HONE_SIGSAFE bool hone_sandbox_door_is_ours(void);
+
 // --- engine.c ------------------------------------------------------------------------------------
 
 struct hone_engine_kind {
