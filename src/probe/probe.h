@@ -270,6 +270,7 @@ void hone_pending_after_fork(void);
 // --- twin.c --------------------------------------------------------------------------------------
 
 // Calls of the libhone.so that is preloaded into a program with libhone.a inside; NULL: not known.
+// Another version's libhone.a may read it: it grows at its end only.
 struct hone_twin {
     int (*recording)(void);
     int (*heap_set_rate)(unsigned long long bytes);
@@ -281,6 +282,13 @@ extern struct hone_twin hone_twin;
 
 // Whether there is one: then it does the work. At start only, for the loader allocates.
 bool hone_twin_find(void);
+
+// The calls of this very library, whichever the loader would take.
+#define HONE_OWN(call) __attribute__((alias(#call), visibility("hidden")))
+int hone_own_recording(void) __attribute__((visibility("hidden")));
+int hone_own_heap_set_rate(unsigned long long bytes) __attribute__((visibility("hidden")));
+int hone_own_mark(const char *name) __attribute__((visibility("hidden")));
+int hone_own_lock_name(const void *lock, const char *name) __attribute__((visibility("hidden")));
 
 // --- start.c -------------------------------------------------------------------------------------
 
