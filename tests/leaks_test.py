@@ -122,9 +122,11 @@ class Truth(TestCase):
             self.assertEqual(recording.status, 3)
             truth = Found(*map(int, recording.stdout.split()))
             self.assertEqual(leaked(found_in(profile)), truth, how)
-        recording, profile = self.record_leaks(workload('leaks'), 'plain', 'kill')
-        self.assertEqual(profile.samples, [])
-        self.assertIn('it ended without exit()', '\n'.join(profile.comments))
+        for how in ('quick_exit', 'kill'):
+            recording, profile = self.record_leaks(workload('leaks'), 'plain', how)
+            self.assertEqual(profile.samples, [])
+            self.assertRegex('\n'.join(profile.comments),
+                             r'it ended without exit\(\) or _exit\(\): by a signal, say, or by quick_exit\(\)')
         self.assertEqual(self.show('--fail-above', '0', recording.directory, status=1)
                          .count('Note: not covered'), 1)
 
