@@ -731,6 +731,21 @@ int main(int argc, char **argv)
 {
 '''
 
+    LIBRARY = PROGRAM.replace('int main(int argc, char **argv)\n{', '''
+void inside(void)
+{
+    static int lock;
+    int recording = hone_recording();
+    first();
+    int none = hone_heap_set_rate(0);
+    second();
+    int again = hone_heap_set_rate(HONE_HEAP_RATE_OF_RECORDING);
+    soon();
+    third();
+    printf("%d %d %d %d %d\\n", recording, none, again, hone_mark("half"),
+           hone_lock_name(&lock, "a lock"));
+}''')
+
     SHARED = ('-L', BUILD, '-lhone', f'-Wl,-rpath,{BUILD}')
     ARCHIVE = ('-Wl,--whole-archive', os.path.join(BUILD, 'libhone.a'), '-Wl,--no-whole-archive')
 
@@ -771,6 +786,30 @@ int main(int argc, char **argv)
         mark, = recording.session['marks']
         self.assertEqual((mark['name'], mark['pid']),
                          ('half', recording.session['processes'][0]['pid']))
+
+    def test_a_library_with_the_archive_inside(self):
+        # It is linked, or loaded later: then the loader finds the preloaded library's calls first.
+        library = self.build('libinside.so', self.LIBRARY, '-shared', '-fPIC', *self.ARCHIVE)
+        linked = self.build('linked', 'void inside(void);int main(void) { inside(); return 0; }', library,
+                            f'-Wl,-rpath,{self.tmp}')
+        loading = self.build('loading', f'''
+#include <dlfcn.h>
+int main(void)
+{{
+    void *library = dlopen("{library}", RTLD_NOW);
+    ((void (*)(void))dlsym(library, "inside"))();
+    return 0;
+}}''')
+        exporting = self.build('exporting', '#include <hone/hone.h>\nvoid inside(void);'
+                               'int main(void) { inside(); return hone_recording() != 1; }', library,
+                               f'-Wl,-rpath,{self.tmp}', '-rdynamic', *self.ARCHIVE)
+        for program in (linked, loading, exporting):
+            with self.subTest(program=program):
+                recording = self.record(program, options=('-t', 'heap,mutex', '--heap-rate', '1'))
+                self.assertEqual((recording.status, recording.stdout), (0, b'1 0 0 1 1\n'))
+                self.assertEqual(len(recording.session['processes']), 1)
+                self.assertEqual(self.counts(recording), [1000, 0, 1000])
+                self.assertEqual([mark['name'] for mark in recording.session['marks']], ['half'])
 
     def test_from_outside(self):
         program = self.program('''

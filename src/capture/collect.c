@@ -156,6 +156,16 @@ bool hone_collect_is_replaced(const struct hone_collected *collected, uint32_t p
     return false;
 }
 
+static void name_process(struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    const char *slash = strrchr(facts->path, '/');
+    (void)snprintf(process->name, sizeof process->name, "%.*s", (int)sizeof process->name - 1,
+                   facts->name[0] ? facts->name
+                   : slash        ? slash + 1
+                                  : facts->path);
+}
+
 static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)
 {
     struct hone_collected *collected = context;
@@ -168,11 +178,7 @@ static void on_process(void *context, uint32_t number, const struct hone_process
     struct hone_collected_process *process = &collected->processes[collected->process_count];
     *process =
         (struct hone_collected_process){.number = number, .pid = facts->pid, .facts = *facts};
-    const char *slash = strrchr(facts->path, '/');
-    (void)snprintf(process->name, sizeof process->name, "%.*s", (int)sizeof process->name - 1,
-                   facts->name[0] ? facts->name
-                   : slash        ? slash + 1
-                                  : facts->path);
+    name_process(process);
     enter_pid(collected, collected->process_count);
     state->live[number] = (struct hone_live){.used = true, .process = collected->process_count++};
 }
@@ -180,8 +186,12 @@ static void on_process(void *context, uint32_t number, const struct hone_process
 void hone_collect_facts(struct hone_collected *collected, uint32_t process,
                         const struct hone_process_facts *facts)
 {
-    if (!facts->broken)
-        collected->processes[process].facts = *facts;
+    if (facts->broken)
+        return;
+    collected->processes[process].facts = *facts;
+    // It may have been found before it had written down what it is.
+    if (!collected->processes[process].name[0])
+        name_process(&collected->processes[process]);
 }
 
 static void on_process_end(void *context, uint32_t number, const struct hone_process_facts *facts)

@@ -252,6 +252,19 @@ TEST(process_that_is_found_late_was_there_before)
     hone_collect_done(&collected);
 }
 
+TEST(process_that_was_found_before_it_told_its_name_has_it_at_its_end)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    struct hone_process_facts facts = {.pid = 100};
+    events->process(&collected, 0, &facts);
+    CHECK_STR(collected.processes[0].name, "");
+    (void)snprintf(facts.path, sizeof facts.path, "/bin/program");
+    events->process_end(&collected, 0, &facts);
+    CHECK_STR(collected.processes[0].name, "program");
+    hone_collect_done(&collected);
+}
+
 TEST(process_knows_who_had_its_pid_before)
 {
     struct hone_collected collected;

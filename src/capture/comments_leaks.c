@@ -53,7 +53,8 @@ const char *hone_recording_unlooked(const struct hone_recording *recording,
     if (facts->state == HONE_PROCESS_EXITED)
         return "it did not ask, or there was no room";
     return recording->stopped_early ? "the recording ended before it"
-                                    : "it ended without exit(), such as by a signal";
+                                    : "it ended without exit() or _exit(): by a signal, say, or by "
+                                      "quick_exit()";
 }
 
 void hone_recording_leaks(const struct hone_recording *recording, struct hone_leak_totals *ret)

@@ -1,27 +1,11 @@
-// Programs that lock themselves in (seccomp). A sample needs system calls that the sandbox may
-// answer with the program's end, and nobody can ask it beforehand; so sampling ends at its door,
-// and the profile says so. What a program does by syscall(2) is seen where it matters: there, and
-// where processes and threads begin, change and end.
+// The door of a sandbox, where programs call libc: see sandbox.c.
 #include "probe/probe.h"
-#include "probe/real.h"
 
 #include "core/syscall.h"
 
-#include <errno.h>
-#include <linux/seccomp.h>
-#include <sched.h>
 #include <stdarg.h>
 #include <sys/prctl.h>
 #include <unistd.h>
-
-static long give(long r)
-{
-    if (r < 0 && r > -4096) {
-        errno = (int)-r;
-        return -1;
-    }
-    return r;
-}
 
 HONE_EXPORT int prctl(int option, ...)
 {
@@ -31,35 +15,7 @@ HONE_EXPORT int prctl(int option, ...)
     for (int i = 0; i < 4; i++)
         words[i] = va_arg(arguments, unsigned long);
     va_end(arguments);
-    struct hone_door door;
-    if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
-        hone_sandbox_before(&door);
-    long r = hone_syscall5(SYS_prctl, option, words[0], words[1], words[2], words[3]);
-    if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
-        hone_sandbox_after(&door, r == 0);
-    return (int)give(r);
-}
-
-// A number above 0 says that another thread could not follow, and then nothing has happened; or it
-// is the descriptor that was asked for.
-static long lock_in(const long words[6])
-{
-    struct hone_door door;
-    hone_sandbox_before(&door);
-    long r = hone_syscall3(SYS_seccomp, words[0], words[1], words[2]);
-    hone_sandbox_after(
-        &door, r == 0 || (r > 0 && (words[1] & (long)SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0));
-    return r;
-}
-
-// A child that shares no memory goes on as a forked one does, though libc does not know of it.
-static bool forks(long number, const long words[6])
-{
-#ifdef SYS_fork
-    if (number == SYS_fork)
-        return true;
-#endif
-    return number == SYS_clone && !(words[0] & CLONE_VM) && !words[1];
+    return hone_sandbox_prctl(option, words);
 }
 
 HONE_EXPORT long syscall(long number, ...)
@@ -70,30 +26,15 @@ HONE_EXPORT long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         words[i] = va_arg(arguments, long);
     va_end(arguments);
-    switch (number) {
-    case SYS_seccomp:
-        if (words[0] == SECCOMP_SET_MODE_STRICT || words[0] == SECCOMP_SET_MODE_FILTER)
-            return give(lock_in(words));
-        break;
-    case SYS_prctl:
-        return prctl((int)words[0], words[1], words[2], words[3], words[4]);
-    case SYS_execve:
+    if (number == SYS_execve)
         return execve((const char *)words[0], (char *const *)words[1], (char *const *)words[2]);
-    case SYS_execveat:
+    if (number == SYS_execveat)
         return execveat((int)words[0], (const char *)words[1], (char *const *)words[2],
                         (char *const *)words[3], (int)words[4]);
-    case SYS_exit:
-        hone_thread_ends();
-        break;
-    case SYS_exit_group:
-        _exit((int)words[0]);
-    default:
-        break;
-    }
-    long r;
-    if (!hone_signal_by_syscall(number, words, &r))
-        r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
-    if (HONE_UNLIKELY(r == 0 && forks(number, words)))
-        hone_after_fork_in_child();
-    return give(r);
+    return hone_sandbox_syscall(number, words);
+}
+
+bool hone_sandbox_door_is_ours(void)
+{
+    return true;
 }

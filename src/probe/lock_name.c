@@ -38,3 +38,5 @@ HONE_EXPORT int hone_lock_name(const void *lock, const char *name)
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_LOCK_KNOWN);
     return 1;
 }
+
+HONE_OWN(hone_lock_name) int hone_own_lock_name(const void *lock, const char *name);

@@ -14,3 +14,5 @@ HONE_EXPORT int hone_mark(const char *name)
         return 0;
     return hone_writer_mark(header, hone_probe.pid, hone_now_ns(), name);
 }
+
+HONE_OWN(hone_mark) int hone_own_mark(const char *name);

@@ -160,6 +160,15 @@ struct hone_door {
 void hone_sandbox_before(struct hone_door *ret);
 void hone_sandbox_after(const struct hone_door *door, bool locked_in);
 
+// --- sandbox.c -----------------------------------------------------------------------------------
+
+// As libc's prctl() and syscall(), with the words behind their first argument.
+int hone_sandbox_prctl(int option, const unsigned long words[4]);
+long hone_sandbox_syscall(long number, const long words[6]);
+// Whether a program that locks itself in by libc's functions is seen to do so: not where a static
+// program has functions of its own by these names.
+HONE_SIGSAFE bool hone_sandbox_door_is_ours(void);
+
 // --- engine.c ------------------------------------------------------------------------------------
 
 struct hone_engine_kind {
@@ -261,6 +270,7 @@ void hone_pending_after_fork(void);
 // --- twin.c --------------------------------------------------------------------------------------
 
 // Calls of the libhone.so that is preloaded into a program with libhone.a inside; NULL: not known.
+// Another version's libhone.a may read it: it grows at its end only.
 struct hone_twin {
     int (*recording)(void);
     int (*heap_set_rate)(unsigned long long bytes);
@@ -272,6 +282,13 @@ extern struct hone_twin hone_twin;
 
 // Whether there is one: then it does the work. At start only, for the loader allocates.
 bool hone_twin_find(void);
+
+// The calls of this very library, whichever the loader would take.
+#define HONE_OWN(call) __attribute__((alias(#call), visibility("hidden")))
+int hone_own_recording(void) __attribute__((visibility("hidden")));
+int hone_own_heap_set_rate(unsigned long long bytes) __attribute__((visibility("hidden")));
+int hone_own_mark(const char *name) __attribute__((visibility("hidden")));
+int hone_own_lock_name(const void *lock, const char *name) __attribute__((visibility("hidden")));
 
 // --- start.c -------------------------------------------------------------------------------------
 

@@ -351,6 +351,8 @@ HONE_EXPORT int hone_recording(void)
            !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed);
 }
 
+HONE_OWN(hone_recording) int hone_own_recording(void);
+
 HONE_EXPORT int hone_heap_set_rate(unsigned long long bytes)
 {
     if (hone_twin.heap_set_rate)
@@ -363,3 +365,5 @@ HONE_EXPORT int hone_heap_set_rate(unsigned long long bytes)
         hone_heap_wish(bytes);
     return 0;
 }
+
+HONE_OWN(hone_heap_set_rate) int hone_own_heap_set_rate(unsigned long long bytes);

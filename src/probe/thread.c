@@ -72,7 +72,8 @@ static void write_end(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_n
     // Most threads are named while they run. Who knows the last name only from time to time misses
     // those of short threads.
     memset(record->name, 0, sizeof record->name);
-    if (may_ask && !(hone_probe.writer.header->config.deadly & HONE_DEADLY_PRCTL))
+    if (may_ask && hone_sandbox_door_is_ours() &&
+        !(hone_probe.writer.header->config.deadly & HONE_DEADLY_PRCTL))
         (void)hone_syscall2(SYS_prctl, PR_GET_NAME, record->name);
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD_END);
 }

@@ -9,6 +9,7 @@ import unittest
 import harness
 from harness import NS, workload
 
+ARCHIVE = ('-Wl,--whole-archive', os.path.join(harness.BUILD, 'libhone.a'), '-Wl,--no-whole-archive')
 
 RAW = r"""
 #include <linux/filter.h>
@@ -180,6 +181,62 @@ class Privilege(harness.TestCase):
         self.assertGreater(recording.profile.cumulative()['by_functions'], 0.28 * NS)
 
 
+# Locks itself in by one of libc's functions, from where on prctl() and clock_gettime() end it; then
+# leaves the usual way.
+DOORS = r"""
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+static void *volatile kept;
+static void *work(void *unused)
+{
+    for (int i = 0; i < 10000; i++) {
+        kept = malloc(100);
+        free(kept);
+    }
+    return unused;
+}
+int main(int argc, char **argv)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_clock_gettime, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {5, rules};
+    work(NULL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    int failed = argc > 1 && !strcmp(argv[1], "syscall")
+                     ? syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter)
+                     : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0);
+    pthread_t thread;
+    if (failed || pthread_create(&thread, NULL, work, NULL) || pthread_join(thread, NULL))
+        return 1;
+    work(NULL);
+    return 4;
+}
+"""
+
+# The same with its own way to the kernel, by the names of libc's.
+OWN_DOORS = DOORS.replace('int main(', RAW[RAW.index('static long raw'):RAW.index('static void burn')] +
+                          r"""
+int prctl(int option, ...)
+{
+    __builtin_va_list words;
+    __builtin_va_start(words, option);
+    long first = __builtin_va_arg(words, long), second = __builtin_va_arg(words, long);
+    return raw(SYS_prctl, option, first, second);
+}
+int main(""")
+
+
 class Sandbox(harness.TestCase):
     def test_seccomp(self):
         # Any system call but four ends this program from here on.
@@ -188,6 +245,25 @@ class Sandbox(harness.TestCase):
         self.assertGreater(recording.profile.cumulative()['outside'],
                            0.9 * recording.truth['outside'])
         self.assertRegex('\n'.join(recording.profile.comments), 'sandbox')
+
+    def test_a_static_program_is_seen_at_its_door(self):
+        for linked in (('-static',), ('-static-pie', '-fPIE'), ()):
+            program = self.compiled(DOORS, *linked, *ARCHIVE)
+            for how in ('prctl', 'syscall'):
+                with self.subTest(linked=linked, how=how):
+                    self.assertEqual(self.run_plain(program, how).returncode, 4)
+                    for types in ('heap', 'cpu,heap'):
+                        recording = self.record(program, how, options=('-t', types, '--heap-rate', '1'))
+                        self.assertEqual(recording.status, 4, recording.stderr)
+                        self.assertIn('in a sandbox', '\n'.join(recording.heap.comments))
+                        self.assertEqual(sum(s.values[0] for s in recording.heap.samples), 10000)
+
+    @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
+    def test_a_static_program_with_doors_of_its_own_is_not_asked_its_name(self):
+        program = self.compiled(OWN_DOORS.replace('SYS_clock_gettime', 'SYS_ptrace'), '-static', *ARCHIVE)
+        self.assertEqual(self.run_plain(program).returncode, 4)
+        recording = self.record(program, options=('-t', 'heap', '--heap-rate', '1', '--leaks', 'no'))
+        self.assertEqual(recording.status, 4, recording.stderr)
 
     @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
     def test_a_filter_that_nobody_could_see_is_told(self):
@@ -234,10 +310,10 @@ class Sandbox(harness.TestCase):
         self.assertRegex(told[0], 'closed our descriptor.*--engine thread-timer')
         self.assertNotRegex('\n'.join(told), 'run it longer')
 
-    def compiled(self, source):
+    def compiled(self, source, *linked):
         program = os.path.join(self.tmp, 'program')
-        done = subprocess.run(['cc', '-O1', '-x', 'c', '-o', program, '-'], input=source,
-                              text=True, check=False)
+        done = subprocess.run(['cc', '-O1', '-x', 'c', '-o', program, '-', '-x', 'none', *linked],
+                              input=source, text=True, check=False)
         self.assertEqual(done.returncode, 0)
         return program
 
