@@ -78,6 +78,35 @@ class TestCase(harness.TestCase):
         return done.stdout.decode()
 
 
+# A block of each of 2^17 stacks, none of which is kept.
+MANY_STACKS = r'''
+#include <stdlib.h>
+static void *volatile last;
+void one(int depth, unsigned way);
+void other(int depth, unsigned way);
+#define STEP(name)                                                                                 \
+    __attribute__((noinline)) void name(int depth, unsigned way)                                   \
+    {                                                                                              \
+        if (!depth)                                                                                \
+            last = malloc(24);                                                                     \
+        else if (way & 1)                                                                          \
+            one(depth - 1, way >> 1);                                                              \
+        else                                                                                       \
+            other(depth - 1, way >> 1);                                                            \
+        __asm__ volatile("" ::: "memory");                                                         \
+    }
+STEP(one)
+STEP(other)
+int main(void)
+{
+    for (unsigned way = 0; way < 1u << 17; way++)
+        one(17, way);
+    last = NULL;
+    return 0;
+}
+'''
+
+
 class Truth(TestCase):
     """To the block and the byte."""
 
@@ -175,6 +204,30 @@ class Truth(TestCase):
         self.assertIn('only sampled blocks are known', shown)
         self.assertIn('no address space to count every block in (ulimit -v)', shown)
         self.assertNotIn('--heap-rate 1', shown)
+
+    def test_what_is_lost_is_not_called_counted(self):
+        """More stacks than there is room for: some blocks are lost, and nobody says otherwise."""
+        source, program = (os.path.join(self.tmp, name) for name in ('many.c', 'many'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(MANY_STACKS)
+        subprocess.run(['cc', '-O1', source, '-o', program], check=True, timeout=60)
+        recording, profile = self.record_leaks(program,
+                                               options=('--heap-rate', '1', '--memory', '4MiB'))
+        lost = [re.match(r'lost: (\d+) allocations: those of them that leaked', comment)
+                for comment in profile.comments]
+        lost, = [int(found[1]) for found in lost if found]
+        self.assertEqual(leaked(found_in(profile)).objects + lost, 1 << 17)
+        self.assertIn(f'Note: lost: {lost} allocations', self.show(recording.directory))
+        heap = subprocess.run([HONE, 'heap', recording.directory], capture_output=True, check=True,
+                              timeout=60).stdout.decode()
+        self.assertIn('Exact: every block was counted, but for what was lost\n', heap)
+        self.assertIn(f'{lost} records', heap)
+        self.assertIn('exact, but for what was lost', self.info(recording))
+
+    def info(self, recording):
+        heap = os.path.join(recording.directory, 'heap.prof')
+        return subprocess.run([HONE, 'info', heap], capture_output=True, check=True,
+                              timeout=60).stdout.decode()
 
     def test_one_that_allocates_nothing_does_not_fall_back(self):
         recording, _ = self.record_leaks('true')

@@ -72,7 +72,8 @@ static int add_names(struct hone_heap_facts *facts, struct hone_heap_names *name
 
 static int read_process(struct hone_heap_facts *facts, const json_t *process)
 {
-    static const char *const lost[] = {"samples_lost", "frees_lost", "samples_without_end"};
+    static const char *const lost[] = {"samples_lost", "blocks_lost", "frees_lost",
+                                       "samples_without_end"};
     for (size_t i = 0; i < sizeof lost / sizeof lost[0]; i++)
         facts->lost = sum_or_first(facts->lost, number(process, lost[i]));
     facts->early_objects =

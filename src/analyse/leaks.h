@@ -57,7 +57,7 @@ struct hone_leaks {
     uint32_t small_count; // rows below a threshold, which are counted above and not listed
     int64_t small, small_bytes;
     bool none_looked; // no process was looked through: nothing is known
-    bool some_not;    // one at least was not
+    bool some_not;    // one at least was not, or blocks were lost
 };
 
 // Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM. suppressions may be NULL, and

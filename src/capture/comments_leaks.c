@@ -52,6 +52,17 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
     }
 }
 
+// Nobody knows of these that they lived.
+static uint64_t count_lost(const struct hone_collected *collected)
+{
+    uint64_t lost = 0;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        lost += facts->heap_lost + facts->heap_no_site + facts->heap_left + facts->heap_in_handler;
+    }
+    return lost;
+}
+
 void hone_recording_comment_leaks(const struct hone_recording *recording,
                                   struct hone_profile *profile)
 {
@@ -70,6 +81,12 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                              recording->options->heap_rate == 1
                                  ? "there was no address space to count every block in (ulimit -v)"
                                  : "count every block with --heap-rate 1");
+    uint64_t lost = count_lost(collected);
+    if (lost)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64 " allocations: those of them that leaked are not "
+                             "among the leaks, nor what only they point to; 'hone info' says why",
+                             lost);
     if (totals.objects[HONE_REACH_MAPPED] > 0)
         hone_profile_comment(profile,
                              "# leaks: %.0f blocks of %.0f bytes are reached only from memory that "

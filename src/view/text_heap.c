@@ -101,6 +101,26 @@ static void put_amounts(struct page *page, const char *title,
     hone_buffer_format(page->out, "%s\n", error_label(amounts->objects).text);
 }
 
+// Whether the recording says that it lost allocations or their ends.
+static bool is_lossy(const struct hone_heap_view *view)
+{
+    bool lossy = view->facts->lost > 0;
+    for (uint32_t i = 0; view->profile && i < view->profile->comment_count; i++)
+        lossy = lossy || strncmp(hone_profile_text(view->profile, view->profile->comments[i]),
+                                 "lost:", strlen("lost:")) == 0;
+    return lossy;
+}
+
+static const char *exactness(const struct hone_heap_view *view)
+{
+    bool lossy = is_lossy(view), uncovered = view->facts->not_covered.count;
+    return lossy && uncovered ? "Exact: every block was counted, but for what was lost or is not "
+                                "covered\n"
+           : lossy     ? "Exact: every block was counted, but for what was lost\n"
+           : uncovered ? "Exact: every block was counted, but for what is not covered\n"
+                       : "Exact: every block was counted\n";
+}
+
 // --- parts ---------------------------------------------------------------------------------------
 
 static void put_head(struct page *page)
@@ -131,11 +151,8 @@ static void put_head(struct page *page)
     else if (hone_heap_view_is_unknown(view))
         hone_buffer_text(page->out, "Not known: nothing of it was covered\n");
     else
-        hone_buffer_text(page->out, summary->period > 0 && view->facts->not_covered.count
-                                        ? "Exact: every block was counted, but for what is not "
-                                          "covered\n"
-                                    : summary->period > 0
-                                        ? "Exact: every block was counted\n"
+        hone_buffer_text(page->out, summary->period > 0
+                                        ? exactness(view)
                                         : "The profile does not say how it was sampled: no figure "
                                           "has an error\n");
 }
