@@ -54,6 +54,25 @@ class Exact(TestCase):
         self.assertGreater(len(truth), 8)
         self.assertEqual(by_function(recording.heap, truth), truth)
 
+    def test_a_static_program_has_the_reason_in_its_profile(self):
+        for size in ('1', '512KiB'):
+            with self.subTest(size=size):
+                recording = self.record(workload('static'),
+                                        options=('-t', 'heap', '--heap-rate', size))
+                shown = subprocess.run([HONE, 'heap', recording.directory], capture_output=True,
+                                       check=True, timeout=60).stdout.decode()
+                self.assertIn('the heap is not covered', shown)
+                self.assertIn('allocated              -  not known\n', shown)
+
+    def test_it_says_which_part_of_the_stacks_was_cut(self):
+        for depth, cut in (('512', '# heap stacks: 100.00% of '), ('2', 'heap stacks: 0.00% of ')):
+            with self.subTest(depth=depth):
+                comments = self.record_heap(workload('heap'), size='1',
+                                            options=('--depth', depth)).heap.comments
+                told, = [comment for comment in comments if 'heap stacks' in comment]
+                self.assertTrue(told.startswith(cut), told)
+                self.assertTrue(told.endswith(' allocations in complete ones'), told)
+
     def test_info_tells_no_error_of_sampling(self):
         recording = self.record_heap(workload('heap'), size='1')
         shown = subprocess.run([HONE, 'info', os.path.join(recording.directory, 'heap.prof')],

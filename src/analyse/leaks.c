@@ -172,8 +172,8 @@ static void read_comments(const struct hone_profile *profile, struct hone_leaks 
     for (uint32_t i = 0; i < profile->comment_count; i++) {
         const char *comment = hone_profile_text(profile, profile->comments[i]);
         leaks->none_looked |= strncmp(comment, "empty: no process", 17) == 0;
-        leaks->some_not |= strncmp(comment, "not covered: leaks", 18) == 0 ||
-                           strncmp(comment, "lost:", 5) == 0;
+        leaks->some_not |=
+            strncmp(comment, "not covered: leaks", 18) == 0 || strncmp(comment, "lost:", 5) == 0;
     }
     leaks->some_not |= leaks->none_looked;
 }

@@ -90,7 +90,8 @@ void hone_recorder_leave_out_inner(struct hone_recorder *recorder)
     const unsigned inner = heap | 1u << HONE_CAPTURE_MUTEX;
     recorder->heap_outside = recorder->options.types & heap;
     recorder->locks_outside = recorder->options.types >> HONE_CAPTURE_MUTEX & 1;
-    if (recorder->options.types & ~inner)
+    // Leaks are of the heap: leaks.prof alone would not be what was asked for.
+    if (recorder->options.types & ~(inner | 1u << HONE_CAPTURE_LEAKS))
         recorder->options.types &= ~inner; // else a profile is left that says why it is empty
 }
 

@@ -16,7 +16,7 @@ static double percent(uint64_t part, uint64_t whole)
 
 struct heap_totals {
     uint64_t samples, frees, lost, frees_lost, untracked, truncated, early, early_bytes;
-    uint64_t counted, temporary, missed, no_site, kept_lost, left, in_handler;
+    uint64_t counted, counted_truncated, temporary, missed, no_site, kept_lost, left, in_handler;
     uint32_t counting; // processes that count every block
     uint32_t uncovered;
     uint64_t peak_ns; // of the last of those
@@ -47,8 +47,11 @@ static void total_heap(const struct hone_collected *collected, struct heap_total
             ret->peak_ns = facts->heap_peak_ns;
     }
     for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
-        ret->counted += collected->heap_sites.at[i].allocated;
-        ret->temporary += collected->heap_sites.at[i].temporary;
+        const struct hone_collected_site *site = &collected->heap_sites.at[i];
+        ret->counted += site->allocated;
+        ret->temporary += site->temporary;
+        if (collected->stacks[site->stack].end != HONE_STACK_COMPLETE)
+            ret->counted_truncated += site->allocated;
     }
     for (uint32_t i = 0; i < collected->heap.count; i++) {
         const struct hone_collected_heap *row = &collected->heap.at[i];
@@ -155,6 +158,14 @@ static void comment_on_nothing(const struct hone_recording *recording,
                                                                : "");
 }
 
+static void comment_on_stacks(struct hone_profile *profile, uint64_t truncated, uint64_t all,
+                              const char *what)
+{
+    hone_profile_comment(profile, "%sheap stacks: %.2f%% of %" PRIu64 " %s in complete ones",
+                         percent(truncated, all) > 1 ? "" : "# ", 100 - percent(truncated, all),
+                         all, what);
+}
+
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile)
 {
@@ -189,10 +200,9 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
                              "each block was sampled, for there was no address space to count them "
                              "in (ulimit -v)");
     if (totals.samples)
-        hone_profile_comment(profile,
-                             "%sheap stacks: %.2f%% of %" PRIu64 " samples in complete ones",
-                             percent(totals.truncated, totals.samples) > 1 ? "" : "# ",
-                             100 - percent(totals.truncated, totals.samples), totals.samples);
+        comment_on_stacks(profile, totals.truncated, totals.samples, "samples");
+    if (totals.counted)
+        comment_on_stacks(profile, totals.counted_truncated, totals.counted, "allocations");
     if (totals.lost)
         hone_profile_comment(profile, "lost: %" PRIu64 " sampled allocations, for lack of memory",
                              totals.lost);

@@ -272,23 +272,22 @@ static json_t *process_json(const struct hone_recording *recording,
     const struct hone_process_facts *facts = &process->facts;
     bool counted = facts->heap_peak_ns != 0;
     uint64_t blocks_lost = facts->heap_no_site + facts->heap_left + facts->heap_in_handler;
-    return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "pid", (int)facts->pid, "allocator",
-                     facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(),
-                     "not_covered",
-                     facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
-                     "samples", hone_session_number(facts->heap_samples), "freed",
-                     hone_session_number(facts->heap_frees), "samples_lost",
-                     hone_session_number(facts->heap_lost), "blocks_lost",
-                     hone_session_number(blocks_lost), "frees_lost",
-                     hone_session_number(facts->heap_frees_lost), "samples_without_end",
-                     hone_session_number(facts->heap_untracked), "samples_truncated",
-                     hone_session_number(facts->heap_truncated), "allocations_before_probe",
-                     hone_session_number(facts->heap_early), "bytes_before_probe",
-                     hone_session_number(facts->heap_early_bytes), "peak_bytes",
-                     counted ? hone_session_number(facts->heap_peak_bytes) : json_null(),
-                     "peak_time_ms", time_ms_json(recording, facts->heap_peak_ns), "fragmentation",
-                     held_json(recording, process));
+    return json_pack(
+        "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
+        (int)facts->pid, "allocator",
+        facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(), "not_covered",
+        facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
+        "samples", hone_session_number(facts->heap_samples), "freed",
+        hone_session_number(facts->heap_frees), "samples_lost",
+        hone_session_number(facts->heap_lost), "blocks_lost", hone_session_number(blocks_lost),
+        "frees_lost", hone_session_number(facts->heap_frees_lost), "samples_without_end",
+        hone_session_number(facts->heap_untracked), "samples_truncated",
+        hone_session_number(facts->heap_truncated), "allocations_before_probe",
+        hone_session_number(facts->heap_early), "bytes_before_probe",
+        hone_session_number(facts->heap_early_bytes), "peak_bytes",
+        counted ? hone_session_number(facts->heap_peak_bytes) : json_null(), "peak_time_ms",
+        time_ms_json(recording, facts->heap_peak_ns), "fragmentation",
+        held_json(recording, process));
 }
 
 // Each allocator once, and each reason why a heap is not covered, with the process that has it.

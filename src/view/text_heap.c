@@ -116,9 +116,9 @@ static const char *exactness(const struct hone_heap_view *view)
     bool lossy = is_lossy(view), uncovered = view->facts->not_covered.count;
     return lossy && uncovered ? "Exact: every block was counted, but for what was lost or is not "
                                 "covered\n"
-           : lossy     ? "Exact: every block was counted, but for what was lost\n"
-           : uncovered ? "Exact: every block was counted, but for what is not covered\n"
-                       : "Exact: every block was counted\n";
+           : lossy            ? "Exact: every block was counted, but for what was lost\n"
+           : uncovered        ? "Exact: every block was counted, but for what is not covered\n"
+                              : "Exact: every block was counted\n";
 }
 
 // --- parts ---------------------------------------------------------------------------------------

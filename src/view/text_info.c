@@ -278,8 +278,7 @@ static int put_belief(struct hone_report *report, const struct share *shares,
         hone_buffer_text(report->out,
                          has_lost(p) ? TITLE_BLANK
                              "every block was counted: shares are exact, but for what was lost\n"
-                                     : TITLE_BLANK
-                             "every block was counted: shares are exact\n");
+                                     : TITLE_BLANK "every block was counted: shares are exact\n");
         return 0;
     }
     struct hone_confidence confidence;
