@@ -390,6 +390,22 @@ class Inner(Built):
                 self.check(program, env={**os.environ, 'LD_PRELOAD': shared(name)})
 
 
+# Blocks of a size that no allocator has a class for; how many bytes they have.
+ODD_BLOCKS = r'''
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(void)
+{
+    static void *volatile blocks[1000];
+    size_t usable = 0;
+    for (int i = 0; i < 1000; i++)
+        usable += malloc_usable_size(blocks[i] = malloc(4097));
+    return printf("%zu\n", usable) < 0;
+}
+'''
+
+
 @unittest.skipUnless(X86, 'functions are changed on x86-64 only')
 class Inside(Built):
     """Allocators that are linked into the program, where no import table leads to them."""
@@ -397,6 +413,21 @@ class Inside(Built):
     def check(self, *arguments):
         recording = self.assert_counted(self.heap_linked_with(*arguments))
         self.assert_told(recording, 'allocator: ', self.tmp)
+        program = self.build('odd', ODD_BLOCKS, *arguments, '-lstdc++', '-lm', '-lpthread')
+        truth = int(self.run_plain(program).stdout)
+        waste = self.waste(program)
+        self.assertGreaterEqual(truth, 1000 * 4097)
+        self.assertGreaterEqual(waste['usable_bytes'], truth)
+        self.assertLess(waste['usable_bytes'], truth + (1 << 20))  # and what else was allocated
+
+    def waste(self, program):
+        heap = self.record_heap(program, size='1').session['heap']
+        self.assertGreater(heap['allocated']['objects'], 0)
+        return heap['waste']
+
+    def test_waste_is_not_known_where_the_allocator_does_not_tell(self):
+        self.assertIsNone(self.waste(self.build('program', OWN_ALLOCATOR + CALLS)))
+        self.assertIsNone(self.waste(self.build('program', HIDDEN_ALLOCATOR + CALLS)))
 
     def test_jemalloc(self):
         self.check('-l:libjemalloc.a')

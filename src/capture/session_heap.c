@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8 };
+enum { TOP_SITES = 20, SMALLEST_SIZE = 8, LIFE_FACTOR = 8, MOST_UNTOLD_PART = 100 };
 
 // --- histograms ----------------------------------------------------------------------------------
 
@@ -161,12 +161,15 @@ static json_t *sites_json(const struct hone_recording *recording,
 
 static void total_sites(const struct hone_heap_sites *sites, struct hone_collected_site *ret)
 {
+    uint64_t untold = 0; // bytes whose allocator does not tell what it gave
     *ret = (struct hone_collected_site){0};
     for (uint32_t i = 0; i < sites->count; i++) {
         const struct hone_collected_site *site = &sites->at[i];
         ret->allocated += site->allocated;
         ret->allocated_bytes += site->allocated_bytes;
-        ret->usable_bytes += site->usable_bytes;
+        bool told = site->usable_bytes >= site->allocated_bytes;
+        ret->usable_bytes += told ? site->usable_bytes : site->allocated_bytes;
+        untold += told ? 0 : site->allocated_bytes;
         ret->live += site->live;
         ret->live_bytes += site->live_bytes;
         ret->temporary += site->temporary;
@@ -179,6 +182,9 @@ static void total_sites(const struct hone_heap_sites *sites, struct hone_collect
         for (int bin = 0; bin < HONE_HEAP_LIVES; bin++)
             ret->lives[bin] += site->lives[bin];
     }
+    // tcmalloc does not tell of the few blocks that it makes before it is ready itself.
+    if (untold > ret->allocated_bytes / MOST_UNTOLD_PART)
+        ret->usable_bytes = 0;
 }
 
 static json_t *time_ms_json(const struct hone_recording *recording, uint64_t time_ns)

@@ -30,6 +30,7 @@ _Static_assert(sizeof(struct entry) == 128, "an address tells which one it is in
 
 static struct room {
     uint64_t low, high; // memory of entries; written at start only
+    uint64_t usable;    // malloc_usable_size() of the module; 0: not known
     uint64_t functions[ROOM_BYTES / sizeof(struct entry)];
     uint8_t copied[ROOM_BYTES / sizeof(struct entry)]; // of each, behind which there are jumps
 } rooms[4];
@@ -42,6 +43,14 @@ bool hone_entry_is_patched(uint64_t function)
             if (rooms[i].functions[k] == function)
                 return true;
     return false;
+}
+
+size_t (*hone_entry_usable(uint64_t copy))(void *)
+{
+    for (uint32_t i = 0; i < room_count; i++)
+        if (copy - rooms[i].low < rooms[i].high - rooms[i].low)
+            return (size_t(*)(void *))(uintptr_t)rooms[i].usable;
+    return NULL;
 }
 
 void hone_entry_look_through(struct hone_registers *registers)
@@ -252,6 +261,7 @@ static void patch_module(struct hone_entry_search *search, struct report *report
         room_count--;
         return;
     }
+    room->usable = hone_entries_usable(search);
     if (search->clone)
         say(report, search->clone, " is a variant of the compiler's, whose calls are not seen");
     report->covered = true;

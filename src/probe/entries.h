@@ -27,6 +27,9 @@ bool hone_is_alone(void);
 
 bool hone_entry_is_patched(uint64_t function);
 
+// How many bytes a block has that such a copy returned; NULL: nobody knows.
+size_t (*hone_entry_usable(uint64_t copy))(void *);
+
 // Registers of a thread that was interrupted in such a copy become those that it would have in the
 // function itself, whose rules say how to unwind it; others stay what they are.
 struct hone_registers;

@@ -60,6 +60,19 @@ static bool is_end(const char *name, size_t room)
            (memcmp(name, exit, sizeof exit) == 0 || memcmp(name, other, sizeof other) == 0);
 }
 
+static const char usable_name[] = "malloc_usable_size";
+
+uint64_t hone_entries_usable(const struct hone_entry_search *search)
+{
+    // tcmalloc's own names are others of malloc() and the like.
+    static const char *const apart[] = {"je_", "_rjem_", "mi_"};
+    for (size_t i = 0; i < search->count; i++)
+        for (size_t k = 0; k < HONE_ARRAY_LENGTH(apart); k++)
+            if (strncmp(search->functions[i].name, apart[k], strlen(apart[k])) == 0)
+                return 0;
+    return search->usable;
+}
+
 static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol)
 {
     if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC || symbol->st_shndx == SHN_UNDEF ||
@@ -68,6 +81,9 @@ static void add_symbol(struct hone_entry_search *search, const Elf64_Sym *symbol
     const char *name = search->strings + symbol->st_name;
     size_t room = search->string_bytes - symbol->st_name;
     uint64_t at = search->image->bias + symbol->st_value;
+    if (room >= sizeof usable_name && memcmp(name, usable_name, sizeof usable_name) == 0 &&
+        in_text(search->image, at, symbol->st_size))
+        search->usable = at;
     if (is_end(name, room))
         add(search, HONE_OTHER_END, name, at, symbol->st_size);
     if (!hone_other_may_be(name, room))
@@ -187,6 +203,8 @@ void hone_entries_find_exports(struct hone_entry_search *search)
         if (address)
             add(search, hone_other_kind_of(names[i], strlen(names[i])), names[i], address, size);
     }
+    uint64_t usable = hone_image_find(search->image, usable_name);
+    search->usable = in_text(search->image, usable, 1) ? usable : 0;
 }
 
 // --- what they call, and what jumps into them ----------------------------------------------------

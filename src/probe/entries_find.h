@@ -29,6 +29,7 @@ struct hone_entry_search {
     struct hone_entry_function functions[HONE_ENTRIES_MAX];
     size_t count;
     const char *allocates; // the first that does; NULL: none
+    uint64_t usable;       // malloc_usable_size() of the module; 0: it has none
     bool too_many;
     const char *clone; // a copy of such a function, with other parameters
     // What the compiler has split off from one of them (`malloc.cold`) may jump back into it.
@@ -54,6 +55,9 @@ void hone_entries_find_in_file(struct hone_entry_search *search, const uint8_t *
                                const struct dl_phdr_info *info);
 // By what the module exports.
 void hone_entries_find_exports(struct hone_entry_search *search);
+// The module's malloc_usable_size(), where all of its functions are of the allocator that has it:
+// to ask one of another's block may end the program. 0: there is none, or nobody knows.
+uint64_t hone_entries_usable(const struct hone_entry_search *search);
 // Sets `handed_on`: an operator that calls malloc(), or another operator, is seen there.
 void hone_entries_find_handed_on(struct hone_entry_search *search);
 // Sets `entered` of those that have a plan and are not handed on.

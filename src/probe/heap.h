@@ -51,6 +51,8 @@ struct hone_heap_thread {
     uint32_t own;      // what is allocated now is allocated for us: not the program's
     uint32_t told;     // grows with each call of hone_heap_allocated()
     uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of
+    uint32_t whole;    // it has as many bytes as were asked for: it is a mapping
+    size_t (*usable)(void *); // of the other allocator; NULL: nobody knows
 };
 
 extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));

@@ -200,6 +200,14 @@ static void forget_missed(struct hone_keeper *keeper, const struct hone_block *e
     hone_exact_ended(entry, false);
 }
 
+// With what the allocator gave beyond what was asked for. 0: it does not tell.
+static inline size_t usable_bytes(const void *block, size_t size)
+{
+    const struct hone_heap_thread *self = &hone_heap_self;
+    size_t (*usable)(void *) = self->other ? self->usable : hone_allocator.malloc_usable_size;
+    return HONE_UNLIKELY(self->whole) ? size : usable ? usable((void *)block) : 0;
+}
+
 void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t size,
                           uint32_t number)
 {
@@ -214,9 +222,7 @@ void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t 
     keep(site);
     add(&site->allocated, 1);
     add(&site->allocated_bytes, size);
-    if (hone_allocator.malloc_usable_size)
-        add(&site->usable_bytes,
-            hone_heap_self.other ? size : hone_allocator.malloc_usable_size((void *)block));
+    add(&site->usable_bytes, usable_bytes(block, size));
     uint32_t bits = bits_of(size ? size - 1 : 0);
     uint32_t bin = bits > SIZE_SHIFT ? bits - SIZE_SHIFT : 0;
     add(&site->sizes[bin < HONE_HEAP_SIZES ? bin : HONE_HEAP_SIZES - 1], 1);

@@ -171,9 +171,9 @@ HONE_HOOK static void made(const void *at, size_t size)
 {
     if (HONE_LIKELY(!hone_heap_is_due(size)))
         return;
-    hone_heap_self.other++; // nobody's malloc_usable_size() knows it
+    hone_heap_self.whole++; // nobody's malloc_usable_size() knows it
     hone_heap_allocated(at, size);
-    hone_heap_self.other--;
+    hone_heap_self.whole--;
     add(at, size);
 }
 

@@ -1,6 +1,7 @@
 #include "probe/others.h"
 
 #include "probe/allocator.h"
+#include "probe/entries.h"
 #include "probe/heap.h"
 
 #include <errno.h>
@@ -133,6 +134,7 @@ enum hone_other_kind hone_other_kind_of(const char *name, size_t length)
 struct work {
     const void *block;
     size_t size;
+    const void *real; // that made the block
     struct hone_heap_taken *taken;
     bool moved;
 };
@@ -140,9 +142,12 @@ struct work {
 HONE_HOOK static void work_allocated(void *argument)
 {
     const struct work *at = argument;
+    size_t (*before)(void *) = hone_heap_self.usable;
+    hone_heap_self.usable = hone_entry_usable((uintptr_t)at->real);
     hone_heap_self.other++;
     hone_heap_allocated(at->block, at->size);
     hone_heap_self.other--;
+    hone_heap_self.usable = before;
 }
 
 HONE_HOOK static void work_released(void *argument)
@@ -169,16 +174,17 @@ HONE_HOOK static void work_ended(void *argument)
     hone_heap_ended(at->taken, at->moved);
 }
 
-HONE_HOOK static void tell_due(const void *block, size_t size)
+HONE_HOOK static void tell_due(const void *real, const void *block, size_t size)
 {
-    struct work work = {.block = block, .size = size};
+    struct work work = {.block = block, .size = size, .real = real};
     hone_keeping_vectors(work_allocated, &work);
 }
 
-static inline void tell(struct hone_heap_mark before, const void *block, size_t size)
+static inline void tell(struct hone_heap_mark before, const void *real, const void *block,
+                        size_t size)
 {
     if (HONE_UNLIKELY(hone_heap_is_due_since(before, size)))
-        tell_due(block, size);
+        tell_due(real, block, size);
 }
 
 typedef void *size_function(size_t, size_t, size_t);
@@ -190,7 +196,7 @@ HONE_HOOK static void *by_size(size_function *real, size_t size, size_t second, 
 {
     struct hone_heap_mark before = hone_heap_mark();
     void *block = real(size, second, third);
-    tell(before, block, size);
+    tell(before, (const void *)(uintptr_t)real, block, size);
     return block;
 }
 
@@ -199,7 +205,7 @@ HONE_HOOK static void *by_alignment_size(size_function *real, size_t alignment, 
 {
     struct hone_heap_mark before = hone_heap_mark();
     void *block = real(alignment, size, third);
-    tell(before, block, size);
+    tell(before, (const void *)(uintptr_t)real, block, size);
     return block;
 }
 
@@ -207,7 +213,8 @@ HONE_HOOK static void *by_count_size(size_function *real, size_t count, size_t s
 {
     struct hone_heap_mark before = hone_heap_mark();
     void *block = real(count, size, third);
-    tell(before, block, count * size); // cannot overflow when there is a block
+    tell(before, (const void *)(uintptr_t)real, block,
+         count * size); // cannot overflow when there is a block
     return block;
 }
 
@@ -216,7 +223,7 @@ HONE_HOOK static int by_posix_memalign(memalign_function *real, void **ret, size
 {
     struct hone_heap_mark before = hone_heap_mark();
     int r = real(ret, alignment, size);
-    tell(before, r ? NULL : *ret, size);
+    tell(before, (const void *)(uintptr_t)real, r ? NULL : *ret, size);
     return r;
 }
 
@@ -235,7 +242,7 @@ HONE_HOOK static void *resize(block_function *real, void *block, size_t size, si
         hone_keeping_vectors(!moved && size ? work_put_back : work_ended, &work);
         errno = saved;
     }
-    tell(before, moved, size);
+    tell(before, (const void *)(uintptr_t)real, moved, size);
     return moved;
 }
 

@@ -1,6 +1,7 @@
 #include "probe/others.h"
 
 #include "probe/allocator.h"
+#include "probe/entries.h"
 #include "probe/heap.h"
 
 #include "check.h"
@@ -12,7 +13,7 @@
 __thread struct hone_heap_thread hone_heap_self;
 _Atomic uint8_t hone_heap_filter[HONE_HEAP_FILTER_SLOTS];
 
-static size_t allocated, released;
+static size_t allocated, released, usable;
 static const void *last;
 
 void hone_heap_allocated(const void *block, size_t size)
@@ -20,6 +21,7 @@ void hone_heap_allocated(const void *block, size_t size)
     hone_heap_self.told++;
     hone_heap_self.countdown = -1;
     allocated += size;
+    usable = hone_heap_self.usable ? hone_heap_self.usable((void *)block) : 0;
     last = block;
 }
 
@@ -44,6 +46,20 @@ void hone_heap_ended(const struct hone_heap_taken *taken, bool moved)
 {
     (void)moved;
     released += taken->sampled;
+}
+
+static size_t sixty(void *block)
+{
+    (void)block;
+    return 60;
+}
+
+static uint64_t made_by; // that the hook asked about
+
+size_t (*hone_entry_usable(uint64_t copy))(void *)
+{
+    made_by = copy;
+    return sixty;
 }
 
 bool hone_allocator_is_early(const void *block)
@@ -141,6 +157,9 @@ TEST(what_an_inner_hook_has_counted_is_not_counted_again)
     hone_heap_self.countdown = -1; // every one
     CHECK(outer(3, 5) == memory);
     CHECK_EQ(allocated, 15);
+    CHECK_EQ(usable, 60);
+    CHECK_EQ(made_by, (uintptr_t)give);
+    CHECK(!hone_heap_self.usable); // of that block only
     inner = give;
     CHECK(outer(3, 5) == memory);
     CHECK_EQ(allocated, 30);
