@@ -471,7 +471,7 @@ class View(TestCase):
         self.show(empty, status=1)
 
 
-def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
+def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1, comments=()):
     """A heap-time.prof: bytes that a site takes in each second, and in which process."""
     strings, functions, locations, samples = [''], [], [], []
 
@@ -501,7 +501,8 @@ def changes_over_time(sites, seconds, duration=0, pid=lambda second: 1):
                 samples.append(field(2, field(1, at) + field(2, 1) + field(2, change(second)) +
                                      field(3, field(1, text('time')) + field(3, second * 1000)) +
                                      field(3, field(1, text('pid')) + field(3, pid(second)))))
-    return gzip.compress(types + b''.join(samples + locations + functions) +
+    comments = b''.join(field(13, text(comment)) for comment in comments)
+    return gzip.compress(types + b''.join(samples + locations + functions) + comments +
                          b''.join(field(6, word.encode()) for word in strings) +
                          field(10, duration * 1000000000))
 
@@ -622,6 +623,56 @@ class Growth(TestCase):
         self.assertEqual(growth['heap']['verdict'], 'steady')
         self.assertEqual(growth['heap']['bytes_per_second'], 0)
         self.assertIn('Growth: 0 of 1 sites grow; the whole heap by 0.00 MB/s', text)
+
+    INTERVALS = ('# changes in intervals of 100 ms',)
+
+    def test_moments_in_which_nothing_changed_count(self):
+        """From the beginning of the recording to its end, of which the first fifth is left out."""
+        for name, change in (('nothing', lambda second: 0),
+                             ('a blip', lambda second: 1000 if second == 14 else 0),
+                             ('one at the end', lambda second: 1000 if second == 20 else 0)):
+            with self.subTest(name=name):
+                text, growth = self.judge({'site': change}, 20, duration=20,
+                                          comments=self.INTERVALS)
+                self.assertEqual(growth['heap']['verdict'], 'steady')
+                self.assertEqual(growth['heap']['bytes_per_second'], 0)
+                self.assertAlmostEqual(growth['heap']['seconds'], 16, delta=.2)
+                self.assertIn('the whole heap by 0.00 MB/s', text)
+
+    def test_nothing_is_known_of_a_heap_that_nobody_saw(self):
+        _, growth = self.judge({}, 20, duration=20, comments=(
+            *self.INTERVALS, 'not covered: the heap of process 1 a: it has its own'))
+        self.assertEqual(growth['heap']['verdict'], 'too short')
+
+    def test_a_program_that_does_not_change_is_steady(self):
+        program = os.path.join(self.tmp, 'flat')
+        subprocess.run(['cc', '-x', 'c', '-', '-o', program], check=True, timeout=60, input=b'''
+#include <stdlib.h>
+#include <unistd.h>
+int main(void)
+{
+    void *volatile block = malloc(1);
+    free(block);
+    return (int)sleep(7);
+}''')
+        recording = self.record(program, options=('-t', 'heap', '--heap-rate', '1', '--leaks', 'no'))
+        growth = json.loads(self.show('--json', recording.directory))['growth']['heap']
+        self.assertEqual(growth['verdict'], 'steady')
+        self.assertGreater(growth['seconds'], 5)
+
+    def test_what_is_undecided_is_not_acquitted(self):
+        """It grows surely, by 0.9 MB/s, but so unevenly that it may be 1 MB/s."""
+        def noise(second):
+            return second * 7 % 11 * 700_000
+        text, growth = self.judge({
+            'grows': lambda second: 900_000 + noise(second) - noise(second - 1)}, 30)
+        self.assertEqual(growth['heap']['verdict'], 'undecided')
+        self.assertEqual((growth['sites'], growth['sites_undecided']), ([], 1))
+        self.assertGreater(growth['heap']['low'], 0)
+        self.assertGreater(growth['heap']['high'], 1e6)
+        self.assertIn('Growth: 0 of 1 sites grow, 1 undecided; the whole heap by ', text)
+        self.assertIn('), undecided\n', text)
+        self.assertIn('how fast, a longer recording would tell', text)
 
     def test_what_ended_processes_left_is_no_growth(self):
         left = {'sort': lambda second: 5_000_000}

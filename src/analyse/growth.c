@@ -214,6 +214,29 @@ static bool reaches(const struct hone_growth *growth, double error, double later
            lows >= growth->rate * surely;
 }
 
+// It surely grows, without a break, and the limit lies within what is known of the slope.
+static bool may_reach(const struct hone_growth *growth, double later, double lows, double limit)
+{
+    return growth->low > 0 && growth->high >= limit && later >= growth->rate * surely &&
+           lows >= growth->rate * surely;
+}
+
+// What stays within so little that it cannot matter has its slope within that, however it varies.
+static void bound(const struct hone_growth_point *points, size_t count, double slow,
+                  struct hone_growth *growth)
+{
+    double smallest = INFINITY, largest = -INFINITY;
+    for (size_t i = 0; i < count; i++) {
+        smallest = fmin(smallest, points[i].bytes);
+        largest = fmax(largest, points[i].bytes);
+    }
+    double most = (largest - smallest) / growth->time_s;
+    if (!(most < slow))
+        return;
+    growth->low = fmax(growth->low, fmin(growth->rate, -most));
+    growth->high = fmin(growth->high, fmax(growth->rate, most));
+}
+
 static int judge(const struct hone_growth_point *all, size_t all_count,
                  const struct hone_growth_point *points, size_t count,
                  const struct hone_growth_options *options, struct hone_growth *ret)
@@ -244,11 +267,14 @@ static int judge(const struct hone_growth_point *all, size_t all_count,
     }
     double fast = options->fast > 0 ? options->fast : 1e6;
     double slow = options->slow > 0 ? options->slow : 100e6 / 3600;
+    bound(points, count, slow, ret);
     ret->verdict = HONE_GROWTH_STEADY;
     if (reaches(ret, error, later, lows, fast))
         ret->verdict = HONE_GROWTH_FAST;
     else if (ret->time_s >= HONE_GROWTH_SLOW_S && reaches(ret, error, later, lows, slow))
         ret->verdict = HONE_GROWTH_SLOW;
+    else if (may_reach(ret, later, lows, ret->time_s >= HONE_GROWTH_SLOW_S ? slow : fast))
+        ret->verdict = HONE_GROWTH_UNDECIDED;
     return 0;
 }
 

@@ -27,11 +27,12 @@ struct hone_growth_point {
 };
 
 enum hone_growth_verdict {
-    HONE_GROWTH_SHORT,   // too few moments, or too short a time, for any verdict
-    HONE_GROWTH_SEVERAL, // a sum over processes, each of which is judged on its own
-    HONE_GROWTH_STEADY,  // nothing that could be called a leak
-    HONE_GROWTH_SLOW,    // surely grows, about as fast as the slow limit or faster
-    HONE_GROWTH_FAST     // the same of the fast one
+    HONE_GROWTH_SHORT,     // too few moments, or too short a time, for any verdict
+    HONE_GROWTH_SEVERAL,   // a sum over processes, each of which is judged on its own
+    HONE_GROWTH_UNDECIDED, // surely grows, and may do so as fast as a limit, or not
+    HONE_GROWTH_STEADY,    // nothing that could be called a leak
+    HONE_GROWTH_SLOW,      // surely grows, about as fast as the slow limit or faster
+    HONE_GROWTH_FAST       // the same of the fast one
 };
 
 // Zero means default.
@@ -73,8 +74,9 @@ struct hone_growths {
     double bytes;                   // that live at the end
     struct hone_growth_site *sites; // those that grow, the fastest first
     uint32_t count;
-    uint32_t small;  // that grow, too, and are below a threshold
-    uint32_t judged; // sites
+    uint32_t small;     // that grow, too, and are below a threshold
+    uint32_t undecided; // sites of which nobody can tell yet
+    uint32_t judged;    // sites
     uint32_t processes;
 };
 

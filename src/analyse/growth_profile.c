@@ -25,7 +25,8 @@ struct series {
     const struct hone_profile *profile;
     struct change *changes; // by stack, process and time
     uint32_t count;
-    int64_t *numbers; // of each change, to be made unique
+    int64_t *numbers;   // of each change, to be made unique
+    double type_period; // mean bytes between samples; 0: all was counted
     uint32_t processes;
     int64_t *moments; // rising, the ends of equal intervals
     uint32_t moment_count;
@@ -115,7 +116,7 @@ static int read_changes(struct series *series, uint32_t type, struct hone_error 
 {
     const struct hone_profile *profile = series->profile;
     uint32_t count = profile->samples.count, objects = UINT32_MAX;
-    double period = period_of(profile, type);
+    double period = series->type_period = period_of(profile, type);
     (void)hone_profile_select_type(profile, "inuse_objects", &objects, NULL);
     series->changes = calloc((size_t)count + 1, sizeof *series->changes);
     series->numbers = calloc((size_t)count + 1, sizeof *series->numbers);
@@ -160,29 +161,72 @@ static uint64_t width_of(const int64_t *times, uint32_t count, int64_t end)
     return width;
 }
 
-// From the first change to the end of the recording: an interval in which nothing changed has no
-// sample, and yet tells as much as any.
+// What our own profiles say of it; 0: it is not told, or nothing ever happened.
+static uint64_t told_width(const struct hone_profile *profile, bool *ret_told)
+{
+    static const char begins[] = "# changes in intervals of ";
+    *ret_told = false;
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        if (strncmp(comment, begins, sizeof begins - 1) != 0)
+            continue;
+        *ret_told = true;
+        return strtoull(comment + sizeof begins - 1, NULL, 10);
+    }
+    return 0;
+}
+
+// Nothing is known of a heap that nobody saw.
+static bool is_covered(const struct hone_profile *profile)
+{
+    for (uint32_t i = 0; i < profile->comment_count; i++)
+        if (strncmp(hone_profile_text(profile, profile->comments[i]), "not covered: the heap",
+                    strlen("not covered: the heap")) == 0)
+            return false;
+    return true;
+}
+
+static void set_moments(struct series *series, int64_t first, int64_t end, uint64_t width)
+{
+    uint64_t span = distance(first, end);
+    if (span / width > MOMENTS_MAX - 2)
+        width = span / (MOMENTS_MAX - 2) + 1;
+    for (uint64_t i = 0; i <= span / width; i++)
+        series->moments[series->moment_count++] = (int64_t)((uint64_t)first + i * width);
+    if (span % width)
+        series->moments[series->moment_count++] = end;
+}
+
+// From the beginning of the recording to its end: an interval in which nothing changed has no
+// sample, and yet tells as much as any. Times that do not lie within the recording are not counted
+// from its beginning: then from the first change on.
 static int make_moments(struct series *series)
 {
     series->moments = calloc(MOMENTS_MAX, sizeof *series->moments);
     if (!series->moments)
         return -ENOMEM;
-    if (!series->count)
-        return 0;
+    enum { INTERVALS = 120 }; // where nothing tells how long they are
     int64_t *times = series->numbers, duration_ns = series->profile->duration_ns;
+    int64_t end = duration_ns / 1000000 + (duration_ns % 1000000 > 0);
+    bool told;
+    uint64_t width = told_width(series->profile, &told);
+    if (!series->count) {
+        if (!width)
+            width = end > INTERVALS ? (uint64_t)end / INTERVALS : 1;
+        if (told && is_covered(series->profile) && end > 0 && width < (uint64_t)end)
+            set_moments(series, (int64_t)width, end, width);
+        return 0;
+    }
     for (uint32_t i = 0; i < series->count; i++)
         times[i] = series->changes[i].time_ms;
     uint32_t count = make_unique(times, series->count);
-    int64_t end = duration_ns / 1000000 + (duration_ns % 1000000 > 0);
+    bool within = times[0] > 0 && times[count - 1] <= end;
     if (end < times[count - 1])
         end = times[count - 1];
-    uint64_t width = width_of(times, count, end), span = distance(times[0], end);
-    if (span / width > MOMENTS_MAX - 2)
-        width = span / (MOMENTS_MAX - 2) + 1;
-    for (uint64_t i = 0; i <= span / width; i++)
-        series->moments[series->moment_count++] = (int64_t)((uint64_t)times[0] + i * width);
-    if (span % width)
-        series->moments[series->moment_count++] = end;
+    if (!within || !width)
+        width = width_of(times, count, end);
+    int64_t first = within && width < (uint64_t)times[0] ? (int64_t)width : times[0];
+    set_moments(series, first, end, width);
     return 0;
 }
 
@@ -252,7 +296,7 @@ static int judge_sites(struct series *series, const struct hone_growth_options *
                        struct hone_growths *growths)
 {
     struct hone_growth_options how = options ? *options : (struct hone_growth_options){0};
-    uint32_t room = 0;
+    uint32_t room = 0, undecided = UINT32_MAX; // the last such stack
     int r = 0;
     how.series = 0;
     for (uint32_t from = 0; from < series->count; from = end_of_site(series, from)) {
@@ -267,6 +311,10 @@ static int judge_sites(struct series *series, const struct hone_growth_options *
         if (!may_grow(series, &how))
             continue;
         r = hone_growth_judge(series->points, series->moment_count, &how, &site.is);
+        if (!r && site.is.verdict == HONE_GROWTH_UNDECIDED && undecided != site.stack) {
+            undecided = site.stack;
+            growths->undecided++;
+        }
         if (!r && site.is.verdict >= HONE_GROWTH_SLOW)
             r = add_site(growths, &room, &site);
     }
@@ -282,6 +330,13 @@ static int judge_all(struct series *series, const struct hone_growth_options *op
                                                        series->all[i], series->variances[i]};
     growths->processes = series->processes;
     int r = hone_growth_judge(series->points, series->moment_count, options, &growths->all);
+    double period = series->type_period;
+    if (!r && !series->count && period > 1 && growths->all.time_s > 0 &&
+        growths->all.verdict == HONE_GROWTH_STEADY) {
+        // That not one block was sampled has a chance of 1 in 100 then.
+        growths->all.high = -log(0.01) * period / growths->all.time_s;
+        growths->all.low = -growths->all.high;
+    }
     if (!r && series->processes > 1 && growths->all.verdict != HONE_GROWTH_SHORT)
         growths->all = (struct hone_growth){
             .verdict = HONE_GROWTH_SEVERAL,

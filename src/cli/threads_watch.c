@@ -107,6 +107,10 @@ static int print_verdict(const struct course *course, struct hone_error *err)
     else if (growth.verdict == HONE_GROWTH_STEADY)
         (void)printf("growth: none that could be called a leak (%.2f threads/min)\n",
                      growth.rate * 60);
+    else if (growth.verdict == HONE_GROWTH_UNDECIDED)
+        (void)printf("growth: %.2f threads/min (%.2f to %.2f); whether that is a leak, more looks "
+                     "would tell\n",
+                     growth.rate * 60, growth.low * 60, growth.high * 60);
     else
         (void)printf("growth: leaks threads, %.2f threads/min; for where, 'hone record -t threads' "
                      "or 'hone threads -p'\n",

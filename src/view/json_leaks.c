@@ -70,6 +70,10 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
         hone_buffer_text(w->out, ", ");
         put_blocks(w, "reachable_from_mapped_memory_only", leaks->mapped_bytes, leaks->mapped);
     }
+    hone_buffer_format(w->out,
+                       ",\n    \"below_threshold\": {\"bytes\": %" PRId64 ", \"blocks\": %" PRId64
+                       ", \"stacks\": %u}",
+                       leaks->small_bytes, leaks->small, leaks->small_count);
     hone_buffer_text(w->out, ",\n    \"suppressed\": [");
     for (uint32_t i = 0; i < leaks->suppressed_count; i++) {
         const struct hone_leak_suppressed *suppressed = &leaks->suppressed[i];
@@ -105,11 +109,11 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
 static void put_growth(struct writer *w, const struct hone_growth *growth, double bytes)
 {
     static const char *const verdicts[] = {
-        [HONE_GROWTH_SHORT] = "too short", [HONE_GROWTH_SEVERAL] = "several processes",
-        [HONE_GROWTH_STEADY] = "steady",   [HONE_GROWTH_SLOW] = "slow",
-        [HONE_GROWTH_FAST] = "fast",
+        [HONE_GROWTH_SHORT] = "too short",     [HONE_GROWTH_SEVERAL] = "several processes",
+        [HONE_GROWTH_UNDECIDED] = "undecided", [HONE_GROWTH_STEADY] = "steady",
+        [HONE_GROWTH_SLOW] = "slow",           [HONE_GROWTH_FAST] = "fast",
     };
-    bool known = growth->verdict >= HONE_GROWTH_STEADY;
+    bool known = growth->verdict >= HONE_GROWTH_UNDECIDED;
     hone_buffer_format(w->out, "\"verdict\": \"%s\", ", verdicts[growth->verdict]);
     put_number(w, "bytes_per_second", known ? growth->rate : INFINITY);
     hone_buffer_text(w->out, ", ");
@@ -128,8 +132,10 @@ static void put_growths(struct writer *w, const struct hone_leaks_shown *shown)
     hone_buffer_text(w->out, "{\n    \"heap\": {");
     put_growth(w, &growths->all, growths->bytes);
     hone_buffer_format(w->out,
-                       "},\n    \"processes\": %u,\n    \"sites_judged\": %u,\n    \"sites\": [",
-                       growths->processes, growths->judged);
+                       "},\n    \"processes\": %u,\n    \"sites_judged\": %u,\n    "
+                       "\"sites_undecided\": %u,\n    \"sites_below_threshold\": %u,\n    "
+                       "\"sites\": [",
+                       growths->processes, growths->judged, growths->undecided, growths->small);
     for (uint32_t i = 0; i < growths->count; i++) {
         hone_buffer_text(w->out, i ? ",\n      {" : "\n      {");
         put_growth(w, &growths->sites[i].is, growths->sites[i].bytes);

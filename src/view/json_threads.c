@@ -141,9 +141,9 @@ static void put_origins(struct writer *w, const struct hone_threads_shown *shown
 {
     const struct hone_thread_leaks *origins = shown->origins;
     static const char *const verdicts[] = {
-        [HONE_GROWTH_SHORT] = "too short", [HONE_GROWTH_SEVERAL] = "several processes",
-        [HONE_GROWTH_STEADY] = "steady",   [HONE_GROWTH_SLOW] = "slow",
-        [HONE_GROWTH_FAST] = "fast",
+        [HONE_GROWTH_SHORT] = "too short",     [HONE_GROWTH_SEVERAL] = "several processes",
+        [HONE_GROWTH_UNDECIDED] = "undecided", [HONE_GROWTH_STEADY] = "steady",
+        [HONE_GROWTH_SLOW] = "slow",           [HONE_GROWTH_FAST] = "fast",
     };
     hone_buffer_format(w->out,
                        "\"created\": %" PRId64 ", \"ended\": %" PRId64 ", \"alive\": %" PRId64

@@ -136,7 +136,11 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
                        growths->judged);
     if (growths->small && growths->count)
         hone_buffer_format(w->out, ", %u below the threshold", growths->small);
-    hone_buffer_text(w->out, growths->small && !growths->count ? ", below the threshold; " : "; ");
+    else if (growths->small)
+        hone_buffer_text(w->out, ", below the threshold");
+    if (growths->undecided)
+        hone_buffer_format(w->out, ", %u undecided", growths->undecided);
+    hone_buffer_text(w->out, "; ");
     if (all->verdict == HONE_GROWTH_SEVERAL) {
         hone_buffer_format(w->out, "each of %u processes is judged on its own\n",
                            growths->processes);
@@ -144,12 +148,15 @@ static void put_growth(struct writer *w, const struct hone_leaks_shown *shown)
         hone_buffer_text(w->out,
                          w->options->width ? "the whole heap by\n  " : "the whole heap by ");
         put_rate(w->out, all);
-        hone_buffer_text(w->out, "\n");
+        hone_buffer_text(w->out, all->verdict == HONE_GROWTH_UNDECIDED ? ", undecided\n" : "\n");
     } else {
         hone_buffer_text(w->out, w->options->width
                                      ? "the whole heap: not known, it varies\n  too much\n"
                                      : "the whole heap: not known, it varies too much\n");
     }
+    if (growths->undecided || all->verdict == HONE_GROWTH_UNDECIDED)
+        hone_buffer_text(w->out,
+                         "  what is undecided grows: how fast, a longer recording would tell\n");
     if (all->time_s < HONE_GROWTH_SLOW_S)
         hone_buffer_format(w->out,
                            "  %.0f s were looked at: slow growth is told after %d minutes\n",
