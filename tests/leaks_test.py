@@ -157,6 +157,19 @@ class Truth(TestCase):
         self.assertEqual(self.show('--fail-above', '0', recording.directory, status=1)
                          .count('Note: not covered'), 1)
 
+    def test_a_program_that_exec_replaces_is_not_looked_through_and_that_is_said(self):
+        recording, profile = self.record_leaks(
+            sys.executable, '-c', 'import os, sys; os.execv(sys.argv[1], sys.argv[1:])',
+            workload('leaks'), 'clean')
+        note, = [comment for comment in profile.comments
+                 if comment.startswith('not looked through: 1 program that execve()')]
+        self.assertGreater(int(re.search(r'while (\d+) blocks', note)[1]), 100)
+        self.assertEqual(recording.session['heap']['leaks']['processes_not'], 1)
+        self.assertEqual(recording.session['heap']['leaks']['processes_looked_through'], 1)
+        shown = self.show('--fail-above', '0', recording.directory)  # nor is it called a leak
+        self.assertIn('nothing that was found, but not all was looked through', shown)
+        self.assertIn('Note: ' + note, shown)
+
     def test_static_programs(self):
         program, inside = os.path.join(self.tmp, 'static'), heap_hooks_test.Rates.ARCHIVE
         made = os.path.join(harness.BUILD, 'workloads', 'leaks.p', 'leaks.cpp.o')

@@ -172,10 +172,12 @@ static void read_comments(const struct hone_profile *profile, struct hone_leaks 
     for (uint32_t i = 0; i < profile->comment_count; i++) {
         const char *comment = hone_profile_text(profile, profile->comments[i]);
         leaks->none_looked |= strncmp(comment, "empty: no process", 17) == 0;
-        leaks->some_not |=
+        leaks->some_unknown |=
             strncmp(comment, "not covered: leaks", 18) == 0 || strncmp(comment, "lost:", 5) == 0;
+        leaks->some_not |= strncmp(comment, "not looked through:", 19) == 0;
     }
-    leaks->some_not |= leaks->none_looked;
+    leaks->some_unknown |= leaks->none_looked;
+    leaks->some_not |= leaks->some_unknown;
 }
 
 void hone_leaks_leave_small(struct hone_leaks *leaks, int64_t bytes)

@@ -58,6 +58,8 @@ struct hone_leaks {
     int64_t small, small_bytes;
     bool none_looked; // no process was looked through: nothing is known
     bool some_not;    // one at least was not, or blocks were lost
+    // The same but for what execve() replaced, as it does in each wrapper: a test must not fail.
+    bool some_unknown;
 };
 
 // Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM. suppressions may be NULL, and

@@ -5,6 +5,37 @@
 
 #include <inttypes.h>
 
+// Images that execve() replaced by others, which go on as the same process, while blocks that they
+// had made lived.
+struct replaced {
+    uint32_t count;
+    int64_t blocks, bytes;
+    const struct hone_collected_process *first;
+};
+
+static bool is_replaced(const struct hone_collected_process *process)
+{
+    return process->facts.state == HONE_PROCESS_EXECED && !process->became[0] && !process->scan;
+}
+
+static void find_replaced(const struct hone_collected *collected, struct replaced *ret)
+{
+    *ret = (struct replaced){0};
+    uint32_t last = UINT32_MAX;
+    for (uint32_t i = 0; i < collected->heap_sites.count; i++) {
+        const struct hone_collected_site *site = &collected->heap_sites.at[i];
+        const struct hone_collected_process *process = &collected->processes[site->process];
+        if (!is_replaced(process) || !site->live)
+            continue;
+        // The sites of a process lie together.
+        ret->count += site->process != last;
+        last = site->process;
+        ret->blocks += (int64_t)site->live;
+        ret->bytes += (int64_t)site->live_bytes;
+        ret->first = ret->first ? ret->first : process;
+    }
+}
+
 const char *hone_recording_unlooked(const struct hone_recording *recording,
                                     const struct hone_collected_process *process)
 {
@@ -45,6 +76,9 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
         // Counting begins with the first block: there may have been none.
         ret->sampled |= !scan->exact && (scan->blocks || recording->options->heap_rate != 1);
     }
+    struct replaced replaced;
+    find_replaced(collected, &replaced);
+    ret->unlooked += replaced.count;
     for (uint32_t i = 0; i < collected->leak_count; i++) {
         const struct hone_collected_leak *leak = &collected->leaks[i];
         ret->objects[leak->reach] += leak->objects;
@@ -98,6 +132,15 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                              "# leaks: registers of %" PRIu32
                              " threads were not read, for that would have ended what they wait in",
                              totals.threads_left);
+    struct replaced replaced;
+    find_replaced(collected, &replaced);
+    if (replaced.count)
+        hone_profile_comment(profile,
+                             "not looked through: %" PRIu32
+                             " program%s that execve() replaced while %" PRId64
+                             " blocks of %" PRId64 " bytes lived, the first process %" PRIu32 " %s",
+                             replaced.count, replaced.count == 1 ? "" : "s", replaced.blocks,
+                             replaced.bytes, replaced.first->facts.pid, replaced.first->name);
     enum { TOLD = 8 };
     uint32_t told = 0;
     for (uint32_t i = 0; i < collected->process_count && told < TOLD; i++) {
@@ -108,9 +151,9 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
             hone_profile_comment(profile, "not covered: leaks of process %" PRIu32 " %s: %s",
                                  process->facts.pid, process->name, why);
     }
-    if (totals.unlooked > TOLD)
+    if (totals.unlooked - replaced.count > TOLD)
         hone_profile_comment(profile, "not covered: leaks of %" PRIu32 " more processes",
-                             totals.unlooked - TOLD);
+                             totals.unlooked - replaced.count - TOLD);
     if (!collected->leak_count)
         hone_profile_comment(profile,
                              totals.processes

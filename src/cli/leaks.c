@@ -173,10 +173,10 @@ static uint32_t terminal_width(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
-// Whether nothing was found where not all was looked through.
+// Whether nothing was found where not all was looked through that could be.
 static bool is_unknown(const struct hone_leaks *leaks)
 {
-    return !leaks || (leaks->some_not && leaks->objects == 0 && leaks->hidden == 0);
+    return !leaks || (leaks->some_unknown && leaks->objects == 0 && leaks->hidden == 0);
 }
 
 static int show(const struct leaks_options *given, const struct hone_leaks_shown *shown,
