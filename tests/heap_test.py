@@ -325,6 +325,16 @@ class Default(TestCase):
             self.assertEqual({name for name in os.listdir(directory)
                               if name in ('cpu.prof', 'heap.prof', 'threads.prof')}, files)
 
+    def test_options_of_the_heap_are_refused_where_it_is_not_recorded(self):
+        for option in (('--heap-rate', '1'), ('--leaks', 'yes'), ('--heap-maps',)):
+            done = subprocess.run([HONE, 'record', '-t', 'cpu', *option, '-o',
+                                   os.path.join(self.tmp, 'none'), 'true'], capture_output=True,
+                                  timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, option)
+            self.assertEqual(done.stderr.decode(), f'hone: record: {" ".join(option[:1])}'
+                             f'{" yes" if "yes" in option else ""} is of the heap; add heap to the '
+                             'types that are recorded\n')
+
     def test_what_is_static_has_its_cpu_recorded_and_says_so(self):
         recording = self.record_well(workload('static'))
         self.assertEqual(sorted(os.listdir(recording.directory)), ['cpu.prof', 'session.json'])

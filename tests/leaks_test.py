@@ -474,6 +474,20 @@ class View(TestCase):
         self.assertIsNone(leaks['reachable'])
         self.show('--fail-above', '0', recording.directory, status=1)
 
+    def test_what_is_no_profile_is_refused_in_the_words_of_other_views(self):
+        said = [subprocess.run([HONE, view, '/etc/passwd'], capture_output=True, timeout=60,
+                               check=False).stderr for view in ('leaks', 'heap')]
+        self.assertEqual(*said)
+        self.assertIn(b'a text in no format that is known', said[0])
+
+    def test_json_counts_what_lies_below_the_threshold(self):
+        recording, profile = self.record_leaks(workload('leaks'), 'plain')
+        leaks = json.loads(self.show('--json', '--threshold', '1GiB', recording.directory))['leaks']
+        self.assertEqual(leaks['rows'], [])
+        below = leaks['below_threshold']
+        self.assertEqual(Found(below['blocks'], below['bytes']), leaked(found_in(profile)))
+        self.assertGreater(below['stacks'], 0)
+
     def test_status(self):
         recording, _ = self.record_leaks(workload('leaks'), 'clean')
         self.show('--fail-above', '0', recording.directory)

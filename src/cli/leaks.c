@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "convert/convert.h"
 #include "fetch/fetch.h"
 #include "profile/profile.h"
 #include "view/leaks.h"
@@ -131,7 +132,7 @@ static bool is_recording(const char *directory)
 static int read_file(const char *path, struct input *ret, struct hone_error *err)
 {
     HONE_CLEANUP(hone_profile_freep) struct hone_profile *profile = NULL;
-    int r = hone_profile_read(path, NULL, &profile, err);
+    int r = hone_convert_read(path, NULL, &profile, NULL, err);
     if (r)
         return r;
     if (has_type(profile, "leaked_space"))

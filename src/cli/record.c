@@ -73,6 +73,8 @@ static const struct hone_choice leaks[] = {
     {0},
 };
 
+enum { HEAP_RATE = 512 << 10 }; // bytes, unless another one is given
+
 static const struct hone_option options[] = {
     {.name = "output",
      .letter = 'o',
@@ -329,6 +331,22 @@ static unsigned types_of(const struct record_options *record)
     return !named ? record->types : record->types == both ? named : record->types | named;
 }
 
+// What is of the heap says nothing where the heap is not recorded.
+static int check_heap_options(const struct record_options *record, struct hone_error *err)
+{
+    if (record->types & (HONE_TYPE_HEAP | HONE_TYPE_ALLOCS))
+        return 0;
+    const char *given = record->leaks == LEAKS_YES       ? "--leaks yes"
+                        : record->heap_maps              ? "--heap-maps"
+                        : record->heap_rate != HEAP_RATE ? "--heap-rate"
+                                                         : NULL;
+    return given ? hone_misused(err,
+                                "record: %s is of the heap; add heap to the types that are "
+                                "recorded",
+                                given)
+                 : 0;
+}
+
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)
 {
     struct record_options record = *(const struct record_options *)parsed;
@@ -337,6 +355,9 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     int pid_count = read_target(&record, operands, pids, err);
     if (pid_count < 0)
         return pid_count;
+    int misused = check_heap_options(&record, err);
+    if (misused)
+        return misused;
     if (record.lock_order && record.types & (HONE_TYPE_MUTEX | HONE_TYPE_BLOCK))
         return hone_misused(err, "record: --lock-order walks the stack for each lock, so its waits "
                                  "say nothing; leave the types mutex and block away");
