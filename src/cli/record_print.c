@@ -107,9 +107,11 @@ static void print_leaks(const struct hone_profile *profile, const char *director
         bytes += profile->samples.values[1][i];
     }
     bool known = true;
-    for (uint32_t i = 0; i < profile->comment_count; i++)
-        known = known && strncmp(hone_profile_text(profile, profile->comments[i]),
-                                 "not covered:", strlen("not covered:")) != 0;
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        known = known && strncmp(comment, "not covered:", strlen("not covered:")) != 0 &&
+                strncmp(comment, "lost:", strlen("lost:")) != 0;
+    }
     if (!objects && !known)
         (void)fprintf(stderr, "hone: leaks are not known; for why, 'hone leaks %s'\n", directory);
     else
