@@ -65,7 +65,8 @@ class Exact(TestCase):
                 self.assertIn('allocated              -  not known\n', shown)
 
     def test_it_says_which_part_of_the_stacks_was_cut(self):
-        for depth, cut in (('512', '# heap stacks: 100.00% of '), ('2', 'heap stacks: 0.00% of ')):
+        for depth, cut in (('512', '# heap stacks: 100.00% of '), ('4', 'heap stacks: '),
+                           ('2', 'heap stacks: 0.00% of '), ('1', 'heap stacks: 0.00% of ')):
             with self.subTest(depth=depth):
                 comments = self.record_heap(workload('heap'), size='1',
                                             options=('--depth', depth)).heap.comments

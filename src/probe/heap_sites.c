@@ -163,6 +163,8 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     hone_modules_emit();
     uint32_t hooks =
         caller ? caller->frames : hone_heap_hook_frames(keeper->area.addresses, walk.count);
+    // With a --depth of less they are all that was walked.
+    hooks = hooks < walk.count ? hooks : walk.count;
     const uint64_t *addresses = keeper->area.addresses + hooks;
     uint32_t count = walk.count - hooks;
     bool whole = walk.end == HONE_WALK_COMPLETE;
