@@ -16,6 +16,7 @@
 //   thread.c    threads come and go                hooks_*.c       calls of the program that we
 //   creations.c where threads are created                          must know of
 //   surroundings.c   Go, Valgrind, debuggers       arch/           other stacks
+//   sandbox.c        seccomp's door
 #ifndef HONE_PROBE_PROBE_H
 #define HONE_PROBE_PROBE_H
 
@@ -305,7 +306,7 @@ void hone_after_fork_in_child(void);
 // borrows its memory.
 HONE_SIGSAFE bool hone_is_our_process(void);
 
-// libhone.a has no hooks: the linker gives the program libc's own functions.
+// libhone.a has no hooks but at a sandbox's door: the linker gives the program libc's functions.
 extern const bool hone_has_hooks;
 
 #endif
