@@ -157,27 +157,35 @@ static struct trail *trail_take(const struct hone_area *area, const struct hone_
     return trail;
 }
 
+size_t hone_area_frames_from_hook(void)
+{
+    enum { HOOKS = 8 };
+    uint32_t max = hone_probe.stack_max + HOOKS;
+    return max < HONE_STACK_MAX ? max : HONE_STACK_MAX;
+}
+
 static void walk(struct hone_area *area, const struct hone_thread *self,
                  const struct hone_registers *registers, const struct hone_stack *stack,
-                 bool is_known, struct hone_walk *ret)
+                 bool is_known, size_t max, struct hone_walk *ret)
 {
     struct trail *trail = trail_take(area, self);
     if (!trail) {
         (void)hone_unwind_walk(&hone_probe.unwinder, registers, stack, is_known, area->addresses,
-                               hone_probe.stack_max, ret);
+                               max, ret);
         return;
     }
     (void)hone_unwind_rewalk(&hone_probe.unwinder, &trail->walk, registers, stack, is_known,
-                             area->addresses, hone_probe.stack_max, ret);
+                             area->addresses, max, ret);
     atomic_store_explicit(&trail->taken, NULL, memory_order_release);
 }
 
 void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
-                    const struct hone_registers *registers, struct hone_walk *ret)
+                    const struct hone_registers *registers, size_t max,
+                    struct hone_walk *ret)
 {
     struct hone_stack stack;
     bool is_known = own_stack(registers->r[HONE_REGISTER_SP], &stack);
-    walk(area, self, registers, &stack, is_known, ret);
+    walk(area, self, registers, &stack, is_known, max, ret);
 }
 
 // What was found to be this thread's stack stays its stack; it may reach further down now.
@@ -198,7 +206,7 @@ void hone_area_walk_own(struct hone_area *area, const struct hone_thread *self,
 {
     struct hone_stack stack;
     bool is_known = stack_from(registers->r[HONE_REGISTER_SP], own, &stack);
-    walk(area, self, registers, &stack, is_known, ret);
+    walk(area, self, registers, &stack, is_known, hone_area_frames_from_hook(), ret);
 }
 
 void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
@@ -208,7 +216,7 @@ void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
     struct hone_stack stack;
     bool is_known = stack_from(registers->r[HONE_REGISTER_SP], known, &stack);
     (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack, is_known,
-                                  area->addresses, hone_probe.stack_max, ret);
+                                  area->addresses, hone_area_frames_from_hook(), ret);
 }
 
 // Our own samples may come.

@@ -28,9 +28,14 @@ HONE_SIGSAFE void hone_areas_abandon(const void *owner);
 // system call, and nothing is touched.
 HONE_SIGSAFE bool hone_area_same_own_stack(uint64_t low, uint64_t high);
 
-// Walks the calling thread's stack from `registers`; the frames go to area->addresses.
+// Walks the calling thread's stack from `registers`; the frames, at most `max`, go to
+// area->addresses.
 HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
-                                 const struct hone_registers *registers, struct hone_walk *ret);
+                                 const struct hone_registers *registers, size_t max,
+                                 struct hone_walk *ret);
+// From a hook: as many as the recording wants and the hooks' own, which hone_heap_hook_frames()
+// takes off. So do the two below.
+HONE_SIGSAFE size_t hone_area_frames_from_hook(void);
 
 // The same for who remembers what was found to be the thread's stack.
 struct hone_own_stack;

@@ -111,9 +111,9 @@ static void take_stack(void *argument)
     struct hone_thread *self = hone_thread_self();
     hone_thread_meet(self, NULL);
     struct hone_walk walk;
-    hone_area_walk(at->area, self, at->registers, &walk);
+    hone_area_walk(at->area, self, at->registers, hone_area_frames_from_hook(), &walk);
     hone_modules_emit();
-    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, walk.count);
+    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, NULL, &walk);
     const uint64_t *addresses = at->area->addresses + hooks;
     uint32_t count = walk.count - hooks;
     at->ret->creation = hone_stack_id(addresses, count, (enum hone_stack_end)walk.end);

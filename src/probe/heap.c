@@ -119,12 +119,24 @@ struct allocation {
     uint64_t size, rate;
 };
 
-uint32_t hone_heap_hook_frames(const uint64_t *addresses, uint32_t count)
+static uint32_t hook_frames(const uint64_t *addresses, uint32_t count)
 {
     const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
     uint32_t hooks = 0;
     while (hooks < count && addresses[hooks] - low < high - low)
         hooks++;
+    return hooks;
+}
+
+uint32_t hone_heap_hook_frames(const uint64_t *addresses, const struct hone_caller *caller,
+                               struct hone_walk *walk)
+{
+    uint32_t hooks = caller ? caller->frames : hook_frames(addresses, walk->count);
+    hooks = hooks < walk->count ? hooks : walk->count;
+    if (walk->count - hooks > hone_probe.stack_max) {
+        walk->count = hooks + hone_probe.stack_max;
+        walk->end = HONE_WALK_TOO_DEEP;
+    }
     return hooks;
 }
 
@@ -136,7 +148,7 @@ static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
     struct hone_walk walk;
     hone_area_walk_own(at->area, self, &own_stack, at->registers, &walk);
     hone_modules_emit();
-    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, walk.count);
+    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, NULL, &walk);
     if (walk.end != HONE_WALK_COMPLETE)
         hone_count(&hone_counters()->heap_truncated, 1);
     return hone_stack_id(at->area->addresses + hooks, walk.count - hooks,

@@ -147,8 +147,10 @@ void hone_heap_take(const void *block, struct hone_heap_taken *ret);
 void hone_heap_put_back(const void *block, const struct hone_heap_taken *taken);
 void hone_heap_ended(const struct hone_heap_taken *taken, bool moved);
 
-// How many of a stack's innermost frames are the hooks' own.
-uint32_t hone_heap_hook_frames(const uint64_t *addresses, uint32_t count);
+// How many of a walk's innermost frames are the hooks' own; of the others no more are left than the
+// recording wants. `caller`: where it began, NULL: in the hooks.
+uint32_t hone_heap_hook_frames(const uint64_t *addresses, const struct hone_caller *caller,
+                               struct hone_walk *walk);
 
 // The session wants the heap, or not. Before that is known, allocations are only counted. In a
 // forked child again: its parent's blocks are the parent's.

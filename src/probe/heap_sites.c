@@ -161,10 +161,7 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     struct hone_walk walk;
     hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, caller, &walk);
     hone_modules_emit();
-    uint32_t hooks =
-        caller ? caller->frames : hone_heap_hook_frames(keeper->area.addresses, walk.count);
-    // With a --depth of less they are all that was walked.
-    hooks = hooks < walk.count ? hooks : walk.count;
+    uint32_t hooks = hone_heap_hook_frames(keeper->area.addresses, caller, &walk);
     const uint64_t *addresses = keeper->area.addresses + hooks;
     uint32_t count = walk.count - hooks;
     bool whole = walk.end == HONE_WALK_COMPLETE;

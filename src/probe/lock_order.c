@@ -172,7 +172,7 @@ static void tell(void *argument)
     hone_area_walk_own(at->area, self, &own, at->registers, &walk);
     hone_modules_emit();
     const uint64_t *addresses = at->area->addresses;
-    uint32_t hooks = hone_heap_hook_frames(addresses, walk.count);
+    uint32_t hooks = hone_heap_hook_frames(addresses, NULL, &walk);
     for (uint32_t i = 0; i < HONE_LOCK_PLACES && hooks + i < walk.count; i++)
         at->holding.places[i] = addresses[hooks + i];
     at->holding.stack =

@@ -75,7 +75,7 @@ static void walk_now(void *argument)
     struct hone_walk walk;
     hone_area_walk_own(at->area, hone_thread_self(), &hone_lock_self.stack, at->registers, &walk);
     hone_modules_emit();
-    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, walk.count);
+    uint32_t hooks = hone_heap_hook_frames(at->area->addresses, NULL, &walk);
     at->stack = hone_stack_id(at->area->addresses + hooks, walk.count - hooks,
                               (enum hone_stack_end)walk.end);
 }

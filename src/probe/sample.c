@@ -70,7 +70,7 @@ static void take_sample_now(const struct interruption *at, struct hone_thread *s
     hone_registers_from_ucontext(&registers, at->ucontext);
     hone_entry_look_through(&registers);
     struct hone_walk walk;
-    hone_area_walk(at->area, self, &registers, &walk);
+    hone_area_walk(at->area, self, &registers, hone_probe.stack_max, &walk);
     hone_modules_emit();
     uint32_t id = hone_stack_id(at->area->addresses, walk.count, (enum hone_stack_end)walk.end);
 
