@@ -105,12 +105,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     struct sigaction action = program.actions[which];
-    siginfo_t kept;
-    if (hone_pending_offered(info)) {
-        if (thread_blocks || !hone_pending_take(&kept))
-            return;
-        info = &kept;
-    }
+    if (hone_pending_offered(info) && (thread_blocks || !hone_pending_take(info)))
+        return;
     if (thread_blocks && info->si_code == SI_TKILL) {
         pending = *info;
         is_pending = true;
@@ -138,6 +134,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
     sigset_t all = interrupted->uc_sigmask;
     (void)sigorset(&mask, &mask, &all);
     (void)hone_real()->pthread_sigmask(SIG_SETMASK, &mask, &before);
+    if (!(action.sa_flags & SA_ONSTACK))
+        hone_handler_enter_below(signal, info, ucontext, action.sa_sigaction);
     if (action.sa_flags & SA_SIGINFO)
         action.sa_sigaction(signal, info, ucontext);
     else

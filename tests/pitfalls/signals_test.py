@@ -64,9 +64,81 @@ int main(void)
 }
 """
 
+# Handlers that do not ask for the alternate stack, of which there is one that is too small for them.
+BELOW = r"""
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+static struct { char guard[32768], stack[16384]; } alternate;
+static sigjmp_buf back;
+static volatile int calls, nested, wrong, jumps, handling;
+static void on_alternate(int signal)
+{
+    char local[8000];
+    memset(local, signal, sizeof local);
+    __asm__ volatile("" : : "r"(local) : "memory");
+    nested++;
+}
+static void handler(int signal, siginfo_t *info, void *context)
+{
+    char local[20000];
+    memset(local, signal, sizeof local);
+    __asm__ volatile("" : : "r"(local) : "memory");
+    stack_t now;
+    sigaltstack(NULL, &now);
+    char *own = __builtin_frame_address(0);
+    wrong += now.ss_flags || info->si_signo != SIGTRAP;
+    wrong += own >= alternate.guard && own < alternate.guard + sizeof alternate;
+    if (handling++ == 0)
+        raise(SIGUSR1); // begins the alternate stack anew
+    calls++;
+    handling--;
+    if (jumps)
+        siglongjmp(back, 1);
+}
+int main(void)
+{
+    memset(alternate.guard, 7, sizeof alternate.guard);
+    stack_t stack = {.ss_sp = alternate.stack, .ss_size = sizeof alternate.stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = handler;
+    sigaction(SIGTRAP, &action, NULL);
+    struct sigaction other = {.sa_flags = SA_ONSTACK};
+    other.sa_handler = on_alternate;
+    sigaction(SIGUSR1, &other, NULL);
+    volatile double sum = 0;
+    for (int i = 0; i < 2000; i++) {
+        double half = i * 0.5;
+        raise(SIGTRAP);
+        __asm__ volatile("" : "+m"(half));
+        sum += half;
+    }
+    for (jumps = 1; jumps <= 100; jumps++)
+        if (!sigsetjmp(back, 1))
+            raise(SIGTRAP);
+    sigset_t mask;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    for (int i = 0; i < (int)sizeof alternate.guard; i++)
+        wrong += alternate.guard[i] != 7;
+    printf("calls %d, nested %d, wrong %d, sum %.1f, blocked %d\n", calls, nested, wrong, sum,
+           sigismember(&mask, SIGTRAP));
+    return 0;
+}
+"""
+
 
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
+
+    def compiled(self, name, source):
+        program = os.path.join(self.tmp, name)
+        subprocess.run(['cc', '-x', 'c', '-', '-o', program], input=source, text=True, check=True)
+        return program
 
     def check(self, kind, output, rate):
         recording = self.record(workload('sigs'), kind, '600', rate=rate)
@@ -106,12 +178,19 @@ class OwnSignals(harness.TestCase):
             self.assertNotIn('SIGTRAP', '\n'.join(recording.profile.comments))
 
     def test_actions_are_shown_as_libc_and_the_kernel_show_them(self):
-        program = os.path.join(self.tmp, 'actions')
-        subprocess.run(['cc', '-x', 'c', '-', '-o', program], input=ACTIONS, text=True, check=True)
+        program = self.compiled('actions', ACTIONS)
         recording = self.record(program)
         self.assertEqual(recording.status, 0)
         self.assertEqual(recording.stdout, self.run_plain(program).stdout)
         self.assertEqual(recording.stdout.count(b'flags'), 13)
+
+    def test_a_handler_runs_on_the_stack_that_it_asked_for(self):
+        program = self.compiled('below', BELOW)
+        for rate in (1000, 10000):
+            recording = self.record(program, rate=rate)
+            self.assertEqual(recording.status, 0, recording.stderr)
+            self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+            self.assertTrue(recording.stdout.startswith(b'calls 2100, '), recording.stdout)
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
