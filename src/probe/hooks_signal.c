@@ -5,6 +5,7 @@
 #include "probe/probe.h"
 #include "probe/real.h"
 
+#include "core/load.h"
 #include "core/syscall.h"
 
 #include <errno.h>
@@ -214,19 +215,25 @@ struct kernel_action {
 static long swap_kernel_action(const struct kernel_action *action, struct kernel_action *before)
 {
     struct sigaction wanted = {0}, was;
-    if (action) {
-        wanted.sa_handler = action->handler;
-        wanted.sa_flags = (int)action->flags;
-        wanted.sa_restorer = action->restorer;
-        memcpy(&wanted.sa_mask, &action->mask, sizeof action->mask);
-    }
+    struct kernel_action given = {0}, shown;
+    if (action && !hone_safe_copy(&given, (uintptr_t)action, sizeof given))
+        return -EFAULT;
+    wanted.sa_handler = given.handler;
+    wanted.sa_flags = (int)given.flags;
+    wanted.sa_restorer = given.restorer;
+    memcpy(&wanted.sa_mask, &given.mask, sizeof given.mask);
     swap_kept(action ? &wanted : NULL, &was);
-    if (before) {
-        *before = (struct kernel_action){.handler = was.sa_handler, .restorer = was.sa_restorer};
-        before->flags = (unsigned)was.sa_flags;
-        memcpy(&before->mask, &was.sa_mask, sizeof before->mask);
-    }
-    return 0;
+    shown = (struct kernel_action){.handler = was.sa_handler, .restorer = was.sa_restorer};
+    shown.flags = (unsigned)was.sa_flags;
+    memcpy(&shown.mask, &was.sa_mask, sizeof shown.mask);
+    if (!before)
+        return 0;
+    // The kernel says whether it can be written to, and writes what is there really.
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    long r = hone_syscall4(SYS_rt_sigaction, ours, NULL, before, sizeof shown.mask);
+    if (r == 0)
+        *before = shown;
+    return r;
 }
 
 // What waited comes now, if the thread blocks it no more.
@@ -242,6 +249,19 @@ static void hand_out(void)
         hone_pending_hand_on(ours, &kept);
 }
 
+// What the program changes in its mask of our signal happens in its belief only.
+static void believe(int how, bool named)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!ours)
+        return;
+    if (how == SIG_SETMASK)
+        thread_blocks = named;
+    else if (named)
+        thread_blocks = how == SIG_BLOCK;
+    hand_out();
+}
+
 bool hone_signal_by_syscall(long number, const long words[4], long *ret)
 {
     if (words[3] != sizeof(uint64_t))
@@ -254,18 +274,20 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
     if (number != SYS_rt_sigprocmask || !ours)
         return false;
     uint64_t bit = (uint64_t)1 << (ours - 1), mask;
-    bool blocked = thread_blocks;
+    bool blocked = thread_blocks, named = false;
     if (words[1]) {
-        mask = *(const uint64_t *)words[1];
-        if (words[0] == SIG_SETMASK)
-            thread_blocks = mask & bit;
-        else if (mask & bit)
-            thread_blocks = words[0] == SIG_BLOCK;
+        if (!hone_safe_copy(&mask, (uint64_t)words[1], sizeof mask)) {
+            *ret = -EFAULT;
+            return true;
+        }
+        named = mask & bit;
         if (words[0] != SIG_UNBLOCK)
             mask &= ~bit;
     }
-    hand_out();
     *ret = hone_syscall4(number, words[0], words[1] ? &mask : NULL, words[2], words[3]);
+    // The old mask's place comes last there: the new one is in force even if that is no memory.
+    if (words[1] && (*ret == 0 || *ret == -EFAULT))
+        believe((int)words[0], named);
     if (*ret == 0 && words[2] && blocked)
         *(uint64_t *)words[2] |= bit;
     return true;
@@ -353,19 +375,6 @@ static bool names_ours(const sigset_t *set)
 {
     int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
     return set && ours && sigismember(set, ours) == 1;
-}
-
-// What the program changes in its mask of our signal happens in its belief only.
-static void believe(int how, bool named)
-{
-    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
-    if (!ours)
-        return;
-    if (how == SIG_SETMASK)
-        thread_blocks = named;
-    else if (named)
-        thread_blocks = how == SIG_BLOCK;
-    hand_out();
 }
 
 static void show_belief(sigset_t *before, bool blocked)

@@ -131,6 +131,42 @@ int main(void)
 }
 """
 
+REFUSED = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+struct kernel_action { void *handler; unsigned long flags; void *restorer, *mask; };
+static void show(const char *name, long r)
+{
+    int code = r < 0 ? errno : 0;
+    sigset_t mask;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    struct sigaction now;
+    sigaction(SIGTRAP, NULL, &now);
+    printf("%s: %ld %d, blocked %d, ignored %d\n", name, r, code, sigismember(&mask, SIGTRAP),
+           now.sa_handler == SIG_IGN);
+}
+int main(void)
+{
+    void *none = (void *)8, *readable = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct kernel_action ignore = {.handler = SIG_IGN}, normal = {.handler = SIG_DFL};
+    unsigned long trap = 1ul << (SIGTRAP - 1);
+    show("action", syscall(SYS_rt_sigaction, SIGTRAP, none, NULL, 8L));
+    show("old action", syscall(SYS_rt_sigaction, SIGTRAP, &ignore, none, 8L));
+    show("old action, readable", syscall(SYS_rt_sigaction, SIGTRAP, &normal, readable, 8L));
+    show("set", syscall(SYS_rt_sigprocmask, SIG_BLOCK, none, NULL, 8L));
+    show("how", syscall(SYS_rt_sigprocmask, 77L, &trap, NULL, 8L));
+    show("old set", syscall(SYS_rt_sigprocmask, SIG_BLOCK, &trap, none, 8L));
+    show("old set, readable", syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &trap, readable, 8L));
+    show("no set", syscall(SYS_rt_sigprocmask, 77L, NULL, &trap, 8L));
+    return 0;
+}
+"""
+
 
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
@@ -191,6 +227,13 @@ class OwnSignals(harness.TestCase):
             self.assertEqual(recording.status, 0, recording.stderr)
             self.assertEqual(recording.stdout, self.run_plain(program).stdout)
             self.assertTrue(recording.stdout.startswith(b'calls 2100, '), recording.stdout)
+
+    def test_what_the_kernel_refuses_is_refused(self):
+        program = self.compiled('refused', REFUSED)
+        recording = self.record(program)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+        self.assertEqual(recording.stdout.count(b' -1 '), 7)
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
