@@ -98,9 +98,15 @@ static void take_default(int signal)
 
 // The program believes that the calling thread blocks our signal.
 static __thread bool thread_blocks;
-// One that came meanwhile and waits, as a blocked signal does.
-static __thread bool is_pending;
+// One that came meanwhile and waits, as a blocked signal does: until the program ignores them.
+static _Atomic uint32_t ignored;     // how often it did
+static __thread uint32_t pending_at; // that count when it came, plus one; 0: none
 static __thread siginfo_t pending;
+
+static bool is_pending(void)
+{
+    return pending_at == atomic_load_explicit(&ignored, memory_order_relaxed) + 1;
+}
 
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
@@ -110,7 +116,7 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
         return;
     if (thread_blocks && info->si_code == SI_TKILL) {
         pending = *info;
-        is_pending = true;
+        pending_at = atomic_load_explicit(&ignored, memory_order_relaxed) + 1;
         hone_pending_wake_self(signal);
         return;
     }
@@ -162,6 +168,12 @@ static void swap_kept(const struct sigaction *action, struct sigaction *before)
         (void)sigdelset(&kept->sa_mask, SIGKILL);
         (void)sigdelset(&kept->sa_mask, SIGSTOP);
         atomic_store_explicit(&program.which, 1 - which, memory_order_release);
+        int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+        if (kept->sa_handler == SIG_IGN || (kept->sa_handler == SIG_DFL && ours != SIGTRAP)) {
+            siginfo_t dropped;
+            atomic_fetch_add_explicit(&ignored, 1, memory_order_relaxed);
+            (void)hone_pending_take(&dropped);
+        }
     }
 }
 
@@ -241,8 +253,8 @@ static void hand_out(void)
 {
     int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
     siginfo_t kept;
-    if (!thread_blocks && is_pending) {
-        is_pending = false;
+    if (!thread_blocks && is_pending()) {
+        pending_at = 0;
         hone_pending_hand_on(ours, &pending);
     }
     if (!thread_blocks && hone_pending_take(&kept))
@@ -295,15 +307,27 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
 
 typedef void handler_function(int);
 
+static handler_function *swap_handler(struct sigaction action, handler_function *handler)
+{
+    struct sigaction before;
+    action.sa_handler = handler;
+    (void)swap_action(&action, &before);
+    return before.sa_handler;
+}
+
 HONE_EXPORT handler_function *signal(int signal, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(signal)))
         return hone_real()->signal(signal, handler);
-    struct sigaction action = {.sa_flags = SA_RESTART}, before;
-    action.sa_handler = handler;
-    (void)sigaddset(&action.sa_mask, signal);
-    (void)swap_action(&action, &before);
-    return before.sa_handler;
+    struct sigaction action = {.sa_flags = SA_RESTART};
+    if (hone_real_is_glibc()) {
+        if (handler == SIG_ERR) {
+            errno = EINVAL;
+            return SIG_ERR;
+        }
+        (void)sigaddset(&action.sa_mask, signal);
+    }
+    return swap_handler(action, handler);
 }
 
 // Older names of the same call. Their handlers are reset by the first signal (System V) or not
@@ -327,10 +351,7 @@ HONE_EXPORT handler_function *sysv_signal(int number, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sysv_signal(number, handler);
-    struct sigaction action = {.sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, before;
-    action.sa_handler = handler;
-    (void)swap_action(&action, &before);
-    return before.sa_handler;
+    return swap_handler((struct sigaction){.sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, handler);
 }
 
 HONE_EXPORT handler_function *__sysv_signal(int number, handler_function *handler)
@@ -338,25 +359,39 @@ HONE_EXPORT handler_function *__sysv_signal(int number, handler_function *handle
     return sysv_signal(number, handler);
 }
 
+static bool believe_blocked(bool blocks)
+{
+    bool before = thread_blocks;
+    thread_blocks = blocks;
+    hand_out();
+    return before;
+}
+
 HONE_EXPORT handler_function *sigset(int number, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigset(number, handler);
-    return handler == SIG_HOLD ? signal(number, SIG_IGN) : signal(number, handler);
+    struct sigaction before;
+    if (handler == SIG_HOLD)
+        swap_kept(NULL, &before);
+    else
+        before.sa_handler = swap_handler((struct sigaction){0}, handler);
+    return believe_blocked(handler == SIG_HOLD) ? SIG_HOLD : before.sa_handler;
 }
 
 HONE_EXPORT int sigignore(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigignore(number);
-    return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
+    (void)swap_handler((struct sigaction){0}, SIG_IGN);
+    return 0;
 }
 
 HONE_EXPORT int sighold(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sighold(number);
-    thread_blocks = true;
+    (void)believe_blocked(true);
     return 0;
 }
 
@@ -364,8 +399,7 @@ HONE_EXPORT int sigrelse(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigrelse(number);
-    thread_blocks = false;
-    hand_out();
+    (void)believe_blocked(false);
     return 0;
 }
 
@@ -415,7 +449,7 @@ HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 HONE_EXPORT int sigpending(sigset_t *ret)
 {
     int r = hone_real()->sigpending(ret);
-    if (r == 0 && (is_pending || hone_pending_is()))
+    if (r == 0 && (is_pending() || hone_pending_is()))
         (void)sigaddset(ret, atomic_load_explicit(&program.signal, memory_order_relaxed));
     return r;
 }
@@ -426,10 +460,10 @@ HONE_EXPORT int sigpending(sigset_t *ret)
 
 static bool take_own(siginfo_t *ret)
 {
-    if (!is_pending)
+    if (!is_pending())
         return false;
     *ret = pending;
-    is_pending = false;
+    pending_at = 0;
     return true;
 }
 

@@ -2,6 +2,7 @@
 """
 
 import os
+import shutil
 import subprocess
 import unittest
 
@@ -167,13 +168,78 @@ int main(void)
 }
 """
 
+# The older calls, and what waits for a signal that is ignored then.
+OLDER = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static volatile int calls;
+static void handler(int signal) { (void)signal; calls++; }
+static const char *named(void (*found)(int))
+{
+    return found == SIG_DFL ? "default" : found == SIG_IGN ? "ignore" : found == SIG_HOLD ? "hold"
+         : found == SIG_ERR ? "error" : found == handler ? "handler" : "other";
+}
+static void show(const char *name, void (*was)(int))
+{
+    struct sigaction now;
+    sigset_t mask, pending;
+    sigaction(SIGTRAP, NULL, &now);
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    sigpending(&pending);
+    printf("%s: was %s, %s, flags %x, mask %d, blocked %d, pending %d, calls %d\n", name, named(was),
+           named(now.sa_handler), now.sa_flags, sigismember(&now.sa_mask, SIGTRAP),
+           sigismember(&mask, SIGTRAP), sigismember(&pending, SIGTRAP), calls);
+}
+static void *in_another(void *unused) { signal(SIGTRAP, SIG_IGN); return unused; }
+int main(void)
+{
+    show("signal", signal(SIGTRAP, handler));
+    errno = 0;
+    show("signal error", signal(SIGTRAP, SIG_ERR));
+    printf("%d\n", errno);
+    show("set", sigset(SIGTRAP, handler));
+    raise(SIGTRAP);
+    show("hold", sigset(SIGTRAP, SIG_HOLD));
+    raise(SIGTRAP);
+    show("held", sigset(SIGTRAP, SIG_HOLD));
+    show("let go", sigset(SIGTRAP, handler));
+    show("let go again", sigset(SIGTRAP, SIG_IGN));
+    sigignore(SIGTRAP);
+    show("ignored", SIG_DFL);
+    for (int i = 0; i < 4; i++) {
+        pthread_t other;
+        signal(SIGTRAP, handler);
+        sighold(SIGTRAP);
+        if (i & 1)
+            kill(getpid(), SIGTRAP);
+        else
+            raise(SIGTRAP);
+        show("waits", SIG_DFL);
+        if (i < 2)
+            sigignore(SIGTRAP);
+        else if (pthread_create(&other, NULL, in_another, NULL) == 0)
+            pthread_join(other, NULL);
+        show("waited", signal(SIGTRAP, handler));
+        sigrelse(SIGTRAP);
+        show("let in", SIG_DFL);
+    }
+    return 0;
+}
+"""
+
 
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
 
-    def compiled(self, name, source):
+    def compiled(self, name, source, compiler='cc'):
         program = os.path.join(self.tmp, name)
-        subprocess.run(['cc', '-x', 'c', '-', '-o', program], input=source, text=True, check=True)
+        subprocess.run([compiler, '-w', '-x', 'c', '-', '-o', program, '-pthread'], input=source, text=True,
+                       check=True)
         return program
 
     def check(self, kind, output, rate):
@@ -234,6 +300,15 @@ class OwnSignals(harness.TestCase):
         self.assertEqual(recording.status, 0, recording.stderr)
         self.assertEqual(recording.stdout, self.run_plain(program).stdout)
         self.assertEqual(recording.stdout.count(b' -1 '), 7)
+
+    def test_older_calls_do_what_libc_does(self):
+        compilers = ['cc'] + (['musl-gcc'] if shutil.which('musl-gcc') else [])
+        for compiler in compilers:
+            program = self.compiled(f'older-{compiler}', OLDER, compiler)
+            recording = self.record(program)
+            self.assertEqual(recording.status, 0, recording.stderr)
+            self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+            self.assertIn(b'held: was hold, handler, ', recording.stdout)
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
