@@ -74,14 +74,23 @@ static void set_defaults(struct hone_capture_options *to, const struct hone_capt
 // A container puts everybody under a filter, us too; what works for us there works for all.
 static uint32_t own_seccomp_filters(void)
 {
-    char *status = NULL;
-    size_t len = 0;
-    if (hone_file_read("/proc/self/status", 65536, &status, &len, NULL))
-        return 0;
-    const char *at = strstr(status, "Seccomp_filters:\t");
-    uint32_t filters = at ? (uint32_t)strtoul(at + strlen("Seccomp_filters:\t"), NULL, 10) : 0;
-    free(status);
+    uint32_t filters = 0;
+    (void)hone_recorder_filters(getpid(), &filters);
     return filters;
+}
+
+bool hone_recorder_filters(pid_t pid, uint32_t *ret)
+{
+    char path[64], *status = NULL;
+    size_t len = 0;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (hone_file_read(path, 65536, &status, &len, NULL))
+        return false;
+    const char *at = strstr(status, "Seccomp_filters:\t");
+    if (at)
+        *ret = (uint32_t)strtoul(at + strlen("Seccomp_filters:\t"), NULL, 10);
+    free(status);
+    return at;
 }
 
 void hone_recorder_leave_out_inner(struct hone_recorder *recorder)

@@ -53,12 +53,19 @@ void hone_recording_comment_ended(const struct hone_recording *recording,
                              "%s was ended by SIGTRAP, the signal that samples it: perhaps it took "
                              "the signal for itself by a system call; try --engine thread-timer",
                              below ? "a program that the first one started" : "the program");
-    // One that locks itself in by a system call in its own code does so unseen.
-    if (ended_by(recording, SIGSYS, &below) && may_have_ended(recording, below, false))
+    // One that locks itself in by a system call in its own code does so unseen. Of the first
+    // program its end tells whether it did; one below may as well have been sent the signal.
+    if (!ended_by(recording, SIGSYS, &below) || !may_have_ended(recording, below, false))
+        return;
+    if (below)
         hone_profile_comment(
-            profile,
-            "%s was ended by SIGSYS while it was sampled: perhaps it came under a filter (seccomp) "
-            "by a system call in its own code, which is not seen, and a sample's system calls "
-            "ended it; try --engine outside",
-            below ? "a program that the first one started" : "the program");
+            profile, "a program that the first one started was ended by SIGSYS while it was "
+                     "sampled: unless it was sent that signal, it came under a filter (seccomp), "
+                     "perhaps by a system call in its own code, which is not seen, so that a "
+                     "sample's system calls may have ended it; if so, try --engine outside");
+    else if (!recording->unfiltered)
+        hone_profile_comment(
+            profile, "the program was ended by SIGSYS while it was sampled: perhaps it came under "
+                     "a filter (seccomp) by a system call in its own code, which is not seen, and "
+                     "a sample's system calls ended it; try --engine outside");
 }

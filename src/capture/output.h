@@ -35,6 +35,7 @@ struct hone_recording {
     bool locks_outside;     // the same of locks
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
+    bool unfiltered;        // it ended under no other filter (seccomp) than we are under
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
     double ticks_per_s;                       // of hone_ticks(); 0: unknown
     uint32_t marks_refused;                   // for which there was no room

@@ -60,6 +60,7 @@ struct hone_recorder {
     uint64_t taken_ns;   // when the session's memory was found to be taken away; 0: it was not
     bool program_ended;
     int status;
+    bool unfiltered; // it ended under no other filter (seccomp) than we are under
     uint64_t cpu_kernel_ns;
 };
 
@@ -72,6 +73,9 @@ enum {
 };
 
 // capture.c
+// The filters (seccomp) that a process is under, also of one that has ended until it is waited for.
+// False: they are not known.
+bool hone_recorder_filters(pid_t pid, uint32_t *ret);
 // Before a recording from outside: of all that was asked for it is the heap and the holders of
 // locks that need a library inside, so the rest is recorded.
 void hone_recorder_leave_out_inner(struct hone_recorder *recorder);

@@ -186,6 +186,7 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
         .heap_outside = recorder->heap_outside,
         .locks_outside = recorder->locks_outside,
         .status = recorder->program_ended && !recorder->attached ? recorder->status : -1,
+        .unfiltered = recorder->unfiltered,
     };
     hone_collect_look_at_names(&recorder->collected, hone_now_ns(), true);
     hone_recorder_look_at_threads_last(recorder);

@@ -110,6 +110,9 @@ static void program_died(struct hone_recorder *recorder)
 {
     struct rusage usage = {0};
     int status;
+    uint32_t filters, ours = 0;
+    bool known = hone_recorder_filters(recorder->launch.pid, &filters) &&
+                 hone_recorder_filters(getpid(), &ours);
     for (uint32_t i = 0; i < recorder->watched; i++)
         if (recorder->collected.processes[i].pid == (uint32_t)recorder->launch.pid)
             look_at_clock(recorder, i);
@@ -117,6 +120,7 @@ static void program_died(struct hone_recorder *recorder)
         return;
     recorder->program_ended = true;
     recorder->status = status;
+    recorder->unfiltered = known && filters <= ours;
     recorder->cpu_kernel_ns =
         ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000000u +
         ((uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec) * 1000u;

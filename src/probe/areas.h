@@ -73,6 +73,13 @@ HONE_SIGSAFE bool hone_is_on_alternate_stack(void);
 enum hone_alternate { HONE_ALTERNATE_NOT_ON, HONE_ALTERNATE_ROOMY, HONE_ALTERNATE_TIGHT };
 HONE_SIGSAFE enum hone_alternate hone_alternate_stack(uint64_t sp);
 
+// Whether the signal of that context, whose stack pointer was sp, began the alternate stack.
+static inline bool hone_came_to_alternate(const ucontext_t *context, uint64_t sp)
+{
+    uint64_t low = (uintptr_t)context->uc_stack.ss_sp, bytes = context->uc_stack.ss_size;
+    return (uintptr_t)context - low < bytes && sp - low - 1 >= bytes;
+}
+
 // Where they lie: the program's words are in them.
 struct hone_scan_places;
 void hone_areas_tell(struct hone_scan_places *ret);

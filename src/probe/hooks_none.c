@@ -146,6 +146,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
     if (before.sa_handler == SIG_IGN)
         return;
     if (before.sa_handler != SIG_DFL) {
+        if (!(before.sa_flags & SA_ONSTACK))
+            hone_handler_enter_below(signal, info, ucontext, before.sa_sigaction);
         if (before.sa_flags & SA_SIGINFO)
             before.sa_sigaction(signal, info, ucontext);
         else

@@ -5,6 +5,7 @@
 #include "probe/probe.h"
 #include "probe/real.h"
 
+#include "core/load.h"
 #include "core/syscall.h"
 
 #include <errno.h>
@@ -97,23 +98,25 @@ static void take_default(int signal)
 
 // The program believes that the calling thread blocks our signal.
 static __thread bool thread_blocks;
-// One that came meanwhile and waits, as a blocked signal does.
-static __thread bool is_pending;
+// One that came meanwhile and waits, as a blocked signal does: until the program ignores them.
+static _Atomic uint32_t ignored;     // how often it did
+static __thread uint32_t pending_at; // that count when it came, plus one; 0: none
 static __thread siginfo_t pending;
+
+static bool is_pending(void)
+{
+    return pending_at == atomic_load_explicit(&ignored, memory_order_relaxed) + 1;
+}
 
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
 {
     uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
     struct sigaction action = program.actions[which];
-    siginfo_t kept;
-    if (hone_pending_offered(info)) {
-        if (thread_blocks || !hone_pending_take(&kept))
-            return;
-        info = &kept;
-    }
+    if (hone_pending_offered(info) && (thread_blocks || !hone_pending_take(info)))
+        return;
     if (thread_blocks && info->si_code == SI_TKILL) {
         pending = *info;
-        is_pending = true;
+        pending_at = atomic_load_explicit(&ignored, memory_order_relaxed) + 1;
         hone_pending_wake_self(signal);
         return;
     }
@@ -138,6 +141,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext)
     sigset_t all = interrupted->uc_sigmask;
     (void)sigorset(&mask, &mask, &all);
     (void)hone_real()->pthread_sigmask(SIG_SETMASK, &mask, &before);
+    if (!(action.sa_flags & SA_ONSTACK))
+        hone_handler_enter_below(signal, info, ucontext, action.sa_sigaction);
     if (action.sa_flags & SA_SIGINFO)
         action.sa_sigaction(signal, info, ucontext);
     else
@@ -163,6 +168,12 @@ static void swap_kept(const struct sigaction *action, struct sigaction *before)
         (void)sigdelset(&kept->sa_mask, SIGKILL);
         (void)sigdelset(&kept->sa_mask, SIGSTOP);
         atomic_store_explicit(&program.which, 1 - which, memory_order_release);
+        int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+        if (kept->sa_handler == SIG_IGN || (kept->sa_handler == SIG_DFL && ours != SIGTRAP)) {
+            siginfo_t dropped;
+            atomic_fetch_add_explicit(&ignored, 1, memory_order_relaxed);
+            (void)hone_pending_take(&dropped);
+        }
     }
 }
 
@@ -216,19 +227,25 @@ struct kernel_action {
 static long swap_kernel_action(const struct kernel_action *action, struct kernel_action *before)
 {
     struct sigaction wanted = {0}, was;
-    if (action) {
-        wanted.sa_handler = action->handler;
-        wanted.sa_flags = (int)action->flags;
-        wanted.sa_restorer = action->restorer;
-        memcpy(&wanted.sa_mask, &action->mask, sizeof action->mask);
-    }
+    struct kernel_action given = {0}, shown;
+    if (action && !hone_safe_copy(&given, (uintptr_t)action, sizeof given))
+        return -EFAULT;
+    wanted.sa_handler = given.handler;
+    wanted.sa_flags = (int)given.flags;
+    wanted.sa_restorer = given.restorer;
+    memcpy(&wanted.sa_mask, &given.mask, sizeof given.mask);
     swap_kept(action ? &wanted : NULL, &was);
-    if (before) {
-        *before = (struct kernel_action){.handler = was.sa_handler, .restorer = was.sa_restorer};
-        before->flags = (unsigned)was.sa_flags;
-        memcpy(&before->mask, &was.sa_mask, sizeof before->mask);
-    }
-    return 0;
+    shown = (struct kernel_action){.handler = was.sa_handler, .restorer = was.sa_restorer};
+    shown.flags = (unsigned)was.sa_flags;
+    memcpy(&shown.mask, &was.sa_mask, sizeof shown.mask);
+    if (!before)
+        return 0;
+    // The kernel says whether it can be written to, and writes what is there really.
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    long r = hone_syscall4(SYS_rt_sigaction, ours, NULL, before, sizeof shown.mask);
+    if (r == 0)
+        *before = shown;
+    return r;
 }
 
 // What waited comes now, if the thread blocks it no more.
@@ -236,12 +253,25 @@ static void hand_out(void)
 {
     int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
     siginfo_t kept;
-    if (!thread_blocks && is_pending) {
-        is_pending = false;
+    if (!thread_blocks && is_pending()) {
+        pending_at = 0;
         hone_pending_hand_on(ours, &pending);
     }
     if (!thread_blocks && hone_pending_take(&kept))
         hone_pending_hand_on(ours, &kept);
+}
+
+// What the program changes in its mask of our signal happens in its belief only.
+static void believe(int how, bool named)
+{
+    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
+    if (!ours)
+        return;
+    if (how == SIG_SETMASK)
+        thread_blocks = named;
+    else if (named)
+        thread_blocks = how == SIG_BLOCK;
+    hand_out();
 }
 
 bool hone_signal_by_syscall(long number, const long words[4], long *ret)
@@ -256,18 +286,20 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
     if (number != SYS_rt_sigprocmask || !ours)
         return false;
     uint64_t bit = (uint64_t)1 << (ours - 1), mask;
-    bool blocked = thread_blocks;
+    bool blocked = thread_blocks, named = false;
     if (words[1]) {
-        mask = *(const uint64_t *)words[1];
-        if (words[0] == SIG_SETMASK)
-            thread_blocks = mask & bit;
-        else if (mask & bit)
-            thread_blocks = words[0] == SIG_BLOCK;
+        if (!hone_safe_copy(&mask, (uint64_t)words[1], sizeof mask)) {
+            *ret = -EFAULT;
+            return true;
+        }
+        named = mask & bit;
         if (words[0] != SIG_UNBLOCK)
             mask &= ~bit;
     }
-    hand_out();
     *ret = hone_syscall4(number, words[0], words[1] ? &mask : NULL, words[2], words[3]);
+    // The old mask's place comes last there: the new one is in force even if that is no memory.
+    if (words[1] && (*ret == 0 || *ret == -EFAULT))
+        believe((int)words[0], named);
     if (*ret == 0 && words[2] && blocked)
         *(uint64_t *)words[2] |= bit;
     return true;
@@ -275,15 +307,27 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
 
 typedef void handler_function(int);
 
+static handler_function *swap_handler(struct sigaction action, handler_function *handler)
+{
+    struct sigaction before;
+    action.sa_handler = handler;
+    (void)swap_action(&action, &before);
+    return before.sa_handler;
+}
+
 HONE_EXPORT handler_function *signal(int signal, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(signal)))
         return hone_real()->signal(signal, handler);
-    struct sigaction action = {.sa_flags = SA_RESTART}, before;
-    action.sa_handler = handler;
-    (void)sigaddset(&action.sa_mask, signal);
-    (void)swap_action(&action, &before);
-    return before.sa_handler;
+    struct sigaction action = {.sa_flags = SA_RESTART};
+    if (hone_real_is_glibc()) {
+        if (handler == SIG_ERR) {
+            errno = EINVAL;
+            return SIG_ERR;
+        }
+        (void)sigaddset(&action.sa_mask, signal);
+    }
+    return swap_handler(action, handler);
 }
 
 // Older names of the same call. Their handlers are reset by the first signal (System V) or not
@@ -307,10 +351,7 @@ HONE_EXPORT handler_function *sysv_signal(int number, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sysv_signal(number, handler);
-    struct sigaction action = {.sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, before;
-    action.sa_handler = handler;
-    (void)swap_action(&action, &before);
-    return before.sa_handler;
+    return swap_handler((struct sigaction){.sa_flags = (int)(SA_RESETHAND | SA_NODEFER)}, handler);
 }
 
 HONE_EXPORT handler_function *__sysv_signal(int number, handler_function *handler)
@@ -318,25 +359,39 @@ HONE_EXPORT handler_function *__sysv_signal(int number, handler_function *handle
     return sysv_signal(number, handler);
 }
 
+static bool believe_blocked(bool blocks)
+{
+    bool before = thread_blocks;
+    thread_blocks = blocks;
+    hand_out();
+    return before;
+}
+
 HONE_EXPORT handler_function *sigset(int number, handler_function *handler)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigset(number, handler);
-    return handler == SIG_HOLD ? signal(number, SIG_IGN) : signal(number, handler);
+    struct sigaction before;
+    if (handler == SIG_HOLD)
+        swap_kept(NULL, &before);
+    else
+        before.sa_handler = swap_handler((struct sigaction){0}, handler);
+    return believe_blocked(handler == SIG_HOLD) ? SIG_HOLD : before.sa_handler;
 }
 
 HONE_EXPORT int sigignore(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigignore(number);
-    return signal(number, SIG_IGN) == SIG_ERR ? -1 : 0;
+    (void)swap_handler((struct sigaction){0}, SIG_IGN);
+    return 0;
 }
 
 HONE_EXPORT int sighold(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sighold(number);
-    thread_blocks = true;
+    (void)believe_blocked(true);
     return 0;
 }
 
@@ -344,8 +399,7 @@ HONE_EXPORT int sigrelse(int number)
 {
     if (HONE_LIKELY(!is_ours(number)))
         return hone_real()->sigrelse(number);
-    thread_blocks = false;
-    hand_out();
+    (void)believe_blocked(false);
     return 0;
 }
 
@@ -355,19 +409,6 @@ static bool names_ours(const sigset_t *set)
 {
     int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
     return set && ours && sigismember(set, ours) == 1;
-}
-
-// What the program changes in its mask of our signal happens in its belief only.
-static void believe(int how, bool named)
-{
-    int ours = atomic_load_explicit(&program.signal, memory_order_relaxed);
-    if (!ours)
-        return;
-    if (how == SIG_SETMASK)
-        thread_blocks = named;
-    else if (named)
-        thread_blocks = how == SIG_BLOCK;
-    hand_out();
 }
 
 static void show_belief(sigset_t *before, bool blocked)
@@ -408,7 +449,7 @@ HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 HONE_EXPORT int sigpending(sigset_t *ret)
 {
     int r = hone_real()->sigpending(ret);
-    if (r == 0 && (is_pending || hone_pending_is()))
+    if (r == 0 && (is_pending() || hone_pending_is()))
         (void)sigaddset(ret, atomic_load_explicit(&program.signal, memory_order_relaxed));
     return r;
 }
@@ -419,10 +460,10 @@ HONE_EXPORT int sigpending(sigset_t *ret)
 
 static bool take_own(siginfo_t *ret)
 {
-    if (!is_pending)
+    if (!is_pending())
         return false;
     *ret = pending;
-    is_pending = false;
+    pending_at = 0;
     return true;
 }
 

@@ -114,6 +114,13 @@ bool hone_under_valgrind(void);
 // Calls function(argument) on another stack, whose end is `high` (aligned to 16).
 HONE_SIGSAFE void hone_call_on_stack(void (*function)(void *), void *argument, void *high);
 
+// Called in a handler of ours that came to the alternate stack, where the program's would not have:
+// enters that one as the kernel would have, with a copy of the signal's frame on the stack that was
+// interrupted. A call from here would not do, for the alternate stack counts as free then, and the
+// next signal overwrites it. Returns if this is the stack that was interrupted, or if it cannot.
+void hone_handler_enter_below(int signal, siginfo_t *info, void *ucontext,
+                              void (*handler)(int, siginfo_t *, void *));
+
 // --- handlers ------------------------------------------------------------------------------------
 
 // What runs on the program's stack when it is interrupted lies together, so that its addresses can
@@ -247,7 +254,7 @@ int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
 void hone_signal_at_exec(bool going);
 // A call of syscall(2) that is about our signal is answered here: true, and its result.
 bool hone_signal_by_syscall(long number, const long words[4], long *ret);
-// Hands a signal that is not ours to the handler that the program believes to have.
+// Hands a signal that is not ours to the handler that the program believes to have. May not return.
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 
 // --- hooks_pending.c -----------------------------------------------------------------------------

@@ -72,3 +72,8 @@ const struct hone_real *hone_real(void)
         resolve();
     return &real;
 }
+
+bool hone_real_is_glibc(void)
+{
+    return hone_real()->register_atfork != NULL;
+}

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <threads.h>
@@ -54,5 +55,8 @@ struct hone_real {
 
 // Never NULL; a function that libc does not have is NULL in it.
 const struct hone_real *hone_real(void);
+
+// Libraries differ in what some functions do. Asked at run time, for ours runs with either.
+bool hone_real_is_glibc(void);
 
 #endif

@@ -289,6 +289,21 @@ class Sandbox(harness.TestCase):
             self.assertEqual(recording.status, status)
             self.assertNotIn('SIGSYS', '\n'.join(recording.profile.comments))
 
+    def test_who_sends_itself_the_signal_of_filters_is_told_of_none(self):
+        work = 'x = sum(range(3000000)); '
+        sends = ('signal.raise_signal(31)', 'os.kill(os.getpid(), 31)',
+                 'subprocess.run(["kill", "-SYS", str(os.getpid())])')
+        for send in sends:
+            code = f'import os, signal, subprocess; {work}{send}'
+            recording = self.record('/usr/bin/python3', '-c', code)
+            self.assertEqual(recording.status, -31)
+            self.assertNotIn('SIGSYS', '\n'.join(recording.profile.comments))
+            # Nobody can look at one below, so what is said of it holds for both.
+            recording = self.record('sh', '-c', f"/usr/bin/python3 -c '{code}'; exit $?")
+            self.assertEqual(recording.status, 128 + 31)
+            self.assertRegex('\n'.join(recording.profile.comments),
+                             'SIGSYS while it was sampled: unless it was sent that signal')
+
     @unittest.skipUnless(os.uname().machine == 'x86_64', 'its own system calls are those of x86')
     def test_who_takes_our_signal_unseen_is_told(self):
         program = self.compiled(RAW_TRAP)

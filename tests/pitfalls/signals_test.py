@@ -2,6 +2,7 @@
 """
 
 import os
+import shutil
 import subprocess
 import unittest
 
@@ -64,9 +65,182 @@ int main(void)
 }
 """
 
+# Handlers that do not ask for the alternate stack, of which there is one that is too small for them.
+BELOW = r"""
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <ucontext.h>
+#include <unistd.h>
+static struct { char guard[32768], stack[16384]; } alternate;
+static sigjmp_buf back;
+static volatile int calls, nested, wrong, jumps, handling;
+static void on_alternate(int signal)
+{
+    char local[8000];
+    memset(local, signal, sizeof local);
+    __asm__ volatile("" : : "r"(local) : "memory");
+    nested++;
+}
+static void handler(int signal, siginfo_t *info, void *context)
+{
+    char local[20000];
+    memset(local, signal, sizeof local);
+    __asm__ volatile("" : : "r"(local) : "memory");
+    stack_t now;
+    sigaltstack(NULL, &now);
+    char *own = __builtin_frame_address(0);
+    wrong += now.ss_flags || info->si_signo != SIGTRAP;
+    wrong += own >= alternate.guard && own < alternate.guard + sizeof alternate;
+    if (handling++ == 0)
+        raise(SIGUSR1); // begins the alternate stack anew
+    calls++;
+    handling--;
+    if (jumps)
+        siglongjmp(back, 1);
+}
+int main(void)
+{
+    memset(alternate.guard, 7, sizeof alternate.guard);
+    stack_t stack = {.ss_sp = alternate.stack, .ss_size = sizeof alternate.stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_flags = SA_SIGINFO};
+    action.sa_sigaction = handler;
+    sigaction(SIGTRAP, &action, NULL);
+    struct sigaction other = {.sa_flags = SA_ONSTACK};
+    other.sa_handler = on_alternate;
+    sigaction(SIGUSR1, &other, NULL);
+    volatile double sum = 0;
+    for (int i = 0; i < 2000; i++) {
+        double half = i * 0.5;
+        raise(SIGTRAP);
+        __asm__ volatile("" : "+m"(half));
+        sum += half;
+    }
+    for (jumps = 1; jumps <= 100; jumps++)
+        if (!sigsetjmp(back, 1))
+            raise(SIGTRAP);
+    sigset_t mask;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    for (int i = 0; i < (int)sizeof alternate.guard; i++)
+        wrong += alternate.guard[i] != 7;
+    printf("calls %d, nested %d, wrong %d, sum %.1f, blocked %d\n", calls, nested, wrong, sum,
+           sigismember(&mask, SIGTRAP));
+    return 0;
+}
+"""
+
+REFUSED = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+struct kernel_action { void *handler; unsigned long flags; void *restorer, *mask; };
+static void show(const char *name, long r)
+{
+    int code = r < 0 ? errno : 0;
+    sigset_t mask;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    struct sigaction now;
+    sigaction(SIGTRAP, NULL, &now);
+    printf("%s: %ld %d, blocked %d, ignored %d\n", name, r, code, sigismember(&mask, SIGTRAP),
+           now.sa_handler == SIG_IGN);
+}
+int main(void)
+{
+    void *none = (void *)8, *readable = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    struct kernel_action ignore = {.handler = SIG_IGN}, normal = {.handler = SIG_DFL};
+    unsigned long trap = 1ul << (SIGTRAP - 1);
+    show("action", syscall(SYS_rt_sigaction, SIGTRAP, none, NULL, 8L));
+    show("old action", syscall(SYS_rt_sigaction, SIGTRAP, &ignore, none, 8L));
+    show("old action, readable", syscall(SYS_rt_sigaction, SIGTRAP, &normal, readable, 8L));
+    show("set", syscall(SYS_rt_sigprocmask, SIG_BLOCK, none, NULL, 8L));
+    show("how", syscall(SYS_rt_sigprocmask, 77L, &trap, NULL, 8L));
+    show("old set", syscall(SYS_rt_sigprocmask, SIG_BLOCK, &trap, none, 8L));
+    show("old set, readable", syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &trap, readable, 8L));
+    show("no set", syscall(SYS_rt_sigprocmask, 77L, NULL, &trap, 8L));
+    return 0;
+}
+"""
+
+# The older calls, and what waits for a signal that is ignored then.
+OLDER = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+static volatile int calls;
+static void handler(int signal) { (void)signal; calls++; }
+static const char *named(void (*found)(int))
+{
+    return found == SIG_DFL ? "default" : found == SIG_IGN ? "ignore" : found == SIG_HOLD ? "hold"
+         : found == SIG_ERR ? "error" : found == handler ? "handler" : "other";
+}
+static void show(const char *name, void (*was)(int))
+{
+    struct sigaction now;
+    sigset_t mask, pending;
+    sigaction(SIGTRAP, NULL, &now);
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    sigpending(&pending);
+    printf("%s: was %s, %s, flags %x, mask %d, blocked %d, pending %d, calls %d\n", name, named(was),
+           named(now.sa_handler), now.sa_flags, sigismember(&now.sa_mask, SIGTRAP),
+           sigismember(&mask, SIGTRAP), sigismember(&pending, SIGTRAP), calls);
+}
+static void *in_another(void *unused) { signal(SIGTRAP, SIG_IGN); return unused; }
+int main(void)
+{
+    show("signal", signal(SIGTRAP, handler));
+    errno = 0;
+    show("signal error", signal(SIGTRAP, SIG_ERR));
+    printf("%d\n", errno);
+    show("set", sigset(SIGTRAP, handler));
+    raise(SIGTRAP);
+    show("hold", sigset(SIGTRAP, SIG_HOLD));
+    raise(SIGTRAP);
+    show("held", sigset(SIGTRAP, SIG_HOLD));
+    show("let go", sigset(SIGTRAP, handler));
+    show("let go again", sigset(SIGTRAP, SIG_IGN));
+    sigignore(SIGTRAP);
+    show("ignored", SIG_DFL);
+    for (int i = 0; i < 4; i++) {
+        pthread_t other;
+        signal(SIGTRAP, handler);
+        sighold(SIGTRAP);
+        if (i & 1)
+            kill(getpid(), SIGTRAP);
+        else
+            raise(SIGTRAP);
+        show("waits", SIG_DFL);
+        if (i < 2)
+            sigignore(SIGTRAP);
+        else if (pthread_create(&other, NULL, in_another, NULL) == 0)
+            pthread_join(other, NULL);
+        show("waited", signal(SIGTRAP, handler));
+        sigrelse(SIGTRAP);
+        show("let in", SIG_DFL);
+    }
+    return 0;
+}
+"""
+
 
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
+
+    def compiled(self, name, source, compiler='cc'):
+        program = os.path.join(self.tmp, name)
+        subprocess.run([compiler, '-w', '-x', 'c', '-', '-o', program, '-pthread'], input=source, text=True,
+                       check=True)
+        return program
 
     def check(self, kind, output, rate):
         recording = self.record(workload('sigs'), kind, '600', rate=rate)
@@ -106,12 +280,35 @@ class OwnSignals(harness.TestCase):
             self.assertNotIn('SIGTRAP', '\n'.join(recording.profile.comments))
 
     def test_actions_are_shown_as_libc_and_the_kernel_show_them(self):
-        program = os.path.join(self.tmp, 'actions')
-        subprocess.run(['cc', '-x', 'c', '-', '-o', program], input=ACTIONS, text=True, check=True)
+        program = self.compiled('actions', ACTIONS)
         recording = self.record(program)
         self.assertEqual(recording.status, 0)
         self.assertEqual(recording.stdout, self.run_plain(program).stdout)
         self.assertEqual(recording.stdout.count(b'flags'), 13)
+
+    def test_a_handler_runs_on_the_stack_that_it_asked_for(self):
+        program = self.compiled('below', BELOW)
+        for rate in (1000, 10000):
+            recording = self.record(program, rate=rate)
+            self.assertEqual(recording.status, 0, recording.stderr)
+            self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+            self.assertTrue(recording.stdout.startswith(b'calls 2100, '), recording.stdout)
+
+    def test_what_the_kernel_refuses_is_refused(self):
+        program = self.compiled('refused', REFUSED)
+        recording = self.record(program)
+        self.assertEqual(recording.status, 0, recording.stderr)
+        self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+        self.assertEqual(recording.stdout.count(b' -1 '), 7)
+
+    def test_older_calls_do_what_libc_does(self):
+        compilers = ['cc'] + (['musl-gcc'] if shutil.which('musl-gcc') else [])
+        for compiler in compilers:
+            program = self.compiled(f'older-{compiler}', OLDER, compiler)
+            recording = self.record(program)
+            self.assertEqual(recording.status, 0, recording.stderr)
+            self.assertEqual(recording.stdout, self.run_plain(program).stdout)
+            self.assertIn(b'held: was hold, handler, ', recording.stdout)
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
