@@ -38,8 +38,9 @@ static void comment_on_dump(const struct hone_recording *recording, struct hone_
     }
     for (int miss = 1; miss < HONE_DUMP_MISSES; miss++)
         if (missed[miss])
-            hone_profile_comment(profile, "not covered: stacks of %" PRIu32 " threads: %s",
-                                 missed[miss], hone_dump_miss_words((enum hone_dump_miss)miss));
+            hone_profile_comment(profile, "not covered: stacks of %" PRIu32 " thread%s: %s",
+                                 missed[miss], missed[miss] == 1 ? "" : "s",
+                                 hone_dump_miss_words((enum hone_dump_miss)miss));
     if (unknown)
         hone_profile_comment(profile,
                              "not covered: where %" PRIu32 " of %" PRIu32

@@ -13,6 +13,11 @@ static double percent(double part, double whole)
     return whole > 0 ? 100.0 * part / whole : 0;
 }
 
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 static void comment_on_states(struct hone_profile *profile, const struct hone_wall_facts *facts)
 {
     uint64_t sum_ns = 0;
@@ -27,9 +32,8 @@ static void comment_on_states(struct hone_profile *profile, const struct hone_wa
     hone_profile_comment(profile, "# states: %s", states.at ? states.at : "none");
     hone_profile_comment(profile,
                          "# wall: %.3f s in %" PRIu64
-                         " threads from their starts to their ends, the states add "
-                         "up to %.2f%% of it",
-                         (double)facts->lifetime_ns / 1e9, facts->threads,
+                         " thread%s from start to end, the states add up to %.2f%% of it",
+                         (double)facts->lifetime_ns / 1e9, facts->threads, plural(facts->threads),
                          percent((double)sum_ns, (double)facts->lifetime_ns));
 }
 
@@ -59,8 +63,8 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
                              "that were read stand for them",
                              facts->draws_lost);
     if (facts->too_many_to_draw)
-        hone_profile_comment(profile, "not covered: short waits of %" PRIu64 " threads, too many",
-                             facts->too_many_to_draw);
+        hone_profile_comment(profile, "not covered: short waits of %" PRIu64 " thread%s, too many",
+                             facts->too_many_to_draw, plural(facts->too_many_to_draw));
     if (facts->undrawn[0])
         hone_profile_comment(profile, "# no stacks of short waits from the kernel: %s",
                              facts->undrawn);
@@ -91,25 +95,26 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
                              "lost: %" PRIu64 " times records of switches, states are not exact",
                              facts->lost);
     if (facts->refused)
-        hone_profile_comment(profile,
-                             "not covered: stacks of %" PRIu64 " threads that are not ours to read",
-                             facts->refused);
-    if (facts->gained)
         hone_profile_comment(
-            profile,
-            "%snot covered: %" PRIu64 " program%s got rights of another (setuid, "
-            "setgid), where the kernel ends events: until the next look it counts "
-            "as running; %" PRIu64 " had ended by then, %" PRIu64 " may not be watched",
-            facts->gained_refused || facts->gained_gone ? "" : "# ", facts->gained,
-            facts->gained == 1 ? "" : "s", facts->gained_gone, facts->gained_refused);
+            profile, "not covered: stacks of %" PRIu64 " thread%s that are not ours to read",
+            facts->refused, plural(facts->refused));
+    if (facts->gained)
+        hone_profile_comment(profile,
+                             "%snot covered: %" PRIu64 " program%s got rights of another (setuid, "
+                             "setgid), where the kernel ends events: until the next look it counts "
+                             "as running; %" PRIu64 " had ended by then, %" PRIu64
+                             " may not be watched",
+                             facts->gained_refused || facts->gained_gone ? "" : "# ", facts->gained,
+                             plural(facts->gained), facts->gained_gone, facts->gained_refused);
     if (facts->too_many)
         hone_profile_comment(profile,
-                             "not covered: %" PRIu64 " threads, more than there is room for",
-                             facts->too_many);
+                             "not covered: %" PRIu64 " thread%s, more than there is room for",
+                             facts->too_many, plural(facts->too_many));
     if (facts->unmatched)
-        hone_profile_comment(
-            profile, "not covered: waiting of %" PRIu64 " threads, of which only CPU time is known",
-            facts->unmatched);
+        hone_profile_comment(profile,
+                             "not covered: waiting of %" PRIu64
+                             " thread%s, of which only CPU time is known",
+                             facts->unmatched, plural(facts->unmatched));
 }
 
 void hone_recording_comment_wall(const struct hone_recording *recording,
@@ -179,8 +184,9 @@ static void comment_on_no_waits(struct hone_profile *profile, const struct hone_
     }
     hone_profile_comment(profile,
                          "empty: nothing was waited for; %" PRIu64
-                         " threads ran for %.3f s and waited %.3f s for a CPU",
-                         facts->threads, (double)facts->state_ns[HONE_WAIT_NONE] / 1e9,
+                         " thread%s ran for %.3f s and waited %.3f s for a CPU",
+                         facts->threads, plural(facts->threads),
+                         (double)facts->state_ns[HONE_WAIT_NONE] / 1e9,
                          (double)facts->state_ns[HONE_WAIT_RUNNABLE] / 1e9);
 }
 
@@ -201,9 +207,9 @@ int hone_recording_comment_block(const struct hone_recording *recording,
         hone_profile_comment(profile, "# engine: %s", hone_wall_engine_text(facts->engine));
         hone_profile_comment(profile,
                              "# block: %.3f s in %.0f waits of %" PRIu64
-                             " threads, which ran for %.3f s and waited %.3f s for a CPU besides",
+                             " thread%s, which ran for %.3f s and waited %.3f s for a CPU besides",
                              block.totals.delay_ns / 1e9, block.totals.waits, facts->threads,
-                             (double)facts->state_ns[HONE_WAIT_NONE] / 1e9,
+                             plural(facts->threads), (double)facts->state_ns[HONE_WAIT_NONE] / 1e9,
                              (double)facts->state_ns[HONE_WAIT_RUNNABLE] / 1e9);
     }
     if (block.count)
