@@ -229,6 +229,61 @@ class Programs(harness.TestCase):
                 self.assertLessEqual(abs(seen - told), 0.1 * told + 50 * MS, f'{seen} of {told} ns')
                 self.assertIn('rights of another', '\n'.join(profile.comments))
 
+    def of_forked_at_once(self, program, *options):
+        """Of a child that becomes `program` at once, without a switch in between: nanoseconds by
+        process and state, and of each process number."""
+        launcher = os.path.join(self.tmp, 'launcher')
+        subprocess.run(['cc', '-x', 'c', '-', '-o', launcher], check=True, text=True, input="""
+            #include <sys/wait.h>
+            #include <unistd.h>
+            int main(int count, char **arguments)
+            {
+                int child = fork(), status = count;
+                if (child)
+                    return waitpid(child, &status, 0) != child || status;
+                execv(arguments[1], arguments + 1);
+                _exit(9);
+            }""")
+        recording = self.wall_of(launcher, *program,
+                                 options=('--types', 'cpu,wall', *options))
+        wall = recording.wall
+        i, sums, by_pid = wall.index('wall'), Counter(), Counter()
+        for sample in wall.samples:
+            sums[sample.labels['process'][0], sample.labels['state'][0]] += sample.values[i]
+            by_pid[sample.labels['pid'][0]] += sample.values[i]
+        return recording, sums, by_pid
+
+    def test_a_child_that_becomes_another_program_at_once_is_counted_once(self):
+        for options in (('--wall-engine', 'ebpf'), ('--wall-engine', 'switches'),
+                        ('--wall-engine', 'polling'), ('--engine', 'outside')):
+            with self.subTest(options=options):
+                recording, sums, by_pid = self.of_forked_at_once(
+                    (workload('split'), 'functions', '600'), *options)
+                child, parent = sorted(by_pid.values())
+                # It lives as long as its parent waits for it.
+                self.assertLessEqual(child, 1.01 * parent, by_pid)
+                self.assertGreaterEqual(child, 0.99 * parent - 3 * SLACK_NS, by_pid)
+                self.assertLessEqual(abs(sums['launcher', 'child'] - child),
+                                     0.01 * child + 3 * SLACK_NS, sums)
+                own = sum(ns for (name, _), ns in sums.items() if name == 'split')
+                self.assertGreaterEqual(own, 0.99 * child - 3 * SLACK_NS, sums)
+                told = sum(recording.truth.values())
+                on_cpu = sum(ns for (_, state), ns in sums.items() if state == 'on-cpu')
+                self.assertLessEqual(abs(on_cpu - told), 0.1 * told + 50 * MS, sums)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
+    def test_a_forked_program_that_gains_rights_has_its_own_name(self):
+        path = os.path.join(self.tmp, 'rights')
+        shutil.copy(workload('split'), path)
+        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
+            self.skipTest('the temporary directory ignores setuid')
+        os.chown(path, 65534, -1)
+        os.chmod(path, 0o4755)
+        recording, sums, _ = self.of_forked_at_once((path, 'functions', '400'))
+        told = sum(recording.truth.values())
+        self.assertLessEqual(abs(sums['rights', 'on-cpu'] - told), 0.1 * told + 50 * MS, sums)
+        self.assertLessEqual(sums['launcher', 'on-cpu'], 50 * MS, sums)
+
     def test_short_waits_have_their_shares(self):
         """Of n looks a share p is right within sqrt(p (1 - p) / n).
 

@@ -62,7 +62,7 @@ struct hone_outside_process *hone_outside_new_process(struct hone_outside *outsi
     struct hone_outside_process *process = &larger[outside->process_count++];
     *process = (struct hone_outside_process){.pid = (pid_t)pid};
     process->facts.pid = pid;
-    process->facts.started_ns = hone_now_ns();
+    process->facts.started_ns = outside->record_ns ? outside->record_ns : hone_now_ns();
     process->facts.period_ns = outside->options.period_ns;
     process->facts.pid_namespace = outside->collected->pid_namespace;
     process->facts.state = HONE_PROCESS_RUNNING;

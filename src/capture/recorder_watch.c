@@ -60,7 +60,7 @@ static int watch_new(struct hone_recorder *recorder)
         const struct hone_collected_process *process = &recorder->collected.processes[i];
         recorder->pidfds[i] = -1;
         if (recorder->wall && hone_collect_same_pids(&recorder->collected, process))
-            hone_wall_announce(recorder->wall, (pid_t)process->pid);
+            hone_wall_announce(recorder->wall, (pid_t)process->pid, process->facts.started_ns);
         // In another pid namespace its number says nothing here: it is read until the end.
         if (hone_collect_same_pids(&recorder->collected, process))
             recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);

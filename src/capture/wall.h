@@ -49,9 +49,9 @@ int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct
 // Watches all processes of the machine but our own and the kernel's threads. By perf events only.
 int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err);
 
-// The session tells of a process that has just begun, or has become another program. Perf events
-// know that themselves.
-void hone_wall_announce(struct hone_wall *wall, pid_t pid);
+// The session tells of a process that has just begun, or has become another program, and when it
+// did. Perf events know that themselves.
+void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns);
 
 // When hone_wall_tick() is to be called next, monotonic.
 uint64_t hone_wall_due_ns(const struct hone_wall *wall);

@@ -311,8 +311,10 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
     uint32_t before = wall->by_tid[event->tid < HONE_WALL_TIDS_MAX ? event->tid : event->pid];
     uint64_t over_ns = over_since_ns(wall, event);
     struct hone_wall_thread *first = hone_wall_find(wall, event->pid);
-    if (first)
+    if (first) {
+        first->replaced = true;
         hone_wall_end(wall, first, event->time_ns);
+    }
     struct hone_wall_thread *other = hone_wall_find(wall, event->tid);
     if (other)
         hone_wall_end(wall, other, event->time_ns);

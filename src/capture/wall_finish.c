@@ -40,7 +40,8 @@ struct finish {
     uint32_t *samples;        // of collected, by thread
     uint32_t *first_seen;     // by thread of the wall clock: in seen
     uint32_t *seen;           // of the wall clock, by thread
-    uint32_t *outside;        // by process of the wall clock: what was made of it, plus one
+    uint32_t *processes;      // by process of the wall clock: that of collected, plus one
+    uint32_t *first_thread;   // by process of the wall clock
     uint8_t *matched;         // by collected thread
 };
 
@@ -51,7 +52,8 @@ static void finish_done(struct finish *finish)
     free(finish->samples);
     free(finish->first_seen);
     free(finish->seen);
-    free(finish->outside);
+    free(finish->processes);
+    free(finish->first_thread);
     free(finish->matched);
 }
 
@@ -79,11 +81,14 @@ static int prepare(struct finish *finish)
     finish->samples = calloc((size_t)collected->sample_count + 1, sizeof(uint32_t));
     finish->first_seen = calloc((size_t)wall->thread_count + 2, sizeof(uint32_t));
     finish->seen = calloc((size_t)wall->seen_count + 1, sizeof(uint32_t));
-    finish->outside = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
+    finish->processes = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
+    finish->first_thread = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
     finish->matched = calloc((size_t)threads + 1, 1);
     if (!finish->met || !finish->first_sample || !finish->samples || !finish->first_seen ||
-        !finish->seen || !finish->outside || !finish->matched)
+        !finish->seen || !finish->processes || !finish->first_thread || !finish->matched)
         return -ENOMEM;
+    for (uint32_t i = wall->thread_count; i > 0; i--)
+        finish->first_thread[wall->threads[i - 1].process] = i - 1;
     ORDER(collected->sample_count, threads, collected->samples[i].thread, finish->first_sample,
           finish->samples);
     ORDER(wall->seen_count, wall->thread_count, wall->seen[i].thread, finish->first_seen,
@@ -98,13 +103,40 @@ static int prepare(struct finish *finish)
     return 0;
 }
 
+// How long before the account of a thread begins it may have begun.
+static uint64_t slack_ns(const struct hone_wall_thread *thread)
+{
+    return thread->met_late || thread->unborn ? MET_LATE_NS : MET_NS;
+}
+
+// Whether something of the process that the session met then belongs to this thread, or began with
+// it. One number is several programs in turn, and each may be short: a child that becomes another
+// one at once has told of itself less than MET_NS before.
+static bool is_of(const struct finish *finish, const struct hone_wall_thread *thread,
+                  const struct hone_collected_process *process, uint64_t met_ns)
+{
+    const struct hone_wall_process *own = &finish->wall->processes[thread->process];
+    if (finish->wall->polled && own->announced)
+        return process->facts.started_ns == own->announced_ns;
+    if (met_ns + slack_ns(thread) < thread->born_ns || met_ns > thread->ended_ns)
+        return false;
+    if (process->facts.engine != HONE_ENGINE_PERF_OUTSIDE &&
+        process->facts.engine != HONE_ENGINE_PERF_OUTSIDE_USER)
+        // A thread tells after it has begun.
+        return met_ns >= thread->born_ns || thread->met_late || thread->unborn;
+    // By perf events, it may be met as what it is next, just before that begins here.
+    uint64_t to_end_ns = thread->ended_ns - met_ns;
+    uint64_t to_start_ns =
+        met_ns > thread->born_ns ? met_ns - thread->born_ns : thread->born_ns - met_ns;
+    return !thread->replaced || to_end_ns > MET_NS || to_start_ns < to_end_ns;
+}
+
 // The session's thread that was met while this one lived. A number has one owner at a time. Who
 // polls has met it later than it was born: up to that long before.
 static uint32_t session_thread(const struct finish *finish, const struct hone_wall_thread *thread)
 {
-    uint64_t slack_ns = thread->met_late ? MET_LATE_NS : MET_NS;
-    struct met wanted = {.tid = thread->tid,
-                         .met_ns = thread->born_ns > slack_ns ? thread->born_ns - slack_ns : 0};
+    const struct hone_collected *collected = finish->collected;
+    struct met wanted = {.tid = thread->tid};
     uint32_t low = 0, high = finish->met_count; // the first that is not before
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
@@ -114,12 +146,14 @@ static uint32_t session_thread(const struct finish *finish, const struct hone_wa
             high = middle;
     }
     uint32_t found = UINT32_MAX;
-    for (; low < finish->met_count && finish->met[low].tid == thread->tid &&
-           finish->met[low].met_ns <= thread->ended_ns;
-         low++) {
-        if (!finish->matched[finish->met[low].thread])
-            found = finish->met[low].thread;
-        if (!thread->met_late)
+    for (; low < finish->met_count && finish->met[low].tid == thread->tid; low++) {
+        const struct met *met = &finish->met[low];
+        const struct hone_collected_thread *candidate = &collected->threads[met->thread];
+        if (finish->matched[met->thread] ||
+            !is_of(finish, thread, &collected->processes[candidate->process], met->met_ns))
+            continue;
+        found = met->thread;
+        if (!thread->met_late && !thread->unborn)
             break;
     }
     return found;
@@ -130,14 +164,15 @@ static uint32_t session_thread(const struct finish *finish, const struct hone_wa
 static uint32_t process_for(struct finish *finish, const struct hone_wall_thread *thread)
 {
     struct hone_collected *collected = finish->collected;
-    uint32_t *known = &finish->outside[thread->process];
+    uint32_t *known = &finish->processes[thread->process];
     if (*known)
         return *known - 1;
+    const struct hone_wall_thread *first =
+        &finish->wall->threads[finish->first_thread[thread->process]];
     for (uint32_t i = 0; i < collected->process_count; i++) {
         const struct hone_collected_process *process = &collected->processes[i];
         if (process->pid == thread->pid && hone_collect_same_pids(collected, process) &&
-            process->facts.started_ns + MET_LATE_NS >= thread->born_ns &&
-            process->facts.started_ns <= thread->ended_ns) {
+            is_of(finish, first, process, process->facts.started_ns)) {
             *known = i + 1;
             return i;
         }
@@ -299,8 +334,10 @@ static void add_thread(struct finish *finish, uint32_t index)
     if (thread == UINT32_MAX)
         thread = hone_collect_thread(finish->collected, process_for(finish, account), account->tid,
                                      account->name);
-    else
+    else {
         finish->matched[thread] = 1;
+        finish->processes[account->process] = finish->collected->threads[thread].process + 1;
+    }
     // Who polls learns late that a thread has begun or ended; the thread itself may have told.
     uint64_t met_ns = finish->collected->threads[thread].met_ns;
     if (finish->wall->polled && account->met_late && met_ns && met_ns < account->born_ns) {

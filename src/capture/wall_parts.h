@@ -28,6 +28,7 @@ struct hone_wall_thread {
     uint32_t process; // in wall->processes
     char name[16];
     bool unborn;                // nobody told yet that it began
+    bool replaced;              // it ended by becoming another program
     uint64_t born_ns, ended_ns; // ended_ns 0: alive
     enum hone_wall_state state;
     uint64_t since_ns;
@@ -85,7 +86,8 @@ struct hone_wall_process {
     } files[16];
     bool unmapped;             // it is a new program, of which nothing is mapped yet
     uint64_t events_ended_ns;  // when the kernel ended its events; 0: they go on
-    bool announced;            // by the session
+    bool announced;            // by the session,
+    uint64_t announced_ns;     // as one that started then
     bool left_out;             // ours, or the kernel's
     uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };

@@ -443,15 +443,16 @@ static uint64_t asleep(pid_t child)
 }
 
 // Watches for a while and returns how long; 0: it is not permitted here.
-static uint64_t watch_for_a_while(pid_t child, enum hone_wall_engine engine, bool all)
+static uint64_t watch_for_a_while(pid_t child, enum hone_wall_engine engine, bool all,
+                                  uint64_t began_ns)
 {
     struct hone_error err = {0};
     CHECK_EQ(hone_collect_init(&collected), 0);
     const struct hone_wall_options options = {
         .hz = 100, .stack_max = 64, .engine = engine, .memory_bytes = 16 << 20};
     CHECK_EQ(hone_wall_open(&collected, &options, &wall, &err), 0);
-    uint64_t start_ns = hone_now_ns();
-    int r = all ? hone_wall_watch_all(wall, &err) : hone_wall_watch(wall, child, 0, &err);
+    uint64_t start_ns = began_ns ? began_ns : hone_now_ns();
+    int r = all ? hone_wall_watch_all(wall, &err) : hone_wall_watch(wall, child, began_ns, &err);
     if (r && all) {
         (void)fprintf(stderr, "%s\n", err.message);
         return 0;
@@ -473,7 +474,7 @@ static uint64_t watch_for_a_while(pid_t child, enum hone_wall_engine engine, boo
 static void check_attached(enum hone_wall_engine engine, bool all)
 {
     pid_t child = start_resting();
-    uint64_t ns = watch_for_a_while(child, engine, all);
+    uint64_t ns = watch_for_a_while(child, engine, all, 0);
     if (ns)
         CHECK(asleep(child) >= RESTING * (ns - 30 * MS));
     CHECK_EQ(waitpid(child, NULL, WNOHANG), 0); // it sleeps on
@@ -490,6 +491,17 @@ TEST(process_that_sleeps_already_is_seen_asleep)
 TEST(process_that_sleeps_already_is_seen_asleep_by_polling)
 {
     check_attached(HONE_WALL_BY_POLLING, false);
+}
+
+TEST(process_that_sleeps_since_it_began_is_seen_asleep_when_it_is_watched_late)
+{
+    uint64_t began_ns = hone_now_ns();
+    pid_t child = start_resting();
+    CHECK(watch_for_a_while(child, HONE_WALL_BY_SWITCHES, false, began_ns));
+    CHECK(asleep(child) >= (RESTING - 1) * 270ull * MS + 400ull * MS);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    end();
 }
 
 // Where that is not permitted it is as above.

@@ -23,13 +23,20 @@ static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t be
         hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);
     if (!thread)
         return;
-    if (began_ns) // all that it did is ours
-        return;
-    thread->met_late = true;
-    if (hone_wall_read_counts(thread, &thread->counted_first))
-        thread->counted = thread->counted_first;
+    struct hone_wall_counts counts = {0};
+    bool counted = hone_wall_read_counts(thread, &counts);
+    if (!began_ns) {
+        thread->met_late = true;
+        thread->counted = thread->counted_first = counts;
+    }
     struct hone_blocked blocked;
     if (hone_blocked_read(pid, tid, &blocked) == 0) {
+        // Since it began, when all that it did is ours: nobody may tell of it before the wait ends.
+        if (began_ns && counted && counts.run_ns + counts.delay_ns < now_ns - began_ns) {
+            thread->run_ns = counts.run_ns;
+            thread->preempted_ns = counts.delay_ns;
+            thread->since_ns += counts.run_ns + counts.delay_ns;
+        }
         thread->state = HONE_WALL_RUNNING;
         hone_wall_enter(wall, thread, HONE_WALL_BLOCKED, thread->since_ns);
     }
@@ -146,7 +153,7 @@ int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct
     return r ? hone_error_set(err, r, "cannot watch process %d in /proc", (int)pid) : 0;
 }
 
-void hone_wall_announce(struct hone_wall *wall, pid_t pid)
+void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns)
 {
     if (!wall->polled || pid <= 0 || pid >= HONE_WALL_TIDS_MAX)
         return;
@@ -163,6 +170,7 @@ void hone_wall_announce(struct hone_wall *wall, pid_t pid)
         process = wall->by_pid[pid] ? wall->by_pid[pid] - 1 : process;
     }
     wall->processes[process].announced = true;
+    wall->processes[process].announced_ns = started_ns;
 }
 
 // --- programs that gain rights -------------------------------------------------------------------
