@@ -481,6 +481,7 @@ OWN_NAME static void *wait_after(void *gives_up)
     until(1);
     if (wait_and_tell())
         exit(8);
+    nap(2 * MS); // whoever released it tells where, which takes a moment
     pthread_mutex_unlock(&both->mutex);
     both->stage = 2;
     until(3);

@@ -6,6 +6,7 @@
 #include "check.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 static bool matches(const char *regex, const char *text)
 {
@@ -111,6 +112,20 @@ TEST(a_terminal_gets_no_control_characters)
     const char *plain = "nothing to do";
     bool failed = false;
     CHECK(hone_utf8_clean_lines(NULL, hone_str_of(plain), &failed).at == plain);
+}
+
+TEST(clean_text_is_ended_by_nul)
+{
+    (void)mallopt(M_PERTURB, 0x5a); // memory that was never used is not zero
+    HONE_CLEANUP(hone_arena_done) struct hone_arena arena = {0};
+    bool failed = false;
+    static const char *const texts[] = {"peaked", "a\x01" "b", "", "\xff\xff", "cut here and further"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct hone_str clean = hone_utf8_clean(&arena, hone_str_of(texts[i]), 12, &failed);
+        CHECK_EQ(strlen(clean.at), clean.len);
+    }
+    CHECK(!failed);
+    (void)mallopt(M_PERTURB, 0);
 }
 
 TEST(lines_that_are_fit_stay_where_they_are)

@@ -80,6 +80,7 @@ struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, 
         memcpy(clean + len, bytes, more);
         len += more;
     }
+    clean[len] = '\0';
     return (struct hone_str){clean, len};
 }
 

@@ -19,7 +19,7 @@ uint32_t hone_utf8_decode(const unsigned char *at, size_t len, size_t *ret_len);
 // is not allowed becomes a visible sign in its place. More than limit bytes are cut, with "…" at
 // the end.
 //
-// Returns  a copy in the arena, or an empty text when memory is out, with *failed set.
+// Returns  a copy in the arena, ended by NUL, or an empty text when memory is out, with *failed set.
 struct hone_str hone_utf8_clean(struct hone_arena *arena, struct hone_str text, size_t limit,
                                 bool *failed);
 

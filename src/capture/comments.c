@@ -266,7 +266,7 @@ static void comment_on_lost_programs(struct hone_profile *profile,
             hone_profile_comment(
                 profile,
                 "not covered: process %u became %s, which did not load libhone.so (static, "
-                "setuid or LD_PRELOAD taken away)%s",
+                "setuid, LD_PRELOAD taken away, or no descriptor free)%s",
                 process->pid, process->became, advice);
     }
 }
