@@ -238,7 +238,7 @@ void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t 
     change_total(keeper, (int64_t)size);
 }
 
-static inline bool take(const void *block, struct hone_block *ret)
+bool hone_exact_take(const void *block, struct hone_block *ret)
 {
     struct hone_block *entry = hone_block_at((uintptr_t)block, false);
     if (!entry || !entry->site || entry->odd != ((uintptr_t)block >> 3 & 1))
@@ -248,11 +248,6 @@ static inline bool take(const void *block, struct hone_block *ret)
     return true;
 }
 
-bool hone_exact_take(const void *block, struct hone_block *ret)
-{
-    return take(block, ret);
-}
-
 void hone_exact_put_back(const void *block, const struct hone_block *taken)
 {
     struct hone_block *entry = hone_block_at((uintptr_t)block, false);
@@ -260,7 +255,7 @@ void hone_exact_put_back(const void *block, const struct hone_block *taken)
         *entry = *taken;
 }
 
-static inline void end(const struct hone_block *taken, bool moved)
+void hone_exact_ended(const struct hone_block *taken, bool moved)
 {
     struct hone_keeper *keeper = hone_keeper_self();
     if (!keeper) {
@@ -293,17 +288,12 @@ static inline void end(const struct hone_block *taken, bool moved)
         (void)atomic_fetch_add_explicit(&site->moved, 1, memory_order_relaxed);
 }
 
-void hone_exact_ended(const struct hone_block *taken, bool moved)
-{
-    end(taken, moved);
-}
-
 bool hone_exact_freed(const void *block)
 {
     struct hone_block taken;
-    if (!take(block, &taken))
+    if (!hone_exact_take(block, &taken))
         return false;
     hone_usdt_free(block);
-    end(&taken, false);
+    hone_exact_ended(&taken, false);
     return true;
 }
