@@ -308,6 +308,18 @@ class Programs(harness.TestCase):
         self.assertAlmostEqual(seen['nap_short'] / sum(seen.values()), true,
                                delta=3.5 * error + 0.07, msg=f'{looks} looks')
 
+    def test_stacks_below_large_buffers_are_complete(self):
+        """The kernel copies so much of a stack, and no further than to a page that is not there. The
+        first short wait of each kind tells that, so the others have it."""
+        for engine in ('ebpf', 'switches', 'polling'):
+            with self.subTest(engine=engine):
+                recording = self.wall_of(workload('roomy'), '300',
+                                         options=('--types', 'wall', '--wall-engine', engine))
+                for name in ('wait_below_unused', 'wait_below_used'):
+                    told = completeness(recording.wall, lambda s, name=name: s.has(name))
+                    self.assertGreater(told.total, 300 * MS)
+                    self.assertGreater(told.share, 0.98, (name, told.broken))
+
     def test_only_what_was_asked_for_is_written(self):
         wall = self.wall_of(workload('idle'), '100')
         self.assertEqual(sorted(os.listdir(wall.directory)), ['session.json', 'wall.prof'])

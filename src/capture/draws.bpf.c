@@ -65,7 +65,7 @@ char may_call[] SEC("license") = "Dual BSD/GPL";
 struct hone_draws_settings settings SEC(".data.settings");
 struct hone_draws_counts counts SEC(".data.counts");
 
-// Threads that are watched.
+// Threads that are watched, and how.
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 65536);
@@ -87,6 +87,13 @@ struct {
     __uint(value_size, sizeof(__u32));
 } rings SEC(".maps");
 
+// The same rings, with as much of the stack as the kernel can copy.
+struct {
+    __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(__u32));
+} whole SEC(".maps");
+
 // The number that the thread has where we are: in a container that is another one than the kernel's
 // own. 0: it has none there.
 static __u32 number_of(struct task_struct *task)
@@ -104,10 +111,9 @@ static __u32 number_of(struct task_struct *task)
     return 0;
 }
 
-static void watch(__u32 tid)
+static void watch(__u32 tid, __u32 how)
 {
-    __u32 yes = 1;
-    if (bpf_map_update_elem(&threads, &tid, &yes, BPF_NOEXIST) == -7) // E2BIG
+    if (bpf_map_update_elem(&threads, &tid, &how, BPF_NOEXIST) == -7) // E2BIG
         __sync_fetch_and_add(&counts.no_room, 1);
 }
 
@@ -117,7 +123,8 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
     if (preempted || !before->__state)
         return 0;
     __u32 tid = number_of(before);
-    if (!bpf_map_lookup_elem(&threads, &tid)) {
+    __u32 *how = bpf_map_lookup_elem(&threads, &tid);
+    if (!how) {
         if (!settings.everybody || !tid || before->flags & KERNEL_THREAD)
             return 0;
     }
@@ -130,7 +137,10 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
 #else
     record.call = registers->syscallno;
 #endif
-    if (bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record))
+    long r = how && *how == HONE_DRAWS_WHOLE
+                 ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
+                 : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);
+    if (r)
         __sync_fetch_and_add(&counts.lost, 1);
     return 0;
 }
@@ -140,8 +150,9 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
     __u32 tid = number_of(parent);
-    if (bpf_map_lookup_elem(&threads, &tid))
-        watch(number_of(child));
+    __u32 *how = bpf_map_lookup_elem(&threads, &tid);
+    if (how)
+        watch(number_of(child), *how);
     return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -22,12 +23,15 @@ enum {
     RING_BYTES_MAX = 4 << 20,
     RING_BYTES_MIN = 64 << 10,
     STACK_BYTES = 16 << 10, // copied of each stack: PostgreSQL's deepest waits need 9 KiB
+    WHOLE_BYTES = 65528,    // of those that need more: as much as there can be,
+    WHOLE_ROOM = 16,        // should a ring have room for so many
 };
 
 #define FIRST_PID_NAMESPACE 0xeffffffcu // the inode that it always has
 
 struct ring {
-    int fd; // -1: the CPU is off
+    int fd;    // -1: the CPU is off
+    int whole; // writes into the same ring; -1: there is none
     struct hone_perf_ring ring;
     struct hone_perf_record record;
     struct hone_draws_record about;
@@ -38,8 +42,9 @@ struct hone_draws {
     struct bpf_object *object;
     struct bpf_link *links[8];
     uint32_t link_count;
-    int threads, ended, settings, counts; // maps
+    int threads, ended, settings, counts, short_events, whole_events; // maps
     struct hone_draws_settings now;
+    bool has_whole;
     uint32_t cpu_count;
     uint32_t last; // whose record was told, plus one; 0: none
     struct ring rings[];
@@ -49,7 +54,7 @@ struct hone_draws {
 extern const char hone_draws_program[];
 extern const unsigned hone_draws_program_bytes;
 
-static int open_event(const struct hone_draws_options *options, uint32_t cpu)
+static int open_event(const struct hone_draws_options *options, uint32_t cpu, uint32_t stack_bytes)
 {
     struct perf_event_attr attributes = {
         .size = sizeof attributes,
@@ -58,7 +63,7 @@ static int open_event(const struct hone_draws_options *options, uint32_t cpu)
         .sample_period = 1,
         .sample_type = HONE_PERF_SAMPLE_TYPE | PERF_SAMPLE_RAW,
         .sample_regs_user = hone_perf_register_mask,
-        .sample_stack_user = STACK_BYTES,
+        .sample_stack_user = stack_bytes,
         .exclude_callchain_user = 1,
         .exclude_callchain_kernel = !options->kernel,
         .sample_id_all = 1,
@@ -71,11 +76,10 @@ static int open_event(const struct hone_draws_options *options, uint32_t cpu)
     return fd < 0 ? -errno : (int)fd;
 }
 
-static int open_ring(struct hone_draws *draws, const struct hone_draws_options *options, int rings,
-                     uint32_t cpu)
+static int open_ring(struct hone_draws *draws, const struct hone_draws_options *options, uint32_t cpu)
 {
     struct ring *ring = &draws->rings[cpu];
-    int fd = open_event(options, cpu);
+    int fd = open_event(options, cpu, STACK_BYTES);
     if (fd == -ENODEV || fd == -ENXIO)
         return 0;
     if (fd < 0)
@@ -88,15 +92,25 @@ static int open_ring(struct hone_draws *draws, const struct hone_draws_options *
     if (r)
         return r;
     ring->ring.has_raw = true;
-    return bpf_map_update_elem(rings, &cpu, &fd, BPF_ANY);
+    r = bpf_map_update_elem(draws->short_events, &cpu, &fd, BPF_ANY);
+    if (r)
+        return r;
+    if (bytes < WHOLE_ROOM * WHOLE_BYTES)
+        return 0;
+    int whole = ring->whole = open_event(options, cpu, WHOLE_BYTES);
+    if (whole < 0)
+        return whole;
+    if (ioctl(whole, PERF_EVENT_IOC_SET_OUTPUT, fd))
+        return -errno;
+    draws->has_whole = true;
+    return bpf_map_update_elem(draws->whole_events, &cpu, &whole, BPF_ANY);
 }
 
 static int open_rings(struct hone_draws *draws, const struct hone_draws_options *options)
 {
-    int rings = bpf_object__find_map_fd_by_name(draws->object, "rings");
-    int r = rings < 0 ? rings : 0;
+    int r = 0;
     for (uint32_t cpu = 0; !r && cpu < draws->cpu_count; cpu++)
-        r = open_ring(draws, options, rings, cpu);
+        r = open_ring(draws, options, cpu);
     return r;
 }
 
@@ -134,7 +148,10 @@ static int load(struct hone_draws *draws)
     draws->ended = bpf_object__find_map_fd_by_name(draws->object, "ended");
     draws->settings = bpf_object__find_map_fd_by_name(draws->object, ".data.settings");
     draws->counts = bpf_object__find_map_fd_by_name(draws->object, ".data.counts");
-    return draws->threads < 0 || draws->ended < 0 || draws->settings < 0 || draws->counts < 0
+    draws->short_events = bpf_object__find_map_fd_by_name(draws->object, "rings");
+    draws->whole_events = bpf_object__find_map_fd_by_name(draws->object, "whole");
+    return draws->threads < 0 || draws->ended < 0 || draws->settings < 0 || draws->counts < 0 ||
+                   draws->short_events < 0 || draws->whole_events < 0
                ? -EINVAL
                : 0;
 }
@@ -169,7 +186,7 @@ int hone_draws_open(const struct hone_draws_options *options, struct hone_draws 
         return hone_error_set(err, -ENOMEM, "cannot watch waits");
     draws->cpu_count = count;
     for (uint32_t cpu = 0; cpu < count; cpu++)
-        draws->rings[cpu].fd = -1;
+        draws->rings[cpu].fd = draws->rings[cpu].whole = -1;
     draws->now.one_in = 1;
     int r = find_namespace(&draws->now.namespace);
     if (!r)
@@ -198,6 +215,8 @@ void hone_draws_close(struct hone_draws *draws)
         hone_perf_ring_close(&draws->rings[cpu].ring);
         if (draws->rings[cpu].fd >= 0)
             (void)close(draws->rings[cpu].fd);
+        if (draws->rings[cpu].whole >= 0)
+            (void)close(draws->rings[cpu].whole);
     }
     bpf_object__close(draws->object);
     free(draws);
@@ -206,9 +225,19 @@ void hone_draws_close(struct hone_draws *draws)
 int hone_draws_watch(struct hone_draws *draws, pid_t tid)
 {
     uint32_t key = (uint32_t)tid;
-    uint32_t yes = 1;
-    int r = bpf_map_update_elem(draws->threads, &key, &yes, BPF_NOEXIST);
+    uint32_t how = HONE_DRAWS_SHORT;
+    int r = bpf_map_update_elem(draws->threads, &key, &how, BPF_NOEXIST);
     return r == -EEXIST ? 0 : r ? -ENOSPC : 0;
+}
+
+void hone_draws_watch_whole(struct hone_draws *draws, pid_t tid)
+{
+    uint32_t key = (uint32_t)tid;
+    uint32_t how = HONE_DRAWS_WHOLE;
+    if (!draws->has_whole)
+        return;
+    (void)bpf_map_update_elem(draws->threads, &key, &how,
+                              draws->now.everybody ? BPF_ANY : BPF_EXIST);
 }
 
 int hone_draws_watch_all(struct hone_draws *draws)
@@ -294,6 +323,7 @@ static void take(const struct ring *ring, struct hone_draw *ret)
         ret->arguments[i] = ret->registers.r[hone_call_arguments[i]];
     ret->stack = record->stack;
     ret->stack_bytes = record->stack_bytes;
+    ret->stack_is_full = record->stack_is_full;
 }
 
 bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_draw *ret)

@@ -48,6 +48,7 @@ struct hone_draw {
     struct hone_registers registers;
     const void *stack; // from its stack pointer on; NULL: the kernel had none for us
     size_t stack_bytes;
+    bool stack_is_full; // it has as much as was asked for: there may be more
     const uint64_t *chain; // of the kernel, innermost first, with perf's marks
     uint64_t chain_count;
 };
@@ -59,6 +60,10 @@ void hone_draws_close(struct hone_draws *draws);
 // Watches a thread; all that there are and will be. Returns 0; -ENOSPC: there are too many.
 int hone_draws_watch(struct hone_draws *draws, pid_t tid);
 int hone_draws_watch_all(struct hone_draws *draws);
+
+// Of a thread that is watched, as much of the stack as the kernel can copy, from now on. For one
+// that was found to need it.
+void hone_draws_watch_whole(struct hone_draws *draws, pid_t tid);
 
 // From now on one in so many is drawn; at first, each.
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);

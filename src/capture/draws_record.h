@@ -5,6 +5,9 @@
 
 #include <linux/types.h>
 
+// How a thread is watched. Copying much of each stack takes long, and few threads need it.
+enum { HONE_DRAWS_SHORT = 1, HONE_DRAWS_WHOLE = 2 };
+
 struct hone_draws_record {
     __s64 call;   // the system call that it is in; -1: none
     __u32 one_in; // it stands for so many waits

@@ -127,8 +127,9 @@ static int keep_sample(struct hone_dump *dump, struct hone_dump_thread *thread,
         return 0;
     memcpy(sampled, record->registers, hone_perf_register_count * sizeof sampled[0]);
     (void)hone_perf_registers(sampled, hone_perf_register_mask, &registers);
-    int r = hone_look_copied(&state->look, &state->looks[thread->process], &registers,
-                             record->stack, record->stack_bytes, NULL, &stack);
+    struct hone_look_copy copy = {
+        .registers = &registers, .stack = record->stack, .bytes = record->stack_bytes};
+    int r = hone_look_copied(&state->look, &state->looks[thread->process], &copy, NULL, &stack);
     if (r == -ENOMEM)
         return r;
     thread->looked_ns = record->time_ns;
@@ -231,8 +232,9 @@ static int stop_and_look(struct hone_dump *dump, uint32_t number)
     if (r)
         return 0;
     uint32_t stack;
-    r = hone_look_copied(&state->look, &state->looks[thread->process], &registers, state->look.copy,
-                         size, NULL, &stack);
+    struct hone_look_copy copy = {
+        .registers = &registers, .stack = state->look.copy, .bytes = size};
+    r = hone_look_copied(&state->look, &state->looks[thread->process], &copy, NULL, &stack);
     if (r == -ENOMEM)
         return r;
     thread->looked_ns = now_ns;

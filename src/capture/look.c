@@ -212,19 +212,40 @@ int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
     return 0;
 }
 
+static void walk_copied(struct hone_look *look, const struct hone_look_process *process,
+                        const struct hone_look_copy *copy, bool may_read, uint32_t kernels,
+                        struct hone_walk *ret)
+{
+    (void)hone_remote_walk(process->remote, copy->registers, HONE_REMOTE_KNOWN_ALL, copy->stack,
+                           copy->registers->r[HONE_REGISTER_SP], copy->bytes, may_read,
+                           look->addresses + kernels, look->stack_max - kernels, ret);
+}
+
+static bool still_waits(const struct hone_look_process *process, const struct hone_look_copy *copy)
+{
+    struct hone_blocked now;
+    return hone_blocked_read(process->pid, copy->waiting, &now) == 0 &&
+           now.sp == copy->registers->r[HONE_REGISTER_SP] &&
+           now.ip == copy->registers->r[HONE_REGISTER_IP];
+}
+
 int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
-                     const struct hone_registers *registers, const void *copy, size_t size,
-                     const struct hone_kernel_stack *kernel, uint32_t *ret_stack)
+                     struct hone_look_copy *copy, const struct hone_kernel_stack *kernel,
+                     uint32_t *ret_stack)
 {
     int r = hone_look_open(process);
     if (r)
         return r;
-    refresh(process, registers->r[HONE_REGISTER_IP]);
+    refresh(process, copy->registers->r[HONE_REGISTER_IP]);
     struct hone_walk walk;
     uint32_t kernels = begin_in_kernel(look, kernel);
-    (void)hone_remote_walk(process->remote, registers, HONE_REMOTE_KNOWN_ALL, copy,
-                           registers->r[HONE_REGISTER_SP], size, false, look->addresses + kernels,
-                           look->stack_max - kernels, &walk);
+    walk_copied(look, process, copy, false, kernels, &walk);
+    copy->lacks = walk.end == HONE_WALK_COPY_SHORT;
+    if (copy->lacks && copy->waiting && still_waits(process, copy)) {
+        walk_copied(look, process, copy, true, kernels, &walk);
+        if (!still_waits(process, copy)) // what was read may be of another time
+            walk_copied(look, process, copy, false, kernels, &walk);
+    }
     look->searched += walk.guessed;
     *ret_stack =
         intern(look, process, kernels, kernels + walk.count, (enum hone_stack_end)walk.end);

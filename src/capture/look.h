@@ -52,11 +52,20 @@ int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
 // Copies a stack to look->copy, from the stack pointer up, as much as is there. Returns how much.
 size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp);
 
-// The stack of a thread whose registers and stack were copied: `size` bytes from its stack pointer
-// on. The thread runs on meanwhile.
+// A thread whose registers and stack were copied.
+struct hone_look_copy {
+    const struct hone_registers *registers;
+    const void *stack; // from its stack pointer on
+    size_t bytes;
+    // It began to wait then: what the copy lacks is read from it, should it still be there.
+    // 0: it runs on meanwhile.
+    uint32_t waiting;
+    bool lacks; // set: the stack goes on after the copy
+};
+
 int hone_look_copied(struct hone_look *look, struct hone_look_process *process,
-                     const struct hone_registers *registers, const void *copy, size_t size,
-                     const struct hone_kernel_stack *kernel, uint32_t *ret_stack);
+                     struct hone_look_copy *copy, const struct hone_kernel_stack *kernel,
+                     uint32_t *ret_stack);
 
 // A stack that somebody else has walked, as in struct hone_record_stack; at most stack_max frames
 // are kept. The process has been opened.

@@ -20,6 +20,7 @@ struct hone_outside_thread {
     bool owner;    // has events of its own; others inherit them
     uint32_t root; // the thread whose events it inherited
     uint64_t samples;
+    uint64_t touched_sp; // where the kernel's copy of its stack was cut last
     uint64_t counted_ns; // told at its end
     uint64_t before_ns;  // of the clock of /proc when we came
     uint64_t earlier_ns; // of counted_ns, as another program before

@@ -82,8 +82,19 @@ static void tell_kernel(struct hone_outside *outside, struct hone_outside_proces
     tell_module(outside, process, KERNEL_MODULE, &kernel);
 }
 
+// The next copies of the thread's stack shall have what this one lacks.
+static void have_more_copied(struct hone_outside_thread *thread, const struct hone_remote *remote,
+                             uint64_t sp, const struct hone_perf_record *record, uint32_t asked)
+{
+    if (record->stack_is_full || thread->touched_sp == sp)
+        return;
+    thread->touched_sp = sp;
+    hone_remote_touch(remote, sp, asked);
+}
+
 static enum hone_stack_end add_user_frames(struct hone_outside *outside,
                                            struct hone_outside_process *process,
+                                           struct hone_outside_thread *thread,
                                            const struct hone_perf_record *record)
 {
     struct hone_record_stack *stack = stack_record(outside);
@@ -109,6 +120,9 @@ static enum hone_stack_end add_user_frames(struct hone_outside *outside,
         process->remote, &registers, HONE_REMOTE_KNOWN_ALL, record->stack,
         registers.r[HONE_REGISTER_SP], record->stack_bytes, false,
         &stack_record(outside)->addresses[stack->count], room, &walk);
+    if (walk.end == HONE_WALK_COPY_SHORT)
+        have_more_copied(thread, process->remote, registers.r[HONE_REGISTER_SP], record,
+                         outside->perf.stack_bytes);
     process->facts.frames += walk.count;
     process->facts.frame_misses += walk.misses;
     process->facts.frame_pointer += walk.frame_pointers;
@@ -138,7 +152,7 @@ void hone_outside_on_sample(struct hone_outside *outside, const struct hone_perf
                                               outside->options.stack_max);
     if (stack->count)
         tell_kernel(outside, process);
-    stack->end = (uint32_t)add_user_frames(outside, process, record);
+    stack->end = (uint32_t)add_user_frames(outside, process, thread, record);
     hone_collect_events.stack(outside->collected, process->number, stack);
     const struct hone_record_cpu cpu = {
         .record.small = thread->index,

@@ -89,6 +89,7 @@ static void parse_sample(struct cursor *cursor, unsigned register_count, bool ha
         return;
     ret->stack = take(cursor, size);
     ret->stack_bytes = word(cursor); // of which the kernel could read so many
+    ret->stack_is_full = ret->stack_bytes == size;
     if (ret->stack_bytes > size)
         cursor->broken = true;
 }

@@ -44,6 +44,7 @@ struct hone_perf_record {
     const uint64_t *registers; // as many as the event asks for; NULL: none
     const void *stack;         // copied from sp on
     uint64_t stack_bytes;
+    bool stack_is_full; // it has as many as were asked for: there may be more
 
     // MMAP2
     uint64_t start, length, offset, inode; // inode 0: unknown

@@ -261,6 +261,17 @@ static bool read_process(void *context, uint64_t address, void *to, size_t size)
     return process_vm_readv(remote->pid, &ours, 1, &theirs, 1, 0) == (ssize_t)size;
 }
 
+void hone_remote_touch(const struct hone_remote *remote, uint64_t from, size_t bytes)
+{
+    enum { PAGE = 4096, PAGES = 17 };
+    char unused[PAGES];
+    struct iovec ours = {unused, 0}, theirs[PAGES];
+    for (uint64_t at = from; at < from + bytes && ours.iov_len < PAGES;
+         at = (at & ~(uint64_t)(PAGE - 1)) + PAGE)
+        theirs[ours.iov_len++] = (struct iovec){(void *)(uintptr_t)at, 1}; // NOLINT(performance-no-int-to-ptr)
+    (void)process_vm_readv(remote->pid, &ours, 1, theirs, ours.iov_len, 0);
+}
+
 // Code as its file has it: the process may be gone. Generated code is in the process only.
 static bool read_code(void *context, uint64_t address, void *to, size_t size)
 {

@@ -79,6 +79,10 @@ size_t hone_remote_walk(struct hone_remote *remote, const struct hone_registers 
                         size_t stack_bytes, bool may_read_process, uint64_t *ret_addresses,
                         size_t max, struct hone_walk *ret);
 
+// Has the pages there be present, up to the first that cannot be: the kernel copies the stack of
+// another thread no further than to a page that nobody has used yet, as large buffers have them.
+void hone_remote_touch(const struct hone_remote *remote, uint64_t from, size_t bytes);
+
 static inline void hone_remote_freep(struct hone_remote **remote)
 {
     hone_remote_free(*remote);

@@ -17,15 +17,37 @@ enum {
     PART_NS = 20000000,
 };
 
-static bool walk(struct hone_wall *wall, struct hone_wall_process *process,
+// The next copies of the thread's stack shall have what this one lacks.
+static void have_more_copied(struct hone_wall *wall, struct hone_wall_thread *thread,
+                             const struct hone_draw *draw)
+{
+    uint64_t sp = draw->registers.r[HONE_REGISTER_SP];
+    if (draw->stack_is_full && !thread->drawn_whole) {
+        thread->drawn_whole = true;
+        hone_draws_watch_whole(wall->draws, (pid_t)thread->tid);
+    } else if (!draw->stack_is_full && thread->touched_sp != sp) {
+        thread->touched_sp = sp;
+        hone_remote_touch(wall->processes[thread->process].look.remote, sp, HONE_LOOK_COPY_BYTES);
+    }
+}
+
+static bool walk(struct hone_wall *wall, struct hone_wall_thread *thread,
                  const struct hone_draw *draw, uint32_t *ret_stack)
 {
+    struct hone_wall_process *process = &wall->processes[thread->process];
     struct hone_kernel_stack kernel = {0};
     if (wall->kernel)
         hone_kernel_stack_of_wait(wall->kernel, draw->chain, draw->chain_count, &kernel);
     process->look.pid = process->pid;
-    return draw->stack && hone_look_copied(&wall->look, &process->look, &draw->registers,
-                                           draw->stack, draw->stack_bytes, &kernel, ret_stack) == 0;
+    struct hone_look_copy copy = {.registers = &draw->registers,
+                                  .stack = draw->stack,
+                                  .bytes = draw->stack_bytes,
+                                  .waiting = thread->tid};
+    if (!draw->stack || hone_look_copied(&wall->look, &process->look, &copy, &kernel, ret_stack))
+        return false;
+    if (HONE_UNLIKELY(copy.lacks))
+        have_more_copied(wall, thread, draw);
+    return true;
 }
 
 // What a descriptor is open on is asked once for all draws that are read together; of a process
@@ -65,7 +87,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     }
     struct hone_wall_process *process = &wall->processes[thread->process];
     uint32_t stack;
-    if (!walk(wall, process, draw, &stack)) {
+    if (!walk(wall, thread, draw, &stack)) {
         wall->facts.refused += !thread->refused;
         thread->refused = true;
         return;

@@ -65,6 +65,8 @@ struct hone_wall_thread {
     uint64_t blocks;         // that are over
     uint64_t wakeup_ns;      // how long it waits at the end of one, on average
     bool refused;            // its stack is not ours to read
+    bool drawn_whole;        // much of its stack is copied
+    uint64_t touched_sp;     // where the kernel's copy of it was cut last
 
     // Of a thread that is polled.
     uint64_t checked_ns;
