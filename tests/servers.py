@@ -68,7 +68,11 @@ def run(*command, **options):
 
 def descendants(pid):
     found = []
-    for task in os.listdir(f'/proc/{pid}/task'):
+    try:
+        tasks = os.listdir(f'/proc/{pid}/task')
+    except FileNotFoundError:   # it has ended meanwhile
+        return found
+    for task in tasks:
         try:
             with open(f'/proc/{pid}/task/{task}/children', encoding='ascii') as file:
                 children = [int(word) for word in file.read().split()]
