@@ -27,11 +27,10 @@ __attribute__((constructor(101))) static void find_next(void)
 
 static int our_prctl(int option, ...)
 {
-    unsigned long words[4];
+    long words[4];
     va_list arguments;
     va_start(arguments, option);
-    for (int i = 0; i < 4; i++)
-        words[i] = va_arg(arguments, unsigned long);
+    hone_sandbox_words(arguments, words, 4);
     va_end(arguments);
     if (next_prctl && !hone_probe.writer.header)
         return next_prctl(option, words[0], words[1], words[2], words[3]);
@@ -43,8 +42,7 @@ static long our_syscall(long number, ...)
     long words[6];
     va_list arguments;
     va_start(arguments, number);
-    for (int i = 0; i < 6; i++)
-        words[i] = va_arg(arguments, long);
+    hone_sandbox_words(arguments, words, 6);
     va_end(arguments);
     if (next_syscall && !hone_probe.writer.header)
         return next_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);

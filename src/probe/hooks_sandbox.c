@@ -9,11 +9,10 @@
 
 HONE_EXPORT int prctl(int option, ...)
 {
-    unsigned long words[4];
+    long words[4];
     va_list arguments;
     va_start(arguments, option);
-    for (int i = 0; i < 4; i++)
-        words[i] = va_arg(arguments, unsigned long);
+    hone_sandbox_words(arguments, words, 4);
     va_end(arguments);
     return hone_sandbox_prctl(option, words);
 }
@@ -23,8 +22,7 @@ HONE_EXPORT long syscall(long number, ...)
     long words[6];
     va_list arguments;
     va_start(arguments, number);
-    for (int i = 0; i < 6; i++)
-        words[i] = va_arg(arguments, long);
+    hone_sandbox_words(arguments, words, 6);
     va_end(arguments);
     if (number == SYS_execve)
         return execve((const char *)words[0], (char *const *)words[1], (char *const *)words[2]);

@@ -25,6 +25,7 @@
 #include "unwind/unwind.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -170,8 +171,10 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in);
 
 // --- sandbox.c -----------------------------------------------------------------------------------
 
+// Takes so many words from a call's arguments.
+void hone_sandbox_words(va_list arguments, long *ret, int count);
 // As libc's prctl() and syscall(), with the words behind their first argument.
-int hone_sandbox_prctl(int option, const unsigned long words[4]);
+int hone_sandbox_prctl(int option, const long words[4]);
 long hone_sandbox_syscall(long number, const long words[6]);
 // Whether a program that locks itself in by libc's functions is seen to do so: not where a static
 // program has functions of its own by these names.

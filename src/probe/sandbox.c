@@ -21,7 +21,13 @@ static long give(long r)
     return r;
 }
 
-int hone_sandbox_prctl(int option, const unsigned long words[4])
+void hone_sandbox_words(va_list arguments, long *ret, int count)
+{
+    for (int i = 0; i < count; i++)
+        ret[i] = va_arg(arguments, long);
+}
+
+int hone_sandbox_prctl(int option, const long words[4])
 {
     struct hone_door door;
     if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
@@ -62,7 +68,7 @@ long hone_sandbox_syscall(long number, const long words[6])
             return give(lock_in(words));
         break;
     case SYS_prctl:
-        return hone_sandbox_prctl((int)words[0], (const unsigned long *)words + 1);
+        return hone_sandbox_prctl((int)words[0], words + 1);
     case SYS_exit:
         hone_thread_ends();
         break;
