@@ -28,6 +28,7 @@ struct slot {
     void *(*routine)(void *);
     thrd_start_t c11_routine;
     void *argument;
+    bool blocks; // our signal, as its creator does
     struct hone_thread_birth birth;
 };
 
@@ -61,6 +62,7 @@ static void slot_give_back(const struct slot *slot)
 void hone_threads_after_fork(void)
 {
     hone_pending_after_fork();
+    hone_mask_after_fork();
     for (uint32_t word = 0; word < SLOT_WORDS; word++)
         atomic_store_explicit(&slots_taken[word], 0, memory_order_relaxed);
     int making = KEY_MAKING;
@@ -143,6 +145,14 @@ static uint64_t stack_bytes(const pthread_attr_t *attributes)
     return known ? bytes - guard : 0;
 }
 
+// A mask of its own comes before its creator's: it is really there when the thread begins.
+static bool has_mask(const pthread_attr_t *attributes)
+{
+    sigset_t mask;
+    return attributes && hone_real()->pthread_attr_getsigmask_np &&
+           hone_real()->pthread_attr_getsigmask_np(attributes, &mask) == 0;
+}
+
 // What a thread goes on to. By value and in registers: with a local whose address anybody had,
 // run() could not leave by a jump.
 struct start {
@@ -161,11 +171,13 @@ __attribute__((noinline)) static struct start arrive(struct slot *slot, bool c11
         start.c11_routine = slot->c11_routine;
     else
         start.routine = slot->routine;
+    bool blocks = slot->blocks;
     hone_thread_stack_bytes = slot->stack_bytes;
     slot_give_back(slot);
     birth.routine =
         c11 ? (uint64_t)(uintptr_t)start.c11_routine : (uint64_t)(uintptr_t)start.routine;
     begin(&birth);
+    hone_mask_begin(blocks);
     return start;
 }
 
@@ -195,8 +207,10 @@ HONE_HOOK static struct slot *prepare(void)
     struct slot *slot = slot_take();
     if (!slot && engine && engine->thread_start)
         hone_count(&hone_counters()->threads_uncovered, 1);
-    if (slot)
+    if (slot) {
         slot->birth = (struct hone_thread_birth){0};
+        slot->blocks = hone_mask_blocks();
+    }
     if (slot && hone_creations_wanted() && hone_is_our_process())
         hone_creation_here(&slot->birth);
     errno = saved;
@@ -210,6 +224,7 @@ HONE_HOOK HONE_EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t
     if (!slot)
         return hone_real()->pthread_create(thread, attributes, routine, argument);
     slot->stack_bytes = stack_bytes(attributes);
+    slot->blocks &= !has_mask(attributes);
     slot->routine = routine;
     slot->argument = argument;
     int r = hone_real()->pthread_create(thread, attributes, run, slot);

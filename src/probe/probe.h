@@ -260,6 +260,35 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret);
 // Hands a signal that is not ours to the handler that the program believes to have. May not return.
 void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 
+// The signal that is installed; 0: none yet.
+int hone_signal_ours(void);
+bool hone_signal_is_ours(int signal);
+// sigaction() for our signal, as the program sees it; and the same for its handler alone.
+int hone_signal_swap(const struct sigaction *action, struct sigaction *before);
+typedef void hone_signal_handler(int);
+hone_signal_handler *hone_signal_swap_handler(struct sigaction action,
+                                              hone_signal_handler *handler);
+// What signal() installs next lets our signal interrupt calls: glibc remembers siginterrupt().
+extern bool hone_signal_interrupts __attribute__((visibility("hidden")));
+
+// --- hooks_mask.c --------------------------------------------------------------------------------
+
+// Whether the program believes that the calling thread blocks our signal.
+bool hone_mask_blocks(void);
+// From now on it does, or not: what waited comes then. Returns what it believed before.
+bool hone_mask_believe(bool blocks);
+// The calling thread begins, and takes that over of whoever started it.
+void hone_mask_begin(bool blocks);
+void hone_mask_after_fork(void);
+// Whether a signal that came is none to be handed on: it waits, or is a message of our own.
+bool hone_mask_keeps(int signal, siginfo_t *info, bool handled);
+// The program ignores our signal: what waits is dropped.
+void hone_mask_drop_pending(void);
+// The set without our signal, which is in `copy` if it had to be changed.
+const sigset_t *hone_mask_without_ours(const sigset_t *set, sigset_t *copy);
+// rt_sigprocmask() by syscall(2): as hone_signal_by_syscall().
+bool hone_mask_by_syscall(const long words[4], long *ret);
+
 // --- hooks_pending.c -----------------------------------------------------------------------------
 
 // Keeps a signal of the process's that the calling thread is believed to block, for who waits for

@@ -18,6 +18,8 @@ struct hone_real {
     void (*(*bsd_signal)(int, void (*)(int)))(int);
     void (*(*ssignal)(int, void (*)(int)))(int);
     void (*(*sysv_signal)(int, void (*)(int)))(int);
+    void (*(*own_sysv_signal)(int, void (*)(int)))(int); // __sysv_signal()
+    int (*siginterrupt)(int, int);
     void (*(*sigset)(int, void (*)(int)))(int);
     int (*sigignore)(int);
     int (*sighold)(int);
@@ -32,6 +34,7 @@ struct hone_real {
     int (*pselect)(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *);
     int (*epoll_pwait)(int, struct epoll_event *, int, int, const sigset_t *);
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+    int (*pthread_attr_getsigmask_np)(const pthread_attr_t *, sigset_t *); // glibc 2.32 and later
     int (*thrd_create)(thrd_t *, thrd_start_t, void *);
     void *(*dlopen)(const char *, int);
     int (*dlclose)(void *);

@@ -96,8 +96,8 @@ ROWS = [
           '    if (reader->all_dead || true)\n        give_back_all')]),
     Row('the program resets or owns the signal',
         'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
-        [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(is_ours(signal)))\n'
-          '        return swap_action(action, before);\n', '')]),
+        [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(hone_signal_is_ours(signal)))\n'
+          '        return hone_signal_swap(action, before);\n', '')]),
     Row('the program resets the signal by a system call',
         'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
         [('src/probe/sandbox.c', '    if (!hone_signal_by_syscall(number, words, &r))\n',

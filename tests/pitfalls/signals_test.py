@@ -232,6 +232,152 @@ int main(void)
 }
 """
 
+# siginterrupt() is libc's own change of an action, which signal() remembers in glibc.
+INTERRUPT = r"""
+#define _GNU_SOURCE
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+static void handler(int signal) { (void)signal; }
+static void show(const char *name, int r)
+{
+    int code = r < 0 ? errno : 0;
+    struct sigaction now;
+    sigaction(SIGTRAP, NULL, &now);
+    printf("%s: %d %d, flags %x, mask %d, handler %d\n", name, r, code, now.sa_flags,
+           sigismember(&now.sa_mask, SIGTRAP), now.sa_handler == handler);
+}
+int main(void)
+{
+    show("first", siginterrupt(SIGTRAP, 1));
+    signal(SIGTRAP, handler);
+    show("handler", siginterrupt(SIGTRAP, 0));
+    signal(SIGTRAP, handler);
+    show("restart", 0);
+    show("interrupt", siginterrupt(SIGTRAP, 1));
+    signal(SIGTRAP, handler);
+    show("interrupt still", 0);
+    sigset(SIGTRAP, handler);
+    show("set", siginterrupt(SIGTRAP, 0));
+    show("kill", siginterrupt(SIGKILL, 1));
+    show("none", siginterrupt(1000, 1));
+    return 0;
+}
+"""
+
+# Names that some libc has and another one has not, or that mean something else there. The default
+# action of SIGUSR1 would end the program.
+NAMES = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+typedef void (*call_function(int, void (*)(int)))(int);
+static volatile int calls;
+static void handler(int signal) { (void)signal; calls++; }
+int main(int count, char **names)
+{
+    for (int i = 1; i < count; i++)
+        for (int turn = 0; turn < 2; turn++) {
+            int number = turn ? SIGTRAP : SIGUSR1;
+            call_function *set = (call_function *)dlsym(RTLD_DEFAULT, names[i]);
+            struct sigaction now = {.sa_handler = SIG_DFL};
+            sigaction(number, &now, NULL);
+            if (!set || set(number, handler) != SIG_DFL)
+                return 1;
+            sigaction(number, NULL, &now);
+            printf("%s %d: flags %x, mask %d, ", names[i], number, now.sa_flags,
+                   sigismember(&now.sa_mask, number));
+            raise(number);
+            sigaction(number, NULL, &now);
+            printf("calls %d, kept %d\n", calls, now.sa_handler == handler);
+        }
+    return 0;
+}
+"""
+
+# What threads and processes take over of whoever starts them.
+INHERITED = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <threads.h>
+#include <unistd.h>
+static __thread int calls;
+static void handler(int signal) { (void)signal; calls++; }
+static void show(const char *name)
+{
+    sigset_t mask, pending;
+    pthread_sigmask(SIG_BLOCK, NULL, &mask);
+    sigpending(&pending);
+    printf("%s: blocked %d, pending %d, calls %d\n", name, sigismember(&mask, SIGTRAP),
+           sigismember(&pending, SIGTRAP), calls);
+    fflush(stdout);
+}
+static void *thread(void *name)
+{
+    sigset_t trap;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    for (volatile long i = 0; i < 20000000; i++)
+        ;
+    show(name);
+    pthread_kill(pthread_self(), SIGTRAP);
+    show("after its own");
+    pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+    show("let in");
+    return NULL;
+}
+static int c11_thread(void *name) { thread(name); return 0; }
+static void start(const char *name, pthread_attr_t *attributes)
+{
+    pthread_t other;
+    if (pthread_create(&other, attributes, thread, (void *)name) == 0)
+        pthread_join(other, NULL);
+}
+int main(void)
+{
+    sigset_t trap;
+    thrd_t other;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    signal(SIGTRAP, handler);
+    start("open", NULL);
+    pthread_sigmask(SIG_BLOCK, &trap, NULL);
+    start("blocked", NULL);
+    if (thrd_create(&other, c11_thread, "of C11") == thrd_success)
+        thrd_join(other, NULL);
+    show("creator");
+#ifdef __GLIBC__
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    start("without a mask", &attributes);
+    pthread_attr_setsigmask_np(&attributes, &trap);
+    start("of its own mask", &attributes);
+    pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+    start("of its own mask alone", &attributes);
+    pthread_sigmask(SIG_BLOCK, &trap, NULL);
+    sigemptyset(&trap);
+    pthread_attr_setsigmask_np(&attributes, &trap);
+    start("of an empty mask", &attributes);
+#endif
+    raise(SIGTRAP);
+    show("before fork");
+    if (fork() == 0) {
+        show("child");
+        start("thread of the child", NULL);
+        _exit(0);
+    }
+    wait(NULL);
+    return 0;
+}
+"""
+
 
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
@@ -309,6 +455,40 @@ class OwnSignals(harness.TestCase):
             self.assertEqual(recording.status, 0, recording.stderr)
             self.assertEqual(recording.stdout, self.run_plain(program).stdout)
             self.assertIn(b'held: was hold, handler, ', recording.stdout)
+
+    def as_without_us(self, name, source, said, *arguments, compilers=('cc', 'musl-gcc')):
+        for compiler in filter(shutil.which, compilers):
+            with self.subTest(compiler=compiler):
+                program = self.compiled(f'{name}-{compiler}', source, compiler)
+                recording = self.record(program, *arguments, rate=10000)
+                self.assertEqual(recording.status, 0, recording.stderr)
+                self.assertEqual(recording.stdout.decode(),
+                                 self.run_plain(program, *arguments).stdout.decode())
+                self.assertIn(said, recording.stdout)
+
+    def test_who_lets_the_signal_interrupt_calls_changes_its_own_action_only(self):
+        self.as_without_us('interrupt', INTERRUPT, b'interrupt still: 0 0, ')
+
+    def test_names_that_mean_something_else_in_another_libc(self):
+        self.as_without_us('names', NAMES, b'__sysv_signal 5: ', 'signal', 'bsd_signal',
+                           '__sysv_signal', 'sigset')
+
+    def test_names_that_a_libc_lacks_do_what_they_do_elsewhere(self):
+        self.as_without_us('names', NAMES, b'ssignal 5: ', 'ssignal', 'sysv_signal',
+                           compilers=('cc',))
+        if not shutil.which('musl-gcc'):
+            self.skipTest('no musl-gcc')
+        plain = self.run_plain(os.path.join(self.tmp, 'names-cc'), 'ssignal', 'sysv_signal').stdout
+        program = self.compiled('names-musl', NAMES, 'musl-gcc')
+        recording = self.record(program, 'ssignal', 'sysv_signal')
+        self.assertEqual(recording.status, 0, recording.stderr)
+        told = [line.rsplit(b'flags', 1)[1].split(b',', 1)[1] for line in plain.splitlines()]
+        for line, rest in zip(recording.stdout.splitlines(), told):
+            self.assertIn(rest.split(b', ', 1)[1], line)    # calls, kept
+        self.assertEqual(len(recording.stdout.splitlines()), len(told))
+
+    def test_threads_block_what_their_creator_blocks(self):
+        self.as_without_us('inherited', INHERITED, b'blocked: blocked 1, pending 0, calls 0\n')
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
