@@ -10,12 +10,9 @@
 #include "capture/outside_parts.h"
 
 #include "base/cleanup.h"
+#include "capture/children.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-enum { CHILDREN_DEEP = 16 }; // generations that came while nobody watched
 
 void hone_outside_revive(struct hone_outside *outside, struct hone_outside_process *process)
 {
@@ -36,16 +33,15 @@ static uint64_t covered_ns(const struct hone_outside *outside,
                : thread->earlier_ns + thread->samples * outside->options.period_ns;
 }
 
-static void add_children(struct hone_outside *outside, uint32_t pid, int deep);
-
 // A process that came while nobody watched: all of it that runs.
-static void add_process(struct hone_outside *outside, uint32_t pid, uint32_t parent, int deep)
+static bool add_process(void *context, uint32_t pid, uint32_t parent)
 {
+    struct hone_outside *outside = context;
     if (hone_outside_process_of(outside, pid))
-        return;
+        return false;
     struct hone_outside_process *process = hone_outside_adopt(outside, pid);
     if (!process)
-        return;
+        return false;
     process->facts.parent_pid = parent;
     uint32_t at = (uint32_t)(process - outside->processes);
     uint64_t before_ns = 0;
@@ -54,19 +50,7 @@ static void add_process(struct hone_outside *outside, uint32_t pid, uint32_t par
     for (uint32_t i = process->first_thread; i; i = outside->threads[i - 1].next)
         before_ns += outside->threads[i - 1].before_ns;
     outside->facts.ended_missed_ns += before_ns;
-    add_children(outside, pid, deep + 1);
-}
-
-static void add_children(struct hone_outside *outside, uint32_t pid, int deep)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, pid);
-    FILE *file = deep < CHILDREN_DEEP ? fopen(path, "re") : NULL;
-    unsigned child;
-    while (file && fscanf(file, "%u", &child) == 1)
-        add_process(outside, child, pid, deep);
-    if (file)
-        (void)fclose(file);
+    return true;
 }
 
 static void reopen(struct hone_outside *outside, uint32_t at)
@@ -105,7 +89,7 @@ static void reopen(struct hone_outside *outside, uint32_t at)
         hone_remote_new(process->pid, &process->remote))
         outside->status = -ENOMEM;
     (void)hone_outside_add_threads(outside, at, NULL);
-    add_children(outside, pid, 0);
+    hone_children_of(pid, add_process, outside);
 }
 
 void hone_outside_reopen_ended(struct hone_outside *outside)
