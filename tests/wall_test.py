@@ -206,12 +206,7 @@ class Programs(harness.TestCase):
     @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
     def test_programs_that_gain_rights_are_watched_whole(self):
         """The kernel ends the events on them at their exec; they are opened anew."""
-        path = os.path.join(self.tmp, 'rights')
-        shutil.copy(workload('split'), path)
-        if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
-            self.skipTest('the temporary directory ignores setuid')
-        os.chown(path, 65534, -1)
-        os.chmod(path, 0o4755)
+        path = self.with_rights()
         for engine in ('ebpf', 'switches'):
             with self.subTest(engine=engine):
                 wall = self.wall_of('sh', '-c', f'{path} functions 400; sleep 0.1; {path} threads 300',
@@ -271,18 +266,47 @@ class Programs(harness.TestCase):
                 on_cpu = sum(ns for (_, state), ns in sums.items() if state == 'on-cpu')
                 self.assertLessEqual(abs(on_cpu - told), 0.1 * told + 50 * MS, sums)
 
-    @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
-    def test_a_forked_program_that_gains_rights_has_its_own_name(self):
+    def with_rights(self):
+        """A busy program that belongs to another user and runs with his rights."""
         path = os.path.join(self.tmp, 'rights')
         shutil.copy(workload('split'), path)
         if os.statvfs(self.tmp).f_flag & os.ST_NOSUID:
             self.skipTest('the temporary directory ignores setuid')
         os.chown(path, 65534, -1)
         os.chmod(path, 0o4755)
-        recording, sums, _ = self.of_forked_at_once((path, 'functions', '400'))
+        return path
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
+    def test_a_forked_program_that_gains_rights_has_its_own_name(self):
+        path = self.with_rights()
+        for engine in ('ebpf', 'switches', 'polling'):
+            with self.subTest(engine=engine):
+                recording, sums, _ = self.of_forked_at_once((path, 'functions', '400'),
+                                                            '--wall-engine', engine)
+                told = sum(recording.truth.values())
+                self.assertLessEqual(abs(sums['rights', 'on-cpu'] - told), 0.1 * told + 50 * MS,
+                                     sums)
+                self.assertLessEqual(sums['launcher', 'on-cpu'], 50 * MS, sums)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root to give a file away')
+    def test_a_known_process_that_becomes_a_program_with_rights_has_its_name_from_there_on(self):
+        path = self.with_rights()
+        script = (f'(n=0; while [ $n -lt 400000 ]; do n=$((n + 1)); done; '
+                  f'exec {path} functions 400); true')
+        recording = self.wall_of('sh', '-c', script,
+                                 options=('--types', 'cpu,wall', '--wall-engine', 'polling'))
+        wall = recording.wall
+
+        def on_cpu(name):
+            return wall.total('wall', lambda s: s.labels['process'] == [name]
+                              and s.labels['state'] == ['on-cpu'])
+
         told = sum(recording.truth.values())
-        self.assertLessEqual(abs(sums['rights', 'on-cpu'] - told), 0.1 * told + 50 * MS, sums)
-        self.assertLessEqual(sums['launcher', 'on-cpu'], 50 * MS, sums)
+        self.assertLessEqual(abs(on_cpu('rights') - told), 0.1 * told + 50 * MS)
+        counted = recording.profile.total('cpu', lambda s: s.labels['process'] != ['rights'])
+        self.assertGreater(on_cpu('sh'), 0.7 * counted)
+        self.assertLess(on_cpu('sh'), 1.3 * counted + 50 * MS)
+        self.assertGreater(counted, 100 * MS)
 
     def test_short_waits_have_their_shares(self):
         """Of n looks a share p is right within sqrt(p (1 - p) / n).

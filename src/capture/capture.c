@@ -161,6 +161,10 @@ static int refused_events(int r)
 static int prepare_child(void *context, pid_t pid, struct hone_error *err)
 {
     struct hone_recorder *recorder = context;
+    if (recorder->wall)
+        hone_wall_expect(recorder->wall, pid);
+    if (!recorder->outside)
+        return 0;
     int r = refused_events(hone_outside_add_program(recorder->outside, pid, recorder->rights, err));
     if (!r)
         hone_outside_start(recorder->outside);
@@ -182,8 +186,6 @@ static int prepare_outside(struct hone_recorder *recorder, struct hone_error *er
         .memory_bytes = recorder->options.memory_bytes,
         .stack_max = recorder->options.stack_max,
     };
-    recorder->launch.prepare = prepare_child;
-    recorder->launch.context = recorder;
     hone_recorder_clock(recorder);
     return hone_outside_new(&options, &recorder->collected, &recorder->outside, err);
 }
@@ -280,13 +282,13 @@ void hone_recorder_watch_buffers(struct hone_recorder *recorder)
 static int watch_targets(struct hone_recorder *recorder, struct hone_error *err)
 {
     if (!recorder->attached)
-        return hone_wall_watch(recorder->wall, recorder->launch.pid, recorder->started_monotonic_ns,
+        return hone_wall_begin(recorder->wall, recorder->launch.pid, recorder->started_monotonic_ns,
                                err);
     if (recorder->options.all)
         return hone_wall_watch_all(recorder->wall, err);
     int r = 0;
     for (size_t i = 0; !r && i < recorder->options.pid_count; i++)
-        r = hone_wall_watch(recorder->wall, recorder->options.pids[i], 0, err);
+        r = hone_wall_watch(recorder->wall, recorder->options.pids[i], err);
     return r;
 }
 
@@ -315,6 +317,9 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
         r = hone_recorder_prepare(recorder, outside, &signals, err);
     recorder->launch.file_size_signal = file_size_signal;
     recorder->launch.child_signal = child_signal;
+    if (outside || recorder->wall)
+        recorder->launch.prepare = prepare_child;
+    recorder->launch.context = recorder;
     if (!r)
         r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
     if (r)

@@ -60,7 +60,8 @@ static int watch_new(struct hone_recorder *recorder)
         const struct hone_collected_process *process = &recorder->collected.processes[i];
         recorder->pidfds[i] = -1;
         if (recorder->wall && hone_collect_same_pids(&recorder->collected, process))
-            hone_wall_announce(recorder->wall, (pid_t)process->pid, process->facts.started_ns);
+            hone_wall_announce(recorder->wall, (pid_t)process->pid, process->facts.started_ns,
+                               process->facts.path);
         // In another pid namespace its number says nothing here: it is read until the end.
         if (hone_collect_same_pids(&recorder->collected, process))
             recorder->pidfds[i] = (int)syscall(SYS_pidfd_open, (pid_t)process->pid, 0);
@@ -341,8 +342,7 @@ int hone_recorder_record(struct hone_recorder *recorder)
         now_ns = hone_now_ns();
         if (count <= 0 && now_ns < recorder->read_ns)
             continue;
-        recorder->read_ns =
-            now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
+        recorder->read_ns = now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
         int r = hone_recorder_read(recorder);
         if (r)
             return r;

@@ -86,13 +86,15 @@ uint32_t hone_switches_descriptors(const struct hone_switches *switches)
     return switches->cpu_count + switches->fd_count;
 }
 
-static int open_event(pid_t tid, uint32_t cpu)
+static int open_event(pid_t tid, uint32_t cpu, bool at_exec)
 {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,
         .size = sizeof attributes,
         .config = PERF_COUNT_SW_DUMMY,
         .sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME,
+        .disabled = at_exec,
+        .enable_on_exec = at_exec,
         .inherit = 1,
         .exclude_kernel = 1, // or it would be a matter of privilege; records come all the same
         .exclude_hv = 1,
@@ -141,9 +143,9 @@ static void close_those_over(struct hone_switches *switches)
     switches->fd_count = kept;
 }
 
-static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu)
+static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu, bool at_exec)
 {
-    HONE_CLEANUP(hone_fd_closep) int fd = open_event(tid, cpu);
+    HONE_CLEANUP(hone_fd_closep) int fd = open_event(tid, cpu, at_exec);
     if (fd < 0)
         return fd;
     struct ring *ring = &switches->rings[cpu];
@@ -169,12 +171,13 @@ static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu)
     return 0;
 }
 
-int hone_switches_watch(struct hone_switches *switches, pid_t tid, struct hone_error *err)
+int hone_switches_watch(struct hone_switches *switches, pid_t tid, bool at_exec,
+                        struct hone_error *err)
 {
     uint32_t watched = 0;
     int r = 0;
     for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
-        r = watch_on(switches, tid, cpu);
+        r = watch_on(switches, tid, cpu, at_exec);
         if (r == -ENODEV || r == -ENXIO) // a CPU that is off: nobody runs there
             continue;
         if (r)

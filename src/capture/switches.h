@@ -39,10 +39,12 @@ struct hone_switch {
 int hone_switches_open(struct hone_switches **ret, struct hone_error *err);
 void hone_switches_close(struct hone_switches *switches);
 
-// Watches a thread and every thread and process that it starts from now on; -1: all that there are.
+// Watches a thread and every thread and process that it starts from now on, or from its next exec
+// on; -1: all that there are.
 //
 // Returns  0; -ESRCH when it is gone; -EACCES, -EMFILE, … as perf_event_open().
-int hone_switches_watch(struct hone_switches *switches, pid_t tid, struct hone_error *err);
+int hone_switches_watch(struct hone_switches *switches, pid_t tid, bool at_exec,
+                        struct hone_error *err);
 
 // Tells of all that happened until `until_ns`, which is a little while ago: what happened on one
 // CPU may be seen later than what followed on another. Returns how often records were lost since

@@ -58,7 +58,7 @@ TEST(scheduler_tells_what_a_process_and_its_children_do)
     pid_t child = start_child(&go);
     CHECK_EQ(hone_switches_open(&switches, &err), 0);
     uint64_t before_ns = hone_now_ns();
-    if (hone_switches_watch(switches, child, &err)) { // not permitted everywhere
+    if (hone_switches_watch(switches, child, false, &err)) { // not permitted everywhere
         (void)fprintf(stderr, "%s\n", err.message);
         (void)kill(child, SIGKILL);
         hone_switches_close(switches);
@@ -96,7 +96,7 @@ TEST(what_happens_after_the_asked_time_is_told_later)
     int go;
     pid_t child = start_child(&go);
     CHECK_EQ(hone_switches_open(&switches, NULL), 0);
-    if (hone_switches_watch(switches, child, NULL) == 0) {
+    if (hone_switches_watch(switches, child, false, NULL) == 0) {
         uint64_t before_ns = hone_now_ns();
         CHECK_EQ(write(go, "x", 1), 1);
         CHECK_EQ(waitpid(child, NULL, 0), child);
@@ -133,7 +133,7 @@ TEST(descriptors_of_threads_that_ended_are_given_back)
     int go, go_last;
     CHECK_EQ(hone_switches_open(&switches, NULL), 0);
     pid_t last = start_waiting(&go_last);
-    if (hone_switches_watch(switches, last, NULL)) { // not permitted everywhere
+    if (hone_switches_watch(switches, last, false, NULL)) { // not permitted everywhere
         (void)kill(last, SIGKILL);
         hone_switches_close(switches);
         return;
@@ -141,7 +141,7 @@ TEST(descriptors_of_threads_that_ended_are_given_back)
     uint32_t cpus = hone_switches_descriptors(switches);
     for (int i = 0; i < CHILDREN; i++) {
         pid_t child = start_waiting(&go);
-        CHECK_EQ(hone_switches_watch(switches, child, NULL), 0);
+        CHECK_EQ(hone_switches_watch(switches, child, false, NULL), 0);
         (void)close(go);
         CHECK_EQ(waitpid(child, NULL, 0), child);
     }

@@ -40,18 +40,24 @@ int hone_wall_open(struct hone_collected *collected, const struct hone_wall_opti
                    struct hone_wall **ret, struct hone_error *err);
 void hone_wall_close(struct hone_wall *wall);
 
-// Watches a process: the threads that it has, and all threads and processes that they start. It
-// may be a new one (began_ns: when) or one that has run for long (0).
+// Watches a process that runs already: the threads that it has, and all threads and processes that
+// they start.
 //
 // Returns  0; -ESRCH when it is gone; or why it cannot be watched.
-int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err);
+int hone_wall_watch(struct hone_wall *wall, pid_t pid, struct hone_error *err);
+
+// Watches a program from its first moment: a child of ours that is about to become it, and is
+// nothing to watch until then. Whoever asks late misses what it has started and left behind.
+void hone_wall_expect(struct hone_wall *wall, pid_t pid);
+// It has become the program, which counts from then on. Returns as hone_wall_watch().
+int hone_wall_begin(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err);
 
 // Watches all processes of the machine but our own and the kernel's threads. By perf events only.
 int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err);
 
 // The session tells of a process that has just begun, or has become another program, and when it
-// did. Perf events know that themselves.
-void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns);
+// did; `path` is the program's. Perf events know that themselves.
+void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns, const char *path);
 
 // When hone_wall_tick() is to be called next, monotonic.
 uint64_t hone_wall_due_ns(const struct hone_wall *wall);

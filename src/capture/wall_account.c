@@ -2,6 +2,7 @@
 // stacks were read.
 #include "base/array.h"
 #include "capture/wall_parts.h"
+#include "core/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +88,16 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
     wall->alive++;
     wall->facts.threads++;
     return thread;
+}
+
+struct hone_wall_thread *hone_wall_meet(struct hone_wall *wall, uint32_t pid, uint32_t tid,
+                                        uint64_t born_ns)
+{
+    if (hone_wall_find(wall, tid))
+        return NULL;
+    char name[16] = "";
+    (void)hone_thread_name(pid, tid, name);
+    return hone_wall_add(wall, pid, tid, born_ns ? born_ns : hone_now_ns(), name);
 }
 
 static void forget_process(struct hone_wall *wall, uint32_t process)
@@ -331,6 +342,10 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
     }
     if (thread && before)
         thread->counted = thread->counted_first = wall->threads[before - 1].counted;
+    if (thread && event->pid == wall->expected) {
+        thread->counted = thread->counted_first = wall->expected_counts;
+        wall->expected = 0;
+    }
     if (wall->draws && event->tid != event->pid) // it has taken over the number of its process
         (void)hone_draws_watch(wall->draws, (pid_t)event->pid);
 }

@@ -118,6 +118,9 @@ static bool is_of(const struct finish *finish, const struct hone_wall_thread *th
     const struct hone_wall_process *own = &finish->wall->processes[thread->process];
     if (finish->wall->polled && own->announced)
         return process->facts.started_ns == own->announced_ns;
+    uint64_t from_ns = own->others_from_ns ? own->others_from_ns : UINT64_MAX;
+    if (process->facts.started_ns <= own->others_until_ns || process->facts.started_ns >= from_ns)
+        return false;
     if (met_ns + slack_ns(thread) < thread->born_ns || met_ns > thread->ended_ns)
         return false;
     if (process->facts.engine != HONE_ENGINE_PERF_OUTSIDE &&

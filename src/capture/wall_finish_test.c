@@ -129,8 +129,8 @@ TEST(programs_that_follow_one_another_before_a_look_are_told_apart_by_polling)
     for (uint32_t i = 0; i < 2; i++)
         session_met(i, (uint32_t)child, met_ns[i], HONE_ENGINE_THREAD_TIMER);
     CHECK_EQ(hone_wall_poll_watch(wall, (uint32_t)child, 0, true), 0);
-    hone_wall_announce(wall, child, met_ns[0]);
-    hone_wall_announce(wall, child, met_ns[1]);
+    hone_wall_announce(wall, child, met_ns[0], "");
+    hone_wall_announce(wall, child, met_ns[1], "");
     (void)usleep(100000);
     hone_wall_stop(wall);
     (void)kill(child, SIGKILL);
@@ -140,4 +140,66 @@ TEST(programs_that_follow_one_another_before_a_look_are_told_apart_by_polling)
     CHECK(sum_of_thread(1) > 90 * MS);
     CHECK(sum_of_thread(0) < 90 * MS);
     end();
+}
+
+// What a child was before it became a program that tells nothing of itself.
+TEST(program_that_was_announced_and_is_another_one_now_is_not_that)
+{
+    pid_t child = fork();
+    if (!child) {
+        (void)execl("/bin/sleep", "sleep", "60", NULL);
+        _exit(1);
+    }
+    (void)usleep(50000);
+    begin();
+    uint64_t now_ns = hone_now_ns();
+    session_met(0, (uint32_t)child, now_ns - 40 * MS, HONE_ENGINE_THREAD_TIMER);
+    hone_wall_announce(wall, child, now_ns - 40 * MS, "/bin/true");
+    (void)usleep(100000);
+    hone_wall_stop(wall);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    CHECK_EQ(hone_wall_finish(wall), 0);
+    CHECK_EQ(collected.process_count, 2);
+    CHECK_EQ(collected.thread_count, 2);
+    CHECK_EQ(sum_of_thread(0), 0);
+    CHECK(sum_of_thread(1) > 90 * MS);
+    end();
+}
+
+// Who polls may see that a process is another program before the session tells of either.
+TEST(program_that_is_seen_before_it_is_announced_is_counted_once)
+{
+    for (uint32_t told = 1; told <= 2; told++) { // of both programs, or of the second one only
+        begin(); // which takes a while
+        pid_t child = fork();
+        if (!child) {
+            (void)usleep(100000);
+            (void)execl("/bin/sleep", "sleep", "60", NULL);
+            _exit(1);
+        }
+        CHECK_EQ(hone_wall_poll_watch(wall, (uint32_t)child, 0, true), 0);
+        uint64_t start_ns = hone_now_ns(), exec_ns = start_ns + 100 * MS;
+        session_met(0, (uint32_t)child, start_ns - MS, HONE_ENGINE_THREAD_TIMER);
+        session_met(1, (uint32_t)child, exec_ns, HONE_ENGINE_THREAD_TIMER);
+        while (hone_now_ns() < exec_ns + 100 * MS) {
+            (void)usleep(2000);
+            hone_wall_tick(wall);
+        }
+        if (told == 1)
+            hone_wall_announce(wall, child, start_ns - MS, "/bin/true");
+        hone_wall_announce(wall, child, exec_ns, "/bin/sleep");
+        hone_wall_stop(wall);
+        uint64_t end_ns = hone_now_ns();
+        collected.threads[1].left_ns = wall->facts.ended_ns;
+        (void)kill(child, SIGKILL);
+        (void)waitpid(child, NULL, 0);
+        CHECK_EQ(hone_wall_finish(wall), 0);
+        CHECK_EQ(collected.thread_count, 2);
+        uint64_t all_ns = sum_of_thread(0) + sum_of_thread(1);
+        CHECK(all_ns <= end_ns - start_ns + 2 * MS);
+        CHECK(all_ns > end_ns - start_ns - 30 * MS);
+        CHECK(sum_of_thread(1) > 60 * MS);
+        end();
+    }
 }

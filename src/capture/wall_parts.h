@@ -1,7 +1,8 @@
 // What the files of the wall clock share: wall_watch.c says who is watched, wall.c reads what is
 // told of them, wall_account.c keeps account of the threads, wall_poll.c does both where perf
-// events are not permitted, wall_stack.c reads the stacks of blocked threads, wall_draws.c takes
-// those that the kernel copied, wall_finish.c makes samples of all that.
+// events are not permitted, wall_program.c says then which program a process is, wall_stack.c reads
+// the stacks of blocked threads, wall_draws.c takes those that the kernel copied, wall_finish.c
+// makes samples of all that.
 #ifndef HONE_CAPTURE_WALL_PARTS_H
 #define HONE_CAPTURE_WALL_PARTS_H
 
@@ -86,10 +87,16 @@ struct hone_wall_process {
         uint64_t call, descriptor, seen_ns;
         enum hone_wait_kind kind;
     } files[16];
-    bool unmapped;             // it is a new program, of which nothing is mapped yet
-    uint64_t events_ended_ns;  // when the kernel ended its events; 0: they go on
-    bool announced;            // by the session,
-    uint64_t announced_ns;     // as one that started then
+    bool unmapped;            // it is a new program, of which nothing is mapped yet
+    uint64_t events_ended_ns; // when the kernel ended its events; 0: they go on
+    bool announced;           // by the session,
+    uint64_t announced_ns;    // as one that started then
+    uint32_t before;          // what it was when it became this program, plus one
+    // Those of the session that started until then, or since then, are other programs.
+    uint64_t others_until_ns, others_from_ns; // 0: not known
+    struct hone_wall_program {                // that it is; of those that are polled
+        uint64_t device, file;                // 0: not known
+    } program;
     bool left_out;             // ours, or the kernel's
     uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };
@@ -116,10 +123,12 @@ struct hone_wall {
     uint64_t drawn_ns;                // when they were read last
     uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
     bool everybody;                   // is watched
-    bool has_ended;                   // of some process the kernel ended the events
-    uint64_t alive;                   // threads
-    uint64_t listed_ns;               // when new ones were looked for
-    uint64_t *due;                    // by thread: when to look
+    uint32_t expected;                // the child that is about to become the program; 0: it has
+    struct hone_wall_counts expected_counts; // what the kernel counted of it before
+    bool has_ended;                          // of some process the kernel ended the events
+    uint64_t alive;                          // threads
+    uint64_t listed_ns;                      // when new ones were looked for
+    uint64_t *due;                           // by thread: when to look
     uint32_t due_room;
     uint32_t counts_open, counts_most;
     int status; // -ENOMEM
@@ -149,6 +158,10 @@ struct hone_wall_thread *hone_wall_find(struct hone_wall *wall, uint32_t tid);
 // A thread that was not known; NULL: it cannot be one, or memory is out.
 struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uint32_t tid,
                                        uint64_t born_ns, const char *name);
+// The same of one that is there already, as /proc names it; born_ns 0: it counts from now on. NULL
+// also when it is known.
+struct hone_wall_thread *hone_wall_meet(struct hone_wall *wall, uint32_t pid, uint32_t tid,
+                                        uint64_t born_ns);
 // It ends.
 void hone_wall_end(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns);
 // It has ended: its number may mean another one.
@@ -183,6 +196,10 @@ void hone_wall_poll_open(struct hone_wall *wall);
 void hone_wall_poll_close(struct hone_wall *wall);
 int hone_wall_poll_watch(struct hone_wall *wall, uint32_t pid, uint64_t began_ns, bool new);
 void hone_wall_poll_tick(struct hone_wall *wall, uint64_t now_ns);
+// Whether the process has become another program since that was asked last: of its first thread.
+bool hone_wall_program_changed(struct hone_wall *wall, struct hone_wall_thread *first);
+// What it was is over, and another one begins.
+int hone_wall_program_replace(struct hone_wall *wall, uint32_t process);
 // The process's threads end, as far as we know them.
 void hone_wall_poll_end(struct hone_wall *wall, uint32_t process);
 void hone_wall_poll_stop(struct hone_wall *wall);

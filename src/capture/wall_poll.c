@@ -8,6 +8,7 @@
 // how long it has been idle, and at random times.
 #include "capture/wall_parts.h"
 
+#include "capture/children.h"
 #include "core/clock.h"
 
 #include <dirent.h>
@@ -231,15 +232,10 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
 
 // --- who is there --------------------------------------------------------------------------------
 
-static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns, bool new)
+static void poll_thread(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns,
+                        bool new)
 {
-    if (hone_wall_find(wall, tid))
-        return;
-    char name[16] = "";
-    (void)hone_thread_name(pid, tid, name);
-    uint64_t now_ns = hone_now_ns();
-    struct hone_wall_thread *thread =
-        hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);
+    struct hone_wall_thread *thread = hone_wall_meet(wall, pid, tid, began_ns);
     if (!thread || !hone_wall_reserve(wall, &wall->due, &wall->due_room, wall->thread_count,
                                       sizeof *wall->due))
         return;
@@ -252,20 +248,18 @@ static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t be
         thread->times_told = counts.times;
     }
     thread->met_late = new && !began_ns;
+    if (pid == tid)
+        (void)hone_wall_program_changed(wall, thread);
 }
 
 // Programs that a thread started, whether or not they tell of themselves.
-static void meet_children(struct hone_wall *wall, uint32_t pid, uint32_t tid)
+static bool meet_child(void *context, uint32_t pid, uint32_t parent)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, tid);
-    FILE *children = fopen(path, "re");
-    unsigned child;
-    while (children && fscanf(children, "%u", &child) == 1)
-        if (child < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, child))
-            (void)hone_wall_poll_watch(wall, child, 0, true);
-    if (children)
-        (void)fclose(children);
+    (void)parent;
+    struct hone_wall *wall = context;
+    if (pid < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, pid))
+        (void)hone_wall_poll_watch(wall, pid, 0, true);
+    return false; // that asked for its children
 }
 
 static void list(struct hone_wall *wall, uint32_t process_number, uint64_t began_ns, bool new)
@@ -281,9 +275,9 @@ static void list(struct hone_wall *wall, uint32_t process_number, uint64_t began
         unsigned long tid = strtoul(entry->d_name, NULL, 10);
         if (!tid || tid >= HONE_WALL_TIDS_MAX)
             continue;
-        meet(wall, pid, (uint32_t)tid, tid == pid ? began_ns : 0, new);
+        poll_thread(wall, pid, (uint32_t)tid, tid == pid ? began_ns : 0, new);
         if (asked++ < PARENTS_MAX)
-            meet_children(wall, pid, (uint32_t)tid);
+            hone_children_of_thread(pid, (uint32_t)tid, meet_child, wall);
     }
     (void)closedir(folder);
 }
@@ -294,7 +288,7 @@ int hone_wall_poll_watch(struct hone_wall *wall, uint32_t pid, uint64_t began_ns
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/schedstat", pid, pid);
     if (access(path, R_OK))
         return -errno;
-    meet(wall, pid, pid, began_ns, new);
+    poll_thread(wall, pid, pid, began_ns, new);
     const struct hone_wall_thread *first = hone_wall_find(wall, pid);
     if (!first)
         return wall->status ? wall->status : -ESRCH;
@@ -341,7 +335,11 @@ void hone_wall_poll_tick(struct hone_wall *wall, uint64_t now_ns)
             wall->facts.postponed++;
             continue;
         }
-        check(wall, &wall->threads[number]);
+        struct hone_wall_thread *thread = &wall->threads[number];
+        if (thread->tid == thread->pid && hone_wall_program_changed(wall, thread))
+            (void)hone_wall_program_replace(wall, thread->process);
+        else
+            check(wall, thread);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "capture/wall_parts.h"
 
 #include "base/cleanup.h"
+#include "capture/children.h"
 #include "core/clock.h"
 
 #include <dirent.h>
@@ -12,31 +13,17 @@
 #include <unistd.h>
 
 // A thread that was there before us: it is asked once where it is.
-static void meet(struct hone_wall *wall, uint32_t pid, uint32_t tid, uint64_t began_ns)
+static void look_at(struct hone_wall *wall, uint32_t pid, uint32_t tid)
 {
-    if (hone_wall_find(wall, tid))
-        return;
-    char name[16] = "";
-    (void)hone_thread_name(pid, tid, name);
-    uint64_t now_ns = hone_now_ns();
-    struct hone_wall_thread *thread =
-        hone_wall_add(wall, pid, tid, began_ns ? began_ns : now_ns, name);
+    struct hone_wall_thread *thread = hone_wall_meet(wall, pid, tid, 0);
     if (!thread)
         return;
     struct hone_wall_counts counts = {0};
-    bool counted = hone_wall_read_counts(thread, &counts);
-    if (!began_ns) {
-        thread->met_late = true;
-        thread->counted = thread->counted_first = counts;
-    }
+    (void)hone_wall_read_counts(thread, &counts);
+    thread->met_late = true;
+    thread->counted = thread->counted_first = counts;
     struct hone_blocked blocked;
     if (hone_blocked_read(pid, tid, &blocked) == 0) {
-        // Since it began, when all that it did is ours: nobody may tell of it before the wait ends.
-        if (began_ns && counted && counts.run_ns + counts.delay_ns < now_ns - began_ns) {
-            thread->run_ns = counts.run_ns;
-            thread->preempted_ns = counts.delay_ns;
-            thread->since_ns += counts.run_ns + counts.delay_ns;
-        }
         thread->state = HONE_WALL_RUNNING;
         hone_wall_enter(wall, thread, HONE_WALL_BLOCKED, thread->since_ns);
     }
@@ -64,11 +51,11 @@ static int watch_thread(struct hone_wall *wall, uint32_t pid, uint32_t tid, stru
 {
     if (hone_wall_find(wall, tid))
         return 0;
-    int r = wall->everybody ? 0 : hone_switches_watch(wall->switches, (pid_t)tid, err);
+    int r = wall->everybody ? 0 : hone_switches_watch(wall->switches, (pid_t)tid, false, err);
     if (!r && wall->draws && !wall->everybody)
         (void)hone_draws_watch(wall->draws, (pid_t)tid);
     if (!r)
-        meet(wall, pid, tid, 0);
+        look_at(wall, pid, tid);
     return r == -ESRCH ? 0 : r;
 }
 
@@ -87,33 +74,24 @@ static int watch_threads(struct hone_wall *wall, uint32_t nobody, uint32_t pid,
 }
 
 // All threads of a process that is there.
-static int watch_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
-                         struct hone_error *err)
+static int watch_process(struct hone_wall *wall, pid_t pid, struct hone_error *err)
 {
-    int r = hone_switches_watch(wall->switches, pid, err);
+    int r = hone_switches_watch(wall->switches, pid, false, err);
     if (r)
         return r;
     if (wall->draws)
         (void)hone_draws_watch(wall->draws, pid);
-    meet(wall, (uint32_t)pid, (uint32_t)pid, began_ns);
+    look_at(wall, (uint32_t)pid, (uint32_t)pid);
     return watch_threads(wall, 0, (uint32_t)pid, err);
 }
 
-enum { CHILDREN_DEEP = 16 }; // generations that came while nobody watched
-
-// What a process started before it was watched, or while it was not.
-static void watch_children(struct hone_wall *wall, uint32_t pid, int deep)
+// What a process started while it was not watched.
+static bool watch_child(void *context, uint32_t pid, uint32_t parent)
 {
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/children", pid, pid);
-    FILE *file = deep < CHILDREN_DEEP ? fopen(path, "re") : NULL;
-    unsigned child;
-    while (file && fscanf(file, "%u", &child) == 1)
-        if (child < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, child) &&
-            !watch_process(wall, (pid_t)child, 0, NULL))
-            watch_children(wall, child, deep + 1);
-    if (file)
-        (void)fclose(file);
+    (void)parent;
+    struct hone_wall *wall = context;
+    return pid < HONE_WALL_TIDS_MAX && !hone_wall_find(wall, pid) &&
+           !watch_process(wall, (pid_t)pid, NULL);
 }
 
 int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
@@ -121,7 +99,7 @@ int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
     if (wall->polled)
         return hone_error_set(err, -EOPNOTSUPP, "cannot watch the machine without perf events");
     wall->everybody = true;
-    int r = hone_switches_watch(wall->switches, -1, err);
+    int r = hone_switches_watch(wall->switches, -1, false, err);
     if (!r && wall->draws)
         (void)hone_draws_watch_all(wall->draws);
     if (!r)
@@ -129,48 +107,57 @@ int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err)
     return r;
 }
 
-int hone_wall_watch(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err)
+// Where perf events are not permitted, polling tells nearly as much.
+static void poll_instead(struct hone_wall *wall, const struct hone_error *why)
 {
-    if (!wall->polled) {
-        struct hone_error why = {0};
-        int r = watch_process(wall, pid, began_ns, &why);
-        if (!r && began_ns) // it runs already, and may have started others meanwhile
-            watch_children(wall, (uint32_t)pid, 0);
-        if (!r || r == -ESRCH || wall->thread_count) {
-            if (err && r)
-                *err = why;
-            return r;
-        }
-        // Where perf events are not permitted, polling tells nearly as much.
-        hone_switches_close(hone_take(wall->switches));
-        hone_draws_close(hone_take(wall->draws));
-        wall->polled = true;
-        (void)snprintf(wall->facts.reason, sizeof wall->facts.reason, "%.150s", why.message);
-    }
+    hone_switches_close(hone_take(wall->switches));
+    hone_draws_close(hone_take(wall->draws));
+    wall->polled = true;
+    (void)snprintf(wall->facts.reason, sizeof wall->facts.reason, "%.150s", why->message);
+}
+
+static int poll_process(struct hone_wall *wall, pid_t pid, uint64_t began_ns,
+                        struct hone_error *err)
+{
     if (!wall->counts_most)
         hone_wall_poll_open(wall);
     int r = hone_wall_poll_watch(wall, (uint32_t)pid, began_ns, began_ns != 0);
     return r ? hone_error_set(err, r, "cannot watch process %d in /proc", (int)pid) : 0;
 }
 
-void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns)
+int hone_wall_watch(struct hone_wall *wall, pid_t pid, struct hone_error *err)
 {
-    if (!wall->polled || pid <= 0 || pid >= HONE_WALL_TIDS_MAX)
-        return;
-    if (!hone_wall_find(wall, (uint32_t)pid) && hone_wall_poll_watch(wall, (uint32_t)pid, 0, true))
-        return;
-    const struct hone_wall_thread *first = hone_wall_find(wall, (uint32_t)pid);
-    if (!first)
-        return;
-    uint32_t process = first->process;
-    if (wall->processes[process].announced) { // it has become another program
-        hone_wall_poll_end(wall, process);
-        if (hone_wall_poll_watch(wall, (uint32_t)pid, 0, false))
-            return;
-        process = wall->by_pid[pid] ? wall->by_pid[pid] - 1 : process;
+    struct hone_error why = {0};
+    int r = wall->polled ? 0 : watch_process(wall, pid, &why);
+    if (r && (r == -ESRCH || wall->thread_count)) {
+        if (err)
+            *err = why;
+        return r;
     }
-    wall->processes[process].announced = true;
-    wall->processes[process].announced_ns = started_ns;
+    if (r)
+        poll_instead(wall, &why);
+    return wall->polled ? poll_process(wall, pid, 0, err) : 0;
+}
+
+void hone_wall_expect(struct hone_wall *wall, pid_t pid)
+{
+    if (wall->polled)
+        return;
+    struct hone_error why = {0};
+    if (hone_switches_watch(wall->switches, pid, true, &why)) {
+        poll_instead(wall, &why);
+        return;
+    }
+    if (wall->draws)
+        (void)hone_draws_watch(wall->draws, pid);
+    const struct hone_wall_thread child = {.pid = (uint32_t)pid, .tid = (uint32_t)pid};
+    (void)hone_wall_read_counts(&child, &wall->expected_counts);
+    wall->expected = (uint32_t)pid;
+}
+
+int hone_wall_begin(struct hone_wall *wall, pid_t pid, uint64_t began_ns, struct hone_error *err)
+{
+    return wall->polled ? poll_process(wall, pid, began_ns, err) : 0;
 }
 
 // --- programs that gain rights -------------------------------------------------------------------
@@ -180,7 +167,7 @@ static void watch_anew(struct hone_wall *wall, struct hone_wall_thread *thread, 
     uint32_t pid = thread->pid;
     uint32_t at = (uint32_t)(thread - wall->threads);
     wall->facts.gained++;
-    int r = hone_switches_watch(wall->switches, (pid_t)pid, NULL);
+    int r = hone_switches_watch(wall->switches, (pid_t)pid, false, NULL);
     if (r) {
         wall->facts.gained_gone += r == -ESRCH;
         wall->facts.gained_refused += r != -ESRCH;
@@ -193,7 +180,7 @@ static void watch_anew(struct hone_wall *wall, struct hone_wall_thread *thread, 
     if (hone_blocked_read(pid, pid, &blocked) == 0)
         hone_wall_enter(wall, &wall->threads[at], HONE_WALL_BLOCKED, hone_now_ns());
     (void)watch_threads(wall, 0, pid, NULL);
-    watch_children(wall, pid, 0);
+    hone_children_of(pid, watch_child, wall);
 }
 
 // Of a process that has ended, /proc tells no program.
