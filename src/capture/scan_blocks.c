@@ -68,13 +68,15 @@ struct table {
 static int add_entries(struct table *table, const struct hone_block *entries, size_t count,
                        uint64_t address)
 {
-    uint32_t epoch = table->found->places.epoch & ((1u << HONE_BLOCK_EPOCH_BITS) - 1);
+    const uint32_t epoch = table->found->places.epoch;
     int r = 0;
     for (size_t i = 0; !r && i < count; i++) {
-        const struct hone_block *entry = &entries[i];
-        if (entry->site)
-            r = add_block(table->found, address + i * GRANULE + (entry->odd ? 8 : 0), entry->size,
-                          (entry->site - 1) | (entry->epoch == epoch ? 0 : HONE_SCAN_PARENTS));
+        const struct hone_block entry = entries[i];
+        const uint32_t site = hone_block_site(entry);
+        if (site)
+            r = add_block(table->found, address + i * GRANULE + hone_block_is_odd(entry) * 8,
+                          hone_block_size(entry),
+                          (site - 1) | (hone_block_is_of(entry, epoch) ? 0 : HONE_SCAN_PARENTS));
     }
     return r;
 }

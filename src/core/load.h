@@ -26,6 +26,9 @@ struct hone_word {
 
 #define HONE_LOAD(address) (((const volatile struct hone_word *)(uintptr_t)(address))->value)
 
+// The same of what nobody else changes meanwhile, as the compiler sees fit.
+#define HONE_READ(address) (((const struct hone_word *)(uintptr_t)(address))->value)
+
 // True when the 8 bytes at `address` can be read.
 HONE_SIGSAFE bool hone_safe_probe(uint64_t address);
 

@@ -11,26 +11,26 @@
 
 // --- before the functions are known --------------------------------------------------------------
 
-enum { EARLY_BYTES = 64 << 10, EARLY_ALIGNMENT = 16 };
+enum { EARLY_ALIGNMENT = 16 };
 
-alignas(EARLY_ALIGNMENT) static unsigned char early[EARLY_BYTES];
+alignas(EARLY_ALIGNMENT) unsigned char hone_allocator_early[HONE_ALLOCATOR_EARLY_BYTES];
 static _Atomic size_t early_used;
 
 // Each block has its size in the 16 bytes before it.
 static void *early_allocate(size_t size)
 {
     size_t bytes = (size + 2 * EARLY_ALIGNMENT - 1) & ~(size_t)(EARLY_ALIGNMENT - 1);
-    if (size > EARLY_BYTES) {
+    if (size > HONE_ALLOCATOR_EARLY_BYTES) {
         errno = ENOMEM;
         return NULL;
     }
     size_t at = atomic_fetch_add_explicit(&early_used, bytes, memory_order_relaxed);
-    if (at + bytes > EARLY_BYTES) {
+    if (at + bytes > HONE_ALLOCATOR_EARLY_BYTES) {
         errno = ENOMEM;
         return NULL;
     }
-    memcpy(early + at, &size, sizeof size);
-    void *block = early + at + EARLY_ALIGNMENT;
+    memcpy(hone_allocator_early + at, &size, sizeof size);
+    void *block = hone_allocator_early + at + EARLY_ALIGNMENT;
     // So that free() does not pass it on.
     atomic_store_explicit(hone_heap_filter_of(block), UINT8_MAX, memory_order_relaxed);
     return block;
@@ -38,7 +38,7 @@ static void *early_allocate(size_t size)
 
 bool hone_allocator_is_early(const void *block)
 {
-    return (size_t)((const unsigned char *)block - early) < EARLY_BYTES;
+    return hone_allocator_holds_early(block);
 }
 
 size_t hone_allocator_early_size(const void *block)

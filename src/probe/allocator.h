@@ -42,6 +42,14 @@ void hone_new_find(void);
 
 // A block of the static store, which the program may hand back.
 bool hone_allocator_is_early(const void *block);
+// The same where there are hooks.
+enum { HONE_ALLOCATOR_EARLY_BYTES = 64 << 10 };
+extern unsigned char hone_allocator_early[] __attribute__((visibility("hidden")));
+static inline bool hone_allocator_holds_early(const void *block)
+{
+    return (size_t)((const unsigned char *)block - hone_allocator_early) <
+           HONE_ALLOCATOR_EARLY_BYTES;
+}
 // How many bytes may be read there, of such a block.
 size_t hone_allocator_early_size(const void *block);
 

@@ -16,7 +16,7 @@ enum {
 
 __thread struct hone_heap_thread hone_heap_self = {.countdown = -1};
 
-static _Atomic enum { UNKNOWN, UNWANTED, WANTED } state;
+_Atomic enum hone_heap_state hone_heap_state;
 static _Atomic uint64_t next_block;               // given out
 static _Atomic uint64_t early_count, early_bytes; // before the state was known
 
@@ -35,21 +35,18 @@ static uint64_t epoch_bits(void)
 
 // What the program has asked for: its rate plus one (0: nothing), and the recording's rate then.
 // Whoever has spoken last is heard.
-static _Atomic uint64_t wish, wished_at;
+_Atomic uint64_t hone_heap_wished;
+static _Atomic uint64_t wished_at;
 
 static uint64_t rate_of_recording(void)
 {
     return atomic_load_explicit(&hone_probe.writer.header->heap_rate, memory_order_relaxed);
 }
 
-static uint64_t current_rate(void)
+// Where the program has asked for one of its own.
+uint64_t hone_heap_rate_wished(uint64_t rate)
 {
-    const struct hone_session_header *header = hone_probe.writer.header;
-    if (atomic_load_explicit(&state, memory_order_acquire) != WANTED ||
-        !hone_probe.writer.process || atomic_load_explicit(&header->stop, memory_order_relaxed))
-        return 0;
-    uint64_t rate = rate_of_recording();
-    uint64_t wished = atomic_load_explicit(&wish, memory_order_acquire);
+    uint64_t wished = atomic_load_explicit(&hone_heap_wished, memory_order_acquire);
     return wished && atomic_load_explicit(&wished_at, memory_order_relaxed) == rate ? wished - 1
                                                                                     : rate;
 }
@@ -57,13 +54,13 @@ static uint64_t current_rate(void)
 void hone_heap_wish(uint64_t rate)
 {
     atomic_store_explicit(&wished_at, rate_of_recording(), memory_order_relaxed);
-    // Release: when it was wished before the wish. Pairs with current_rate().
-    atomic_store_explicit(&wish, rate + 1, memory_order_release);
+    // Release: when it was wished before the wish. Pairs with hone_heap_rate_wished().
+    atomic_store_explicit(&hone_heap_wished, rate + 1, memory_order_release);
 }
 
 void hone_heap_wish_nothing(void)
 {
-    atomic_store_explicit(&wish, 0, memory_order_relaxed);
+    atomic_store_explicit(&hone_heap_wished, 0, memory_order_relaxed);
 }
 
 bool hone_heap_maps;
@@ -76,13 +73,14 @@ void hone_heap_begin(bool wanted)
         hone_count(&counters->heap_early_bytes, atomic_exchange(&early_bytes, 0));
     }
     hone_heap_maps = wanted && hone_probe.writer.header->config.heap_maps;
-    // Release: the session before the state. Pairs with current_rate().
-    atomic_store_explicit(&state, wanted ? WANTED : UNWANTED, memory_order_release);
+    // Release: the session before the state. Pairs with hone_heap_rate().
+    atomic_store_explicit(&hone_heap_state, wanted ? HONE_HEAP_WANTED : HONE_HEAP_UNWANTED,
+                          memory_order_release);
 }
 
 bool hone_heap_is_wanted(void)
 {
-    return atomic_load_explicit(&state, memory_order_acquire) == WANTED;
+    return atomic_load_explicit(&hone_heap_state, memory_order_acquire) == HONE_HEAP_WANTED;
 }
 
 void hone_heap_after_fork(void)
@@ -121,9 +119,8 @@ struct allocation {
 
 static uint32_t hook_frames(const uint64_t *addresses, uint32_t count)
 {
-    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
     uint32_t hooks = 0;
-    while (hooks < count && addresses[hooks] - low < high - low)
+    while (hooks < count && hone_heap_is_hook(addresses[hooks]))
         hooks++;
     return hooks;
 }
@@ -191,12 +188,6 @@ struct counted {
     const struct hone_caller *caller; // NULL: not known
 };
 
-static bool is_hook(uint64_t address)
-{
-    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
-    return address - low < high - low;
-}
-
 #if HONE_HOOKS_KEEP_FRAMES
 // What leads from a changed function to its hook has two words in its frame, not one.
 extern const char hone_gate[] __attribute__((visibility("hidden")));
@@ -226,7 +217,7 @@ __attribute__((always_inline)) static inline bool find_caller(struct hone_caller
     const uint64_t *frame = __builtin_frame_address(0);
     for (uint32_t frames = 1; HONE_HOOKS_KEEP_FRAMES && frames <= HOOKS_MAX; frames++) {
         uint64_t address = frame[1] - 1;
-        if (!is_hook(address)) {
+        if (!hone_heap_is_hook(address)) {
             *ret = (struct hone_caller){address, (uintptr_t)(frame + 2), frame[0], frames};
             return true;
         }
@@ -391,15 +382,15 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         draw_anew(self);
         return;
     }
-    switch (atomic_load_explicit(&state, memory_order_acquire)) {
-    case UNKNOWN:
+    switch (atomic_load_explicit(&hone_heap_state, memory_order_acquire)) {
+    case HONE_HEAP_UNKNOWN:
         self->countdown = -1;
         allocated_early(block, size);
         return;
-    case UNWANTED: // for good, unless the program only asked what a sandbox is like
+    case HONE_HEAP_UNWANTED:
         self->countdown = hone_probe.writer.header ? RATE_LOOKED_AT : INT64_MAX;
         return;
-    case WANTED:
+    case HONE_HEAP_WANTED:
         break;
     }
     if (!hone_heap_enter()) { // a handler of the program's has interrupted us
@@ -408,7 +399,7 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         return;
     }
     int saved = errno;
-    uint64_t rate = current_rate();
+    uint64_t rate = hone_heap_rate();
     if (rate == 1) {
         self->rate = 1;
         self->countdown = -1;

@@ -4,7 +4,8 @@
 //
 //   hooks_heap.c   malloc() and its family, C++'s new and delete   heap.c       what is sampled
 //   allocator.c    the functions behind the hooks                  heap_live.c  blocks to be freed
-//   heap_exact.c   at a rate of one byte: every block is counted, see heap_keeper.h
+//   heap_exact.c   at a rate of one byte: every block is counted, see heap_keeper.h; heap_count.h
+//                  is the short way there
 //   heap_left.c    what a handler jumped out of
 //   hooks_map.c    mmap() and its family, where they are counted
 //   others.h       allocators that the hooks do not stand in front of
@@ -33,6 +34,12 @@
 #define HONE_HOOK __attribute__((section("hone_hooks"), noinline))
 extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
 extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
+
+static inline bool hone_heap_is_hook(uint64_t address)
+{
+    const uint64_t low = (uintptr_t)__start_hone_hooks, high = (uintptr_t)__stop_hone_hooks;
+    return address - low < high - low;
+}
 
 // And where a frame pointer leads to the caller's stack pointer, they keep one.
 #if defined(__x86_64__) && defined(HONE_FRAME_POINTERS)
@@ -128,6 +135,26 @@ static inline bool hone_heap_may_be_tracked(const void *block)
 }
 
 // --- heap.c --------------------------------------------------------------------------------------
+
+// Unwanted: for good, unless the program only asked what a sandbox is like.
+enum hone_heap_state { HONE_HEAP_UNKNOWN, HONE_HEAP_UNWANTED, HONE_HEAP_WANTED };
+extern _Atomic enum hone_heap_state hone_heap_state __attribute__((visibility("hidden")));
+// What the program has asked for: its rate plus one; 0: nothing.
+extern _Atomic uint64_t hone_heap_wished __attribute__((visibility("hidden")));
+uint64_t hone_heap_rate_wished(uint64_t rate);
+
+// Mean bytes between samples now; 0: none are taken.
+static inline uint64_t hone_heap_rate(void)
+{
+    const struct hone_session_header *header = hone_probe.writer.header;
+    if (atomic_load_explicit(&hone_heap_state, memory_order_acquire) != HONE_HEAP_WANTED ||
+        !hone_probe.writer.process || atomic_load_explicit(&header->stop, memory_order_relaxed))
+        return 0;
+    uint64_t rate = atomic_load_explicit(&header->heap_rate, memory_order_relaxed);
+    return HONE_UNLIKELY(atomic_load_explicit(&hone_heap_wished, memory_order_relaxed))
+               ? hone_heap_rate_wished(rate)
+               : rate;
+}
 
 // A block that was just made (NULL: that failed), after hone_heap_is_due().
 void hone_heap_allocated(const void *block, size_t size);

@@ -12,20 +12,80 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// Two words, each written and read as a whole: a load of what several stores have just written has
+// to wait for them.
+//
+//   63    62        56 55                    32 31                              0
+//  +-----+------------+------------------------+---------------------------------+
+//  | odd |   epoch    |   site plus one        |   size                          |  what
+//  +-----+------------+------------------------+---------------------------------+
+//  |   operation                               |   ticks                         |  when
+//  +-------------------------------------------+---------------------------------+
+//
+// size: asked for. site: 0: no block. odd: its address is 8 above a multiple of 16. ticks: the
+// clock when it was made, hone_ticks() >> HONE_TICK_SHIFT. operation: the number of its allocation
+// in its thread.
+struct hone_block {
+    uint64_t what, when;
+};
+
 enum {
     HONE_BLOCK_SIZE_BITS = 32,
     HONE_BLOCK_SITE_BITS = 24,
     HONE_BLOCK_EPOCH_BITS = 7,
+    HONE_BLOCK_EPOCH_SHIFT = HONE_BLOCK_SIZE_BITS + HONE_BLOCK_SITE_BITS,
+    HONE_BLOCK_ODD_SHIFT = HONE_BLOCK_EPOCH_SHIFT + HONE_BLOCK_EPOCH_BITS,
 };
 
-struct hone_block {
-    uint64_t size : HONE_BLOCK_SIZE_BITS; // asked for
-    uint64_t site : HONE_BLOCK_SITE_BITS; // plus one; 0: no block
-    uint64_t epoch : HONE_BLOCK_EPOCH_BITS;
-    uint64_t odd : 1;   // its address is 8 above a multiple of 16
-    uint32_t ticks;     // hone_ticks() >> HONE_TICK_SHIFT when it was made
-    uint32_t operation; // number of its allocation in its thread
-};
+static inline uint32_t hone_block_size(struct hone_block block)
+{
+    return (uint32_t)block.what;
+}
+
+static inline uint32_t hone_block_site(struct hone_block block)
+{
+    return block.what >> HONE_BLOCK_SIZE_BITS & ((1u << HONE_BLOCK_SITE_BITS) - 1);
+}
+
+static inline uint32_t hone_block_ticks(struct hone_block block)
+{
+    return (uint32_t)block.when;
+}
+
+static inline uint32_t hone_block_operation(struct hone_block block)
+{
+    return (uint32_t)(block.when >> 32);
+}
+
+// Whether it is of this process, not a parent's.
+static inline bool hone_block_is_of(struct hone_block block, uint32_t epoch)
+{
+    const uint64_t mask = (1u << HONE_BLOCK_EPOCH_BITS) - 1;
+    return ((block.what >> HONE_BLOCK_EPOCH_SHIFT ^ epoch) & mask) == 0;
+}
+
+static inline uint64_t hone_block_is_odd(struct hone_block block)
+{
+    return block.what >> HONE_BLOCK_ODD_SHIFT;
+}
+
+// Whether there is one, and at this address.
+static inline bool hone_block_is_at(struct hone_block block, uint64_t address)
+{
+    return hone_block_site(block) && hone_block_is_odd(block) == (address >> 3 & 1);
+}
+
+static inline struct hone_block hone_block_of(uint64_t address, uint64_t size, uint32_t site,
+                                              uint32_t epoch, uint32_t ticks, uint32_t operation)
+{
+    const uint64_t mask = (1u << HONE_BLOCK_EPOCH_BITS) - 1;
+    return (struct hone_block){
+        .what = size | (uint64_t)site << HONE_BLOCK_SIZE_BITS |
+                (epoch & mask) << HONE_BLOCK_EPOCH_SHIFT |
+                (address >> 3 & 1) << HONE_BLOCK_ODD_SHIFT,
+        .when = ticks | (uint64_t)operation << 32,
+    };
+}
 
 _Static_assert(sizeof(struct hone_block) == 16, "as large as the smallest block");
 

@@ -92,6 +92,7 @@ struct hone_keeper *hone_keeper_renew(uint32_t epoch)
         hone_keeper_mine->is_first =
             atomic_exchange_explicit(&first_of, epoch, memory_order_relaxed) != epoch;
         hone_keeper_mine->epoch = epoch;
+        hone_exact_keep_back(); // no part of a parent's peak, and there may be one thread more
     }
     return hone_keeper_mine;
 }

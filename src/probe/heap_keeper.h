@@ -3,7 +3,7 @@
 //
 //   heap_exact.c    blocks made and freed, the total and its peak
 //   heap_keeper.c   keepers come and go        heap_sites.c   a keeper's stacks and their sites
-//   heap_blocks.c   blocks by address
+//   heap_blocks.c   blocks by address          heap_count.h   the way that most blocks take
 #ifndef HONE_PROBE_HEAP_KEEPER_H
 #define HONE_PROBE_HEAP_KEEPER_H
 
@@ -97,8 +97,8 @@ static inline uint64_t hone_recent_tag(const struct hone_caller *caller)
 }
 
 // The same where that stack is one of the recent ones; 0: it is not.
-static inline uint32_t hone_keeper_recall(struct hone_keeper *keeper,
-                                          const struct hone_caller *caller)
+__attribute__((always_inline)) static inline uint32_t
+hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
 {
     struct hone_recent *recent = &keeper->recent;
     const uint64_t tag = hone_recent_tag(caller);
@@ -134,6 +134,8 @@ void hone_keeper_tell(struct hone_keeper *keeper);
 // The process ends while other threads have not told that: the peak is no less than what lives.
 void hone_keeper_tell_last(int64_t untold);
 void hone_keepers_tell_last(void);
+// The peak has risen, or there is one more thread: what each may keep back is another part of it.
+void hone_exact_keep_back(void);
 // How many there have been, at most so many at once; no less than 1.
 uint32_t hone_keeper_count(void);
 

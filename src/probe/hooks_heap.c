@@ -2,6 +2,7 @@
 // jumps on to the real function when it does not.
 #include "probe/allocator.h"
 #include "probe/heap.h"
+#include "probe/heap_count.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -19,7 +20,8 @@ HONE_HOOK static void *told(void *block, size_t size)
 
 HONE_HOOK static void *due_malloc(size_t size)
 {
-    return told(hone_allocator.malloc(size), size);
+    void *block = hone_allocator.malloc(size);
+    return hone_heap_counts(block, size) ? block : told(block, size);
 }
 
 HONE_HOOK HONE_EXPORT void *malloc(size_t size)
@@ -32,7 +34,8 @@ HONE_HOOK HONE_EXPORT void *malloc(size_t size)
 HONE_HOOK static void *due_calloc(size_t count, size_t size)
 {
     void *block = hone_allocator.calloc(count, size);
-    return told(block, count * size); // cannot overflow when there is a block
+    size *= count; // cannot overflow when there is a block
+    return hone_heap_counts(block, size) ? block : told(block, size);
 }
 
 HONE_HOOK HONE_EXPORT void *calloc(size_t count, size_t size)
@@ -89,12 +92,21 @@ HONE_HOOK HONE_EXPORT void *pvalloc(size_t size)
 
 // --- releases ------------------------------------------------------------------------------------
 
-HONE_HOOK static void tracked_free(void *block)
+// Not from within tracked_free(): see HONE_HEAP_LONG_WAY_BYTES.
+HONE_HOOK static void told_free(void *block)
 {
-    if (HONE_UNLIKELY(hone_allocator_is_early(block)))
-        return;
     hone_heap_released(block);
     hone_allocator.free(block);
+}
+
+HONE_HOOK static void tracked_free(void *block)
+{
+    if (HONE_UNLIKELY(hone_allocator_holds_early(block)))
+        return;
+    if (HONE_LIKELY(hone_heap_counts_end(block)))
+        hone_allocator.free(block);
+    else
+        told_free(block);
 }
 
 HONE_HOOK HONE_EXPORT void free(void *block)
@@ -121,7 +133,7 @@ HONE_HOOK static void *move_early(const void *block, size_t size)
 // thread may get it. Where the call fails, the block stays what it was.
 HONE_HOOK static void *told_realloc(void *block, size_t size, bool due)
 {
-    if (HONE_UNLIKELY(hone_allocator_is_early(block)))
+    if (HONE_UNLIKELY(hone_allocator_holds_early(block)))
         return move_early(block, size);
     struct hone_heap_taken taken = {0};
     if (block && hone_heap_may_be_tracked(block))

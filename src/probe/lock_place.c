@@ -43,13 +43,13 @@ static bool counted_at(uint64_t base, struct place *ret)
 {
     const struct hone_block *entry = hone_block_at(base, false);
     struct hone_block block = entry ? *entry : (struct hone_block){0};
-    if (!block.site || block.epoch != (epoch() & ((1u << HONE_BLOCK_EPOCH_BITS) - 1)))
+    if (!hone_block_site(block) || !hone_block_is_of(block, epoch()))
         return false;
-    const struct hone_heap_site *site = hone_site_at(block.site - 1);
+    const struct hone_heap_site *site = hone_site_at(hone_block_site(block) - 1);
     *ret = (struct place){
         .base = base,
-        .size = block.size,
-        .stamp = ((uint64_t)block.operation << 32 | block.ticks) + 1,
+        .size = hone_block_size(block),
+        .stamp = block.when + 1,
         .stack = atomic_load_explicit(&site->stack, memory_order_relaxed),
     };
     return true;

@@ -30,6 +30,7 @@
 #include "core/load.h"
 #include "unwind/modules.h"
 
+#include <stdalign.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -189,14 +190,26 @@ struct hone_imprint {
     bool fp_matters;
     uint32_t count; // words read, innermost first
     uint64_t bytes; // from sp to the end of the last
-    uint32_t at[HONE_IMPRINT_MAX];
-    uint64_t words[HONE_IMPRINT_MAX];
+    alignas(16) uint64_t words[HONE_IMPRINT_MAX];
+    uint64_t at[HONE_IMPRINT_MAX / 2]; // where they were, from sp: two in one, the first lower
 };
 
 // Of the walk that has just left this trail, by hone_unwind_rewalk_from() this caller. False: it
 // has read more than has room, or what cannot be told so.
 HONE_SIGSAFE bool hone_imprint_take(struct hone_imprint *ret, const struct hone_trail *trail,
                                     const struct hone_caller *caller, const struct hone_walk *walk);
+
+// Two words at a time, for what this takes are the loads.
+typedef uint64_t hone_two_words __attribute__((vector_size(16), may_alias));
+
+// HONE_IMPRINT_STEP words of the stack that begins at sp: zero where they are the same.
+__attribute__((no_sanitize("address"))) static inline hone_two_words
+hone_imprint_differs(uint64_t sp, const uint64_t *at, const hone_two_words *words)
+{
+    const hone_two_words a = {HONE_READ(sp + (uint32_t)at[0]), HONE_READ(sp + (at[0] >> 32))};
+    const hone_two_words b = {HONE_READ(sp + (uint32_t)at[1]), HONE_READ(sp + (at[1] >> 32))};
+    return (a ^ words[0]) | (b ^ words[1]);
+}
 
 // Whether the same walk would be made from a caller, whose stack can be read from its sp up to
 // `high`.
@@ -208,13 +221,17 @@ hone_imprint_holds(const struct hone_imprint *imprint, const struct hone_caller 
     if (sp != caller->sp || imprint->address != caller->address ||
         (imprint->fp_matters && imprint->fp != caller->fp) || high - sp < imprint->bytes)
         return false;
-    const uint32_t *at = imprint->at;
-    for (const uint64_t *word = imprint->words, *end = word + imprint->count; word < end;
-         word += HONE_IMPRINT_STEP, at += HONE_IMPRINT_STEP)
-        if (HONE_LOAD(sp + at[0]) != word[0] || HONE_LOAD(sp + at[1]) != word[1] ||
-            HONE_LOAD(sp + at[2]) != word[2] || HONE_LOAD(sp + at[3]) != word[3])
-            return false;
-    return true;
+    // Where two stacks part, most do so near their innermost frames; after these it costs less to
+    // ask once, at the end.
+    const uint64_t *at = imprint->at;
+    const hone_two_words *words = (const hone_two_words *)imprint->words;
+    const hone_two_words *end = words + imprint->count / 2;
+    hone_two_words differ = hone_imprint_differs(sp, at, words);
+    if (HONE_UNLIKELY(differ[0] | differ[1]))
+        return false;
+    for (words += 2, at += 2; words < end; words += 2, at += 2)
+        differ |= hone_imprint_differs(sp, at, words);
+    return !(differ[0] | differ[1]);
 }
 
 #endif

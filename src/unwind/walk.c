@@ -145,6 +145,13 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     return ret->count;
 }
 
+static void put_word(struct hone_imprint *imprint, uint64_t at, uint64_t word)
+{
+    const uint32_t i = imprint->count++;
+    imprint->words[i] = word;
+    imprint->at[i / 2] = i % 2 ? imprint->at[i / 2] | at << 32 : at;
+}
+
 // One more word that was read; false: no room.
 __attribute__((no_sanitize("address"))) static bool read_word(struct hone_imprint *imprint,
                                                               uint64_t address)
@@ -152,8 +159,7 @@ __attribute__((no_sanitize("address"))) static bool read_word(struct hone_imprin
     uint64_t at = address - imprint->sp;
     if (imprint->count == HONE_IMPRINT_MAX || at > UINT32_MAX)
         return false;
-    imprint->at[imprint->count] = (uint32_t)at;
-    imprint->words[imprint->count++] = HONE_LOAD(address);
+    put_word(imprint, at, HONE_LOAD(address));
     if (imprint->bytes < at + HONE_WORD_BYTES)
         imprint->bytes = at + HONE_WORD_BYTES;
     return true;
@@ -184,11 +190,12 @@ __attribute__((no_sanitize("address"))) bool hone_imprint_take(struct hone_impri
              !read_word(ret, cfa + (uint64_t)hone_trail_fp_at(frame))))
             return false;
     }
-    while (ret->count % HONE_IMPRINT_STEP) {
-        ret->at[ret->count] = ret->at[ret->count - 1];
-        ret->words[ret->count] = ret->words[ret->count - 1];
-        ret->count++;
-    }
+    if (ret->count == 0)
+        return false;
+    const uint32_t last_word = ret->count - 1;
+    while (ret->count % HONE_IMPRINT_STEP)
+        put_word(ret, ret->at[last_word / 2] >> last_word % 2 * 32 & UINT32_MAX,
+                 ret->words[last_word]);
     return true;
 }
 
