@@ -21,14 +21,30 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
     collected->never_sampled_ns += collected->threads[thread].end_ns;
 }
 
+// What each process is known to have used, also of one that did not come to tell: it became another
+// program by a system call of its own.
+static uint64_t *used_of(const struct hone_collected *collected)
+{
+    uint64_t *used = calloc((size_t)collected->process_count + 1, sizeof *used);
+    for (uint32_t i = 0; used && i < collected->process_count; i++)
+        used[i] = collected->processes[i].facts.cpu_before_ns;
+    for (uint32_t i = 0; used && i < collected->sample_count; i++)
+        used[collected->threads[collected->samples[i].thread].process] +=
+            collected->samples[i].cpu_ns;
+    return used;
+}
+
 // What a process used before its probe began: not what the process used as another program before.
-static uint64_t used_before(const struct hone_collected *collected, uint32_t i)
+static uint64_t used_before(const struct hone_collected *collected, uint32_t i,
+                            const uint64_t *used)
 {
     const struct hone_process_facts *facts = &collected->processes[i].facts;
     if (facts->forked)
         return facts->cpu_before_ns; // its clock begins at the fork
     uint32_t before = hone_collect_before(collected, i);
     uint64_t earlier_ns = before ? collected->processes[before - 1].facts.cpu_total_ns : 0;
+    if (before && used[before - 1] > earlier_ns)
+        earlier_ns = used[before - 1];
     return facts->cpu_before_ns > earlier_ns ? facts->cpu_before_ns - earlier_ns : 0;
 }
 
@@ -37,9 +53,12 @@ static void add_starts(struct hone_collected *collected)
 {
     struct hone_collect_state *state = collected->state;
     uint32_t last = UINT32_MAX;
+    uint64_t *used = used_of(collected);
+    if (!used)
+        state->status = -ENOMEM;
     for (uint32_t i = 0; !state->status && i < collected->thread_count; i++) {
         uint32_t process = collected->threads[i].process;
-        uint64_t cpu_ns = process == last ? 0 : used_before(collected, process);
+        uint64_t cpu_ns = process == last ? 0 : used_before(collected, process, used);
         if (collected->threads[i].tid != collected->processes[process].pid || !cpu_ns)
             continue;
         bool forked = collected->processes[process].facts.forked;
@@ -51,6 +70,7 @@ static void add_starts(struct hone_collected *collected)
         collected->before_ns += cpu_ns;
         last = process;
     }
+    free(used);
 }
 
 // What lies beyond a thread's samples is the rest of its last period, and what the clocks differ

@@ -267,6 +267,48 @@ static void patch_module(struct hone_entry_search *search, struct report *report
     report->covered = true;
 }
 
+// --- functions that lead to ours -----------------------------------------------------------------
+
+static bool prepare_lead(const struct hone_entry_lead *lead, struct room *room, size_t number,
+                         struct change *ret)
+{
+    struct entry *entry = (struct entry *)(uintptr_t)room->low + number;
+    const uint8_t *code = (const uint8_t *)(uintptr_t)lead->address;
+    struct hone_entry_plan plan;
+    if (!hone_arch_entry_plan(code, lead->address, lead->size, entry->copy, (uintptr_t)entry->copy,
+                              &plan) ||
+        hone_arch_entry_is_entered(code, lead->address, lead->size, lead->address, &plan,
+                                   HONE_ENTRY_ITSELF))
+        return false;
+    hone_arch_entry_lead(entry->island, lead->hook);
+    room->functions[number] = lead->address;
+    room->copied[number] = (uint8_t)plan.copied;
+    *ret = (struct change){.at = lead->address + plan.at, .length = plan.length};
+    return hone_arch_entry_jump(ret->bytes, ret->at, (uintptr_t)entry->island);
+}
+
+void hone_entries_lead(const struct hone_image *image, const struct hone_entry_lead *leads,
+                       size_t count)
+{
+    struct room *room = make_room(image);
+    struct change changes[HONE_ARRAY_LENGTH(room->functions)];
+    if (!room)
+        return;
+    for (size_t i = 0; i < count; i++)
+        if (!prepare_lead(&leads[i], room, i, &changes[i]))
+            changes[i].length = 0;
+    if (protect(room->low, room->high, PROT_READ | PROT_EXEC) != 0)
+        count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct entry *entry = (struct entry *)(uintptr_t)room->low + i;
+        if (!changes[i].length || !write_code(changes[i].at, changes[i].bytes, changes[i].length))
+            continue;
+        for (size_t k = 0; k < HONE_ARRAY_LENGTH(leads[i].copies); k++)
+            if (leads[i].copies[k])
+                *leads[i].copies[k] = entry->copy;
+    }
+}
+
 // --- modules -------------------------------------------------------------------------------------
 
 static void patch_program(const struct hone_image *image, const struct dl_phdr_info *info,

@@ -22,6 +22,16 @@
 // writes what stays as it is and why, "" for nothing.
 bool hone_entries_patch(char *ret_reason, size_t reason_size);
 
+// Some functions of a library that shall lead to hooks of ours, each by itself: what cannot be
+// changed stays as it is.
+struct hone_image;
+struct hone_entry_lead {
+    uint64_t address, size, hook;
+    void **copies[2]; // where the copy that calls the function itself is written; may be NULL
+};
+void hone_entries_lead(const struct hone_image *image, const struct hone_entry_lead *leads,
+                       size_t count);
+
 // Whether this is the process's only thread. Where nobody can tell, it is not.
 bool hone_is_alone(void);
 
@@ -74,6 +84,8 @@ void hone_arch_code_find_entered(const uint8_t *code, uint64_t address, uint64_t
 bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size, uint64_t function);
 // A jump to a gate, which calls the hook; and, in plan->length bytes for `at`, one to `to` nearby.
 void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook);
+// One to anywhere, as if the function itself began there.
+void hone_arch_entry_lead(uint8_t *island, uint64_t to);
 bool hone_arch_entry_jump(uint8_t *code, uint64_t at, uint64_t to);
 
 #endif

@@ -38,6 +38,9 @@ static void write_exec(const char *path)
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_EXEC);
 }
 
+// The calling thread is in one of our hooks already, which has told of it.
+static __thread bool told;
+
 static bool before_exec(const char *path)
 {
     hone_signal_at_exec(true); // a vfork child has signal handlers of its own
@@ -48,6 +51,7 @@ static bool before_exec(const char *path)
         engine->pause(true);
     write_exec(path);
     hone_process_leave(HONE_PROCESS_EXECED);
+    told = true;
     return true;
 }
 
@@ -60,6 +64,7 @@ static int after_exec(bool paused, int result)
         errno = saved;
         return result;
     }
+    told = false;
     struct hone_process *process = hone_probe.writer.process;
     atomic_store_explicit(&process->ended_ns, 0, memory_order_relaxed);
     atomic_store_explicit(&process->state, HONE_PROCESS_RUNNING, memory_order_release);
@@ -218,6 +223,13 @@ HONE_EXPORT int execve(const char *path, char *const argv[], char *const envp[])
     MEND(AT_FDCWD, path, envp);
     bool paused = before_exec(path);
     return after_exec(paused, hone_real()->execve(path, argv, envp));
+}
+
+int (*hone_exec_of_libc)(const char *, char *const[], char *const[]);
+
+int hone_exec_inside(const char *path, char *const argv[], char *const envp[])
+{
+    return told ? hone_exec_of_libc(path, argv, envp) : execve(path, argv, envp);
 }
 
 HONE_EXPORT int execv(const char *path, char *const argv[])

@@ -1,4 +1,5 @@
 // libhone.a: no hooks, so the program keeps libc's own functions, but for hooks_none_sandbox.c.
+#include "probe/entries_libc.h"
 #include "probe/allocator.h"
 #include "probe/heap.h"
 #include "probe/imports.h"
@@ -93,6 +94,10 @@ void hone_locks_after_fork(void)
 }
 
 void hone_locks_thread_leave(void)
+{
+}
+
+void hone_libc_entries_patch(void)
 {
 }
 

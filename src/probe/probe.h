@@ -255,6 +255,10 @@ extern __thread uint64_t hone_thread_stack_bytes __attribute__((visibility("hidd
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *));
 // An exec inherits that a signal is ignored; `going` is false when it has failed.
 void hone_signal_at_exec(bool going);
+
+// What libc's own execve() leads to, and how that is called then (entries_libc.h).
+int hone_exec_inside(const char *path, char *const argv[], char *const envp[]);
+extern int (*hone_exec_of_libc)(const char *, char *const[], char *const[]);
 // A call of syscall(2) that is about our signal is answered here: true, and its result.
 bool hone_signal_by_syscall(long number, const long words[4], long *ret);
 // Hands a signal that is not ours to the handler that the program believes to have. May not return.

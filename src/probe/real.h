@@ -56,6 +56,9 @@ struct hone_real {
                         const posix_spawnattr_t *, char *const[], char *const[]);
 };
 
+// The same, for who puts what is to be called in the place of one. At start.
+struct hone_real *hone_real_to_change(void);
+
 // Never NULL; a function that libc does not have is NULL in it.
 const struct hone_real *hone_real(void);
 

@@ -4,6 +4,7 @@
 #include "probe/allocator.h"
 #include "probe/areas.h"
 #include "probe/entries.h"
+#include "probe/entries_libc.h"
 #include "probe/heap.h"
 #include "probe/imports.h"
 #include "probe/lock.h"
@@ -188,6 +189,9 @@ static void begin_process(uint32_t parent_pid, bool forked)
     }
     if (!forked && !forbidden) {
         const struct hone_session_config *config = &writer->header->config;
+        if (hone_probe.engine_id == HONE_ENGINE_PERF_TRAP ||
+            hone_probe.engine_id == HONE_ENGINE_PERF_SIGNAL)
+            hone_libc_entries_patch();
         hone_imports_begin(config->heap_rate != 0,
                            config->mutex_fraction || config->block_rate_ns || config->lock_order);
     }

@@ -14,6 +14,54 @@ import harness
 from harness import NS, workload
 
 
+# Prints how many children died of each kind: by execl(), by execv() that was looked up in libc, by
+# a program that is not there and then one that is, and one that gives SIGTRAP its default action.
+PAST_HOOKS = r'''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#ifdef INNER
+static void work(long n) { for (volatile long i = 0; i < n; i++) {} }
+static int child(int kind)
+{
+    int (*found)(const char *, char *const *) = dlsym(dlopen("libc.so.6", RTLD_LAZY), "execv");
+    char *words[] = {"true", NULL};
+    pid_t pid = fork();
+    if (pid == 0) {
+        work(200000);
+        if (kind == 0) execl("/bin/true", "true", NULL);
+        if (kind == 1) found("/bin/true", words);
+        if (kind == 2) { execv("/nowhere/true", words); work(3000000); execvp("true", words); }
+        if (kind == 3) { signal(SIGTRAP, SIG_DFL); work(60000000); _exit(0); }
+        _exit(9);
+    }
+    int status;
+    return waitpid(pid, &status, 0) != pid || status != 0;
+}
+void run(void)
+{
+    int died[4] = {0};
+    for (int kind = 0; kind < 4; kind++)
+        for (int i = 0; i < (kind < 3 ? 60 : 1); i++)
+            died[kind] += child(kind);
+    printf("died: %d %d %d %d\n", died[0], died[1], died[2], died[3]);
+}
+#else
+int main(int argc, char **argv)
+{
+    void *library = dlopen(argv[argc - 1], RTLD_NOW | RTLD_DEEPBIND);
+    void (*run)(void) = library ? (void (*)(void))dlsym(library, "run") : NULL;
+    if (!run) return 1;
+    run();
+    return 0;
+}
+#endif
+'''
+
+
 class Fork(harness.TestCase):
     """Copies that take longer than the time between two signals; children that are not ours."""
 
@@ -55,6 +103,21 @@ class Exec(harness.TestCase):
             with self.subTest(rate=rate):
                 recording = self.record(workload('forks'), 'chain', '400', rate=rate)
                 self.assertEqual((recording.status, recording.stdout), (0, b'done 400\n'),
+                                 recording.stderr)
+
+    def test_calls_of_libc_s_own_functions_come_to_us(self):
+        # A library that looks into its own dependencies first, and what dlsym() finds in libc.
+        source, library, program = (os.path.join(self.tmp, name)
+                                    for name in ('inner.c', 'inner.so', 'outer'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(PAST_HOOKS)
+        for flags, target in (('-DINNER -shared -fPIC', library), ('-DOUTER', program)):
+            subprocess.run(['cc', '-O1', *flags.split(), '-o', target, source], check=True,
+                           capture_output=True, timeout=60)
+        for rate in (1000, 10000):
+            with self.subTest(rate=rate):
+                recording = self.record(program, library, rate=rate)
+                self.assertEqual((recording.status, recording.stdout), (0, b'died: 0 0 0 0\n'),
                                  recording.stderr)
 
     def test_exec_into_a_static_program(self):

@@ -87,6 +87,9 @@ ROWS = [
     Row('exec leaves a pending signal that kills',
         'pitfalls/processes_test.py:Exec.test_a_chain_of_execs_is_not_killed_by_a_late_signal',
         [('src/probe/hooks_exec.c', '        engine->pause(true);\n', '        (void)0;\n')]),
+    Row('exec past the hooks',
+        'pitfalls/processes_test.py:Exec.test_calls_of_libc_s_own_functions_come_to_us',
+        [('src/probe/start.c', '            hone_libc_entries_patch();\n', '            (void)0;\n')]),
     Row('signal after timer_delete', CHILDREN + 'test_a_signal_after_the_timer_is_deleted',
         [('src/probe/engine_perf.c', '        engine->stop();\n', '        (void)hone_syscall4('
           'SYS_rt_sigaction, SIGTRAP, ((const long[4]){0}), NULL, 8);\n')]),

@@ -46,6 +46,12 @@ bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size,
     return true;
 }
 
+void hone_arch_entry_lead(uint8_t *island, uint64_t to)
+{
+    (void)island;
+    (void)to;
+}
+
 void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook)
 {
     (void)island;

@@ -533,6 +533,13 @@ bool hone_arch_entry_calls(const uint8_t *code, uint64_t address, uint64_t size,
     return false;
 }
 
+void hone_arch_entry_lead(uint8_t *island, uint64_t to)
+{
+    static const uint8_t code[] = {0xff, 0x25, 0, 0, 0, 0}; // jmp *0(%rip): what lies behind
+    memcpy(island, code, sizeof code);
+    memcpy(island + sizeof code, &to, sizeof to);
+}
+
 void hone_arch_entry_island(uint8_t *island, uint64_t gate, uint64_t hook)
 {
     // push 18(%rip), jmp *4(%rip): the hook and the gate, which lie behind
