@@ -80,7 +80,7 @@ class Stacks(harness.TestCase):
 
     def test_tail_calls(self):
         profile = self.check('tail', rate=10000)
-        self.assert_complete(profile)
+        self.assert_complete(profile, least=0.999)  # with a wrong rule some still seem complete
         self.assert_only(profile, {'main', '[exec and loader]', '_dl_start', '_start'}, most=0.05)
 
     def test_vdso(self):

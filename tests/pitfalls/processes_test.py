@@ -222,7 +222,7 @@ class Exec(harness.TestCase):
 class Children(harness.TestCase):
     def test_fork_child_inherits_locks_and_no_timers(self):
         # What handlers of other threads had taken when a process was copied would add up.
-        recording = self.record(workload('lineage'), '60', '3', rate=10000)
+        recording = self.record(workload('lineage'), '400', '3', rate=20000)
         self.assertEqual(recording.status, 0, recording.stderr)
         profile = recording.profile
         self.assertGreater(profile.cumulative()['youngest'], 0.9 * recording.truth['youngest'])

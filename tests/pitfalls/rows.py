@@ -186,8 +186,8 @@ ROWS = [
         THREADS + 'Timers.test_threads_that_no_hook_sees',
         [('src/probe/engine_perf.c', '        attr.inherit = 1;\n', '')]),
     Row('a thread gets its name late', THREADS + 'Timers.test_threads_that_get_their_names_late',
-        [('src/capture/recorder_watch.c',
-          '        hone_collect_look_at_names(&recorder->collected, hone_now_ns(), false);\n', '')]),
+        [('src/probe/thread.c',
+          '        (void)hone_syscall2(SYS_prctl, PR_GET_NAME, record->name);\n', '')]),
     Row('mutex bookkeeping cost', why='bench/locks measures it: no test judges by time'),
     Row('skid', why='a period of the CPU clock is no event that an instruction causes; there are no '
         'hardware counters yet'),
