@@ -76,7 +76,8 @@ static int open_event(const struct hone_draws_options *options, uint32_t cpu, ui
     return fd < 0 ? -errno : (int)fd;
 }
 
-static int open_ring(struct hone_draws *draws, const struct hone_draws_options *options, uint32_t cpu)
+static int open_ring(struct hone_draws *draws, const struct hone_draws_options *options,
+                     uint32_t cpu)
 {
     struct ring *ring = &draws->rings[cpu];
     int fd = open_event(options, cpu, STACK_BYTES);

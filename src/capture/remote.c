@@ -268,7 +268,8 @@ void hone_remote_touch(const struct hone_remote *remote, uint64_t from, size_t b
     struct iovec ours = {unused, 0}, theirs[PAGES];
     for (uint64_t at = from; at < from + bytes && ours.iov_len < PAGES;
          at = (at & ~(uint64_t)(PAGE - 1)) + PAGE)
-        theirs[ours.iov_len++] = (struct iovec){(void *)(uintptr_t)at, 1}; // NOLINT(performance-no-int-to-ptr)
+        theirs[ours.iov_len++] =
+            (struct iovec){(void *)(uintptr_t)at, 1}; // NOLINT(performance-no-int-to-ptr)
     (void)process_vm_readv(remote->pid, &ours, 1, theirs, ours.iov_len, 0);
 }
 
