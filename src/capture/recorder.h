@@ -2,7 +2,8 @@
 //
 //     capture.c          begins it: a program, its session or the events outside it
 //     attach.c           begins that of processes that run already
-//     recorder_watch.c   its course: who comes and goes, signals, reading along
+//     recorder_watch.c   its course: who comes and goes, reading along
+//     recorder_signals.c signals on their way to the program
 //     recorder_look.c    what processes count in place is looked at, and what memory they hold
 //     recorder_threads.c the threads are looked at
 //     recorder_stuck.c   who sleeps in a lock for long
@@ -91,13 +92,16 @@ int hone_recorder_attach(struct hone_recorder *recorder, struct hone_error *err)
 
 // recorder_watch.c
 int hone_recorder_watch(struct hone_recorder *recorder, int fd, uint32_t what);
-void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
 int hone_recorder_read(struct hone_recorder *recorder);
 void hone_recorder_progress(struct hone_recorder *recorder, uint64_t started_ns, bool working);
 // Until the program ends, or the time of the recording.
 int hone_recorder_record(struct hone_recorder *recorder);
 // After the recording's time: the program goes on, and we stand in its place until it ends.
 void hone_recorder_wait(struct hone_recorder *recorder);
+
+// recorder_signals.c
+void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
+void hone_recorder_pass_on(struct hone_recorder *recorder);
 
 // recorder_look.c: after the session was read, when it is time.
 void hone_recorder_look(struct hone_recorder *recorder);

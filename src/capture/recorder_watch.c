@@ -1,15 +1,12 @@
-// The course of a recording: who comes and goes, signals on their way to the program, and reading
-// along what is written.
+// The course of a recording: who comes and goes, and reading along what is written.
 #include "capture/recorder.h"
 
 #include "base/cleanup.h"
 #include "core/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -128,79 +125,6 @@ static void program_died(struct hone_recorder *recorder)
     (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, recorder->launch.pidfd, NULL);
 }
 
-// --- signals -------------------------------------------------------------------------------------
-
-// Those that ask a program to end or to do something reach us in its place.
-static const int passed_on[] = {SIGHUP,  SIGINT,  SIGQUIT, SIGTERM,
-                                SIGUSR1, SIGUSR2, SIGALRM, SIGWINCH};
-
-void hone_recorder_signals(sigset_t *set)
-{
-    (void)sigemptyset(set);
-    (void)sigaddset(set, SIGCHLD); // the program may stop
-    (void)sigaddset(set, SIGCONT); // and go on
-    (void)sigaddset(set, SIGURG);  // a look at who is stuck; whoever sends it here means us
-    for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++)
-        (void)sigaddset(set, passed_on[i]);
-}
-
-// 0: it is not.
-static int stopped_by(const struct hone_recorder *recorder)
-{
-    siginfo_t info = {0};
-    if (recorder->program_ended ||
-        waitid(P_PID, (id_t)recorder->launch.pid, &info, WSTOPPED | WNOHANG | WNOWAIT))
-        return 0;
-    return info.si_pid ? info.si_status : 0;
-}
-
-static bool in_foreground(void)
-{
-    HONE_CLEANUP(hone_fd_closep) int fd = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    return fd >= 0 && tcgetpgrp(fd) == getpgrp();
-}
-
-// Programs that read keys themselves (editors, pagers) stop themselves at Ctrl-Z, and the shell
-// that waits for us shall see it. When the terminal has stopped all of us, the program may go on in
-// a moment as we did.
-static void stop_with_program(const struct hone_recorder *recorder)
-{
-    const struct timespec moment = {.tv_nsec = 20000000};
-    if (stopped_by(recorder) != SIGTSTP || !in_foreground())
-        return;
-    (void)nanosleep(&moment, NULL);
-    if (stopped_by(recorder) == SIGTSTP)
-        (void)raise(SIGSTOP);
-}
-
-static void pass_on_signals(struct hone_recorder *recorder)
-{
-    struct signalfd_siginfo info;
-    while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGURG) {
-            hone_recorder_stuck_ask(recorder);
-            continue;
-        }
-        if (recorder->attached) {
-            recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
-                                       info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
-            continue;
-        }
-        if (info.ssi_signo == SIGCHLD) {
-            stop_with_program(recorder);
-            continue;
-        }
-        // Who asks us to go on has asked the program, too, unless it still stands.
-        if (info.ssi_signo == SIGCONT && !stopped_by(recorder))
-            continue;
-        // What the terminal sends goes to the whole group: the program has it already.
-        if (info.ssi_code == SI_KERNEL)
-            continue;
-        if (!recorder->program_ended)
-            (void)kill(recorder->launch.pid, (int)info.ssi_signo);
-    }
-}
-
 // --- reading along -------------------------------------------------------------------------------
 
 // Somebody has made the session's file shorter: what was read until now is all that there will be.
@@ -306,7 +230,7 @@ static void on_event(struct hone_recorder *recorder, const struct epoll_event *e
     if (event->data.u32 == HONE_WATCH_PROGRAM)
         program_died(recorder);
     else if (event->data.u32 == HONE_WATCH_SIGNALS)
-        pass_on_signals(recorder);
+        hone_recorder_pass_on(recorder);
     else if (event->data.u32 == HONE_WATCH_BUFFER)
         buffer_fills(recorder, event);
     else if (event->data.u32 == HONE_WATCH_TARGET)
