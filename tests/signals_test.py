@@ -61,6 +61,98 @@ sys.exit(9)
                 self.assertGreater(profile.total(), 0.9 * int(words[3]),
                                    'the end of the program is missing')
 
+    COUNTER = '''
+import os, signal, sys, time
+names = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "ALRM", "WINCH")
+for name in names:
+    signal.signal(getattr(signal, "SIG" + name), lambda n, f: os.write(1, b"%d\\n" % n))
+if sys.argv[1] == "leaves": os.setpgid(0, 0)
+print("ready", flush=True)
+time.sleep(60)
+'''
+
+    def counter(self, group='stays', **popen):
+        process = self.start('/usr/bin/python3', '-c', self.COUNTER, group, start_new_session=True, **popen)
+        self.assertEqual(process.stdout.readline(), b'ready\n')
+        return process
+
+    def send_one(self, process, send, number):
+        """The next that the program gets is this: nothing of those before comes twice."""
+        send(process.pid, number)
+        self.assertEqual(process.stdout.readline(), b'%d\n' % number)
+        time.sleep(0.02)
+
+    def end_counter(self, process):
+        """What the program got, with one signal more that shows that nothing else comes."""
+        time.sleep(0.15)    # what is passed on late
+        os.kill(process.pid, signal.SIGALRM)
+        got = [int(line) for line in iter(process.stdout.readline, b'%d\n' % signal.SIGALRM)]
+        children = Killed.children(process.pid)
+        os.kill(children[0], signal.SIGKILL)
+        process.communicate(timeout=30)
+        return got
+
+    NUMBERS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1,
+               signal.SIGUSR2, signal.SIGWINCH)
+
+    def test_what_is_sent_to_the_group_or_to_us_alone_reaches_the_program_once(self):
+        # As an interactive shell's kill %1 and supervisors do, and as timeout(1) and killers by number.
+        process = self.counter()
+        for send in (os.killpg, os.killpg, os.kill, os.kill, os.killpg, os.kill, os.killpg):
+            for number in self.NUMBERS:
+                self.send_one(process, send, number)
+        self.assertEqual(self.end_counter(process), [])
+
+    def test_signals_to_the_group_at_any_rate_are_never_more_than_were_sent(self):
+        process = self.counter()
+        for pause in (0, 0.0001, 0.0003, 0.001):
+            for _ in range(100):
+                os.killpg(process.pid, signal.SIGUSR1)
+                time.sleep(pause)
+        got = self.end_counter(process)
+        self.assertLessEqual(len(got), 400)
+        self.assertGreater(len(got), 10, 'some of those with a pause are seen one by one')
+
+    def test_a_group_that_stood_and_goes_on_gets_its_signals_once(self):
+        process = self.counter()
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGUSR1)
+        os.kill(process.pid, signal.SIGCONT)    # us alone; we take the program along
+        time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGUSR2)
+        self.assertEqual(self.end_counter(process), [signal.SIGUSR1, signal.SIGUSR2])
+
+    def test_a_program_that_left_the_group_gets_what_the_job_is_sent(self):
+        # With nobody in its place it could not have left: it would be the group's leader.
+        process = self.counter('leaves')
+        os.killpg(process.pid, signal.SIGUSR1)
+        time.sleep(0.1)
+        os.kill(process.pid, signal.SIGUSR2)
+        time.sleep(0.1)
+        self.assertEqual(self.end_counter(process), [signal.SIGUSR1, signal.SIGUSR2])
+
+    def test_who_watches_the_group_is_killed_and_signals_are_passed_on_still(self):
+        process = self.counter()
+        watching = [child for child in Killed.children(process.pid) if comm(child) == 'hone-sentinel']
+        self.assertEqual(len(watching), 1)
+        os.kill(watching[0], signal.SIGKILL)
+        for number in self.NUMBERS:
+            self.send_one(process, os.kill, number)
+        self.assertEqual(self.end_counter(process), [])
+
+    def test_nobody_stays_when_we_are_killed(self):
+        process = self.counter()
+        children = Killed.children(process.pid)
+        program = children[0]
+        process.kill()
+        process.wait(10)
+        end = time.monotonic() + 10
+        while alive := [pid for pid in children[1:] if os.path.exists(f'/proc/{pid}')]:
+            self.assertLess(time.monotonic(), end, [comm(pid) for pid in alive])
+            time.sleep(0.02)
+        os.kill(program, signal.SIGKILL)
+
     def test_a_signal_that_ends_the_program_ends_as_it_does_without_us(self):
         process = self.start(workload('threads'), 'many', '1', '20000')
         time.sleep(0.7)
@@ -316,6 +408,11 @@ class Killed(Started):
         for file in os.listdir(self.directory) if os.path.isdir(self.directory) else []:
             done = self.run_plain(HONE, 'info', os.path.join(self.directory, file))
             self.assertIn(done.returncode, (0, 1), (file, done))
+
+
+def comm(pid):
+    with open(f'/proc/{pid}/comm', encoding='ascii') as file:
+        return file.read().strip()
 
 
 def state_of(pid):

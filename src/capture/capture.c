@@ -38,6 +38,7 @@ static void recorder_done(struct hone_recorder *recorder)
     hone_room_stop(recorder->room);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
+    hone_sentinel_stop(&recorder->sentinel);
     if (recorder->epoll_fd >= 0)
         (void)close(recorder->epoll_fd);
     if (recorder->signal_fd >= 0)
@@ -157,10 +158,11 @@ static int refused_events(int r)
     return r == -EPERM || r == -EACCES ? HONE_TARGET_UNPRELOADABLE : r;
 }
 
-// Before the program is one: events on the process that becomes it.
+// Before the program is one: events on the process that becomes it, and the signals for it.
 static int prepare_child(void *context, pid_t pid, struct hone_error *err)
 {
     struct hone_recorder *recorder = context;
+    hone_recorder_pass_on_first(recorder, pid);
     if (recorder->wall)
         hone_wall_expect(recorder->wall, pid);
     if (!recorder->outside)
@@ -315,11 +317,10 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
     int r = hone_recording_check(&recorder->options, err);
     if (!r)
         r = hone_recorder_prepare(recorder, outside, &signals, err);
+    recorder->launch.prepare = prepare_child;
+    recorder->launch.context = recorder;
     recorder->launch.file_size_signal = file_size_signal;
     recorder->launch.child_signal = child_signal;
-    if (outside || recorder->wall)
-        recorder->launch.prepare = prepare_child;
-    recorder->launch.context = recorder;
     if (!r)
         r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
     if (r)

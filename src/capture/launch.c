@@ -258,7 +258,7 @@ __attribute__((noreturn)) static void become(const struct hone_launch *launch, c
                                              const sigset_t *mask, int told, int gate)
 {
     char opened;
-    if (launch->prepare && read(gate, &opened, 1) != 1) // our parent could not, or is dead
+    if (read(gate, &opened, 1) != 1) // our parent could not, or is dead
         _exit(127);
     int r = launch->file[0] ? set_environment(launch) : 0;
     if (!r) {
@@ -292,7 +292,7 @@ int hone_launch_start(struct hone_launch *launch, char *const argv[], const sigs
         become(launch, argv, mask, tell, gate);
     }
     (void)close(hone_fd_take(&tell));
-    int r = launch->prepare ? launch->prepare(launch->context, pid, err) : 0;
+    int r = launch->prepare(launch->context, pid, err);
     if (r) {
         (void)close(hone_fd_take(&opener));
         (void)waitpid(pid, NULL, 0);

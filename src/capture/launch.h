@@ -21,7 +21,8 @@ struct hone_launch {
     void (*file_size_signal)(int); // what the program finds set for SIGXFSZ, which we ignore
     void (*child_signal)(int);     // and for SIGCHLD, which we do not
     bool keep_library;             // a copy of it in the folder may still be needed
-    // Called with the child before it becomes the program; a failure is launch's. NULL: nothing.
+    // Called with the child before it becomes the program, with the signals blocked that its parent
+    // has blocked; a failure is launch's.
     int (*prepare)(void *context, pid_t pid, struct hone_error *err);
     void *context;
     pid_t pid;

@@ -17,6 +17,7 @@
 #include "capture/launch.h"
 #include "capture/outside.h"
 #include "capture/room.h"
+#include "capture/sentinel.h"
 #include "capture/wall.h"
 
 #include <limits.h>
@@ -53,6 +54,8 @@ struct hone_recorder {
     uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
+    struct hone_sentinel sentinel;
+    uint64_t group_sent; // signals that the group got and of which we may have more to read
     struct hone_recorder_stuck *stuck; // NULL: nobody is looked at for being stuck
     uint32_t watched;                  // processes of collected that have a pidfd in epoll
     int *pidfds;                       // by process of collected; -1: dead
@@ -102,6 +105,8 @@ void hone_recorder_wait(struct hone_recorder *recorder);
 // recorder_signals.c
 void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
 void hone_recorder_pass_on(struct hone_recorder *recorder);
+// Before the child `pid` becomes the program: what has come until now, all of it.
+void hone_recorder_pass_on_first(struct hone_recorder *recorder, pid_t pid);
 
 // recorder_look.c: after the session was read, when it is time.
 void hone_recorder_look(struct hone_recorder *recorder);

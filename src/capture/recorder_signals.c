@@ -52,30 +52,97 @@ static void stop_with_program(const struct hone_recorder *recorder)
         (void)raise(SIGSTOP);
 }
 
-void hone_recorder_pass_on(struct hone_recorder *recorder)
+static uint64_t bit(uint32_t number)
 {
+    return 1ull << (number - 1);
+}
+
+struct came {
+    uint64_t any, by_kernel; // bits as the sentinel's
+};
+
+// What has reached us and is to be passed on.
+static struct came take_signals(struct hone_recorder *recorder)
+{
+    struct came came = {0};
     struct signalfd_siginfo info;
     while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
         if (info.ssi_signo == SIGURG) {
             hone_recorder_stuck_ask(recorder);
             continue;
         }
-        if (recorder->attached) {
-            recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
-                                       info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
-            continue;
-        }
         if (info.ssi_signo == SIGCHLD) {
             stop_with_program(recorder);
             continue;
         }
-        // Who asks us to go on has asked the program, too, unless it still stands.
-        if (info.ssi_signo == SIGCONT && !stopped_by(recorder))
+        if (info.ssi_signo == SIGCONT) {
+            // Who asks us to go on has asked the program, too, unless it still stands.
+            if (stopped_by(recorder))
+                (void)kill(recorder->launch.pid, SIGCONT);
             continue;
-        // What the terminal sends goes to the whole group: the program has it already.
+        }
+        came.any |= bit(info.ssi_signo);
         if (info.ssi_code == SI_KERNEL)
-            continue;
-        if (!recorder->program_ended)
-            (void)kill(recorder->launch.pid, (int)info.ssi_signo);
+            came.by_kernel |= bit(info.ssi_signo);
     }
+    return came;
+}
+
+// Of those that came, what the program has already, being of the group that it was sent to.
+static uint64_t program_has(struct hone_recorder *recorder, pid_t pid, const struct came *came)
+{
+    uint64_t group;
+    if (!hone_sentinel_ask(&recorder->sentinel, &group))
+        return came->by_kernel; // from the terminal, most likely
+    recorder->group_sent |= group;
+    // A program that has left our group stands for the job all the same: with nobody in its place
+    // it would have got what is sent to the job; but not what is typed.
+    return recorder->group_sent & (getpgid(pid) == getpgrp() ? ~0ull : came->by_kernel);
+}
+
+// What comes once more while we look is one with what came before, as it is for a program that has
+// not run meanwhile; so the group's signals count until nothing more has come, when all that the
+// sentinel told of has been taken here, too.
+static void pass_on(struct hone_recorder *recorder, pid_t pid, bool has_none)
+{
+    enum { ROUNDS = 8 }; // who is sent more than that also has other things to do
+    for (int i = 0; i < ROUNDS; i++) {
+        struct came came = take_signals(recorder);
+        if (!came.any) {
+            recorder->group_sent = 0;
+            return;
+        }
+        if (recorder->program_ended)
+            continue;
+        uint64_t has = program_has(recorder, pid, &came);
+        for (uint32_t number = 1; number <= 64; number++)
+            if (came.any & (has_none ? ~0ull : ~has) & bit(number))
+                (void)kill(pid, (int)number);
+    }
+}
+
+static void end_when_asked(struct hone_recorder *recorder)
+{
+    struct signalfd_siginfo info;
+    while (read(recorder->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGURG)
+            hone_recorder_stuck_ask(recorder);
+        recorder->program_ended |= info.ssi_signo == SIGINT || info.ssi_signo == SIGTERM ||
+                                   info.ssi_signo == SIGHUP || info.ssi_signo == SIGQUIT;
+    }
+}
+
+void hone_recorder_pass_on(struct hone_recorder *recorder)
+{
+    if (recorder->attached)
+        end_when_asked(recorder);
+    else
+        pass_on(recorder, recorder->launch.pid, false);
+}
+
+// Its signals are blocked, so what it has got already and gets once more is one.
+void hone_recorder_pass_on_first(struct hone_recorder *recorder, pid_t pid)
+{
+    hone_sentinel_start(&recorder->sentinel);
+    pass_on(recorder, pid, true);
 }
