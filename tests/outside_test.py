@@ -349,6 +349,24 @@ class Running(Outside):
         profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
         self.assertGreater(profile.cumulative()['by_functions'], 0.1 * NS)
 
+    def test_a_signal_that_was_ignored_before_does_not_end_the_recording(self):
+        # As nohup leaves it, and the shell of a script for a job in its background.
+        program, = self.run_together([workload('split'), 'functions', '30000'])
+        targets = [('-p', str(program.pid))] + ([('-a',)] if os.getuid() == 0 else [])
+        for target in targets:
+            with self.subTest(target=target):
+                directory = os.path.join(self.tmp, 'ignored' + target[0])
+                hone = subprocess.Popen(['sh', '-c', 'trap "" HUP INT; exec "$@"', 'sh', HONE, 'record',
+                                         '-q', '-t', 'cpu', '-o', directory, *target])
+                time.sleep(1.5)
+                for number in (signal.SIGHUP, signal.SIGINT):
+                    hone.send_signal(number)
+                    time.sleep(0.3)
+                    self.assertIsNone(hone.poll(), number)
+                hone.send_signal(signal.SIGTERM)
+                self.assertEqual(hone.wait(timeout=60), 0)
+                self.assertTrue(os.path.exists(os.path.join(directory, 'cpu.prof')))
+
     def test_a_file_that_was_deleted_meanwhile(self):
         path = os.path.join(self.tmp, 'vanishing')
         shutil.copy(workload('split'), path)

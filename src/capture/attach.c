@@ -30,7 +30,7 @@ static int add_targets(struct hone_recorder *recorder, struct hone_error *err)
 static int run_attached(struct hone_recorder *recorder, struct hone_error *err)
 {
     sigset_t signals, mask;
-    hone_recorder_signals(&signals);
+    hone_recorder_end_signals(&signals);
     if (sigprocmask(SIG_BLOCK, &signals, &mask))
         return hone_error_set(err, -errno, "cannot prepare the recording");
     int r = hone_recording_check(&recorder->options, err);

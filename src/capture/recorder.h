@@ -104,6 +104,9 @@ void hone_recorder_wait(struct hone_recorder *recorder);
 
 // recorder_signals.c
 void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
+// Where there is none, and they end the recording: without what nohup, or the shell for a job in a
+// script's background, has us ignore.
+void hone_recorder_end_signals(sigset_t *set);
 void hone_recorder_pass_on(struct hone_recorder *recorder);
 // Before the child `pid` becomes the program: what has come until now, all of it.
 void hone_recorder_pass_on_first(struct hone_recorder *recorder, pid_t pid);

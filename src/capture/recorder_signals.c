@@ -23,6 +23,16 @@ void hone_recorder_signals(sigset_t *set)
         (void)sigaddset(set, passed_on[i]);
 }
 
+void hone_recorder_end_signals(sigset_t *set)
+{
+    hone_recorder_signals(set);
+    for (size_t i = 0; i < sizeof passed_on / sizeof passed_on[0]; i++) {
+        struct sigaction now;
+        if (sigaction(passed_on[i], NULL, &now) == 0 && now.sa_handler == SIG_IGN)
+            (void)sigdelset(set, passed_on[i]);
+    }
+}
+
 // 0: it is not.
 static int stopped_by(const struct hone_recorder *recorder)
 {
