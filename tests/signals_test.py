@@ -153,6 +153,30 @@ time.sleep(60)
             time.sleep(0.02)
         os.kill(program, signal.SIGKILL)
 
+    def test_who_does_not_read_what_we_say_does_not_end_the_program(self):
+        # The second is recorded from outside, which is told before it starts.
+        for options, program, status in (((), ('sh', '-c', 'sleep 0.2; exit 7'), 7),
+                                         ((), (workload('static'), '5'), 5)):
+            with self.subTest(program=program):
+                self._runs += 1
+                directory = os.path.join(self.tmp, f'session-{self._runs}')
+                unread, stderr = os.pipe()
+                os.close(unread)
+                done = subprocess.run([HONE, 'record', '-o', directory, *options, '--', *program],
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr,
+                                      check=False, timeout=60)
+                os.close(stderr)
+                self.assertEqual(done.returncode, status)
+                harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+
+    def test_the_program_has_its_own_way_with_broken_pipes(self):
+        for restore in (True, False):       # by default, and ignored as Python has it
+            plain = self.run_plain(workload('mirror'), restore_signals=restore)
+            done = self.record(workload('mirror'), restore_signals=restore)
+            self.assertEqual(ignored_by(done.stdout), ignored_by(plain.stdout))
+        done = self.record('sh', '-c', 'kill -PIPE $$')
+        self.assertEqual(done.status, -signal.SIGPIPE)
+
     def test_a_signal_that_ends_the_program_ends_as_it_does_without_us(self):
         process = self.start(workload('threads'), 'many', '1', '20000')
         time.sleep(0.7)
@@ -413,6 +437,12 @@ class Killed(Started):
 def comm(pid):
     with open(f'/proc/{pid}/comm', encoding='ascii') as file:
         return file.read().strip()
+
+
+def ignored_by(status):
+    """The signals that a process ignores, from what it prints of itself."""
+    line, = (line for line in status.splitlines() if line.startswith(b'SigIgn'))
+    return line
 
 
 def state_of(pid):

@@ -320,6 +320,7 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
     recorder->launch.prepare = prepare_child;
     recorder->launch.context = recorder;
     recorder->launch.file_size_signal = file_size_signal;
+    recorder->launch.pipe_signal = recorder->pipe_signal;
     recorder->launch.child_signal = child_signal;
     if (!r)
         r = hone_launch_start(&recorder->launch, recorder->argv, &mask, err);
@@ -376,6 +377,8 @@ static int run_or_attach(const struct hone_capture_options *options, char *const
     };
     *ret = (struct hone_capture_result){0};
     set_defaults(&recorder.options, options);
+    // What we tell may have lost its reader, which is no reason to end.
+    recorder.pipe_signal = signal(SIGPIPE, SIG_IGN);
     if (options->all || options->pid_count)
         return hone_recorder_attach(&recorder, err);
     char path[PATH_MAX];

@@ -101,6 +101,7 @@ enum { HONE_CAPTURE_NOT_RUNNABLE = 126, HONE_CAPTURE_NOT_FOUND = 127 };
 // Returns 0 when it ran: result->status says how it ended, also when
 // something went wrong with the profile later and err is filled (err->code is then not 0).
 // Otherwise one of the outcomes above, or a negative errno, with err filled.
+// Afterwards this process ignores SIGPIPE, as long as nobody changes that; the program does not.
 int hone_capture_run(const struct hone_capture_options *options, char *const argv[],
                      struct hone_capture_result *ret, struct hone_error *err);
 

@@ -263,6 +263,7 @@ __attribute__((noreturn)) static void become(const struct hone_launch *launch, c
     int r = launch->file[0] ? set_environment(launch) : 0;
     if (!r) {
         (void)signal(SIGXFSZ, launch->file_size_signal);
+        (void)signal(SIGPIPE, launch->pipe_signal);
         (void)signal(SIGCHLD, launch->child_signal);
         (void)sigprocmask(SIG_SETMASK, mask, NULL);
         (void)execvp(argv[0], argv);

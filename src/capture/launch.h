@@ -19,6 +19,7 @@ struct hone_launch {
     char file[PATH_MAX];
     char library[PATH_MAX];
     void (*file_size_signal)(int); // what the program finds set for SIGXFSZ, which we ignore
+    void (*pipe_signal)(int);      // for SIGPIPE, which we ignore as well
     void (*child_signal)(int);     // and for SIGCHLD, which we do not
     bool keep_library;             // a copy of it in the folder may still be needed
     // Called with the child before it becomes the program, with the signals blocked that its parent

@@ -54,6 +54,7 @@ struct hone_recorder {
     uint64_t ticks, ticks_ns; // hone_ticks() at that time, at the start
     int epoll_fd;
     int signal_fd;
+    void (*pipe_signal)(int); // what SIGPIPE was set to before
     struct hone_sentinel sentinel;
     uint64_t group_sent; // signals that the group got and of which we may have more to read
     struct hone_recorder_stuck *stuck; // NULL: nobody is looked at for being stuck
