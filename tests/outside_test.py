@@ -413,6 +413,12 @@ class Running(Outside):
         self.refused(126, '--engine', 'thread-timer', '--', workload('static'),
                      words=['statically', 'nothing can be preloaded'])
 
+    def test_a_thread_is_no_process_and_whose_it_is_is_said(self):
+        program, = self.run_together([workload('threads'), 'many', '1', '20000'])
+        tid = max(map(int, os.listdir(f'/proc/{program.pid}/task')))
+        self.refused(1, '-p', str(tid), words=[
+            f'{tid}: it is a thread of process {program.pid}; record that: -p {program.pid}'])
+
     @unittest.skipUnless(os.getuid() == 0, 'needs another user')
     def test_other_users_processes_and_the_machine_need_root(self):
         os.chmod(self.tmp, 0o777)

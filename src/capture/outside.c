@@ -1,6 +1,7 @@
 #include "capture/outside_parts.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "core/clock.h"
 
 #include <ctype.h>
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -130,6 +132,20 @@ int hone_outside_add_threads(struct hone_outside *outside, uint32_t process_at,
     return r ? r : added;
 }
 
+// The process that a number is a thread's of. /proc has a folder of each thread, too.
+static pid_t process_of(pid_t pid)
+{
+    char path[64], *text = NULL;
+    size_t len;
+    (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
+    if (hone_file_read(path, 65536, &text, &len, NULL))
+        return pid;
+    const char *line = strstr(text, "\nTgid:");
+    pid_t process = line ? atoi(line + strlen("\nTgid:")) : pid;
+    free(text);
+    return process;
+}
+
 int hone_outside_add_process(struct hone_outside *outside, pid_t pid, struct hone_error *err)
 {
     char path[64];
@@ -139,6 +155,12 @@ int hone_outside_add_process(struct hone_outside *outside, pid_t pid, struct hon
         hone_error_hint(err, "it may have ended; 'ps' lists those that run");
         return -ESRCH;
     }
+    pid_t owner = process_of(pid);
+    if (owner != pid)
+        return hone_error_set(err, -EINVAL,
+                              "cannot record process %d: it is a thread of process %d; record "
+                              "that: -p %d",
+                              pid, owner, owner);
     struct hone_outside_process *process = hone_outside_process_of(outside, (uint32_t)pid);
     if (process)
         return 0; // named twice
