@@ -510,5 +510,35 @@ def cpu_ns(pid):
     return (int(fields[11]) + int(fields[12])) * NS // os.sysconf('SC_CLK_TCK')
 
 
+class Stopped(harness.TestCase):
+    STOP = ' & P=$!; sleep 0.3; kill -STOP $P; sleep 1; kill -CONT $P; sleep 0.2; kill $P; wait'
+
+    def check_is_stopped(self, engine):
+        # One in no system call, and one that would go on with its own.
+        for process, command in (('busybody', './busybody'), ('tail', 'tail -f /dev/null')):
+            with self.subTest(process=process):
+                recording = self.record('sh', '-c', command + self.STOP, cwd=self.tmp, options=(
+                    '-t', 'cpu,wall', '--wall-engine', engine))
+                own = states(recording.wall, lambda s, p=process: s.labels['process'] == [p])
+                self.assertAlmostEqual(own['stopped'], NS, delta=200 * MS, msg=str(own))
+                self.assertLess(own['page-fault'] + own['other'], 50 * MS, str(own))
+
+    def setUp(self):
+        super().setUp()
+        script = os.path.join(self.tmp, 'busybody')
+        with open(script, 'w', encoding='ascii') as file:
+            file.write('#!/bin/sh\nwhile :; do :; done\n')
+        os.chmod(script, 0o755)
+
+    def test_who_is_stopped_is_so_whatever_it_did(self):
+        self.check_is_stopped('auto')
+
+    def test_who_is_stopped_is_so_without_copies(self):
+        self.check_is_stopped('switches')
+
+    def test_who_is_stopped_is_so_by_polling(self):
+        self.check_is_stopped('polling')
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -128,7 +128,7 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
         if (!settings.everybody || !tid || before->flags & KERNEL_THREAD)
             return 0;
     }
-    struct hone_draws_record record = {.one_in = settings.one_in};
+    struct hone_draws_record record = {.one_in = settings.one_in, .state = before->__state};
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(before);

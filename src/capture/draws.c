@@ -303,6 +303,8 @@ void hone_draws_look(struct hone_draws *draws)
     }
 }
 
+enum { STOPPED = 0x4 | 0x8 }; // __TASK_STOPPED, __TASK_TRACED of the kernel
+
 static void take(const struct ring *ring, struct hone_draw *ret)
 {
     const struct hone_perf_record *record = &ring->record;
@@ -312,6 +314,7 @@ static void take(const struct ring *ring, struct hone_draw *ret)
         .time_ns = record->time_ns,
         .one_in = ring->about.one_in,
         .call = ring->about.call,
+        .stopped = (ring->about.state & STOPPED) != 0,
         .chain = record->chain,
         .chain_count = record->chain_count,
     };

@@ -44,11 +44,12 @@ struct hone_draw {
     uint64_t time_ns; // when it left its CPU, monotonic
     uint32_t one_in;  // it stands for so many
     int64_t call;     // the system call that it is in; -1: none
+    bool stopped;     // it does not wait: a signal or a tracer has stopped it
     uint64_t arguments[6];
     struct hone_registers registers;
     const void *stack; // from its stack pointer on; NULL: the kernel had none for us
     size_t stack_bytes;
-    bool stack_is_full; // it has as much as was asked for: there may be more
+    bool stack_is_full;    // it has as much as was asked for: there may be more
     const uint64_t *chain; // of the kernel, innermost first, with perf's marks
     uint64_t chain_count;
 };

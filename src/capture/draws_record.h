@@ -11,7 +11,7 @@ enum { HONE_DRAWS_SHORT = 1, HONE_DRAWS_WHOLE = 2 };
 struct hone_draws_record {
     __s64 call;   // the system call that it is in; -1: none
     __u32 one_in; // it stands for so many waits
-    __u32 spare;
+    __u32 state;  // of the thread, as the kernel has it
 };
 
 // What the kernel counts of a thread that has ended: that it was on a CPU, and waited for one.

@@ -48,6 +48,7 @@ static const struct {
     [HONE_KIND_VFORK] = {"vfork", HONE_WAIT_CHILD},
     [HONE_KIND_SIGNAL] = {"signal", HONE_WAIT_SIGNAL},
     [HONE_KIND_PAGE_FAULT] = {"page-fault", HONE_WAIT_PAGE_FAULT},
+    [HONE_KIND_STOPPED] = {"stopped", HONE_WAIT_STOPPED},
     [HONE_KIND_OTHER] = {"other", HONE_WAIT_OTHER},
 };
 

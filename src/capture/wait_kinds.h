@@ -50,6 +50,7 @@ enum hone_wait_kind {
     HONE_KIND_VFORK,
     HONE_KIND_SIGNAL,
     HONE_KIND_PAGE_FAULT,
+    HONE_KIND_STOPPED,
     HONE_KIND_OTHER,
     HONE_WAIT_KINDS
 };

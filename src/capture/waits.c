@@ -29,6 +29,7 @@ const char *hone_wait_name(enum hone_wait wait)
         [HONE_WAIT_CHILD] = "child",
         [HONE_WAIT_SIGNAL] = "signal",
         [HONE_WAIT_PAGE_FAULT] = "page-fault",
+        [HONE_WAIT_STOPPED] = "stopped",
         [HONE_WAIT_OTHER] = "other",
     };
     return wait < HONE_WAITS ? names[wait] : "unknown";
@@ -86,6 +87,20 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
     if (!r)
         hone_restart_ask(pid, tid, ret);
     return r;
+}
+
+bool hone_blocked_is_stopped(uint32_t pid, uint32_t tid)
+{
+    char path[64], text[128];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, tid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    text[len > 0 ? len : 0] = '\0';
+    const char *behind_name = strrchr(text, ')');
+    return behind_name && behind_name[1] == ' ' && (behind_name[2] == 'T' || behind_name[2] == 't');
 }
 
 // --- what it waits for ---------------------------------------------------------------------------
@@ -268,6 +283,8 @@ static int kind_of_call(int64_t call)
 
 enum hone_wait_kind hone_blocked_kind(uint32_t pid, const struct hone_blocked *blocked)
 {
+    if (blocked->stopped)
+        return HONE_KIND_STOPPED;
     if (blocked->call < 0)
         return HONE_KIND_PAGE_FAULT;
     if (blocked->call == SYS_fcntl)

@@ -21,6 +21,7 @@ enum hone_wait {
     HONE_WAIT_CHILD,      // for a process to end
     HONE_WAIT_SIGNAL,     //
     HONE_WAIT_PAGE_FAULT, // for memory to come, outside of system calls
+    HONE_WAIT_STOPPED,    // by a signal or a tracer, wherever it is
     HONE_WAIT_OTHER,
     HONE_WAITS
 };
@@ -33,6 +34,7 @@ struct hone_blocked {
     int64_t call; // number of the system call; -1: in none
     uint64_t arguments[6];
     uint64_t sp, ip;
+    bool stopped; // by a signal or a tracer; told by who asks, not in the line about the call
 };
 
 // Reads the thread's place. A call that was taken up again (restart.h) is the one that it was,
@@ -42,6 +44,9 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret);
 
 // Takes apart what the kernel writes into /proc/PID/task/TID/syscall; as above.
 int hone_blocked_parse(const char *text, struct hone_blocked *ret);
+
+// Whether the thread is stopped now.
+bool hone_blocked_is_stopped(uint32_t pid, uint32_t tid);
 
 // What the system call waits for. Looks at the process's descriptors where that matters.
 enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked);

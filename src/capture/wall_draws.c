@@ -55,6 +55,8 @@ static bool walk(struct hone_wall *wall, struct hone_wall_thread *thread,
 static enum hone_wait_kind kind_of(const struct hone_wall *wall, struct hone_wall_process *process,
                                    const struct hone_blocked *blocked)
 {
+    if (blocked->stopped)
+        return HONE_KIND_STOPPED;
     uint64_t call = (uint64_t)blocked->call, descriptor = blocked->arguments[0];
     struct hone_wall_file *file =
         &process->files[(call * 31 + descriptor) % HONE_ARRAY_LENGTH(process->files)];
@@ -96,6 +98,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     }
     struct hone_blocked blocked = {
         .call = draw->call,
+        .stopped = draw->stopped,
         .sp = draw->registers.r[HONE_REGISTER_SP],
         .ip = draw->registers.r[HONE_REGISTER_IP],
     };

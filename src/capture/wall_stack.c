@@ -15,8 +15,10 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
         hone_kernel_stack_read(wall->kernel, process->pid, tid, &kernel);
     if (!r)
         r = hone_look_blocked(&wall->look, &process->look, &blocked, &kernel, ret_stack);
-    if (!r)
+    if (!r) {
+        blocked.stopped = hone_blocked_is_stopped(process->pid, tid);
         hone_restart_recall(&thread->last_call, &blocked);
+    }
     if (!r)
         *ret_kind = hone_blocked_kind(process->pid, &blocked);
     return r;
