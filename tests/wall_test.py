@@ -540,5 +540,30 @@ class Stopped(harness.TestCase):
         self.check_is_stopped('polling')
 
 
+@unittest.skipUnless(os.geteuid() == 0, 'needs namespaces')
+class PidNamespaces(harness.TestCase):
+    def check_counts_once(self, *options, unwatched=0):
+        inside = ('unshare', '--pid', '--fork', '--mount-proc')
+        if subprocess.run((*inside, 'true'), capture_output=True, check=False).returncode:
+            self.skipTest('no namespaces here')
+        recording = self.record(*inside, workload('waits'), '2000', options=('-t', 'cpu,wall', *options))
+        profile, session = recording.wall, recording.session
+        own = [s for s in profile.samples if s.labels['process'] == ['waits']]
+        facts = session['wall']
+        self.assertLessEqual(facts['losses']['threads_not_watched'], unwatched)
+        self.assertAlmostEqual(sum(facts['states_ns'].values()), facts['lifetime_ns'],
+                               delta=0.01 * facts['lifetime_ns'])
+        pids = {p['pid'] for p in session['processes']}
+        self.assertEqual({s.labels['pid'][0] for s in profile.samples} - pids, set())
+        self.assertGreater(min(s.labels['pid'][0] for s in own), 9)  # inside it is 1
+
+    def test_process_in_one_of_its_own_counts_once(self):
+        self.check_counts_once()
+
+    def test_process_in_one_of_its_own_counts_once_by_polling(self):
+        # What unshare forks becomes the program at once.
+        self.check_counts_once('--wall-engine', 'polling', unwatched=1)
+
+
 if __name__ == '__main__':
     unittest.main()

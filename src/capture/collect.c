@@ -1,6 +1,7 @@
 #include "capture/collect_parts.h"
 
 #include "base/array.h"
+#include "capture/pid_space.h"
 #include "core/hash.h"
 
 #include <errno.h>
@@ -43,7 +44,21 @@ int hone_collect_init(struct hone_collected *collected)
 bool hone_collect_same_pids(const struct hone_collected *collected,
                             const struct hone_collected_process *process)
 {
-    return process->facts.pid_namespace == collected->pid_namespace;
+    return process->translated || process->facts.pid_namespace == collected->pid_namespace;
+}
+
+bool hone_collect_same_tid(const struct hone_collected *collected,
+                           const struct hone_collected_thread *thread)
+{
+    return thread->translated ||
+           collected->processes[thread->process].facts.pid_namespace == collected->pid_namespace;
+}
+
+// The pid namespace of process->pid.
+static uint64_t space_of(const struct hone_collected *collected,
+                         const struct hone_collected_process *process)
+{
+    return process->translated ? collected->pid_namespace : process->facts.pid_namespace;
 }
 
 static void live_done(struct hone_live *live)
@@ -134,9 +149,9 @@ static void enter_pid(struct hone_collected *collected, uint32_t at)
 
 uint32_t hone_collect_before(const struct hone_collected *collected, uint32_t process)
 {
-    uint64_t pid_namespace = collected->processes[process].facts.pid_namespace;
+    uint64_t pid_namespace = space_of(collected, &collected->processes[process]);
     uint32_t before = collected->processes[process].before;
-    while (before && collected->processes[before - 1].facts.pid_namespace != pid_namespace)
+    while (before && space_of(collected, &collected->processes[before - 1]) != pid_namespace)
         before = collected->processes[before - 1].before;
     return before;
 }
@@ -145,9 +160,9 @@ bool hone_collect_is_replaced(const struct hone_collected *collected, uint32_t p
 {
     const struct hone_number *last = hone_numbers_find(collected->state, &collected->state->pids,
                                                        collected->processes[process].pid);
-    uint64_t pid_namespace = collected->processes[process].facts.pid_namespace;
+    uint64_t pid_namespace = space_of(collected, &collected->processes[process]);
     for (uint32_t at = last ? last->at : process; at != process;) {
-        if (collected->processes[at].facts.pid_namespace == pid_namespace)
+        if (space_of(collected, &collected->processes[at]) == pid_namespace)
             return true;
         if (!collected->processes[at].before)
             return false;
@@ -166,6 +181,19 @@ static void name_process(struct hone_collected_process *process)
                                   : facts->path);
 }
 
+// A process of another pid namespace goes by the number that it has here, as long as it lives.
+static void translate_pid(const struct hone_collected *collected,
+                          struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    if (!facts->pid_namespace || facts->pid_namespace == collected->pid_namespace)
+        return;
+    uint32_t outer = hone_pid_outer(facts->pid, facts->pid_namespace);
+    process->translated = outer != 0;
+    if (outer)
+        process->pid = outer;
+}
+
 static void on_process(void *context, uint32_t number, const struct hone_process_facts *facts)
 {
     struct hone_collected *collected = context;
@@ -179,6 +207,7 @@ static void on_process(void *context, uint32_t number, const struct hone_process
     *process =
         (struct hone_collected_process){.number = number, .pid = facts->pid, .facts = *facts};
     name_process(process);
+    translate_pid(collected, process);
     enter_pid(collected, collected->process_count);
     state->live[number] = (struct hone_live){.used = true, .process = collected->process_count++};
 }
@@ -252,12 +281,37 @@ uint32_t hone_collect_thread(struct hone_collected *collected, uint32_t process,
                               (uint64_t)collected->thread_count + 1, sizeof *collected->threads))
         return 0;
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count];
-    *thread = (struct hone_collected_thread){.process = process, .tid = tid};
+    *thread = (struct hone_collected_thread){.process = process, .tid = tid, .told_tid = tid};
     (void)snprintf(thread->name, sizeof thread->name, "%s", name);
     return collected->thread_count++;
 }
 
 // --- threads -------------------------------------------------------------------------------------
+
+// Numbers here and there mostly go up in step: the distance of the thread that was translated last
+// is tried first. A look through all threads of a process takes a while, so there are not many.
+static void translate_tid(struct hone_collected *collected, struct hone_collected_thread *thread)
+{
+    struct hone_collected_process *process = &collected->processes[thread->process];
+    if (!process->translated)
+        return;
+    if (!process->tid_distance)
+        process->tid_distance = process->pid - process->facts.pid;
+    enum { LOOK_NS = 100000000 };
+    bool look = collected->now_ns >= process->tids_looked_due_ns;
+    uint32_t tid = process->pid, guess = thread->told_tid + process->tid_distance;
+    if (thread->told_tid != process->facts.pid)
+        tid = hone_pid_inner(process->pid, guess) == thread->told_tid ? guess
+              : look ? hone_tid_outer(process->pid, thread->told_tid)
+                     : 0;
+    if (tid != guess && look)
+        process->tids_looked_due_ns = collected->now_ns + LOOK_NS;
+    if (!tid)
+        return;
+    process->tid_distance = tid - thread->told_tid;
+    thread->tid = tid;
+    thread->translated = true;
+}
 
 // The thread of that record: a new one, or one of which a sample told before it told of itself.
 static struct hone_collected_thread *meet_thread(struct hone_collected *collected,
@@ -267,7 +321,7 @@ static struct hone_collected_thread *meet_thread(struct hone_collected *collecte
     struct hone_collect_state *state = collected->state;
     uint32_t index = record->record.small;
     const struct hone_number *known = hone_numbers_find(state, &live->threads, index);
-    if (known && collected->threads[known->at].tid == record->tid &&
+    if (known && collected->threads[known->at].told_tid == record->tid &&
         !collected->threads[known->at].routine && record->routine)
         return &collected->threads[known->at];
     if (!hone_collect_reserve(state, &collected->threads, &state->thread_room,
@@ -276,7 +330,12 @@ static struct hone_collected_thread *meet_thread(struct hone_collected *collecte
         return NULL;
     struct hone_collected_thread *thread = &collected->threads[collected->thread_count++];
     *thread = (struct hone_collected_thread){
-        .process = live->process, .tid = (uint32_t)record->tid, .met_ns = record->time_ns};
+        .process = live->process,
+        .tid = (uint32_t)record->tid,
+        .told_tid = (uint32_t)record->tid,
+        .met_ns = record->time_ns,
+    };
+    translate_tid(collected, thread);
     hone_collect_name(collected, collected->thread_count - 1);
     return thread;
 }

@@ -67,6 +67,8 @@ struct hone_collected_stack {
 struct hone_collected_thread {
     uint32_t process;
     uint32_t tid;
+    uint32_t told_tid;    // as it knows itself: of another pid namespace, maybe
+    bool translated;      // and tid is what it is here
     uint64_t met_ns;      // when it was first seen, monotonic
     uint64_t left_ns;     // and when it told that it ends; 0: it did not
     uint64_t name_due_ns; // when its name is read again
@@ -80,6 +82,9 @@ struct hone_collected_thread {
 struct hone_collected_process {
     uint32_t number; // of the reader
     uint32_t pid;
+    bool translated; // from what it is in its own pid namespace, facts.pid, to what it is here
+    uint32_t tid_distance;            // what that added to a thread's number last
+    uint64_t tids_looked_due_ns;      // when its threads may be looked through again
     char name[HONE_PROCESS_NAME];     // by which it was executed
     char became[HONE_PROCESS_PATH];   // program that it exec'ed and that did not report; or empty
     struct hone_process_facts facts;  // at its end, or the latest
@@ -137,18 +142,18 @@ const char *hone_wall_engine_text(enum hone_wall_engine engine); // a sentence
 struct hone_wall_facts {
     bool taken; // wall clock was asked for
     enum hone_wall_engine engine;
-    char reason[160];     // why nothing, or less than asked for, was seen; or empty
-    uint64_t hz;          // asked for
-    uint64_t started_ns;  // monotonic
-    uint64_t ended_ns;    //
-    uint64_t ticks;       //
-    uint64_t threads;     // that were watched
-    uint64_t refused;     // threads whose stacks we may not read
-    uint64_t too_many;    // threads that there was no room for
-    uint64_t unmatched;   // sampled threads that nobody watched: their CPU time alone is known
+    char reason[160];    // why nothing, or less than asked for, was seen; or empty
+    uint64_t hz;         // asked for
+    uint64_t started_ns; // monotonic
+    uint64_t ended_ns;   //
+    uint64_t ticks;      //
+    uint64_t threads;    // that were watched
+    uint64_t refused;    // threads whose stacks we may not read
+    uint64_t too_many;   // threads that there was no room for
+    uint64_t unmatched;  // sampled threads that nobody watched: their CPU time alone is known
     // Programs that gained rights, which ends the events on them: watched anew, or …
     uint64_t gained, gained_gone, gained_refused;
-    uint64_t lifetime_ns; // from each thread's start to its end
+    uint64_t lifetime_ns;          // from each thread's start to its end
     uint64_t state_ns[HONE_WAITS]; // what the lifetime consists of
     uint64_t blocks;               // that were over, or when the recording ended
     uint64_t reads;                // stacks of blocked threads that were read
@@ -243,10 +248,13 @@ int hone_collect_init(struct hone_collected *collected);
 void hone_collect_facts(struct hone_collected *collected, uint32_t process,
                         const struct hone_process_facts *facts);
 
-// Whether the process's pid and tids mean something to us: not in another pid namespace, such as a
-// container's.
+// Whether the process's pid means something to us: it is not in another pid namespace, such as a
+// container's, or was found here.
 bool hone_collect_same_pids(const struct hone_collected *collected,
                             const struct hone_collected_process *process);
+// The same of a thread's tid.
+bool hone_collect_same_tid(const struct hone_collected *collected,
+                           const struct hone_collected_thread *thread);
 void hone_collect_done(struct hone_collected *collected);
 
 // The name that the kernel has for a thread now. False, and nothing is written, when it has ended.

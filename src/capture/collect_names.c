@@ -1,6 +1,7 @@
 // Names of threads. The kernel keeps them, so that no thread need be asked. Most programs name a
 // thread once it runs, and some anew for each job: a name is read when its thread is met, and again
-// whenever the thread has become four times as old. Threads that end where Hone lives tell their last.
+// whenever the thread has become four times as old. Threads that end where Hone lives tell their
+// last.
 #include "capture/collect_parts.h"
 
 #include "base/file.h"
@@ -31,7 +32,7 @@ bool hone_thread_name(uint32_t pid, uint32_t tid, char ret[16])
 static bool read_name(const struct hone_collected *collected, struct hone_collected_thread *thread)
 {
     const struct hone_collected_process *process = &collected->processes[thread->process];
-    return !thread->left_ns && !process->ended && hone_collect_same_pids(collected, process) &&
+    return !thread->left_ns && !process->ended && hone_collect_same_tid(collected, thread) &&
            hone_thread_name(process->pid, thread->tid, thread->name);
 }
 

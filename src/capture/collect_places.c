@@ -202,8 +202,9 @@ void hone_collect_generated(struct hone_collected *collected, uint32_t number, u
     }
     const struct hone_collected_place *leaf = &collected->places[collected->frames[seen->first]];
     hone_generated_see(process->generated,
-                       hone_collect_same_pids(collected, process) ? process->pid : 0, process->pid,
-                       process->facts.pid_namespace, leaf->process ? leaf->address : 0);
+                       process->facts.pid_namespace == collected->pid_namespace ? process->pid : 0,
+                       process->facts.pid, process->facts.pid_namespace,
+                       leaf->process ? leaf->address : 0);
 }
 
 void hone_collect_on_stack(void *context, uint32_t number, const struct hone_record_stack *record)

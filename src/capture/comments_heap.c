@@ -77,7 +77,8 @@ static void comment_on_allocators(struct hone_profile *profile,
             hone_profile_comment(profile, "# allocator: %s", facts->allocator);
         if (!told)
             hone_profile_comment(profile, "not covered: the heap of process %" PRIu32 " %s: %s",
-                                 facts->pid, collected->processes[i].name, facts->heap_reason);
+                                 collected->processes[i].pid, collected->processes[i].name,
+                                 facts->heap_reason);
     }
 }
 

@@ -141,7 +141,7 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                              " program%s that execve() replaced while %" PRId64
                              " blocks of %" PRId64 " bytes lived, the first process %" PRIu32 " %s",
                              replaced.count, replaced.count == 1 ? "" : "s", replaced.blocks,
-                             replaced.bytes, replaced.first->facts.pid, replaced.first->name);
+                             replaced.bytes, replaced.first->pid, replaced.first->name);
     enum { TOLD = 8 };
     uint32_t told = 0;
     for (uint32_t i = 0; i < collected->process_count && told < TOLD; i++) {
@@ -150,7 +150,7 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
         told += why != NULL;
         if (why)
             hone_profile_comment(profile, "not covered: leaks of process %" PRIu32 " %s: %s",
-                                 process->facts.pid, process->name, why);
+                                 process->pid, process->name, why);
     }
     if (totals.unlooked - replaced.count > TOLD)
         hone_profile_comment(profile, "not covered: leaks of %" PRIu32 " more processes",

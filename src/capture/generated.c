@@ -3,6 +3,7 @@
 #include "base/array.h"
 #include "base/base.h"
 #include "base/file.h"
+#include "capture/pid_space.h"
 #include "core/core.h"
 #include "symbol/jit.h"
 
@@ -19,11 +20,10 @@
 #include <unistd.h>
 
 enum {
-    LOOKS = 8,                // for a jitdump: compilers open it when they start
-    FILE_MAX = 1 << 30,       // bytes of one file
-    PROCESSES_SCANNED = 8192, // for one in another namespace
-    HIGHEST_FD = 511,         // that we hold: of the usual 1024, half are for following processes
-    RANGE_LOOKS = 32,         // at what is mapped: compilers go on mapping
+    LOOKS = 8,          // for a jitdump: compilers open it when they start
+    FILE_MAX = 1 << 30, // bytes of one file
+    HIGHEST_FD = 511,   // that we hold: of the usual 1024, half are for following processes
+    RANGE_LOOKS = 32,   // at what is mapped: compilers go on mapping
     RANGES_MAX = 4096,
 };
 
@@ -51,47 +51,6 @@ void hone_generated_done(struct hone_generated *generated)
 
 // ---- While it lives
 
-// The last number of the line "NSpid:" is the one that the process itself knows.
-static uint32_t inner_pid_of(uint32_t pid)
-{
-    char path[64], *text = NULL;
-    size_t len;
-    (void)snprintf(path, sizeof path, "/proc/%u/status", pid);
-    if (hone_file_read(path, 65536, &text, &len, NULL))
-        return 0;
-    char *line = strstr(text, "\nNSpid:"), *end = line ? strchr(line + 1, '\n') : NULL;
-    uint32_t inner = 0;
-    if (end) {
-        *end = '\0';
-        char *last = strrchr(line, '\t');
-        inner = last ? (uint32_t)strtoul(last + 1, NULL, 10) : 0;
-    }
-    free(text);
-    return inner;
-}
-
-// The process of another namespace by the number that it has there; 0: not to be found.
-static uint32_t find_outer(uint32_t inner_pid, uint64_t pid_namespace)
-{
-    DIR *processes = opendir("/proc");
-    uint32_t found = 0, scanned = 0;
-    for (struct dirent *entry;
-         processes && !found && scanned < PROCESSES_SCANNED && (entry = readdir(processes));) {
-        uint32_t pid = (uint32_t)strtoul(entry->d_name, NULL, 10);
-        char path[64];
-        struct stat st;
-        if (!pid)
-            continue;
-        scanned++;
-        (void)snprintf(path, sizeof path, "/proc/%u/ns/pid", pid);
-        if (stat(path, &st) == 0 && st.st_ino == pid_namespace && inner_pid_of(pid) == inner_pid)
-            found = pid;
-    }
-    if (processes)
-        (void)closedir(processes);
-    return found;
-}
-
 static int open_regular(int directory, const char *path)
 {
     return openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -102,7 +61,7 @@ static int open_mapped_dump(uint32_t pid, int root_fd)
 {
     char path[64], wanted[32], line[PATH_MAX + 128];
     (void)snprintf(path, sizeof path, "/proc/%u/maps", pid);
-    (void)snprintf(wanted, sizeof wanted, "/jit-%u.dump", inner_pid_of(pid));
+    (void)snprintf(wanted, sizeof wanted, "/jit-%u.dump", hone_pid_inner(pid, pid));
     HONE_CLEANUP(hone_fclosep) FILE *maps = fopen(path, "re");
     while (maps && fgets(line, sizeof line, maps)) {
         line[strcspn(line, "\n")] = '\0';
@@ -130,7 +89,7 @@ static void look_for_files(struct hone_generated *generated, uint32_t pid, uint3
     }
     bool foreign = pid == 0;
     if (foreign)
-        pid = find_outer(inner_pid, pid_namespace);
+        pid = hone_pid_outer(inner_pid, pid_namespace);
     generated->here = pid;
     char path[64];
     struct stat st;

@@ -280,7 +280,7 @@ static json_t *process_json(const struct hone_recording *recording,
     uint64_t blocks_lost = facts->heap_no_site + facts->heap_left + facts->heap_in_handler;
     return json_pack(
         "{s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
-        (int)facts->pid, "allocator",
+        (int)process->pid, "allocator",
         facts->allocator[0] ? hone_session_text(facts->allocator) : json_null(), "not_covered",
         facts->heap_reason[0] ? hone_session_text(facts->heap_reason) : json_null(), //
         "samples", hone_session_number(facts->heap_samples), "freed",

@@ -61,13 +61,28 @@ static json_t *number_or_null(uint64_t value)
     return value ? hone_session_number(value) : json_null();
 }
 
-static json_t *process_json(const struct hone_collected_process *process)
+// In another pid namespace a process knows its parent by the number there.
+static uint32_t parent_pid(const struct hone_collected *collected,
+                           const struct hone_collected_process *process)
+{
+    const struct hone_process_facts *facts = &process->facts;
+    for (uint32_t i = 0; process->translated && i < collected->process_count; i++) {
+        const struct hone_collected_process *other = &collected->processes[i];
+        if (other->translated && other->facts.pid == facts->parent_pid &&
+            other->facts.pid_namespace == facts->pid_namespace)
+            return other->pid;
+    }
+    return facts->parent_pid;
+}
+
+static json_t *process_json(const struct hone_collected *collected,
+                            const struct hone_collected_process *process)
 {
     const struct hone_process_facts *facts = &process->facts;
     uint64_t cpu_ns =
         facts->cpu_total_ns > facts->cpu_before_ns ? facts->cpu_total_ns - facts->cpu_before_ns : 0;
-    return json_pack("{s:i, s:i, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", //
-                     "pid", (int)process->pid, "parent_pid", (int)facts->parent_pid, //
+    return json_pack("{s:i, s:i, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:o, s:o, s:o}",              //
+                     "pid", (int)process->pid, "parent_pid", (int)parent_pid(collected, process), //
                      "name", hone_session_text(process->name), "program",
                      hone_session_text(facts->path),            //
                      "forked", (int)facts->forked,              //
@@ -187,7 +202,7 @@ int hone_recording_session(const struct hone_recording *recording,
     hone_recording_total(recording, &totals);
     json_t *processes = json_array();
     for (uint32_t i = 0; i < collected->process_count; i++)
-        (void)json_array_append_new(processes, process_json(&collected->processes[i]));
+        (void)json_array_append_new(processes, process_json(collected, &collected->processes[i]));
     HONE_CLEANUP(decrefp)
     json_t *session = json_pack(
         "{s:o, s:{s:s, s:i, s:i}, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:{s:o, s:I, s:f, s:o, "

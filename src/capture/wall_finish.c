@@ -35,6 +35,8 @@ struct finish {
     struct hone_collected *collected;
     struct met *met;
     uint32_t met_count;
+    uint32_t *foreign; // threads of collected with numbers of another pid namespace
+    uint32_t foreign_count;
     uint32_t session_threads; // collected threads that the session tells of
     uint32_t *first_sample;   // by collected thread: in samples, of thread_count + 1
     uint32_t *samples;        // of collected, by thread
@@ -48,6 +50,7 @@ struct finish {
 static void finish_done(struct finish *finish)
 {
     free(finish->met);
+    free(finish->foreign);
     free(finish->first_sample);
     free(finish->samples);
     free(finish->first_seen);
@@ -77,6 +80,7 @@ static int prepare(struct finish *finish)
     struct hone_collected *collected = finish->collected;
     uint32_t threads = finish->session_threads;
     finish->met = calloc((size_t)threads + 1, sizeof *finish->met);
+    finish->foreign = calloc((size_t)threads + 1, sizeof *finish->foreign);
     finish->first_sample = calloc((size_t)threads + 2, sizeof(uint32_t));
     finish->samples = calloc((size_t)collected->sample_count + 1, sizeof(uint32_t));
     finish->first_seen = calloc((size_t)wall->thread_count + 2, sizeof(uint32_t));
@@ -84,8 +88,9 @@ static int prepare(struct finish *finish)
     finish->processes = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
     finish->first_thread = calloc((size_t)wall->process_count + 1, sizeof(uint32_t));
     finish->matched = calloc((size_t)threads + 1, 1);
-    if (!finish->met || !finish->first_sample || !finish->samples || !finish->first_seen ||
-        !finish->seen || !finish->processes || !finish->first_thread || !finish->matched)
+    if (!finish->met || !finish->foreign || !finish->first_sample || !finish->samples ||
+        !finish->first_seen || !finish->seen || !finish->processes || !finish->first_thread ||
+        !finish->matched)
         return -ENOMEM;
     for (uint32_t i = wall->thread_count; i > 0; i--)
         finish->first_thread[wall->threads[i - 1].process] = i - 1;
@@ -95,8 +100,9 @@ static int prepare(struct finish *finish)
           finish->seen);
     for (uint32_t i = 0; i < threads; i++) {
         const struct hone_collected_thread *thread = &collected->threads[i];
-        // Numbers of another pid namespace mean nothing here.
-        if (hone_collect_same_pids(collected, &collected->processes[thread->process]))
+        if (!hone_collect_same_tid(collected, thread))
+            finish->foreign[finish->foreign_count++] = i;
+        else
             finish->met[finish->met_count++] = (struct met){thread->tid, i, thread->met_ns};
     }
     qsort(finish->met, finish->met_count, sizeof *finish->met, by_tid);
@@ -159,6 +165,52 @@ static uint32_t session_thread(const struct finish *finish, const struct hone_wa
         if (!thread->met_late && !thread->unborn)
             break;
     }
+    return found;
+}
+
+// The kernel keeps 15 bytes of a name.
+static bool is_called(const struct hone_wall_thread *thread, const char *name)
+{
+    return name[0] && strncmp(thread->name, name, sizeof thread->name - 1) == 0;
+}
+
+// Whether a thread whose number here nobody knows may be this one, by what it belongs to and by its
+// name: threads of one process, and processes, are told apart by when they began.
+static bool may_be(const struct finish *finish, const struct hone_wall_thread *thread,
+                   const struct hone_collected_thread *candidate)
+{
+    const struct hone_collected_process *process =
+        &finish->collected->processes[candidate->process];
+    uint32_t known = finish->processes[thread->process];
+    bool first = thread->tid == thread->pid;
+    if (first != (candidate->told_tid == process->facts.pid))
+        return false;
+    if (process->translated || known)
+        return !first && process->pid == thread->pid && (!known || known - 1 == candidate->process);
+    return first && (is_called(thread, process->name) || is_called(thread, candidate->name));
+}
+
+// The session's thread of another pid namespace that this one is, by all that is known: it had
+// ended before anybody could ask for its number here. From now on it goes by that.
+static uint32_t foreign_thread(struct finish *finish, const struct hone_wall_thread *thread)
+{
+    struct hone_collected *collected = finish->collected;
+    uint32_t found = UINT32_MAX;
+    for (uint32_t i = 0; i < finish->foreign_count; i++) {
+        uint32_t at = finish->foreign[i];
+        const struct hone_collected_thread *candidate = &collected->threads[at];
+        if (!finish->matched[at] && may_be(finish, thread, candidate) &&
+            is_of(finish, thread, &collected->processes[candidate->process], candidate->met_ns) &&
+            (found == UINT32_MAX || candidate->met_ns < collected->threads[found].met_ns))
+            found = at;
+    }
+    if (found == UINT32_MAX)
+        return found;
+    struct hone_collected_thread *own = &collected->threads[found];
+    own->tid = thread->tid;
+    own->translated = true;
+    collected->processes[own->process].pid = thread->pid;
+    collected->processes[own->process].translated = true;
     return found;
 }
 
@@ -334,6 +386,8 @@ static void add_thread(struct finish *finish, uint32_t index)
 {
     struct hone_wall_thread *account = &finish->wall->threads[index];
     uint32_t thread = session_thread(finish, account);
+    if (thread == UINT32_MAX)
+        thread = foreign_thread(finish, account);
     if (thread == UINT32_MAX)
         thread = hone_collect_thread(finish->collected, process_for(finish, account), account->tid,
                                      account->name);

@@ -6,6 +6,7 @@
 #include "core/clock.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -171,7 +172,7 @@ TEST(program_that_was_announced_and_is_another_one_now_is_not_that)
 TEST(program_that_is_seen_before_it_is_announced_is_counted_once)
 {
     for (uint32_t told = 1; told <= 2; told++) { // of both programs, or of the second one only
-        begin(); // which takes a while
+        begin();                                 // which takes a while
         pid_t child = fork();
         if (!child) {
             (void)usleep(100000);
@@ -202,4 +203,41 @@ TEST(program_that_is_seen_before_it_is_announced_is_counted_once)
         CHECK(sum_of_thread(1) > 60 * MS);
         end();
     }
+}
+
+// A process of another pid namespace that ended before it could be asked for its number here.
+static void foreign_met(uint32_t number, uint32_t pid, uint64_t met_ns, const char *path)
+{
+    struct hone_process_facts facts = {.pid = pid,
+                                       .pid_namespace = collected.pid_namespace + 1,
+                                       .started_ns = met_ns,
+                                       .engine = HONE_ENGINE_THREAD_TIMER};
+    (void)snprintf(facts.path, sizeof facts.path, "%s", path);
+    hone_collect_events.process(&collected, number, &facts);
+    const struct hone_record_thread thread = {.tid = pid, .time_ns = met_ns};
+    hone_collect_events.thread(&collected, number, &thread);
+}
+
+TEST(process_of_another_pid_namespace_goes_by_its_number_here_and_counts_once)
+{
+    happens_at_once();
+    foreign_met(0, 2, EXEC_NS + MS, "/other/program");
+    finish(EXEC_NS + life_ns);
+    CHECK_EQ(sum_of_thread(0), life_ns);
+    CHECK_EQ(collected.threads[0].tid, PID);
+    CHECK_EQ(collected.processes[0].pid, PID);
+    end();
+}
+
+TEST(process_of_another_pid_namespace_is_none_of_another_name_or_time)
+{
+    happens_at_once();
+    foreign_met(0, 2, EXEC_NS + MS, "/other/server");
+    foreign_met(1, 3, EXEC_NS + life_ns + MS, "/other/program");
+    finish(EXEC_NS + life_ns);
+    CHECK_EQ(sum_of_thread(0), 0);
+    CHECK_EQ(sum_of_thread(1), 0);
+    CHECK_EQ(collected.processes[0].pid, 2);
+    CHECK_EQ(collected.processes[1].pid, 3);
+    end();
 }
