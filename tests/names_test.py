@@ -38,6 +38,62 @@ class PackedSections(harness.TestCase):
         self.assertEqual({os.path.basename(file) for file in files}, {'split.c'})
 
 
+class FilesThatWentAway(harness.TestCase):
+    """Every upgrade of a package replaces programs that run."""
+
+    def setUp(self):
+        super().setUp()
+        self.path, self.other = (os.path.join(self.tmp, name) for name in ('server', 'upgrade'))
+        shutil.copy(workload('split'), self.path)
+        shutil.copy(workload('threads'), self.other)
+
+    def check_named(self, change, *strip):
+        for tool in strip:
+            subprocess.run(['objcopy', '--remove-section', '.note.gnu.build-id', tool], check=True)
+        recording = self.record_well('sh', '-c', f'"$0" functions 700 & sleep 0.3; {change}; wait', self.path,
+                                     cwd=self.tmp)
+        self.assertGreater(recording.profile.cumulative().get('red', 0), 0)
+        self.assertEqual(names_comment(recording), [])
+
+    def check_attached(self, change):
+        program = subprocess.Popen([self.path, 'functions', '3000'], stdout=subprocess.DEVNULL)
+        try:
+            self.assertIsNone(program.poll())
+            subprocess.run(change, shell=True, cwd=self.tmp, check=True)
+            directory = os.path.join(self.tmp, 'attached')
+            subprocess.run([HONE, 'record', '-d', '0.5', '-o', directory, '-p', str(program.pid)],
+                           check=True, capture_output=True)
+        finally:
+            program.kill()
+            program.wait()
+        profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+        self.assertGreater(profile.cumulative().get('red', 0), 0, profile.cumulative())
+
+    def test_program_that_was_deleted_while_it_was_recorded(self):
+        self.check_named('rm server')
+
+    def test_program_that_was_replaced_while_it_was_recorded(self):
+        self.check_named('mv upgrade server')
+
+    def test_program_without_build_id_is_not_named_after_the_one_that_replaced_it(self):
+        self.check_named('mv upgrade server', self.path, self.other)
+
+    def test_program_that_was_overwritten_has_no_names_and_that_is_said(self):
+        recording = self.record_well('sh', '-c', '"$0" functions 300; cat upgrade > server', self.path, cwd=self.tmp)
+        self.assertGreater(recording.profile.cumulative().get('[server]', 0), 0)
+        said = f'names: none of {self.path}: the file was replaced by another one since it was started'
+        self.assertEqual(names_comment(recording), [said])
+        self.assertIn(said.encode(), self.run_plain(HONE, 'info', recording.directory).stdout)
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_running_program_that_was_deleted_before(self):
+        self.check_attached('rm server')
+
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_running_program_that_was_replaced_before(self):
+        self.check_attached('mv upgrade server')
+
+
 class GeneratedCode(harness.TestCase):
     def tearDown(self):
         for path in glob.glob('/tmp/perf-*.map'):

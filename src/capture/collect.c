@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 bool hone_collect_reserve(struct hone_collect_state *state, void *array, uint32_t *room,
                           uint64_t need, size_t size)
@@ -94,6 +95,9 @@ void hone_collect_done(struct hone_collected *collected)
             hone_generated_done(collected->processes[i].generated);
         hone_scan_result_free(collected->processes[i].scan);
     }
+    for (uint32_t i = 0; i < collected->module_count; i++)
+        if (collected->modules[i].held_fd)
+            (void)close(collected->modules[i].held_fd - 1);
     free(collected->modules);
     free(collected->places);
     free(collected->frames);

@@ -29,6 +29,8 @@ struct hone_collected_module {
     uint64_t text_start, text_end; // the same
     uint64_t text_offset;
     uint64_t bias;
+    int held_fd;     // its file, plus one; 0: it is not held open
+    bool held_tried; // to hold it
 };
 
 // The module of the kernel's own addresses, as perf and pprof call it.
@@ -208,6 +210,7 @@ struct hone_collected {
     struct hone_scanner *scanner; // who looks for leaks; NULL: nobody
     struct hone_collected_leak *leaks;
     uint32_t leak_count;
+    uint32_t held_files; // of modules
     struct hone_wall_facts wall_facts;
     uint64_t pid_namespace;    // ours: what pids mean here; 0: unknown
     uint64_t unknown_stacks;   // samples whose stack never arrived

@@ -1,5 +1,6 @@
 // From addresses in processes to places in files: modules, and the stacks that run through them.
 #include "capture/collect_parts.h"
+#include "capture/held_file.h"
 
 #include "core/hash.h"
 
@@ -56,6 +57,9 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
                                       .start = record->start,
                                       .end = record->end,
                                       .bias = record->bias};
+    const struct hone_collected_process *process = &collected->processes[live->process];
+    if (hone_collect_same_pids(collected, process))
+        hone_held_file(collected, module.module, process->pid);
     for (uint32_t i = live->module_count; i-- > 0;) {
         if (live->modules[i].index == module.index) { // it came back
             live->modules[i] = module;

@@ -1,6 +1,7 @@
 #include "capture/look.h"
 
 #include "capture/frame_base.h"
+#include "capture/held_file.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -80,6 +81,7 @@ static uint32_t collected_module(struct hone_look *look, struct hone_look_proces
     memcpy(record->path, module->path, len);
     record->path[len] = '\0';
     uint32_t found = hone_collect_module(look->collected, record);
+    hone_held_file(look->collected, found, process->pid);
     process->modules[number] = found + 1;
     return found;
 }

@@ -58,6 +58,8 @@ static int add_mapping(struct hone_profile_builder *builder, uint32_t index, uin
                    : hone_symbolizer_module(builder->symbolizer, module->path,
                                             module->build_id_bytes ? module->build_id : NULL,
                                             module->build_id_bytes, &builder->symbols[index]);
+    if (!r && module->held_fd)
+        hone_symbol_module_hold(builder->symbols[index], module->held_fd - 1);
     if (r)
         return r;
     const struct hone_symbol_facts *facts = hone_symbol_facts(builder->symbols[index]);
@@ -307,6 +309,17 @@ void hone_builder_comment_on_names(struct hone_profile_builder *builder)
     if (builder->unfetched)
         hone_profile_comment(builder->profile, "names: %.200s: %s", builder->unfetched,
                              builder->unfetched_why);
+    for (uint32_t i = 1; i < collected->module_count; i++) {
+        const struct hone_symbol_facts *facts =
+            builder->symbols[i] ? hone_symbol_facts(builder->symbols[i]) : NULL;
+        if (facts && !facts->has_functions &&
+            (facts->reason == HONE_SYMBOL_CHANGED || facts->reason == HONE_SYMBOL_UNREADABLE))
+            hone_profile_comment(builder->profile, "names: none of %.200s: %s",
+                                 collected->modules[i].path,
+                                 facts->reason == HONE_SYMBOL_CHANGED
+                                     ? "the file was replaced by another one since it was started"
+                                     : "the file was deleted or cannot be read");
+    }
     uint32_t process = 0;
     uint64_t unnamed_ns = unnamed_code(builder, &process), all_ns = 0;
     for (uint32_t i = 0; i < collected->sample_count; i++)

@@ -5,8 +5,10 @@
 #include "symbol/vdso.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 const char *hone_symbol_reason_text(enum hone_symbol_reason reason)
 {
@@ -48,6 +50,31 @@ static bool is_recorded(const struct hone_symbol_module *module, const struct ho
             memcmp(facts->build_id, module->build_id, module->build_id_len) == 0);
 }
 
+void hone_symbol_module_hold(struct hone_symbol_module *module, int fd)
+{
+    module->held_fd = fd + 1;
+}
+
+// Opens what has the module's path or, where that is not what ran, what is held.
+static int open_by_path(const struct hone_symbol_module *module, const char *path,
+                        struct hone_elf **ret, struct hone_error *err)
+{
+    struct stat there, held;
+    int r = hone_elf_open(path, ret, err);
+    if (r == -ENOMEM || !module->held_fd || fstat(module->held_fd - 1, &held) ||
+        (!r && is_recorded(module, *ret) && stat(path, &there) == 0 &&
+         there.st_ino == held.st_ino && there.st_dev == held.st_dev))
+        return r;
+    char by_descriptor[64];
+    HONE_CLEANUP(hone_elf_closep) struct hone_elf *elf = NULL;
+    (void)snprintf(by_descriptor, sizeof by_descriptor, "/proc/self/fd/%d", module->held_fd - 1);
+    if (hone_elf_open(by_descriptor, &elf, NULL) || !is_recorded(module, elf))
+        return r;
+    hone_elf_close(*ret);
+    *ret = hone_take(elf);
+    return 0;
+}
+
 static int open_own_file(struct hone_symbol_module *module)
 {
     struct hone_error err = {0};
@@ -61,7 +88,7 @@ static int open_own_file(struct hone_symbol_module *module)
         HONE_CLEANUP(hone_freep) char *path = NULL;
         if (asprintf(&path, "%s%s", module->symbolizer->system_root, module->path) < 0)
             return -ENOMEM;
-        r = hone_elf_open(path, &elf, &err);
+        r = open_by_path(module, path, &elf, &err);
     }
     if (r == -ENOMEM)
         return r;

@@ -21,6 +21,7 @@ struct hone_symbol_module {
     const char *path;
     unsigned char build_id[HONE_ELF_BUILD_ID_MAX];
     size_t build_id_len;
+    int held_fd; // plus one: the file that ran, whatever has its path now; 0: nobody holds it
     bool opened;
     bool files_opened;
     bool kept; // an index was made of it, or cannot be made

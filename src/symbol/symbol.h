@@ -107,6 +107,10 @@ struct hone_symbol_facts {
     bool from_index;              // its files were not read: an index of an earlier time knew all
 };
 
+// The module's own file, which the caller holds open as long as the symbolizer lives: it serves
+// where another one, or none, has its path by now. Before anything is asked of the module.
+void hone_symbol_module_hold(struct hone_symbol_module *module, int fd);
+
 // Opens the module's files if nobody did before; the pointer is stable.
 const struct hone_symbol_facts *hone_symbol_facts(struct hone_symbol_module *module);
 
