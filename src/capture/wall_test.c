@@ -2,6 +2,8 @@
 
 #include "check.h"
 
+#include <unistd.h>
+
 enum { PID = 1000, STACK_SHORT = 1, STACK_LONG = 2, MS = 1000000 };
 
 static struct hone_collected collected;
