@@ -31,6 +31,27 @@ TEST(an_error_about_a_long_name_still_says_why)
     CHECK(strncmp(err.hint, "rename 'n", 9) == 0 && err.hint[strlen(err.hint) - 1] == '\'');
 }
 
+TEST(who_cannot_write_for_want_of_room_is_told_what_to_do)
+{
+    struct hone_error err = {0};
+    CHECK_EQ(hone_file_write("/dev/full", "abc", 3, &err), -ENOSPC);
+    CHECK_STR(err.message, "cannot write '/dev/full': no space left on device");
+    CHECK_STR(err.hint, "make room there, or give another place with -o");
+}
+
+TEST(what_is_mapped_is_a_file_and_no_pipe_that_nobody_writes_to)
+{
+    char pipe[] = "/tmp/hone-pipe-XXXXXX";
+    struct hone_error err = {0};
+    struct hone_file_map map;
+    CHECK(mkdtemp(pipe));
+    CHECK_EQ(rmdir(pipe), 0);
+    CHECK_EQ(mkfifo(pipe, 0600), 0);
+    CHECK_EQ(hone_file_map(pipe, &map, &err), -EINVAL);
+    CHECK(strstr(err.message, "is not a regular file"));
+    CHECK_EQ(unlink(pipe), 0);
+}
+
 TEST(error_without_a_taker_is_only_a_code)
 {
     CHECK_EQ(hone_error_set(NULL, -EIO, "lost"), -EIO);

@@ -16,7 +16,9 @@
 
 int hone_file_map(const char *path, struct hone_file_map *ret, struct hone_error *err)
 {
-    HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    // A pipe may stand there now, whose open would wait for a writer.
+    HONE_CLEANUP(hone_fd_closep)
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
     if (fd < 0 || fstat(fd, &st))
         return hone_error_set(err, -errno, "cannot open '%s'", path);
@@ -122,5 +124,10 @@ int hone_file_write(const char *path, const void *bytes, size_t len, struct hone
     int r = is_device(path)          ? write_through(path, bytes, len)
             : realpath(path, target) ? write_beside(target, bytes, len)
                                      : write_beside(path, bytes, len);
-    return r ? hone_error_set(err, r, "cannot write '%s'", path) : 0;
+    if (!r)
+        return 0;
+    (void)hone_error_set(err, r, "cannot write '%s'", path);
+    if (r == -ENOSPC || r == -EDQUOT)
+        hone_error_hint(err, "make room there, or give another place with -o");
+    return r;
 }
