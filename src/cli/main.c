@@ -5,8 +5,11 @@
 #include "cli/suggest.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
@@ -104,7 +107,7 @@ static int run(const struct hone_command *command, int argc, char **argv)
     return r;
 }
 
-int main(int argc, char **argv)
+static int start(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
     if (!name)
@@ -121,4 +124,48 @@ int main(int argc, char **argv)
     if (!command)
         return unknown_command(name);
     return run(command, argc - 2, argv + 2);
+}
+
+// Where the stack may not grow to that, as under 'ulimit -s', the work is done on a thread with one
+// of its own: so the recorded program keeps its limit. Half of what is usual, and several times
+// what any command was seen to use.
+enum { STACK_BYTES = 4 << 20 };
+
+struct work {
+    int argc;
+    char **argv;
+    sigset_t signals;
+    int status;
+};
+
+static void *do_work(void *argument)
+{
+    struct work *work = argument;
+    (void)pthread_sigmask(SIG_SETMASK, &work->signals, NULL);
+    work->status = start(work->argc, work->argv);
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit limit;
+    struct work whole = {.argc = argc, .argv = argv};
+    pthread_attr_t attributes;
+    if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= STACK_BYTES ||
+        pthread_attr_init(&attributes))
+        return start(argc, argv);
+    // Threads that are begun later, with a size of no one's choosing, as well.
+    (void)pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    (void)pthread_setattr_default_np(&attributes);
+    pthread_t thread;
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &whole.signals); // they are the other thread's
+    int r = pthread_create(&thread, &attributes, do_work, &whole);
+    if (r) {
+        (void)pthread_sigmask(SIG_SETMASK, &whole.signals, NULL);
+        return start(argc, argv);
+    }
+    (void)pthread_join(thread, NULL);
+    return whole.status;
 }

@@ -153,6 +153,16 @@ class Limits(harness.TestCase):
         self.assertIn(b'ulimit -f', done.stderr)
         self.assertFalse(os.path.exists(mark))
 
+    def test_small_stack(self):
+        directory = os.path.join(self.tmp, 'small-stack')
+        done = self.run_plain('prlimit', '--stack=65536:65536', harness.HONE, 'record', '-o', directory,
+                              '--', 'sh', '-c', 'ulimit -s; exec "$@"', 'sh', workload('split'),
+                              'functions', '400')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stdout.splitlines()[0], b'64') # the program keeps its limit
+        profile = harness.Recording(done, directory, None).profile
+        self.assert_complete(profile)
+
 
 class Privilege(harness.TestCase):
     @unittest.skipUnless(os.getuid() == 0, 'needs root to become somebody else')
