@@ -168,6 +168,9 @@ struct hone_door {
 };
 void hone_sandbox_before(struct hone_door *ret);
 void hone_sandbox_after(const struct hone_door *door, bool locked_in);
+// Around a call by which the calling process asks to be traced: sampling ends, unless it fails.
+const struct hone_engine_kind *hone_traced_before(void);
+void hone_traced_after(const struct hone_engine_kind *engine, bool traced);
 
 // --- sandbox.c -----------------------------------------------------------------------------------
 

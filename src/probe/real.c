@@ -31,6 +31,7 @@ static void resolve(void)
         {"sigpending", (void **)&real.sigpending},
         {"sigtimedwait", (void **)&real.sigtimedwait},
         {"signalfd", (void **)&real.signalfd},
+        {"ptrace", (void **)&real.ptrace},
         {"sigsuspend", (void **)&real.sigsuspend},
         {"ppoll", (void **)&real.ppoll},
         {"pselect", (void **)&real.pselect},

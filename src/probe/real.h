@@ -29,6 +29,7 @@ struct hone_real {
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);
     int (*sigtimedwait)(const sigset_t *, siginfo_t *, const struct timespec *);
     int (*signalfd)(int, const sigset_t *, int);
+    long (*ptrace)(int, ...);
     int (*sigsuspend)(const sigset_t *);
     int (*ppoll)(struct pollfd *, nfds_t, const struct timespec *, const sigset_t *);
     int (*pselect)(int, fd_set *, fd_set *, fd_set *, const struct timespec *, const sigset_t *);

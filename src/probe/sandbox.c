@@ -7,6 +7,7 @@
 #include "core/syscall.h"
 
 #include <errno.h>
+#include <linux/ptrace.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/prctl.h>
@@ -62,6 +63,7 @@ static bool forks(long number, const long words[6])
 
 long hone_sandbox_syscall(long number, const long words[6])
 {
+    const struct hone_engine_kind *traced = NULL;
     switch (number) {
     case SYS_seccomp:
         if (words[0] == SECCOMP_SET_MODE_STRICT || words[0] == SECCOMP_SET_MODE_FILTER)
@@ -69,6 +71,10 @@ long hone_sandbox_syscall(long number, const long words[6])
         break;
     case SYS_prctl:
         return hone_sandbox_prctl((int)words[0], words + 1);
+    case SYS_ptrace:
+        if (words[0] == PTRACE_TRACEME)
+            traced = hone_traced_before();
+        break;
     case SYS_exit:
         hone_thread_ends();
         break;
@@ -81,6 +87,7 @@ long hone_sandbox_syscall(long number, const long words[6])
     long r;
     if (!hone_signal_by_syscall(number, words, &r))
         r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    hone_traced_after(traced, r == 0);
     if (HONE_UNLIKELY(r == 0 && forks(number, words)))
         hone_after_fork_in_child();
     return give(r);

@@ -137,3 +137,28 @@ void hone_sandbox_after(const struct hone_door *door, bool locked_in)
     memcpy(process->reason, in_sandbox, sizeof in_sandbox);
     process->engine = HONE_ENGINE_NONE; // not covered, from here on
 }
+
+// Each signal stops a traced thread first, and its tracer takes a SIGTRAP for a stop that it waits
+// for: exec's. So it gets none of ours. What the process uses from here on is in its clock.
+const struct hone_engine_kind *hone_traced_before(void)
+{
+    const struct hone_engine_kind *engine = hone_is_our_process() ? hone_probe.engine : NULL;
+    if (!engine)
+        return NULL;
+    hone_probe.engine = NULL;
+    engine->pause(true);
+    return engine;
+}
+
+void hone_traced_after(const struct hone_engine_kind *engine, bool traced)
+{
+    static const char reason[] = "it is traced by its parent, whom our signals would mislead";
+    if (!engine)
+        return;
+    if (traced) {
+        memcpy(hone_probe.writer.process->reason, reason, sizeof reason);
+        return;
+    }
+    engine->pause(false);
+    hone_probe.engine = engine;
+}

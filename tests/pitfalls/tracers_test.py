@@ -1,0 +1,77 @@
+"""Pitfalls: programs that trace their own children, as debuggers and strace do.
+"""
+
+import os
+import subprocess
+import unittest
+
+import harness
+
+# Its children ask to be traced, compute for some periods and become another program: the tracer
+# waits for the stop at exec alone. How many saw another one?
+ASKING = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static void burn(long milliseconds)
+{
+    struct timespec now;
+    do
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < milliseconds);
+}
+int main(int argc, char **argv)
+{
+    (void)argc;
+    int wrong = 0, status;
+    for (int i = 0; i < 20; i++) {
+        int pid = fork();
+        if (pid == 0) {
+            if (strcmp(argv[1], "syscall") == 0)
+                syscall(SYS_ptrace, PTRACE_TRACEME, 0, 0, 0);
+            else
+                ptrace(PTRACE_TRACEME, 0, 0, 0);
+            if (ptrace(PTRACE_TRACEME, 0, 0, 0) == 0)
+                _exit(2);
+            burn(20);
+            execl("/bin/true", "true", (char *)0);
+            _exit(1);
+        }
+        char path[64], name[16] = "";
+        waitpid(pid, &status, 0);
+        snprintf(path, sizeof path, "/proc/%d/comm", pid);
+        FILE *comm = fopen(path, "r");
+        wrong += !comm || !fgets(name, sizeof name, comm) || strcmp(name, "true\n") != 0;
+        if (comm)
+            fclose(comm);
+        while (WIFSTOPPED(status)) {
+            ptrace(PTRACE_CONT, pid, 0, 0);
+            waitpid(pid, &status, 0);
+        }
+        wrong += status != 0;
+    }
+    printf("wrong %d\n", wrong);
+    return 0;
+}
+"""
+
+
+class Children(harness.TestCase):
+    def test_who_asks_to_be_traced_gets_none_of_our_signals(self):
+        program = os.path.join(self.tmp, 'asking')
+        subprocess.run(('cc', '-O1', '-o', program, '-x', 'c', '-'), input=ASKING.encode(), check=True)
+        for how in ('ptrace', 'syscall'):
+            for engine in ('perf-trap', 'thread-timer', 'process-timer'):
+                with self.subTest(how=how, engine=engine):
+                    recording = self.record(program, how, options=('--engine', engine))
+                    self.assertEqual(recording.stdout, b'wrong 0\n')
+                    self.assertIn('traced by its parent', '\n'.join(recording.profile.comments))
+
+
+if __name__ == '__main__':
+    unittest.main()
