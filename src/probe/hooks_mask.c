@@ -61,16 +61,23 @@ const sigset_t *hone_mask_without_ours(const sigset_t *set, sigset_t *copy)
     return copy;
 }
 
+// The program has asked for our signal by signalfd(), where it cannot be seen: one that waits would
+// have been read there, and must not end the program.
+static _Atomic bool read_by_descriptor;
+
 // What waited comes now, if the thread blocks it no more.
 static void hand_out(void)
 {
     int ours = hone_signal_ours();
     siginfo_t kept;
+    bool drop = atomic_load_explicit(&read_by_descriptor, memory_order_relaxed) &&
+                hone_signal_is_default();
     if (!thread_blocks && is_pending()) {
         pending_at = 0;
-        hone_pending_hand_on(ours, &pending);
+        if (!drop)
+            hone_pending_hand_on(ours, &pending);
     }
-    if (!thread_blocks && hone_pending_take(&kept))
+    if (!thread_blocks && hone_pending_take(&kept) && !drop)
         hone_pending_hand_on(ours, &kept);
 }
 
@@ -236,5 +243,9 @@ HONE_EXPORT int sigwait(const sigset_t *set, int *ret)
 HONE_EXPORT int signalfd(int fd, const sigset_t *set, int flags)
 {
     sigset_t copy;
-    return hone_real()->signalfd(fd, hone_mask_without_ours(set, &copy), flags);
+    bool named = names_ours(set);
+    int r = hone_real()->signalfd(fd, hone_mask_without_ours(set, &copy), flags);
+    if (r >= 0 && named)
+        atomic_store_explicit(&read_by_descriptor, true, memory_order_relaxed);
+    return r;
 }

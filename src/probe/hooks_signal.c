@@ -31,6 +31,12 @@ bool hone_signal_is_ours(int signal)
     return signal && signal == hone_signal_ours();
 }
 
+bool hone_signal_is_default(void)
+{
+    uint32_t which = atomic_load_explicit(&program.which, memory_order_acquire) & 1;
+    return program.actions[which].sa_handler == SIG_DFL;
+}
+
 static void (*installed)(int, siginfo_t *, void *);
 
 void hone_signal_at_exec(bool going)

@@ -270,6 +270,8 @@ void hone_signal_pass_on(int signal, siginfo_t *info, void *ucontext);
 // The signal that is installed; 0: none yet.
 int hone_signal_ours(void);
 bool hone_signal_is_ours(int signal);
+// The program believes that it takes its default action.
+bool hone_signal_is_default(void);
 // sigaction() for our signal, as the program sees it; and the same for its handler alone.
 int hone_signal_swap(const struct sigaction *action, struct sigaction *before);
 typedef void hone_signal_handler(int);

@@ -1,4 +1,5 @@
-"""Pitfalls: programs that trace their own children, as debuggers and strace do.
+"""Pitfalls: programs that trace their own children, as debuggers and strace do, and such as take
+SIGTRAP by another way than a handler.
 """
 
 import os
@@ -60,11 +61,50 @@ int main(int argc, char **argv)
 }
 """
 
+# What is read by a descriptor must not end the program when it lets everything through later.
+BY_DESCRIPTOR = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+int main(void)
+{
+    sigset_t all, before;
+    struct signalfd_siginfo info;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    int fd = signalfd(-1, &all, SFD_NONBLOCK);
+    raise(SIGTRAP);
+    kill(getpid(), SIGTRAP);
+    raise(SIGUSR1);
+    int others = 0;
+    while (read(fd, &info, sizeof info) == sizeof info)
+        others += info.ssi_signo != SIGTRAP;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    printf("others %d\n", others);
+    return 0;
+}
+"""
 
-class Children(harness.TestCase):
+
+class Programs(harness.TestCase):
+    def compiled(self, source):
+        program = os.path.join(self.tmp, 'program')
+        subprocess.run(('cc', '-O1', '-x', 'c', '-o', program, '-'), input=source.encode(), check=True)
+        return program
+
+
+class Descriptors(Programs):
+    def test_a_signal_that_was_to_be_read_does_not_end_the_program(self):
+        program = self.compiled(BY_DESCRIPTOR)
+        self.assertEqual(self.run_plain(program).stdout, b'others 1\n')
+        recording = self.record(program)
+        self.assertEqual((recording.status, recording.stdout), (0, b'others 1\n'))
+
+
+class Children(Programs):
     def test_who_asks_to_be_traced_gets_none_of_our_signals(self):
-        program = os.path.join(self.tmp, 'asking')
-        subprocess.run(('cc', '-O1', '-o', program, '-x', 'c', '-'), input=ASKING.encode(), check=True)
+        program = self.compiled(ASKING)
         for how in ('ptrace', 'syscall'):
             for engine in ('perf-trap', 'thread-timer', 'process-timer'):
                 with self.subTest(how=how, engine=engine):
