@@ -248,11 +248,24 @@ class RunningTest(Threads):
                     pid = int(running.stdout.readline().split()[1])
                     self.settled(pid, 3)
                     found = self.dump('-p', pid)
+                    judged = self.run_plain(HONE, 'threads', '--fail-stuck', '-p', str(pid))
+                    profile = os.path.join(self.tmp, mode + '.prof')
+                    self.threads('-p', pid, '-o', profile)
                 finally:
                     running.kill()
                     running.communicate()
                 self.assertEqual({bool(group['may_be_stuck']) for group in found['groups']},
                                  {stuck})
+                self.assertEqual(judged.returncode, int(stuck), judged.stderr)
+                done = self.run_plain(HONE, 'threads', '--fail-stuck', profile)
+                self.assertEqual(done.returncode, int(stuck), done.stderr)
+
+    def test_more_than_are_allowed(self):
+        running = self.start(workload('crew'), 'pthread', 3)
+        for limit, status in (('4', 0), ('3', 1), ('0', 1), ('few', 2)):
+            done = self.run_plain(HONE, 'threads', '--fail-above', limit, '-p', str(running.program))
+            self.assertEqual(done.returncode, status, done.stderr)
+        self.assertIn(b'--fail-above takes a number', done.stderr)
 
     def test_a_course_of_their_number(self):
         running = self.start(workload('crew'), 'pthread', 3)
@@ -270,6 +283,7 @@ class RunningTest(Threads):
                 ((workload('crew'),), 1, ('crew',)),
                 (('-p', '1', 'profiles'), 2, ('--pid',)),
                 (('-p', '1', '--times', '3'), 2, ('--every',)),
+                (('-p', '1', '--every', '1s', '--fail-stuck'), 2, ('--fail-stuck',)),
         ):
             with self.subTest(words):
                 done = self.run_plain(HONE, 'threads', *words)

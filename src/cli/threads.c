@@ -8,6 +8,7 @@
 #include "cli/output.h"
 #include "cli/pids.h"
 #include "cli/threads_watch.h"
+#include "cli/values.h"
 #include "fetch/fetch.h"
 #include "profile/profile.h"
 #include "view/threads.h"
@@ -26,6 +27,8 @@ struct threads_options {
     int64_t times;
     int64_t rows;
     int64_t frames;
+    const char *fail_above;
+    bool fail_stuck;
     bool json;
     bool debuginfod;
 };
@@ -79,6 +82,15 @@ static const struct hone_option options[] = {
      .maximum = INT32_MAX,
      AT(frames),
      .help = "at most N functions of each stack; 0 is all"},
+    {.name = "fail-above",
+     .kind = HONE_OPTION_TEXT,
+     .value = "N",
+     AT(fail_above),
+     .help = "exit with status 1 if there are more threads than N"},
+    {.name = "fail-stuck",
+     .kind = HONE_OPTION_FLAG,
+     AT(fail_stuck),
+     .help = "exit with status 1 if some wait for what can never come"},
     HONE_OPTION_ROW_DEBUGINFOD(AT(debuginfod)),
     {0},
 };
@@ -88,6 +100,7 @@ static const struct hone_example examples[] = {
     {"hone threads -p 1234 --debug 2", "each by itself, as goroutine?debug=2"},
     {"hone threads -p 1234 -o threads.prof", "a profile, for hone traces, go tool pprof, …"},
     {"hone threads -p 1234 --every 10s", "their number, ten times; says whether it grows"},
+    {"hone threads --fail-above 10000 --fail-stuck threads.prof", "for CI"},
     {"hone record -t threads ./server", "remember where each thread is created"},
     {"hone threads", "of the newest recording: threads at its end, who creates and leaks them"},
     {0},
@@ -222,7 +235,22 @@ static int show(const struct threads_options *given, const struct hone_threads_s
     return r ? r : hone_output_text(given->output, &out, err);
 }
 
-static int show_input(const struct threads_options *given, const struct input *input,
+// 1: there are more than are allowed, or some are stuck. Negative: a profile of another tool does
+// not tell.
+static int judge(const struct threads_options *given, int64_t limit,
+                 const struct hone_thread_list *threads, struct hone_error *err)
+{
+    bool stuck = false, told = threads->count == 0;
+    for (uint32_t i = 0; i < threads->count; i++) {
+        stuck = stuck || threads->rows[i].stuck[0];
+        told = told || threads->rows[i].state[0];
+    }
+    if (given->fail_stuck && !told)
+        return hone_error_set(err, -ENODATA, "the profile does not tell who is stuck");
+    return (given->fail_above && threads->total > limit) || (given->fail_stuck && stuck);
+}
+
+static int show_input(const struct threads_options *given, int64_t limit, const struct input *input,
                       struct hone_error *err)
 {
     HONE_CLEANUP(hone_thread_list_done) struct hone_thread_list threads = {0};
@@ -247,13 +275,22 @@ static int show_input(const struct threads_options *given, const struct input *i
         .origins = input->origins ? &origins : NULL,
         .recording = input->recording,
     };
-    return r ? r : show(given, &shown, err);
+    if (!r)
+        r = show(given, &shown, err);
+    return r ? r : judge(given, limit, &threads, err);
 }
 
 static int check_options(const struct threads_options *given, const struct hone_operands *operands,
-                         struct hone_error *err)
+                         int64_t *ret_limit, struct hone_error *err)
 {
     const char *debug = given->debug;
+    bool judges = given->fail_above || given->fail_stuck;
+    if (given->fail_above && !hone_value_count(given->fail_above, ret_limit))
+        return hone_misused(err, "threads: --fail-above takes a number of threads, not '%s'",
+                            given->fail_above);
+    if (judges && (given->every_ns || (given->output && !given->json && !debug)))
+        return hone_misused(err, "threads: --fail-above and --fail-stuck judge what is shown: not "
+                                 "with --every or a profile by -o");
     if (debug && strcmp(debug, "1") != 0 && strcmp(debug, "2") != 0)
         return hone_misused(err,
                             "threads: --debug takes 1 or 2, not '%s'; -o FILE writes the "
@@ -277,7 +314,8 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
 {
     const struct threads_options *given = parsed;
     pid_t pids[HONE_PIDS_MAX];
-    int r = check_options(given, operands, err);
+    int64_t limit = 0;
+    int r = check_options(given, operands, &limit, err);
     int pid_count = !r && given->pids ? hone_pids_read(given->pids, pids, err) : 0;
     if (r || pid_count < 0)
         return r ? r : pid_count;
@@ -290,7 +328,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (r)
         return r;
     if (!given->output || given->json || given->debug)
-        return show_input(given, &input, err);
+        return show_input(given, limit, &input, err);
     HONE_CLEANUP(hone_buffer_done) struct hone_buffer bytes = {0};
     r = hone_profile_encode_gzip(input.threads ? input.threads : input.origins, &bytes, err);
     return r ? r : hone_output_write(given->output, &bytes, err);
@@ -312,7 +350,9 @@ const struct hone_command hone_command_threads = {
         "were created at each place, ended, lived at once and how long (threads-time.prof). A "
         "place whose threads keep growing in number leaks them: by one in a second or more, over "
         "at least 5 s, or one in a minute or more, over at least 20 minutes, both after the first "
-        "fifth. A pool that fills and stays is not accused.",
+        "fifth. A pool that fills and stays is not accused.\n\n"
+        "The status is 1 with --fail-above when there are more threads than that, and with "
+        "--fail-stuck when nobody is left in a process to wake its threads.",
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct threads_options),
