@@ -3,7 +3,8 @@
 // caller's stack, of which the child has a copy.
 //
 // A child that shares memory or descriptors, and is no thread, cannot be sampled: what we know of
-// its parent, and have open there, is its, too. It is counted.
+// its parent, and have open there, is its, too. Nor can a thread that has the thread-local storage
+// of the one that made it. Both are counted.
 #include "probe/heap.h"
 #include "probe/probe.h"
 #include "probe/real.h"
@@ -44,7 +45,10 @@ HONE_HOOK HONE_EXPORT int clone(int (*function)(void *), void *stack, int flags,
     // With thread-local storage of its own it has none of ours.
     bool apart = !(flags & (CLONE_VM | CLONE_FILES | CLONE_SETTLS));
     struct start start = {function, argument};
-    if (!apart && !(flags & (CLONE_THREAD | CLONE_VFORK)) && hone_is_our_process())
+    bool borrows = flags & CLONE_THREAD && !(flags & CLONE_SETTLS);
+    if (borrows)
+        atomic_store_explicit(&hone_probe.some_borrow, true, memory_order_relaxed);
+    if ((borrows || (!apart && !(flags & (CLONE_THREAD | CLONE_VFORK)))) && hone_is_our_process())
         hone_count(&hone_counters()->threads_uncovered, 1);
     if (!apart || !function)
         return hone_real()->clone(function, stack, flags, argument, parent_tid, tls, child_tid);

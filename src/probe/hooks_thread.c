@@ -92,7 +92,7 @@ static void on_thread_end(void *thread)
 
 void hone_thread_ends(void)
 {
-    if (hone_is_our_process())
+    if (hone_is_our_process() && !hone_thread_is_borrowed(hone_thread_self()))
         on_thread_end(hone_thread_self());
 }
 

@@ -62,7 +62,8 @@ struct hone_probe {
     // The program is in a sandbox of its own: no system call of ours from here on, in hooks
     // neither.
     _Atomic bool locked_in;
-    bool creations; // where each thread is created is asked for
+    _Atomic bool some_borrow; // threads that have another one's thread-local storage
+    bool creations;           // where each thread is created is asked for
 };
 
 extern struct hone_probe hone_probe;
@@ -87,6 +88,8 @@ struct hone_thread_birth {
 };
 
 // Makes the calling thread known to the session, unless it is. `birth` may be NULL: nobody told.
+// Whether the calling thread is another one than `self` is about: it has borrowed that.
+HONE_SIGSAFE bool hone_thread_is_borrowed(const struct hone_thread *self);
 HONE_SIGSAFE void hone_thread_meet(struct hone_thread *self, const struct hone_thread_birth *birth);
 // The calling thread begins: the same, also if a sample has met it already.
 HONE_SIGSAFE void hone_thread_begin(struct hone_thread *self,

@@ -116,6 +116,8 @@ HONE_HANDLER // On the area's own stack.
 
 void hone_sample_cpu(const void *ucontext, bool random_period)
 {
+    if (hone_thread_is_borrowed(hone_thread_self()))
+        return; // counted when it was made
     struct interruption at = {hone_area_take(), ucontext, random_period};
     if (!at.area) {
         hone_count(&hone_counters()->lost_busy, 1);

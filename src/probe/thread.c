@@ -50,6 +50,13 @@ void hone_thread_meet(struct hone_thread *self, const struct hone_thread_birth *
         write_thread(self, birth);
 }
 
+bool hone_thread_is_borrowed(const struct hone_thread *self)
+{
+    return HONE_UNLIKELY(atomic_load_explicit(&hone_probe.some_borrow, memory_order_relaxed)) &&
+           self->epoch == atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed) &&
+           self->tid != (uint32_t)hone_syscall0(SYS_gettid);
+}
+
 // One that a sample has met is told once more: the reader takes both for one thread.
 void hone_thread_begin(struct hone_thread *self, const struct hone_thread_birth *birth)
 {

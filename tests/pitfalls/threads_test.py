@@ -2,10 +2,56 @@
 """
 
 import os
+import subprocess
 import unittest
 
 import harness
 from harness import NS, workload
+
+
+LENT = r'''
+#define _GNU_SOURCE
+#include <sched.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static char stacks[2][1 << 16];
+static volatile int ended;
+static void work(double seconds)
+{
+    struct timespec now;
+    double until = -1;
+    do {
+        for (volatile int i = 0; i < 10000; i++) {}
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        double at = now.tv_sec + now.tv_nsec / 1e9;
+        until = until < 0 ? at + seconds : until;
+        if (at >= until) break;
+    } while (1);
+}
+__attribute__((noinline, noclone)) static int lent(void *unused)
+{
+    work(0.4);
+    __sync_fetch_and_add(&ended, 1);
+    for (;;) syscall(SYS_exit, 0);
+}
+__attribute__((noinline, noclone)) static void own(void)
+{
+    work(0.4);
+    __asm__ volatile("" ::: "memory");
+}
+int main(void)
+{
+    int flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+    for (int i = 0; i < 2; i++)
+        if (clone(lent, stacks[i] + sizeof stacks[i], flags, NULL) < 0) return 1;
+    own();
+    while (ended < 2) usleep(1000);
+    printf("%d ended\n", ended);
+    return 0;
+}
+'''
 
 
 class Threads(harness.TestCase):
@@ -91,6 +137,21 @@ class Timers(harness.TestCase):
         sampled = profile.total(where=lambda s: s.has('crowd') and not s.has('[never sampled]'))
         if sampled < 0.9 * recording.truth['crowd']:
             self.assertRegex('\n'.join(profile.comments), r'not covered: \d+ threads')
+
+    def test_threads_without_storage_of_their_own(self):
+        # By libc's clone(): what our handlers know of the thread that made them is theirs, too.
+        source, program = os.path.join(self.tmp, 'lent.c'), os.path.join(self.tmp, 'lent')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(LENT)
+        subprocess.run(['cc', '-O1', '-o', program, source], check=True, capture_output=True,
+                       timeout=60)
+        recording = self.record(program, rate=1000)
+        self.assertEqual((recording.status, recording.stdout), (0, b'2 ended\n'), recording.stderr)
+        profile = recording.profile
+        self.assertGreater(profile.cumulative()['own'], 0.9 * 0.4 * NS)
+        self.assertRegex('\n'.join(profile.comments), 'not covered: 2 threads')
+        recording = self.record(program, rate=1000, options=('--engine', 'outside'))
+        self.assertGreater(recording.profile.cumulative()['lent'], 0.9 * 0.8 * NS)
 
     def test_threads_that_get_their_names_late(self):
         # The last thing it does: nobody who only looks from time to time sees it.
