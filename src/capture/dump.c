@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,6 +212,11 @@ static bool stands_still(char state)
     return state == 'T' || state == 't';
 }
 
+static bool is_at(const struct hone_blocked *one, const struct hone_blocked *other)
+{
+    return memcmp(one, other, offsetof(struct hone_blocked, stopped)) == 0;
+}
+
 // All that a look at a blocked thread tells. Returns 0; -EAGAIN: it went on meanwhile; -EBUSY: it
 // runs; -ESRCH; or why it may not be read.
 static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
@@ -246,9 +252,9 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     if (!stands_still(stat.state))
         thread->kind = hone_blocked_kind(pid, &blocked);
     thread->wait = hone_wait_of_kind(thread->kind);
-    bool same = turns != UINT64_MAX ? hone_task_turns(pid, thread->tid) == turns
-                                    : hone_blocked_read(pid, thread->tid, &again) == 0 &&
-                                          memcmp(&again, &blocked, sizeof again) == 0;
+    bool same = turns != UINT64_MAX
+                    ? hone_task_turns(pid, thread->tid) == turns
+                    : hone_blocked_read(pid, thread->tid, &again) == 0 && is_at(&again, &blocked);
     if (!same || stat.state == 'R')
         return -EAGAIN;
     thread->placed = true;
