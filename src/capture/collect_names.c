@@ -1,18 +1,17 @@
 // Names of threads. The kernel keeps them, so that no thread need be asked. Most programs name a
 // thread once it runs, and some anew for each job: a name is read when its thread is met, and again
-// whenever the thread has become four times as old. Threads that end where Hone lives tell their
+// whenever the thread has become eight times as old. Threads that end where Hone lives tell their
 // last.
 #include "capture/collect_parts.h"
 
-#include "base/file.h"
-
+#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     FIRST_NS = 5000000,
-    TIMES_OLDER = 4,
+    TIMES_OLDER = 8,
     READS_MAX = 64, // at once, about a millisecond
 };
 
@@ -20,13 +19,17 @@ bool hone_thread_name(uint32_t pid, uint32_t tid, char ret[16])
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/comm", pid, tid);
-    char *text = NULL;
-    size_t len = 0;
-    bool told = hone_file_read(path, 64, &text, &len, NULL) == 0 && len > 0;
-    if (told)
-        (void)snprintf(ret, 16, "%.*s", (int)strcspn(text, "\n"), text);
-    free(text);
-    return told;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    char text[64];
+    ssize_t len = read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    if (len <= 0)
+        return false;
+    text[len] = '\0';
+    (void)snprintf(ret, 16, "%.*s", (int)strcspn(text, "\n"), text);
+    return true;
 }
 
 static bool read_name(const struct hone_collected *collected, struct hone_collected_thread *thread)
@@ -52,6 +55,8 @@ void hone_collect_name(struct hone_collected *collected, uint32_t at)
                               (uint64_t)state->named_count + 1, sizeof *state->named))
         return;
     plan(thread, collected->now_ns);
+    if (thread->name_due_ns < state->name_due_ns)
+        state->name_due_ns = thread->name_due_ns;
     state->named[state->named_count++] = at;
 }
 
@@ -59,6 +64,9 @@ void hone_collect_look_at_names(struct hone_collected *collected, uint64_t now_n
 {
     struct hone_collect_state *state = collected->state;
     uint32_t reads = 0;
+    if (!all && now_ns < state->name_due_ns)
+        return;
+    uint64_t due_ns = UINT64_MAX; // of the next one
     for (uint32_t i = 0; i < state->named_count && (all || reads < READS_MAX);) {
         struct hone_collected_thread *thread = &collected->threads[state->named[i]];
         bool due = all || thread->name_due_ns <= now_ns;
@@ -69,6 +77,9 @@ void hone_collect_look_at_names(struct hone_collected *collected, uint64_t now_n
         }
         if (due)
             plan(thread, now_ns);
+        if (thread->name_due_ns < due_ns)
+            due_ns = thread->name_due_ns;
         i++;
     }
+    state->name_due_ns = reads < READS_MAX ? due_ns : 0;
 }

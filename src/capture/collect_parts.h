@@ -59,6 +59,7 @@ struct hone_collect_state {
     uint32_t *scratch; // places of one stack
     uint32_t *named;   // threads whose names are read again
     uint32_t named_count, named_room;
+    uint64_t name_due_ns; // when the first of them is, or earlier
 };
 
 // Room for `need` items in an array, doubling.
