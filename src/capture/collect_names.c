@@ -1,6 +1,6 @@
 // Names of threads. The kernel keeps them, so that no thread need be asked. Most programs name a
 // thread once it runs, and some anew for each job: a name is read when its thread is met, and again
-// whenever the thread has become eight times as old. Threads that end where Hone lives tell their
+// whenever the thread has become sixteen times as old. Threads that end where Hone lives tell their
 // last.
 #include "capture/collect_parts.h"
 
@@ -11,7 +11,7 @@
 
 enum {
     FIRST_NS = 5000000,
-    TIMES_OLDER = 8,
+    TIMES_OLDER = 16,
     READS_MAX = 64, // at once, about a millisecond
 };
 

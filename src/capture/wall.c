@@ -312,5 +312,7 @@ void hone_wall_stop(struct hone_wall *wall)
         hone_wall_enter(wall, thread, HONE_WALL_ENDED, now_ns);
     }
     hone_switches_close(hone_take(wall->switches)); // whoever goes on is not watched any more
+    if (wall->draws)
+        (void)hone_wall_count_losses(wall);
     hone_draws_close(hone_take(wall->draws));
 }

@@ -115,22 +115,26 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     wall->facts.draws++;
 }
 
+uint64_t hone_wall_count_losses(struct hone_wall *wall)
+{
+    uint64_t lost, no_room, before = wall->facts.draws_lost;
+    hone_draws_losses(wall->draws, &lost, &no_room);
+    wall->facts.draws_lost = lost;
+    wall->facts.too_many_to_draw = no_room;
+    return lost - before;
+}
+
 // As many as there were since it was last set, and those that the kernel had no room for, say how
 // many there will be in the next one. What a draw stands for is in its record, so the sums stay
 // right.
 static void set_part(struct hone_wall *wall, uint64_t drawn, uint64_t now_ns)
 {
-    uint64_t lost, no_room;
-    hone_draws_losses(wall->draws, &lost, &no_room);
-    drawn += lost - wall->facts.draws_lost;
-    wall->facts.draws_lost = lost;
-    wall->facts.too_many_to_draw = no_room;
     wall->drawn_ns = now_ns;
     wall->part_drawn += drawn;
     uint64_t passed_ns = now_ns - wall->part_ns;
     if (passed_ns < PART_NS)
         return;
-    drawn = wall->part_drawn;
+    drawn = wall->part_drawn + hone_wall_count_losses(wall);
     wall->part_ns = now_ns;
     wall->part_drawn = 0;
     double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;

@@ -180,6 +180,8 @@ void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
 // Watches those anew whose events the kernel has ended, if they go on.
 void hone_wall_watch_ended(struct hone_wall *wall);
 
+// Writes down what the kernel could not draw until now; returns how much of it is new.
+uint64_t hone_wall_count_losses(struct hone_wall *wall);
 // Reads what the scheduler told until then.
 void hone_wall_read_switches(struct hone_wall *wall, uint64_t until_ns);
 // The same with the draws in between.
