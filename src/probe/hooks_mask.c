@@ -70,8 +70,8 @@ static void hand_out(void)
 {
     int ours = hone_signal_ours();
     siginfo_t kept;
-    bool drop = atomic_load_explicit(&read_by_descriptor, memory_order_relaxed) &&
-                hone_signal_is_default();
+    bool drop =
+        atomic_load_explicit(&read_by_descriptor, memory_order_relaxed) && hone_signal_is_default();
     if (!thread_blocks && is_pending()) {
         pending_at = 0;
         if (!drop)
@@ -165,12 +165,13 @@ static void show_belief(sigset_t *before, bool blocked)
         (void)sigaddset(before, ours);
 }
 
-HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
+static int change_mask(int (*change)(int, const sigset_t *, sigset_t *), int how,
+                       const sigset_t *set, sigset_t *before)
 {
     sigset_t copy;
     const sigset_t *without = how == SIG_UNBLOCK ? set : hone_mask_without_ours(set, &copy);
     bool blocked = thread_blocks, given = set, named = names_ours(set);
-    int r = hone_real()->sigprocmask(how, without, before);
+    int r = change(how, without, before);
     if (r == 0) {
         if (given)
             believe(how, named);
@@ -179,18 +180,14 @@ HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
     return r;
 }
 
+HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
+{
+    return change_mask(hone_real()->sigprocmask, how, set, before);
+}
+
 HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 {
-    sigset_t copy;
-    const sigset_t *without = how == SIG_UNBLOCK ? set : hone_mask_without_ours(set, &copy);
-    bool blocked = thread_blocks, given = set, named = names_ours(set);
-    int r = hone_real()->pthread_sigmask(how, without, before);
-    if (r == 0) {
-        if (given)
-            believe(how, named);
-        show_belief(before, blocked);
-    }
-    return r;
+    return change_mask(hone_real()->pthread_sigmask, how, set, before);
 }
 
 HONE_EXPORT int sigpending(sigset_t *ret)
