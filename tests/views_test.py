@@ -84,7 +84,7 @@ class LikePprof(TestCase):
 
     def test_peek_and_list_are_pprofs(self):
         for name, recording in self.recordings():
-            for pattern in ('.', '^_?[a-l].*[a-z]$|sort'):
+            for pattern in ('.', '^_?[a-l].*[a-z]$|sort|^main$'):
                 with self.subTest(name, pattern=pattern):
                     self.same(recording.path, pattern)
 
