@@ -1,6 +1,8 @@
 #include "session/reader.h"
 
 #include "core/clock.h"
+#include "session/reader_facts.h"
+#include "session/reader_record.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -125,119 +127,14 @@ void hone_reader_close(struct hone_reader *reader)
     free(reader);
 }
 
-static void copy_text(char *to, const char *from, size_t size)
-{
-    memcpy(to, from, size - 1);
-    to[size - 1] = '\0';
-}
-
-// Numbers that nobody can have counted were written over those that somebody did.
-static bool is_plausible(const struct hone_reader *reader, const struct hone_process_facts *facts)
-{
-    const uint64_t counts[] = {
-        facts->samples,
-        facts->lost_memory,
-        facts->lost_busy,
-        facts->lost_overrun,
-        facts->records_lost,
-        facts->stacks,
-        facts->stack_repeats,
-        facts->truncated,
-        facts->frame_pointer,
-        facts->threads,
-        facts->threads_uncovered,
-        facts->foreign_traps,
-        facts->own_ends,
-        facts->searched,
-        facts->frames / HONE_STACK_MAX,
-        facts->frame_misses / HONE_STACK_MAX,
-    };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++)
-        if (counts[i] > reader->most_count)
-            return false;
-    return facts->cpu_before_ns <= reader->most_ns && facts->cpu_total_ns <= reader->most_ns;
-}
-
-#define COPY(field) ret->field = atomic_load_explicit(&process->field, memory_order_relaxed)
-#define COPY_COUNTER(field)                                                                        \
-    ret->field = atomic_load_explicit(&process->counters.field, memory_order_relaxed)
-
-static void copy_all(const struct hone_process *process, struct hone_process_facts *ret)
-{
-    *ret = (struct hone_process_facts){
-        .pid = process->pid,
-        .parent_pid = process->parent_pid,
-        .started_ns = process->started_ns,
-        .forked = process->forked != 0,
-        .period_ns = process->period_ns,
-        .pid_namespace = process->pid_namespace,
-    };
-    uint32_t engine = process->engine;
-    ret->engine = engine < HONE_ENGINES ? engine : HONE_ENGINE_NONE;
-    uint32_t state = atomic_load_explicit(&process->state, memory_order_acquire);
-    ret->state = state <= HONE_PROCESS_EXITED ? state : HONE_PROCESS_RUNNING;
-    copy_text(ret->path, process->path, sizeof ret->path);
-    copy_text(ret->name, process->name, sizeof ret->name);
-    copy_text(ret->reason, process->reason, sizeof ret->reason);
-    copy_text(ret->heap_reason, process->heap_reason, sizeof ret->heap_reason);
-    copy_text(ret->allocator, process->allocator, sizeof ret->allocator);
-    copy_text(ret->lock_reason, process->lock_reason, sizeof ret->lock_reason);
-    COPY(ended_ns);
-    COPY(cpu_before_ns);
-    COPY(cpu_total_ns);
-    COPY(heap_peak_ns);
-    COPY(heap_fall);
-    int64_t peak = atomic_load_explicit(&process->heap_peak_bytes, memory_order_relaxed);
-    ret->heap_peak_bytes = peak > 0 ? (uint64_t)peak : 0;
-    COPY_COUNTER(samples);
-    COPY_COUNTER(lost_memory);
-    COPY_COUNTER(lost_busy);
-    COPY_COUNTER(lost_overrun);
-    COPY_COUNTER(records_lost);
-    COPY_COUNTER(stacks);
-    COPY_COUNTER(stack_repeats);
-    COPY_COUNTER(truncated);
-    COPY_COUNTER(frame_pointer);
-    COPY_COUNTER(frames);
-    COPY_COUNTER(frame_misses);
-    COPY_COUNTER(threads);
-    COPY_COUNTER(threads_uncovered);
-    COPY_COUNTER(foreign_traps);
-    COPY_COUNTER(own_ends);
-    COPY_COUNTER(searched);
-    COPY_COUNTER(modules_lost);
-    COPY_COUNTER(modules_without_rules);
-    COPY_COUNTER(heap_samples);
-    COPY_COUNTER(heap_frees);
-    COPY_COUNTER(heap_lost);
-    COPY_COUNTER(heap_frees_lost);
-    COPY_COUNTER(heap_untracked);
-    COPY_COUNTER(heap_truncated);
-    COPY_COUNTER(heap_missed);
-    COPY_COUNTER(heap_no_site);
-    COPY_COUNTER(heap_early);
-    COPY_COUNTER(heap_early_bytes);
-    COPY_COUNTER(heap_kept_lost);
-    COPY_COUNTER(lock_contentions);
-    COPY_COUNTER(lock_held);
-    COPY_COUNTER(lock_waits);
-    COPY_COUNTER(lock_lost);
-    COPY_COUNTER(lock_untracked);
-    COPY_COUNTER(lock_order_lost);
-    COPY_COUNTER(heap_left);
-    COPY_COUNTER(heap_in_handler);
-    // Unsigned, for they may be anything.
-    ret->heap_live_bytes =
-        (int64_t)((uint64_t)process->heap_live_bytes + (uint64_t)process->heap_first_bytes);
-}
-
 // Also of a process that has written noise over what it said of itself: then without numbers.
 static void copy_facts(struct hone_reader *reader, struct stream *stream,
                        struct hone_process_facts *ret)
 {
     struct hone_process_facts facts;
-    copy_all(process_of(reader, stream), &facts);
-    if (stream->pid == facts.pid && is_plausible(reader, &facts)) {
+    hone_facts_copy(process_of(reader, stream), &facts);
+    if (stream->pid == facts.pid &&
+        hone_facts_plausible(&facts, reader->most_count, reader->most_ns)) {
         *ret = facts;
         return;
     }
@@ -380,11 +277,6 @@ static int finish_chunk(struct stream *stream)
     return 0;
 }
 
-static bool has_end(const char *text, const char *limit)
-{
-    return text < limit && memchr(text, '\0', (size_t)(limit - text));
-}
-
 // Marks that were made since the last time. One that is being described ends the list for now, and
 // at the end is left without a name.
 static void tell_marks(struct hone_reader *reader, const struct hone_reader_events *events,
@@ -400,146 +292,10 @@ static void tell_marks(struct hone_reader *reader, const struct hone_reader_even
         if (!copy.time_ns && !reader->all_dead)
             return;
         copy.pid = mark->pid;
-        copy_text(copy.name, mark->name, sizeof copy.name);
+        hone_facts_text(copy.name, mark->name, sizeof copy.name);
         if (events->mark)
             events->mark(context, reader->marks_told, &copy);
     }
-}
-
-// Hands on one record, checked: it lies in a private copy of len bytes.
-static void dispatch(struct hone_reader *reader, const struct hone_reader_events *events,
-                     void *context, uint32_t number, enum hone_record_kind kind, const void *copy,
-                     uint32_t len)
-{
-    const char *limit = (const char *)copy + len;
-    switch (kind) {
-    case HONE_RECORD_MODULE: {
-        const struct hone_record_module *module = copy;
-        if (len < sizeof *module || !has_end(module->path, limit) ||
-            module->build_id_bytes > sizeof module->build_id || module->start >= module->end)
-            break;
-        if (events->module)
-            events->module(context, number, module);
-        return;
-    }
-    case HONE_RECORD_MODULE_GONE:
-        if (len < sizeof(struct hone_record_module_gone))
-            break;
-        if (events->module_gone)
-            events->module_gone(context, number, copy);
-        return;
-    case HONE_RECORD_THREAD:
-        if (len < sizeof(struct hone_record_thread))
-            break;
-        if (events->thread)
-            events->thread(context, number, copy);
-        return;
-    case HONE_RECORD_THREAD_END:
-        if (len < sizeof(struct hone_record_thread_end) ||
-            ((const struct hone_record_thread_end *)copy)->cpu_ns > reader->most_ns)
-            break;
-        if (events->thread_end)
-            events->thread_end(context, number, copy);
-        return;
-    case HONE_RECORD_STACK: {
-        const struct hone_record_stack *stack = copy;
-        if (len < sizeof *stack || stack->count > HONE_STACK_MAX ||
-            stack->count * sizeof stack->addresses[0] > len - sizeof *stack)
-            break;
-        if (events->stack)
-            events->stack(context, number, stack);
-        return;
-    }
-    case HONE_RECORD_CPU:
-        if (len < sizeof(struct hone_record_cpu) ||
-            ((const struct hone_record_cpu *)copy)->cpu_ns > reader->most_ns)
-            break;
-        if (events->cpu)
-            events->cpu(context, number, copy);
-        return;
-    case HONE_RECORD_HEAP_ALLOC:
-        if (len < sizeof(struct hone_record_heap_alloc))
-            break;
-        tell_marks(reader, events, context);
-        if (events->heap_alloc)
-            events->heap_alloc(context, number, copy);
-        return;
-    case HONE_RECORD_HEAP_FREE:
-        if (len < sizeof(struct hone_record_heap_free))
-            break;
-        tell_marks(reader, events, context);
-        if (events->heap_free)
-            events->heap_free(context, number, copy);
-        return;
-    case HONE_RECORD_HEAP_KEPT:
-        if (len < sizeof(struct hone_record_heap_kept))
-            break;
-        tell_marks(reader, events, context);
-        if (events->heap_kept)
-            events->heap_kept(context, number, copy);
-        return;
-    case HONE_RECORD_LOCK_HELD: {
-        const struct hone_record_lock_held *held = copy;
-        if (len < sizeof *held || held->kind >= HONE_LOCK_KINDS || !held->weight)
-            break;
-        if (events->lock_held)
-            events->lock_held(context, number, held);
-        return;
-    }
-    case HONE_RECORD_WAIT: {
-        const struct hone_record_wait *wait = copy;
-        if (len < sizeof *wait || wait->kind >= HONE_LOCK_KINDS || !wait->rate_ns)
-            break;
-        if (events->wait)
-            events->wait(context, number, wait);
-        return;
-    }
-    case HONE_RECORD_LOCK_USE: {
-        const struct hone_record_lock_use *use = copy;
-        if (len < sizeof *use || use->kind >= HONE_LOCK_KINDS || !use->weight)
-            break;
-        if (events->lock_use)
-            events->lock_use(context, number, use);
-        return;
-    }
-    case HONE_RECORD_LOCK_KNOWN: {
-        const struct hone_record_lock_known *lock = copy;
-        if (len < sizeof *lock || lock->record.small >= HONE_LOCK_KINDS ||
-            !has_end(lock->name, limit))
-            break;
-        if (events->lock_known)
-            events->lock_known(context, number, lock);
-        return;
-    }
-    case HONE_RECORD_LOCK_BLOCK: {
-        const struct hone_record_lock_block *lock = copy;
-        if (len < sizeof *lock || lock->record.small >= HONE_LOCK_KINDS)
-            break;
-        if (events->lock_block)
-            events->lock_block(context, number, lock);
-        return;
-    }
-    case HONE_RECORD_LOCK_ORDER: {
-        const struct hone_record_lock_order *order = copy;
-        if (len < sizeof *order || order->held_kind >= HONE_LOCK_KINDS ||
-            order->taken_kind >= HONE_LOCK_KINDS)
-            break;
-        if (events->lock_order)
-            events->lock_order(context, number, order);
-        return;
-    }
-    case HONE_RECORD_EXEC: {
-        const struct hone_record_exec *exec = copy;
-        if (len < sizeof *exec || !has_end(exec->path, limit))
-            break;
-        if (events->exec)
-            events->exec(context, number, exec);
-        return;
-    }
-    default:
-        break;
-    }
-    reader->losses.broken++;
 }
 
 // Reads the current chunk as far as it is committed. Returns true when it was read to its end.
@@ -573,12 +329,19 @@ static bool read_chunk(struct hone_reader *reader, const struct hone_reader_even
             reader->losses.unfinished++;
         } else if (kind != HONE_RECORD_PADDING) {
             alignas(8) unsigned char copy[HONE_RECORD_BYTES_MAX];
+            bool told = false;
             if (len <= sizeof copy) {
                 memcpy(copy, record, len);
-                dispatch(reader, events, context, number, kind, copy, len);
-            } else {
-                reader->losses.broken++;
+                // The marks before it, for what it changes belongs behind them.
+                if (kind == HONE_RECORD_HEAP_ALLOC || kind == HONE_RECORD_HEAP_FREE ||
+                    kind == HONE_RECORD_HEAP_KEPT)
+                    tell_marks(reader, events, context);
+                told =
+                    hone_record_tell(&(struct hone_record_copy){kind, len, copy, reader->most_ns},
+                                     events, context, number);
             }
+            if (!told)
+                reader->losses.broken++;
         }
         stream->at += len;
     }
@@ -623,7 +386,7 @@ static void read_sites(struct hone_reader *reader, const struct hone_reader_even
             chunk->owner != owner)
             continue;
         if (!copied)
-            copy_all(process_of(reader, &reader->streams[number]), &facts);
+            hone_facts_copy(process_of(reader, &reader->streams[number]), &facts);
         copied = true;
         const struct hone_heap_site *sites = (const struct hone_heap_site *)(chunk + 1);
         for (uint32_t at = 0; at < HONE_HEAP_SITES; at++) {
