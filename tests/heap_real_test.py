@@ -18,7 +18,7 @@ from collections import Counter, namedtuple
 
 import harness
 import servers
-from harness import HONE, workload
+from harness import HONE
 from pprof import Profile
 
 PYTHON = '''

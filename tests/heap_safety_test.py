@@ -7,14 +7,14 @@ import shutil
 import subprocess
 import unittest
 
-import heap_hooks_test
+import heap_built
 from harness import BUILD
-from heap_hooks_test import DEEPBIND, LIBRARY, OWN_ALLOCATOR, SOURCES, X86
+from heap_built import DEEPBIND, LIBRARY, OWN_ALLOCATOR, SOURCES, X86
 from heap_test import by_function
 from leaks_test import TestCase as LeaksCase
 
 
-class Built(heap_hooks_test.Built):
+class Built(heap_built.Built):
     def check(self, name, source, *arguments, size='1', options=(), types='heap,allocs', args=()):
         """The program says what it found by its status, and what it counted."""
         program = self.build(name, source, *arguments)
@@ -571,7 +571,7 @@ class Code(Built):
 
     def test_pages_that_are_changed_stay_what_they_are(self):
         """The code that changes an allocator lies on the same page."""
-        source = OWN_ALLOCATOR.replace('noinline', 'noinline, aligned(64)') + heap_hooks_test.CALLS
+        source = OWN_ALLOCATOR.replace('noinline', 'noinline, aligned(64)') + heap_built.CALLS
         archive, member = self.without('entries.c.o')
         self.assert_counted(self.build(
             'beside', source, member, '-static', '-Wl,--whole-archive', archive,

@@ -9,7 +9,7 @@ import unittest
 from collections import Counter, namedtuple
 
 import harness
-import heap_hooks_test
+import heap_built
 from harness import HONE, workload
 from pprof import Profile
 
@@ -228,7 +228,7 @@ class Sampled(TestCase):
         self.assertFalse(os.path.exists(os.path.join(recording.directory, 'heap-peak.prof')))
 
 
-class SmallPeaks(heap_hooks_test.Built):
+class SmallPeaks(heap_built.Built):
     """Heaps of a few bytes, and of many threads with a few bytes each."""
 
     def peak(self, source, *arguments):

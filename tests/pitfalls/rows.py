@@ -304,17 +304,17 @@ ROWS = [
          ('src/capture/scan.h', '    return chunks->at + number * HONE_CHUNK_BYTES;',
           '    return (const unsigned char *)chunks->header + chunks->header->chunks_at +\n'
           '           number * HONE_CHUNK_BYTES;')]),
-    Row('a program that loads and idles is no leak', 'leaks_test.py:Growth.test_load_and_idle_is_steady',
+    Row('a program that loads and idles is no leak', 'growth_test.py:Growth.test_load_and_idle_is_steady',
         [('src/analyse/growth_profile.c', '    int64_t end = duration_ns / 1000000 + (duration_ns % '
           '1000000 > 0);', '    int64_t end = duration_ns * 0;')]),
     Row('what ended processes left is no growth',
-        'leaks_test.py:Growth.test_what_ended_processes_left_is_no_growth',
+        'growth_test.py:Growth.test_what_ended_processes_left_is_no_growth',
         [('src/analyse/growth_profile.c', '        (void)number_of(profile, label_set, "pid", '
           '&change->pid);\n', '')]),
     Row('probes for other profilers are described',
-        'heap_hooks_test.py:Probes.test_they_are_described',
+        'heap_rates_test.py:Probes.test_they_are_described',
         [('src/probe/usdt.c', '"8@%0 8@%1 8@%2")', '"8@%0 8@%1")')]),
-    Row('probes for other profilers fire', 'heap_hooks_test.py:Probes.test_they_fire_for_each_sample',
+    Row('probes for other profilers fire', 'heap_rates_test.py:Probes.test_they_fire_for_each_sample',
         [('src/probe/heap.c', '    hone_usdt_free(taken->address);\n', '')]),
     Row('mappings are counted where asked for',
         'heap_hooks_test.py:Mappings.test_counted_where_asked_for',
