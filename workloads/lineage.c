@@ -7,16 +7,19 @@
 #include "burn.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-static atomic_int stop;
+static atomic_int stop, warm;
 
 OWN_NAME static void *busy(void *unused)
 {
     (void)unused;
+    burn_ns(MS);
+    atomic_fetch_add(&warm, 1);
     while (!atomic_load_explicit(&stop, memory_order_relaxed))
         spin(1000);
     return NULL;
@@ -52,10 +55,14 @@ int main(int argc, char **argv)
         return 1;
     for (long i = 0; i < generations; i++) {
         atomic_store(&stop, 0);
+        atomic_store(&warm, 0);
         for (long t = 0; t < count && t < 16; t++)
             if (start(&threads[t]))
                 return 1;
         burn_ns(2 * MS);
+        // On a busy machine they may not have had their turn yet.
+        while (atomic_load(&warm) < (count < 16 ? count : 16))
+            sched_yield();
         pid_t child = fork();
         if (child < 0)
             return 1;
