@@ -167,6 +167,43 @@ class Musl(Everywhere):
                            0.99 * in_late)
 
 
+    def test_threads_that_are_cancelled_at_any_instruction(self):
+        # musl runs their ends on a stack that is not aligned.
+        source, program = (os.path.join(self.tmp, name) for name in ('cancel.c', 'cancel'))
+        with open(source, 'w', encoding='ascii') as file:
+            file.write(r'''
+#include <pthread.h>
+#include <stdio.h>
+#include <unistd.h>
+static volatile long turns;
+static void *busy(void *unused)
+{
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+    for (;;)
+        turns++;
+}
+int main(void)
+{
+    int wrong = 0;
+    for (int i = 0; i < 100; i++) {
+        pthread_t thread;
+        void *result;
+        pthread_create(&thread, NULL, busy, NULL);
+        usleep(1500 + i * 7);
+        pthread_cancel(thread);
+        pthread_join(thread, &result);
+        wrong += result != PTHREAD_CANCELED;
+    }
+    printf("%d\n", wrong);
+    return 4;
+}''')
+        run('musl-gcc', '-O1', '-g', source, '-o', program)
+        for options in ((), ('--engine', 'thread-timer'), ('-t', 'wall'), ('-t', 'all')):
+            with self.subTest(options):
+                recording = self.record(program, options=options)
+                self.assertEqual((recording.status, recording.stdout), (4, b'0\n'), recording.stderr)
+
+
 class StaticGlibc(Everywhere):
     """Programs that bring libhone.a along. Without hooks sampling sees user code only."""
 

@@ -20,26 +20,43 @@ void hone_lock_clock_begin(void)
     begun_ticks = hone_ticks();
 }
 
+static const uint64_t RATIO_ONE = (uint64_t)1 << 32;
+
+// number / divisor in whole numbers, within 2^-31 of it; 1 is RATIO_ONE. 0 where divisor is 0.
+static uint64_t ratio(uint64_t number, uint64_t divisor)
+{
+    while (number >> 32) {
+        number >>= 1;
+        divisor >>= 1;
+    }
+    return divisor ? (number << 32) / divisor : 0;
+}
+
+static uint64_t times(uint64_t number, uint64_t ratio)
+{
+    hone_wide product = (hone_wide)number * ratio >> 32;
+    return product >> 64 ? UINT64_MAX : (uint64_t)product;
+}
+
 // How many nanoseconds a tick takes is known the better the longer we run, and never worse than
 // what is asked about: that took place since we began.
 uint64_t hone_lock_ns(uint64_t ticks)
 {
     uint64_t passed = hone_ticks() - begun_ticks, passed_ns = hone_now_ns() - begun_ns;
-    return passed ? (uint64_t)((double)ticks * (double)passed_ns / (double)passed) : 0;
+    return times(ticks, ratio(passed_ns, passed));
 }
 
 uint64_t hone_lock_ticks(uint64_t ns)
 {
-    static _Atomic double known;
-    double rate = atomic_load_explicit(&known, memory_order_relaxed);
+    static _Atomic uint64_t known;
+    uint64_t rate = atomic_load_explicit(&known, memory_order_relaxed);
     if (HONE_UNLIKELY(rate == 0)) {
         uint64_t passed = hone_ticks() - begun_ticks, passed_ns = hone_now_ns() - begun_ns;
-        rate = passed_ns ? (double)passed / (double)passed_ns : 1;
+        rate = passed_ns ? ratio(passed, passed_ns) : RATIO_ONE;
         if (passed_ns > RATE_KNOWN_NS)
             atomic_store_explicit(&known, rate, memory_order_relaxed);
     }
-    double ticks = (double)ns * rate;
-    return ticks < 0x1p63 ? (uint64_t)ticks : UINT64_MAX;
+    return times(ns, rate);
 }
 
 // --- the thread ----------------------------------------------------------------------------------

@@ -190,7 +190,7 @@ struct hone_imprint {
     bool fp_matters;
     uint32_t count; // words read, innermost first
     uint64_t bytes; // from sp to the end of the last
-    alignas(16) uint64_t words[HONE_IMPRINT_MAX];
+    uint64_t words[HONE_IMPRINT_MAX];
     uint64_t at[HONE_IMPRINT_MAX / 2]; // where they were, from sp: two in one, the first lower
 };
 
@@ -199,16 +199,14 @@ struct hone_imprint {
 HONE_SIGSAFE bool hone_imprint_take(struct hone_imprint *ret, const struct hone_trail *trail,
                                     const struct hone_caller *caller, const struct hone_walk *walk);
 
-// Two words at a time, for what this takes are the loads.
-typedef uint64_t hone_two_words __attribute__((vector_size(16), may_alias));
-
 // HONE_IMPRINT_STEP words of the stack that begins at sp: zero where they are the same.
-__attribute__((no_sanitize("address"))) static inline hone_two_words
-hone_imprint_differs(uint64_t sp, const uint64_t *at, const hone_two_words *words)
+__attribute__((no_sanitize("address"))) static inline uint64_t
+hone_imprint_differs(uint64_t sp, const uint64_t *at, const uint64_t *words)
 {
-    const hone_two_words a = {HONE_READ(sp + (uint32_t)at[0]), HONE_READ(sp + (at[0] >> 32))};
-    const hone_two_words b = {HONE_READ(sp + (uint32_t)at[1]), HONE_READ(sp + (at[1] >> 32))};
-    return (a ^ words[0]) | (b ^ words[1]);
+    return (HONE_READ(sp + (uint32_t)at[0]) ^ words[0]) |
+           (HONE_READ(sp + (at[0] >> 32)) ^ words[1]) |
+           (HONE_READ(sp + (uint32_t)at[1]) ^ words[2]) |
+           (HONE_READ(sp + (at[1] >> 32)) ^ words[3]);
 }
 
 // Whether the same walk would be made from a caller, whose stack can be read from its sp up to
@@ -224,14 +222,14 @@ hone_imprint_holds(const struct hone_imprint *imprint, const struct hone_caller 
     // Where two stacks part, most do so near their innermost frames; after these it costs less to
     // ask once, at the end.
     const uint64_t *at = imprint->at;
-    const hone_two_words *words = (const hone_two_words *)imprint->words;
-    const hone_two_words *end = words + imprint->count / 2;
-    hone_two_words differ = hone_imprint_differs(sp, at, words);
-    if (HONE_UNLIKELY(differ[0] | differ[1]))
+    const uint64_t *words = imprint->words, *end = words + imprint->count;
+    if (HONE_UNLIKELY(hone_imprint_differs(sp, at, words)))
         return false;
-    for (words += 2, at += 2; words < end; words += 2, at += 2)
+    uint64_t differ = 0;
+    for (words += HONE_IMPRINT_STEP, at += HONE_IMPRINT_STEP / 2; words < end;
+         words += HONE_IMPRINT_STEP, at += HONE_IMPRINT_STEP / 2)
         differ |= hone_imprint_differs(sp, at, words);
-    return !(differ[0] | differ[1]);
+    return !differ;
 }
 
 #endif

@@ -1,7 +1,11 @@
 """Pitfalls: what programs do that a profiler inside them is easily caught by. None of it may go
 another way because of us."""
 
+import os
+import platform
 import signal
+import subprocess
+import unittest
 
 import harness
 from harness import workload
@@ -39,6 +43,47 @@ class Corners(harness.TestCase):
             for kind in ('sigwait', 'handler'):
                 with self.subTest(engine, kind=kind):
                     self.check(kind, str(int(number)), options=('--engine', engine))
+
+    # Each call is made by a child, with a stack that is 8 bytes off what the convention wants.
+    MISALIGNED = r'''
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#define CALL "and $-16, %%rsp\n sub $8, %%rsp\n"
+#define NAMED(function) " call *%[" #function "]\n"
+#define TO(function) [function] "r"(function)
+#define CHILD(name, ...) \
+    if (!(child = fork())) \
+        asm volatile(__VA_ARGS__); \
+    if (waitpid(child, &status, 0) != child) return 1; \
+    printf("%s %x\n", name, status);
+int main(void)
+{
+    char *words[] = {"true", NULL};
+    int status;
+    pid_t child;
+    CHILD("exit", CALL "mov $5, %%edi\n" NAMED(_exit) :: TO(_exit) : "memory", "rdi")
+    CHILD("exec", CALL "mov %0, %%rdi\n mov %1, %%rsi\n xor %%edx, %%edx\n" NAMED(execve)
+          :: "b"("/bin/true"), "r"(words), TO(execve) : "memory", "rdi", "rsi", "rdx")
+    CHILD("memory", CALL "mov $64, %%edi\n" NAMED(malloc) "mov %%rax, %%rdi\n" NAMED(free)
+          "mov $3, %%edi\n" NAMED(close) "mov $7, %%edi\n" NAMED(_exit)
+          :: [malloc] "b"(malloc), [free] "r"(free), [close] "r"(close), [_exit] "r"(_exit)
+          : "memory", "rdi", "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11")
+    return 0;
+}'''
+
+    @unittest.skipUnless(platform.machine() == 'x86_64', 'its assembly')
+    def test_callers_whose_stack_is_not_aligned(self):
+        source, program = (os.path.join(self.tmp, name) for name in ('callers.c', 'callers'))
+        with open(source, 'w', encoding='ascii') as file:
+            file.write(self.MISALIGNED)
+        subprocess.run(['cc', '-O1', '-fno-builtin', source, '-o', program], check=True)
+        plain = self.run_plain(program)
+        self.assertEqual(plain.stdout, b'exit 500\nexec 0\nmemory 700\n')
+        for options in (('-t', 'cpu'), ('-t', 'cpu,heap', '--heap-rate', '1'), ('-t', 'all')):
+            with self.subTest(options):
+                self.assertEqual(self.record(program, options=options).stdout, plain.stdout)
 
     def test_close_range_beyond_all_descriptors(self):
         self.check('range')
