@@ -532,6 +532,51 @@ int main(int argc, char **argv)
                                   check=False).stdout
         self.assertIn('libasan.so', findings)
 
+    THREADS_SANITIZED = r"""
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static int turns;
+static void *work(void *unused)
+{
+    for (int i = 0; i < 200000; i++) {
+        pthread_mutex_lock(&lock);
+        turns++;
+        pthread_mutex_unlock(&lock);
+        free(malloc(64));
+    }
+    return unused;
+}
+int main(void)
+{
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, work, NULL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    printf("%d\n", turns);
+    return 22;
+}
+"""
+
+    def test_programs_with_thread_sanitizer_are_recorded_from_outside(self):
+        source, program = os.path.join(self.tmp, 'sane.c'), os.path.join(self.tmp, 'sane')
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(self.THREADS_SANITIZED)
+        if subprocess.run(['cc', '-O1', '-g', '-fsanitize=thread', '-o', program, source, '-pthread'],
+                          capture_output=True, check=False).returncode or \
+                self.run_plain(program).returncode != 22:
+            self.skipTest('no ThreadSanitizer here')
+        recording = self.record(program, options=('-t', 'cpu,heap'))
+        self.assertEqual((recording.status, recording.stdout), (22, b'600000\n'), recording.stderr)
+        self.assert_one_clear_line(recording.stderr, 'ThreadSanitizer', 'outside')
+        self.assertTrue(any(sample.has('work') for sample in recording.profile.samples))
+        for _ in range(4):
+            child = self.record('sh', '-c', f'{program}; exit $?', options=('-t', 'all'), rate=5000)
+            self.assertEqual((child.status, child.stdout), (22, b'600000\n'), child.stderr)
+            self.assertIn('ThreadSanitizer', '\n'.join(child.profile.comments))
+
     def test_time_of_short_threads_is_explained_by_them(self):
         source, program = os.path.join(self.tmp, 'short.c'), os.path.join(self.tmp, 'short')
         with open(source, 'w', encoding='utf-8') as file:

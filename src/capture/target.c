@@ -108,6 +108,15 @@ static bool gains_rights(const char *path)
     return geteuid() != 0 && getxattr(path, "security.capability", NULL, 0) > 0;
 }
 
+// Its runtime takes what a handler does in libc for accesses of the program, reports races in it, and
+// hangs where the handler came between two locks of the runtime.
+static bool has_thread_sanitizer(struct hone_elf *elf)
+{
+    static const char name[] = "\0__tsan_init"; // imported, or of its own
+    struct hone_elf_bytes names = hone_elf_section(elf, ".dynstr");
+    return names.at && memmem(names.at, names.len, name, sizeof name);
+}
+
 static bool links_libhone(struct hone_elf *elf)
 {
     return hone_elf_section(elf, ".note.hone").at != NULL;
@@ -142,6 +151,9 @@ static int check_elf(const char *path, struct hone_error *err)
     if (facts->go)
         return from_outside(err, HONE_TARGET_OUTSIDE, path,
                             "is a Go program, whose runtime keeps signals to itself");
+    if (has_thread_sanitizer(elf))
+        return from_outside(err, HONE_TARGET_OUTSIDE, path,
+                            "is built with ThreadSanitizer, which does not bear signals of ours");
     if (!facts->interpreter && !links_libhone(elf))
         return from_outside(err, HONE_TARGET_OUTSIDE, path, "is linked statically");
     hone_elf_close(hone_take(elf));

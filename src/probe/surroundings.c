@@ -68,6 +68,9 @@ static uint32_t read_status(const char *word)
     return value;
 }
 
+// Its runtime is what libc's functions are then, for us, too: see capture/target.c.
+__attribute__((weak)) void __tsan_init(void); // NOLINT(bugprone-reserved-identifier): its name
+
 static const char in_sandbox[] =
     "it is in a sandbox (seccomp), where what a sample needs may end it";
 
@@ -79,6 +82,8 @@ const char *hone_sampling_forbidden(void)
     // expect.
     if (hone_under_valgrind())
         return "it runs under Valgrind, whose own tools measure there";
+    if (__tsan_init)
+        return "ThreadSanitizer is in it, which does not bear signals of ours";
     if (read_status("Seccomp_filters:\t") > hone_probe.writer.header->config.seccomp_filters)
         return in_sandbox;
     return NULL;
