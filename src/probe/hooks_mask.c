@@ -215,8 +215,12 @@ HONE_EXPORT int sigtimedwait(const sigset_t *set, siginfo_t *ret, const struct t
 {
     if (!names_ours(set) || hone_probe.locked_in)
         return hone_real()->sigtimedwait(set, ret, timeout);
-    siginfo_t unasked;
-    return hone_pending_wait(hone_signal_ours(), set, ret ? ret : &unasked, timeout, take_own);
+    siginfo_t unasked, *info = ret ? ret : &unasked;
+    int r = hone_pending_wait(hone_signal_ours(), set, info, timeout, take_own);
+    // As glibc tells it of signals that come to it.
+    if (r > 0 && info->si_code == SI_TKILL && hone_real_is_glibc())
+        info->si_code = SI_USER;
+    return r;
 }
 
 HONE_EXPORT int sigwaitinfo(const sigset_t *set, siginfo_t *ret)

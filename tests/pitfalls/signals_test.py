@@ -379,6 +379,43 @@ int main(void)
 """
 
 
+WAITED_FOR = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+static void show(const char *name, int signal, const siginfo_t *info)
+{
+    printf("%s: %d of %d, code %d, by us %d\n", name, signal, info->si_signo, info->si_code,
+           info->si_pid == getpid());
+}
+int main(void)
+{
+    static const struct timespec second = {.tv_sec = 1};
+    sigset_t set;
+    siginfo_t info;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTRAP);
+    sigaddset(&set, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    for (int i = 0; i < 2; i++) {
+        int number = i ? SIGTRAP : SIGUSR1;
+        raise(number);
+        show("raised", sigwaitinfo(&set, &info), &info);
+        kill(getpid(), number);
+        show("killed", sigtimedwait(&set, &info, &second), &info);
+        pthread_kill(pthread_self(), number);
+        show("thread killed", sigwaitinfo(&set, &info), &info);
+        sigqueue(getpid(), number, (union sigval){.sival_int = 7});
+        show("queued", sigwaitinfo(&set, &info), &info);
+    }
+    return 0;
+}
+"""
+
+
 class OwnSignals(harness.TestCase):
     """Programs that use the signals a profiler would like to have."""
 
@@ -439,6 +476,9 @@ class OwnSignals(harness.TestCase):
             self.assertEqual(recording.status, 0, recording.stderr)
             self.assertEqual(recording.stdout, self.run_plain(program).stdout)
             self.assertTrue(recording.stdout.startswith(b'calls 2100, '), recording.stdout)
+
+    def test_who_waits_is_told_of_signals_as_libc_tells_of_them(self):
+        self.as_without_us('waited', WAITED_FOR, b'queued: 5 of 5, code -1, by us 1')
 
     def test_what_the_kernel_refuses_is_refused(self):
         program = self.compiled('refused', REFUSED)
