@@ -7,7 +7,9 @@
 //
 // "fp saved" is its distance from the CFA in words, 0 for not saved. Where calls push the return
 // address it lies just below the CFA; where they do not, "extra" of the first two kinds is how many
-// words below, 0 for not saved. A row of zeros is none.
+// words below, 0 for not saved. Of code without rules "extra" is the kind that its own instructions
+// tell of (HONE_ROW_SP or HONE_ROW_FP), 0 before they were asked and HONE_ROW_BAD when they tell of
+// none. A row of zeros is none.
 #ifndef HONE_UNWIND_ROW_H
 #define HONE_UNWIND_ROW_H
 

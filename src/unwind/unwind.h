@@ -18,9 +18,10 @@
 // - On aarch64, of 624 026 stretches in 38 libraries all are read as elfutils reads them, and all
 // but
 //   136 fit a row. There the return address is where the rule says or still in its register.
-// - musl has no rules at all. Its functions' callers are searched for on the stack: of two programs
-//   that call back from it, format, copy and sort, all stacks were whole; without the search a
-//   quarter.
+// - musl has no rules at all. Its code is followed to where it returns, once for each address: 54
+//   instructions on average, some 3 us; 97.7 % of its places tell how. In glibc, which has rules,
+//   99.92 % of 311 000 places that tell say the same, and most others are those whose rules are
+//   wrong (ways_check). What does not return has its callers searched for on the stack.
 // - Rules are wrong in places: glibc's arithmetic on long numbers pushes registers and does not say
 //   so, gcc misplaces the saved rbp in two instructions of realigned frames, libgcc writes over its
 //   own frame before an exception lands. The first two are put right, the last is cut short.

@@ -4,6 +4,7 @@
 enum {
     SEARCH_TRIES = 128, // calls looked at in one walk: some 100 us, for a walk may not starve who
                         // it is made for
+    CODE_LEFT = 4000,   // instructions followed in one walk: likewise
 };
 
 // A load outside the window: moves the window to another stack, or to pages that prove readable.
@@ -46,6 +47,7 @@ void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinde
     walker->stale = false;
     walker->landing = false;
     walker->search_tries = SEARCH_TRIES;
+    walker->code_left = CODE_LEFT;
     walker->sp_lost = false;
     walker->fp_unknown = false;
     walker->searches = true;

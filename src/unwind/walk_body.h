@@ -66,7 +66,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
                 uint64_t return_address = hone_arch_code(HONE_LOAD(return_at + shift));
                 uint64_t saved = HONE_LOAD(saved_at + shift);
                 if (tracker)
-                    hone_tracker_follow(tracker, &at, hone_tracker_saved_by(row), true);
+                    hone_tracker_follow(tracker, &at, hone_trail_by_row(row), true);
                 if (HONE_UNLIKELY(return_address == 0)) {
                     step = hone_walker_without_caller(walker, fp_at ? saved : at.fp);
                     break;
@@ -79,7 +79,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
             }
         }
         struct hone_position from = at;
-        walker->by_frame_pointer = false;
+        walker->stepped = HONE_TRAIL_NOT_REUSABLE;
         step = hone_walker_step(walker, &at, row, count - 1);
         if (HONE_UNLIKELY(step == HONE_STEP_REPLACED)) {
             count--;
@@ -87,10 +87,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
             continue;
         }
         if (tracker)
-            hone_tracker_follow(tracker, &from,
-                                walker->by_frame_pointer ? hone_trail_by_frame_pointer()
-                                                         : HONE_TRAIL_NOT_REUSABLE,
-                                step == HONE_STEP_ON);
+            hone_tracker_follow(tracker, &from, walker->stepped, step == HONE_STEP_ON);
         if (step != HONE_STEP_ON)
             break;
     }

@@ -1,6 +1,6 @@
-// Callers that no rule tells, looked for on the stack among the words that are addresses behind
-// calls. Hand-written loops (glibc's multi-precision arithmetic, libgmp) push registers and do not
-// say so, and whole libraries (musl's) come without rules.
+// Callers that neither rules nor code tell, looked for on the stack among the words that are
+// addresses behind calls. Hand-written loops (glibc's multi-precision arithmetic, libgmp) push
+// registers and do not say so, and in libraries without rules (musl's) some functions never return.
 #include "unwind/walker.h"
 
 enum {
@@ -53,6 +53,14 @@ static enum before what_is_before(struct hone_walker *walker, uint64_t address,
     }
     *ret_target = kept >> 4;
     return (enum before)(kept & 15);
+}
+
+bool hone_walker_called(struct hone_walker *walker, uint64_t word)
+{
+    uint64_t target;
+    if (hone_module_is_code(hone_modules_listed(walker->unwinder->modules, word), word))
+        return what_is_before(walker, word, &target) == BEFORE_CALL;
+    return hone_arch_follows_call(&walker->memory, word); // generated, and not kept
 }
 
 uint64_t hone_walker_explains(struct hone_walker *walker, const struct hone_module *module,
@@ -149,11 +157,11 @@ static bool leads_on(struct hone_walker *walker, uint64_t word, uint64_t sp)
            what_is_before(walker, next, &target) == BEFORE_CALL;
 }
 
-// Code of a C library without rules (musl's): its caller's address is among the next on the stack,
-// and a call to this code has left it. So may have older calls, in what was not written since; the
-// one counts that explains most, and of equal ones the nearest. The search goes up to `high`, for
-// more than explains `best`. Where it meets the end of the stack there is no caller: this is what
-// starts a thread or the program. That is kept, for it takes long to find.
+// Code of a library without rules that does not return: its caller's address is among the next on
+// the stack, and a call to this code has left it. So may have older calls, in what was not written
+// since; the one counts that explains most, and of equal ones the nearest. The search goes up to
+// `high`, for more than explains `best`. Where it meets the end of the stack there is no caller:
+// this is what starts a thread or the program. That is kept, for it takes long to find.
 enum hone_step hone_walker_search(struct hone_walker *walker, struct hone_position *at,
                                   uint64_t high, uint64_t best)
 {

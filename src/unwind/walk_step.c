@@ -1,7 +1,7 @@
 // Every step that the fast path does not make itself: rows that are rare, rules that no row can
 // hold, which need all registers followed from the last frame where they were known, code without
 // rules, and loads that leave the window.
-#include "unwind/walker.h"
+#include "unwind/trail_word.h"
 
 enum {
     STACK_SWITCHES_MAX = 4,     // towards lower addresses, in one walk
@@ -161,14 +161,19 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
     bool followed = linked && hone_arch_follows_call(&walker->memory, return_address);
     if (linked && fp == 0 && in_module && !followed && ends_chain(walker, return_address))
         return HONE_STEP_OUTERMOST;
+    // A frame pointer may be some outer function's and lead past callers: where most code has none
+    // it is not asked first.
+    if (HONE_CALL_PUSHES && in_module && walker->searches &&
+        !(followed && has_rules_elsewhere(walker, at->address)) &&
+        hone_walker_follow_code(walker, at))
+        return HONE_STEP_ON;
     if (!followed && innermost && in_module && hone_walker_rescue(walker, at))
         return HONE_STEP_ON;
     // From outside only for those who ask: each look at code is dear there, and what is found is
     // less sure.
     if (HONE_CALL_PUSHES && in_module && walker->searches &&
         !(followed && has_rules_elsewhere(walker, at->address))) {
-        // A frame pointer may be some outer function's and lead past callers: then a call nearer by
-        // explains more.
+        // A call nearer by may explain more than the one that the frame pointer leads to.
         const struct hone_module *module =
             hone_modules_listed(walker->unwinder->modules, at->address);
         uint64_t value = followed && module
@@ -189,7 +194,8 @@ static enum hone_step step_without_rules(struct hone_walker *walker, struct hone
         return nothing;
     walker->result->frame_pointers = true;
     walker->sp_lost = !HONE_CALL_PUSHES;
-    walker->by_frame_pointer = in_module;
+    if (in_module)
+        walker->stepped = hone_trail_by_frame_pointer();
     *at = (struct hone_position){return_address - 1, at->fp + 2 * HONE_WORD_BYTES, fp, false};
     return HONE_STEP_ON;
 }

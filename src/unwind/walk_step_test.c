@@ -339,6 +339,33 @@ TEST(every_instruction_of_jumps_out_of_frames)
     check_every_instruction(jumps, 19 * 9, 0);
 }
 
+// walk_step_test_library.c, built three times
+int hone_test_work_o1(int *values, int count, int (*compare)(int, int));
+int hone_test_work_o2(int *values, int count, int (*compare)(int, int));
+int hone_test_work_os(int *values, int count, int (*compare)(int, int));
+
+__attribute__((noinline)) static int compare_values(int a, int b)
+{
+    char text[20];
+    snprintf(text, sizeof text, "%d", a);
+    return a - b;
+}
+
+static void work_without_rules(void)
+{
+    int values[20];
+    for (int i = 0; i < 20; i++)
+        values[i] = i * 7919 % 23;
+    (void)hone_test_work_o1(values, 20, compare_values);
+    (void)hone_test_work_o2(values, 20, compare_values);
+    (void)hone_test_work_os(values, 20, compare_values);
+}
+
+TEST(every_instruction_of_code_without_rules)
+{
+    check_every_instruction(work_without_rules, 0, 0);
+}
+
 // The sanitizer has a hand in throwing, so the numbers are its own.
 #if defined(HONE_WITH_CPP) && !defined(__SANITIZE_ADDRESS__)
 void hone_test_throw(void); // walk_step_test_throw.cpp

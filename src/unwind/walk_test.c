@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
@@ -22,6 +23,8 @@ enum { DEPTH_MAX = 8192 };
 void hone_test_call_back(void (*function)(void)); // walk_test_library.c
 void hone_test_call_back_without_rules(void (*function)(void));
 void hone_test_call_back_framed(void (*function)(void));
+void hone_test_call_back_over(void (*function)(void), uint64_t word);
+_Noreturn void hone_test_call_back_for_good(void (*function)(void));
 void hone_test_call_back_busy(void (*function)(void), uint64_t value);
 
 static struct hone_modules modules;
@@ -287,7 +290,20 @@ TEST(module_without_an_index_is_walked_by_reading_all_its_entries)
     CHECK(module != NULL);
 }
 
-TEST(caller_of_a_library_without_rules_is_searched_for)
+// Of the function that called the library that called walk_here().
+static uint64_t walked_return(void)
+{
+    return addresses[2] + 1;
+}
+
+static bool is_ours(uint64_t address)
+{
+    bool stale;
+    return hone_modules_find(&modules, address, &stale) ==
+           hone_modules_find(&modules, (uint64_t)walk_here, &stale);
+}
+
+TEST(caller_of_a_library_without_rules_is_told_by_its_code)
 {
     if (!HONE_CALL_PUSHES)
         cr_skip_test("return addresses are found by frame pointers here\n");
@@ -295,12 +311,59 @@ TEST(caller_of_a_library_without_rules_is_searched_for)
     for (unsigned round = 0; round < 2; round++) { // and is found again when it is known
         hone_test_call_back_without_rules(walk_here);
         CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
-        CHECK(walk.guessed && passes("norules"));
-        uint64_t within = addresses[2]; // walk_here(), its caller, who called that
-        bool stale;
-        CHECK(hone_modules_find(&modules, within, &stale) ==
-              hone_modules_find(&modules, (uint64_t)walk_here, &stale));
+        CHECK(!walk.guessed && passes("norules"));
+        CHECK(is_ours(walked_return()));
     }
+}
+
+__attribute__((noinline)) static void call_back_over(uint64_t word)
+{
+    hone_test_call_back_over(walk_here, word);
+    __asm__ volatile("");
+}
+
+__attribute__((noinline)) static void call_back_over_once_more(uint64_t word)
+{
+    volatile char room[200];
+    room[0] = 0;
+    hone_test_call_back_over(walk_here, word);
+    room[1] = room[0];
+}
+
+// Which look the same as its own return address: a call to this function has left them.
+TEST(return_addresses_that_older_calls_left_are_not_taken_for_callers)
+{
+    if (!HONE_CALL_PUSHES)
+        cr_skip_test("return addresses are found by frame pointers here\n");
+    setup();
+    call_back_over(0);
+    const uint64_t older = walked_return();
+    CHECK(is_ours(older));
+    call_back_over_once_more(older);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK_EQ(frames_in((uint64_t)call_back_over), 0);
+    CHECK_EQ(frames_in((uint64_t)call_back_over_once_more), 1);
+    CHECK_EQ(frames_in((uint64_t)walk_here), 1);
+}
+
+static jmp_buf out_of_there;
+
+static void walk_and_leave(void)
+{
+    walk_here();
+    longjmp(out_of_there, 1);
+}
+
+TEST(caller_of_code_without_rules_that_does_not_return_is_searched_for)
+{
+    if (!HONE_CALL_PUSHES)
+        cr_skip_test("return addresses are found by frame pointers here\n");
+    setup();
+    if (setjmp(out_of_there) == 0)
+        hone_test_call_back_for_good(walk_and_leave);
+    CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+    CHECK(walk.guessed && passes("norules"));
+    CHECK(is_ours(addresses[3])); // walk_here(), walk_and_leave(), the library
 }
 
 __attribute__((noinline)) static void walk_twice(void)

@@ -3,8 +3,10 @@
 //     walk.c          begins and ends walks of our own process; walk_foreign.c those of another one
 //     walk_body.h     the fast path, one body for all of them
 //     walk_trail.h    the trail of a thread's last walk, verified instead of walked again
+//     trail_word.h    what a trail keeps of each step
 //     walk_step.c     every step that the fast path does not make itself
-//     walk_search.c   callers that no rule tells, looked for on the stack
+//     walk_code.c     callers that no rule tells, but the code that will return to them
+//     walk_search.c   and those that this does not tell either, looked for on the stack
 #ifndef HONE_UNWIND_WALKER_H
 #define HONE_UNWIND_WALKER_H
 
@@ -47,9 +49,10 @@ struct hone_walker {
     bool stale;
     bool landing;           // the innermost frame's caller is a landing pad
     unsigned search_tries;  // left
+    unsigned code_left;     // instructions to look at
     bool sp_lost;           // a frame pointer led here, which does not say where the frame ends
     bool fp_unknown;        // of the frame we are at; only in another process
-    bool by_frame_pointer;  // a module's code without rules was stepped so just now
+    uint64_t stepped;       // what a trail may say of the step made just now
     bool searches;          // for callers of code without rules
     struct hone_frame full; // all registers of frame number full_index, once they are needed
     size_t full_index;
@@ -112,7 +115,11 @@ uint64_t hone_walker_find_row(struct hone_walker *walker, uint64_t address);
 enum hone_step hone_walker_step(struct hone_walker *walker, struct hone_position *at, uint64_t row,
                                 size_t index);
 
+// walk_code.c
+bool hone_walker_follow_code(struct hone_walker *walker, struct hone_position *at);
+
 // walk_search.c
+bool hone_walker_called(struct hone_walker *walker, uint64_t word); // whether a call has left it
 
 // How well a call explains that a function runs at some address, of which only this is known: it is
 // code of a module, and without rules. Where the call led to no more than a function's length

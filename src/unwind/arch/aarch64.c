@@ -127,4 +127,18 @@ uint64_t hone_arch_stub_pushed(struct hone_memory *memory, uint64_t address)
     return 0;
 }
 
+// Code without rules keeps frame pointers here.
+bool hone_arch_way_out(struct hone_memory *memory, uint64_t address, bool called,
+                       const struct hone_code_range *range, unsigned *left,
+                       struct hone_way_out *ret)
+{
+    (void)memory;
+    (void)address;
+    (void)called;
+    (void)range;
+    (void)left;
+    (void)ret;
+    return false;
+}
+
 const uint8_t hone_arch_fp_at_fp[3] = {2, 0x8d, 0}; // DW_OP_breg29 0
