@@ -112,7 +112,7 @@ static bool gains_rights(const char *path)
 // hangs where the handler came between two locks of the runtime.
 static bool has_thread_sanitizer(struct hone_elf *elf)
 {
-    static const char name[] = "\0__tsan_init"; // imported, or of its own
+    static const char name[] = "\0__tsan_func_entry"; // what instrumented code calls
     struct hone_elf_bytes names = hone_elf_section(elf, ".dynstr");
     return names.at && memmem(names.at, names.len, name, sizeof name);
 }

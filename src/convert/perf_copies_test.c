@@ -1,6 +1,7 @@
 // Copied stacks of perf record --call-graph dwarf: one of our own, walked by the rules in files.
 #include "convert/perf_made.h"
 
+#include "check.h"
 #include "core/load.h"
 #include "unwind/unwind.h"
 

@@ -1,6 +1,7 @@
 // Directories of perf record --threads: a file with the header, and one for each CPU.
 #include "convert/perf_made.h"
 
+#include "check.h"
 static struct hone_profile *read_directory(const struct hone_buffer *files)
 {
     const struct hone_perf_options options = {
