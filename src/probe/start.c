@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { PAGE = 4096, SMALLEST_MAPPING = 4 << 20, START_STACK_BYTES = 256 << 10 };
+enum { PAGE = 4096, START_STACK_BYTES = 256 << 10 };
 
 alignas(64) static unsigned char row_cache[HONE_UNWIND_CACHE_BYTES];
 
@@ -32,12 +32,17 @@ bool hone_is_our_process(void)
            hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
 }
 
+// An address, or below 0 an error.
+static long map_shared(int fd, size_t bytes)
+{
+    return hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
 // Tells in the session's header, which is small, that there is no address space for the rest.
 static void tell_unmapped(int fd)
 {
-    long memory =
-        hone_syscall6(SYS_mmap, 0, HONE_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory < 0 && memory > -PAGE)
+    long memory = map_shared(fd, HONE_HEADER_BYTES);
+    if (memory < 0)
         return;
     struct hone_session_header *header = (struct hone_session_header *)memory;
     if (header->magic == HONE_SESSION_MAGIC && header->version == HONE_SESSION_VERSION)
@@ -45,7 +50,25 @@ static void tell_unmapped(int fd)
     (void)hone_syscall2(SYS_munmap, memory, HONE_HEADER_BYTES);
 }
 
-// Maps the session, or its beginning where address space is limited: writers use what they see.
+// The beginning of the session; the writer maps more of it as that is needed. All of it where that
+// will not be possible.
+static long map_beginning(int fd, size_t size, size_t *ret_bytes)
+{
+    size_t bytes = HONE_CHUNKS_AT + HONE_WINDOW_BYTES;
+    bytes = size < bytes ? size : bytes;
+    long memory = map_shared(fd, bytes);
+    if (memory > 0 && size > bytes && !hone_windows_can_double((void *)memory)) {
+        long whole = map_shared(fd, size);
+        if (whole > 0) {
+            (void)hone_syscall2(SYS_munmap, memory, bytes);
+            memory = whole;
+            bytes = size;
+        }
+    }
+    *ret_bytes = bytes;
+    return memory;
+}
+
 static int map_session(const char *path, struct hone_writer *ret)
 {
     int fd = (int)hone_syscall4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
@@ -55,20 +78,13 @@ static int map_session(const char *path, struct hone_writer *ret)
     int r = -EIO;
     if (hone_syscall5(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &st) == 0 &&
         S_ISREG(st.stx_mode)) {
-        r = -ENOMEM;
-        for (size_t bytes = (size_t)st.stx_size; bytes >= SMALLEST_MAPPING; bytes /= 4) {
-            bytes &= ~(size_t)(PAGE - 1);
-            long memory =
-                hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-            if (memory < 0 && memory > -PAGE)
-                continue;
-            r = hone_writer_attach(ret, (void *)memory, bytes);
-            if (r)
-                (void)hone_syscall2(SYS_munmap, memory, bytes);
-            break;
-        }
-        if (r == -ENOMEM && st.stx_size >= SMALLEST_MAPPING)
+        size_t bytes;
+        long memory = map_beginning(fd, st.stx_size, &bytes);
+        r = memory < 0 ? (int)memory : hone_writer_attach(ret, (void *)memory, bytes);
+        if (memory < 0 && r == -ENOMEM)
             tell_unmapped(fd);
+        if (memory > 0 && r)
+            (void)hone_syscall2(SYS_munmap, memory, bytes);
     }
     (void)hone_syscall1(SYS_close, fd);
     return r;

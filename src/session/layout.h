@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 9. Any change to this file's structs or to the meaning of a record raises the version;
+// Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,10 +35,11 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 10,
+    HONE_SESSION_VERSION = 11,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
+    HONE_CHUNKS_AT = 64 * 1024,  // no kernel's pages are larger
     HONE_STACK_MAX = 1024,       // frames of one stack; deeper ones are cut and counted
     HONE_RECORD_BYTES_MAX = 9216 // one stack of 1024 frames or one path, with its head
 };
@@ -114,7 +115,6 @@ struct hone_session_header {
     _Atomic uint64_t heap_rate;
 
     alignas(64) _Atomic uint32_t chunks_used; // writers add, the reader subtracts
-    _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
     _Atomic uint64_t processes_unmapped;      // programs: no address space for the session
