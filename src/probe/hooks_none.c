@@ -116,6 +116,11 @@ void hone_imports_after_fork(bool had_threads)
     (void)had_threads;
 }
 
+void hone_maps_tell(struct hone_scan_range *ret)
+{
+    (void)ret;
+}
+
 const char *hone_allocator_path(void)
 {
     return NULL;

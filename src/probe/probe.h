@@ -101,6 +101,8 @@ HONE_SIGSAFE void hone_thread_leave_at(struct hone_thread *self, uint64_t time_n
 
 // --- creations.c ---------------------------------------------------------------------------------
 
+// Makes room for that, at start. False when there is none.
+bool hone_creations_begin(void);
 // Whether it is to be recorded where threads are created, now.
 HONE_SIGSAFE bool hone_creations_wanted(void);
 // Records where the calling thread is, which is about to create another one: called by hooks only.

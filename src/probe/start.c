@@ -154,12 +154,14 @@ static void begin_heap(struct hone_process *process, const char *forbidden)
 static void begin_locks(struct hone_process *process, const char *forbidden)
 {
     static const char no_hooks[] = "libhone.a is linked in, which has no hooks for locks";
+    static const char no_room[] = "no memory for the order in which they are taken";
     const struct hone_session_config *config = &hone_probe.writer.header->config;
     const char *reason = forbidden ? forbidden : hone_has_hooks ? NULL : no_hooks;
     if ((config->mutex_fraction || config->block_rate_ns || config->lock_order) && reason)
         (void)append(process->lock_reason, 0, sizeof process->lock_reason, reason);
     hone_locks_begin(!reason);
-    hone_lock_order_begin(config->lock_order && !reason);
+    if (!hone_lock_order_begin(config->lock_order && !reason))
+        (void)append(process->lock_reason, 0, sizeof process->lock_reason, no_room);
     if ((hone_locks_are_wanted() || config->lock_order) && !reason && !process->forked)
         hone_imports_patch();
 }
@@ -173,7 +175,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
         hone_heap_begin(false); // in a forked child its parent's answer stands there
         hone_locks_end();
-        hone_lock_order_begin(false);
+        (void)hone_lock_order_begin(false);
         return; // counted in the session's header
     }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
@@ -269,7 +271,7 @@ static void start(void *path)
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
         hone_probe.stack_max = HONE_STACK_MAX;
-    hone_probe.creations = hone_has_hooks && config->creations;
+    hone_probe.creations = hone_has_hooks && config->creations && hone_creations_begin();
     if (hone_probe.period_ns == 0 && config->heap_rate == 0 && config->mutex_fraction == 0 &&
         config->block_rate_ns == 0 && !config->lock_order && !hone_probe.creations) {
         hone_probe.writer.header = NULL;

@@ -506,9 +506,9 @@ struct hone_record_lock_order {
     uint64_t set;
 };
 
-// What a thread holds, in the process's own memory, for who looks from outside: in the variable
-// hone_lock_holders of libhone.so, while the order of locks is recorded. What is read there is
-// input, and changes while it is read.
+// What a thread holds, in the process's own memory, for who looks from outside: the variable
+// hone_lock_holders of libhone.so points to HONE_LOCK_HOLDERS of these, once the order of locks is
+// recorded. What is read there is input, and changes while it is read.
 enum {
     HONE_LOCK_HOLDERS = 1024, // threads
     HONE_LOCK_HELD_MAX = 24,  // by one thread
@@ -586,7 +586,7 @@ enum {
 
 // Where in a process's own memory the things lie that must be known to look through it from
 // outside: what is read there is input.
-enum { HONE_SCAN_OWN = 4 };
+enum { HONE_SCAN_OWN = 4, HONE_SCAN_APART = 2 };
 
 struct hone_scan_places {
     uint64_t magic;      // HONE_SCAN_MAGIC
@@ -597,10 +597,10 @@ struct hone_scan_places {
     // entry for each 16 of them.
     uint64_t directory, directory_bytes;
     uint32_t region_shift, block_bytes;
-    // Sampled blocks: shards of shard_bytes, entries of struct hone_scan_sampled from entries_at
-    // on.
+    // Sampled blocks: shards of shard_bytes, struct hone_scan_sampled `many` times where the
+    // pointer at many_at is one, else `few` times from few_at on.
     uint64_t shards;
-    uint32_t shard_count, shard_bytes, entries_at, entry_count;
+    uint32_t shard_count, shard_bytes, few_at, few, many_at, many;
     // Our own memory, which is no root: pointers to pieces of keeper_bytes each.
     uint64_t keepers;
     uint32_t keeper_count, keeper_bytes;
@@ -613,6 +613,8 @@ struct hone_scan_places {
     struct hone_scan_range {
         uint64_t address, size;
     } own[HONE_SCAN_OWN];
+    // More of our own memory, which is no root; size 0: it is not there.
+    struct hone_scan_range apart[HONE_SCAN_APART];
 };
 
 struct hone_scan_sampled {
