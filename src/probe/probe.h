@@ -344,6 +344,11 @@ int hone_own_heap_set_rate(unsigned long long bytes) __attribute__((visibility("
 int hone_own_mark(const char *name) __attribute__((visibility("hidden")));
 int hone_own_lock_name(const void *lock, const char *name) __attribute__((visibility("hidden")));
 
+// --- image_own.c, hooks_none.c -------------------------------------------------------------------
+
+// Our tables are not written to the program's core: most of what would be is zeros.
+void hone_leave_out_of_cores(void);
+
 // --- start.c -------------------------------------------------------------------------------------
 
 // Whoever calls is about to end the process, and no code of the program's will run any more.

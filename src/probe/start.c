@@ -51,7 +51,7 @@ static void tell_unmapped(int fd)
 }
 
 // The beginning of the session; the writer maps more of it as that is needed. All of it where that
-// will not be possible.
+// will not be possible. What is copied from this mapping is not dumped either.
 static long map_beginning(int fd, size_t size, size_t *ret_bytes)
 {
     size_t bytes = HONE_CHUNKS_AT + HONE_WINDOW_BYTES;
@@ -65,6 +65,8 @@ static long map_beginning(int fd, size_t size, size_t *ret_bytes)
             bytes = size;
         }
     }
+    if (memory > 0)
+        (void)hone_syscall3(SYS_madvise, memory, bytes, MADV_DONTDUMP);
     *ret_bytes = bytes;
     return memory;
 }
@@ -267,6 +269,7 @@ static void start(void *path)
     if (hone_twin_find() || map_session(path, &hone_probe.writer))
         return;
     const struct hone_session_config *config = &hone_probe.writer.header->config;
+    hone_leave_out_of_cores();
     hone_probe.period_ns = config->cpu_period_ns;
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
