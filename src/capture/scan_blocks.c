@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     PAGE = 4096,
@@ -172,31 +173,59 @@ static int read_directory(struct table *table)
 
 // --- sampled ones --------------------------------------------------------------------------------
 
+// What a shard has that needs many entries is memory of its own, which is no root.
+static int read_shard(struct table *table, const unsigned char *shard,
+                      struct hone_scan_sampled *entries)
+{
+    const struct hone_scan_places *places = &table->found->places;
+    uint64_t many, bytes = places->many * sizeof *entries;
+    uint32_t count = places->few;
+    memcpy(&many, shard + places->many_at, sizeof many);
+    int r = 0;
+    if (many) {
+        count = places->many;
+        if (!hone_scan_read(table->process, many, entries, bytes))
+            return -EBADMSG;
+        r = hone_scan_process_leave_out(table->process, many, many + bytes);
+    } else {
+        memcpy(entries, shard + places->few_at, count * sizeof *entries);
+    }
+    for (uint32_t i = 0; !r && i < count; i++) {
+        uint64_t number = entries[i].tracked & (((uint64_t)1 << HONE_SCAN_EPOCH_SHIFT) - 1);
+        bool own = entries[i].tracked >> HONE_SCAN_EPOCH_SHIFT ==
+                   (places->epoch & ((1u << (64 - HONE_SCAN_EPOCH_SHIFT)) - 1));
+        if (entries[i].address)
+            r = add_block(table->found, entries[i].address, entries[i].size,
+                          number | (own ? 0 : HONE_SCAN_PARENTS));
+    }
+    return r;
+}
+
+static bool is_plausible(const struct hone_scan_places *places)
+{
+    const uint64_t entry = sizeof(struct hone_scan_sampled), shard = places->shard_bytes;
+    return places->shard_count <= SHARDS_MAX && shard <= SHARD_BYTES_MAX &&
+           places->few_at <= shard && places->few * entry <= shard - places->few_at &&
+           places->many_at + sizeof(uint64_t) <= shard && places->many * entry <= SHARD_BYTES_MAX &&
+           places->few <= places->many;
+}
+
 static int read_shards(struct table *table)
 {
     const struct hone_scan_places *places = &table->found->places;
-    if (places->shard_count > SHARDS_MAX || places->shard_bytes > SHARD_BYTES_MAX ||
-        places->entries_at > places->shard_bytes ||
-        (uint64_t)places->entry_count * sizeof(struct hone_scan_sampled) >
-            places->shard_bytes - places->entries_at)
+    if (!is_plausible(places))
         return -EBADMSG;
-    size_t bytes = places->entry_count * sizeof(struct hone_scan_sampled);
-    HONE_CLEANUP(hone_freep) struct hone_scan_sampled *entries = calloc(1, bytes + 1);
-    if (!entries)
+    HONE_CLEANUP(hone_freep) unsigned char *shard = calloc(1, places->shard_bytes + 1);
+    HONE_CLEANUP(hone_freep)
+    struct hone_scan_sampled *entries = calloc(places->many + 1, sizeof *entries);
+    if (!shard || !entries)
         return -ENOMEM;
     int r = 0;
-    for (uint32_t shard = 0; !r && shard < places->shard_count; shard++) {
-        uint64_t at = places->shards + (uint64_t)shard * places->shard_bytes + places->entries_at;
-        if (!hone_scan_read(table->process, at, entries, bytes))
+    for (uint32_t i = 0; !r && i < places->shard_count; i++) {
+        uint64_t at = places->shards + (uint64_t)i * places->shard_bytes;
+        if (!hone_scan_read(table->process, at, shard, places->shard_bytes))
             return -EBADMSG;
-        for (uint32_t i = 0; !r && i < places->entry_count; i++) {
-            uint64_t number = entries[i].tracked & (((uint64_t)1 << HONE_SCAN_EPOCH_SHIFT) - 1);
-            bool own = entries[i].tracked >> HONE_SCAN_EPOCH_SHIFT ==
-                       (places->epoch & ((1u << (64 - HONE_SCAN_EPOCH_SHIFT)) - 1));
-            if (entries[i].address)
-                r = add_block(table->found, entries[i].address, entries[i].size,
-                              number | (own ? 0 : HONE_SCAN_PARENTS));
-        }
+        r = read_shard(table, shard, entries);
     }
     if (table->found->count)
         qsort(table->found->blocks, table->found->count, sizeof *table->found->blocks, by_address);
@@ -232,6 +261,10 @@ static int leave_out_own(struct hone_scan_process *process, const struct hone_sc
                          const struct hone_scan_places *places)
 {
     int r = 0;
+    for (int i = 0; !r && i < HONE_SCAN_APART; i++)
+        if (places->apart[i].size)
+            r = hone_scan_process_leave_out(process, places->apart[i].address,
+                                            places->apart[i].address + places->apart[i].size);
     for (uint32_t i = 0; !r && i < places->own_count; i++)
         r = hone_scan_process_leave_out(process, places->own[i].address,
                                         places->own[i].address + places->own[i].size);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// The address of libhone.so's account in the process; 0: it is not inside.
+// The address of libhone.so's account in the process; 0: it is not inside, or keeps none.
 static uint64_t find_account(struct hone_standstill_reader *reader)
 {
     const struct hone_modules *modules = hone_remote_modules(reader->remote);
@@ -26,9 +26,10 @@ static uint64_t find_account(struct hone_standstill_reader *reader)
         int r = hone_symbol_variable_named(module, "hone_lock_holders", &variable);
         if (r < 0)
             reader->status = r;
-        if (r == 0 &&
-            variable.end - variable.start == HONE_LOCK_HOLDERS * sizeof(struct hone_lock_holder))
-            return variable.start + slot->bias;
+        uint64_t account;
+        if (r == 0 && variable.end - variable.start == sizeof account &&
+            hone_standstill_memory(reader, variable.start + slot->bias, &account, sizeof account))
+            return account;
     }
     return 0;
 }

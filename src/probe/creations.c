@@ -11,20 +11,32 @@
 // same. A site is written once, by whoever has set its `check` to 1 first, and never changes.
 #include "probe/areas.h"
 #include "probe/heap.h"
+#include "probe/heap_blocks.h"
 
 #include "core/hash.h"
 #include "core/syscall.h"
 
-static struct hone_creation_site sites[HONE_CREATION_SITES];
-static struct hone_creation_thread threads[HONE_CREATION_THREADS];
+// Mapped when they are asked for, in one piece: 1 MiB. NULL: not yet, or there is no room.
+static struct hone_creation_site *sites;
+static struct hone_creation_thread *threads;
 
 __attribute__((section(HONE_CREATIONS_SECTION), used)) static struct hone_creation_places places = {
     .magic = HONE_CREATIONS_MAGIC,
-    .sites = (uintptr_t)sites,
-    .threads = (uintptr_t)threads,
     .generation = (uintptr_t)&hone_probe_modules.generation,
     .epoch = (uintptr_t)&hone_probe.epoch,
 };
+
+bool hone_creations_begin(void)
+{
+    const size_t sites_bytes = HONE_CREATION_SITES * sizeof *sites;
+    sites = hone_heap_reserve(sites_bytes + HONE_CREATION_THREADS * sizeof *threads);
+    if (!sites)
+        return false;
+    threads = (struct hone_creation_thread *)((char *)sites + sites_bytes);
+    places.threads = (uintptr_t)threads;
+    places.sites = (uintptr_t)sites;
+    return true;
+}
 
 bool hone_creations_wanted(void)
 {

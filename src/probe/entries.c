@@ -120,6 +120,15 @@ struct change {
     uint32_t length;
 };
 
+// Code of which a page was changed lies in the program's core, all of it, megabytes of a C library.
+// Who reads the core finds it in the file, as ever. All at once, so that it stays one mapping.
+static void leave_out_of_cores(const struct hone_image *image)
+{
+    uint64_t from = image->text_low & ~(uint64_t)(PAGE - 1);
+    uint64_t to = (image->text_high + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    (void)hone_syscall3(SYS_madvise, from, to - from, MADV_DONTDUMP);
+}
+
 // As a debugger writes: the pages stay as they are protected, for code that runs may lie on them,
 // and where that is not allowed nothing has changed.
 static bool write_code(uint64_t at, const uint8_t *bytes, uint32_t length)
@@ -261,6 +270,7 @@ static void patch_module(struct hone_entry_search *search, struct report *report
         room_count--;
         return;
     }
+    leave_out_of_cores(search->image);
     room->usable = hone_entries_usable(search);
     if (search->clone)
         say(report, search->clone, " is a variant of the compiler's, whose calls are not seen");
@@ -299,6 +309,8 @@ void hone_entries_lead(const struct hone_image *image, const struct hone_entry_l
             changes[i].length = 0;
     if (protect(room->low, room->high, PROT_READ | PROT_EXEC) != 0)
         count = 0;
+    if (count)
+        leave_out_of_cores(image);
     for (size_t i = 0; i < count; i++) {
         struct entry *entry = (struct entry *)(uintptr_t)room->low + i;
         if (!changes[i].length || !write_code(changes[i].at, changes[i].bytes, changes[i].length))

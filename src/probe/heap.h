@@ -195,6 +195,8 @@ static inline bool hone_heap_counts_maps(void)
 }
 void hone_maps_find(void);
 void hone_maps_after_fork(void);
+// Where the tracked ones are written down, if that is there.
+void hone_maps_tell(struct hone_scan_range *ret);
 void hone_heap_after_fork(void);
 // What the calling thread has counted is told to the process, and its keeper free for others: the
 // process ends, or the thread, which may allocate a little on its way.

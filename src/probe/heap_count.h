@@ -24,9 +24,9 @@ HONE_HEAP_INLINE void hone_site_add(_Atomic uint64_t *number, uint64_t amount)
 }
 
 // What a site has at the peak and with the last mark, before its first change after them.
-void hone_site_keep_moments(struct hone_heap_site *site, uint32_t fall, uint32_t marks);
+void hone_site_keep_moments(uint32_t number, uint32_t fall, uint32_t marks);
 
-HONE_HEAP_INLINE void hone_site_keep(struct hone_heap_site *site)
+HONE_HEAP_INLINE void hone_site_keep(const struct hone_heap_site *site, uint32_t number)
 {
     uint32_t fall =
         atomic_load_explicit(&hone_probe.writer.process->heap_fall, memory_order_relaxed);
@@ -36,7 +36,7 @@ HONE_HEAP_INLINE void hone_site_keep(struct hone_heap_site *site)
         !(fall & 1) || atomic_load_explicit(&site->fall, memory_order_relaxed) == fall;
     if (HONE_UNLIKELY(!peak_is_kept ||
                       atomic_load_explicit(&site->mark, memory_order_relaxed) != marks))
-        hone_site_keep_moments(site, fall, marks);
+        hone_site_keep_moments(number, fall, marks);
 }
 
 // So many live bytes may a thread keep back of the process's total.
@@ -68,7 +68,7 @@ HONE_HEAP_INLINE void hone_count_made(struct hone_keeper *keeper, struct hone_bl
 {
     enum { SIZE_SHIFT = 3 }; // sizes[0] is up to 8 bytes
     struct hone_heap_site *site = hone_site_at(number - 1);
-    hone_site_keep(site);
+    hone_site_keep(site, number - 1);
     hone_site_add(&site->allocated, 1);
     hone_site_add(&site->allocated_bytes, size);
     hone_site_add(&site->usable_bytes, usable);
@@ -92,7 +92,7 @@ HONE_HEAP_INLINE void hone_count_ended(struct hone_keeper *keeper, struct hone_b
     life = life < HONE_HEAP_LIVES ? life : HONE_HEAP_LIVES - 1;
     // The total first: where that falls from its peak, the site has what it had there until now.
     hone_keeper_change(keeper, -(int64_t)size);
-    hone_site_keep(site);
+    hone_site_keep(site, hone_block_site(taken) - 1);
     if (HONE_LIKELY(site->keeper == keeper->number)) {
         hone_site_add(&site->freed, 1);
         hone_site_add(&site->freed_bytes, size);

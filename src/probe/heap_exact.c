@@ -53,7 +53,7 @@ static int64_t live_bytes(const struct hone_heap_site *site)
 }
 
 // What a site has before its first change after a mark. Of the threads that come at once, one.
-static void keep_mark(struct hone_heap_site *site, uint32_t marks)
+static void keep_mark(struct hone_heap_site *site, uint32_t number, uint32_t marks)
 {
     uint32_t since = atomic_load_explicit(&site->mark, memory_order_relaxed);
     int64_t objects = live(site), bytes = live_bytes(site);
@@ -66,7 +66,7 @@ static void keep_mark(struct hone_heap_site *site, uint32_t marks)
         hone_count(&hone_counters()->heap_kept_lost, 1);
         return;
     }
-    record->site = hone_site_number(site);
+    record->site = number;
     record->stack = atomic_load_explicit(&site->stack, memory_order_relaxed);
     record->since = since;
     record->mark = marks;
@@ -75,14 +75,15 @@ static void keep_mark(struct hone_heap_site *site, uint32_t marks)
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_HEAP_KEPT);
 }
 
-void hone_site_keep_moments(struct hone_heap_site *site, uint32_t fall, uint32_t marks)
+void hone_site_keep_moments(uint32_t number, uint32_t fall, uint32_t marks)
 {
+    struct hone_heap_site *site = hone_site_at(number);
     if (fall & 1 && atomic_load_explicit(&site->fall, memory_order_relaxed) != fall) {
         atomic_store_explicit(&site->peak, (uint64_t)live(site), memory_order_relaxed);
         atomic_store_explicit(&site->peak_bytes, (uint64_t)live_bytes(site), memory_order_relaxed);
         atomic_store_explicit(&site->fall, fall, memory_order_relaxed);
     }
-    keep_mark(site, marks);
+    keep_mark(site, number, marks);
 }
 
 // From the peak, which seldom rises: all threads look at this with each block.

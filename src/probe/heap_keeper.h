@@ -40,8 +40,8 @@ struct hone_keeper {
     // Sites by the hash of their stack: private memory, twice as large as full.
     struct hone_site_slot *slots;
     uint32_t mask, count;
-    struct hone_heap_site *sites; // of the last chunk that was taken
-    uint32_t left;                // the last ones of these are not used yet
+    uint32_t sites; // number of the first one of the last chunk that was taken
+    uint32_t left;  // the last ones of that are not used yet
 
     // The last stack: the hash of its [i] outermost frames, which is not made anew for those that
     // are the same again.
@@ -119,11 +119,8 @@ hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
 
 static inline struct hone_heap_site *hone_site_at(uint32_t site)
 {
-    _Static_assert(sizeof(struct hone_heap_site) * HONE_HEAP_SITES_STRIDE == HONE_CHUNK_BYTES,
-                   "a chunk further is as many numbers further");
-    return (struct hone_heap_site *)(hone_probe.writer.chunks + sizeof(struct hone_chunk)) + site;
+    return hone_window_site(&hone_probe.writer.windows, site);
 }
-uint32_t hone_site_number(const struct hone_heap_site *site);
 // Its thread was left by a jump in the middle of what it did: what was half remembered is not used.
 void hone_keeper_abandon(struct hone_keeper *keeper);
 // Forgets all sites: they were another process's.

@@ -4,13 +4,14 @@
 
 #include "core/hash.h"
 #include "core/syscall.h"
+#include "probe/heap_blocks.h"
 
 #include <stdalign.h>
 
 enum {
     SHARDS = 64,
-    SLOTS = 4096,  // of a shard: 6 MiB for all
-    FEW = 32,      // that it begins with: they lie in a page or two, which are touched once
+    FEW = 32,      // slots that each begins with
+    MANY = 4096,   // and that it gets when these do not do: 6 MiB for all
     SPINS = 1000,  // then the processor is offered to whoever holds the lock
     YIELDS = 1000, // and then it is given up
 };
@@ -18,8 +19,8 @@ enum {
 static struct shard {
     alignas(64) _Atomic(const void *) lock; // the thread that has it; NULL: nobody
     uint32_t used;
-    uint32_t mask; // slots that are in use now, less one; 0: none yet
-    struct hone_scan_sampled entries[SLOTS];
+    struct hone_scan_sampled *many; // NULL: few will do
+    struct hone_scan_sampled few[FEW];
 } shards[SHARDS];
 
 static _Atomic uint32_t live; // in all shards
@@ -56,37 +57,50 @@ static uint64_t hash_of(const void *block)
     return hone_hash_fold((uintptr_t)block, 0xa0761d6478bd642fu);
 }
 
-static uint32_t slot_of(const struct shard *shard, uint64_t address)
+static struct hone_scan_sampled *entries_of(struct shard *shard)
 {
-    return (uint32_t)(hash_of((const void *)(uintptr_t)address) >> 32) & shard->mask;
+    return shard->many ? shard->many : shard->few;
+}
+
+static uint32_t mask_of(const struct shard *shard)
+{
+    return (shard->many ? MANY : FEW) - 1;
+}
+
+static uint32_t home_of(uint64_t address, uint32_t mask)
+{
+    return (uint32_t)(hash_of((const void *)(uintptr_t)address) >> 32) & mask;
 }
 
 // The slot of an address, or the empty one where it would be.
-static uint32_t find(const struct shard *shard, uint64_t address)
+static struct hone_scan_sampled *find_in(struct hone_scan_sampled *entries, uint32_t mask,
+                                         uint64_t address)
 {
-    uint32_t at = slot_of(shard, address);
-    while (shard->entries[at].address && shard->entries[at].address != address)
-        at = (at + 1) & shard->mask;
-    return at;
+    uint32_t at = home_of(address, mask);
+    while (entries[at].address && entries[at].address != address)
+        at = (at + 1) & mask;
+    return &entries[at];
 }
 
-// Room for one more: from few slots on to all of them, once. A quarter stays empty.
+static struct hone_scan_sampled *find(struct shard *shard, uint64_t address)
+{
+    return find_in(entries_of(shard), mask_of(shard), address);
+}
+
+// Room for one more: from few slots on to many, once. A quarter stays empty.
 static bool make_room(struct shard *shard)
 {
-    if (shard->used < (shard->mask + 1) / 4 * 3)
+    if (shard->used < (mask_of(shard) + 1) / 4 * 3)
         return true;
-    if (shard->mask == SLOTS - 1)
+    struct hone_scan_sampled *many = shard->many ? NULL : hone_heap_reserve(MANY * sizeof *many);
+    if (!many)
         return false;
-    struct hone_scan_sampled few[FEW];
-    uint32_t count = 0;
-    for (uint32_t at = 0; shard->mask && at < FEW; at++)
-        if (shard->entries[at].address) {
-            few[count++] = shard->entries[at];
-            shard->entries[at] = (struct hone_scan_sampled){0};
-        }
-    shard->mask = shard->mask ? SLOTS - 1 : FEW - 1;
-    for (uint32_t i = 0; i < count; i++)
-        shard->entries[find(shard, few[i].address)] = few[i];
+    for (uint32_t at = 0; at < FEW; at++)
+        if (shard->few[at].address)
+            *find_in(many, MANY - 1, shard->few[at].address) = shard->few[at];
+    // In one step, whenever a handler jumps away.
+    atomic_signal_fence(memory_order_seq_cst);
+    shard->many = many;
     return true;
 }
 
@@ -120,13 +134,13 @@ bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size)
     if (room) {
         uint64_t address = (uintptr_t)block;
         // An entry of the same address is of a block whose end we missed.
-        uint32_t at = find(shard, address);
-        if (shard->entries[at].address == 0) {
+        struct hone_scan_sampled *entry = find(shard, address);
+        if (entry->address == 0) {
             shard->used++;
             atomic_fetch_add_explicit(&live, 1, memory_order_relaxed);
             filter_add(block);
         }
-        shard->entries[at] = (struct hone_scan_sampled){address, tracked, size};
+        *entry = (struct hone_scan_sampled){address, tracked, size};
     }
     unlock(shard);
     return room;
@@ -135,26 +149,26 @@ bool hone_heap_live_add(const void *block, uint64_t tracked, uint64_t size)
 // Moves back whatever would not be found any more from its first slot.
 static void close_gap(struct shard *shard, uint32_t gap)
 {
-    const uint32_t mask = shard->mask;
-    for (uint32_t at = (gap + 1) & mask; shard->entries[at].address; at = (at + 1) & mask) {
-        uint32_t home = slot_of(shard, shard->entries[at].address);
+    struct hone_scan_sampled *entries = entries_of(shard);
+    const uint32_t mask = mask_of(shard);
+    for (uint32_t at = (gap + 1) & mask; entries[at].address; at = (at + 1) & mask) {
+        uint32_t home = home_of(entries[at].address, mask);
         if (((at - home) & mask) >= ((at - gap) & mask)) {
-            shard->entries[gap] = shard->entries[at];
+            entries[gap] = entries[at];
             gap = at;
         }
     }
-    shard->entries[gap] = (struct hone_scan_sampled){0};
+    entries[gap] = (struct hone_scan_sampled){0};
 }
 
 uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size)
 {
     struct shard *shard = &shards[hash_of(block) % SHARDS];
-    uint64_t address = (uintptr_t)block;
     if (!lock(shard))
         return 0;
-    uint32_t at = find(shard, address);
-    uint64_t tracked = shard->entries[at].address ? shard->entries[at].tracked : 0;
-    *ret_size = shard->entries[at].size;
+    const struct hone_scan_sampled *entry = find(shard, (uintptr_t)block);
+    uint64_t tracked = entry->address ? entry->tracked : 0;
+    *ret_size = entry->size;
     unlock(shard);
     return tracked;
 }
@@ -162,15 +176,14 @@ uint64_t hone_heap_live_find(const void *block, uint64_t *ret_size)
 uint64_t hone_heap_live_take(const void *block, uint64_t *ret_size)
 {
     struct shard *shard = &shards[hash_of(block) % SHARDS];
-    uint64_t address = (uintptr_t)block;
     if (!lock(shard))
         return 0;
     uint64_t tracked = 0;
-    uint32_t at = find(shard, address);
-    if (shard->entries[at].address) {
-        tracked = shard->entries[at].tracked;
-        *ret_size = shard->entries[at].size;
-        close_gap(shard, at);
+    const struct hone_scan_sampled *entry = find(shard, (uintptr_t)block);
+    if (entry->address) {
+        tracked = entry->tracked;
+        *ret_size = entry->size;
+        close_gap(shard, (uint32_t)(entry - entries_of(shard)));
         shard->used--;
         atomic_fetch_sub_explicit(&live, 1, memory_order_relaxed);
         filter_remove(block);
@@ -191,18 +204,20 @@ void hone_heap_live_after_fork(void)
 static void repair(struct shard *shard)
 {
     enum { PASSES = 2 };
+    struct hone_scan_sampled *entries = entries_of(shard);
+    const uint32_t mask = mask_of(shard);
     uint32_t found = 0;
-    for (int pass = 0; shard->mask && pass < PASSES; pass++) {
+    for (int pass = 0; pass < PASSES; pass++) {
         found = 0;
-        for (uint32_t at = 0; at <= shard->mask; at++) {
-            struct hone_scan_sampled entry = shard->entries[at];
+        for (uint32_t at = 0; at <= mask; at++) {
+            struct hone_scan_sampled entry = entries[at];
             if (!entry.address)
                 continue;
-            shard->entries[at] = (struct hone_scan_sampled){0};
-            shard->entries[find(shard, entry.address)] = entry;
+            entries[at] = (struct hone_scan_sampled){0};
+            *find(shard, entry.address) = entry;
         }
-        for (uint32_t at = 0; at <= shard->mask; at++)
-            found += shard->entries[at].address != 0;
+        for (uint32_t at = 0; at <= mask; at++)
+            found += entries[at].address != 0;
     }
     if (shard->used > found) {
         hone_count(&hone_counters()->heap_untracked, shard->used - found);
@@ -225,7 +240,9 @@ void hone_heap_live_tell(struct hone_scan_places *ret)
     ret->shards = (uintptr_t)shards;
     ret->shard_count = SHARDS;
     ret->shard_bytes = sizeof shards[0];
-    ret->entries_at = offsetof(struct shard, entries);
-    ret->entry_count = SLOTS;
+    ret->few_at = offsetof(struct shard, few);
+    ret->few = FEW;
+    ret->many_at = offsetof(struct shard, many);
+    ret->many = MANY;
     hone_heap_tell_own(ret, shards, sizeof shards);
 }

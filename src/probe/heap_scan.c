@@ -9,6 +9,7 @@
 #include "probe/areas.h"
 #include "probe/heap_exact.h"
 #include "probe/heap_keeper.h"
+#include "probe/lock_order.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -63,6 +64,8 @@ static void tell(void)
     hone_keepers_tell(&places);
     hone_heap_tell_early(&places);
     hone_areas_tell(&places);
+    hone_lock_order_tell(&places.apart[0]);
+    hone_maps_tell(&places.apart[1]);
 }
 
 // Whether the place is still ours: when the scan is over another process may have it.

@@ -9,13 +9,6 @@
 
 enum { FIRST_SLOTS = 1024 };
 
-uint32_t hone_site_number(const struct hone_heap_site *site)
-{
-    return (uint32_t)(((const unsigned char *)site - hone_probe.writer.chunks -
-                       sizeof(struct hone_chunk)) /
-                      sizeof *site);
-}
-
 static size_t slots_bytes(uint32_t count)
 {
     return count * sizeof(struct hone_site_slot);
@@ -91,7 +84,6 @@ void hone_keeper_forget_sites(struct hone_keeper *keeper)
     if (before)
         hone_heap_unreserve(before, slots_bytes(keeper->mask + 1));
     keeper->count = keeper->mask = 0;
-    keeper->sites = NULL;
     keeper->left = 0;
     hone_keeper_abandon(keeper);
 }
@@ -102,8 +94,7 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     if ((!keeper->slots || keeper->count >= keeper->mask / 2) && !grow(keeper))
         return 0;
     if (!keeper->left) {
-        keeper->sites = hone_writer_take_sites(&hone_probe.writer);
-        if (!keeper->sites)
+        if (!hone_writer_take_sites(&hone_probe.writer, &keeper->sites))
             return 0;
         keeper->left = HONE_HEAP_SITES;
     }
@@ -111,16 +102,16 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     if (!stack)
         return 0;
     // First: no site is given out twice, whenever a handler jumps away.
-    struct hone_heap_site *site = &keeper->sites[HONE_HEAP_SITES - keeper->left--];
+    uint32_t number = keeper->sites + HONE_HEAP_SITES - keeper->left--;
+    struct hone_heap_site *site = hone_site_at(number);
     atomic_signal_fence(memory_order_seq_cst);
     site->keeper = keeper->number;
     site->mark = atomic_load_explicit(&hone_probe.writer.header->mark_count, memory_order_relaxed);
     // Release: all of the site is zero before it counts as one.
     atomic_store_explicit(&site->stack, stack, memory_order_release);
-    uint32_t number = hone_site_number(site) + 1;
-    put(keeper->slots, keeper->mask, hash, number);
+    put(keeper->slots, keeper->mask, hash, number + 1);
     keeper->count++;
-    return number;
+    return number + 1;
 }
 
 // The hash of the frames from the outermost on, of which `same` are those of the last stack.

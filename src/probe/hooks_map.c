@@ -5,6 +5,7 @@
 // out of its middle makes it smaller and leaves its ends.
 #include "probe/allocator.h"
 #include "probe/heap.h"
+#include "probe/heap_blocks.h"
 
 #include "core/syscall.h"
 
@@ -15,11 +16,13 @@
 
 enum { MAPPINGS_MAX = 8192, TAKEN_MAX = 16, SPINS = 1000, YIELDS = 1000, PAGE = 4096 };
 
-static struct mapping {
+struct mapping {
     uint64_t low, high; // low is its name as a block, too, until its beginning goes
     uint64_t name;
     uint64_t bytes; // that are left
-} mappings[MAPPINGS_MAX];
+};
+
+static struct mapping *mappings; // MAPPINGS_MAX, with the first one
 static uint32_t count;
 static _Atomic uint32_t lock;
 
@@ -100,13 +103,21 @@ static void add(const void *at, size_t size)
     uint64_t low = (uintptr_t)at, bytes = whole_pages(size);
     bool added = take_lock();
     if (added) {
-        added = count < MAPPINGS_MAX;
+        if (!mappings)
+            mappings = hone_heap_reserve(MAPPINGS_MAX * sizeof *mappings);
+        added = mappings && count < MAPPINGS_MAX;
         if (added)
             mappings[count++] = (struct mapping){low, low + bytes, low, bytes};
         release_lock();
     }
     if (!added)
         hone_count(&hone_counters()->heap_untracked, 1);
+}
+
+void hone_maps_tell(struct hone_scan_range *ret)
+{
+    if (mappings)
+        *ret = (struct hone_scan_range){(uintptr_t)mappings, MAPPINGS_MAX * sizeof *mappings};
 }
 
 // What becomes of a mapping when these addresses go. True: nothing is left of it.

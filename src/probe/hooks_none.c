@@ -116,6 +116,15 @@ void hone_imports_after_fork(bool had_threads)
     (void)had_threads;
 }
 
+void hone_maps_tell(struct hone_scan_range *ret)
+{
+    (void)ret;
+}
+
+void hone_leave_out_of_cores(void)
+{
+}
+
 const char *hone_allocator_path(void)
 {
     return NULL;

@@ -4,13 +4,14 @@
 #include "core/hash.h"
 #include "probe/areas.h"
 #include "probe/heap.h"
+#include "probe/heap_blocks.h"
 
 #include <errno.h>
 
 _Atomic bool hone_lock_order_wanted;
 
 // By thread; a thread takes the first place that is free and keeps it until it ends.
-HONE_EXPORT struct hone_lock_holder hone_lock_holders[HONE_LOCK_HOLDERS];
+HONE_EXPORT struct hone_lock_holder *hone_lock_holders;
 
 static __thread struct hone_lock_holder *mine;
 static __thread uint64_t inside; // frame of who is in the middle of a change; 0: nobody
@@ -18,16 +19,20 @@ static __thread bool ending;     // nothing is seen any more
 static __thread struct hone_own_stack own;
 static _Atomic uint32_t hint;
 
-void hone_lock_order_begin(bool wanted)
+bool hone_lock_order_begin(bool wanted)
 {
-    atomic_store_explicit(&hone_lock_order_wanted, wanted, memory_order_release);
+    if (wanted && !hone_lock_holders)
+        hone_lock_holders = hone_heap_reserve(HONE_LOCK_HOLDERS * sizeof *hone_lock_holders);
+    bool can = !wanted || (hone_lock_holders && hone_lock_pairs_begin());
+    atomic_store_explicit(&hone_lock_order_wanted, wanted && can, memory_order_release);
+    return can;
 }
 
 // The child holds what the thread that forked held, under its new number; others are not there.
 void hone_lock_order_after_fork(void)
 {
     inside = 0;
-    for (uint32_t i = 0; i < HONE_LOCK_HOLDERS; i++) {
+    for (uint32_t i = 0; hone_lock_holders && i < HONE_LOCK_HOLDERS; i++) {
         struct hone_lock_holder *holder = &hone_lock_holders[i];
         if (!atomic_load_explicit(&holder->tid, memory_order_relaxed))
             continue;
@@ -39,6 +44,13 @@ void hone_lock_order_after_fork(void)
     for (uint32_t i = 0; mine && i < HONE_LOCK_HELD_MAX; i++)
         mine->held[i].stack = 0;
     hone_lock_pairs_forget();
+}
+
+void hone_lock_order_tell(struct hone_scan_range *ret)
+{
+    if (hone_lock_holders)
+        *ret = (struct hone_scan_range){(uintptr_t)hone_lock_holders,
+                                        HONE_LOCK_HOLDERS * sizeof *hone_lock_holders};
 }
 
 void hone_lock_order_thread_leave(bool ends)

@@ -23,7 +23,7 @@
 #include <stdbool.h>
 
 extern _Atomic bool hone_lock_order_wanted __attribute__((visibility("hidden")));
-extern struct hone_lock_holder hone_lock_holders[HONE_LOCK_HOLDERS];
+extern struct hone_lock_holder *hone_lock_holders; // NULL: none was ever asked for
 
 static inline bool hone_lock_order_is_on(void)
 {
@@ -33,7 +33,10 @@ static inline bool hone_lock_order_is_on(void)
 void hone_lock_order_taken(const void *lock, enum hone_lock_kind kind, bool tried);
 void hone_lock_order_released(const void *lock);
 
-void hone_lock_order_begin(bool wanted);
+// False when it is wanted and there is no room.
+bool hone_lock_order_begin(bool wanted);
+// Where the holders lie, if they are there, for who looks at the process from outside.
+void hone_lock_order_tell(struct hone_scan_range *ret);
 void hone_lock_order_after_fork(void);
 // The calling thread holds nothing any more. When it ends, what it takes after that, for
 // destructors of its keys, is not seen, for nobody would make its place free.
@@ -58,5 +61,7 @@ enum hone_lock_pair_news {
 // and once for another one.
 HONE_SIGSAFE enum hone_lock_pair_news hone_lock_pair_note(const struct hone_lock_pair *pair);
 void hone_lock_pairs_forget(void);
+// Makes room for them, before any is noted. False when there is none.
+bool hone_lock_pairs_begin(void);
 
 #endif

@@ -2,17 +2,27 @@
 #include "probe/lock_order.h"
 
 #include "core/hash.h"
+#include "probe/heap_blocks.h"
 
 enum {
-    SLOTS = 1 << 15, // 512 KiB, touched as it is used
+    SLOTS = 1 << 15, // 512 KiB, mapped when it is asked for, and touched as it is used
     PROBES = 16,
     SEVERAL = UINT32_MAX, // threads
 };
 
-static struct slot {
+struct slot {
     _Atomic uint64_t hash;   // 0: free
     _Atomic uint32_t thread; // index plus one, or SEVERAL; 0: about to be
-} slots[SLOTS];
+};
+
+static struct slot *slots;
+
+bool hone_lock_pairs_begin(void)
+{
+    if (!slots)
+        slots = hone_heap_reserve(SLOTS * sizeof *slots);
+    return slots != NULL;
+}
 
 static enum hone_lock_pair_news meet(struct slot *slot, uint32_t thread)
 {
@@ -46,7 +56,7 @@ enum hone_lock_pair_news hone_lock_pair_note(const struct hone_lock_pair *pair)
 
 void hone_lock_pairs_forget(void)
 {
-    for (uint32_t i = 0; i < SLOTS; i++) {
+    for (uint32_t i = 0; slots && i < SLOTS; i++) {
         if (!atomic_load_explicit(&slots[i].hash, memory_order_relaxed))
             continue; // and stays untouched
         atomic_store_explicit(&slots[i].hash, 0, memory_order_relaxed);

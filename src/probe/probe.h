@@ -101,6 +101,8 @@ HONE_SIGSAFE void hone_thread_leave_at(struct hone_thread *self, uint64_t time_n
 
 // --- creations.c ---------------------------------------------------------------------------------
 
+// Makes room for that, at start. False when there is none.
+bool hone_creations_begin(void);
 // Whether it is to be recorded where threads are created, now.
 HONE_SIGSAFE bool hone_creations_wanted(void);
 // Records where the calling thread is, which is about to create another one: called by hooks only.
@@ -341,6 +343,11 @@ int hone_own_recording(void) __attribute__((visibility("hidden")));
 int hone_own_heap_set_rate(unsigned long long bytes) __attribute__((visibility("hidden")));
 int hone_own_mark(const char *name) __attribute__((visibility("hidden")));
 int hone_own_lock_name(const void *lock, const char *name) __attribute__((visibility("hidden")));
+
+// --- image_own.c, hooks_none.c -------------------------------------------------------------------
+
+// Our tables are not written to the program's core: most of what would be is zeros.
+void hone_leave_out_of_cores(void);
 
 // --- start.c -------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { PAGE = 4096, SMALLEST_MAPPING = 4 << 20, START_STACK_BYTES = 256 << 10 };
+enum { PAGE = 4096, START_STACK_BYTES = 256 << 10 };
 
 alignas(64) static unsigned char row_cache[HONE_UNWIND_CACHE_BYTES];
 
@@ -32,12 +32,17 @@ bool hone_is_our_process(void)
            hone_probe.pid == (uint32_t)hone_syscall0(SYS_getpid);
 }
 
+// An address, or below 0 an error.
+static long map_shared(int fd, size_t bytes)
+{
+    return hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+}
+
 // Tells in the session's header, which is small, that there is no address space for the rest.
 static void tell_unmapped(int fd)
 {
-    long memory =
-        hone_syscall6(SYS_mmap, 0, HONE_HEADER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (memory < 0 && memory > -PAGE)
+    long memory = map_shared(fd, HONE_HEADER_BYTES);
+    if (memory < 0)
         return;
     struct hone_session_header *header = (struct hone_session_header *)memory;
     if (header->magic == HONE_SESSION_MAGIC && header->version == HONE_SESSION_VERSION)
@@ -45,7 +50,27 @@ static void tell_unmapped(int fd)
     (void)hone_syscall2(SYS_munmap, memory, HONE_HEADER_BYTES);
 }
 
-// Maps the session, or its beginning where address space is limited: writers use what they see.
+// The beginning of the session; the writer maps more of it as that is needed. All of it where that
+// will not be possible. What is copied from this mapping is not dumped either.
+static long map_beginning(int fd, size_t size, size_t *ret_bytes)
+{
+    size_t bytes = HONE_CHUNKS_AT + HONE_WINDOW_BYTES;
+    bytes = size < bytes ? size : bytes;
+    long memory = map_shared(fd, bytes);
+    if (memory > 0 && size > bytes && !hone_windows_can_double((void *)memory)) {
+        long whole = map_shared(fd, size);
+        if (whole > 0) {
+            (void)hone_syscall2(SYS_munmap, memory, bytes);
+            memory = whole;
+            bytes = size;
+        }
+    }
+    if (memory > 0)
+        (void)hone_syscall3(SYS_madvise, memory, bytes, MADV_DONTDUMP);
+    *ret_bytes = bytes;
+    return memory;
+}
+
 static int map_session(const char *path, struct hone_writer *ret)
 {
     int fd = (int)hone_syscall4(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0);
@@ -55,20 +80,13 @@ static int map_session(const char *path, struct hone_writer *ret)
     int r = -EIO;
     if (hone_syscall5(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_SIZE, &st) == 0 &&
         S_ISREG(st.stx_mode)) {
-        r = -ENOMEM;
-        for (size_t bytes = (size_t)st.stx_size; bytes >= SMALLEST_MAPPING; bytes /= 4) {
-            bytes &= ~(size_t)(PAGE - 1);
-            long memory =
-                hone_syscall6(SYS_mmap, 0, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-            if (memory < 0 && memory > -PAGE)
-                continue;
-            r = hone_writer_attach(ret, (void *)memory, bytes);
-            if (r)
-                (void)hone_syscall2(SYS_munmap, memory, bytes);
-            break;
-        }
-        if (r == -ENOMEM && st.stx_size >= SMALLEST_MAPPING)
+        size_t bytes;
+        long memory = map_beginning(fd, st.stx_size, &bytes);
+        r = memory < 0 ? (int)memory : hone_writer_attach(ret, (void *)memory, bytes);
+        if (memory < 0 && r == -ENOMEM)
             tell_unmapped(fd);
+        if (memory > 0 && r)
+            (void)hone_syscall2(SYS_munmap, memory, bytes);
     }
     (void)hone_syscall1(SYS_close, fd);
     return r;
@@ -138,12 +156,14 @@ static void begin_heap(struct hone_process *process, const char *forbidden)
 static void begin_locks(struct hone_process *process, const char *forbidden)
 {
     static const char no_hooks[] = "libhone.a is linked in, which has no hooks for locks";
+    static const char no_room[] = "no memory for the order in which they are taken";
     const struct hone_session_config *config = &hone_probe.writer.header->config;
     const char *reason = forbidden ? forbidden : hone_has_hooks ? NULL : no_hooks;
     if ((config->mutex_fraction || config->block_rate_ns || config->lock_order) && reason)
         (void)append(process->lock_reason, 0, sizeof process->lock_reason, reason);
     hone_locks_begin(!reason);
-    hone_lock_order_begin(config->lock_order && !reason);
+    if (!hone_lock_order_begin(config->lock_order && !reason))
+        (void)append(process->lock_reason, 0, sizeof process->lock_reason, no_room);
     if ((hone_locks_are_wanted() || config->lock_order) && !reason && !process->forked)
         hone_imports_patch();
 }
@@ -157,7 +177,7 @@ static void begin_process(uint32_t parent_pid, bool forked)
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
         hone_heap_begin(false); // in a forked child its parent's answer stands there
         hone_locks_end();
-        hone_lock_order_begin(false);
+        (void)hone_lock_order_begin(false);
         return; // counted in the session's header
     }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
@@ -249,11 +269,12 @@ static void start(void *path)
     if (hone_twin_find() || map_session(path, &hone_probe.writer))
         return;
     const struct hone_session_config *config = &hone_probe.writer.header->config;
+    hone_leave_out_of_cores();
     hone_probe.period_ns = config->cpu_period_ns;
     hone_probe.stack_max = config->stack_max;
     if (hone_probe.stack_max == 0 || hone_probe.stack_max > HONE_STACK_MAX)
         hone_probe.stack_max = HONE_STACK_MAX;
-    hone_probe.creations = hone_has_hooks && config->creations;
+    hone_probe.creations = hone_has_hooks && config->creations && hone_creations_begin();
     if (hone_probe.period_ns == 0 && config->heap_rate == 0 && config->mutex_fraction == 0 &&
         config->block_rate_ns == 0 && !config->lock_order && !hone_probe.creations) {
         hone_probe.writer.header = NULL;

@@ -24,7 +24,7 @@
 //
 // Everything here is input to the reader: it believes no length and no index.
 //
-// Version 9. Any change to this file's structs or to the meaning of a record raises the version;
+// Any change to this file's structs or to the meaning of a record raises the version;
 // writer and reader of different versions refuse each other.
 #ifndef HONE_SESSION_LAYOUT_H
 #define HONE_SESSION_LAYOUT_H
@@ -35,10 +35,11 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 10,
+    HONE_SESSION_VERSION = 11,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
+    HONE_CHUNKS_AT = 64 * 1024,  // no kernel's pages are larger
     HONE_STACK_MAX = 1024,       // frames of one stack; deeper ones are cut and counted
     HONE_RECORD_BYTES_MAX = 9216 // one stack of 1024 frames or one path, with its head
 };
@@ -114,7 +115,6 @@ struct hone_session_header {
     _Atomic uint64_t heap_rate;
 
     alignas(64) _Atomic uint32_t chunks_used; // writers add, the reader subtracts
-    _Atomic uint32_t chunk_hint;              // writers: where to look for a free chunk first
     _Atomic uint64_t chunks_refused;          // writers: no free chunk
     _Atomic uint64_t processes_refused;       // writers: no chunk for a new process
     _Atomic uint64_t processes_unmapped;      // programs: no address space for the session
@@ -506,9 +506,9 @@ struct hone_record_lock_order {
     uint64_t set;
 };
 
-// What a thread holds, in the process's own memory, for who looks from outside: in the variable
-// hone_lock_holders of libhone.so, while the order of locks is recorded. What is read there is
-// input, and changes while it is read.
+// What a thread holds, in the process's own memory, for who looks from outside: the variable
+// hone_lock_holders of libhone.so points to HONE_LOCK_HOLDERS of these, once the order of locks is
+// recorded. What is read there is input, and changes while it is read.
 enum {
     HONE_LOCK_HOLDERS = 1024, // threads
     HONE_LOCK_HELD_MAX = 24,  // by one thread
@@ -586,7 +586,7 @@ enum {
 
 // Where in a process's own memory the things lie that must be known to look through it from
 // outside: what is read there is input.
-enum { HONE_SCAN_OWN = 4 };
+enum { HONE_SCAN_OWN = 4, HONE_SCAN_APART = 2 };
 
 struct hone_scan_places {
     uint64_t magic;      // HONE_SCAN_MAGIC
@@ -597,10 +597,10 @@ struct hone_scan_places {
     // entry for each 16 of them.
     uint64_t directory, directory_bytes;
     uint32_t region_shift, block_bytes;
-    // Sampled blocks: shards of shard_bytes, entries of struct hone_scan_sampled from entries_at
-    // on.
+    // Sampled blocks: shards of shard_bytes, struct hone_scan_sampled `many` times where the
+    // pointer at many_at is one, else `few` times from few_at on.
     uint64_t shards;
-    uint32_t shard_count, shard_bytes, entries_at, entry_count;
+    uint32_t shard_count, shard_bytes, few_at, few, many_at, many;
     // Our own memory, which is no root: pointers to pieces of keeper_bytes each.
     uint64_t keepers;
     uint32_t keeper_count, keeper_bytes;
@@ -613,6 +613,8 @@ struct hone_scan_places {
     struct hone_scan_range {
         uint64_t address, size;
     } own[HONE_SCAN_OWN];
+    // More of our own memory, which is no root; size 0: it is not there.
+    struct hone_scan_range apart[HONE_SCAN_APART];
 };
 
 struct hone_scan_sampled {

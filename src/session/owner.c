@@ -9,11 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static uint64_t chunks_at(uint32_t chunk_count)
-{
-    uint64_t bitmap_bytes = (chunk_count + 63) / 64 * 8;
-    return (HONE_HEADER_BYTES + bitmap_bytes + 4095) & ~(uint64_t)4095;
-}
+_Static_assert(HONE_HEADER_BYTES + HONE_CHUNKS_MAX / 8 <= HONE_CHUNKS_AT, "the bitmap has room");
 
 // Memory or disk space for the bytes [from, to), or an error: never a hole that faults later.
 // Where the file system cannot reserve, zeros are written, which does the same.
@@ -32,7 +28,7 @@ static int back_up_to(struct hone_session *session, uint32_t want)
     uint32_t backed = atomic_load_explicit(&header->backed_chunks, memory_order_relaxed);
     if (want <= backed)
         return 0;
-    uint64_t from = chunks_at(header->chunk_count) + (uint64_t)backed * HONE_CHUNK_BYTES;
+    uint64_t from = HONE_CHUNKS_AT + (uint64_t)backed * HONE_CHUNK_BYTES;
     uint64_t to = from + (uint64_t)(want - backed) * HONE_CHUNK_BYTES;
     int r = reserve(session->fd, from, to);
     if (r) {
@@ -52,9 +48,9 @@ int hone_session_create(const char *path, uint32_t chunk_count,
     struct hone_session session = {.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
     if (session.fd < 0)
         return -errno;
-    session.bytes = chunks_at(chunk_count) + (size_t)chunk_count * HONE_CHUNK_BYTES;
+    session.bytes = HONE_CHUNKS_AT + (size_t)chunk_count * HONE_CHUNK_BYTES;
     session.header = MAP_FAILED;
-    int r = reserve(session.fd, 0, chunks_at(chunk_count));
+    int r = reserve(session.fd, 0, HONE_CHUNKS_AT);
     if (!r && (ftruncate(session.fd, (off_t)session.bytes) || fchmod(session.fd, 0666)))
         r = -errno;
     if (!r) {
@@ -71,7 +67,7 @@ int hone_session_create(const char *path, uint32_t chunk_count,
         session.header->header_bytes = HONE_HEADER_BYTES;
         session.header->chunk_bytes = HONE_CHUNK_BYTES;
         session.header->chunk_count = chunk_count;
-        session.header->chunks_at = chunks_at(chunk_count);
+        session.header->chunks_at = HONE_CHUNKS_AT;
         session.header->started_realtime_ns = hone_timespec_ns(now);
         session.header->started_monotonic_ns = hone_now_ns();
         session.header->config = *config;

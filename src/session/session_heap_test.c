@@ -128,8 +128,9 @@ TEST(sites_can_be_looked_at_while_their_process_lives)
     CHECK_EQ(hone_writer_begin(&writer, 41, 1, 1000), 0);
     other = writer;
     CHECK_EQ(hone_writer_begin(&other, 42, 1, 1000), 0); // has none
-    struct hone_heap_site *site = hone_writer_take_sites(&writer);
-    CHECK(site);
+    uint32_t sites;
+    CHECK(hone_writer_take_sites(&writer, &sites));
+    struct hone_heap_site *site = hone_window_site(&writer.windows, sites);
     site->allocated = 5;
     atomic_store(&site->stack, 1);
     struct hone_reader *reader;

@@ -52,7 +52,15 @@ static _Atomic uint64_t *bitmap(const struct hone_writer *writer)
 
 static struct hone_chunk *chunk_at(const struct hone_writer *writer, uint32_t index)
 {
-    return (struct hone_chunk *)(writer->chunks + (size_t)index * HONE_CHUNK_BYTES);
+    return hone_window_chunk(&writer->windows, index);
+}
+
+// Whether the chunk is mapped, now.
+static bool chunk_is_there(struct hone_writer *writer, uint32_t index)
+{
+    uint32_t window = index / HONE_WINDOW_CHUNKS;
+    return HONE_LIKELY(hone_window_at(&writer->windows, window) != NULL) ||
+           (!writer->silent && hone_window_map(&writer->windows, window));
 }
 
 int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes)
@@ -63,15 +71,17 @@ int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes)
         return -EPROTO;
     uint32_t count = header->chunk_count;
     uint64_t bitmap_end = (uint64_t)header->header_bytes + (count + 63) / 64 * 8;
+    uint64_t chunks_at = header->chunks_at;
     if (header->header_bytes < sizeof *header || count == 0 || count > HONE_CHUNKS_MAX ||
-        header->chunks_at < bitmap_end || header->chunks_at % 64 || header->chunks_at > bytes)
+        chunks_at < bitmap_end || chunks_at % 64 || chunks_at > bytes)
         return -EINVAL;
-    uint64_t mapped = (bytes - header->chunks_at) / HONE_CHUNK_BYTES;
-    if (mapped == 0)
+    if (!hone_windows_begin(&writer->windows, (unsigned char *)memory + chunks_at,
+                            bytes - chunks_at, count))
         return -EINVAL;
-    *writer = (struct hone_writer){.header = header,
-                                   .chunks = (unsigned char *)memory + header->chunks_at,
-                                   .mapped_chunks = mapped < count ? (uint32_t)mapped : count};
+    writer->header = header;
+    writer->process_chunk = 0;
+    writer->process = NULL;
+    writer->silent = false;
     return 0;
 }
 
@@ -88,37 +98,70 @@ static void ring(const struct hone_writer *writer, uint32_t used)
     (void)hone_syscall6(SYS_futex, (long)&header->room_bell, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
-// Takes a free chunk: sets its bit. Chunks beyond what the reader has backed are not touched.
+// Takes the first free one of the chunks that `of` has bits for, in a word of the bitmap.
+static bool take_of(const struct hone_writer *writer, uint32_t word, uint64_t of, uint32_t *ret)
+{
+    _Atomic uint64_t *bits = &bitmap(writer)[word];
+    uint64_t taken = atomic_load_explicit(bits, memory_order_relaxed);
+    while (of & ~taken) {
+        uint32_t bit = (uint32_t)__builtin_ctzll(of & ~taken);
+        // Acquire: pairs with the release in the reader's give-back, so the zeros are seen.
+        if (atomic_compare_exchange_weak_explicit(bits, &taken, taken | (uint64_t)1 << bit,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            *ret = word * 64 + bit;
+            return true;
+        }
+    }
+    return false;
+}
+
+// The chunks of a word whose windows are mapped.
+static uint64_t mapped_of(const struct hone_writer *writer, uint32_t word)
+{
+    enum { WINDOWS = 64 / HONE_WINDOW_CHUNKS };
+    uint64_t of = 0;
+    for (uint32_t i = 0; i < WINDOWS; i++)
+        if (hone_window_at(&writer->windows, word * WINDOWS + i))
+            of |= (((uint64_t)1 << HONE_WINDOW_CHUNKS) - 1) << i * HONE_WINDOW_CHUNKS;
+    return of;
+}
+
+static bool take_first(const struct hone_writer *writer, bool mapped, uint32_t *ret)
+{
+    const struct hone_session_header *header = writer->header;
+    uint32_t limit = atomic_load_explicit(&header->backed_chunks, memory_order_acquire);
+    if (limit > writer->windows.chunk_count)
+        limit = writer->windows.chunk_count;
+    for (uint32_t word = 0; word * 64 < limit; word++) {
+        uint64_t of = mapped ? mapped_of(writer, word) : UINT64_MAX;
+        if (limit - word * 64 < 64)
+            of &= ((uint64_t)1 << (limit - word * 64)) - 1;
+        if (take_of(writer, word, of, ret))
+            return true;
+    }
+    return false;
+}
+
+// Takes a free chunk: sets its bit. Chunks beyond what the reader has backed are not touched. One
+// of a window that is mapped, if there is one, and always the first: so windows are few.
 static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
 {
     struct hone_session_header *header = writer->header;
-    uint32_t limit = atomic_load_explicit(&header->backed_chunks, memory_order_acquire);
-    if (limit > writer->mapped_chunks)
-        limit = writer->mapped_chunks;
-    _Atomic uint64_t *bits = bitmap(writer);
-    uint32_t words = (limit + 63) / 64;
-    uint32_t first = atomic_load_explicit(&header->chunk_hint, memory_order_relaxed);
-    for (uint32_t i = 0; i < words; i++) {
-        uint32_t word = (first + i) % words;
-        uint64_t taken = atomic_load_explicit(&bits[word], memory_order_relaxed);
-        while (~taken) {
-            uint32_t bit = (uint32_t)__builtin_ctzll(~taken);
-            if (word * 64 + bit >= limit)
-                break;
-            // Acquire: pairs with the release in the reader's give-back, so the zeros are seen.
-            if (atomic_compare_exchange_weak_explicit(&bits[word], &taken,
-                                                      taken | (uint64_t)1 << bit,
-                                                      memory_order_acquire, memory_order_relaxed)) {
-                atomic_store_explicit(&header->chunk_hint, word, memory_order_relaxed);
-                ring(writer,
-                     atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed) + 1);
-                *ret = word * 64 + bit;
-                return true;
-            }
-        }
+    uint32_t index;
+    bool taken = take_first(writer, true, &index);
+    if (!taken && !writer->silent && take_first(writer, false, &index)) {
+        taken = chunk_is_there(writer, index);
+        if (!taken) // Release: as in chunk_untake(); nothing was written to it.
+            atomic_fetch_and_explicit(&bitmap(writer)[index / 64], ~((uint64_t)1 << index % 64),
+                                      memory_order_release);
     }
-    atomic_fetch_add_explicit(&header->chunks_refused, 1, memory_order_relaxed);
-    return false;
+    if (!taken) {
+        atomic_fetch_add_explicit(&header->chunks_refused, 1, memory_order_relaxed);
+        return false;
+    }
+    ring(writer, atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed) + 1);
+    *ret = index;
+    return true;
 }
 
 // Gives back a chunk that was taken and never written to.
@@ -215,6 +258,8 @@ void *hone_writer_claim(struct hone_writer *writer, size_t bytes)
     struct claim *claim = begin_claim((uintptr_t)__builtin_frame_address(0));
     for (int i = 0; i < CLAIM_TRIES; i++) {
         uint32_t index = atomic_load(&process->current);
+        if (!chunk_is_there(writer, index)) // in a child that was forked unseen: its parent's
+            break;
         struct hone_chunk *chunk = chunk_at(writer, index);
         publish(chunk); // who made it current may not have come to that yet, or never will
         uint32_t at = atomic_load_explicit(&chunk->used, memory_order_relaxed);
@@ -289,18 +334,19 @@ void hone_writer_abandon(struct hone_writer *writer, uint64_t sp)
     }
 }
 
-struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer)
+bool hone_writer_take_sites(struct hone_writer *writer, uint32_t *ret)
 {
     uint32_t index;
     if (!writer->process || !chunk_take(writer, &index))
-        return NULL;
+        return false;
     struct hone_chunk *chunk = chunk_at(writer, index);
     chunk->owner = writer->process_chunk;
     chunk->sequence = UINT64_MAX; // no part of the stream of records
     chunk->process_start = chunk_at(writer, writer->process_chunk)->process_start;
     // Release: whose it is before what it is.
     atomic_store_explicit(&chunk->state, HONE_CHUNK_HEAP_SITES, memory_order_release);
-    return (struct hone_heap_site *)(chunk + 1);
+    *ret = index * HONE_HEAP_SITES_STRIDE;
+    return true;
 }
 
 bool hone_writer_mark(struct hone_session_header *header, uint32_t pid, uint64_t time_ns,

@@ -12,21 +12,23 @@
 
 #include "core/core.h"
 #include "session/layout.h"
+#include "session/windows.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 struct hone_writer {
     struct hone_session_header *header;
-    unsigned char *chunks;
-    uint32_t mapped_chunks;       // of header->chunk_count, how many this process has mapped
     uint32_t process_chunk;       // index
     struct hone_process *process; // NULL: not begun, nothing may be claimed
     bool silent;                  // makes no system call
+    struct hone_windows windows;  // last: few of its pages are touched
 };
 
-// Checks the header and remembers the memory. Returns 0, or -EPROTO when it is no session of this
-// version, -EINVAL when its sizes do not fit the memory.
+// Checks the header and remembers the memory: the session, or its beginning up to the end of its
+// first window. The others are mapped as they are needed; where that is refused, the session is
+// full. Returns 0, or -EPROTO when it is no session of this version, -EINVAL when its sizes do not
+// fit the memory.
 HONE_SIGSAFE int hone_writer_attach(struct hone_writer *writer, void *memory, size_t bytes);
 
 // Claims the first chunk of this process. In a forked child: a new one, the parent keeps its own.
@@ -48,8 +50,8 @@ HONE_SIGSAFE void hone_writer_commit(struct hone_writer *writer, void *record,
 HONE_SIGSAFE void hone_writer_abandon(struct hone_writer *writer, uint64_t sp);
 
 // A chunk of this process's that holds no records but an array of sites, for as long as the process
-// lives. Its first site, or NULL when there is none.
-HONE_SIGSAFE struct hone_heap_site *hone_writer_take_sites(struct hone_writer *writer);
+// lives. The number of its first site; false when there is none.
+HONE_SIGSAFE bool hone_writer_take_sites(struct hone_writer *writer, uint32_t *ret);
 
 // Makes a mark, in any session that is mapped. False when there is no room for one more, counted.
 HONE_SIGSAFE bool hone_writer_mark(struct hone_session_header *header, uint32_t pid,
