@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// A thread that ended before its first sample: its time is charged to the function that it ran,
-// under a name that says what is not known.
-static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
+// CPU time that nothing sampled is charged to the function that the thread ran, under a name that
+// says what is not known.
+static void add_never_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
 {
     struct hone_collect_state *state = collected->state;
     uint32_t frames[2] = {hone_collect_place(
@@ -17,8 +17,8 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
         frames[count++] = collected->threads[thread].routine - 1;
     uint32_t stack = hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
     if (!state->status)
-        hone_collect_add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns, 0);
-    collected->never_sampled_ns += collected->threads[thread].end_ns;
+        hone_collect_add_sample(collected, thread, stack, 0, cpu_ns, 0);
+    collected->never_sampled_ns += cpu_ns;
 }
 
 // What each process is known to have used, also of one that did not come to tell: it became another
@@ -77,6 +77,8 @@ static void add_starts(struct hone_collected *collected)
 // by. More than that was used when nothing sampled it: in a sandbox, after the program closed our
 // descriptor, or with the signal kept out.
 enum { NOT_SAMPLED_PERIODS = 20, NOT_SAMPLED_PARTS = 100 };
+// Below that a rest is what clocks differ by, and what a program used before its first code.
+enum { REST_PERIODS = 5, REST_PARTS = 200 };
 
 static bool is_beyond(const struct hone_process_facts *facts, uint64_t rest_ns, uint64_t used_ns,
                       uint64_t threads)
@@ -100,6 +102,7 @@ static void add_not_sampled(struct hone_collected *collected, uint32_t thread, u
 // What the account of one process's threads lacks of the whole.
 struct account {
     uint32_t first; // thread with samples, plus one
+    uint32_t any;   // thread, plus one
     uint32_t threads;
     uint64_t told_ns;
 };
@@ -120,6 +123,27 @@ static void add_rest_of_processes(struct hone_collected *collected, const struct
     }
 }
 
+// From outside a thread's count begins after its start in the kernel and ends before the end there:
+// of many short ones that is much, and the process's clock has it.
+static void add_rest_by_clocks(struct hone_collected *collected, const struct account *accounts)
+{
+    for (uint32_t i = 0; !collected->state->status && i < collected->process_count; i++) {
+        struct hone_process_facts *facts = &collected->processes[i].facts;
+        uint64_t told_ns = 0;
+        for (uint32_t at = i + 1; facts->cpu_clock_ns && at;
+             at = hone_collect_before(collected, at - 1))
+            told_ns += accounts[at - 1].told_ns;
+        if (!accounts[i].any || facts->cpu_clock_ns <= told_ns)
+            continue;
+        uint64_t rest_ns = facts->cpu_clock_ns - told_ns;
+        if (rest_ns <= REST_PERIODS * facts->period_ns ||
+            rest_ns <= facts->cpu_clock_ns / REST_PARTS)
+            continue;
+        add_never_sampled(collected, accounts[i].any - 1, rest_ns);
+        facts->cpu_total_ns += rest_ns;
+    }
+}
+
 // Makes each thread's samples add up to what it used, and the threads to their process.
 static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
                             struct account *accounts)
@@ -132,6 +156,8 @@ static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
         struct account *account = &accounts[thread->process];
         if (!account->first && sums[i])
             account->first = i + 1;
+        if (!account->any)
+            account->any = i + 1;
         account->threads++;
         account->told_ns += thread->end_ns > sums[i] ? thread->end_ns : sums[i];
         if (sums[i] && thread->end_ns > sums[i] &&
@@ -163,8 +189,10 @@ int hone_collect_finish(struct hone_collected *collected)
         settle_accounts(collected, sums, accounts);
         for (uint32_t i = 0; sampled && i < collected->thread_count; i++)
             if (!seen[i] && collected->threads[i].end_ns)
-                add_never_sampled(collected, i);
+                add_never_sampled(collected, i, collected->threads[i].end_ns);
         add_rest_of_processes(collected, accounts);
+        if (sampled)
+            add_rest_by_clocks(collected, accounts);
     } else {
         collected->state->status = -ENOMEM;
     }

@@ -187,6 +187,32 @@ TEST(thread_without_a_sample_is_shown_under_its_routine)
     hone_collect_done(&collected);
 }
 
+TEST(what_the_kernels_clock_has_beyond_all_threads_is_never_sampled)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    const uint64_t second = 1000000000;
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_OUTSIDE, .period_ns = 1000000};
+    // One program, and then another one by exec: the clock is of both.
+    for (uint32_t number = 0; number < 2; number++) {
+        events->process(&collected, number, &facts);
+        add_thread(&collected, number, 0, 0);
+        add_stack(&collected, number, 1, 0x10, 0x20);
+        add_sample(&collected, number, 0, 1, second);
+        end_thread(&collected, number, 0, second);
+        facts.cpu_total_ns = second;
+        facts.cpu_clock_ns = number ? 3 * second : 0;
+        events->process_end(&collected, number, &facts);
+    }
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 3);
+    CHECK_EQ(collected.never_sampled_ns, second);
+    CHECK_EQ(collected.samples[2].cpu_ns, second);
+    CHECK_EQ(collected.processes[1].facts.cpu_total_ns, 2 * second);
+    hone_collect_done(&collected);
+}
+
 TEST(nothing_is_made_up_where_nothing_was_sampled)
 {
     struct hone_collected collected;
