@@ -177,19 +177,82 @@ static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
     }
 }
 
+// Of one process: what its threads used that ended without a usual sample, and what samples at
+// moments that they drew stand for, which is on average the same.
+struct unsampled {
+    uint64_t used_ns, drawn_ns;
+};
+
+static bool stands_alone(const struct hone_collected *collected, const bool *seen,
+                         const struct hone_collected_sample *drawn)
+{
+    return !seen[drawn->thread] && collected->threads[drawn->thread].end_ns;
+}
+
+// A thread that lived on, and was sampled as others are, has one sample more.
+static void add_drawn_of_others(struct hone_collected *collected, const bool *seen)
+{
+    struct hone_collect_state *state = collected->state;
+    for (uint32_t i = 0; !state->status && i < state->drawn_count; i++) {
+        const struct hone_collected_sample *drawn = &state->drawn[i];
+        uint64_t period_ns =
+            collected->processes[collected->threads[drawn->thread].process].facts.period_ns;
+        if (!stands_alone(collected, seen, drawn))
+            hone_collect_add_sample(collected, drawn->thread, drawn->stack, 1, period_ns,
+                                    drawn->time_ns);
+    }
+}
+
+// The others stand for all threads of their process without a usual sample: for no more than these
+// used, if chance would have it so.
+static void add_drawn(struct hone_collected *collected, const bool *seen,
+                      struct unsampled *unsampled)
+{
+    struct hone_collect_state *state = collected->state;
+    for (uint32_t i = 0; i < collected->thread_count; i++)
+        if (!seen[i])
+            unsampled[collected->threads[i].process].used_ns += collected->threads[i].end_ns;
+    for (uint32_t i = 0; i < state->drawn_count; i++)
+        if (stands_alone(collected, seen, &state->drawn[i]))
+            unsampled[collected->threads[state->drawn[i].thread].process].drawn_ns +=
+                state->drawn[i].cpu_ns;
+    for (uint32_t i = 0; !state->status && i < state->drawn_count; i++) {
+        const struct hone_collected_sample *drawn = &state->drawn[i];
+        const struct unsampled *of = &unsampled[collected->threads[drawn->thread].process];
+        double part = of->drawn_ns > of->used_ns ? (double)of->used_ns / (double)of->drawn_ns : 1;
+        if (stands_alone(collected, seen, drawn))
+            hone_collect_add_sample(collected, drawn->thread, drawn->stack, 1,
+                                    (uint64_t)((double)drawn->cpu_ns * part), drawn->time_ns);
+    }
+}
+
+// What is left of a thread without a usual sample when those have stood for their part of it.
+static uint64_t left_of(const struct hone_collected *collected, uint32_t thread,
+                        const struct unsampled *unsampled)
+{
+    const struct unsampled *of = &unsampled[collected->threads[thread].process];
+    double left = of->drawn_ns < of->used_ns ? 1 - (double)of->drawn_ns / (double)of->used_ns : 0;
+    return (uint64_t)((double)collected->threads[thread].end_ns * left);
+}
+
 int hone_collect_finish(struct hone_collected *collected)
 {
-    uint32_t sampled = collected->sample_count;
+    uint32_t sampled = collected->sample_count + collected->state->drawn_count;
     uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
     bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
     struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
-    if (sums && seen && accounts) {
-        for (uint32_t i = 0; i < sampled; i++)
+    struct unsampled *unsampled = calloc((size_t)collected->process_count + 1, sizeof *unsampled);
+    if (sums && seen && accounts && unsampled) {
+        for (uint32_t i = 0; i < collected->sample_count; i++)
             seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+        add_drawn_of_others(collected, seen);
         settle_accounts(collected, sums, accounts);
-        for (uint32_t i = 0; sampled && i < collected->thread_count; i++)
-            if (!seen[i] && collected->threads[i].end_ns)
-                add_never_sampled(collected, i, collected->threads[i].end_ns);
+        add_drawn(collected, seen, unsampled);
+        for (uint32_t i = 0; sampled && i < collected->thread_count; i++) {
+            uint64_t left_ns = seen[i] ? 0 : left_of(collected, i, unsampled);
+            if (left_ns)
+                add_never_sampled(collected, i, left_ns);
+        }
         add_rest_of_processes(collected, accounts);
         if (sampled)
             add_rest_by_clocks(collected, accounts);
@@ -199,6 +262,7 @@ int hone_collect_finish(struct hone_collected *collected)
     free(sums);
     free(seen);
     free(accounts);
+    free(unsampled);
     if (sampled)
         add_starts(collected);
     return hone_collect_status(collected);

@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 10,
+    HONE_SESSION_VERSION = 11,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -309,6 +309,7 @@ enum hone_record_kind {
     HONE_RECORD_LOCK_KNOWN,
     HONE_RECORD_LOCK_ORDER,
     HONE_RECORD_LOCK_BLOCK,
+    HONE_RECORD_CPU_DRAWN, // as HONE_RECORD_CPU, at a moment that a short thread drew
     HONE_RECORD_KINDS
 };
 

@@ -113,6 +113,8 @@ struct hone_reader_events {
                        const struct hone_record_thread_end *thread);
     void (*stack)(void *context, uint32_t process, const struct hone_record_stack *stack);
     void (*cpu)(void *context, uint32_t process, const struct hone_record_cpu *sample);
+    // At the one moment that a short thread drew: of threads without another sample.
+    void (*cpu_drawn)(void *context, uint32_t process, const struct hone_record_cpu *sample);
     void (*heap_alloc)(void *context, uint32_t process,
                        const struct hone_record_heap_alloc *allocation);
     void (*heap_free)(void *context, uint32_t process, const struct hone_record_heap_free *release);
