@@ -51,6 +51,20 @@ void hone_outside_program_ended(struct hone_outside *outside, pid_t pid)
         hone_outside_look_at_clock(process);
 }
 
+enum { STALE_NS = 50000000 }; // that long ago a clock may have been looked at last
+
+// What a process used, but for an owner's own thread, is subtracted from its clock: where counts of
+// others were lost, they are not the owner's.
+static uint64_t most_of_owner(const struct hone_outside *outside,
+                              const struct hone_outside_process *process)
+{
+    uint64_t clock_ns = process->clock_ns - process->clock_came_ns, others_ns = 0;
+    for (uint32_t at = process->first_thread; at; at = outside->threads[at - 1].next)
+        if (!outside->threads[at - 1].owner)
+            others_ns += outside->threads[at - 1].counted_ns;
+    return clock_ns > others_ns ? clock_ns - others_ns : 0;
+}
+
 // Those that live, by the kernel's count; then the owners of events, by what their events counted
 // less what all others did that inherited them.
 void hone_outside_count_threads(struct hone_outside *outside)
@@ -79,8 +93,12 @@ void hone_outside_count_threads(struct hone_outside *outside)
         if (!thread->owner || thread->counted_ns || outside->processes[thread->process].closed ||
             !hone_perf_count(&outside->perf, thread->tid, &counted))
             continue;
+        const struct hone_outside_process *process = &outside->processes[thread->process];
+        uint64_t most_ns = most_of_owner(outside, process);
         if (counted > inherited[i])
             thread->counted_ns = counted - inherited[i] + thread->dropped_ns;
+        if (process->clock_ns > process->clock_came_ns && thread->counted_ns > most_ns + STALE_NS)
+            thread->counted_ns = most_ns;
     }
     free(inherited);
 }
