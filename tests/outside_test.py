@@ -293,6 +293,22 @@ class Programs(Outside):
         self.assert_total(profile, recording.usage.cpu_ns, within=0.04)
         self.assert_complete(profile)
 
+    def test_threads_shorter_than_a_period_are_in_the_total(self):
+        # Also below a shell, which has waited for the program before we can look at its clock, and
+        # with the events of the wall clock beside those of the CPU.
+        program = (workload('threads'), 'crumbs', '5000')
+        for command in (program, ('/bin/sh', '-c', ' '.join(program) + '; exit 0')):
+            for types in ('cpu', 'cpu,wall'):
+                with self.subTest(command=command[0], types=types):
+                    recording = self.outside(*command, options=['--types', types])
+                    kernel = recording.session['program_cpu_ns']
+                    self.assertGreater(kernel, 5000 * 0.3e6)
+                    self.assert_total(recording.profile, kernel, within=0.01)
+                    self.assertEqual(recording.session['processes_left_running'], 0)
+                    text = '\n'.join(recording.profile.comments)
+                    self.assertNotIn('went on', text)
+                    self.assertNotIn('signal', text)
+
 
 class Running(Outside):
     def test_a_program_with_threads(self):

@@ -1,6 +1,7 @@
 // threads KIND [NUMBER [MILLISECONDS]]: threads of every kind that a profiler has missed before.
 //
 // short    NUMBER threads one after the other, each 1 ms of CPU in `brief`
+// crumbs   NUMBER threads one after the other, each 0.2 ms of CPU in `early` and 0.1 ms in `late`
 // many     NUMBER threads at once, each MILLISECONDS in `crowd`
 // blocked  one thread with every signal blocked, in `deaf`; main works as long, in `hearing`
 // outlive  main ends by pthread_exit, a thread works on in `survivor`, then ends the process
@@ -32,6 +33,29 @@ OWN_NAME static void *brief(void *unused)
     (void)unused;
     burn_ns(1 * MS);
     add_up(0);
+    return NULL;
+}
+
+static long long late_ns;
+
+OWN_NAME static void early(void)
+{
+    burn_ns(MS / 5);
+}
+
+OWN_NAME static void late(void)
+{
+    burn_ns(MS / 10);
+}
+
+OWN_NAME static void *crumb(void *unused)
+{
+    (void)unused;
+    early();
+    long long before = thread_cpu_ns();
+    late();
+    late_ns += thread_cpu_ns() - before; // one thread at a time
+    total_ns += before;
     return NULL;
 }
 
@@ -113,6 +137,12 @@ int main(int argc, char **argv)
             pthread_join(thread, NULL);
         }
         printf("brief %lld\n", total_ns);
+    } else if (!strcmp(kind, "crumbs")) {
+        for (long i = 0; i < number; i++) {
+            pthread_create(&thread, NULL, crumb, NULL);
+            pthread_join(thread, NULL);
+        }
+        printf("early %lld\nlate %lld\n", total_ns, late_ns);
     } else if (!strcmp(kind, "many")) {
         all_at_once(number, crowd, NULL);
         printf("crowd %lld\n", total_ns);
@@ -139,7 +169,7 @@ int main(int argc, char **argv)
         all_at_once(number, cramped, &attributes);
         printf("cramped %lld\n", total_ns);
     } else {
-        return misused("threads short|many|blocked|outlive|endless|tight [NUMBER [MILLISECONDS]]");
+        return misused("threads short|crumbs|many|blocked|outlive|endless|tight [NUMBER [MILLISECONDS]]");
     }
     return 0;
 }

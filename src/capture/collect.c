@@ -82,6 +82,7 @@ void hone_collect_done(struct hone_collected *collected)
         free(state->live);
         free(state->scratch);
         free(state->named);
+        free(state->drawn);
         hone_table_done(&state->modules);
         hone_table_done(&state->places);
         hone_table_done(&state->stacks);
@@ -404,6 +405,7 @@ const struct hone_reader_events hone_collect_events = {
     .thread_end = on_thread_end,
     .stack = hone_collect_on_stack,
     .cpu = hone_collect_on_cpu,
+    .cpu_drawn = hone_collect_on_cpu_drawn,
     .heap_alloc = hone_collect_on_heap_alloc,
     .heap_free = hone_collect_on_heap_free,
     .heap_kept = hone_collect_on_heap_kept,

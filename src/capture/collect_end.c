@@ -5,9 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-// A thread that ended before its first sample: its time is charged to the function that it ran,
-// under a name that says what is not known.
-static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
+// CPU time that nothing sampled is charged to the function that the thread ran, under a name that
+// says what is not known.
+static void add_never_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
 {
     struct hone_collect_state *state = collected->state;
     uint32_t frames[2] = {hone_collect_place(
@@ -17,8 +17,8 @@ static void add_never_sampled(struct hone_collected *collected, uint32_t thread)
         frames[count++] = collected->threads[thread].routine - 1;
     uint32_t stack = hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
     if (!state->status)
-        hone_collect_add_sample(collected, thread, stack, 0, collected->threads[thread].end_ns, 0);
-    collected->never_sampled_ns += collected->threads[thread].end_ns;
+        hone_collect_add_sample(collected, thread, stack, 0, cpu_ns, 0);
+    collected->never_sampled_ns += cpu_ns;
 }
 
 // What each process is known to have used, also of one that did not come to tell: it became another
@@ -77,6 +77,8 @@ static void add_starts(struct hone_collected *collected)
 // by. More than that was used when nothing sampled it: in a sandbox, after the program closed our
 // descriptor, or with the signal kept out.
 enum { NOT_SAMPLED_PERIODS = 20, NOT_SAMPLED_PARTS = 100 };
+// Below that a rest is what clocks differ by, and what a program used before its first code.
+enum { REST_PERIODS = 5, REST_PARTS = 200 };
 
 static bool is_beyond(const struct hone_process_facts *facts, uint64_t rest_ns, uint64_t used_ns,
                       uint64_t threads)
@@ -100,6 +102,7 @@ static void add_not_sampled(struct hone_collected *collected, uint32_t thread, u
 // What the account of one process's threads lacks of the whole.
 struct account {
     uint32_t first; // thread with samples, plus one
+    uint32_t any;   // thread, plus one
     uint32_t threads;
     uint64_t told_ns;
 };
@@ -120,6 +123,27 @@ static void add_rest_of_processes(struct hone_collected *collected, const struct
     }
 }
 
+// From outside a thread's count begins after its start in the kernel and ends before the end there:
+// of many short ones that is much, and the process's clock has it.
+static void add_rest_by_clocks(struct hone_collected *collected, const struct account *accounts)
+{
+    for (uint32_t i = 0; !collected->state->status && i < collected->process_count; i++) {
+        struct hone_process_facts *facts = &collected->processes[i].facts;
+        uint64_t told_ns = 0;
+        for (uint32_t at = i + 1; facts->cpu_clock_ns && at;
+             at = hone_collect_before(collected, at - 1))
+            told_ns += accounts[at - 1].told_ns;
+        if (!accounts[i].any || facts->cpu_clock_ns <= told_ns)
+            continue;
+        uint64_t rest_ns = facts->cpu_clock_ns - told_ns;
+        if (rest_ns <= REST_PERIODS * facts->period_ns ||
+            rest_ns <= facts->cpu_clock_ns / REST_PARTS)
+            continue;
+        add_never_sampled(collected, accounts[i].any - 1, rest_ns);
+        facts->cpu_total_ns += rest_ns;
+    }
+}
+
 // Makes each thread's samples add up to what it used, and the threads to their process.
 static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
                             struct account *accounts)
@@ -132,6 +156,8 @@ static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
         struct account *account = &accounts[thread->process];
         if (!account->first && sums[i])
             account->first = i + 1;
+        if (!account->any)
+            account->any = i + 1;
         account->threads++;
         account->told_ns += thread->end_ns > sums[i] ? thread->end_ns : sums[i];
         if (sums[i] && thread->end_ns > sums[i] &&
@@ -151,26 +177,92 @@ static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
     }
 }
 
+// Of one process: what its threads used that ended without a usual sample, and what samples at
+// moments that they drew stand for, which is on average the same.
+struct unsampled {
+    uint64_t used_ns, drawn_ns;
+};
+
+static bool stands_alone(const struct hone_collected *collected, const bool *seen,
+                         const struct hone_collected_sample *drawn)
+{
+    return !seen[drawn->thread] && collected->threads[drawn->thread].end_ns;
+}
+
+// A thread that lived on, and was sampled as others are, has one sample more.
+static void add_drawn_of_others(struct hone_collected *collected, const bool *seen)
+{
+    struct hone_collect_state *state = collected->state;
+    for (uint32_t i = 0; !state->status && i < state->drawn_count; i++) {
+        const struct hone_collected_sample *drawn = &state->drawn[i];
+        uint64_t period_ns =
+            collected->processes[collected->threads[drawn->thread].process].facts.period_ns;
+        if (!stands_alone(collected, seen, drawn))
+            hone_collect_add_sample(collected, drawn->thread, drawn->stack, 1, period_ns,
+                                    drawn->time_ns);
+    }
+}
+
+// The others stand for all threads of their process without a usual sample: for no more than these
+// used, if chance would have it so.
+static void add_drawn(struct hone_collected *collected, const bool *seen,
+                      struct unsampled *unsampled)
+{
+    struct hone_collect_state *state = collected->state;
+    for (uint32_t i = 0; i < collected->thread_count; i++)
+        if (!seen[i])
+            unsampled[collected->threads[i].process].used_ns += collected->threads[i].end_ns;
+    for (uint32_t i = 0; i < state->drawn_count; i++)
+        if (stands_alone(collected, seen, &state->drawn[i]))
+            unsampled[collected->threads[state->drawn[i].thread].process].drawn_ns +=
+                state->drawn[i].cpu_ns;
+    for (uint32_t i = 0; !state->status && i < state->drawn_count; i++) {
+        const struct hone_collected_sample *drawn = &state->drawn[i];
+        const struct unsampled *of = &unsampled[collected->threads[drawn->thread].process];
+        double part = of->drawn_ns > of->used_ns ? (double)of->used_ns / (double)of->drawn_ns : 1;
+        if (stands_alone(collected, seen, drawn))
+            hone_collect_add_sample(collected, drawn->thread, drawn->stack, 1,
+                                    (uint64_t)((double)drawn->cpu_ns * part), drawn->time_ns);
+    }
+}
+
+// What is left of a thread without a usual sample when those have stood for their part of it.
+static uint64_t left_of(const struct hone_collected *collected, uint32_t thread,
+                        const struct unsampled *unsampled)
+{
+    const struct unsampled *of = &unsampled[collected->threads[thread].process];
+    double left = of->drawn_ns < of->used_ns ? 1 - (double)of->drawn_ns / (double)of->used_ns : 0;
+    return (uint64_t)((double)collected->threads[thread].end_ns * left);
+}
+
 int hone_collect_finish(struct hone_collected *collected)
 {
-    uint32_t sampled = collected->sample_count;
+    uint32_t sampled = collected->sample_count + collected->state->drawn_count;
     uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
     bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
     struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
-    if (sums && seen && accounts) {
-        for (uint32_t i = 0; i < sampled; i++)
+    struct unsampled *unsampled = calloc((size_t)collected->process_count + 1, sizeof *unsampled);
+    if (sums && seen && accounts && unsampled) {
+        for (uint32_t i = 0; i < collected->sample_count; i++)
             seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+        add_drawn_of_others(collected, seen);
         settle_accounts(collected, sums, accounts);
-        for (uint32_t i = 0; sampled && i < collected->thread_count; i++)
-            if (!seen[i] && collected->threads[i].end_ns)
-                add_never_sampled(collected, i);
+        add_drawn(collected, seen, unsampled);
+        for (uint32_t i = 0; sampled && i < collected->thread_count; i++) {
+            uint64_t left_ns = seen[i] ? 0 : left_of(collected, i, unsampled);
+            if (left_ns)
+                add_never_sampled(collected, i, left_ns);
+        }
         add_rest_of_processes(collected, accounts);
+        if (sampled)
+            add_rest_by_clocks(collected, accounts);
     } else {
         collected->state->status = -ENOMEM;
     }
     free(sums);
     free(seen);
     free(accounts);
+    free(unsampled);
     if (sampled)
         add_starts(collected);
     return hone_collect_status(collected);

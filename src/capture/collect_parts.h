@@ -53,6 +53,9 @@ struct hone_collect_state {
     uint32_t live_room;
     struct hone_table modules, places, stacks, samples, wall;
     struct hone_numbers pids; // the last process that had it, in collected->processes
+    // At moments that short threads drew: what they stand for is known at the end.
+    struct hone_collected_sample *drawn;
+    uint32_t drawn_count, drawn_room;
     uint64_t seed;            // of hashes of what processes chose
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
         sample_room, wall_room, leak_room;
@@ -98,6 +101,8 @@ void hone_collect_on_stack(void *context, uint32_t number, const struct hone_rec
 void hone_collect_add_sample(struct hone_collected *collected, uint32_t thread, uint32_t stack,
                              uint64_t samples, uint64_t cpu_ns, uint64_t time_ns);
 void hone_collect_on_cpu(void *context, uint32_t number, const struct hone_record_cpu *record);
+void hone_collect_on_cpu_drawn(void *context, uint32_t number,
+                               const struct hone_record_cpu *record);
 
 // collect_blocks.c
 void hone_collect_on_heap_alloc(void *context, uint32_t number,

@@ -72,6 +72,28 @@ void hone_collect_on_cpu(void *context, uint32_t number, const struct hone_recor
                             time_that_counts(collected, live, stack, record->time_ns));
 }
 
+void hone_collect_on_cpu_drawn(void *context, uint32_t number,
+                               const struct hone_record_cpu *record)
+{
+    struct hone_collected *collected = context;
+    struct hone_collect_state *state = collected->state;
+    struct hone_live *live = hone_live_of(collected, number);
+    uint32_t thread, stack;
+    if (!live ||
+        !hone_collect_find_stack(collected, live, record->record.small, record->stack, &thread,
+                                 &stack) ||
+        !hone_collect_reserve(state, &state->drawn, &state->drawn_room, state->drawn_count + 1ull,
+                              sizeof *state->drawn))
+        return;
+    state->drawn[state->drawn_count++] = (struct hone_collected_sample){
+        .thread = thread,
+        .stack = stack,
+        .samples = 1,
+        .cpu_ns = record->cpu_ns,
+        .time_ns = time_that_counts(collected, live, stack, record->time_ns),
+    };
+}
+
 void hone_collect_wall(struct hone_collected *collected, const struct hone_collected_wall *wall)
 {
     struct hone_collect_state *state = collected->state;

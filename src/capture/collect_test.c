@@ -187,6 +187,93 @@ TEST(thread_without_a_sample_is_shown_under_its_routine)
     hone_collect_done(&collected);
 }
 
+static void add_drawn(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    const struct hone_record_cpu record = {.record.small = thread, .cpu_ns = cpu_ns, .stack = 1};
+    events->cpu_drawn(collected, 0, &record);
+}
+
+// Threads of 300, of which one was met at a moment that it drew.
+static void make_short_threads(struct hone_collected *collected, uint32_t threads)
+{
+    CHECK_EQ(hone_collect_init(collected), 0);
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_TRAP, .period_ns = 1000};
+    events->process(collected, 0, &facts);
+    add_stack(collected, 0, 1, 0x10, 0x20);
+    for (uint32_t i = 0; i < threads; i++) {
+        add_thread(collected, 0, i, 0x4242);
+        end_thread(collected, 0, i, 300);
+    }
+    add_drawn(collected, 0, 1000);
+    CHECK_EQ(hone_collect_finish(collected), 0);
+}
+
+TEST(a_drawn_moment_stands_for_a_period_of_threads_without_a_sample)
+{
+    struct hone_collected collected;
+    make_short_threads(&collected, 5);
+    CHECK_EQ(collected.never_sampled_ns, 500);
+    CHECK_EQ(collected.samples[0].cpu_ns, 1000);
+    CHECK_EQ(collected.samples[0].samples, 1);
+    hone_collect_done(&collected);
+}
+
+TEST(drawn_moments_stand_for_no_more_than_was_used)
+{
+    struct hone_collected collected;
+    make_short_threads(&collected, 2);
+    CHECK_EQ(collected.never_sampled_ns, 0);
+    CHECK_EQ(collected.sample_count, 1);
+    CHECK_EQ(collected.samples[0].cpu_ns, 600);
+    hone_collect_done(&collected);
+}
+
+TEST(a_thread_that_lived_on_after_its_drawn_moment_keeps_its_own_time)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_TRAP, .period_ns = 1000};
+    events->process(&collected, 0, &facts);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_thread(&collected, 0, 0, 0x4242);
+    add_drawn(&collected, 0, 16000);
+    add_sample(&collected, 0, 0, 1, 1000);
+    end_thread(&collected, 0, 0, 1500);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 1);
+    CHECK_EQ(collected.samples[0].cpu_ns, 1500);
+    CHECK_EQ(collected.samples[0].samples, 2);
+    hone_collect_done(&collected);
+}
+
+TEST(what_the_kernels_clock_has_beyond_all_threads_is_never_sampled)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    const uint64_t second = 1000000000;
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_OUTSIDE, .period_ns = 1000000};
+    // One program, and then another one by exec: the clock is of both.
+    for (uint32_t number = 0; number < 2; number++) {
+        events->process(&collected, number, &facts);
+        add_thread(&collected, number, 0, 0);
+        add_stack(&collected, number, 1, 0x10, 0x20);
+        add_sample(&collected, number, 0, 1, second);
+        end_thread(&collected, number, 0, second);
+        facts.cpu_total_ns = second;
+        facts.cpu_clock_ns = number ? 3 * second : 0;
+        events->process_end(&collected, number, &facts);
+    }
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 3);
+    CHECK_EQ(collected.never_sampled_ns, second);
+    CHECK_EQ(collected.samples[2].cpu_ns, second);
+    CHECK_EQ(collected.processes[1].facts.cpu_total_ns, 2 * second);
+    hone_collect_done(&collected);
+}
+
 TEST(nothing_is_made_up_where_nothing_was_sampled)
 {
     struct hone_collected collected;

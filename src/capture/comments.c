@@ -381,6 +381,17 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
             seconds);
 }
 
+// From outside no signal is in play. Where threads hand each other their events, one that runs in
+// short turns is handed a fresh period each time (perf_events.c).
+static const char *reason_of_rest(const struct hone_collected_process *process)
+{
+    if (process->facts.reason[0])
+        return process->facts.reason;
+    return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
+               ? "threads ran in turns shorter than a period, or their samples were lost"
+               : "threads kept the signal out, or their samples were lost";
+}
+
 // Of the process that lacks most, why.
 static void comment_on_rest(struct hone_profile *profile, const struct hone_collected *collected)
 {
@@ -396,8 +407,7 @@ static void comment_on_rest(struct hone_profile *profile, const struct hone_coll
         hone_profile_comment(
             profile, "not sampled: %.3f s of %u process%s such as %u %s: %s",
             (double)collected->not_sampled_ns / 1e9, count, plural(count), most->pid, most->name,
-            most->facts.reason[0] ? most->facts.reason
-                                  : "threads kept the signal out, or their samples were lost");
+            reason_of_rest(most));
 }
 
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,
@@ -420,8 +430,9 @@ static void comment_on_rates(struct hone_profile *profile, const struct hone_rec
                          slow ? ": each sample stands for more time, and details are coarser" : "");
     if (recording->collected->never_sampled_ns)
         hone_profile_comment(
-            profile, "# never sampled: %.3f s in threads that ended before their first sample",
-            (double)recording->collected->never_sampled_ns / 1e9);
+            profile, "# never sampled: %.3f s in threads that ended before their first sample%s",
+            (double)recording->collected->never_sampled_ns / 1e9,
+            recording->outside ? ", and in the starts and ends of threads" : "");
     comment_on_rest(profile, recording->collected);
     uint64_t kernel_ns = recording->cpu_kernel_ns;
     if (totals->samples && kernel_ns > totals->cpu_ns &&

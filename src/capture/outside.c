@@ -21,6 +21,7 @@ int hone_outside_poll(struct hone_outside *outside)
 {
     int r = hone_outside_drain(outside, hone_now_ns() - SETTLE_NS);
     hone_outside_reopen_ended(outside);
+    hone_outside_look_at_clocks(outside);
     hone_outside_close_exited(outside);
     return r;
 }
@@ -199,6 +200,10 @@ void hone_outside_start(struct hone_outside *outside)
             hone_remote_open(process->pid, &process->remote, NULL) &&
             hone_remote_new(process->pid, &process->remote))
             outside->status = -ENOMEM;
+        if (!process->is_ours) {
+            hone_outside_look_at_clock(process);
+            process->clock_came_ns = process->clock_ns;
+        }
     }
 }
 
@@ -212,50 +217,22 @@ int hone_outside_descriptor(const struct hone_outside *outside, uint32_t number)
     return -1;
 }
 
-// What threads used that told nothing: those that live, by the kernel's count; then the owners of
-// events, by what their events counted less what all others did that inherited them.
-static void count_threads(struct hone_outside *outside)
-{
-    uint64_t *inherited = calloc((size_t)outside->thread_count + 1, sizeof *inherited);
-    if (!inherited) {
-        outside->status = -ENOMEM;
-        return;
-    }
-    for (uint32_t i = 0; i < outside->thread_count; i++) {
-        struct hone_outside_thread *thread = &outside->threads[i];
-        struct hone_outside_process *process = &outside->processes[thread->process];
-        if (!thread->exited && !process->closed && !thread->counted_ns) {
-            uint64_t now_ns = hone_outside_clock_ns((uint32_t)process->pid, thread->tid);
-            if (now_ns > thread->before_ns)
-                thread->counted_ns = now_ns - thread->before_ns;
-        }
-        if (!thread->owner && thread->root < outside->thread_count)
-            inherited[thread->root] += thread->counted_ns;
-        if (thread->dropped_ns && thread->dropped_root < outside->thread_count)
-            inherited[thread->dropped_root] += thread->dropped_ns;
-    }
-    for (uint32_t i = 0; i < outside->thread_count; i++) {
-        struct hone_outside_thread *thread = &outside->threads[i];
-        uint64_t counted;
-        if (thread->owner && !thread->counted_ns && !(outside->processes[thread->process].closed) &&
-            hone_perf_count(&outside->perf, thread->tid, &counted) && counted > inherited[i])
-            thread->counted_ns = counted - inherited[i] + thread->dropped_ns;
-    }
-    free(inherited);
-}
-
 int hone_outside_finish(struct hone_outside *outside)
 {
     hone_perf_disable(&outside->perf);
     int r = hone_outside_drain(outside, UINT64_MAX);
+    outside->finished = true;
+    hone_outside_look_at_clocks(outside);
     if (!outside->by_cpus)
-        count_threads(outside);
+        hone_outside_count_threads(outside);
     outside->facts.processes = 0;
     for (uint32_t i = 0; i < outside->process_count; i++) {
         struct hone_outside_process *process = &outside->processes[i];
         if (process->closed)
             continue;
-        outside->facts.processes += process->told && !process->exited;
+        // A record that came late, or not at all, is no reason to take who has ended for alive.
+        outside->facts.processes +=
+            process->told && !process->exited && hone_outside_runs(process);
         hone_outside_close_process(outside, process);
     }
     return r ? r : outside->status;
@@ -273,7 +250,7 @@ void hone_outside_facts(const struct hone_outside *outside, struct hone_outside_
         ret->broken += outside->perf.rings[i].broken;
         ret->read_bytes += outside->perf.rings[i].bytes;
     }
-    if (ret->processes)
+    if (outside->finished)
         return;
     for (uint32_t i = 0; i < outside->process_count; i++)
         ret->processes += outside->processes[i].told && !outside->processes[i].exited;

@@ -74,6 +74,9 @@ int hone_outside_descriptor(const struct hone_outside *outside, uint32_t number)
 // Reads what was sampled until a moment ago. Returns 0 or -ENOMEM.
 int hone_outside_poll(struct hone_outside *outside);
 
+// A child of ours has ended and is not waited for yet: its CPU clock can still be looked at.
+void hone_outside_program_ended(struct hone_outside *outside, pid_t pid);
+
 // Ends sampling and reads the rest. Returns 0 or -ENOMEM.
 int hone_outside_finish(struct hone_outside *outside);
 

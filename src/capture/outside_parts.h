@@ -37,6 +37,9 @@ struct hone_outside_process {
     bool events_ended; // with its exec: to be opened anew
     bool is_ours; // our own child, until it becomes the program
     uint64_t exited_ns;
+    uint64_t clock_ns;      // its CPU clock, when it was looked at last; 0: it was not
+    bool clock_over;        // and it is gone
+    uint64_t clock_came_ns; // and when we came to a process that ran already
     struct hone_remote *remote;
     struct hone_process_facts facts;
     uint8_t *modules;      // by module: what was told of it
@@ -54,6 +57,7 @@ struct hone_outside {
     bool all;     // every process counts
     bool by_cpus; // events are on CPUs
     bool has_ended; // some process has events_ended
+    bool finished;
     struct hone_outside_process *processes;
     struct hone_outside_thread *threads;
     uint32_t process_count, process_room, thread_count, thread_room;
@@ -93,6 +97,18 @@ void hone_outside_close_exited(struct hone_outside *outside);
 
 // CPU time of a living thread since it began; 0: unknown.
 uint64_t hone_outside_clock_ns(uint32_t pid, pid_t tid);
+
+// --- outside_count.c: what the kernel counts -----------------------------------------------------
+
+// The process's CPU clock, with all threads that have ended. It can be looked at until somebody has
+// waited for the process; then nothing changes.
+void hone_outside_look_at_clock(struct hone_outside_process *process);
+// The clocks of all that live: of one that is waited for at once, the last look remains.
+void hone_outside_look_at_clocks(struct hone_outside *outside);
+// Whether a process still runs, by what the kernel says now.
+bool hone_outside_runs(const struct hone_outside_process *process);
+// At the end: what threads used that told nothing.
+void hone_outside_count_threads(struct hone_outside *outside);
 
 // --- outside.c -----------------------------------------------------------------------------------
 

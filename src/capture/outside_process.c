@@ -164,6 +164,8 @@ void hone_outside_close_process(struct hone_outside *outside, struct hone_outsid
     if (process->told) {
         process->facts.ended_ns = process->exited_ns;
         process->facts.state = process->exited ? HONE_PROCESS_EXITED : HONE_PROCESS_RUNNING;
+        if (!outside->by_cpus && process->clock_ns > process->clock_came_ns)
+            process->facts.cpu_clock_ns = process->clock_ns - process->clock_came_ns;
         hone_collect_events.process_end(outside->collected, process->number, &process->facts);
     }
     hone_remote_free(hone_take(process->remote));
@@ -253,6 +255,8 @@ struct hone_outside_process *hone_outside_adopt(struct hone_outside *outside, ui
     if (!process)
         return NULL;
     process->adopted = true;
+    hone_outside_look_at_clock(process);
+    process->clock_came_ns = process->clock_ns;
     hone_outside_read_program(process);
     if (hone_remote_open((pid_t)pid, &process->remote, NULL) &&
         hone_remote_new((pid_t)pid, &process->remote))

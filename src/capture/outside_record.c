@@ -56,7 +56,10 @@ static void on_exec(struct hone_outside *outside, const struct hone_perf_record 
     struct hone_outside_thread was =
         old && before ? *old : (struct hone_outside_thread){.root = UINT32_MAX};
     uint32_t parent = before ? before->facts.parent_pid : 0;
+    uint64_t clock_ns = before ? before->clock_ns : 0;
+    uint64_t clock_came_ns = before ? before->clock_came_ns : 0;
     if (before) {
+        before->clock_ns = 0; // goes on, and is that of both
         before->exited = true;
         before->exited_ns = record->time_ns;
         // The thread goes on under the new program: its count, when it comes, is of both.
@@ -70,6 +73,8 @@ static void on_exec(struct hone_outside *outside, const struct hone_perf_record 
         return;
     }
     process->unmapped = true;
+    process->clock_ns = clock_ns;
+    process->clock_came_ns = clock_came_ns;
     process->facts.parent_pid = parent;
     (void)snprintf(process->facts.name, sizeof process->facts.name, "%s", record->text);
     struct hone_outside_thread *thread = hone_outside_new_thread(outside, process, record->pid);
@@ -135,6 +140,7 @@ static void on_thread_exit(struct hone_outside *outside, const struct hone_perf_
     if (process->alive && --process->alive == 0) {
         process->exited = true;
         process->exited_ns = record->time_ns;
+        hone_outside_look_at_clock(process);
         process->events_ended = process->unmapped && !outside->by_cpus;
         outside->has_ended |= process->events_ended;
     }
@@ -202,7 +208,8 @@ int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
             break;
         struct hone_perf_ring *ring = &perf->rings[first];
         outside->record_ns = outside->records[first].time_ns;
-        on_record(outside, &outside->records[first], first % 2 == 0); // as perf_events.c has them
+        on_record(outside, &outside->records[first],
+                  first % HONE_PERF_KINDS == HONE_PERF_SAMPLES);
         hone_perf_ring_pass(ring);
         hone_perf_ring_release(ring);
         outside->peeked[first] = hone_perf_ring_peek(ring, &outside->records[first]);

@@ -74,6 +74,7 @@ static void reopen(struct hone_outside *outside, uint32_t at)
         uint64_t missed = clock_ns - thread->before_ns - covered;
         outside->facts.ended_missed_ns += missed;
         thread->before_ns += missed;
+        process->clock_came_ns += missed;
     }
     if (!thread->owner) { // whose count has what it did until now
         thread->dropped_ns = thread->counted_ns;

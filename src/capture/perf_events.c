@@ -25,7 +25,10 @@ enum {
     STACK_BYTES_MIN = 4096,
     // The rings of processes have this part of a ring of samples: an exec takes some 2 KiB.
     PROCESS_PART = 4,
+    COUNT_PART = 16, // and those of counts this one: 80 bytes for each thread that ends
 };
+
+static const uint32_t NO_RING = UINT32_MAX; // of an anchor
 
 // Copied in a second on all CPUs together, at most: what a machine does not feel.
 #define STACK_BYTES_PER_SECOND (512ull << 20)
@@ -64,7 +67,7 @@ static uint64_t lockable_bytes(uint32_t cpus)
     if (getrlimit(RLIMIT_MEMLOCK, &limit) == 0)
         own += limit.rlim_cur > RING_BYTES_MAX * (uint64_t)cpus ? RING_BYTES_MAX
                                                                 : limit.rlim_cur / cpus;
-    return own - 2 * (uint64_t)sysconf(_SC_PAGESIZE);
+    return own - HONE_PERF_KINDS * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options *options)
@@ -85,12 +88,13 @@ int hone_perf_init(struct hone_perf *perf, const struct hone_perf_event_options 
            perf->ring_bytes * perf->cpu_count > options->memory_bytes)
         perf->ring_bytes /= 2;
     while (perf->ring_bytes > RING_BYTES_MIN &&
-           perf->ring_bytes + perf->ring_bytes / PROCESS_PART > lockable) {
+           perf->ring_bytes + perf->ring_bytes / PROCESS_PART + perf->ring_bytes / COUNT_PART >
+               lockable) {
         perf->ring_bytes /= 2;
         perf->ring_limited = true;
     }
     perf->stack_bytes = fitting_stack(perf);
-    perf->ring_count = 2 * perf->cpu_count;
+    perf->ring_count = HONE_PERF_KINDS * perf->cpu_count;
     perf->rings = calloc(perf->ring_count, sizeof *perf->rings);
     return perf->rings ? 0 : -ENOMEM;
 }
@@ -107,40 +111,44 @@ void hone_perf_done(struct hone_perf *perf)
     *perf = (struct hone_perf){0};
 }
 
-static int open_event(const struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
+static uint64_t ring_bytes(const struct hone_perf *perf, enum hone_perf_kind kind)
 {
-    bool one = tid != -1;
-    uint64_t kind = one ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK;
+    static const uint32_t parts[HONE_PERF_KINDS] = {1, PROCESS_PART, COUNT_PART};
+    return perf->ring_bytes / parts[kind];
+}
+
+static int open_event(const struct hone_perf *perf, pid_t tid, uint32_t cpu,
+                      enum hone_perf_kind kind)
+{
+    bool one = tid != -1, processes = kind == HONE_PERF_PROCESSES;
+    uint64_t clock = one ? PERF_COUNT_SW_TASK_CLOCK : PERF_COUNT_SW_CPU_CLOCK;
     struct perf_event_attr attr = {
         .size = sizeof attr,
         .type = PERF_TYPE_SOFTWARE,
-        .config = clock ? kind : PERF_COUNT_SW_DUMMY,
-        .sample_period = clock ? perf->options.period_ns : 0,
+        .config = processes ? PERF_COUNT_SW_DUMMY : clock,
+        .sample_period = kind == HONE_PERF_SAMPLES ? perf->options.period_ns : 0,
         .sample_type = HONE_PERF_SAMPLE_TYPE,
         .sample_regs_user = hone_perf_register_mask,
         .sample_stack_user = perf->stack_bytes,
         .disabled = !perf->running,
         .inherit = one,
-        // A thread's CPU time is told when it ends. Silent events, which count nothing, ask for it
-        // too: where the kernel hands the events of one thread to the next it exchanges counts in
-        // the order of its lists, also between a clock and a silent one. Only the sum is right.
-        .inherit_stat = one,
+        .inherit_stat = kind == HONE_PERF_COUNTS,
         .enable_on_exec = one && perf->options.on_exec,
         .exclude_kernel = !perf->sees_kernel,
         .exclude_hv = 1,
         .exclude_idle = 1,
         .exclude_callchain_user = 1,
         .exclude_callchain_kernel = !perf->sees_kernel,
-        .mmap = !clock,
-        .mmap2 = !clock,
-        .comm = !clock,
-        .comm_exec = !clock,
-        .task = !clock,
+        .mmap = processes,
+        .mmap2 = processes,
+        .comm = processes,
+        .comm_exec = processes,
+        .task = processes,
         .sample_id_all = 1,
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
         .watermark = 1,
-        .wakeup_watermark = (uint32_t)perf->ring_bytes / 4,
+        .wakeup_watermark = (uint32_t)ring_bytes(perf, kind) / 4,
     };
     long fd = syscall(SYS_perf_event_open, &attr, tid, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
     return fd < 0 ? -errno : (int)fd;
@@ -170,7 +178,7 @@ static int refused(const struct hone_perf *perf, pid_t tid, int r, struct hone_e
 }
 
 // The ring of the first event of its kind on a CPU; those after it write into it too.
-static int give_ring(struct hone_perf *perf, uint32_t number, bool clock, int fd)
+static int give_ring(struct hone_perf *perf, uint32_t number, enum hone_perf_kind kind, int fd)
 {
     struct hone_perf_ring *ring = &perf->rings[number];
     if (ring->page) {
@@ -181,11 +189,19 @@ static int give_ring(struct hone_perf *perf, uint32_t number, bool clock, int fd
     }
     int r;
     // In a container the limit of locked memory may be lower than we can see.
-    uint64_t bytes = clock ? perf->ring_bytes : perf->ring_bytes / PROCESS_PART;
+    uint64_t bytes = ring_bytes(perf, kind);
     while ((r = hone_perf_ring_open(ring, fd, bytes, hone_perf_register_count)) == -EPERM &&
-           bytes > RING_BYTES_MIN / PROCESS_PART)
+           bytes > RING_BYTES_MIN / COUNT_PART)
         bytes /= 2;
     return r;
+}
+
+// An anchor has no ring, which looks like an end: it stays as long as the event before it.
+static bool is_over(const struct hone_perf *perf, uint32_t i)
+{
+    const struct hone_perf_event *event = &perf->events[i], *before = event - 1;
+    return event->ring == NO_RING ? before->tid == event->tid && before->fd < 0
+                                  : hone_perf_is_over(event->fd);
 }
 
 // What they counted is kept. The first ones hold the rings.
@@ -193,7 +209,7 @@ static void close_those_over(struct hone_perf *perf)
 {
     for (uint32_t i = perf->ring_count; i < perf->event_count; i++) {
         struct hone_perf_event *event = &perf->events[i];
-        if (event->fd < 0 || !hone_perf_is_over(event->fd) ||
+        if (event->fd < 0 || !is_over(perf, i) ||
             read(event->fd, &event->counted, sizeof event->counted) != sizeof event->counted)
             continue;
         (void)close(event->fd);
@@ -201,27 +217,34 @@ static void close_those_over(struct hone_perf *perf)
     }
 }
 
-static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, bool clock)
+static int make_room(struct hone_perf *perf)
 {
-    if (perf->event_count == perf->event_room) {
-        close_those_over(perf);
-        uint32_t room = perf->event_room ? perf->event_room * 2 : 64;
-        struct hone_perf_event *more = realloc(perf->events, room * sizeof *more);
-        if (!more)
-            return -ENOMEM;
-        perf->events = more;
-        perf->event_room = room;
-    }
-    int fd = open_event(perf, tid, cpu, clock);
+    if (perf->event_count < perf->event_room)
+        return 0;
+    close_those_over(perf);
+    uint32_t room = perf->event_room ? perf->event_room * 2 : 64;
+    struct hone_perf_event *more = realloc(perf->events, room * sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    perf->events = more;
+    perf->event_room = room;
+    return 0;
+}
+
+static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, enum hone_perf_kind kind)
+{
+    if (make_room(perf))
+        return -ENOMEM;
+    int fd = open_event(perf, tid, cpu, kind);
     if ((fd == -EACCES || fd == -EPERM) && perf->sees_kernel && perf->event_count == 0 &&
         tid != -1) {
         perf->sees_kernel = false;
-        fd = open_event(perf, tid, cpu, clock);
+        fd = open_event(perf, tid, cpu, kind);
     }
     if (fd < 0)
         return fd;
-    uint32_t ring = 2 * cpu + !clock;
-    int r = give_ring(perf, ring, clock, fd);
+    uint32_t ring = HONE_PERF_KINDS * cpu + kind;
+    int r = give_ring(perf, ring, kind, fd);
     if (r) {
         (void)close(fd);
         return r;
@@ -244,13 +267,16 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
 {
     uint32_t before = perf->event_count;
     for (uint32_t i = 0; i < perf->ring_count; i++) {
-        bool clock = i % 2 == 0;
-        int r = add(perf, tid, i / 2, clock);
+        enum hone_perf_kind kind = i % HONE_PERF_KINDS;
+        if (kind == HONE_PERF_COUNTS && tid == -1)
+            continue; // it tells of threads
+        uint32_t cpu = i / HONE_PERF_KINDS;
+        int r = add(perf, tid, cpu, kind);
         if (r == -ENODEV || r == -ENXIO) // a CPU that is switched off
             continue;
         if (r == -EMFILE) {
             raise_limit();
-            r = add(perf, tid, i / 2, clock);
+            r = add(perf, tid, cpu, kind);
         }
         if (r == -ESRCH)
             return r;
@@ -260,9 +286,35 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
     return perf->event_count > before ? 0 : refused(perf, tid, -ENODEV, err);
 }
 
+// At a switch between two threads whose events were all inherited, the kernel lets them swap events
+// instead of stopping one and starting the other. A thread that runs in short turns, such as one
+// that starts and joins others, is then always handed a fresh period and never sampled. And what
+// they counted is exchanged in the order of the kernel's lists, which is another one for events that
+// were opened than for inherited ones. An event that is not inherited, and counts nothing, keeps
+// the events of its thread where they are, and those of all that it starts itself.
+static void add_anchor(struct hone_perf *perf, pid_t tid)
+{
+    struct perf_event_attr attr = {
+        .size = sizeof attr,
+        .type = PERF_TYPE_SOFTWARE,
+        .config = PERF_COUNT_SW_DUMMY,
+        .disabled = 1,
+        .exclude_kernel = 1,
+        .exclude_hv = 1,
+    };
+    if (make_room(perf))
+        return;
+    long fd = syscall(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd >= 0)
+        perf->events[perf->event_count++] = (struct hone_perf_event){tid, NO_RING, (int)fd, 0};
+}
+
 int hone_perf_add_thread(struct hone_perf *perf, pid_t tid, struct hone_error *err)
 {
-    return add_everywhere(perf, tid, err);
+    int r = add_everywhere(perf, tid, err);
+    if (!r)
+        add_anchor(perf, tid);
+    return r;
 }
 
 int hone_perf_add_cpus(struct hone_perf *perf, struct hone_error *err)
@@ -290,7 +342,8 @@ bool hone_perf_count(const struct hone_perf *perf, pid_t tid, uint64_t *ret_ns)
     *ret_ns = 0;
     for (uint32_t i = 0; i < perf->event_count; i++) {
         uint64_t value = perf->events[i].counted;
-        if (perf->events[i].tid != tid ||
+        if (perf->events[i].tid != tid || perf->events[i].ring == NO_RING ||
+            perf->events[i].ring % HONE_PERF_KINDS != HONE_PERF_COUNTS ||
             (perf->events[i].fd >= 0 &&
              read(perf->events[i].fd, &value, sizeof value) != sizeof value))
             continue;

@@ -12,6 +12,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+// What an event is for; those of each kind have a ring of their own on each CPU.
+enum hone_perf_kind {
+    HONE_PERF_SAMPLES,   // a clock, which is sampled
+    HONE_PERF_PROCESSES, // what becomes of processes
+    // A clock that tells what it counted when its thread ends. The kernel writes that for each CPU
+    // of the machine from the one where the thread is, without a lock. When two do at once a ring
+    // may never move on again: so only these records are lost by it.
+    HONE_PERF_COUNTS,
+    HONE_PERF_KINDS
+};
+
 struct hone_perf_event_options {
     uint64_t period_ns;
     uint64_t memory_bytes; // of all rings
@@ -27,7 +38,7 @@ struct hone_perf_event {
 
 struct hone_perf {
     struct hone_perf_event_options options;
-    struct hone_perf_ring *rings; // two for each CPU; one that is not there has no page
+    struct hone_perf_ring *rings; // HONE_PERF_KINDS for each CPU; one that is not there has no page
     uint32_t cpu_count, ring_count;
     struct hone_perf_event *events;
     uint32_t event_count, event_room;

@@ -16,8 +16,6 @@
 
 static int finish_samples(struct hone_recorder *recorder)
 {
-    if (recorder->wall && recorder->outside)
-        hone_wall_distrust_ends(recorder->wall);
     int r = hone_collect_finish(&recorder->collected);
     return r || !recorder->wall ? r : hone_wall_finish(recorder->wall);
 }

@@ -114,6 +114,8 @@ static void program_died(struct hone_recorder *recorder)
     for (uint32_t i = 0; i < recorder->watched; i++)
         if (recorder->collected.processes[i].pid == (uint32_t)recorder->launch.pid)
             look_at_clock(recorder, i);
+    if (recorder->outside)
+        hone_outside_program_ended(recorder->outside, recorder->launch.pid);
     if (wait4(recorder->launch.pid, &status, WNOHANG, &usage) != recorder->launch.pid)
         return;
     recorder->program_ended = true;

@@ -66,13 +66,6 @@ void hone_wall_tick(struct hone_wall *wall);
 // The recording's time is over: what happens from now on does not count.
 void hone_wall_stop(struct hone_wall *wall);
 
-// Forgets what the kernel counted for each thread that was sampled from outside, before
-// hone_collect_finish() makes samples add up to it: with two kinds of inherited events on one
-// thread these counts are wrong. At a switch to a relative the kernel swaps those of events that it
-// takes for a pair by their order, which is not the same in parent and child. (What the scheduler's
-// records say is no better: they count what a hypervisor took.)
-void hone_wall_distrust_ends(const struct hone_wall *wall);
-
 // Makes samples of all that was seen: after hone_collect_finish(), whose CPU samples are used.
 // Fills collected->wall and wall_facts. Returns 0 or -ENOMEM.
 int hone_wall_finish(struct hone_wall *wall);

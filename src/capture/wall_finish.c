@@ -430,13 +430,6 @@ static void add_unwatched(struct finish *finish)
     }
 }
 
-void hone_wall_distrust_ends(const struct hone_wall *wall)
-{
-    struct hone_collected *collected = wall->collected;
-    for (uint32_t i = 0; !wall->polled && i < collected->thread_count; i++)
-        collected->threads[i].end_ns = 0;
-}
-
 // Of places in the kernel that were told by their names, which nobody looked up so far.
 static void find_kernel_places(struct hone_wall *wall)
 {

@@ -27,7 +27,13 @@ enum {
     THREADS_BEFORE = 256, // threads that were there before us and have an event of their own
 };
 
-static const uint64_t cookie = 0x686f6e6500747261; // "hone", "tra"
+static const uint64_t cookie = 0x686f6e6500747261;       // "hone", "tra"
+static const uint64_t drawn_cookie = 0x686f6e6500647261; // "hone", "dra"
+
+// Events of threads that drew their first period, plus one: a thread takes a place, and gives it
+// back at its end. When all are taken, one more that draws goes without.
+enum { DRAWN_EVENTS = 256 };
+static _Atomic int drawn_fds[DRAWN_EVENTS];
 
 static int event_fd = -1;
 static int anchor_fd = -1;
@@ -42,7 +48,14 @@ static uint64_t random_word(void)
     return word;
 }
 
-static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_t period_ns)
+// For whom an event is.
+enum reach {
+    EVENT_INHERITED, // a thread, and with perf_trap all threads that it starts
+    EVENT_DRAWN,     // the calling thread alone: from now on
+};
+
+static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_t period_ns,
+                      enum reach reach)
 {
     bool trap = kind->id == HONE_ENGINE_PERF_TRAP || kind->id == HONE_ENGINE_PERF_TRAP_USER;
     struct perf_event_attr attr = {
@@ -50,7 +63,7 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
         .type = PERF_TYPE_SOFTWARE,
         .config = PERF_COUNT_SW_TASK_CLOCK,
         .sample_period = period_ns,
-        .disabled = 1,
+        .disabled = reach != EVENT_DRAWN,
         .exclude_hv = 1,
         .exclude_kernel =
             kind->id == HONE_ENGINE_PERF_TRAP_USER || kind->id == HONE_ENGINE_PERF_SIGNAL_USER,
@@ -61,6 +74,10 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
         attr.inherit = 1;
         attr.inherit_thread = 1; // threads only: a child process is armed by our fork handler
         attr.sig_data = cookie;
+        if (reach == EVENT_DRAWN) {
+            attr.inherit = attr.inherit_thread = 0;
+            attr.sig_data = drawn_cookie;
+        }
     } else {
         attr.wakeup_events = 1;
     }
@@ -93,6 +110,17 @@ static void enable(int fd)
     (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
+// Those of all threads; in a forked child, of threads that are not here.
+static void close_drawn(void)
+{
+    for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
+        int fd = atomic_exchange_explicit(&drawn_fds[i], 0, memory_order_relaxed) - 1;
+        if (fd >= 0)
+            hone_descriptor_close(fd);
+    }
+    hone_thread_self()->draws = false;
+}
+
 static void close_all(void)
 {
     if (event_fd >= 0)
@@ -101,6 +129,7 @@ static void close_all(void)
         hone_descriptor_close(anchor_fd);
     for (uint32_t i = 0; i < before_count; i++)
         hone_descriptor_close(before_fds[i]);
+    close_drawn();
     event_fd = anchor_fd = -1;
     before_count = 0;
 }
@@ -112,9 +141,26 @@ static void stop(void)
         (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_DISABLE, 0);
     for (uint32_t i = 0; i < before_count; i++)
         (void)hone_syscall3(SYS_ioctl, before_fds[i], PERF_EVENT_IOC_DISABLE, 0);
+    for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
+        int fd = atomic_load_explicit(&drawn_fds[i], memory_order_relaxed) - 1;
+        if (fd >= 0)
+            (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0);
+    }
     struct hone_thread *self = hone_thread_self();
     if (self->armed)
         (void)hone_syscall3(SYS_ioctl, self->engine_handle, PERF_EVENT_IOC_DISABLE, 0);
+}
+
+static void end_drawn(struct hone_thread *thread)
+{
+    if (!thread->draws)
+        return;
+    thread->draws = false;
+    int fd = atomic_exchange_explicit(&drawn_fds[thread->index % DRAWN_EVENTS], 0,
+                                      memory_order_relaxed) -
+             1;
+    if (fd >= 0)
+        hone_descriptor_close(fd);
 }
 
 // Before an exec nothing may be left that fires. Where a sandbox forbids to disable an event it is
@@ -136,6 +182,7 @@ static void pause_events(bool paused)
             silence(&before_fds[i]);
         if (self->armed)
             silence(&self->engine_handle);
+        close_drawn();
         return;
     }
     if (event_fd >= 0)
@@ -149,6 +196,11 @@ static void pause_events(bool paused)
 
 static void moved(int from, int to)
 {
+    for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
+        int known = from + 1;
+        (void)atomic_compare_exchange_strong_explicit(
+            &drawn_fds[i], &known, to + 1, memory_order_relaxed, memory_order_relaxed);
+    }
     if (event_fd == from)
         event_fd = to;
     if (anchor_fd == from)
@@ -195,6 +247,42 @@ HONE_HANDLER static void sample(void *ucontext, bool random_period)
         hone_sample_cpu(ucontext, random_period);
 }
 
+static void draw_first_period(const struct hone_engine_kind *kind)
+{
+    struct hone_drawn drawn;
+    struct hone_thread *self = hone_thread_self();
+    uint64_t period_ns = hone_probe.period_ns;
+    uint64_t samples = atomic_load_explicit(&hone_counters()->samples, memory_order_relaxed);
+    if (HONE_LIKELY(!hone_drawn_first(&hone_probe.drawn, period_ns, samples * period_ns, &drawn)))
+        return;
+    uint32_t place = self->index % DRAWN_EVENTS;
+    int none = 0;
+    // Taken first, by a number that is no descriptor's: whoever finds it closes nothing.
+    if (!atomic_compare_exchange_strong_explicit(&drawn_fds[place], &none, -1, memory_order_relaxed,
+                                                 memory_order_relaxed))
+        return;
+    self->drawn = drawn.periods;
+    self->draws = true;
+    int fd = open_event(kind, 0, drawn.first_ns, EVENT_DRAWN);
+    atomic_store_explicit(&drawn_fds[place], fd < 0 ? 0 : fd + 1, memory_order_relaxed);
+    self->draws = fd >= 0;
+}
+
+// The event would go on with the same period.
+HONE_HANDLER static void on_drawn(void *ucontext)
+{
+    struct hone_thread *self = hone_thread_self();
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    uint32_t periods = self->drawn;
+    self->drawn = 0;
+    int fd = atomic_load_explicit(&drawn_fds[self->index % DRAWN_EVENTS], memory_order_relaxed) - 1;
+    if (self->draws && fd >= 0)
+        (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0);
+    if (periods && engine &&
+        !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
+        hone_sample_drawn(ucontext, periods);
+}
+
 HONE_HANDLER static void on_trap(int signal, siginfo_t *info, void *ucontext)
 {
     int saved = errno;
@@ -204,6 +292,8 @@ HONE_HANDLER static void on_trap(int signal, siginfo_t *info, void *ucontext)
     if (HONE_LIKELY(info->si_code == TRAP_PERF && data == cookie)) {
         bool random_period = hone_probe.engine && settle();
         sample(ucontext, random_period);
+    } else if (info->si_code == TRAP_PERF && data == drawn_cookie) {
+        on_drawn(ucontext);
     } else {
         hone_count(&hone_counters()->foreign_traps, 1);
         hone_signal_pass_on(signal, info, ucontext);
@@ -216,10 +306,11 @@ static int start_trap(const struct hone_engine_kind *kind)
     if (kind->id == HONE_ENGINE_PERF_TRAP && !hone_has_hooks)
         return -ENODEV;
     uint64_t period_ns = hone_probe.period_ns;
+    atomic_store_explicit(&hone_probe.drawn.state, random_word(), memory_order_relaxed);
     uint64_t first_ns = hone_has_hooks ? random_word() % period_ns + 1 : period_ns;
     close_all();
     atomic_store_explicit(&hone_probe.settled, !hone_has_hooks, memory_order_relaxed);
-    int fd = open_event(kind, 0, first_ns);
+    int fd = open_event(kind, 0, first_ns, EVENT_INHERITED);
     if (fd < 0)
         return fd;
     event_fd = fd;
@@ -234,7 +325,7 @@ static int start_trap(const struct hone_engine_kind *kind)
     if (others > THREADS_BEFORE)
         hone_count(&hone_counters()->threads_uncovered, others - THREADS_BEFORE);
     for (size_t i = 0; i < others && i < THREADS_BEFORE; i++) {
-        int other = open_event(kind, tids[i], period_ns);
+        int other = open_event(kind, tids[i], period_ns, EVENT_INHERITED);
         if (other == -ESRCH)
             continue; // it has ended
         if (other < 0) {
@@ -261,7 +352,7 @@ HONE_HANDLER static void on_signal(int signal, siginfo_t *info, void *ucontext)
 // An event for thread tid whose signal goes to that thread. Returns the descriptor.
 static int arm_signal(const struct hone_engine_kind *kind, uint32_t tid)
 {
-    int fd = open_event(kind, tid, hone_probe.period_ns);
+    int fd = open_event(kind, tid, hone_probe.period_ns, EVENT_INHERITED);
     if (fd < 0)
         return fd;
     struct f_owner_ex owner = {.type = F_OWNER_TID, .pid = (pid_t)tid};
@@ -325,8 +416,9 @@ static void end_signal(struct hone_thread *thread)
 #define TRAP_ENGINE(engine)                                                                        \
     {                                                                                              \
         .id = (engine), .signal = SIGTRAP, .start = start_trap,                                    \
-        .before_thread = settle_before_thread, .pause = pause_events, .moved = moved,              \
-        .alive = alive, .stop = stop,                                                              \
+        .before_thread = settle_before_thread, .thread_inherited = draw_first_period,              \
+        .thread_end = end_drawn, .pause = pause_events, .moved = moved, .alive = alive,            \
+        .stop = stop,                                                              \
     }
 const struct hone_engine_kind hone_engine_perf_trap = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP);
 const struct hone_engine_kind hone_engine_perf_trap_user = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP_USER);

@@ -125,6 +125,8 @@ static void begin(const struct hone_thread_birth *birth)
         hone_creation_begins(self->tid, birth);
     if (engine && engine->thread_start && engine->thread_start(engine))
         hone_count(&hone_counters()->threads_uncovered, 1);
+    if (engine && engine->thread_inherited)
+        engine->thread_inherited(engine);
     if (atomic_load(&end_key_state) == KEY_MADE)
         (void)pthread_setspecific(end_key, self);
     errno = saved;

@@ -21,6 +21,7 @@
 #define HONE_PROBE_PROBE_H
 
 #include "core/core.h"
+#include "probe/drawn.h"
 #include "session/writer.h"
 #include "unwind/unwind.h"
 
@@ -36,6 +37,8 @@ struct hone_thread {
     uint32_t tid;
     bool armed;            // has a descriptor or timer of its own
     bool sampled;          // at least once
+    bool draws;            // has an event for a first period that it drew (drawn.h)
+    uint32_t drawn;        // the periods that its sample will stand for
     int engine_handle;     // that descriptor or timer
     uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
     uint64_t last_cpu_ns;  // and at its last sample
@@ -64,6 +67,7 @@ struct hone_probe {
     _Atomic bool locked_in;
     _Atomic bool some_borrow; // threads that have another one's thread-local storage
     bool creations;           // where each thread is created is asked for
+    struct hone_drawn_account drawn;
 };
 
 extern struct hone_probe hone_probe;
@@ -140,6 +144,9 @@ extern const char __stop_hone_handlers[] __attribute__((visibility("hidden")));
 // Records where the thread was interrupted. Called by the engines' handlers. A period whose length
 // was drawn at random counts as a whole one.
 HONE_SIGSAFE void hone_sample_cpu(const void *ucontext, bool random_period);
+// The same at a moment that a short thread drew, for so many periods; unless it lives on, and is
+// sampled as others are, nothing else stands for it.
+HONE_SIGSAFE void hone_sample_drawn(const void *ucontext, uint32_t periods);
 
 // --- stacks.c ------------------------------------------------------------------------------------
 
@@ -199,6 +206,8 @@ struct hone_engine_kind {
     void (*before_thread)(void);
     // Arms the calling thread, just begun; NULL when threads inherit what start() did.
     int (*thread_start)(const struct hone_engine_kind *kind);
+    // The calling thread has just begun, and inherited what start() did; may be NULL.
+    void (*thread_inherited)(const struct hone_engine_kind *kind);
     // The calling thread ends.
     void (*thread_end)(struct hone_thread *thread);
     // Before an exec or a sandbox, and back when that failed. In the process that was armed only.

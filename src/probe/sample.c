@@ -8,6 +8,7 @@ struct interruption {
     struct hone_area *area;
     const void *ucontext;
     bool random_period;
+    uint32_t drawn; // periods that it stands for, of a moment that was drawn; 0: a usual one
 };
 
 // What a sample stands for: the CPU time since the thread's last one. One at the end of a period
@@ -93,9 +94,11 @@ static void take_sample_now(const struct interruption *at, struct hone_thread *s
     }
     record->record.small = self->index;
     record->time_ns = hone_now_ns();
-    record->cpu_ns = weigh(self, record->time_ns, at->random_period);
+    record->cpu_ns = at->drawn ? at->drawn * hone_probe.period_ns
+                               : weigh(self, record->time_ns, at->random_period);
     record->stack = id;
-    hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_CPU);
+    hone_writer_commit(&hone_probe.writer, record,
+                       at->drawn ? HONE_RECORD_CPU_DRAWN : HONE_RECORD_CPU);
     hone_count(&counters->samples, 1);
 }
 
@@ -114,15 +117,25 @@ HONE_HANDLER // On the area's own stack.
     remember_cost(self, began_ns);
 }
 
-void hone_sample_cpu(const void *ucontext, bool random_period)
+HONE_HANDLER static void sample(const void *ucontext, bool random_period, uint32_t drawn)
 {
     if (hone_thread_is_borrowed(hone_thread_self()))
         return; // counted when it was made
-    struct interruption at = {hone_area_take(), ucontext, random_period};
+    struct interruption at = {hone_area_take(), ucontext, random_period, drawn};
     if (!at.area) {
         hone_count(&hone_counters()->lost_busy, 1);
         return;
     }
     hone_call_on_stack(take_sample, &at, at.area->stack + sizeof at.area->stack);
     hone_area_give_back(at.area);
+}
+
+void hone_sample_cpu(const void *ucontext, bool random_period)
+{
+    sample(ucontext, random_period, 0);
+}
+
+void hone_sample_drawn(const void *ucontext, uint32_t periods)
+{
+    sample(ucontext, false, periods);
 }

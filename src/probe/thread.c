@@ -82,6 +82,8 @@ static void write_end(struct hone_thread *self, uint64_t time_ns, uint64_t cpu_n
     if (may_ask && hone_sandbox_door_is_ours() &&
         !(hone_probe.writer.header->config.deadly & HONE_DEADLY_PRCTL))
         (void)hone_syscall2(SYS_prctl, PR_GET_NAME, record->name);
+    if (!self->sampled)
+        hone_drawn_ended(&hone_probe.drawn, record->cpu_ns);
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_THREAD_END);
 }
 

@@ -309,6 +309,7 @@ enum hone_record_kind {
     HONE_RECORD_LOCK_KNOWN,
     HONE_RECORD_LOCK_ORDER,
     HONE_RECORD_LOCK_BLOCK,
+    HONE_RECORD_CPU_DRAWN, // as HONE_RECORD_CPU, at a moment that a short thread drew
     HONE_RECORD_KINDS
 };
 

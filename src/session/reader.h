@@ -36,6 +36,8 @@ struct hone_process_facts {
     uint64_t pid_namespace; // 0: unknown
     uint64_t cpu_before_ns;
     uint64_t cpu_total_ns;    // 0: unknown
+    uint64_t cpu_clock_ns;    // by the kernel's clock of the process and of what it was before its
+                              // last exec; of one that is recorded from outside. 0: unknown
     uint64_t heap_peak_bytes; // of those that count every block
     uint64_t heap_peak_ns;
     uint32_t heap_fall;
@@ -111,6 +113,8 @@ struct hone_reader_events {
                        const struct hone_record_thread_end *thread);
     void (*stack)(void *context, uint32_t process, const struct hone_record_stack *stack);
     void (*cpu)(void *context, uint32_t process, const struct hone_record_cpu *sample);
+    // At the one moment that a short thread drew: of threads without another sample.
+    void (*cpu_drawn)(void *context, uint32_t process, const struct hone_record_cpu *sample);
     void (*heap_alloc)(void *context, uint32_t process,
                        const struct hone_record_heap_alloc *allocation);
     void (*heap_free)(void *context, uint32_t process, const struct hone_record_heap_free *release);

@@ -52,11 +52,14 @@ bool hone_record_tell(const struct hone_record_copy *record,
         return true;
     }
     case HONE_RECORD_CPU:
+    case HONE_RECORD_CPU_DRAWN:
         if (len < sizeof(struct hone_record_cpu) ||
             ((const struct hone_record_cpu *)copy)->cpu_ns > record->most_ns)
             break;
-        if (events->cpu)
+        if (record->kind == HONE_RECORD_CPU && events->cpu)
             events->cpu(context, number, copy);
+        else if (record->kind == HONE_RECORD_CPU_DRAWN && events->cpu_drawn)
+            events->cpu_drawn(context, number, copy);
         return true;
     case HONE_RECORD_HEAP_ALLOC:
         if (len < sizeof(struct hone_record_heap_alloc))

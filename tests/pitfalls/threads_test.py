@@ -108,6 +108,20 @@ class Stacks(harness.TestCase):
         self.assertLess(cut, 0.005 * profile.total())
 
 
+class ShortThreads(harness.TestCase):
+    def test_each_part_of_threads_shorter_than_a_period_gets_its_share(self):
+        recording = self.record_well(workload('threads'), 'crumbs', '8000', rate=1000,
+                                     options=['--types', 'cpu'])
+        profile, truth = recording.profile, recording.truth
+        self.assert_shares({name: profile.cumulative()[name] for name in truth},
+                           profile.total('samples'), truth)
+        # The first threads show that there are such; the start of each in the kernel and in the
+        # C library is the kernel's count as well, and nobody's sample.
+        seen = sum(profile.total(where=lambda s, n=name: s.has(n)) for name in truth)
+        self.assertGreater(seen, 0.85 * sum(truth.values()))
+        self.assert_total(profile, recording.session['program_cpu_ns'], within=0.08)
+
+
 class Timers(harness.TestCase):
     def test_setitimer_bias(self):
         # Each thread gets its own share, though they take turns on few processors.
