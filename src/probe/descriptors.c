@@ -47,6 +47,25 @@ int hone_descriptor_adopt(int fd)
     return fd;
 }
 
+int hone_descriptor_adopt_spare(int fd)
+{
+    long high = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH);
+    (void)hone_syscall1(SYS_close, fd);
+    if (high >= 0)
+        mark((int)high, true);
+    return (int)high;
+}
+
+uint32_t hone_descriptors_spare(void)
+{
+    enum { PART = 3 };
+    struct rlimit limit;
+    if (hone_syscall4(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) < 0 || limit.rlim_cur <= HIGH)
+        return 0;
+    rlim_t part = (limit.rlim_cur - HIGH) / PART;
+    return part < LIMIT ? (uint32_t)part : LIMIT;
+}
+
 void hone_descriptor_close(int fd)
 {
     mark(fd, false);

@@ -34,6 +34,7 @@ static const uint64_t drawn_cookie = 0x686f6e6500647261; // "hone", "dra"
 // back at its end. When all are taken, one more that draws goes without.
 enum { DRAWN_EVENTS = 256 };
 static _Atomic int drawn_fds[DRAWN_EVENTS];
+static _Atomic uint32_t drawn_places; // of them that are used, plus one; 0: not asked yet
 
 static int event_fd = -1;
 static int anchor_fd = -1;
@@ -84,7 +85,8 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
     long fd = hone_syscall5(SYS_perf_event_open, &attr, tid, -1, -1, PERF_FLAG_FD_CLOEXEC);
     if (fd < 0)
         return (int)fd;
-    return hone_descriptor_adopt((int)fd);
+    return reach == EVENT_DRAWN ? hone_descriptor_adopt_spare((int)fd)
+                                : hone_descriptor_adopt((int)fd);
 }
 
 // At a switch between two threads whose events were all inherited, the kernel lets them swap events
@@ -151,14 +153,19 @@ static void stop(void)
         (void)hone_syscall3(SYS_ioctl, self->engine_handle, PERF_EVENT_IOC_DISABLE, 0);
 }
 
+// Of a thread that draws.
+static _Atomic int *drawn_fd_of(const struct hone_thread *thread)
+{
+    uint32_t places = atomic_load_explicit(&drawn_places, memory_order_relaxed) - 1;
+    return &drawn_fds[thread->index % places];
+}
+
 static void end_drawn(struct hone_thread *thread)
 {
     if (!thread->draws)
         return;
     thread->draws = false;
-    int fd = atomic_exchange_explicit(&drawn_fds[thread->index % DRAWN_EVENTS], 0,
-                                      memory_order_relaxed) -
-             1;
+    int fd = atomic_exchange_explicit(drawn_fd_of(thread), 0, memory_order_relaxed) - 1;
     if (fd >= 0)
         hone_descriptor_close(fd);
 }
@@ -198,8 +205,8 @@ static void moved(int from, int to)
 {
     for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
         int known = from + 1;
-        (void)atomic_compare_exchange_strong_explicit(
-            &drawn_fds[i], &known, to + 1, memory_order_relaxed, memory_order_relaxed);
+        (void)atomic_compare_exchange_strong_explicit(&drawn_fds[i], &known, to + 1,
+                                                      memory_order_relaxed, memory_order_relaxed);
     }
     if (event_fd == from)
         event_fd = to;
@@ -247,24 +254,37 @@ HONE_HANDLER static void sample(void *ucontext, bool random_period)
         hone_sample_cpu(ucontext, random_period);
 }
 
+// Whether there are places at all.
+static bool have_drawn_places(void)
+{
+    uint32_t places = atomic_load_explicit(&drawn_places, memory_order_relaxed);
+    if (HONE_UNLIKELY(!places)) {
+        uint32_t spare = hone_descriptors_spare();
+        places = (spare < DRAWN_EVENTS ? spare : DRAWN_EVENTS) + 1;
+        atomic_store_explicit(&drawn_places, places, memory_order_relaxed);
+    }
+    return places > 1;
+}
+
 static void draw_first_period(const struct hone_engine_kind *kind)
 {
     struct hone_drawn drawn;
     struct hone_thread *self = hone_thread_self();
     uint64_t period_ns = hone_probe.period_ns;
     uint64_t samples = atomic_load_explicit(&hone_counters()->samples, memory_order_relaxed);
-    if (HONE_LIKELY(!hone_drawn_first(&hone_probe.drawn, period_ns, samples * period_ns, &drawn)))
+    if (HONE_LIKELY(!hone_drawn_first(&hone_probe.drawn, period_ns, samples * period_ns, &drawn)) ||
+        !have_drawn_places())
         return;
-    uint32_t place = self->index % DRAWN_EVENTS;
+    _Atomic int *place = drawn_fd_of(self);
     int none = 0;
     // Taken first, by a number that is no descriptor's: whoever finds it closes nothing.
-    if (!atomic_compare_exchange_strong_explicit(&drawn_fds[place], &none, -1, memory_order_relaxed,
+    if (!atomic_compare_exchange_strong_explicit(place, &none, -1, memory_order_relaxed,
                                                  memory_order_relaxed))
         return;
     self->drawn = drawn.periods;
     self->draws = true;
     int fd = open_event(kind, 0, drawn.first_ns, EVENT_DRAWN);
-    atomic_store_explicit(&drawn_fds[place], fd < 0 ? 0 : fd + 1, memory_order_relaxed);
+    atomic_store_explicit(place, fd < 0 ? 0 : fd + 1, memory_order_relaxed);
     self->draws = fd >= 0;
 }
 
@@ -275,8 +295,8 @@ HONE_HANDLER static void on_drawn(void *ucontext)
     const struct hone_engine_kind *engine = hone_probe.engine;
     uint32_t periods = self->drawn;
     self->drawn = 0;
-    int fd = atomic_load_explicit(&drawn_fds[self->index % DRAWN_EVENTS], memory_order_relaxed) - 1;
-    if (self->draws && fd >= 0)
+    int fd = self->draws ? atomic_load_explicit(drawn_fd_of(self), memory_order_relaxed) - 1 : -1;
+    if (fd >= 0)
         (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0);
     if (periods && engine &&
         !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
@@ -418,7 +438,7 @@ static void end_signal(struct hone_thread *thread)
         .id = (engine), .signal = SIGTRAP, .start = start_trap,                                    \
         .before_thread = settle_before_thread, .thread_inherited = draw_first_period,              \
         .thread_end = end_drawn, .pause = pause_events, .moved = moved, .alive = alive,            \
-        .stop = stop,                                                              \
+        .stop = stop,                                                                              \
     }
 const struct hone_engine_kind hone_engine_perf_trap = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP);
 const struct hone_engine_kind hone_engine_perf_trap_user = TRAP_ENGINE(HONE_ENGINE_PERF_TRAP_USER);

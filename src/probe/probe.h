@@ -243,6 +243,11 @@ size_t hone_other_threads(uint32_t *ret_tids, size_t max);
 
 // Moves a new descriptor out of the program's way and remembers it as ours. Returns its number.
 int hone_descriptor_adopt(int fd);
+// The same for one that we can do without: where there is no room out of the program's way, it is
+// closed, and the answer negative. hone_descriptors_spare() such leave the program two thirds of
+// the room that is there.
+int hone_descriptor_adopt_spare(int fd);
+uint32_t hone_descriptors_spare(void);
 void hone_descriptor_close(int fd);
 HONE_SIGSAFE bool hone_descriptor_is_ours(int fd);
 // Our first descriptor not below `from`, or -1.
