@@ -213,7 +213,7 @@ time.sleep(1)''')
 
 class Sampled(TestCase):
     def test_changes_add_up_to_what_lives(self):
-        recording = self.record_heap(workload('stages'), '1', size='4096')
+        recording = self.record_heap(workload('stages'), '1', size='512')
         profile = self.profile_of(recording, 'heap-time.prof')
         self.assertGreater(len(profile.samples), 10)
         self.assertIn('peaked', {label(sample, 'generation') for sample in profile.samples})
