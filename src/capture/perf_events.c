@@ -268,7 +268,7 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
     uint32_t before = perf->event_count;
     for (uint32_t i = 0; i < perf->ring_count; i++) {
         enum hone_perf_kind kind = i % HONE_PERF_KINDS;
-        if (kind == HONE_PERF_COUNTS && tid == -1)
+        if (kind == HONE_PERF_COUNTS && (tid == -1 || perf->without_counts))
             continue; // it tells of threads
         uint32_t cpu = i / HONE_PERF_KINDS;
         int r = add(perf, tid, cpu, kind);
@@ -277,6 +277,10 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
         if (r == -EMFILE) {
             raise_limit();
             r = add(perf, tid, cpu, kind);
+        }
+        if (r == -EMFILE && kind == HONE_PERF_COUNTS) {
+            perf->without_counts = true; // samples are what the descriptors that are left are for
+            continue;
         }
         if (r == -ESRCH)
             return r;
@@ -289,9 +293,9 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
 // At a switch between two threads whose events were all inherited, the kernel lets them swap events
 // instead of stopping one and starting the other. A thread that runs in short turns, such as one
 // that starts and joins others, is then always handed a fresh period and never sampled. And what
-// they counted is exchanged in the order of the kernel's lists, which is another one for events that
-// were opened than for inherited ones. An event that is not inherited, and counts nothing, keeps
-// the events of its thread where they are, and those of all that it starts itself.
+// they counted is exchanged in the order of the kernel's lists, which is another one for events
+// that were opened than for inherited ones. An event that is not inherited, and counts nothing,
+// keeps the events of its thread where they are, and those of all that it starts itself.
 static void add_anchor(struct hone_perf *perf, pid_t tid)
 {
     struct perf_event_attr attr = {

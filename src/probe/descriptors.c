@@ -14,15 +14,15 @@ enum {
 
 static _Atomic uint64_t ours[LIMIT / 64];
 
-static void mark(int fd, bool is_ours)
+// Returns how it was marked before.
+static bool mark(int fd, bool is_ours)
 {
     if (fd < 0 || fd >= LIMIT)
-        return;
+        return true; // none is protected there
     uint64_t bit = (uint64_t)1 << fd % 64;
-    if (is_ours)
-        atomic_fetch_or_explicit(&ours[fd / 64], bit, memory_order_relaxed);
-    else
-        atomic_fetch_and_explicit(&ours[fd / 64], ~bit, memory_order_relaxed);
+    return (is_ours ? atomic_fetch_or_explicit(&ours[fd / 64], bit, memory_order_relaxed)
+                    : atomic_fetch_and_explicit(&ours[fd / 64], ~bit, memory_order_relaxed)) &
+           bit;
 }
 
 static int duplicate_high(int fd)
@@ -43,7 +43,7 @@ int hone_descriptor_adopt(int fd)
         (void)hone_syscall1(SYS_close, fd);
         fd = high;
     }
-    mark(fd, true);
+    (void)mark(fd, true);
     return fd;
 }
 
@@ -52,7 +52,7 @@ int hone_descriptor_adopt_spare(int fd)
     long high = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, HIGH);
     (void)hone_syscall1(SYS_close, fd);
     if (high >= 0)
-        mark((int)high, true);
+        (void)mark((int)high, true);
     return (int)high;
 }
 
@@ -68,8 +68,16 @@ uint32_t hone_descriptors_spare(void)
 
 void hone_descriptor_close(int fd)
 {
-    mark(fd, false);
+    (void)mark(fd, false);
     (void)hone_syscall1(SYS_close, fd);
+}
+
+bool hone_descriptor_close_once(int fd)
+{
+    if (!mark(fd, false))
+        return false;
+    (void)hone_syscall1(SYS_close, fd);
+    return true;
 }
 
 bool hone_descriptor_is_ours(int fd)
@@ -93,11 +101,12 @@ void hone_descriptor_yield(int fd)
 {
     if (!hone_is_our_process())
         return; // a vfork child has descriptors of its own, and our memory
+    if (!mark(fd, false))
+        return; // another thread of ours is about to close it
     long moved = hone_syscall3(SYS_fcntl, fd, F_DUPFD_CLOEXEC, fd + 1);
-    mark(fd, false);
     if (moved < 0)
         return; // no room: the program's wish comes first
-    mark((int)moved, true);
+    (void)mark((int)moved, true);
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (engine && engine->moved)
         engine->moved(fd, (int)moved);

@@ -34,7 +34,9 @@ static const uint64_t drawn_cookie = 0x686f6e6500647261; // "hone", "dra"
 // back at its end. When all are taken, one more that draws goes without.
 enum { DRAWN_EVENTS = 256 };
 static _Atomic int drawn_fds[DRAWN_EVENTS];
+enum { DRAWN_TAKEN = -1 };            // by a thread that is about to open its event
 static _Atomic uint32_t drawn_places; // of them that are used, plus one; 0: not asked yet
+static _Atomic uint32_t drawn_rounds; // how often all of them were closed
 
 static int event_fd = -1;
 static int anchor_fd = -1;
@@ -52,7 +54,7 @@ static uint64_t random_word(void)
 // For whom an event is.
 enum reach {
     EVENT_INHERITED, // a thread, and with perf_trap all threads that it starts
-    EVENT_DRAWN,     // the calling thread alone: from now on
+    EVENT_DRAWN,     // the calling thread alone
 };
 
 static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_t period_ns,
@@ -64,7 +66,7 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
         .type = PERF_TYPE_SOFTWARE,
         .config = PERF_COUNT_SW_TASK_CLOCK,
         .sample_period = period_ns,
-        .disabled = reach != EVENT_DRAWN,
+        .disabled = 1,
         .exclude_hv = 1,
         .exclude_kernel =
             kind->id == HONE_ENGINE_PERF_TRAP_USER || kind->id == HONE_ENGINE_PERF_SIGNAL_USER,
@@ -112,11 +114,25 @@ static void enable(int fd)
     (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
 }
 
-// Those of all threads; in a forked child, of threads that are not here.
+// Those of all threads. One that is about to open its event finds out by the number of rounds.
 static void close_drawn(void)
 {
+    atomic_fetch_add(&drawn_rounds, 1);
     for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
-        int fd = atomic_exchange_explicit(&drawn_fds[i], 0, memory_order_relaxed) - 1;
+        int value = atomic_load(&drawn_fds[i]);
+        if (value <= 0 || !atomic_compare_exchange_strong(&drawn_fds[i], &value, 0))
+            continue;
+        // A child that was forked a moment ago may hold it open.
+        (void)hone_syscall3(SYS_ioctl, value - 1, PERF_EVENT_IOC_DISABLE, 0);
+        (void)hone_descriptor_close_once(value - 1);
+    }
+}
+
+// In a forked child: the events are those of threads that are not here, and go on.
+static void forget_drawn(void)
+{
+    for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
+        int fd = atomic_exchange(&drawn_fds[i], 0) - 1;
         if (fd >= 0)
             hone_descriptor_close(fd);
     }
@@ -131,7 +147,7 @@ static void close_all(void)
         hone_descriptor_close(anchor_fd);
     for (uint32_t i = 0; i < before_count; i++)
         hone_descriptor_close(before_fds[i]);
-    close_drawn();
+    forget_drawn();
     event_fd = anchor_fd = -1;
     before_count = 0;
 }
@@ -153,21 +169,28 @@ static void stop(void)
         (void)hone_syscall3(SYS_ioctl, self->engine_handle, PERF_EVENT_IOC_DISABLE, 0);
 }
 
-// Of a thread that draws.
 static _Atomic int *drawn_fd_of(const struct hone_thread *thread)
 {
     uint32_t places = atomic_load_explicit(&drawn_places, memory_order_relaxed) - 1;
     return &drawn_fds[thread->index % places];
 }
 
+// NULL: all were closed since the thread has drawn, its place may be another's.
+static _Atomic int *drawn_fd_held(const struct hone_thread *thread)
+{
+    return thread->draws && thread->drawn_round == atomic_load(&drawn_rounds) ? drawn_fd_of(thread)
+                                                                              : NULL;
+}
+
 static void end_drawn(struct hone_thread *thread)
 {
-    if (!thread->draws)
-        return;
+    _Atomic int *place = drawn_fd_held(thread);
     thread->draws = false;
-    int fd = atomic_exchange_explicit(drawn_fd_of(thread), 0, memory_order_relaxed) - 1;
-    if (fd >= 0)
-        hone_descriptor_close(fd);
+    int value = place ? atomic_load(place) : 0;
+    while (value > 0 && !atomic_compare_exchange_strong(place, &value, 0))
+        continue; // it has moved
+    if (value > 0)
+        (void)hone_descriptor_close_once(value - 1);
 }
 
 // Before an exec nothing may be left that fires. Where a sandbox forbids to disable an event it is
@@ -272,20 +295,27 @@ static void draw_first_period(const struct hone_engine_kind *kind)
     struct hone_thread *self = hone_thread_self();
     uint64_t period_ns = hone_probe.period_ns;
     uint64_t samples = atomic_load_explicit(&hone_counters()->samples, memory_order_relaxed);
+    if (atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
+        return;
     if (HONE_LIKELY(!hone_drawn_first(&hone_probe.drawn, period_ns, samples * period_ns, &drawn)) ||
         !have_drawn_places())
         return;
     _Atomic int *place = drawn_fd_of(self);
-    int none = 0;
-    // Taken first, by a number that is no descriptor's: whoever finds it closes nothing.
-    if (!atomic_compare_exchange_strong_explicit(place, &none, -1, memory_order_relaxed,
-                                                 memory_order_relaxed))
+    int none = 0, taken = DRAWN_TAKEN;
+    self->drawn_round = atomic_load(&drawn_rounds);
+    // Who closes all comes after that, or has come before, and is seen here.
+    if (!hone_probe.engine || !atomic_compare_exchange_strong(place, &none, DRAWN_TAKEN))
         return;
     self->drawn = drawn.periods;
-    self->draws = true;
     int fd = open_event(kind, 0, drawn.first_ns, EVENT_DRAWN);
-    atomic_store_explicit(place, fd < 0 ? 0 : fd + 1, memory_order_relaxed);
     self->draws = fd >= 0;
+    (void)atomic_compare_exchange_strong(place, &taken, fd < 0 ? 0 : fd + 1);
+    if (fd < 0)
+        return;
+    if (self->drawn_round == atomic_load(&drawn_rounds))
+        enable(fd);
+    else if (taken == DRAWN_TAKEN && atomic_compare_exchange_strong(place, &(int){fd + 1}, 0))
+        (void)hone_descriptor_close_once(fd);
 }
 
 // The event would go on with the same period.
@@ -295,11 +325,13 @@ HONE_HANDLER static void on_drawn(void *ucontext)
     const struct hone_engine_kind *engine = hone_probe.engine;
     uint32_t periods = self->drawn;
     self->drawn = 0;
-    int fd = self->draws ? atomic_load_explicit(drawn_fd_of(self), memory_order_relaxed) - 1 : -1;
+    if (!engine)
+        return; // another thread has locked the program in meanwhile
+    const _Atomic int *place = drawn_fd_held(self);
+    int fd = place ? atomic_load(place) - 1 : -1;
     if (fd >= 0)
         (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_DISABLE, 0);
-    if (periods && engine &&
-        !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
+    if (periods && !atomic_load_explicit(&hone_probe.writer.header->stop, memory_order_relaxed))
         hone_sample_drawn(ucontext, periods);
 }
 

@@ -38,6 +38,7 @@ struct hone_thread {
     bool armed;            // has a descriptor or timer of its own
     bool sampled;          // at least once
     bool draws;            // has an event for a first period that it drew (drawn.h)
+    uint32_t drawn_round;  // how often all such events had been closed by then
     uint32_t drawn;        // the periods that its sample will stand for
     int engine_handle;     // that descriptor or timer
     uint64_t begun_cpu_ns; // the thread's CPU clock when we met it
@@ -249,6 +250,8 @@ int hone_descriptor_adopt(int fd);
 int hone_descriptor_adopt_spare(int fd);
 uint32_t hone_descriptors_spare(void);
 void hone_descriptor_close(int fd);
+// False: another thread has closed it, or hands its number to the program just now.
+bool hone_descriptor_close_once(int fd);
 HONE_SIGSAFE bool hone_descriptor_is_ours(int fd);
 // Our first descriptor not below `from`, or -1.
 int hone_descriptor_next(int from);

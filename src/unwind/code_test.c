@@ -43,6 +43,7 @@ TEST(instructions_are_as_long_as_disassemblers_say)
         {6, {0x66, 0x0f, 0x3a, 0x63, 0xc1, 0x0c}},              // pcmpistri $12, …
         {5, {0x66, 0x0f, 0x38, 0x17, 0xc1}},                    // ptest
         {6, {0x0f, 0x84, 1, 2, 3, 4}},                          // je
+        {0, {0x62, 0xf4, 0x7c, 0x18, 0xff, 0xf0}},              // push2, of APX
         {0, {0x06}},                                            // none in 64 bits
     };
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(known); i++) {

@@ -88,7 +88,8 @@ static char read_vector(struct reader *reader, uint8_t kind)
     uint8_t opcode = next(reader);
     if (map == 1)
         return two_bytes[opcode] == 'M' ? 'M' : opcode == 0x77 ? ' ' : 'm';
-    return map == 3 ? 'M' : map <= 6 ? 'm' : 'x';
+    // Map 4 has usual instructions in a new form (APX), which move the stack, too.
+    return map == 3 ? 'M' : map && map != 4 && map <= 6 ? 'm' : 'x';
 }
 
 bool hone_code_read(const uint8_t *bytes, size_t size, struct hone_code *ret)

@@ -13,6 +13,7 @@ enum {
     HONE_CODE_TWO = 0x100,    // opcodes behind 0f
     HONE_CODE_OTHER = 0x200,  // behind 0f38, 0f3a, VEX or EVEX: no more is told of them
     HONE_CODE_R = 4,          // bits of rex
+    HONE_CODE_X = 2,
     HONE_CODE_B = 1,
     HONE_CODE_W = 8,
 };

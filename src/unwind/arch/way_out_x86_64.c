@@ -130,7 +130,7 @@ static unsigned named_register(const struct hone_code *code)
 static struct value operand_address(const struct hone_code *code, const struct way *way)
 {
     bool plain = !(code->rex & HONE_CODE_B) && code->mod != 3;
-    if (plain && code->rm == RSP && code->sib == SIB_RSP)
+    if (plain && code->rm == RSP && code->sib == SIB_RSP && !(code->rex & HONE_CODE_X))
         return plus(way->sp, code->displacement);
     if (plain && code->rm == RBP && code->mod != 0)
         return plus(way->fp, code->displacement);
@@ -282,7 +282,6 @@ static enum outcome follow(struct follower *follower, struct way *way, const str
             set(way, RSP, way->fp);
             pop(way, RBP);
             break;
-        case 0xc2:
         case 0xc3:
             return is_aligned(way, plus(way->sp, 8)) ? RETURNS : ENDS;
         case 0xe9:
@@ -293,13 +292,16 @@ static enum outcome follow(struct follower *follower, struct way *way, const str
             return is_aligned(way, way->sp) ? ON : ENDS;
         case 0xff:
             return follow_ff(way, code);
+        case 0xc2: // a return that drops arguments
         case 0xc8: // enter
         case 0xca: // far returns, traps, hlt
         case 0xcb:
         case 0xcc:
         case 0xcf:
         case 0xf4:
-        case HONE_CODE_TWO | 0x0b: // ud2
+        case HONE_CODE_TWO | 0x0b: // ud2, ud1, ud0
+        case HONE_CODE_TWO | 0xb9:
+        case HONE_CODE_TWO | 0xff:
             return ENDS;
         default:
             calculate(code, way);
