@@ -265,7 +265,8 @@ ROWS = [
     Row('code in several segments', 'unit:modules', why='seen in a profile of Node.js, which '
         'tests/real_table.py records'),
     Row('floating-point flags of the program', SAFETY + 'Flags.test_none_is_raised',
-        [('src/probe/heap.c', '    if (!self->random)\n', '    volatile double third = 1;\n    '
+        [('meson.build', ",\n  '-mgeneral-regs-only']", ']'),
+         ('src/probe/heap.c', '    if (!self->random)\n', '    volatile double third = 1;\n    '
           'third = third / 3;\n    if (!self->random)\n')]),
     Row('what is left of threads that end', SAFETY + 'Threads.test_many_short_ones_leave_nothing',
         [('src/probe/heap_keeper.h', '    if (HONE_UNLIKELY(hone_keeper_borrows))\n'
