@@ -253,7 +253,7 @@ static int add(struct hone_perf *perf, pid_t tid, uint32_t cpu, enum hone_perf_k
     return 0;
 }
 
-// As many descriptors as we may have: a thread needs one for each CPU.
+// As many descriptors as we may have: a thread needs one of each kind for each CPU.
 static void raise_limit(void)
 {
     struct rlimit limit;

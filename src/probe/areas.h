@@ -8,7 +8,7 @@
 
 #include <stdalign.h>
 
-enum { HONE_AREA_STACK_BYTES = 32 * 1024 }; // a walk takes 2 KiB, one that adopts a module 12
+enum { HONE_AREA_STACK_BYTES = 32 * 1024 }; // a walk takes 5 KiB, one that adopts a module 12
 
 struct hone_area {
     alignas(64) unsigned char stack[HONE_AREA_STACK_BYTES];

@@ -1,4 +1,4 @@
-// Compiled for general registers alone: nothing here may change the others before they are kept.
+// As all guest code, this changes no other registers than the general ones before they are kept.
 #include "probe/heap.h"
 #include "probe/others.h"
 
