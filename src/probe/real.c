@@ -26,6 +26,8 @@ static void resolve(void)
         {"sigignore", (void **)&real.sigignore},
         {"sighold", (void **)&real.sighold},
         {"sigrelse", (void **)&real.sigrelse},
+        {"raise", (void **)&real.raise},
+        {"pthread_kill", (void **)&real.pthread_kill},
         {"sigprocmask", (void **)&real.sigprocmask},
         {"pthread_sigmask", (void **)&real.pthread_sigmask},
         {"sigpending", (void **)&real.sigpending},

@@ -24,6 +24,8 @@ struct hone_real {
     int (*sigignore)(int);
     int (*sighold)(int);
     int (*sigrelse)(int);
+    int (*raise)(int);
+    int (*pthread_kill)(pthread_t, int);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);
     int (*sigpending)(sigset_t *);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);

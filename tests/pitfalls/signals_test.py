@@ -379,6 +379,27 @@ int main(void)
 """
 
 
+# Each one that a program sends to itself comes, also where libc blocks all signals as it sends.
+SENT_TO_SELF = r"""
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+static volatile sig_atomic_t calls;
+static void handler(int signal) { calls += signal == SIGTRAP; }
+int main(void)
+{
+    int refused = 0;
+    signal(SIGTRAP, handler);
+    for (int i = 0; i < 100000; i++) {
+        refused += raise(SIGTRAP) != 0;
+        refused += pthread_kill(pthread_self(), SIGTRAP) != 0;
+    }
+    printf("refused %d, came %d\n", refused, (int)calls);
+    return 0;
+}
+"""
+
+
 WAITED_FOR = r"""
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -529,6 +550,9 @@ class OwnSignals(harness.TestCase):
 
     def test_threads_block_what_their_creator_blocks(self):
         self.as_without_us('inherited', INHERITED, b'blocked: blocked 1, pending 0, calls 0\n')
+
+    def test_who_sends_it_to_itself_gets_each(self):
+        self.as_without_us('self', SENT_TO_SELF, b'refused 0, came 200000\n')
 
     def test_calls_that_may_be_interrupted_are_not(self):
         # A blocking read in one thread while another works: EINTR would end the read.
