@@ -65,6 +65,14 @@ static void work(void *context, unsigned number)
     }
 }
 
+// Most addresses have a function of their own, and some inlined into it.
+static bool reserve(struct hone_symbol_module *module, size_t count)
+{
+    return hone_symbol_knowns_reserve(&module->known, count) &&
+           hone_symbol_pool_reserve(&module->symbolizer->functions, count) &&
+           hone_symbol_pool_reserve(&module->symbolizer->texts, count);
+}
+
 static int find_all(struct hone_symbol_module *module, const uint64_t *sorted, size_t count)
 {
     HONE_CLEANUP(finding_done) struct finding finding = {.vaddrs = sorted, .count = count};
@@ -81,7 +89,7 @@ static int find_all(struct hone_symbol_module *module, const uint64_t *sorted, s
     if (!readers)
         return 0;
     hone_crew_run(readers, work, &finding);
-    int r = 0;
+    int r = reserve(module, count) ? 0 : -ENOMEM;
     for (size_t i = 0; i < count && !r; i++) {
         const struct found *found = &finding.found[i];
         const struct hone_symbol_index_frames frames = {found->frames, found->count};

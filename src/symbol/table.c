@@ -5,6 +5,22 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+// Empty slots. All pages of a large table are made in one call: they are used in no order, looked
+// at before they are written to, and each would cost two page faults.
+static void *new_slots(size_t capacity, size_t size)
+{
+    enum { LARGE = 128 * 1024, PAGE = 4096 };
+    char *slots = calloc(capacity, size);
+    size_t bytes = capacity * size;
+    if (slots && bytes >= LARGE) { // where the kernel does not know the call, they are made as used
+        uintptr_t from = ((uintptr_t)slots + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
+        uintptr_t end = ((uintptr_t)slots + bytes) & ~(uintptr_t)(PAGE - 1);
+        (void)madvise(slots + (from - (uintptr_t)slots), end - from, MADV_POPULATE_WRITE);
+    }
+    return slots;
+}
 
 static uint64_t mix(uint64_t value)
 {
@@ -12,11 +28,21 @@ static uint64_t mix(uint64_t value)
     return value ^ value >> 29;
 }
 
+// The capacity at which so many fill three quarters at most; not below the present one.
+static size_t capacity_for(size_t count, size_t capacity)
+{
+    if (!capacity)
+        capacity = 256;
+    while (count * 4 > capacity * 3)
+        capacity *= 2;
+    return capacity;
+}
+
 // ---- Addresses
 
 static bool cache_grow(struct hone_symbol_cache *cache, size_t capacity)
 {
-    struct hone_symbol_cached *grown = calloc(capacity, sizeof *grown);
+    struct hone_symbol_cached *grown = new_slots(capacity, sizeof *grown);
     if (!grown)
         return false;
     for (size_t i = 0; i < cache->capacity; i++) {
@@ -64,10 +90,9 @@ static size_t known_hash(const void *function, const void *file, const void *beg
     return mix(mix(mix((uintptr_t)function) ^ (uintptr_t)file) ^ (uintptr_t)begins);
 }
 
-static bool knowns_grow(struct hone_symbol_knowns *knowns)
+static bool knowns_grow(struct hone_symbol_knowns *knowns, size_t capacity)
 {
-    size_t capacity = knowns->capacity ? knowns->capacity * 2 : 256;
-    struct hone_symbol_known *grown = calloc(capacity, sizeof *grown);
+    struct hone_symbol_known *grown = new_slots(capacity, sizeof *grown);
     if (!grown)
         return false;
     for (size_t i = 0; i < knowns->capacity; i++) {
@@ -89,13 +114,19 @@ struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *know
                                                  const void *function, const void *file,
                                                  const void *begins)
 {
-    if (knowns->count * 4 >= knowns->capacity * 3 && !knowns_grow(knowns))
+    if (!hone_symbol_knowns_reserve(knowns, 1))
         return NULL;
     size_t i = known_hash(function, file, begins) & (knowns->capacity - 1);
     while (knowns->at[i].made && (knowns->at[i].function != function ||
                                   knowns->at[i].file != file || knowns->at[i].begins != begins))
         i = (i + 1) & (knowns->capacity - 1);
     return &knowns->at[i];
+}
+
+bool hone_symbol_knowns_reserve(struct hone_symbol_knowns *knowns, size_t count)
+{
+    size_t capacity = capacity_for(knowns->count + count, knowns->capacity);
+    return capacity == knowns->capacity || knowns_grow(knowns, capacity);
 }
 
 void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns)
@@ -105,12 +136,9 @@ void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns)
 
 // ---- Text and functions
 
-static bool pool_room(struct hone_symbol_pool *pool)
+static bool pool_grow(struct hone_symbol_pool *pool, size_t capacity)
 {
-    if (pool->count * 4 < pool->capacity * 3)
-        return true;
-    size_t capacity = pool->capacity ? pool->capacity * 2 : 256;
-    struct hone_symbol_interned *grown = calloc(capacity, sizeof *grown);
+    struct hone_symbol_interned *grown = new_slots(capacity, sizeof *grown);
     if (!grown)
         return false;
     for (size_t i = 0; i < pool->capacity; i++) {
@@ -125,6 +153,12 @@ static bool pool_room(struct hone_symbol_pool *pool)
     pool->at = grown;
     pool->capacity = capacity;
     return true;
+}
+
+bool hone_symbol_pool_reserve(struct hone_symbol_pool *pool, size_t count)
+{
+    size_t capacity = capacity_for(pool->count + count, pool->capacity);
+    return capacity == pool->capacity || pool_grow(pool, capacity);
 }
 
 static struct hone_symbol_interned *text_slot(struct hone_symbol_pool *pool,
@@ -152,7 +186,7 @@ static const char *put(struct hone_symbol_pool *pool, struct hone_symbol_interne
 const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_arena *arena,
                                     const char *text)
 {
-    if (!pool_room(pool))
+    if (!hone_symbol_pool_reserve(pool, 1))
         return NULL;
     size_t len = strlen(text);
     const struct hone_symbol_text hashed = {text, hone_symbol_text_hash(text, len)};
@@ -164,7 +198,7 @@ const char *hone_symbol_intern_text(struct hone_symbol_pool *pool, struct hone_a
 const char *hone_symbol_intern_hashed(struct hone_symbol_pool *pool,
                                       const struct hone_symbol_text *text)
 {
-    if (!pool_room(pool))
+    if (!hone_symbol_pool_reserve(pool, 1))
         return NULL;
     struct hone_symbol_interned *slot = text_slot(pool, text);
     return slot->item ? slot->item : put(pool, slot, text, text->at);
@@ -174,7 +208,7 @@ const struct hone_symbol_function *
 hone_symbol_intern_function(struct hone_symbol_pool *pool, struct hone_arena *arena,
                             const struct hone_symbol_function *function)
 {
-    if (!pool_room(pool))
+    if (!hone_symbol_pool_reserve(pool, 1))
         return NULL;
     uint64_t hash = mix((uintptr_t)function->name);
     hash = mix(hash ^ (uintptr_t)function->system_name);

@@ -46,6 +46,7 @@ struct hone_symbol_knowns {
 struct hone_symbol_known *hone_symbol_known_slot(struct hone_symbol_knowns *knowns,
                                                  const void *function, const void *file,
                                                  const void *begins);
+bool hone_symbol_knowns_reserve(struct hone_symbol_knowns *knowns, size_t count);
 void hone_symbol_knowns_done(struct hone_symbol_knowns *knowns);
 
 // Things that are kept once: text and functions.
@@ -83,6 +84,8 @@ const char *hone_symbol_intern_hashed(struct hone_symbol_pool *pool,
 const struct hone_symbol_function *
 hone_symbol_intern_function(struct hone_symbol_pool *pool, struct hone_arena *arena,
                             const struct hone_symbol_function *function);
+// As hone_symbol_cache_reserve().
+bool hone_symbol_pool_reserve(struct hone_symbol_pool *pool, size_t count);
 void hone_symbol_pool_done(struct hone_symbol_pool *pool);
 
 #endif
