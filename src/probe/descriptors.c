@@ -80,6 +80,11 @@ bool hone_descriptor_close_once(int fd)
     return true;
 }
 
+void hone_descriptor_lost(int fd)
+{
+    (void)mark(fd, false);
+}
+
 bool hone_descriptor_is_ours(int fd)
 {
     return fd >= 0 && fd < LIMIT &&
@@ -108,6 +113,6 @@ void hone_descriptor_yield(int fd)
         return; // no room: the program's wish comes first
     (void)mark((int)moved, true);
     const struct hone_engine_kind *engine = hone_probe.engine;
-    if (engine && engine->moved)
-        engine->moved(fd, (int)moved);
+    if (engine && engine->moved && !engine->moved(fd, (int)moved))
+        (void)hone_descriptor_close_once((int)moved); // who wanted to close it found it gone
 }

@@ -224,22 +224,33 @@ static void pause_events(bool paused)
         enable(self->engine_handle);
 }
 
-static void moved(int from, int to)
+static bool moves(int *fd, int from, int to)
 {
-    for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
+    if (*fd != from)
+        return false;
+    *fd = to;
+    return true;
+}
+
+static bool moved(int from, int to)
+{
+    bool ours = moves(&event_fd, from, to) || moves(&anchor_fd, from, to);
+    for (uint32_t i = 0; i < before_count && !ours; i++)
+        ours = moves(&before_fds[i], from, to);
+    if (!ours && hone_thread_self()->armed)
+        ours = moves(&hone_thread_self()->engine_handle, from, to);
+    for (uint32_t i = 0; i < DRAWN_EVENTS && !ours; i++) {
         int known = from + 1;
-        (void)atomic_compare_exchange_strong_explicit(&drawn_fds[i], &known, to + 1,
-                                                      memory_order_relaxed, memory_order_relaxed);
+        ours = atomic_compare_exchange_strong(&drawn_fds[i], &known, to + 1);
     }
-    if (event_fd == from)
-        event_fd = to;
-    if (anchor_fd == from)
-        anchor_fd = to;
-    for (uint32_t i = 0; i < before_count; i++)
-        if (before_fds[i] == from)
-            before_fds[i] = to;
-    if (hone_thread_self()->armed && hone_thread_self()->engine_handle == from)
-        hone_thread_self()->engine_handle = to;
+    return ours;
+}
+
+// It may be another thread's, which goes on under a number that it does not know.
+static bool moved_signal(int from, int to)
+{
+    (void)moved(from, to);
+    return true;
 }
 
 static bool alive(void)
@@ -312,7 +323,9 @@ static void draw_first_period(const struct hone_engine_kind *kind)
     (void)atomic_compare_exchange_strong(place, &taken, fd < 0 ? 0 : fd + 1);
     if (fd < 0)
         return;
-    if (self->drawn_round == atomic_load(&drawn_rounds))
+    if (!hone_descriptor_is_ours(fd)) // the program got its number before anybody knew whose it is
+        (void)atomic_compare_exchange_strong(place, &(int){fd + 1}, 0);
+    else if (self->drawn_round == atomic_load(&drawn_rounds))
         enable(fd);
     else if (taken == DRAWN_TAKEN && atomic_compare_exchange_strong(place, &(int){fd + 1}, 0))
         (void)hone_descriptor_close_once(fd);
@@ -462,7 +475,7 @@ static void end_signal(struct hone_thread *thread)
     if (!thread->armed)
         return;
     thread->armed = false;
-    hone_descriptor_close(thread->engine_handle);
+    (void)hone_descriptor_close_once(thread->engine_handle); // it may have moved
 }
 
 #define TRAP_ENGINE(engine)                                                                        \
@@ -479,7 +492,7 @@ const struct hone_engine_kind hone_engine_perf_trap_user = TRAP_ENGINE(HONE_ENGI
     {                                                                                              \
         .id = (engine), .signal = HONE_PROBE_SIGNAL, .start = start_signal,                        \
         .thread_start = arm_signal_here, .thread_end = end_signal, .pause = pause_events,          \
-        .moved = moved, .stop = stop,                                                              \
+        .moved = moved_signal, .stop = stop,                                                       \
     }
 const struct hone_engine_kind hone_engine_perf_signal = SIGNAL_ENGINE(HONE_ENGINE_PERF_SIGNAL);
 const struct hone_engine_kind hone_engine_perf_signal_user =

@@ -23,13 +23,22 @@ HONE_EXPORT int close(int fd)
     return hone_real()->close(fd);
 }
 
+// A number that the program has now. We may have taken it for an event since it was free: that one
+// is closed, and the number must not be ours when the program closes it.
+static int taken(int fd)
+{
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)))
+        hone_descriptor_lost(fd);
+    return fd;
+}
+
 HONE_EXPORT int dup2(int from, int to)
 {
     if (HONE_UNLIKELY(hone_descriptor_is_ours(from)))
         return fail(EBADF);
     if (HONE_UNLIKELY(hone_descriptor_is_ours(to)))
         hone_descriptor_yield(to);
-    return hone_real()->dup2(from, to);
+    return taken(hone_real()->dup2(from, to));
 }
 
 HONE_EXPORT int dup3(int from, int to, int flags)
@@ -38,7 +47,7 @@ HONE_EXPORT int dup3(int from, int to, int flags)
         return fail(EBADF);
     if (HONE_UNLIKELY(hone_descriptor_is_ours(to)))
         hone_descriptor_yield(to);
-    return hone_real()->dup3(from, to, flags);
+    return taken(hone_real()->dup3(from, to, flags));
 }
 
 // Our first descriptor in a range, or -1. What is no number of a descriptor is above all of them.

@@ -213,8 +213,8 @@ struct hone_engine_kind {
     void (*thread_end)(struct hone_thread *thread);
     // Before an exec or a sandbox, and back when that failed. In the process that was armed only.
     void (*pause)(bool paused);
-    // A descriptor of ours has moved to another number; may be NULL.
-    void (*moved)(int from, int to);
+    // A descriptor of ours has moved to another number; may be NULL. False: it is nobody's any more.
+    bool (*moved)(int from, int to);
     // Is sampling still armed? Not when the program closed our descriptor behind the hooks' back.
     bool (*alive)(void);
     // Ends sampling for good, also from a handler.
@@ -252,6 +252,7 @@ uint32_t hone_descriptors_spare(void);
 void hone_descriptor_close(int fd);
 // False: another thread has closed it, or hands its number to the program just now.
 bool hone_descriptor_close_once(int fd);
+void hone_descriptor_lost(int fd); // it is the program's
 HONE_SIGSAFE bool hone_descriptor_is_ours(int fd);
 // Our first descriptor not below `from`, or -1.
 int hone_descriptor_next(int from);

@@ -118,6 +118,20 @@ TEST(next_function_behind_a_call_that_does_not_return_tells_nothing)
     CHECK(!TELLS(true, 0x90, 0xc3));
     // hlt
     CHECK(!TELLS(true, 0xf4));
+    // ud2, ud1, ud0, each in front of pop %rax; ret
+    CHECK(!TELLS(true, 0x0f, 0x0b, 0x58, 0xc3));
+    CHECK(!TELLS(true, 0x0f, 0xb9, 0xc0, 0x58, 0xc3));
+    CHECK(!TELLS(true, 0x0f, 0xff, 0xc0, 0x58, 0xc3));
+}
+
+TEST(stack_pointers_that_code_does_not_tell_are_not_guessed)
+{
+    // pop %rax; ret $8, which drops arguments
+    CHECK(!TELLS(true, 0x58, 0xc2, 8, 0));
+    // lea 8(%rsp), %rsp; ret, and with %r12 added
+    CHECK(TELLS(true, 0x48, 0x8d, 0x64, 0x24, 8, 0xc3));
+    CHECK_EQ(told.cfa, 16);
+    CHECK(!TELLS(true, 0x4a, 0x8d, 0x64, 0x24, 8, 0xc3));
 }
 
 static void check_input(const struct corpus_file *file)

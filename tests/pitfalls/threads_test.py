@@ -54,6 +54,90 @@ int main(void)
 '''
 
 
+# Threads of 0.2 ms, `at once` of them, for two seconds. `exec`, `seccomp`, `dup2` and `fork` are done
+# meanwhile again and again; `room` counts how many descriptors can be had besides.
+DRAWING = r'''
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static volatile int over;
+static long cpu_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * 1000000000 + now.tv_nsec;
+}
+static void *brief(void *rests)
+{
+    for (long end = cpu_ns() + 200000; cpu_ns() < end;)
+        for (volatile int i = 0; i < 1000; i++) {}
+    if (rests) usleep(20000);
+    return NULL;
+}
+static void *start_them(void *at_once)
+{
+    pthread_t threads[200];
+    long count = (long)at_once;
+    while (!over) {
+        for (long i = 0; i < count; i++) pthread_create(&threads[i], NULL, brief, (void *)(count > 9));
+        for (long i = 0; i < count; i++) pthread_join(threads[i], NULL);
+    }
+    return NULL;
+}
+static void *trouble(void *what)
+{
+    char *const none[] = {"none", NULL};
+    for (int i = 0; !over; i++, usleep(300)) {
+        if (!strcmp(what, "exec")) execv("/nonexistent/none", none);
+        if (!strcmp(what, "seccomp")) prctl(PR_SET_SECCOMP, 2, 0, 0, 0);
+        if (!strcmp(what, "dup2")) close(dup2(0, 1000 + i % 8));
+        if (!strcmp(what, "fork")) { int child = fork(); if (!child) _exit(0); waitpid(child, NULL, 0); }
+    }
+    return NULL;
+}
+static int count_open(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    while (readdir(directory)) count++;
+    closedir(directory);
+    return count;
+}
+static int count_room(void)
+{
+    static int fds[4096];
+    int count = 0;
+    while (count < 4096 && (fds[count] = open("/dev/null", O_RDONLY)) >= 0) count++;
+    for (int i = 0; i < count; i++) close(fds[i]);
+    return count;
+}
+int main(int argc, char **argv)
+{
+    pthread_t makers[2], other;
+    int before = count_open(), room = count_room(), now;
+    for (int i = 0; i < 2; i++) pthread_create(&makers[i], NULL, start_them, (void *)atol(argv[2]));
+    pthread_create(&other, NULL, trouble, argv[1]);
+    for (int i = 0; i < 20; i++) {
+        usleep(100000);
+        if (!strcmp(argv[1], "room") && (now = count_room()) < room) room = now;
+    }
+    over = 1;
+    for (int i = 0; i < 2; i++) pthread_join(makers[i], NULL);
+    pthread_join(other, NULL);
+    printf("more %d room %d\n", count_open() - before, room);
+    return 3;
+}
+'''
+
+
 class Threads(harness.TestCase):
     def check_short(self, number):
         recording = self.record_well(workload('threads'), 'short', str(number), rate=10000,
@@ -120,6 +204,32 @@ class ShortThreads(harness.TestCase):
         seen = sum(profile.total(where=lambda s, n=name: s.has(n)) for name in truth)
         self.assertGreater(seen, 0.85 * sum(truth.values()))
         self.assert_total(profile, recording.session['program_cpu_ns'], within=0.08)
+
+    def record_drawing(self, kind, at_once, *prefix):
+        program = os.path.join(self.tmp, 'drawing')
+        subprocess.run(['cc', '-O1', '-w', '-x', 'c', '-', '-o', program, '-pthread'],
+                       input=DRAWING, text=True, check=True)
+        command = (*prefix, program, kind, str(at_once))
+        recording = self.record(*command, rate=1000)
+        self.assertEqual(recording.status, 3, recording.stderr)
+        # They did draw: whole periods alone would give such threads nothing.
+        profile = recording.profile
+        self.assertGreater(profile.total(where=lambda s: s.has('brief')), 0.5 * profile.total())
+        more, room = map(int, recording.stdout.split()[1::2])
+        return more, room, command
+
+    def test_their_events_are_closed_whoever_else_closes_all(self):
+        for kind in ('exec', 'seccomp', 'dup2', 'fork'):
+            with self.subTest(kind=kind):
+                more, _, _ = self.record_drawing(kind, 4)
+                self.assertEqual(more, 0)
+
+    def test_their_events_leave_room_for_the_programs_descriptors(self):
+        _, room, command = self.record_drawing('room', 100, 'prlimit', '--nofile=1130:1130')
+        plain = int(self.run_plain(*command).stdout.split()[-1])
+        # A third of what is above 1000 at most, and what any recording needs.
+        self.assertGreater(room, plain - 130 / 3 - 16)
+        self.assertLess(room, plain - 4)
 
 
 class Timers(harness.TestCase):
