@@ -93,6 +93,11 @@ static void comment_on_outside(struct hone_profile *profile, const struct hone_r
     if (facts->throttled)
         hone_profile_comment(profile, "# throttled: the kernel held samples back %" PRIu64 " times",
                              facts->throttled);
+    if (facts->without_counts)
+        hone_profile_comment(
+            profile,
+            "not counted: the time of threads that ended, which only samples tell of; allow "
+            "more descriptors, see 'ulimit -n'");
     if (facts->ended_events)
         hone_profile_comment(
             profile,
@@ -404,10 +409,9 @@ static void comment_on_rest(struct hone_profile *profile, const struct hone_coll
             most = process;
     }
     if (most)
-        hone_profile_comment(
-            profile, "not sampled: %.3f s of %u process%s such as %u %s: %s",
-            (double)collected->not_sampled_ns / 1e9, count, plural(count), most->pid, most->name,
-            reason_of_rest(most));
+        hone_profile_comment(profile, "not sampled: %.3f s of %u process%s such as %u %s: %s",
+                             (double)collected->not_sampled_ns / 1e9, count, plural(count),
+                             most->pid, most->name, reason_of_rest(most));
 }
 
 static void comment_on_rates(struct hone_profile *profile, const struct hone_recording *recording,

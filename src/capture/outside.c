@@ -245,6 +245,7 @@ void hone_outside_facts(const struct hone_outside *outside, struct hone_outside_
     ret->sees_kernel = outside->perf.sees_kernel;
     ret->ring_bytes = outside->perf.ring_bytes;
     ret->ring_limited = outside->perf.ring_limited;
+    ret->without_counts = outside->perf.without_counts;
     ret->by_cpus = outside->by_cpus;
     for (uint32_t i = 0; i < outside->perf.ring_count; i++) {
         ret->broken += outside->perf.rings[i].broken;

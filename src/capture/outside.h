@@ -48,6 +48,7 @@ struct hone_outside_facts {
     uint32_t stack_bytes;
     uint64_t ring_bytes; // of the kernel's buffer for each CPU
     bool ring_limited;   // by what we may lock in memory, not by the options
+    bool without_counts; // of threads: too few descriptors may be open
     bool by_cpus;        // whole CPUs are watched: what is lost is counted for no thread
     bool sees_kernel;
 };

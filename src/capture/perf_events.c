@@ -263,9 +263,27 @@ static void raise_limit(void)
     }
 }
 
+// Samples are what the descriptors are for, when there are too few for both.
+static void drop_counts(struct hone_perf *perf)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < perf->event_count; i++) {
+        struct hone_perf_event event = perf->events[i];
+        if (event.ring != NO_RING && event.ring % HONE_PERF_KINDS == HONE_PERF_COUNTS) {
+            if (event.fd >= 0)
+                (void)close(event.fd);
+        } else
+            perf->events[kept++] = event;
+    }
+    perf->event_count = kept;
+    for (uint32_t i = HONE_PERF_COUNTS; i < perf->ring_count; i += HONE_PERF_KINDS)
+        hone_perf_ring_close(&perf->rings[i]);
+    perf->without_counts = true;
+}
+
 static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *err)
 {
-    uint32_t before = perf->event_count;
+    bool any = false;
     for (uint32_t i = 0; i < perf->ring_count; i++) {
         enum hone_perf_kind kind = i % HONE_PERF_KINDS;
         if (kind == HONE_PERF_COUNTS && (tid == -1 || perf->without_counts))
@@ -278,16 +296,17 @@ static int add_everywhere(struct hone_perf *perf, pid_t tid, struct hone_error *
             raise_limit();
             r = add(perf, tid, cpu, kind);
         }
-        if (r == -EMFILE && kind == HONE_PERF_COUNTS) {
-            perf->without_counts = true; // samples are what the descriptors that are left are for
-            continue;
+        if (r == -EMFILE && tid != -1 && !perf->without_counts) {
+            drop_counts(perf);
+            r = kind == HONE_PERF_COUNTS ? 0 : add(perf, tid, cpu, kind);
         }
         if (r == -ESRCH)
             return r;
         if (r)
             return refused(perf, tid, r, err);
+        any = true;
     }
-    return perf->event_count > before ? 0 : refused(perf, tid, -ENODEV, err);
+    return any ? 0 : refused(perf, tid, -ENODEV, err);
 }
 
 // At a switch between two threads whose events were all inherited, the kernel lets them swap events

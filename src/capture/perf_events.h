@@ -44,7 +44,7 @@ struct hone_perf {
     uint32_t event_count, event_room;
     bool running; // events count from their opening on
     bool sees_kernel;
-    bool without_counts;  // of threads from here on: there are no more descriptors
+    bool without_counts;  // of threads: there are too few descriptors
     uint32_t stack_bytes; // copied of each stack
     uint64_t ring_bytes;  // of each
     bool ring_limited;    // by what we may lock in memory

@@ -137,6 +137,27 @@ class Limits(harness.TestCase):
         self.assertIn(b'at most 8 may be open', done.stderr)
         self.assertIn(b'ulimit -n', done.stderr)
 
+    def test_few_descriptors_of_a_recorder_outside_are_for_samples(self):
+        threads, cpus = 11, os.cpu_count()
+        code = ('import threading, time\n'
+                f'for _ in range({threads - 1}):\n'
+                '    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n'
+                'print("started", flush=True)\n'
+                'while True: pass\n')
+        program = subprocess.Popen(['/usr/bin/python3', '-c', code], stdout=subprocess.PIPE)
+        self.addCleanup(program.communicate)
+        self.addCleanup(program.kill)
+        program.stdout.readline()
+        # A thread has an anchor, and for each CPU an event for samples, one for ends, one for counts.
+        for number, counted in ((threads * (2 * cpus + 1) + 14, False), (4000, True)):
+            directory = os.path.join(self.tmp, f'session-{number}')
+            done = self.run_plain('prlimit', f'--nofile={number}:{number}', harness.HONE, 'record',
+                                  '-d', '1s', '-p', str(program.pid), '-o', directory)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
+            self.assertGreater(profile.total(), 0.2 * NS)
+            self.assertEqual('not counted: ' not in '\n'.join(profile.comments), counted)
+
     def test_no_locked_memory_and_no_queued_signals(self):
         self.assert_seen_or_said(self.check((resource.RLIMIT_MEMLOCK, 0),
                                             (resource.RLIMIT_SIGPENDING, 0)))
