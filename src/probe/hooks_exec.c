@@ -40,15 +40,21 @@ static void write_exec(const char *path)
 
 // The calling thread is in one of our hooks already, which has told of it.
 static __thread bool told;
+// It spawns: what the child blocks was settled before it was made, which shares this variable.
+static __thread bool spawns;
 
 static bool before_exec(const char *path)
 {
     hone_signal_at_exec(true); // a vfork child has signal handlers of its own
-    if (!hone_is_our_process())
+    if (!hone_is_our_process()) {
+        if (!spawns)
+            hone_mask_at_exec(true); // and a mask
         return false;
+    }
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (engine)
         engine->pause(true);
+    hone_mask_at_exec(true); // when no more of ours can come, which would wait for the new program
     write_exec(path);
     hone_process_leave(HONE_PROCESS_EXECED);
     told = true;
@@ -60,6 +66,8 @@ static int after_exec(bool paused, int result)
 {
     int saved = errno;
     hone_signal_at_exec(false);
+    if (!spawns)
+        hone_mask_at_exec(false);
     if (!paused) {
         errno = saved;
         return result;
@@ -267,14 +275,28 @@ HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 }
 
 // These make a new process at once, so nothing of this one has to pause: libc keeps every signal
-// out of it until it is the new program.
+// out of it until it is the new program, and gives it the mask that the caller has really.
+
+static void before_spawn(void)
+{
+    hone_mask_at_exec(true);
+    spawns = true;
+}
+
+static int after_spawn(int result)
+{
+    spawns = false;
+    hone_mask_at_exec(false);
+    return result;
+}
 
 HONE_EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
                             const posix_spawnattr_t *attributes, char *const argv[],
                             char *const envp[])
 {
     MEND(AT_FDCWD, path, envp);
-    return hone_real()->posix_spawn(pid, path, actions, attributes, argv, envp);
+    before_spawn();
+    return after_spawn(hone_real()->posix_spawn(pid, path, actions, attributes, argv, envp));
 }
 
 HONE_EXPORT int posix_spawnp(pid_t *pid, const char *file,
@@ -283,7 +305,8 @@ HONE_EXPORT int posix_spawnp(pid_t *pid, const char *file,
                              char *const envp[])
 {
     MEND(AT_FDCWD, file, envp);
-    return hone_real()->posix_spawnp(pid, file, actions, attributes, argv, envp);
+    before_spawn();
+    return after_spawn(hone_real()->posix_spawnp(pid, file, actions, attributes, argv, envp));
 }
 
 // Counts the arguments up to NULL, itself included.

@@ -9,10 +9,13 @@
 #include "core/syscall.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/signalfd.h>
 
 // The program believes that the calling thread blocks our signal.
 static __thread bool thread_blocks;
+// The others of the set by which it did.
+static __thread uint64_t blocked_with;
 // One that came meanwhile and waits, as a blocked signal does: until the program ignores them.
 static _Atomic uint32_t ignored;     // how often it did
 static __thread uint32_t pending_at; // that count when it came, plus one; 0: none
@@ -81,6 +84,13 @@ static void hand_out(void)
         hone_pending_hand_on(ours, &kept);
 }
 
+static uint64_t first_word(const sigset_t *set)
+{
+    uint64_t word;
+    memcpy(&word, set, sizeof word); // as the kernel's
+    return word;
+}
+
 // What the program changes in its mask of our signal happens in its belief only.
 static void believe(int how, bool named)
 {
@@ -117,6 +127,55 @@ void hone_mask_begin(bool blocks)
     if (hone_real()->pthread_sigmask(SIG_UNBLOCK, &set, &before) == 0 &&
         sigismember(&before, ours) == 1)
         thread_blocks = true;
+}
+
+static void change_really(int how, int signal)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, signal);
+    (void)hone_real()->pthread_sigmask(how, &set, NULL);
+}
+
+void hone_mask_install(int before, int ours)
+{
+    sigset_t now;
+    if (before != ours) {
+        if (before && thread_blocks)
+            change_really(SIG_BLOCK, before);
+        // Before it is let in: one that waits already comes then, and is kept.
+        thread_blocks = hone_real()->pthread_sigmask(SIG_BLOCK, NULL, &now) == 0 &&
+                        sigismember(&now, ours) == 1;
+    }
+    change_really(SIG_UNBLOCK, ours);
+}
+
+// The mask may have been set by what we do not see: siglongjmp(), setcontext(). Then none of those
+// that were blocked together is blocked any more.
+static bool blocks_still(void)
+{
+    sigset_t now;
+    return thread_blocks &&
+           (!blocked_with || (hone_real()->pthread_sigmask(SIG_BLOCK, NULL, &now) == 0 &&
+                              (first_word(&now) & blocked_with)));
+}
+
+// A new program begins with what the thread blocks really, and with what waits for it.
+void hone_mask_at_exec(bool going)
+{
+    int ours = hone_signal_ours();
+    siginfo_t kept;
+    if (!ours || hone_probe.locked_in || !blocks_still())
+        return;
+    change_really(going ? SIG_BLOCK : SIG_UNBLOCK, ours);
+    if (!going || !hone_is_our_process())
+        return; // the memory of a vfork child is its parent's
+    if (is_pending()) {
+        pending_at = 0;
+        hone_pending_hand_on(ours, &pending);
+    }
+    if (hone_pending_take(&kept))
+        hone_pending_hand_on(ours, &kept);
 }
 
 void hone_mask_after_fork(void)
@@ -171,8 +230,11 @@ static int change_mask(int (*change)(int, const sigset_t *, sigset_t *), int how
     sigset_t copy;
     const sigset_t *without = how == SIG_UNBLOCK ? set : hone_mask_without_ours(set, &copy);
     bool blocked = thread_blocks, given = set, named = names_ours(set);
+    uint64_t others = named ? first_word(without) : 0;
     int r = change(how, without, before);
     if (r == 0) {
+        if (named)
+            blocked_with = others;
         if (given)
             believe(how, named);
         show_belief(before, blocked);
@@ -188,6 +250,28 @@ HONE_EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *before)
 HONE_EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *before)
 {
     return change_mask(hone_real()->pthread_sigmask, how, set, before);
+}
+
+// BSD's calls, as glibc has them: the first 32 signals as bits.
+static int change_mask_by_bits(int how, int bits)
+{
+    sigset_t set, before;
+    (void)sigemptyset(&set);
+    memcpy(&set, &bits, sizeof bits);
+    return sigprocmask(how, &set, &before) ? -1 : (int)first_word(&before);
+}
+
+int sigblock(int bits); // not every libc has them
+int sigsetmask(int bits);
+
+HONE_EXPORT int sigblock(int bits)
+{
+    return change_mask_by_bits(SIG_BLOCK, bits);
+}
+
+HONE_EXPORT int sigsetmask(int bits)
+{
+    return change_mask_by_bits(SIG_SETMASK, bits);
 }
 
 HONE_EXPORT int sigpending(sigset_t *ret)

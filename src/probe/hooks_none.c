@@ -1,6 +1,6 @@
 // libhone.a: no hooks, so the program keeps libc's own functions, but for hooks_none_sandbox.c.
-#include "probe/entries_libc.h"
 #include "probe/allocator.h"
+#include "probe/entries_libc.h"
 #include "probe/heap.h"
 #include "probe/imports.h"
 #include "probe/lock.h"

@@ -75,19 +75,17 @@ int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))
     // itself.
     (void)sigfillset(&ours.sa_mask);
     struct sigaction before;
-    bool again = hone_signal_is_ours(signal); // a forked child arms itself: ours is there already
+    int ours_before = hone_signal_ours(); // in a forked child, which arms itself, the same
     if (hone_real()->sigaction(signal, &ours, &before))
         return -errno;
-    if (!again) {
+    if (ours_before != signal) {
         learn_of_libc(signal, ours.sa_flags);
         program.actions[0] = before;
         atomic_store_explicit(&program.which, 0, memory_order_release);
         atomic_store_explicit(&program.signal, signal, memory_order_release);
     }
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, signal);
-    (void)hone_real()->pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    hone_mask_install(ours_before, signal);
+    hone_altstack_keep_out();
     return 0;
 }
 
@@ -175,19 +173,23 @@ int hone_signal_swap(const struct sigaction *action, struct sigaction *before)
     return 0;
 }
 
-// Nor does a handler of the program keep ours out while it runs.
+// Nor does a handler of the program keep ours out while it runs, but where a stack is too small.
 HONE_EXPORT int sigaction(int signal, const struct sigaction *action, struct sigaction *before)
 {
-    if (HONE_UNLIKELY(hone_signal_is_ours(signal)))
+    int ours = hone_signal_ours();
+    if (HONE_UNLIKELY(ours && signal == ours))
         return hone_signal_swap(action, before);
     struct sigaction copy;
-    if (action && hone_mask_without_ours(&action->sa_mask, &copy.sa_mask) == &copy.sa_mask) {
-        sigset_t mask = copy.sa_mask;
+    if (action && ours) {
         copy = *action;
-        copy.sa_mask = mask;
+        (void)(hone_altstack_keeps_out(action) ? sigaddset(&copy.sa_mask, ours)
+                                               : sigdelset(&copy.sa_mask, ours));
         action = &copy;
     }
-    return hone_real()->sigaction(signal, action, before);
+    int r = hone_real()->sigaction(signal, action, before);
+    if (r == 0 && before && ours)
+        (void)sigdelset(&before->sa_mask, ours);
+    return r;
 }
 
 // The kernel's own form of the same, of programs that make these calls by syscall(2).

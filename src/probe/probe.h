@@ -303,6 +303,13 @@ hone_signal_handler *hone_signal_swap_handler(struct sigaction action,
 // What signal() installs next lets our signal interrupt calls: glibc remembers siginterrupt().
 extern bool hone_signal_interrupts __attribute__((visibility("hidden")));
 
+// --- hooks_altstack.c ----------------------------------------------------------------------------
+
+// The handler may run on an alternate stack that is too small for our signal as well.
+bool hone_altstack_keeps_out(const struct sigaction *action);
+// Sees to those that are installed.
+void hone_altstack_keep_out(void);
+
 // --- hooks_mask.c --------------------------------------------------------------------------------
 
 // Whether the program believes that the calling thread blocks our signal.
@@ -311,6 +318,10 @@ bool hone_mask_blocks(void);
 bool hone_mask_believe(bool blocks);
 // The calling thread begins, and takes that over of whoever started it.
 void hone_mask_begin(bool blocks);
+// Ours is installed, after another one or 0: what the calling thread blocks really, it believes.
+void hone_mask_install(int before, int ours);
+// What it believes, it blocks really from before an exec on, or until that has failed.
+void hone_mask_at_exec(bool going);
 void hone_mask_after_fork(void);
 // Whether a signal that came is none to be handed on: it waits, or is a message of our own.
 bool hone_mask_keeps(int signal, siginfo_t *info, bool handled);

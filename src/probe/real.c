@@ -26,6 +26,7 @@ static void resolve(void)
         {"sigignore", (void **)&real.sigignore},
         {"sighold", (void **)&real.sighold},
         {"sigrelse", (void **)&real.sigrelse},
+        {"sigaltstack", (void **)&real.sigaltstack},
         {"raise", (void **)&real.raise},
         {"pthread_kill", (void **)&real.pthread_kill},
         {"sigprocmask", (void **)&real.sigprocmask},

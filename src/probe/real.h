@@ -24,6 +24,7 @@ struct hone_real {
     int (*sigignore)(int);
     int (*sighold)(int);
     int (*sigrelse)(int);
+    int (*sigaltstack)(const stack_t *, stack_t *);
     int (*raise)(int);
     int (*pthread_kill)(pthread_t, int);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);

@@ -13,6 +13,7 @@ Row = namedtuple('Row', 'name test edits why', defaults=('', (), ''))
 
 HANDLER, STACKS = 'pitfalls/handler_test.py:Handler.', 'pitfalls/handler_test.py:Stacks.'
 CHILDREN, THREADS = 'pitfalls/processes_test.py:Children.', 'pitfalls/threads_test.py:'
+SIGNALS = 'pitfalls/signals_test.py:OwnSignals.'
 LIBRARIES, LIMITS = 'pitfalls/libraries_test.py:', 'pitfalls/limits_test.py:'
 
 SIGNALLING = ('src/probe/engine.c', '    &hone_engine_perf_trap,\n    &hone_engine_perf_trap_user,\n'
@@ -98,11 +99,11 @@ ROWS = [
         [('src/session/reader.c', '    if (!reader->all_dead)\n        give_back_all',
           '    if (reader->all_dead || true)\n        give_back_all')]),
     Row('the program resets or owns the signal',
-        'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
+        SIGNALS + 'test_they_work_as_without_us',
         [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(hone_signal_is_ours(signal)))\n'
           '        return hone_signal_swap(action, before);\n', '')]),
     Row('the program resets the signal by a system call',
-        'pitfalls/signals_test.py:OwnSignals.test_they_work_as_without_us',
+        SIGNALS + 'test_they_work_as_without_us',
         [('src/probe/sandbox.c', '    if (!hone_signal_by_syscall(number, words, &r))\n',
           '')]),
     Row('setitimer bias', THREADS + 'Timers.test_setitimer_bias',
@@ -126,6 +127,26 @@ ROWS = [
         [('src/probe/sample.c', '    hone_call_on_stack(take_sample, &at, at.area->stack + '
           'sizeof at.area->stack);', '    volatile char work[HONE_AREA_STACK_BYTES / 4];\n'
           '    work[0] = 0;\n    take_sample(&at + work[0]);')]),
+    Row('alternate stacks without room for two signals',
+        SIGNALS + 'test_alternate_stacks_without_room_for_ours',
+        [('src/probe/hooks_altstack.c', 'stack->ss_size < size_needed()', 'stack->ss_size == 0')]),
+    Row('blocked signals and exec', SIGNALS + 'test_what_is_blocked_stays_so_in_other_programs',
+        [('src/probe/hooks_mask.c', '    change_really(going ? SIG_BLOCK : SIG_UNBLOCK, ours);\n',
+          '')]),
+    Row('two signals that wait are one', SIGNALS + 'test_who_sends_it_to_itself_gets_each',
+        [('src/probe/hooks_raise.c', 'HONE_UNLIKELY(hone_signal_is_ours(number)) && ', '!number && ')]),
+    Row('descriptors of short threads',
+        THREADS + 'ShortThreads.test_their_events_are_closed_whoever_else_closes_all',
+        [('src/probe/descriptors.c', '        (void)hone_descriptor_close_once((int)moved);',
+          '        (void)moved;')]),
+    Row('descriptors that a program needs',
+        THREADS + 'ShortThreads.test_their_events_leave_room_for_the_programs_descriptors',
+        [('src/probe/descriptors.c', '    rlim_t part = (limit.rlim_cur - HIGH) / PART;',
+          '    rlim_t part = limit.rlim_cur / 1;')]),
+    Row('too few descriptors outside',
+        LIMITS + 'Limits.test_few_descriptors_of_a_recorder_outside_are_for_samples',
+        [('src/capture/perf_events.c', 'if (r == -EMFILE && tid != -1 && !perf->without_counts) {',
+          'if (r == -EMFILE && tid == 0) {')]),
     Row('sigaltstack while unwinding', THREADS + 'Stacks.test_alternate_stacks_while_unwinding',
         [('src/unwind/walk.c', '    } else if (!hone_safe_probe(address)) {',
           '    } else if (!hone_safe_probe(address) || !stack) {')]),
@@ -142,7 +163,7 @@ ROWS = [
         'sanitized_test.py:Sanitized.test_programs_with_thread_sanitizer_are_recorded_from_outside',
         [('src/probe/surroundings.c', '    if (__tsan_init)\n', '    if (!hone_probe.writer.header)\n')]),
     Row('what a signal is called by who waits for it',
-        'pitfalls/signals_test.py:OwnSignals.test_who_waits_is_told_of_signals_as_libc_tells_of_them',
+        SIGNALS + 'test_who_waits_is_told_of_signals_as_libc_tells_of_them',
         [('src/probe/hooks_mask.c', '        info->si_code = SI_USER;\n', '        info->si_code = SI_TKILL;\n')]),
     Row('static binaries', 'library_test.py:Linked.test_static_program_with_libhone_a',
         [('src/probe/engine_perf.c', '    if (kind->id == HONE_ENGINE_PERF_TRAP && !hone_has_hooks)\n'

@@ -379,6 +379,122 @@ int main(void)
 """
 
 
+# A handler that works on an alternate stack of the smallest size that the system names, and 500 bytes.
+SMALL_STACK = r"""
+#define _GNU_SOURCE
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/time.h>
+#include <time.h>
+static volatile int calls;
+static void work(long ns)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    long end = now.tv_sec * 1000000000 + now.tv_nsec + ns;
+    do {
+        for (volatile int i = 0; i < 1000; i++) {}
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    } while (now.tv_sec * 1000000000 + now.tv_nsec < end);
+}
+static void handler(int number) { work(5000000); calls++; }
+int main(int argc, char **argv)
+{
+    int first = !strcmp(argv[1], "first");
+    long frame = getauxval(AT_MINSIGSTKSZ);
+    stack_t stack = {.ss_size = (frame ? frame : 2048) + 500};
+    stack.ss_sp = malloc(stack.ss_size);
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK}, shown;
+    struct itimerval timer = {{0, 10000}, {0, 10000}};
+    if (first) sigaltstack(&stack, NULL);
+    sigaction(SIGALRM, &action, NULL);
+    if (!first) sigaltstack(&stack, NULL);
+    sigaction(SIGALRM, NULL, &shown);
+    setitimer(ITIMER_REAL, &timer, NULL);
+    work(300000000);
+    printf("called %d, trap in the mask %d, urg %d\n", calls > 5, sigismember(&shown.sa_mask, SIGTRAP),
+           sigismember(&shown.sa_mask, SIGURG));
+    return 0;
+}
+"""
+
+
+# What a program blocks of our signal its children and successors block, and what waits goes on waiting.
+MASK_AT_EXEC = r"""
+#define _GNU_SOURCE
+#include <setjmp.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static sigjmp_buf jump;
+static void handler(int number) {}
+static void show(const char *name, int number)
+{
+    sigset_t mask, waiting;
+    sigprocmask(SIG_BLOCK, NULL, &mask);
+    sigpending(&waiting);
+    printf("%s: blocked %d, pending %d\n", name, sigismember(&mask, number),
+           sigismember(&waiting, number));
+    fflush(stdout);
+}
+int main(int argc, char **argv)
+{
+    int number = atoi(argv[1]), status;
+    const char *step = argc > 2 ? argv[2] : "";
+    char *const child[] = {argv[0], argv[1], "child", NULL};
+    extern char **environ;
+    posix_spawnattr_t attributes;
+    sigset_t set, none;
+    sigemptyset(&set), sigemptyset(&none);
+    sigaddset(&set, number);
+    signal(number, handler);
+    if (!strcmp(step, "child")) { show("child", number); return 0; }
+    if (!strcmp(step, "exec")) {
+        show("after exec", number);
+        for (int turn = 0; turn < 3; turn++) {
+            pid_t pid = 0;
+            posix_spawnattr_init(&attributes);
+            posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+            posix_spawnattr_setsigmask(&attributes, turn == 1 ? &set : &none);
+            posix_spawn(&pid, argv[0], NULL, turn ? &attributes : NULL, child, environ);
+            waitpid(pid, &status, 0);
+        }
+        execl("/nonexistent", "none", NULL);
+        show("after one that failed", number);
+        if (fork() == 0) { execv(argv[0], child); _exit(1); }
+        wait(&status);
+        if (vfork() == 0) { execv(argv[0], child); _exit(1); }
+        wait(&status);
+        sigprocmask(SIG_UNBLOCK, &set, NULL);
+        sigfillset(&set);
+        if (sigsetjmp(jump, 1) == 0) {
+            sigprocmask(SIG_BLOCK, &set, NULL);
+            siglongjmp(jump, 1);
+        }
+        execv(argv[0], child);
+        return 1;
+    }
+    show("begun", number);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    raise(number);
+#ifdef __GLIBC__
+    int bits = sigsetmask(0x7fffffff);
+    if (sigblock(0) != (0x7fffffff & ~(1 << 8 | 1 << 18))) return 2;
+    sigsetmask(0), sigblock(bits);
+#endif
+    execl(argv[0], argv[0], argv[1], "exec", NULL);
+    return 1;
+}
+"""
+
+
 # Each one that a program sends to itself comes, also where libc blocks all signals as it sends.
 SENT_TO_SELF = r"""
 #include <pthread.h>
@@ -517,11 +633,12 @@ class OwnSignals(harness.TestCase):
             self.assertEqual(recording.stdout, self.run_plain(program).stdout)
             self.assertIn(b'held: was hold, handler, ', recording.stdout)
 
-    def as_without_us(self, name, source, said, *arguments, compilers=('cc', 'musl-gcc')):
+    def as_without_us(self, name, source, said, *arguments, compilers=('cc', 'musl-gcc'),
+                      options=()):
         for compiler in filter(shutil.which, compilers):
             with self.subTest(compiler=compiler):
                 program = self.compiled(f'{name}-{compiler}', source, compiler)
-                recording = self.record(program, *arguments, rate=10000)
+                recording = self.record(program, *arguments, rate=10000, options=options)
                 self.assertEqual(recording.status, 0, recording.stderr)
                 self.assertEqual(recording.stdout.decode(),
                                  self.run_plain(program, *arguments).stdout.decode())
@@ -550,6 +667,28 @@ class OwnSignals(harness.TestCase):
 
     def test_threads_block_what_their_creator_blocks(self):
         self.as_without_us('inherited', INHERITED, b'blocked: blocked 1, pending 0, calls 0\n')
+
+    def test_alternate_stacks_without_room_for_ours(self):
+        program = self.compiled('small', SMALL_STACK)
+        for order in ('first', 'last'):
+            for engine in ('perf-trap', 'perf-signal', 'thread-timer', 'process-timer'):
+                with self.subTest(order=order, engine=engine):
+                    recording = self.record(program, order, rate=5000, options=('--engine', engine))
+                    self.assertEqual(recording.status, 0, recording.stderr)
+                    self.assertEqual(recording.stdout, self.run_plain(program, order).stdout)
+                    self.assertEqual(recording.stdout, b'called 1, trap in the mask 0, urg 0\n')
+
+    def test_what_is_blocked_stays_so_in_other_programs(self):
+        for number, name, engine in ((5, 'TRAP', 'perf-trap'), (23, 'URG', 'thread-timer')):
+            options = ('--engine', engine)
+            with self.subTest(engine=engine):
+                self.as_without_us('masks', MASK_AT_EXEC, b'after exec: blocked 1', str(number),
+                                   options=options)
+                program = self.compiled('masks', MASK_AT_EXEC)
+                command = ('env', f'--block-signal={name}', program, str(number), 'child')
+                recording = self.record(*command, rate=10000, options=options)
+                self.assertEqual(recording.status, 0, recording.stderr)
+                self.assertEqual(recording.stdout, b'child: blocked 1, pending 0\n')
 
     def test_who_sends_it_to_itself_gets_each(self):
         self.as_without_us('self', SENT_TO_SELF, b'refused 0, came 200000\n')

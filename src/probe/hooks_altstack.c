@@ -1,0 +1,49 @@
+// Alternate stacks that have no room for our signal. A signal that comes while a handler runs on
+// one is put below that handler's frame, and where that does not fit the kernel ends the program.
+// So once a thread has a small one, ours waits until handlers that run on such stacks are through.
+#include "probe/probe.h"
+#include "probe/real.h"
+
+#include <stdatomic.h>
+#include <sys/auxv.h>
+
+// One frame for the program's signal, one for ours, and a third for what its handler needs itself;
+// ours goes on elsewhere (arch_frame.c).
+enum { FRAMES = 3, MORE = 1024, FRAME_USUAL = 2048 };
+
+static _Atomic bool some_are_small;
+
+static size_t size_needed(void)
+{
+    size_t frame = getauxval(AT_MINSIGSTKSZ); // with the vector registers of this machine
+    return FRAMES * (frame ? frame : FRAME_USUAL) + MORE;
+}
+
+bool hone_altstack_keeps_out(const struct sigaction *action)
+{
+    return atomic_load_explicit(&some_are_small, memory_order_relaxed) &&
+           action->sa_flags & SA_ONSTACK && action->sa_handler != SIG_DFL &&
+           action->sa_handler != SIG_IGN;
+}
+
+// Handlers that are there already.
+void hone_altstack_keep_out(void)
+{
+    int ours = hone_signal_ours();
+    struct sigaction action;
+    for (int number = 1; ours && number < NSIG; number++) {
+        if (number == ours || hone_real()->sigaction(number, NULL, &action) ||
+            !hone_altstack_keeps_out(&action) || sigismember(&action.sa_mask, ours) == 1)
+            continue;
+        (void)sigaddset(&action.sa_mask, ours);
+        (void)hone_real()->sigaction(number, &action, NULL);
+    }
+}
+
+HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
+{
+    if (stack && !(stack->ss_flags & SS_DISABLE) && stack->ss_size < size_needed() &&
+        !atomic_exchange(&some_are_small, true))
+        hone_altstack_keep_out();
+    return hone_real()->sigaltstack(stack, before);
+}
