@@ -100,7 +100,7 @@ ROWS = [
           '    if (reader->all_dead || true)\n        give_back_all')]),
     Row('the program resets or owns the signal',
         SIGNALS + 'test_they_work_as_without_us',
-        [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(hone_signal_is_ours(signal)))\n'
+        [('src/probe/hooks_signal.c', '    if (HONE_UNLIKELY(ours && signal == ours))\n'
           '        return hone_signal_swap(action, before);\n', '')]),
     Row('the program resets the signal by a system call',
         SIGNALS + 'test_they_work_as_without_us',
