@@ -2,6 +2,8 @@
 // without a sample is added.
 #include "capture/collect_parts.h"
 
+#include "base/cleanup.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -123,16 +125,22 @@ static void add_rest_of_processes(struct hone_collected *collected, const struct
     }
 }
 
+static uint64_t told_with_earlier(const struct hone_collected *collected,
+                                  const struct account *accounts, uint32_t process)
+{
+    uint64_t told_ns = 0;
+    for (uint32_t at = process + 1; at; at = hone_collect_before(collected, at - 1))
+        told_ns += accounts[at - 1].told_ns;
+    return told_ns;
+}
+
 // From outside a thread's count begins after its start in the kernel and ends before the end there:
 // of many short ones that is much, and the process's clock has it.
 static void add_rest_by_clocks(struct hone_collected *collected, const struct account *accounts)
 {
     for (uint32_t i = 0; !collected->state->status && i < collected->process_count; i++) {
         struct hone_process_facts *facts = &collected->processes[i].facts;
-        uint64_t told_ns = 0;
-        for (uint32_t at = i + 1; facts->cpu_clock_ns && at;
-             at = hone_collect_before(collected, at - 1))
-            told_ns += accounts[at - 1].told_ns;
+        uint64_t told_ns = facts->cpu_clock_ns ? told_with_earlier(collected, accounts, i) : 0;
         if (!accounts[i].any || facts->cpu_clock_ns <= told_ns)
             continue;
         uint64_t rest_ns = facts->cpu_clock_ns - told_ns;
@@ -142,6 +150,57 @@ static void add_rest_by_clocks(struct hone_collected *collected, const struct ac
         add_never_sampled(collected, accounts[i].any - 1, rest_ns);
         facts->cpu_total_ns += rest_ns;
     }
+}
+
+// From outside, events count some of the time in which threads that are short, and lose the CPU
+// again and again, did not have it. Where the process's clock knows better it is believed, and its
+// threads keep their shares of it.
+static void find_parts(struct hone_collected *collected, const struct account *accounts,
+                       double *parts)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        uint64_t told_ns = told_with_earlier(collected, accounts, i);
+        bool beyond = facts->cpu_clock_whole && facts->cpu_clock_ns &&
+                      told_ns > facts->cpu_clock_ns + REST_PERIODS * facts->period_ns +
+                                    facts->cpu_clock_ns / REST_PARTS;
+        for (uint32_t at = i + 1; beyond && at; at = hone_collect_before(collected, at - 1)) {
+            struct hone_process_facts *of = &collected->processes[at - 1].facts;
+            parts[at - 1] = (double)facts->cpu_clock_ns / (double)told_ns;
+            of->cpu_total_ns = (uint64_t)((double)of->cpu_total_ns * parts[at - 1]);
+        }
+    }
+}
+
+static int cut_to_clocks(struct hone_collected *collected)
+{
+    HONE_CLEANUP(hone_freep)
+    double *parts = calloc((size_t)collected->process_count + 1, sizeof *parts);
+    HONE_CLEANUP(hone_freep)
+    uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
+    HONE_CLEANUP(hone_freep)
+    struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
+    if (!parts || !sums || !accounts)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < collected->sample_count; i++)
+        sums[collected->samples[i].thread] += collected->samples[i].cpu_ns;
+    for (uint32_t i = 0; i < collected->thread_count; i++) {
+        uint64_t end_ns = collected->threads[i].end_ns;
+        accounts[collected->threads[i].process].told_ns += end_ns > sums[i] ? end_ns : sums[i];
+    }
+    find_parts(collected, accounts, parts);
+    for (uint32_t i = 0; i < collected->sample_count; i++) {
+        struct hone_collected_sample *sample = &collected->samples[i];
+        double part = parts[collected->threads[sample->thread].process];
+        if (part > 0)
+            sample->cpu_ns = (uint64_t)((double)sample->cpu_ns * part + 0.5);
+    }
+    for (uint32_t i = 0; i < collected->thread_count; i++) {
+        struct hone_collected_thread *thread = &collected->threads[i];
+        if (parts[thread->process] > 0)
+            thread->end_ns = (uint64_t)((double)thread->end_ns * parts[thread->process] + 0.5);
+    }
+    return 0;
 }
 
 // Makes each thread's samples add up to what it used, and the threads to their process.
@@ -242,7 +301,7 @@ int hone_collect_finish(struct hone_collected *collected)
     bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
     struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
     struct unsampled *unsampled = calloc((size_t)collected->process_count + 1, sizeof *unsampled);
-    if (sums && seen && accounts && unsampled) {
+    if (sums && seen && accounts && unsampled && !cut_to_clocks(collected)) {
         for (uint32_t i = 0; i < collected->sample_count; i++)
             seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
         add_drawn_of_others(collected, seen);

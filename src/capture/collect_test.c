@@ -274,6 +274,38 @@ TEST(what_the_kernels_clock_has_beyond_all_threads_is_never_sampled)
     hone_collect_done(&collected);
 }
 
+TEST(threads_that_events_counted_too_much_of_add_up_to_their_processs_clock)
+{
+    const uint64_t second = 1000000000;
+    for (int whole = 0; whole < 2; whole++) {
+        struct hone_collected collected;
+        CHECK_EQ(hone_collect_init(&collected), 0);
+        struct hone_process_facts facts = {.pid = 100,
+                                           .engine = HONE_ENGINE_PERF_OUTSIDE,
+                                           .period_ns = 1000000,
+                                           .cpu_total_ns = 4 * second,
+                                           .cpu_clock_ns = 2 * second,
+                                           .cpu_clock_whole = whole};
+        events->process(&collected, 0, &facts);
+        add_stack(&collected, 0, 1, 0x10, 0x20);
+        for (uint32_t thread = 0; thread < 3; thread++)
+            add_thread(&collected, 0, thread, 0);
+        add_sample(&collected, 0, 0, 1, second); // its count was lost
+        add_sample(&collected, 0, 1, 1, second / 2);
+        end_thread(&collected, 0, 1, second);
+        end_thread(&collected, 0, 2, 2 * second);
+        events->process_end(&collected, 0, &facts);
+        CHECK_EQ(hone_collect_finish(&collected), 0);
+        uint64_t total_ns = 0;
+        for (uint32_t i = 0; i < collected.sample_count; i++)
+            total_ns += collected.samples[i].cpu_ns;
+        CHECK_EQ(total_ns, whole ? 2 * second : 4 * second);
+        CHECK_EQ(collected.never_sampled_ns, whole ? second : 2 * second);
+        CHECK_EQ(collected.processes[0].facts.cpu_total_ns, whole ? 2 * second : 4 * second);
+        hone_collect_done(&collected);
+    }
+}
+
 TEST(nothing_is_made_up_where_nothing_was_sampled)
 {
     struct hone_collected collected;

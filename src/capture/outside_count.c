@@ -1,6 +1,6 @@
-// What the kernel counts of threads and processes: by events that they inherited, told as each ends;
-// by the CPU clock of a process, which has the starts and ends of threads, too, where no event
-// counts.
+// What the kernel counts of threads and processes: by events that they inherited, told as each
+// ends; by the CPU clock of a process, which has the starts and ends of threads, too, where no
+// event counts.
 #include "capture/outside_parts.h"
 
 #include "base/file.h"
@@ -20,8 +20,10 @@ void hone_outside_look_at_clock(struct hone_outside_process *process)
         return;
     uint64_t clock_ns = hone_timespec_ns(used);
     process->clock_over = clock_ns < process->clock_ns; // its number is another one's by now
-    if (!process->clock_over)
-        process->clock_ns = clock_ns;
+    if (process->clock_over)
+        return;
+    process->clock_ns = clock_ns;
+    process->clock_seen_ns = hone_now_ns();
 }
 
 void hone_outside_look_at_clocks(struct hone_outside *outside)

@@ -38,6 +38,7 @@ struct hone_outside_process {
     bool is_ours; // our own child, until it becomes the program
     uint64_t exited_ns;
     uint64_t clock_ns;      // its CPU clock, when it was looked at last; 0: it was not
+    uint64_t clock_seen_ns; // and when that was
     bool clock_over;        // and it is gone
     uint64_t clock_came_ns; // and when we came to a process that ran already
     struct hone_remote *remote;

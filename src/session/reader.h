@@ -38,6 +38,7 @@ struct hone_process_facts {
     uint64_t cpu_total_ns;    // 0: unknown
     uint64_t cpu_clock_ns;    // by the kernel's clock of the process and of what it was before its
                               // last exec; of one that is recorded from outside. 0: unknown
+    bool cpu_clock_whole;     // it was looked at when all threads had ended, or goes on
     uint64_t heap_peak_bytes; // of those that count every block
     uint64_t heap_peak_ns;
     uint32_t heap_fall;
