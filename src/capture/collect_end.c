@@ -294,9 +294,22 @@ static uint64_t left_of(const struct hone_collected *collected, uint32_t thread,
     return (uint64_t)((double)collected->threads[thread].end_ns * left);
 }
 
+// Without a sample a profile is empty, and says why. But from outside short threads may have none
+// by chance, or by how the kernel hands them their periods, and their time is known.
+static bool is_any_known(const struct hone_collected *collected)
+{
+    bool known = collected->sample_count || collected->state->drawn_count;
+    for (uint32_t i = 0; i < collected->process_count && !known; i++) {
+        const struct hone_process_facts *facts = &collected->processes[i].facts;
+        known = facts->engine >= HONE_ENGINE_PERF_OUTSIDE &&
+                is_beyond(facts, facts->cpu_total_ns, facts->cpu_total_ns, 0);
+    }
+    return known;
+}
+
 int hone_collect_finish(struct hone_collected *collected)
 {
-    uint32_t sampled = collected->sample_count + collected->state->drawn_count;
+    bool known = is_any_known(collected);
     uint64_t *sums = calloc((size_t)collected->thread_count + 1, sizeof *sums);
     bool *seen = calloc((size_t)collected->thread_count + 1, sizeof *seen);
     struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
@@ -307,13 +320,13 @@ int hone_collect_finish(struct hone_collected *collected)
         add_drawn_of_others(collected, seen);
         settle_accounts(collected, sums, accounts);
         add_drawn(collected, seen, unsampled);
-        for (uint32_t i = 0; sampled && i < collected->thread_count; i++) {
+        for (uint32_t i = 0; known && i < collected->thread_count; i++) {
             uint64_t left_ns = seen[i] ? 0 : left_of(collected, i, unsampled);
             if (left_ns)
                 add_never_sampled(collected, i, left_ns);
         }
         add_rest_of_processes(collected, accounts);
-        if (sampled)
+        if (known)
             add_rest_by_clocks(collected, accounts);
     } else {
         collected->state->status = -ENOMEM;
@@ -322,7 +335,7 @@ int hone_collect_finish(struct hone_collected *collected)
     free(seen);
     free(accounts);
     free(unsampled);
-    if (sampled)
+    if (known)
         add_starts(collected);
     return hone_collect_status(collected);
 }

@@ -306,6 +306,23 @@ TEST(threads_that_events_counted_too_much_of_add_up_to_their_processs_clock)
     }
 }
 
+TEST(what_many_short_threads_used_is_known_from_outside_without_a_sample)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_OUTSIDE, .period_ns = 1000, .cpu_total_ns = 50000};
+    events->process(&collected, 0, &facts);
+    for (uint32_t thread = 0; thread < 100; thread++) {
+        add_thread(&collected, 0, thread, 0);
+        end_thread(&collected, 0, thread, 500);
+    }
+    events->process_end(&collected, 0, &facts);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.never_sampled_ns, 50000);
+    hone_collect_done(&collected);
+}
+
 TEST(nothing_is_made_up_where_nothing_was_sampled)
 {
     struct hone_collected collected;

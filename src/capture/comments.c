@@ -470,7 +470,8 @@ static void comment_on_emptiness(struct hone_profile *profile,
                                  const struct hone_recording_totals *totals)
 {
     uint32_t closed;
-    if (totals->samples || first_closed(recording->collected, &closed))
+    if (totals->samples || recording->collected->never_sampled_ns ||
+        first_closed(recording->collected, &closed))
         return;
     if (recording->processes_unmapped)
         hone_profile_comment(profile, "empty: programs had no address space for the session");
