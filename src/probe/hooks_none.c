@@ -35,6 +35,10 @@ bool hone_signal_by_syscall(long number, const long words[4], long *ret)
     return false;
 }
 
+void hone_signal_cleared(void)
+{
+}
+
 struct hone_allocator hone_allocator;
 
 void hone_allocator_find(void)

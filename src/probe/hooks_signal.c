@@ -160,6 +160,19 @@ static void swap_kept(const struct sigaction *action, struct sigaction *before)
     }
 }
 
+void hone_signal_cleared(void)
+{
+    static const struct sigaction none;
+    struct sigaction was;
+    int ours = hone_signal_ours();
+    if (!ours || hone_probe.locked_in)
+        return;
+    swap_kept(NULL, &was);
+    if (was.sa_handler != SIG_IGN)
+        swap_kept(&none, NULL);
+    (void)hone_signal_install(ours, installed);
+}
+
 int hone_signal_swap(const struct sigaction *action, struct sigaction *before)
 {
     if (!action) {

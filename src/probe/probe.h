@@ -295,6 +295,8 @@ int hone_signal_ours(void);
 bool hone_signal_is_ours(int signal);
 // The program believes that it takes its default action.
 bool hone_signal_is_default(void);
+// In a child whose handlers the kernel has taken away: ours comes back, the program's does not.
+void hone_signal_cleared(void);
 // sigaction() for our signal, as the program sees it; and the same for its handler alone.
 int hone_signal_swap(const struct sigaction *action, struct sigaction *before);
 typedef void hone_signal_handler(int);

@@ -4,6 +4,7 @@
 // where processes and threads begin, change and end.
 #include "probe/probe.h"
 
+#include "core/load.h"
 #include "core/syscall.h"
 
 #include <errno.h>
@@ -12,6 +13,8 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+
+#define CLEAR_HANDLERS 0x100000000u // CLONE_CLEAR_SIGHAND, which older libraries do not name
 
 static long give(long r)
 {
@@ -51,19 +54,54 @@ static long lock_in(const long words[6])
     return r;
 }
 
-// A child that shares no memory goes on as a forked one does, though libc does not know of it.
-static bool forks(long number, const long words[6])
+// A child that shares neither memory nor descriptors goes on as a forked one does, though libc does
+// not know of it: see hooks_clone.c. One with a stack of its own comes back to somewhere else.
+struct child {
+    uint64_t flags, stack;
+};
+
+static bool makes_child(long number, const long words[6], struct child *ret)
 {
+    uint64_t asked[6]; // of struct clone_args, all in 64 bits: flags first, the stack sixth
+    switch (number) {
 #ifdef SYS_fork
-    if (number == SYS_fork)
+    case SYS_fork:
+        *ret = (struct child){0, 0};
         return true;
 #endif
-    return number == SYS_clone && !(words[0] & CLONE_VM) && !words[1];
+    case SYS_clone:
+        *ret = (struct child){(uint32_t)words[0], (uint64_t)words[1]};
+        return true;
+#ifdef SYS_clone3
+    case SYS_clone3:
+        if (!hone_safe_copy(asked, (uint64_t)words[0], sizeof asked))
+            return false; // the kernel will say so
+        *ret = (struct child){asked[0], asked[5]};
+        return true;
+#endif
+    default:
+        return false;
+    }
+}
+
+static void follow(const struct child *child, bool is_child)
+{
+    bool apart = !(child->flags & (CLONE_VM | CLONE_FILES | CLONE_SETTLS));
+    if (!apart && !is_child && !(child->flags & (CLONE_THREAD | CLONE_VFORK)) &&
+        hone_is_our_process())
+        hone_count(&hone_counters()->threads_uncovered, 1);
+    if (!apart || !is_child || child->stack)
+        return;
+    if (child->flags & CLEAR_HANDLERS)
+        hone_signal_cleared();
+    hone_after_fork_in_child();
 }
 
 long hone_sandbox_syscall(long number, const long words[6])
 {
     const struct hone_engine_kind *traced = NULL;
+    struct child child;
+    bool makes = makes_child(number, words, &child);
     switch (number) {
     case SYS_seccomp:
         if (words[0] == SECCOMP_SET_MODE_STRICT || words[0] == SECCOMP_SET_MODE_FILTER)
@@ -88,7 +126,7 @@ long hone_sandbox_syscall(long number, const long words[6])
     if (!hone_signal_by_syscall(number, words, &r))
         r = hone_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
     hone_traced_after(traced, r == 0);
-    if (HONE_UNLIKELY(r == 0 && forks(number, words)))
-        hone_after_fork_in_child();
+    if (HONE_UNLIKELY(makes && r >= 0))
+        follow(&child, r == 0);
     return give(r);
 }
