@@ -380,7 +380,8 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
     else
         hone_profile_comment(
             profile,
-            "not covered: %.3f s of CPU time that the kernel counts and no program told of, such as "
+            "not covered: %.3f s of CPU time that the kernel counts and no program told of, such "
+            "as "
             "one that did not load libhone.so (static, setuid, LD_PRELOAD taken away) or was made "
             "past libc; try --engine outside",
             seconds);
@@ -394,7 +395,7 @@ static const char *reason_of_rest(const struct hone_collected_process *process)
         return process->facts.reason;
     return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
                ? "threads ran in turns shorter than a period, or their samples were lost"
-               : "threads kept the signal out, or their samples were lost";
+               : "threads kept the signal out, or their samples were lost; try --engine outside";
 }
 
 // Of the process that lacks most, why.

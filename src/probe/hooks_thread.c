@@ -195,17 +195,40 @@ static int run_c11(void *argument)
     return start.c11_routine(start.argument);
 }
 
-// NULL when the thread is to start without us.
-HONE_HOOK static struct slot *prepare(void)
+bool hone_threads_are_to_come(void)
 {
     const struct hone_engine_kind *engine = hone_probe.engine;
     if (!are_wanted())
-        return NULL;
+        return false;
     hone_locks_shared();
     int saved = errno;
     if (engine && engine->before_thread)
         engine->before_thread();
     make_end_key();
+    errno = saved;
+    return true;
+}
+
+void hone_thread_of_libc_begins(uint64_t routine, bool again)
+{
+    struct hone_thread_birth birth = {.routine = routine};
+    struct hone_thread *self = hone_thread_self();
+    int saved = errno;
+    if (again && are_wanted() &&
+        self->epoch != atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed))
+        self->last_cpu_ns = hone_thread_cpu_ns();
+    begin(&birth);
+    hone_mask_begin(again);
+    errno = saved;
+}
+
+// NULL when the thread is to start without us.
+HONE_HOOK static struct slot *prepare(void)
+{
+    const struct hone_engine_kind *engine = hone_probe.engine;
+    if (!hone_threads_are_to_come())
+        return NULL;
+    int saved = errno;
     struct slot *slot = slot_take();
     if (!slot && engine && engine->thread_start)
         hone_count(&hone_counters()->threads_uncovered, 1);

@@ -268,6 +268,11 @@ void hone_at_fork(void (*parent)(void), void (*child)(void));
 
 // Thread starts of the parent that a forked child copied half-way never come to their end.
 void hone_threads_after_fork(void);
+// libc will start threads by itself. False: they are to run without us.
+bool hone_threads_are_to_come(void);
+// One of these begins. Or perhaps begins again: what it used before is told already, and it believes
+// to block our signal.
+void hone_thread_of_libc_begins(uint64_t routine, bool again);
 // The calling thread ends by a system call of its own.
 void hone_thread_ends(void);
 // It will be told when the calling thread ends, if that can be without allocating.

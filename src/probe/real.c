@@ -42,6 +42,8 @@ static void resolve(void)
         {"pthread_create", (void **)&real.pthread_create},
         {"pthread_attr_getsigmask_np", (void **)&real.pthread_attr_getsigmask_np},
         {"thrd_create", (void **)&real.thrd_create},
+        {"timer_create", (void **)&real.timer_create},
+        {"mq_notify", (void **)&real.mq_notify},
         {"dlopen", (void **)&real.dlopen},
         {"dlclose", (void **)&real.dlclose},
         {"close", (void **)&real.close},

@@ -3,6 +3,7 @@
 #ifndef HONE_PROBE_REAL_H
 #define HONE_PROBE_REAL_H
 
+#include <mqueue.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -11,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/select.h>
 #include <threads.h>
+#include <time.h>
 
 struct hone_real {
     int (*sigaction)(int, const struct sigaction *, struct sigaction *);
@@ -40,6 +42,8 @@ struct hone_real {
     int (*pthread_create)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
     int (*pthread_attr_getsigmask_np)(const pthread_attr_t *, sigset_t *); // glibc 2.32 and later
     int (*thrd_create)(thrd_t *, thrd_start_t, void *);
+    int (*timer_create)(clockid_t, const struct sigevent *, timer_t *);
+    int (*mq_notify)(mqd_t, const struct sigevent *);
     void *(*dlopen)(const char *, int);
     int (*dlclose)(void *);
     int (*close)(int);
