@@ -9,17 +9,22 @@
 
 // CPU time that nothing sampled is charged to the function that the thread ran, under a name that
 // says what is not known.
-static void add_never_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+static void add_under_routine(struct hone_collected *collected, uint32_t thread, uint64_t place,
+                              uint64_t cpu_ns)
 {
-    struct hone_collect_state *state = collected->state;
-    uint32_t frames[2] = {hone_collect_place(
-        collected, (struct hone_collected_place){.address = HONE_PLACE_NEVER_SAMPLED})};
+    uint32_t frames[2] = {
+        hone_collect_place(collected, (struct hone_collected_place){.address = place})};
     uint32_t count = 1;
     if (collected->threads[thread].routine)
         frames[count++] = collected->threads[thread].routine - 1;
     uint32_t stack = hone_collect_stack(collected, frames, count, HONE_STACK_COMPLETE);
-    if (!state->status)
+    if (!collected->state->status)
         hone_collect_add_sample(collected, thread, stack, 0, cpu_ns, 0);
+}
+
+static void add_never_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    add_under_routine(collected, thread, HONE_PLACE_NEVER_SAMPLED, cpu_ns);
     collected->never_sampled_ns += cpu_ns;
 }
 
@@ -89,6 +94,12 @@ static bool is_beyond(const struct hone_process_facts *facts, uint64_t rest_ns, 
                                              used_ns / NOT_SAMPLED_PARTS;
 }
 
+static void count_not_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    collected->processes[collected->threads[thread].process].not_sampled_ns += cpu_ns;
+    collected->not_sampled_ns += cpu_ns;
+}
+
 static void add_not_sampled(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
 {
     uint32_t place = hone_collect_place(
@@ -97,8 +108,22 @@ static void add_not_sampled(struct hone_collected *collected, uint32_t thread, u
     if (collected->state->status)
         return;
     hone_collect_add_sample(collected, thread, stack, 0, cpu_ns, 0);
-    collected->processes[collected->threads[thread].process].not_sampled_ns += cpu_ns;
-    collected->not_sampled_ns += cpu_ns;
+    count_not_sampled(collected, thread, cpu_ns);
+}
+
+// Which threads were sampled, or would have been: what is left of those is no matter of chance. One
+// without a sample for so long kept the signal out from the start, or could not be armed; from
+// outside it may have run in short turns.
+static void see(const struct hone_collected *collected, bool any, bool *seen)
+{
+    for (uint32_t i = 0; i < collected->sample_count; i++)
+        seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+    for (uint32_t i = 0; any && i < collected->thread_count; i++) {
+        const struct hone_collected_thread *thread = &collected->threads[i];
+        const struct hone_process_facts *facts = &collected->processes[thread->process].facts;
+        seen[i] |= facts->engine < HONE_ENGINE_PERF_OUTSIDE &&
+                   is_beyond(facts, thread->end_ns, thread->end_ns, 0);
+    }
 }
 
 // What the account of one process's threads lacks of the whole.
@@ -204,7 +229,7 @@ static int cut_to_clocks(struct hone_collected *collected)
 }
 
 // Makes each thread's samples add up to what it used, and the threads to their process.
-static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
+static void settle_accounts(struct hone_collected *collected, const bool *seen, uint64_t *sums,
                             struct account *accounts)
 {
     uint32_t sampled = collected->sample_count;
@@ -219,12 +244,17 @@ static void settle_accounts(struct hone_collected *collected, uint64_t *sums,
             account->any = i + 1;
         account->threads++;
         account->told_ns += thread->end_ns > sums[i] ? thread->end_ns : sums[i];
-        if (sums[i] && thread->end_ns > sums[i] &&
-            is_beyond(&collected->processes[thread->process].facts, thread->end_ns - sums[i],
-                      thread->end_ns, 0)) {
+        if (!seen[i] || thread->end_ns <= sums[i] ||
+            !is_beyond(&collected->processes[thread->process].facts, thread->end_ns - sums[i],
+                       thread->end_ns, 0))
+            continue;
+        if (sums[i]) {
             add_not_sampled(collected, i, thread->end_ns - sums[i]);
-            sums[i] = 0; // its samples are right as they are
+        } else {
+            add_under_routine(collected, i, HONE_PLACE_NOT_SAMPLED, thread->end_ns);
+            count_not_sampled(collected, i, thread->end_ns);
         }
+        sums[i] = 0; // its samples are right as they are
     }
     for (uint32_t i = 0; i < sampled; i++) {
         struct hone_collected_sample *sample = &collected->samples[i];
@@ -315,10 +345,9 @@ int hone_collect_finish(struct hone_collected *collected)
     struct account *accounts = calloc((size_t)collected->process_count + 1, sizeof *accounts);
     struct unsampled *unsampled = calloc((size_t)collected->process_count + 1, sizeof *unsampled);
     if (sums && seen && accounts && unsampled && !cut_to_clocks(collected)) {
-        for (uint32_t i = 0; i < collected->sample_count; i++)
-            seen[collected->samples[i].thread] |= collected->samples[i].cpu_ns != 0;
+        see(collected, known, seen);
         add_drawn_of_others(collected, seen);
-        settle_accounts(collected, sums, accounts);
+        settle_accounts(collected, seen, sums, accounts);
         add_drawn(collected, seen, unsampled);
         for (uint32_t i = 0; known && i < collected->thread_count; i++) {
             uint64_t left_ns = seen[i] ? 0 : left_of(collected, i, unsampled);

@@ -119,6 +119,12 @@ TEST(address_means_the_module_that_lies_there_now)
     hone_collect_done(&collected);
 }
 
+static void add_drawn(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
+{
+    const struct hone_record_cpu record = {.record.small = thread, .cpu_ns = cpu_ns, .stack = 1};
+    events->cpu_drawn(collected, 0, &record);
+}
+
 TEST(samples_of_a_thread_add_up_to_what_it_used)
 {
     struct hone_collected collected;
@@ -164,6 +170,37 @@ TEST(time_that_nothing_sampled_is_a_row_of_its_own)
     hone_collect_done(&collected);
 }
 
+TEST(thread_that_no_sample_came_to_for_many_periods_is_told_as_not_sampled)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    struct hone_process_facts facts = {
+        .pid = 100, .engine = HONE_ENGINE_PERF_TRAP, .period_ns = 1000};
+    events->process(&collected, 0, &facts);
+    add_stack(&collected, 0, 1, 0x10, 0x20);
+    add_thread(&collected, 0, 0, 0);
+    add_sample(&collected, 0, 0, 1, 1000);
+    end_thread(&collected, 0, 0, 1000);
+    add_thread(&collected, 0, 1, 0x4242);
+    end_thread(&collected, 0, 1, 300000);
+    add_thread(&collected, 0, 2, 0x4242); // one whose first moment was drawn, and nothing since
+    add_drawn(&collected, 2, 16000);
+    end_thread(&collected, 0, 2, 200000);
+    add_thread(&collected, 0, 3, 0x4242);
+    end_thread(&collected, 0, 3, 900);
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.never_sampled_ns, 900);
+    CHECK_EQ(collected.not_sampled_ns, 300000 + 200000 - 1000);
+    CHECK_EQ(collected.processes[0].not_sampled_ns, collected.not_sampled_ns);
+    const struct hone_collected_sample *sample = &collected.samples[2]; // behind the drawn one
+    const struct hone_collected_stack *stack = &collected.stacks[sample->stack];
+    CHECK_EQ(sample->thread, 1);
+    CHECK_EQ(stack->count, 2);
+    CHECK(collected.places[collected.frames[stack->first]].address == HONE_PLACE_NOT_SAMPLED);
+    CHECK_EQ(collected.places[collected.frames[stack->first + 1]].address, 0x4242);
+    hone_collect_done(&collected);
+}
+
 TEST(thread_without_a_sample_is_shown_under_its_routine)
 {
     struct hone_collected collected;
@@ -185,12 +222,6 @@ TEST(thread_without_a_sample_is_shown_under_its_routine)
     CHECK(collected.places[collected.frames[stack->first]].address == HONE_PLACE_NEVER_SAMPLED);
     CHECK_EQ(collected.places[collected.frames[stack->first + 1]].address, 0x4242);
     hone_collect_done(&collected);
-}
-
-static void add_drawn(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
-{
-    const struct hone_record_cpu record = {.record.small = thread, .cpu_ns = cpu_ns, .stack = 1};
-    events->cpu_drawn(collected, 0, &record);
 }
 
 // Threads of 300, of which one was met at a moment that it drew.

@@ -395,7 +395,8 @@ static const char *reason_of_rest(const struct hone_collected_process *process)
         return process->facts.reason;
     return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
                ? "threads ran in turns shorter than a period, or their samples were lost"
-               : "threads kept the signal out, or their samples were lost; try --engine outside";
+               : "threads kept the signal out or could not be armed, or their samples were lost; "
+                 "try --engine outside";
 }
 
 // Of the process that lacks most, why.

@@ -2,6 +2,7 @@
 """
 
 import os
+import platform
 import subprocess
 import unittest
 
@@ -50,6 +51,42 @@ int main(void)
     while (ended < 2) usleep(1000);
     printf("%d ended\n", ended);
     return 0;
+}
+'''
+
+
+# A thread that blocks all signals by a system call that nobody sees, and then works.
+MUTE = r'''
+#include <pthread.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <time.h>
+static void work(double seconds)
+{
+    struct timespec now;
+    double until = -1, at;
+    do {
+        for (volatile int i = 0; i < 10000; i++) {}
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+        at = now.tv_sec + now.tv_nsec / 1e9;
+        until = until < 0 ? at + seconds : until;
+    } while (at < until);
+}
+static void *mute(void *unused)
+{
+    unsigned long all = -1, r = SYS_rt_sigprocmask;
+    register long size __asm__("r10") = 8;
+    __asm__ volatile("syscall" : "+a"(r) : "D"(SIG_BLOCK), "S"(&all), "d"(0), "r"(size)
+                     : "rcx", "r11", "memory");
+    work(0.4);
+    return 0;
+}
+int main(void)
+{
+    pthread_t thread;
+    pthread_create(&thread, 0, mute, 0);
+    work(0.4);
+    return pthread_join(thread, 0);
 }
 '''
 
@@ -325,6 +362,20 @@ class Timers(harness.TestCase):
         main = max(int(str(s.labels['pid'][0])) for s in recording.profile.samples)
         other = recording.profile.total(where=lambda s: int(str(s.labels['tid'][0])) != main)
         self.assertGreater(other, 0.45 * NS)
+
+    @unittest.skipUnless(platform.machine() == 'x86_64', 'made by an instruction of this machine')
+    def test_a_thread_that_never_lets_the_signal_in_is_told_as_such(self):
+        program = os.path.join(self.tmp, 'mute')
+        subprocess.run(['cc', '-O1', '-w', '-x', 'c', '-', '-o', program, '-pthread'], input=MUTE,
+                       text=True, check=True, timeout=60)
+        for engine in ('perf-trap', 'thread-timer'):
+            with self.subTest(engine=engine):
+                profile = self.record_well(program, rate=1000, options=('--engine', engine)).profile
+                told = profile.total(where=lambda s: s.has('[not sampled]') and s.has('mute'))
+                self.assertGreater(told, 0.9 * 0.4 * NS)
+                self.assertLess(profile.total(where=lambda s: s.has('[never sampled]')), 0.02 * NS)
+                self.assertRegex('\n'.join(profile.comments), r'not sampled: 0\.[34]\d+ s of 1 process '
+                                 '.*kept the signal out.*; try --engine outside')
 
 
 if __name__ == '__main__':
