@@ -380,10 +380,9 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
     else
         hone_profile_comment(
             profile,
-            "not covered: %.3f s of CPU time that the kernel counts and no program told of, such "
-            "as "
-            "one that did not load libhone.so (static, setuid, LD_PRELOAD taken away) or was made "
-            "past libc; try --engine outside",
+            "not covered: %.3f s of CPU time that the kernel counts and no program told of, "
+            "such as one that did not load libhone.so (static, setuid, LD_PRELOAD taken away) "
+            "or was made past libc; try --engine outside",
             seconds);
 }
 
