@@ -1,5 +1,7 @@
 """Signals, and ends that nobody planned: what reaches the program, and what stays of the profile."""
 
+import contextlib
+import ctypes
 import os
 import pty
 import select
@@ -60,6 +62,153 @@ sys.exit(9)
                 profile = harness.Profile.read(os.path.join(self.directory, 'cpu.prof'))
                 self.assertGreater(profile.total(), 0.9 * int(words[3]),
                                    'the end of the program is missing')
+
+    # Every signal that a program can handle, in the form that tells who sent what.
+    TELLER = '''
+import signal, sys
+numbers = {int(word) for word in sys.argv[1:]}
+signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+print("ready", flush=True)
+while True:
+    info = signal.sigwaitinfo(numbers)
+    print(info.si_signo, info.si_code, flush=True)
+    if info.si_signo == signal.SIGTERM: break
+sys.exit(9)
+'''
+    CATCHABLE = sorted(set(range(1, 65)) - {signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, 32, 33,
+                                            signal.SIGTERM})
+
+    def teller(self, *options):
+        process = self.start('/usr/bin/python3', '-c', self.TELLER, *map(str, self.CATCHABLE),
+                             str(int(signal.SIGTERM)), options=('--types', 'cpu', *options),
+                             start_new_session=True)
+        self.addCleanup(self.end_group, process)
+        self.assertEqual(process.stdout.readline(), b'ready\n')
+        time.sleep(0.1)
+        return process
+
+    @staticmethod
+    def end_group(process):
+        """Where the program has lost who stood in its place, it is ended all the same."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+    def end_teller(self, process):
+        """What it was told besides, and that the recording lives to its end."""
+        time.sleep(0.15)
+        os.kill(process.pid, signal.SIGTERM)
+        out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 9, err)
+        harness.Profile.read(os.path.join(self.directory, 'cpu.prof'))
+        return out.splitlines()[:-1]
+
+    def test_every_signal_that_can_be_caught_is_passed_on_and_ends_no_recording(self):
+        for options in ((), ('--engine', 'outside')):
+            process = self.teller(*options)
+            for number in self.CATCHABLE:
+                with self.subTest(signal=number, options=options):
+                    for send in (os.kill, os.killpg):
+                        send(process.pid, number)
+                        if not select.select([process.stdout], [], [], 5)[0]:
+                            self.fail('nothing came')
+                        self.assertEqual(process.stdout.readline().split()[0], b'%d' % number)
+            self.assertEqual(self.end_teller(process), [])
+
+    def test_signals_that_queue_come_as_often_as_they_were_sent_and_with_their_value(self):
+        process = self.teller()
+        number = signal.SIGRTMIN + 6
+        os.kill(process.pid, signal.SIGSTOP)
+        for i in range(5):
+            os.kill(process.pid, number)
+            os.killpg(process.pid, number)
+            sigqueue(process.pid, number, 1000 + i)
+        os.kill(process.pid, signal.SIGCONT)
+        lines = self.end_teller(process)
+        self.assertEqual(lines.count(b'%d 0' % number), 10, lines)
+        self.assertEqual(lines.count(b'%d -1' % number), 5, lines)
+
+    def test_a_value_is_passed_on(self):
+        code = r'''
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+int main(void)
+{
+    sigset_t set;
+    siginfo_t info;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGRTMIN);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    puts("ready");
+    for (int i = 0; i < 2; i++) {
+        fflush(stdout);
+        sigwaitinfo(&set, &info);
+        printf("%d %d %d %p\n", info.si_signo, info.si_code, (int)info.si_pid, info.si_value.sival_ptr);
+    }
+    return 3;
+}
+'''
+        path = os.path.join(self.tmp, 'told')
+        subprocess.run(['cc', '-o', path, '-x', 'c', '-'], input=code, text=True, check=True)
+        process = self.start(path, start_new_session=True)
+        self.addCleanup(self.end_group, process)
+        self.assertEqual(process.stdout.readline(), b'ready\n')
+        for number in (signal.SIGUSR1, signal.SIGRTMIN):
+            sigqueue(process.pid, number, 0x123456789abcdef)
+            self.assertEqual(process.stdout.readline(),
+                             b'%d -1 %d 0x123456789abcdef\n' % (number, os.getpid()))
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 3)
+
+    def test_who_asks_us_to_stop_stops_the_program_and_its_parent_sees_it(self):
+        for number in (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU):
+            for send in (os.kill, os.killpg):
+                for group in (True, False):     # who goes on: all, or only who is known
+                    with self.subTest(signal=number, send=send.__name__, group=group):
+                        process = self.start('/usr/bin/python3', '-c', 'import time\nprint("ready", '
+                                             'flush=True)\ntime.sleep(1)\nraise SystemExit(5)',
+                                             options=('--types', 'cpu'), process_group=0)
+                        self.addCleanup(self.end_group, process)
+                        process.stdout.readline()
+                        program = Killed.children(process.pid)[0]
+                        send(process.pid, number)
+                        end = time.monotonic() + 10
+                        seen = (0, 0)
+                        while not seen[0] and time.monotonic() < end:
+                            seen = os.waitpid(process.pid, os.WUNTRACED | os.WNOHANG)
+                            time.sleep(0.01)
+                        self.assertEqual(seen[0], process.pid, 'nobody sees that it stops')
+                        self.assertTrue(os.WIFSTOPPED(seen[1]))
+                        self.assertEqual(os.WSTOPSIG(seen[1]), number)
+                        self.assertEqual(state_of(program), 'T')
+                        (os.killpg if group else os.kill)(process.pid, signal.SIGCONT)
+                        process.communicate(timeout=30)
+                        self.assertEqual(process.returncode, 5)
+
+    def test_who_handles_a_request_to_stop_goes_on_and_so_do_we(self):
+        process = self.teller()
+        os.kill(process.pid, signal.SIGTTIN)
+        self.assertEqual(process.stdout.readline(), b'%d 0\n' % signal.SIGTTIN)
+        self.assertIn(state_of(process.pid), 'RS')
+        self.assertEqual(self.end_teller(process), [])
+
+    def test_no_signal_loses_a_recording_of_what_runs(self):
+        program = subprocess.Popen(['sleep', '60'])
+        self.addCleanup(self.end, program)
+        for number in (signal.SIGRTMIN + 3, signal.SIGPROF, signal.SIGXCPU, signal.SIGSEGV,
+                       signal.SIGABRT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                self._runs += 1
+                directory = os.path.join(self.tmp, f'session-{self._runs}')
+                process = subprocess.Popen([HONE, 'record', '-o', directory, '-p', str(program.pid)],
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                self.addCleanup(self.end, process)
+                time.sleep(0.7)
+                process.send_signal(number)
+                _, err = process.communicate(timeout=30)
+                self.assertEqual(process.returncode, 0, err)
+                self.assertTrue(os.path.exists(os.path.join(directory, 'cpu.prof')), err)
 
     COUNTER = '''
 import os, signal, sys, time
@@ -432,6 +581,11 @@ class Killed(Started):
         for file in os.listdir(self.directory) if os.path.isdir(self.directory) else []:
             done = self.run_plain(HONE, 'info', os.path.join(self.directory, file))
             self.assertIn(done.returncode, (0, 1), (file, done))
+
+
+def sigqueue(pid, number, value):
+    if ctypes.CDLL(None).sigqueue(pid, number, ctypes.c_void_p(value)):
+        raise OSError('sigqueue')
 
 
 def comm(pid):

@@ -45,6 +45,7 @@ static int run_attached(struct hone_recorder *recorder, struct hone_error *err)
     hone_recorder_clock(recorder);
     hone_outside_start(recorder->outside);
     hone_recorder_watch_buffers(recorder);
+    (void)hone_recorder_faults_start(recorder);
     err->code = 0;
     r = hone_recorder_record(recorder);
     if (r)

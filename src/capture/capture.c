@@ -38,6 +38,7 @@ static void recorder_done(struct hone_recorder *recorder)
     hone_room_stop(recorder->room);
     hone_collect_done(&recorder->collected);
     hone_launch_done(&recorder->launch);
+    hone_recorder_faults_stop(recorder);
     hone_sentinel_stop(&recorder->sentinel);
     if (recorder->epoll_fd >= 0)
         (void)close(recorder->epoll_fd);
@@ -331,6 +332,7 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
     if (outside)
         hone_recorder_watch_buffers(recorder);
     hone_recorder_watch_wall(recorder);
+    (void)hone_recorder_faults_start(recorder);
     if (!outside) // only now: the program shall not inherit it
         hone_session_guard(&recorder->launch.session);
     r = hone_recorder_watch(recorder, recorder->launch.pidfd, HONE_WATCH_PROGRAM);
@@ -342,6 +344,7 @@ static int run(struct hone_recorder *recorder, bool outside, struct hone_capture
         (void)hone_recorder_write(recorder, err);
     // Whatever became of the recording, the program is waited for.
     hone_recorder_wait(recorder);
+    hone_recorder_pass_on(recorder); // what came too late is for nobody, and does not end us either
     ret->status = recorder->status;
     (void)sigprocmask(SIG_SETMASK, &mask, NULL);
     return 0;
@@ -374,6 +377,7 @@ static int run_or_attach(const struct hone_capture_options *options, char *const
         .launch = HONE_LAUNCH_NONE,
         .epoll_fd = -1,
         .signal_fd = -1,
+        .fault_fd = -1,
     };
     *ret = (struct hone_capture_result){0};
     set_defaults(&recorder.options, options);

@@ -4,6 +4,7 @@
 //     attach.c           begins that of processes that run already
 //     recorder_watch.c   its course: who comes and goes, reading along
 //     recorder_signals.c signals on their way to the program
+//     recorder_faults.c  those of them that also are our own faults
 //     recorder_look.c    what processes count in place is looked at, and what memory they hold
 //     recorder_threads.c the threads are looked at
 //     recorder_stuck.c   who sleeps in a lock for long
@@ -56,7 +57,9 @@ struct hone_recorder {
     int signal_fd;
     void (*pipe_signal)(int); // what SIGPIPE was set to before
     struct hone_sentinel sentinel;
-    uint64_t group_sent; // signals that the group got and of which we may have more to read
+    struct hone_group_signals group_sent; // of which we may have more to read
+    uint64_t stop_asked_ns;               // when we were last asked to stop; 0: and have gone on
+    int fault_fd;                         // signals of faults that no fault has sent
     struct hone_recorder_stuck *stuck; // NULL: nobody is looked at for being stuck
     uint32_t watched;                  // processes of collected that have a pidfd in epoll
     int *pidfds;                       // by process of collected; -1: dead
@@ -104,13 +107,18 @@ int hone_recorder_record(struct hone_recorder *recorder);
 void hone_recorder_wait(struct hone_recorder *recorder);
 
 // recorder_signals.c
-void hone_recorder_signals(sigset_t *set); // those that are passed on to the program
+void hone_recorder_signals(sigset_t *set); // those that are passed on to the program, by signal_fd
 // Where there is none, and they end the recording: without what nohup, or the shell for a job in a
 // script's background, has us ignore.
 void hone_recorder_end_signals(sigset_t *set);
 void hone_recorder_pass_on(struct hone_recorder *recorder);
 // Before the child `pid` becomes the program: what has come until now, all of it.
 void hone_recorder_pass_on_first(struct hone_recorder *recorder, pid_t pid);
+
+// recorder_faults.c: what is sent as if it were a fault is read from fault_fd, as from signal_fd;
+// a fault of our own is one still. Before hone_session_guard(), and after its end.
+int hone_recorder_faults_start(struct hone_recorder *recorder);
+void hone_recorder_faults_stop(struct hone_recorder *recorder);
 
 // recorder_look.c: after the session was read, when it is time.
 void hone_recorder_look(struct hone_recorder *recorder);

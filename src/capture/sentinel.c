@@ -1,5 +1,6 @@
 #include "capture/sentinel.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -26,9 +27,11 @@ __attribute__((noreturn)) static void stand(int ask_fd, int answer_fd)
     const struct timespec at_once = {0};
     char asked;
     while (read(0, &asked, 1) == 1) { // its end: ours, should that have come before the prctl
-        uint64_t came = 0;
-        for (int number; (number = sigtimedwait(&all, NULL, &at_once)) > 0;)
-            came |= 1ull << (number - 1);
+        struct hone_group_signals came = {0};
+        siginfo_t info;
+        for (int number; (number = sigtimedwait(&all, &info, &at_once)) > 0;)
+            if (number != SIGCONT || info.si_pid != getppid()) // that one is of who asks
+                came.count[number - 1]++;
         if (write(1, &came, sizeof came) != sizeof came)
             break;
     }
@@ -68,17 +71,30 @@ void hone_sentinel_start(struct hone_sentinel *sentinel)
     (void)close(answer[0]);
 }
 
-bool hone_sentinel_ask(struct hone_sentinel *sentinel, uint64_t *ret)
+// As its group did, where only we go on.
+static bool stands(const struct hone_sentinel *sentinel)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)sentinel->pid, &info, WSTOPPED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid;
+}
+
+bool hone_sentinel_ask(struct hone_sentinel *sentinel, struct hone_group_signals *ret)
 {
     if (!sentinel->pid)
         return false;
     // The kernel sends to a group under the lock of its list of processes, and takes the same lock
     // alone here, though nothing is changed: what is on its way is there when this returns.
     (void)setpgid(0, getpgrp());
-    (void)kill(sentinel->pid, SIGCONT); // it may stand as its group did, where only we go on
+    if (stands(sentinel))
+        (void)kill(sentinel->pid, SIGCONT);
     struct pollfd answer = {.fd = sentinel->answer_fd, .events = POLLIN};
-    if (write(sentinel->ask_fd, "", 1) == 1 && poll(&answer, 1, ANSWER_MS) == 1 &&
-        read(sentinel->answer_fd, ret, sizeof *ret) == sizeof *ret) {
+    int answers = write(sentinel->ask_fd, "", 1) == 1 ? 1 : 0;
+    if (answers)
+        do
+            answers = poll(&answer, 1, ANSWER_MS);
+        while (answers < 0 && errno == EINTR); // by one of a fault, which is not blocked
+    if (answers == 1 && read(sentinel->answer_fd, ret, sizeof *ret) == sizeof *ret) {
         (void)setpgid(0, getpgrp());
         return true;
     }

@@ -105,7 +105,6 @@ static struct {
 // The memory that is gone, from this page on, becomes private zeros, and the access is made again.
 static void on_bus_error(int number, siginfo_t *info, void *context)
 {
-    (void)context;
     int saved = errno;
     uintptr_t at = (uintptr_t)info->si_addr & ~(uintptr_t)4095, from = (uintptr_t)guard.from;
     bool ours = info->si_code > 0 && at >= from && at - from < guard.bytes;
@@ -114,6 +113,8 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
         guard.taken = 1;
     else if (info->si_code > 0) // happens again at once, and then ends us
         (void)sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    else if (guard.before.sa_flags & SA_SIGINFO) // somebody sent it
+        guard.before.sa_sigaction(number, info, context);
     errno = saved;
 }
 
