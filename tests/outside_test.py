@@ -311,6 +311,14 @@ class Programs(Outside):
 
 
 class Running(Outside):
+    def test_a_process_that_has_ended_and_is_not_waited_for_is_refused(self):
+        process = subprocess.Popen(['true'])
+        self.addCleanup(process.wait)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        done = self.attach('-d', '200ms', '-p', str(process.pid))
+        self.assertEqual(done.status, 1)
+        self.assert_one_clear_line(done.stderr, str(process.pid), 'has ended')
+
     def test_a_program_with_threads(self):
         program, = self.run_together([workload('threads'), 'many', '3', '1500'])
         recording = self.attach('-p', str(program.pid))

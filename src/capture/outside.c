@@ -133,7 +133,8 @@ int hone_outside_add_threads(struct hone_outside *outside, uint32_t process_at,
     return r ? r : added;
 }
 
-// The process that a number is a thread's of. /proc has a folder of each thread, too.
+// The process that a number is a thread's of: /proc has a folder of each thread, too. 0: one that
+// has ended, and waits for its parent to take note.
 static pid_t process_of(pid_t pid)
 {
     char path[64], *text = NULL;
@@ -141,10 +142,13 @@ static pid_t process_of(pid_t pid)
     (void)snprintf(path, sizeof path, "/proc/%d/status", pid);
     if (hone_file_read(path, 65536, &text, &len, NULL))
         return pid;
-    const char *line = strstr(text, "\nTgid:");
+    const char *line = strstr(text, "\nTgid:"), *state = strstr(text, "\nState:\tZ");
     pid_t process = line ? atoi(line + strlen("\nTgid:")) : pid;
+    // Not one whose first thread alone has ended, and looks the same here.
+    const char *threads = strstr(text, "\nThreads:");
+    bool ended = process == pid && state && threads && atoi(threads + strlen("\nThreads:")) <= 1;
     free(text);
-    return process;
+    return ended ? 0 : process;
 }
 
 int hone_outside_add_process(struct hone_outside *outside, pid_t pid, struct hone_error *err)
@@ -157,6 +161,8 @@ int hone_outside_add_process(struct hone_outside *outside, pid_t pid, struct hon
         return -ESRCH;
     }
     pid_t owner = process_of(pid);
+    if (!owner)
+        return hone_error_set(err, -ESRCH, "cannot record process %d: it has ended", pid);
     if (owner != pid)
         return hone_error_set(err, -EINVAL,
                               "cannot record process %d: it is a thread of process %d; record "
