@@ -65,6 +65,19 @@ class CommandLine(harness.TestCase):
         self.one_line(hone('record'), 2, 'PROGRAM')
         self.one_line(hone('help', 'nothing'), 2, "'nothing'")
 
+    def test_a_unit_that_there_is_not_is_misuse(self):
+        profile = os.path.join(self.tmp, 'units.txt')
+        with open(profile, 'w', encoding='ascii') as file:
+            file.write('main;work 7\n')
+        path = os.path.join(self.tmp, 'units.pb.gz')
+        done = hone('convert', profile, path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for view in (('top',), ('tree',), ('traces',), ('dot',), ('diff', path)):
+            self.one_line(hone(*view, '--unit', 'bogus', path), 2, "'bogus'", 'ms', 'MB')
+            for unit in ('count', 'auto', 'ms', 'kb', 'Seconds'):
+                done = hone(*view, '--unit', unit, path)
+                self.assertEqual(done.returncode, 0, (view, unit, done.stderr))
+
     def test_failure_is_one_line_and_status_1(self):
         self.one_line(hone('top', 'missing.prof', cwd=self.tmp), 1, "'missing.prof'", 'no such file')
         done = hone('top', HONE)  # a file of another kind: what is wrong, and what is wanted

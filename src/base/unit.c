@@ -49,6 +49,14 @@ const struct hone_unit *hone_unit_find(const struct hone_unit_kind *kind, const 
     return NULL;
 }
 
+bool hone_unit_is_known(const char *name)
+{
+    for (size_t i = 0; i < HONE_UNIT_KINDS; i++)
+        if (hone_unit_find(&hone_unit_kinds[i], name))
+            return true;
+    return false;
+}
+
 bool hone_unit_ratio(const char *from, const char *to, double *ret)
 {
     if (strcmp(from, to) == 0) {

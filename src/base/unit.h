@@ -27,6 +27,9 @@ extern const struct hone_unit_kind hone_unit_kinds[HONE_UNIT_KINDS];
 // The unit of this kind with that name, in any case, with or without a plural s; NULL if none has.
 const struct hone_unit *hone_unit_find(const struct hone_unit_kind *kind, const char *name);
 
+// Whether any kind has a unit of that name.
+bool hone_unit_is_known(const char *name);
+
 // How many of unit `to` one of unit `from` is: 1000000 of "ms" to "ns". False when they cannot be
 // converted into each other; units of equal names always can.
 bool hone_unit_ratio(const char *from, const char *to, double *ret);

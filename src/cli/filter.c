@@ -2,10 +2,13 @@
 
 #include "analyse/tally.h"
 #include "base/cleanup.h"
+#include "base/unit.h"
+#include "core/core.h"
 #include "profile/filter.h"
 #include "profile/profile.h"
 
 #include <errno.h>
+#include <string.h>
 
 void hone_filter_lines_done(struct hone_filter_lines *lines)
 {
@@ -162,13 +165,42 @@ static int filter(const struct hone_filter_options *options, struct hone_profile
     return apply(options, &filters, &profile, 1, err);
 }
 
+// Units that have none to be converted into are named by the profile alone.
+static bool is_units_name(const struct hone_profile *profile, const char *unit)
+{
+    for (size_t i = 0; i < profile->type_count; i++)
+        if (strcmp(hone_profile_text(profile, profile->types[i].unit), unit) == 0)
+            return true;
+    return false;
+}
+
+static int check_unit(const char *unit, struct hone_profile *const *profiles, size_t count,
+                      struct hone_error *err)
+{
+    static const char *const words[] = {"auto", "minimum", "count", "sample", "unit"};
+    if (!unit || hone_unit_is_known(unit))
+        return 0;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(words); i++)
+        if (strcmp(words[i], unit) == 0)
+            return 0;
+    for (size_t i = 0; i < count; i++)
+        if (is_units_name(profiles[i], unit))
+            return 0;
+    return hone_misused(err,
+                        "--unit is one of auto, ns, us, ms, s, hr, B, kB, MB, GB, TB, PB and "
+                        "the profile's own, not '%s'",
+                        unit);
+}
+
 int hone_filter_apply(const struct hone_filter_options *options,
                       const struct hone_input_options *input, struct hone_profile **profile,
                       struct hone_filter_lines *lines, struct hone_text_options *text,
                       struct hone_error *err)
 {
     text->unit = options->unit;
-    int r = subtract(options, input, profile, err);
+    int r = check_unit(options->unit, profile, 1, err);
+    if (!r)
+        r = subtract(options, input, profile, err);
     if (!r)
         r = filter(options, *profile, lines, text, err);
     if (!r && !options->kernel)
@@ -183,7 +215,9 @@ int hone_filter_apply_to_all(const struct hone_filter_options *options,
                              struct hone_filter_lines *lines, struct hone_error *err)
 {
     HONE_CLEANUP(filters_done) struct filters filters = {.lines = lines};
-    int r = compile(options, &filters, err);
+    int r = check_unit(options->unit, profiles, count, err);
+    if (!r)
+        r = compile(options, &filters, err);
     if (!r && filters.line_count)
         r = apply(options, &filters, profiles, count, err);
     for (size_t i = 0; !r && !options->kernel && i < count; i++)
