@@ -76,6 +76,9 @@ int main(void)
                           capture_output=True, check=False).returncode or \
                 self.run_plain(program).returncode != 22:
             self.skipTest('no ThreadSanitizer here')
+        told = self.run_plain(HONE, 'doctor', program).stdout.decode()
+        self.assertIn('outside', told)
+        self.assertNotIn('recorded with it', told)
         recording = self.record(program, options=('-t', 'cpu,heap'))
         self.assertEqual((recording.status, recording.stdout), (22, b'600000\n'), recording.stderr)
         self.assert_one_clear_line(recording.stderr, 'ThreadSanitizer', 'outside')

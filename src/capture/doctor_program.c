@@ -217,11 +217,15 @@ static void add_script(struct hone_findings *findings, const char *topic, const 
 }
 
 // One that is linked statically into the program does not show, and needs nothing.
-static void add_sanitizer(struct hone_findings *findings, const char *topic, struct hone_elf *elf)
+static void add_sanitizer(struct hone_findings *findings, const char *topic, struct hone_elf *elf,
+                          bool from_outside)
 {
     static const char *const libraries[] = {"libasan.so", "libtsan.so", "libubsan.so",
                                             "liblsan.so"};
     struct hone_elf_bytes names = hone_elf_section(elf, ".dynstr");
+    // What is recorded from outside for its sake was said to be.
+    if (from_outside && names.at && memmem(names.at, names.len, "libtsan.so", 10))
+        return;
     for (size_t i = 0; names.at && i < HONE_ARRAY_LENGTH(libraries); i++)
         if (memmem(names.at, names.len, libraries[i], strlen(libraries[i])))
             add(findings, topic, HONE_MARK_FACT, "sanitizer",
@@ -244,7 +248,7 @@ static int add_file(struct hone_findings *findings, const char *topic, const cha
         return 0;
     }
     add_linking(findings, topic, elf);
-    add_sanitizer(findings, topic, elf);
+    add_sanitizer(findings, topic, elf, from_outside);
     if (hone_elf_facts(elf)->go) // whose tables and names are its own
         return 0;
     add_unwinding(findings, topic, elf, path, from_outside);
