@@ -229,7 +229,7 @@ static int permit_sanitizer(void)
     return r;
 }
 
-// Both variables, keeping what the user preloads himself behind ours.
+// These variables, keeping what the user preloads himself behind ours.
 static int set_environment(const struct hone_launch *launch)
 {
     const char *before = getenv("LD_PRELOAD");
