@@ -1,6 +1,6 @@
 // Many addresses at once out of an index, from low to high, so that neighbours share its pages and
-// cache lines. Threads find the frames, each with a reader of its own; their functions are put into
-// the module's tables afterwards.
+// cache lines. Threads find the frames, each with a reader of its own; the calling one also puts
+// their functions into the module's tables, run by run as they are found.
 #include "symbol/module.h"
 
 #include <errno.h>
@@ -24,6 +24,13 @@ struct finding {
     struct found *found;    // by address
     size_t count;
     _Atomic size_t next; // run; relaxed: it orders nothing but itself
+    _Atomic bool *ready; // by run: its frames are found
+
+    // The calling thread's.
+    struct hone_symbol_module *module;
+    size_t answered; // runs
+    int status;
+
     struct hone_symbol_index *readers[HONE_CREW_MAX];
     struct hone_arena arenas[HONE_CREW_MAX];
 };
@@ -35,6 +42,7 @@ static void finding_done(struct finding *finding)
         hone_arena_done(&finding->arenas[i]);
     }
     free(finding->found);
+    free(finding->ready);
 }
 
 static struct found find(struct hone_symbol_index *index, struct hone_arena *arena, uint64_t vaddr)
@@ -51,17 +59,41 @@ static struct found find(struct hone_symbol_index *index, struct hone_arena *are
     return (struct found){kept, frames.count, 0};
 }
 
+static size_t end_of(const struct finding *finding, size_t run)
+{
+    size_t end = (run + 1) * RUN;
+    return end < finding->count ? end : finding->count;
+}
+
+// What is ready, in order.
+static void answer(struct finding *finding)
+{
+    // Acquire: the frames that were found. Pairs with the release in work().
+    while (finding->answered * RUN < finding->count && !finding->status &&
+           atomic_load_explicit(&finding->ready[finding->answered], memory_order_acquire)) {
+        size_t run = finding->answered++;
+        for (size_t at = run * RUN; at < end_of(finding, run) && !finding->status; at++) {
+            const struct found *found = &finding->found[at];
+            const struct hone_symbol_index_frames frames = {found->frames, found->count};
+            finding->status = hone_symbol_answer_indexed(finding->module, finding->vaddrs[at],
+                                                         found->outcome, &frames);
+        }
+    }
+}
+
 static void work(void *context, unsigned number)
 {
     struct finding *finding = context;
     for (;;) {
-        size_t at = RUN * atomic_fetch_add_explicit(&finding->next, 1, memory_order_relaxed);
-        if (at >= finding->count)
+        size_t run = atomic_fetch_add_explicit(&finding->next, 1, memory_order_relaxed);
+        if (run * RUN >= finding->count)
             return;
-        size_t end = at + RUN < finding->count ? at + RUN : finding->count;
-        for (; at < end; at++)
+        for (size_t at = run * RUN; at < end_of(finding, run); at++)
             finding->found[at] =
                 find(finding->readers[number], &finding->arenas[number], finding->vaddrs[at]);
+        atomic_store_explicit(&finding->ready[run], true, memory_order_release);
+        if (number == 0)
+            answer(finding);
     }
 }
 
@@ -75,13 +107,15 @@ static bool reserve(struct hone_symbol_module *module, size_t count)
 
 static int find_all(struct hone_symbol_module *module, const uint64_t *sorted, size_t count)
 {
-    HONE_CLEANUP(finding_done) struct finding finding = {.vaddrs = sorted, .count = count};
+    HONE_CLEANUP(finding_done)
+    struct finding finding = {.vaddrs = sorted, .count = count, .module = module};
     unsigned threads = hone_crew_size(), readers = 0;
     const struct hone_file_map *bytes = &module->index_bytes;
     size_t len;
     const unsigned char *build_id = hone_symbol_module_id(module, &len);
     finding.found = calloc(count, sizeof *finding.found);
-    if (!finding.found)
+    finding.ready = calloc(count / RUN + 1, sizeof *finding.ready);
+    if (!finding.found || !finding.ready || !reserve(module, count))
         return -ENOMEM;
     while (readers < threads &&
            !hone_symbol_index_open(bytes->at, bytes->len, build_id, len, &finding.readers[readers]))
@@ -89,14 +123,9 @@ static int find_all(struct hone_symbol_module *module, const uint64_t *sorted, s
     if (!readers)
         return 0;
     hone_crew_run(readers, work, &finding);
-    int r = reserve(module, count) ? 0 : -ENOMEM;
-    for (size_t i = 0; i < count && !r; i++) {
-        const struct found *found = &finding.found[i];
-        const struct hone_symbol_index_frames frames = {found->frames, found->count};
-        r = hone_symbol_answer_indexed(module, sorted[i], found->outcome, &frames);
-    }
+    answer(&finding);
     // A damaged index: hone_symbol_lookup() will see to that.
-    return r == -EBADMSG ? 0 : r;
+    return finding.status == -EBADMSG ? 0 : finding.status;
 }
 
 static int by_value(const void *left, const void *right)
