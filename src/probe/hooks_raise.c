@@ -12,7 +12,8 @@
 
 static bool is_sent_by_us(int number)
 {
-    return HONE_UNLIKELY(hone_signal_is_ours(number)) && !hone_real_is_glibc();
+    return HONE_UNLIKELY(hone_signal_is_ours(number)) && !hone_real_is_glibc() &&
+           !hone_probe.locked_in;
 }
 
 // By the same system call as musl's, for a filter may know no other.

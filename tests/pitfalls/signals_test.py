@@ -422,6 +422,38 @@ int main(int argc, char **argv)
 """
 
 
+# A program that may change no handler any more, and then makes such a stack.
+SMALL_STACK_LOCKED_IN = r"""
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+static void handler(int number) {}
+int main(void)
+{
+    static char memory[3000];
+    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_ONSTACK};
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigaction, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {4, filter};
+    sigaction(SIGALRM, &action, NULL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) return 1;
+    sigaltstack(&stack, NULL);
+    puts("alive");
+    return 0;
+}
+"""
+
+
 # What a program blocks of our signal its children and successors block, and what waits goes on waiting.
 MASK_AT_EXEC = r"""
 #define _GNU_SOURCE
@@ -677,6 +709,9 @@ class OwnSignals(harness.TestCase):
                     self.assertEqual(recording.status, 0, recording.stderr)
                     self.assertEqual(recording.stdout, self.run_plain(program, order).stdout)
                     self.assertEqual(recording.stdout, b'called 1, trap in the mask 0, urg 0\n')
+
+    def test_such_stacks_in_a_sandbox(self):
+        self.as_without_us('locked', SMALL_STACK_LOCKED_IN, b'alive\n', compilers=('cc',))
 
     def test_what_is_blocked_stays_so_in_other_programs(self):
         for number, name, engine in ((5, 'TRAP', 'perf-trap'), (23, 'URG', 'thread-timer')):
