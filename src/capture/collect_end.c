@@ -150,11 +150,18 @@ static void add_rest_of_processes(struct hone_collected *collected, const struct
     }
 }
 
+// What the process was before its exec, plus one. One that was forked was nothing: who had its
+// number before was another process.
+static uint32_t earlier_of(const struct hone_collected *collected, uint32_t process)
+{
+    return collected->processes[process].facts.forked ? 0 : hone_collect_before(collected, process);
+}
+
 static uint64_t told_with_earlier(const struct hone_collected *collected,
                                   const struct account *accounts, uint32_t process)
 {
     uint64_t told_ns = 0;
-    for (uint32_t at = process + 1; at; at = hone_collect_before(collected, at - 1))
+    for (uint32_t at = process + 1; at; at = earlier_of(collected, at - 1))
         told_ns += accounts[at - 1].told_ns;
     return told_ns;
 }
@@ -189,7 +196,7 @@ static void find_parts(struct hone_collected *collected, const struct account *a
         bool beyond = facts->cpu_clock_whole && facts->cpu_clock_ns &&
                       told_ns > facts->cpu_clock_ns + REST_PERIODS * facts->period_ns +
                                     facts->cpu_clock_ns / REST_PARTS;
-        for (uint32_t at = i + 1; beyond && at; at = hone_collect_before(collected, at - 1)) {
+        for (uint32_t at = i + 1; beyond && at; at = earlier_of(collected, at - 1)) {
             struct hone_process_facts *of = &collected->processes[at - 1].facts;
             parts[at - 1] = (double)facts->cpu_clock_ns / (double)told_ns;
             of->cpu_total_ns = (uint64_t)((double)of->cpu_total_ns * parts[at - 1]);

@@ -337,6 +337,34 @@ TEST(threads_that_events_counted_too_much_of_add_up_to_their_processs_clock)
     }
 }
 
+TEST(a_process_that_was_forked_is_not_who_had_its_number_before)
+{
+    const uint64_t second = 1000000000;
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    for (uint32_t number = 0; number < 2; number++) {
+        struct hone_process_facts facts = {.pid = 100,
+                                           .engine = HONE_ENGINE_PERF_OUTSIDE,
+                                           .forked = true,
+                                           .period_ns = 1000000,
+                                           .cpu_total_ns = second,
+                                           .cpu_clock_ns = second,
+                                           .cpu_clock_whole = true};
+        events->process(&collected, number, &facts);
+        add_thread(&collected, number, 0, 0);
+        add_stack(&collected, number, 1, 0x10, 0x20);
+        add_sample(&collected, number, 0, 1, second);
+        end_thread(&collected, number, 0, second);
+        events->process_end(&collected, number, &facts);
+    }
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.sample_count, 2);
+    CHECK_EQ(collected.samples[0].cpu_ns, second);
+    CHECK_EQ(collected.samples[1].cpu_ns, second);
+    CHECK_EQ(collected.never_sampled_ns, 0);
+    hone_collect_done(&collected);
+}
+
 TEST(what_many_short_threads_used_is_known_from_outside_without_a_sample)
 {
     struct hone_collected collected;

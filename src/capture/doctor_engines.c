@@ -5,6 +5,8 @@
 
 #include "base/base.h"
 
+#include "core/kernel.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -168,7 +170,7 @@ static void explain_refusal(struct hone_findings *findings, const struct hone_ri
     } else if (error == ENOSYS) {
         ret->what = "this kernel is built without perf events";
     } else if (error == EINVAL || error == E2BIG || error == EOPNOTSUPP) {
-        ret->what = "this kernel is too old for it: it came with Linux 5.13";
+        ret->what = "this kernel is too old for it: it needs Linux 5.19";
     } else {
         ret->what = hone_finding_text(findings, "refused: %s", strerror(error));
     }
@@ -184,7 +186,10 @@ static bool add_attempt(struct hone_findings *findings, const struct hone_rights
     struct hone_finding finding = {
         .mark = HONE_MARK_BAD, .topic = "Engines", .name = hone_engine_name(engine)};
     bool best = findings->engine == HONE_ENGINE_NONE;
-    if (!try_engine(engine, &attempt, &status)) {
+    if ((engine == HONE_ENGINE_PERF_TRAP || engine == HONE_ENGINE_PERF_TRAP_USER) &&
+        !hone_kernel_keeps_traps()) {
+        finding.what = "this kernel is too old for it: it needs Linux 5.19";
+    } else if (!try_engine(engine, &attempt, &status)) {
         killed = WIFSIGNALED(status);
         finding.mark = killed ? HONE_MARK_BAD : HONE_MARK_UNKNOWN;
         finding.what = killed ? hone_finding_text(findings, "a program that tries it is killed: %s",

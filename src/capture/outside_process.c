@@ -167,7 +167,8 @@ void hone_outside_close_process(struct hone_outside *outside, struct hone_outsid
         if (!outside->by_cpus && process->clock_ns > process->clock_came_ns)
             process->facts.cpu_clock_ns = process->clock_ns - process->clock_came_ns;
         process->facts.cpu_clock_whole =
-            !process->exited || process->clock_seen_ns >= process->exited_ns;
+            process->exited ? process->clock_seen_ns >= process->exited_ns
+                            : hone_outside_runs(process);
         hone_collect_events.process_end(outside->collected, process->number, &process->facts);
     }
     hone_remote_free(hone_take(process->remote));

@@ -193,6 +193,7 @@ int hone_outside_drain(struct hone_outside *outside, uint64_t until_ns)
 {
     struct hone_perf *perf = &outside->perf;
     for (uint32_t i = 0; i < perf->ring_count; i++) {
+        outside->peeked[i] = false; // a ring that was given up may have been left with one
         if (!perf->rings[i].page)
             continue;
         hone_perf_ring_look(&perf->rings[i]);

@@ -1,5 +1,6 @@
 #include "core/clock.h"
 #include "core/hash.h"
+#include "core/kernel.h"
 #include "core/syscall.h"
 
 #include "check.h"
@@ -33,4 +34,16 @@ TEST(hash_tells_order_length_and_seed_apart)
     CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(b, 2, 0));
     CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(a, 3, 0));
     CHECK(hone_hash_words(a, 2, 0) != hone_hash_words(a, 2, 1));
+}
+
+TEST(releases_of_kernels_are_told_apart)
+{
+    CHECK(hone_release_is_from("5.19.0", 5, 19));
+    CHECK(hone_release_is_from("6.1.0-13-amd64", 5, 19));
+    CHECK(hone_release_is_from("5.100-rc1", 5, 19));
+    CHECK(hone_release_is_from("10.0", 5, 19));
+    CHECK(!hone_release_is_from("5.15.0-91-generic", 5, 19));
+    CHECK(!hone_release_is_from("5.2", 5, 19));
+    CHECK(!hone_release_is_from("4.19.5", 5, 19));
+    CHECK(!hone_release_is_from("", 5, 19));
 }

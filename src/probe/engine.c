@@ -2,6 +2,7 @@
 // its reason, which becomes part of the profile.
 #include "probe/probe.h"
 
+#include "core/kernel.h"
 #include "core/syscall.h"
 
 #include <errno.h>
@@ -102,7 +103,12 @@ int hone_engine_start(enum hone_engine wanted, char *reason, size_t size)
     }
     bool traced = hone_is_traced();
     for (size_t i = 0; i < HONE_ARRAY_LENGTH(best_first); i++) {
-        r = traced && best_first[i]->signal == SIGTRAP ? -EBUSY : try_engine(best_first[i]);
+        if (best_first[i]->signal != SIGTRAP)
+            r = try_engine(best_first[i]);
+        else
+            r = traced                      ? -EBUSY
+                : hone_kernel_keeps_traps() ? try_engine(best_first[i])
+                                            : -EOPNOTSUPP;
         if (!r)
             return 0;
         add_reason(reason, size, hone_engine_name(best_first[i]->id), r);

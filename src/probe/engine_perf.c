@@ -1,7 +1,7 @@
 // Perf events on the CPU clock of the process's own threads.
 //
 // perf_trap: one event, inherited by every thread that is started later, raises SIGTRAP in the
-// thread that spent the period, with no system call by anyone (Linux 5.13). When the period ends
+// thread that spent the period, with no system call by anyone (Linux 5.13, and 5.19 where it may be blocked). When the period ends
 // inside the kernel, the signal comes at the return to user code, so system calls are seen. One
 // danger comes with that: a period that ends inside execve() raises SIGTRAP in the new program,
 // where nobody handles it and it kills; measured at 100 us: 12 % of execs. So exec is hooked
@@ -197,6 +197,10 @@ static void end_drawn(struct hone_thread *thread)
 // closed, which is allowed everywhere, and ends those that threads inherited as well.
 static void silence(int *fd)
 {
+    if (*fd >= 0 && !hone_descriptor_is_ours(*fd)) { // the program has that number, ours has moved
+        *fd = -1;
+        return;
+    }
     if (*fd < 0 || hone_syscall3(SYS_ioctl, *fd, PERF_EVENT_IOC_DISABLE, 0) >= 0)
         return;
     hone_descriptor_close(*fd);
@@ -323,9 +327,10 @@ static void draw_first_period(const struct hone_engine_kind *kind)
     (void)atomic_compare_exchange_strong(place, &taken, fd < 0 ? 0 : fd + 1);
     if (fd < 0)
         return;
-    if (!hone_descriptor_is_ours(fd)) // the program got its number before anybody knew whose it is
+    if (!hone_descriptor_is_ours(fd)) { // the program got its number before we knew whose it is
+        self->draws = false;
         (void)atomic_compare_exchange_strong(place, &(int){fd + 1}, 0);
-    else if (self->drawn_round == atomic_load(&drawn_rounds))
+    } else if (self->drawn_round == atomic_load(&drawn_rounds))
         enable(fd);
     else if (taken == DRAWN_TAKEN && atomic_compare_exchange_strong(place, &(int){fd + 1}, 0))
         (void)hone_descriptor_close_once(fd);

@@ -4,12 +4,15 @@
 #include "probe/probe.h"
 #include "probe/real.h"
 
+#include "core/syscall.h"
+
+#include <errno.h>
 #include <stdatomic.h>
 #include <sys/auxv.h>
 
 // One frame for the program's signal, one for ours, and a third for what its handler needs itself;
 // ours goes on elsewhere (arch_frame.c).
-enum { FRAMES = 3, MORE = 1024, FRAME_USUAL = 2048 };
+enum { FRAMES = 3, MORE = 1024, FRAME_USUAL = 4096 };
 
 static _Atomic bool some_are_small;
 
@@ -26,24 +29,43 @@ bool hone_altstack_keeps_out(const struct sigaction *action)
            action->sa_handler != SIG_IGN;
 }
 
+bool hone_altstack_lets_in(void)
+{
+    stack_t stack;
+    if (!atomic_load_explicit(&some_are_small, memory_order_relaxed) || hone_probe.locked_in ||
+        hone_syscall2(SYS_sigaltstack, NULL, &stack) < 0)
+        return false;
+    size_t room = (uintptr_t)__builtin_frame_address(0) - (uintptr_t)stack.ss_sp;
+    return !(stack.ss_flags & SS_ONSTACK) || room > size_needed() / FRAMES + MORE;
+}
+
 // Handlers that are there already.
 void hone_altstack_keep_out(void)
 {
     int ours = hone_probe.locked_in ? 0 : hone_signal_ours(); // a sandbox may forbid to ask
-    struct sigaction action;
+    int saved = errno;
+    struct sigaction action, again;
+    if (!atomic_load_explicit(&some_are_small, memory_order_relaxed))
+        return;
     for (int number = 1; ours && number < NSIG; number++) {
         if (number == ours || hone_real()->sigaction(number, NULL, &action) ||
             !hone_altstack_keeps_out(&action) || sigismember(&action.sa_mask, ours) == 1)
             continue;
+        // Another thread may set one just now, by our hook, which sees to it.
+        if (hone_real()->sigaction(number, NULL, &again) ||
+            again.sa_sigaction != action.sa_sigaction)
+            continue;
         (void)sigaddset(&action.sa_mask, ours);
         (void)hone_real()->sigaction(number, &action, NULL);
     }
+    errno = saved;
 }
 
 HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
 {
+    // A vfork child has handlers of its own, and our memory.
     if (stack && !(stack->ss_flags & SS_DISABLE) && stack->ss_size < size_needed() &&
-        !atomic_exchange(&some_are_small, true))
+        hone_is_our_process() && !atomic_exchange(&some_are_small, true))
         hone_altstack_keep_out();
     return hone_real()->sigaltstack(stack, before);
 }

@@ -27,7 +27,7 @@ HONE_EXPORT int close(int fd)
 // is closed, and the number must not be ours when the program closes it.
 static int taken(int fd)
 {
-    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)))
+    if (HONE_UNLIKELY(hone_descriptor_is_ours(fd)) && hone_is_our_process())
         hone_descriptor_lost(fd);
     return fd;
 }

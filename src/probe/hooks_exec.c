@@ -279,14 +279,14 @@ HONE_EXPORT int execveat(int fd, const char *path, char *const argv[], char *con
 
 static void before_spawn(void)
 {
-    hone_mask_at_exec(true);
+    hone_mask_at_spawn(true);
     spawns = true;
 }
 
 static int after_spawn(int result)
 {
     spawns = false;
-    hone_mask_at_exec(false);
+    hone_mask_at_spawn(false);
     return result;
 }
 

@@ -107,6 +107,7 @@ static void believe(int how, bool named)
 bool hone_mask_believe(bool blocks)
 {
     bool before = thread_blocks;
+    blocked_with = 0;
     thread_blocks = blocks;
     hand_out();
     return before;
@@ -137,6 +138,12 @@ static void change_really(int how, int signal)
     (void)hone_real()->pthread_sigmask(how, &set, NULL);
 }
 
+void hone_mask_let_in(void)
+{
+    if (!thread_blocks && hone_altstack_lets_in())
+        change_really(SIG_UNBLOCK, hone_signal_ours());
+}
+
 void hone_mask_install(int before, int ours)
 {
     sigset_t now;
@@ -160,15 +167,22 @@ static bool blocks_still(void)
                               (first_word(&now) & blocked_with)));
 }
 
-// A new program begins with what the thread blocks really, and with what waits for it.
+// A new program begins with what the thread blocks really, which may be more than it believes: a
+// handler on a small stack may have been left by longjmp().
+void hone_mask_at_spawn(bool going)
+{
+    int ours = hone_signal_ours();
+    if (ours && !hone_probe.locked_in)
+        change_really(going && blocks_still() ? SIG_BLOCK : SIG_UNBLOCK, ours);
+}
+
+// And with what waits for it.
 void hone_mask_at_exec(bool going)
 {
     int ours = hone_signal_ours();
     siginfo_t kept;
-    if (!ours || hone_probe.locked_in || !blocks_still())
-        return;
-    change_really(going ? SIG_BLOCK : SIG_UNBLOCK, ours);
-    if (!going || !hone_is_our_process())
+    hone_mask_at_spawn(going);
+    if (!ours || !going || hone_probe.locked_in || !blocks_still() || !hone_is_our_process())
         return; // the memory of a vfork child is its parent's
     if (is_pending()) {
         pending_at = 0;
@@ -202,8 +216,10 @@ bool hone_mask_by_syscall(const long words[4], long *ret)
     }
     *ret = hone_syscall4(SYS_rt_sigprocmask, words[0], words[1] ? &mask : NULL, words[2], words[3]);
     // The old mask's place comes last there: the new one is in force even if that is no memory.
-    if (words[1] && (*ret == 0 || *ret == -EFAULT))
+    if (words[1] && (*ret == 0 || *ret == -EFAULT)) {
+        blocked_with = named ? 0 : blocked_with;
         believe((int)words[0], named);
+    }
     if (*ret == 0 && words[2] && blocked)
         *(uint64_t *)words[2] |= bit;
     return true;
@@ -222,6 +238,8 @@ static void show_belief(sigset_t *before, bool blocked)
     int ours = hone_signal_ours();
     if (before && ours && blocked)
         (void)sigaddset(before, ours);
+    else if (before && ours)
+        (void)sigdelset(before, ours); // kept out of a handler on a small stack
 }
 
 static int change_mask(int (*change)(int, const sigset_t *, sigset_t *), int how,
@@ -230,10 +248,19 @@ static int change_mask(int (*change)(int, const sigset_t *, sigset_t *), int how
     sigset_t copy;
     const sigset_t *without = how == SIG_UNBLOCK ? set : hone_mask_without_ours(set, &copy);
     bool blocked = thread_blocks, given = set, named = names_ours(set);
-    uint64_t others = named ? first_word(without) : 0;
+    uint64_t others = given ? first_word(without) : 0;
+    // Who unblocks the signal of a handler is about to leave it by longjmp(), with what we kept
+    // out.
+    if (how == SIG_UNBLOCK && given && !named && !blocked && hone_altstack_lets_in()) {
+        copy = *set;
+        (void)sigaddset(&copy, hone_signal_ours());
+        without = &copy;
+    }
     int r = change(how, without, before);
     if (r == 0) {
-        if (named)
+        if (how == SIG_UNBLOCK)
+            blocked_with &= ~others;
+        else if (named)
             blocked_with = others;
         if (given)
             believe(how, named);

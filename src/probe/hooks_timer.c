@@ -10,6 +10,7 @@
 #include "probe/real.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <mqueue.h>
 #include <signal.h>
 #include <time.h>
@@ -92,8 +93,10 @@ static const struct sigevent *with_ours(const struct sigevent *event, hone_notif
         !hone_threads_are_to_come())
         return event;
     struct pair *pair = pair_of(event->sigev_notify_function, event->sigev_value);
-    if (!pair)
+    if (!pair) {
+        hone_count(&hone_counters()->threads_uncovered, 1);
         return event;
+    }
     *copy = *event;
     copy->sigev_notify_function = ours;
     copy->sigev_value.sival_ptr = pair;
@@ -107,12 +110,20 @@ static void *of_librt(const char *name)
     return library ? dlsym(library, name) : NULL;
 }
 
+static int lacks_it(void)
+{
+    errno = ENOSYS;
+    return -1;
+}
+
 HONE_EXPORT int timer_create(clockid_t clock, struct sigevent *event, timer_t *ret)
 {
     struct sigevent copy;
     int (*real)(clockid_t, const struct sigevent *, timer_t *) = hone_real()->timer_create;
     if (HONE_UNLIKELY(!real))
         *(void **)&real = of_librt("timer_create");
+    if (HONE_UNLIKELY(!real))
+        return lacks_it();
     return real(clock, with_ours(event, run_of_timer, &copy), ret);
 }
 
@@ -122,5 +133,7 @@ HONE_EXPORT int mq_notify(mqd_t queue, const struct sigevent *event)
     int (*real)(mqd_t, const struct sigevent *) = hone_real()->mq_notify;
     if (HONE_UNLIKELY(!real))
         *(void **)&real = of_librt("mq_notify");
+    if (HONE_UNLIKELY(!real))
+        return lacks_it();
     return real(queue, with_ours(event, run_of_queue, &copy));
 }

@@ -316,6 +316,8 @@ extern bool hone_signal_interrupts __attribute__((visibility("hidden")));
 bool hone_altstack_keeps_out(const struct sigaction *action);
 // Sees to those that are installed.
 void hone_altstack_keep_out(void);
+// Such a handler may have kept it out, and here it has room again.
+bool hone_altstack_lets_in(void);
 
 // --- hooks_mask.c --------------------------------------------------------------------------------
 
@@ -327,8 +329,11 @@ bool hone_mask_believe(bool blocks);
 void hone_mask_begin(bool blocks);
 // Ours is installed, after another one or 0: what the calling thread blocks really, it believes.
 void hone_mask_install(int before, int ours);
+// What was kept out of a handler that did not return comes in again.
+void hone_mask_let_in(void);
 // What it believes, it blocks really from before an exec on, or until that has failed.
 void hone_mask_at_exec(bool going);
+void hone_mask_at_spawn(bool going); // the same of a child, for which nothing waits
 void hone_mask_after_fork(void);
 // Whether a signal that came is none to be handed on: it waits, or is a message of our own.
 bool hone_mask_keeps(int signal, siginfo_t *info, bool handled);

@@ -28,7 +28,6 @@ static void resolve(void)
         {"sigrelse", (void **)&real.sigrelse},
         {"sigaltstack", (void **)&real.sigaltstack},
         {"raise", (void **)&real.raise},
-        {"pthread_kill", (void **)&real.pthread_kill},
         {"sigprocmask", (void **)&real.sigprocmask},
         {"pthread_sigmask", (void **)&real.pthread_sigmask},
         {"sigpending", (void **)&real.sigpending},

@@ -28,7 +28,6 @@ struct hone_real {
     int (*sigrelse)(int);
     int (*sigaltstack)(const stack_t *, stack_t *);
     int (*raise)(int);
-    int (*pthread_kill)(pthread_t, int);
     int (*sigprocmask)(int, const sigset_t *, sigset_t *);
     int (*sigpending)(sigset_t *);
     int (*pthread_sigmask)(int, const sigset_t *, sigset_t *);

@@ -17,7 +17,9 @@ static void *new_slots(size_t capacity, size_t size)
     if (slots && bytes >= LARGE) { // where the kernel does not know the call, they are made as used
         uintptr_t from = ((uintptr_t)slots + PAGE - 1) & ~(uintptr_t)(PAGE - 1);
         uintptr_t end = ((uintptr_t)slots + bytes) & ~(uintptr_t)(PAGE - 1);
+#ifdef MADV_POPULATE_WRITE // Linux 5.14
         (void)madvise(slots + (from - (uintptr_t)slots), end - from, MADV_POPULATE_WRITE);
+#endif
     }
     return slots;
 }

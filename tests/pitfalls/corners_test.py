@@ -13,6 +13,63 @@ from harness import workload
 ENGINES = ('perf-trap', 'perf-signal', 'thread-timer', 'process-timer')
 
 
+# A vfork child takes our numbers, in a table of its own; then the program closes all it has.
+BORROWER = r"""
+#define _GNU_SOURCE
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+int main(void)
+{
+    if (vfork() == 0) {
+        for (int i = 1000; i < 1010; i++) dup2(0, i);
+        _exit(0);
+    }
+    wait(NULL);
+    for (int i = 3; i < 1100; i++) close(i);
+    for (volatile clock_t start = clock(); clock() - start < CLOCKS_PER_SEC / 2;) {}
+    return 0;
+}
+"""
+
+# One thread takes the number of another's event, which then comes to an exec that fails.
+TAKEN_NUMBER = r"""
+#include <dirent.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+static sem_t begun, taken;
+static void *other(void *unused)
+{
+    char *const none[] = {"none", NULL};
+    sem_post(&begun);
+    sem_wait(&taken);
+    execv("/nonexistent/none", none);
+    return NULL;
+}
+int main(void)
+{
+    pthread_t thread;
+    int numbers[64], count = 0, open_still = 0, null = open("/dev/null", O_RDWR);
+    sem_init(&begun, 0, 0), sem_init(&taken, 0, 0);
+    pthread_create(&thread, NULL, other, NULL);
+    sem_wait(&begun);
+    DIR *directory = opendir("/proc/self/fd");
+    for (struct dirent *entry; (entry = readdir(directory));)
+        if (atoi(entry->d_name) >= 1000 && count < 64) numbers[count++] = atoi(entry->d_name);
+    for (int i = 0; i < count; i++) dup2(null, numbers[i]);
+    sem_post(&taken);
+    pthread_join(thread, NULL);
+    for (int i = 0; i < count; i++) open_still += fcntl(numbers[i], F_GETFD) >= 0;
+    printf("taken %d, open %d\n", count, open_still);
+    return 0;
+}
+"""
+
+
 class Corners(harness.TestCase):
     def check(self, *arguments, **options):
         self.assertEqual(self.run_plain(workload('corners'), *arguments).stdout[-5:], b'fine\n')
@@ -94,6 +151,26 @@ int main(void)
         for name in ('before', 'after'):
             self.assertGreater(found[name], 0.9 * recording.truth[name])
         self.assertNotRegex('\n'.join(recording.profile.comments), 'sandbox|not sampled')
+
+    def compiled(self, source):
+        program = os.path.join(self.tmp, 'program')
+        subprocess.run(['cc', '-O1', '-w', '-x', 'c', '-', '-o', program, '-pthread'], input=source,
+                       text=True, check=True)
+        return program
+
+    def test_a_vfork_child_that_takes_our_numbers(self):
+        recording = self.record_well(self.compiled(BORROWER))
+        self.assertGreater(recording.profile.total(where=lambda s: s.has('main')), 0.4e9)
+
+    def test_a_number_that_another_threads_event_had_is_not_closed(self):
+        program = self.compiled(TAKEN_NUMBER)
+        for engine in ENGINES:
+            with self.subTest(engine):
+                recording = self.record(program, options=('--engine', engine))
+                taken, still = recording.stdout.decode().split(', open ')
+                self.assertEqual(taken.split()[-1], still.strip())
+                if engine == 'perf-signal':
+                    self.assertNotEqual(still.strip(), '0')
 
     def test_time_after_the_descriptor_was_closed_is_nobodys(self):
         recording = self.check('close')

@@ -3,6 +3,7 @@
 
 import os
 import resource
+import shutil
 import subprocess
 import unittest
 
@@ -157,6 +158,21 @@ class Limits(harness.TestCase):
             profile = harness.Profile.read(os.path.join(directory, 'cpu.prof'))
             self.assertGreater(profile.total(), 0.2 * NS)
             self.assertEqual('not counted: ' not in '\n'.join(profile.comments), counted)
+
+    @unittest.skipIf(os.getuid() != 0, 'makes a setuid program')
+    def test_a_recorder_outside_that_runs_out_of_descriptors_late(self):
+        # At a program that gains rights, where events are opened anew.
+        program = os.path.join(self.tmp, 'other-sleep')
+        shutil.copy('/bin/sleep', program)
+        os.chown(program, 65534, 0)
+        os.chmod(program, 0o4755)
+        os.chmod(self.tmp, 0o755)
+        many = f'for i in $(seq 800); do (:); [ $i = 300 ] && {program} 0.4 & done; wait; exit 7'
+        for number in (22, 23, 24, 26):
+            directory = os.path.join(self.tmp, f'late-{number}')
+            done = self.run_plain('prlimit', f'--nofile={number}:{number}', harness.HONE, 'record',
+                                  '--engine', 'outside', '-o', directory, '--', 'sh', '-c', many)
+            self.assertIn(done.returncode, (1, 7), done.stderr)
 
     def test_no_locked_memory_and_no_queued_signals(self):
         self.assert_seen_or_said(self.check((resource.RLIMIT_MEMLOCK, 0),

@@ -134,7 +134,7 @@ ROWS = [
         [('src/probe/hooks_mask.c', '    change_really(going ? SIG_BLOCK : SIG_UNBLOCK, ours);\n',
           '')]),
     Row('two signals that wait are one', SIGNALS + 'test_who_sends_it_to_itself_gets_each',
-        [('src/probe/hooks_raise.c', 'HONE_UNLIKELY(hone_signal_is_ours(number)) && ', '!number && ')]),
+        [('src/probe/hooks_raise.c', 'HONE_LIKELY(!hone_signal_is_ours(number)) || ', 'number || ')]),
     Row('descriptors of short threads',
         THREADS + 'ShortThreads.test_their_events_are_closed_whoever_else_closes_all',
         [('src/probe/descriptors.c', '        (void)hone_descriptor_close_once((int)moved);',
