@@ -18,6 +18,6 @@ bool hone_release_is_from(const char *release, unsigned major, unsigned minor)
 
 bool hone_kernel_keeps_traps(void)
 {
-    struct utsname name;
+    struct utsname name = {0};
     return hone_syscall1(SYS_uname, &name) >= 0 && hone_release_is_from(name.release, 5, 19);
 }
