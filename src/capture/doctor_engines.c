@@ -152,6 +152,8 @@ static bool is_perf(enum hone_engine engine)
     return engine == HONE_ENGINE_PERF_TRAP || engine == HONE_ENGINE_PERF_TRAP_USER;
 }
 
+static const char too_old[] = "this kernel is too old for it: it needs Linux 5.19";
+
 // Why perf events are refused and how to get them.
 static void explain_refusal(struct hone_findings *findings, const struct hone_rights *rights,
                             enum hone_engine engine, int error, struct hone_finding *ret)
@@ -170,7 +172,7 @@ static void explain_refusal(struct hone_findings *findings, const struct hone_ri
     } else if (error == ENOSYS) {
         ret->what = "this kernel is built without perf events";
     } else if (error == EINVAL || error == E2BIG || error == EOPNOTSUPP) {
-        ret->what = "this kernel is too old for it: it needs Linux 5.19";
+        ret->what = too_old;
     } else {
         ret->what = hone_finding_text(findings, "refused: %s", strerror(error));
     }
@@ -188,7 +190,7 @@ static bool add_attempt(struct hone_findings *findings, const struct hone_rights
     bool best = findings->engine == HONE_ENGINE_NONE;
     if ((engine == HONE_ENGINE_PERF_TRAP || engine == HONE_ENGINE_PERF_TRAP_USER) &&
         !hone_kernel_keeps_traps()) {
-        finding.what = "this kernel is too old for it: it needs Linux 5.19";
+        finding.what = too_old;
     } else if (!try_engine(engine, &attempt, &status)) {
         killed = WIFSIGNALED(status);
         finding.mark = killed ? HONE_MARK_BAD : HONE_MARK_UNKNOWN;

@@ -11,7 +11,7 @@
 #include <sys/auxv.h>
 
 // One frame for the program's signal, one for ours, and a third for what its handler needs itself;
-// ours goes on elsewhere (arch_frame.c).
+// ours goes on elsewhere (x86_64_frame.c).
 enum { FRAMES = 3, MORE = 1024, FRAME_USUAL = 4096 };
 
 static _Atomic bool some_are_small;

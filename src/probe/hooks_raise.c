@@ -16,9 +16,10 @@
 // no function of ours may stand in front of it.
 HONE_EXPORT int raise(int number)
 {
-    if (HONE_UNLIKELY(hone_signal_is_ours(number)))
-        hone_mask_let_in();
-    if (HONE_LIKELY(!hone_signal_is_ours(number)) || hone_real_is_glibc() || hone_probe.locked_in)
+    if (HONE_LIKELY(!hone_signal_is_ours(number)))
+        return hone_real()->raise(number);
+    hone_mask_let_in();
+    if (hone_real_is_glibc() || hone_probe.locked_in)
         return hone_real()->raise(number);
     int r = (int)hone_syscall2(SYS_tkill, hone_syscall0(SYS_gettid), number);
     if (r == 0)
