@@ -417,6 +417,24 @@ class NamesFromOutside(Names):
     def check_files(self, recording, path):
         self.assertGreater(recording.profile.cumulative()['child_work'], 0.2 * NS)
 
+    def test_one_that_was_sampled_in_its_exec(self):
+        """Before its program is mapped only the kernel's name of it is known. Its many arguments make
+        that last."""
+        path = os.path.join(self.tmp, 'again.py')
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write('import os, sys\n'
+                       'left = int(sys.argv[1])\n'
+                       'if left:\n'
+                       '    os.execv("/proc/self/exe", ["/some/where/applet", __file__, '
+                       'str(left - 1)] + ["x" * 131000] * 30)\n')
+        names, recording = self.names('sh', '-c', f'ulimit -s 65536; exec python3 {path} 12',
+                                      rate=10000)
+        in_exec = [s for s in recording.profile.samples
+                   if s.has('[exec and loader]') and s.has('load_elf_binary')]
+        self.assertGreater(len(in_exec), 0)
+        self.assertIn(os.path.basename(os.path.realpath('/usr/bin/python3')), names)
+        self.assertNotIn('exe', names)
+
     def test_one_that_runs_already(self):
         path = os.path.join(self.tmp, 'a-name-of-more-than-fifteen-bytes')
         os.symlink(workload('split'), path)

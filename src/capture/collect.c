@@ -228,6 +228,16 @@ void hone_collect_facts(struct hone_collected *collected, uint32_t process,
         name_process(&collected->processes[process]);
 }
 
+void hone_collect_program(struct hone_collected *collected, uint32_t number,
+                          const struct hone_process_facts *facts)
+{
+    const struct hone_live *live = hone_live_of(collected, number);
+    if (!live)
+        return;
+    collected->processes[live->process].facts = *facts;
+    name_process(&collected->processes[live->process]);
+}
+
 static void on_process_end(void *context, uint32_t number, const struct hone_process_facts *facts)
 {
     struct hone_collected *collected = context;

@@ -264,6 +264,9 @@ void hone_collect_done(struct hone_collected *collected);
 bool hone_thread_name(uint32_t pid, uint32_t tid, char ret[16]);
 // Reads names again of which it is time, or of all that live.
 void hone_collect_look_at_names(struct hone_collected *collected, uint64_t now_ns, bool all);
+// What a process runs, by who learns it after the process was told of.
+void hone_collect_program(struct hone_collected *collected, uint32_t number,
+                          const struct hone_process_facts *facts);
 // A thread's name, told by who knows it; `thread` is its index in process `number`.
 void hone_collect_thread_name(struct hone_collected *collected, uint32_t number, uint32_t thread,
                               const char *name);

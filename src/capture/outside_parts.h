@@ -88,6 +88,7 @@ struct hone_outside_thread *hone_outside_new_thread(struct hone_outside *outside
 // A process that was there before we looked.
 struct hone_outside_process *hone_outside_adopt(struct hone_outside *outside, uint32_t pid);
 void hone_outside_read_program(struct hone_outside_process *process);
+void hone_outside_tell_program(struct hone_outside *outside, struct hone_outside_process *process);
 
 // The thread and its process become known to the collected, unless they are.
 void hone_outside_tell_thread(struct hone_outside *outside, struct hone_outside_thread *thread);

@@ -127,6 +127,14 @@ static void tell_process(struct hone_outside *outside, struct hone_outside_proce
     hone_collect_events.process(outside->collected, process->number, &facts);
 }
 
+// One that was sampled in its exec was told of before anybody knew its program.
+void hone_outside_tell_program(struct hone_outside *outside, struct hone_outside_process *process)
+{
+    struct hone_process_facts facts = process->facts;
+    complete_name(&facts);
+    hone_collect_program(outside->collected, process->number, &facts);
+}
+
 void hone_outside_tell_thread(struct hone_outside *outside, struct hone_outside_thread *thread)
 {
     if (thread->told)

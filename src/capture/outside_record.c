@@ -116,8 +116,11 @@ static void on_mapping(struct hone_outside *outside, const struct hone_perf_reco
     if (outside->by_cpus)
         hone_outside_revive(outside, process);
     // The kernel maps the program first, then its loader.
-    if (!process->facts.path[0] && record->text[0] == '/')
+    if (!process->facts.path[0] && record->text[0] == '/') {
         (void)snprintf(process->facts.path, sizeof process->facts.path, "%s", record->text);
+        if (process->told)
+            hone_outside_tell_program(outside, process);
+    }
     const struct hone_remote_mapping mapping = {
         .start = record->start,
         .end = record->start + record->length,
