@@ -1,6 +1,7 @@
 #include "capture/collect_heap.h"
 
 #include "base/array.h"
+#include "base/cleanup.h"
 #include "core/hash.h"
 
 #include <errno.h>
@@ -135,6 +136,7 @@ void hone_heap_blocks_done(struct hone_heap_blocks *blocks)
     for (uint32_t i = 0; i < blocks->room; i++)
         free(blocks->pages[i]);
     free(blocks->pages);
+    free(blocks->spare);
     *blocks = (struct hone_heap_blocks){0};
 }
 
@@ -147,7 +149,8 @@ int hone_heap_blocks_add(struct hone_heap_blocks *blocks, uint64_t number, uint3
     if (!hone_array_reserve(&blocks->pages, &blocks->room, page + 1, sizeof *blocks->pages))
         return -ENOMEM;
     if (!blocks->pages[page])
-        blocks->pages[page] = calloc(1, sizeof *blocks->pages[page]);
+        blocks->pages[page] =
+            blocks->spare ? hone_take(blocks->spare) : calloc(1, sizeof *blocks->pages[page]);
     if (!blocks->pages[page])
         return -ENOMEM;
     uint32_t *at = &blocks->pages[page]->rows[number % PAGE_BLOCKS];
@@ -174,8 +177,8 @@ bool hone_heap_blocks_take(struct hone_heap_blocks *blocks, uint64_t number, uin
     uint64_t page = number / PAGE_BLOCKS;
     blocks->pages[page]->rows[number % PAGE_BLOCKS] = 0;
     if (--blocks->pages[page]->live == 0) {
-        free(blocks->pages[page]);
-        blocks->pages[page] = NULL;
+        free(blocks->spare);
+        blocks->spare = hone_take(blocks->pages[page]);
     }
     return true;
 }

@@ -75,10 +75,11 @@ struct hone_heap_look {
 int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_t stack,
                         const struct hone_heap_site *site, uint32_t fall);
 
-// The blocks of one process that live: their rows by number. Pages of numbers, rising, each freed
-// when none of its blocks lives any more.
+// The blocks of one process that live: their rows by number. Pages of numbers, rising, each given
+// back when none of its blocks lives any more.
 struct hone_heap_blocks {
     struct hone_heap_page **pages;
+    struct hone_heap_page *spare; // an empty one: a program that frees at once empties many
     uint32_t room;
 };
 

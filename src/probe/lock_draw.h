@@ -16,7 +16,7 @@ static inline int64_t hone_draw_skip(uint64_t *state, uint64_t mean)
         return 0;
     uint64_t n = mean < most ? mean : most;
     uint64_t scale = n * one - one / 2 - one / (12 * n) - (n < one ? one / (24 * n * n) : 0);
-    return (int64_t)((hone_wide)hone_random_exponential(hone_random_next(state)) * scale >> 72);
+    return (int64_t)((hone_wide)hone_random_exponential(state) * scale >> 72);
 }
 
 // A number of [0, 2^32) stands for a chance: whether something of that size is taken, which is
