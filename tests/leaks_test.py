@@ -210,12 +210,15 @@ class Truth(TestCase):
         self.assertIn('only sampled blocks are known', self.show(recording.directory))
 
     def test_what_falls_back_to_sampling_says_why(self):
-        recording, _ = self.record_leaks('sh', '-c', 'ulimit -v 2000000; exec "$@"', 'sh',
-                                         workload('leaks'), 'plain')
-        shown = self.show(recording.directory)
-        self.assertIn('only sampled blocks are known', shown)
-        self.assertIn('no address space to count every block in (ulimit -v)', shown)
-        self.assertNotIn('--heap-rate 1', shown)
+        for limit in '-v 2000000', '-d 2000000':
+            with self.subTest(limit=limit):
+                recording, _ = self.record_leaks('sh', '-c', f'ulimit {limit}; exec "$@"', 'sh',
+                                                 workload('leaks'), 'plain')
+                shown = self.show(recording.directory)
+                self.assertIn('only sampled blocks are known', shown)
+                self.assertIn('memory is limited, and counting every block takes much of it '
+                              '(ulimit -v, ulimit -d)', shown)
+                self.assertNotIn('--heap-rate 1', shown)
 
     def test_what_is_lost_is_not_called_counted(self):
         """More stacks than there is room for: some blocks are lost, and nobody says otherwise."""

@@ -198,8 +198,8 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
     if (totals.samples && !totals.counted && recording->options->heap_rate == 1)
         hone_profile_comment(profile,
                              "not known: the peak, blocks that lived for short, lives and waste: "
-                             "each block was sampled, for there was no address space to count them "
-                             "in (ulimit -v)");
+                             "each block was sampled, for memory is limited, and counting them takes "
+                             "much of it (ulimit -v, ulimit -d)");
     if (totals.samples)
         comment_on_stacks(profile, totals.truncated, totals.samples, "samples");
     if (totals.counted)

@@ -114,7 +114,8 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                              "leaks: only sampled blocks are known, and what points to them from "
                              "any other block counts as reaching them; %s",
                              recording->options->heap_rate == 1
-                                 ? "there was no address space to count every block in (ulimit -v)"
+                                 ? "memory is limited, and counting every block takes much of it "
+                                   "(ulimit -v, ulimit -d)"
                                  : "count every block with --heap-rate 1");
     uint64_t lost = count_lost(collected);
     if (lost)

@@ -27,11 +27,16 @@ void hone_heap_unreserve(void *memory, size_t bytes)
     (void)hone_syscall2(SYS_munmap, (long)memory, (long)bytes);
 }
 
-bool hone_blocks_begin(void)
+// What we would reserve is then missing to the program.
+static bool is_limited(long resource)
 {
     uint64_t limit[2];
-    if (!hone_block_directory &&
-        (hone_syscall4(SYS_prlimit64, 0, RLIMIT_AS, NULL, limit) != 0 || limit[0] != UINT64_MAX))
+    return hone_syscall4(SYS_prlimit64, 0, resource, NULL, limit) != 0 || limit[0] != UINT64_MAX;
+}
+
+bool hone_blocks_begin(void)
+{
+    if (!hone_block_directory && (is_limited(RLIMIT_AS) || is_limited(RLIMIT_DATA)))
         return false;
     if (!hone_block_directory)
         hone_block_directory = hone_heap_reserve(DIRECTORY_BYTES);
