@@ -14,6 +14,8 @@ Row = namedtuple('Row', 'name test edits why', defaults=('', (), ''))
 HANDLER, STACKS = 'pitfalls/handler_test.py:Handler.', 'pitfalls/handler_test.py:Stacks.'
 CHILDREN, THREADS = 'pitfalls/processes_test.py:Children.', 'pitfalls/threads_test.py:'
 SIGNALS = 'pitfalls/signals_test.py:OwnSignals.'
+MASKS = 'pitfalls/signal_masks_test.py:Masks.'
+SIGNAL_STACKS = 'pitfalls/signal_stacks_test.py:Stacks.'
 LIBRARIES, LIMITS = 'pitfalls/libraries_test.py:', 'pitfalls/limits_test.py:'
 
 SIGNALLING = ('src/probe/engine.c', '    &hone_engine_perf_trap,\n    &hone_engine_perf_trap_user,\n'
@@ -128,11 +130,11 @@ ROWS = [
           'sizeof at.area->stack);', '    volatile char work[HONE_AREA_STACK_BYTES / 4];\n'
           '    work[0] = 0;\n    take_sample(&at + work[0]);')]),
     Row('alternate stacks without room for two signals',
-        SIGNALS + 'test_alternate_stacks_without_room_for_ours',
+        SIGNAL_STACKS + 'test_alternate_stacks_without_room_for_ours',
         [('src/probe/hooks_altstack.c', 'stack->ss_size < size_needed()', 'stack->ss_size == 0')]),
-    Row('blocked signals and exec', SIGNALS + 'test_what_is_blocked_stays_so_in_other_programs',
+    Row('blocked signals and exec', MASKS + 'test_what_is_blocked_stays_so_in_other_programs',
         [('src/probe/hooks_mask.c', 'going && blocks_still() ? SIG_BLOCK', 'going && !going ? SIG_BLOCK')]),
-    Row('handlers on small alternate stacks', SIGNALS + 'test_what_such_handlers_see_and_leave',
+    Row('handlers on small alternate stacks', SIGNAL_STACKS + 'test_what_such_handlers_see_and_leave',
         [('src/probe/hooks_mask.c', '        (void)sigdelset(before, ours); // kept out', '        (void)ours; //')]),
     Row('descriptors of a vfork child',
         'pitfalls/corners_test.py:Corners.test_a_vfork_child_that_takes_our_numbers',
@@ -145,7 +147,7 @@ ROWS = [
     Row('descriptors that run out late',
         LIMITS + 'Limits.test_a_recorder_outside_that_runs_out_of_descriptors_late',
         [('src/capture/outside_record.c', '        outside->peeked[i] = false; // a ring', '        // a ring')]),
-    Row('two signals that wait are one', SIGNALS + 'test_who_sends_it_to_itself_gets_each',
+    Row('two signals that wait are one', MASKS + 'test_who_sends_it_to_itself_gets_each',
         [('src/probe/hooks_raise.c', '    if (hone_real_is_glibc() || hone_probe.locked_in)', '    if (number)')]),
     Row('descriptors of short threads',
         THREADS + 'ShortThreads.test_their_events_are_closed_whoever_else_closes_all',
@@ -408,4 +410,8 @@ ROWS = [
         'deadlock_test.py:Clean.test_mutex_of_the_programs_own',
         [('src/capture/lock_call.c', '            if (found && !own)\n'
           '                call.library = HONE_LOCK_LIBRARY_UNKNOWN;\n', '')]),
+    Row('a process that is sampled in its exec',
+        'record_test.py:NamesFromOutside.test_one_that_was_sampled_in_its_exec',
+        [('src/capture/outside_record.c', '        if (process->told)\n            '
+          'hone_outside_tell_program(outside, process);\n', '')]),
 ]
