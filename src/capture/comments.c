@@ -387,10 +387,11 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
 }
 
 // From outside no signal is in play. Where threads hand each other their events, one that runs in
-// short turns is handed a fresh period each time (perf_events.c).
+// short turns is handed a fresh period each time (perf_events.c). Of an engine that works, the
+// reason says why no better one does: it is none for what was not sampled.
 static const char *reason_of_rest(const struct hone_collected_process *process)
 {
-    if (process->facts.reason[0])
+    if (process->facts.engine == HONE_ENGINE_NONE || closed_ours(process))
         return process->facts.reason;
     return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
                ? "threads ran in turns shorter than a period, or their samples were lost"

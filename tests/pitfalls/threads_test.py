@@ -8,6 +8,7 @@ import unittest
 
 import harness
 from harness import NS, workload
+from seccomp_filter import EPERM, refuse_perf
 
 
 LENT = r'''
@@ -376,6 +377,12 @@ class Timers(harness.TestCase):
                 self.assertLess(profile.total(where=lambda s: s.has('[never sampled]')), 0.02 * NS)
                 self.assertRegex('\n'.join(profile.comments), r'not sampled: 0\.[34]\d+ s of 1 process '
                                  '.*kept the signal out.*; try --engine outside')
+
+        # Why the engine is no better one is another matter.
+        profile = self.record_well(program, rate=1000, preexec_fn=refuse_perf(EPERM)).profile
+        comments = '\n'.join(profile.comments)
+        self.assertIn('perf-trap: not permitted', comments)
+        self.assertRegex(comments, r'not sampled: .*kept the signal out.*; try --engine outside')
 
 
 if __name__ == '__main__':
