@@ -6,6 +6,9 @@
 _Static_assert(thrd_success == 0, "as functions of pthreads return");
 _Static_assert(sizeof(mtx_t) == sizeof(pthread_mutex_t), "one is the other");
 
+// Those that are called most begin with a line of the cache: a cycle less for each pair.
+#define HONE_LINE __attribute__((aligned(64)))
+
 // --- taking --------------------------------------------------------------------------------------
 
 // A robust recursive mutex that the caller has already is no reason to wait.
@@ -72,7 +75,7 @@ HONE_HOOK static int lock_alone(pthread_mutex_t *mutex)
     return REAL.pthread_mutex_lock(mutex);
 }
 
-HONE_HOOK HONE_EXPORT int pthread_mutex_lock(pthread_mutex_t *mutex)
+HONE_HOOK HONE_EXPORT HONE_LINE int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
     if (hone_locks_are_off())
         return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
@@ -120,7 +123,7 @@ HONE_HOOK static int release_wanted(pthread_mutex_t *mutex)
     return REAL.pthread_mutex_unlock(mutex);
 }
 
-HONE_HOOK HONE_EXPORT int pthread_mutex_unlock(pthread_mutex_t *mutex)
+HONE_HOOK HONE_EXPORT HONE_LINE int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
     if (hone_locks_are_off() || (hone_locks_are_known() && hone_lock_is_quiet(mutex)))
         return RELEASING_ORDERED(mutex, REAL.pthread_mutex_unlock(mutex));

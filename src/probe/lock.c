@@ -17,11 +17,50 @@ enum {
     INTERVAL_FIRST = 16,
     INTERVAL_MAX = 1 << 16,
     LAST_RELEASE_NS = 10000000,
+    // A lock is wanted all the time if so many of a thread's releases of it were charged one after
+    // the other, each within this time.
+    WANTED_IN_A_ROW = 3,
+    WANTED_NS = 1000000,
+    CONTENTIONS = 64,      // of such a lock are counted together
+    SHOWN_NS = 100000,     // a thread shows its stack there once in this time at most
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     SURE = 2, // times as long as waits are lately: up to there, what is written has its stack early
 };
 
+// --- locks that are wanted all the time ----------------------------------------------------------
+
+static bool is_wanted_always(const struct hone_lock_thread *self, uint64_t lock, uint64_t now)
+{
+    return self->wanted == lock && self->wanted_again >= WANTED_IN_A_ROW &&
+           (int64_t)(self->wanted_until - now) > 0;
+}
+
+// To have the line of a lock's entry come from another processor takes some 300 ns, as long as many
+// a hold. So who releases such a lock is charged once it has done so, with the time of before; and
+// who takes it asks for the line, goes on, and leaves just before it releases the lock, with the
+// time of when it took it. In between it looks as if we waited, so that nobody else may be charged
+// meanwhile: we alone must have it. And it must be we who release it, as we have just done all the
+// time.
+static bool may_leave_late(const struct hone_lock_thread *self, const struct hone_lock_wait *wait,
+                           uint64_t now)
+{
+    return wait->place.entry && !wait->shared && wait->kind != HONE_LOCK_READ &&
+           is_wanted_always(self, wait->lock, now);
+}
+
 // --- what a thread holds -------------------------------------------------------------------------
+
+// A release of before the wait is the one that ended it if it is about as old as a tick. Of a
+// shared lock it need not be, nor one that lies further back: others may have had it since.
+static void remember_release(struct hone_lock_held *held, const struct hone_lock_left *left,
+                             bool shared)
+{
+    uint64_t recent = hone_lock_ticks(LAST_RELEASE_NS);
+    if (shared ? !left->age && left->rest <= recent : left->age <= recent) {
+        held->released = left->released;
+        held->rest = left->rest;
+    }
+}
 
 static void drop(struct hone_lock_thread *self, uint32_t at)
 {
@@ -30,9 +69,35 @@ static void drop(struct hone_lock_thread *self, uint32_t at)
         self->held[at] = self->held[at + 1];
 }
 
+// The wait that ended when it was taken is over for those who look at its lock, too.
+static uint64_t leave_late(struct hone_lock_held *held)
+{
+    struct hone_lock_left left;
+    hone_lock_leave(&held->place, held->taken, HONE_LOCK_LATE, &left);
+    held->pending = false;
+    remember_release(held, &left, false);
+    return left.owed;
+}
+
+static void end_pending(struct hone_lock_held *held)
+{
+    uint64_t owed = held->pending ? leave_late(held) : 0;
+    if (owed)
+        hone_lock_owe(&held->place, owed);
+}
+
+// The stack of that release, as far as it is known by now.
+static void held_by_whom(struct hone_lock_held *held)
+{
+    if (held->released)
+        held->released = (held->released & ~(uint64_t)UINT32_MAX) |
+                         hone_lock_released_stack(held->lock, held->released);
+}
+
 static void push(struct hone_lock_thread *self, const struct hone_lock_held *held)
 {
     if (self->held_count == HONE_LOCKS_HELD) { // the oldest will not be seen again
+        end_pending(&self->held[0]);
         hone_lock_settle(&self->held[0]);
         drop(self, 0);
     }
@@ -125,14 +190,26 @@ static void forget_dead_waits(struct hone_lock_thread *self, uintptr_t frame)
 // to be had, than once the lock is ours.
 static bool shall_show(struct hone_lock_thread *self, const struct hone_lock_wait *wait)
 {
-    if (hone_lock_wanted() & HONE_LOCKS_MUTEX && --self->shows < 0) {
+    bool again =
+        self->shown == wait->lock && wait->place.began - self->shown_at < hone_lock_ticks(SHOWN_NS);
+    if (hone_lock_wanted() & HONE_LOCKS_MUTEX && --self->shows < 0 && !again) {
+        self->shown = wait->lock;
+        self->shown_at = wait->place.began;
         self->shows = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
         return true;
     }
     uint64_t typical = hone_lock_typical(&wait->place);
-    return hone_lock_wanted() & HONE_LOCKS_BLOCK &&
-           (!typical || hone_draw_by_size(wait->random, SURE * typical,
-                                          hone_lock_ticks(hone_lock_config()->block_rate_ns)));
+    return hone_lock_wanted() & HONE_LOCKS_BLOCK && (!typical || SURE * typical > wait->enough);
+}
+
+// The counter is all threads', and each that adds to it takes its line away from the others.
+static void count_contention(struct hone_lock_thread *self, bool one_of_many)
+{
+    self->contentions++;
+    if (one_of_many && self->contentions < CONTENTIONS)
+        return;
+    hone_count(&hone_counters()->lock_contentions, (uint64_t)(int64_t)self->contentions);
+    self->contentions = 0;
 }
 
 HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *lock, uint32_t kind)
@@ -145,10 +222,12 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
     struct hone_lock_thread *self = hone_lock_myself();
     if (HONE_UNLIKELY(self->waiting))
         forget_dead_waits(self, (uintptr_t)wait);
+    for (uint32_t i = 0; i < self->held_count; i++)
+        end_pending(&self->held[i]);
+    bool always = false;
     if (self->waiting < HONE_LOCKS_WAITS) {
         *wait = (struct hone_lock_wait){.lock = (uintptr_t)lock,
                                         .kind = kind,
-                                        .random = (uint32_t)hone_random_next(&self->random),
                                         .epoch = self->epoch,
                                         .waiting = self->waiting,
                                         .tracked = true,
@@ -156,6 +235,11 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
         hone_lock_enter((uintptr_t)lock, hone_ticks(), &wait->place);
         self->known = wait->place.entry;
         self->waits[self->waiting++] = (struct hone_lock_waiting){wait->place, (uintptr_t)wait};
+        always = is_wanted_always(self, wait->lock, wait->place.began);
+        wait->enough =
+            hone_lock_wanted() & HONE_LOCKS_BLOCK
+                ? hone_draw_size(&self->random, hone_lock_ticks(hone_lock_config()->block_rate_ns))
+                : UINT64_MAX;
         if (!wait->place.entry)
             hone_count(&hone_counters()->lock_untracked, 1);
         if (shall_show(self, wait)) {
@@ -164,25 +248,16 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
             self->waits[wait->waiting].place = wait->place;
         }
     }
-    hone_count(&hone_counters()->lock_contentions, 1);
+    count_contention(self, always);
     errno = saved;
     hone_lock_work_end();
 }
 
 // The lock is ours, or we have given up.
-static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
-                     const struct hone_lock_left *left, bool timed_out, struct hone_lock_held *ret)
+static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait, bool timed_out,
+                     struct hone_lock_held *ret)
 {
-    // A release of before the wait is the one that ended it if it is about as old as a tick. Of a
-    // shared lock it need not be, nor one that lies further back: others may have had it since.
-    uint64_t recent = hone_lock_ticks(LAST_RELEASE_NS);
-    if (wait->shared ? !left->age && left->rest <= recent : left->age <= recent) {
-        ret->released = left->released;
-        ret->rest = left->rest;
-    }
-    if (hone_lock_wanted() & HONE_LOCKS_BLOCK &&
-        hone_draw_by_size(wait->random, ret->waited,
-                          hone_lock_ticks(hone_lock_config()->block_rate_ns))) {
+    if (ret->waited > wait->enough) {
         if (!ret->stack)
             ret->stack = hone_lock_stack_here();
         ret->time_ns = hone_now_ns();
@@ -198,7 +273,7 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         hone_lock_write_wait(&facts);
     } else if (!timed_out) {
         // But by whom it was held may be told in a moment.
-        if (ret->waited > hone_lock_ticks(LONG_WAIT_NS) &&
+        if (!ret->pending && ret->waited > hone_lock_ticks(LONG_WAIT_NS) &&
             (uint32_t)ret->released != HONE_LOCK_STACK_SOON)
             hone_lock_settle(ret);
         push(self, ret);
@@ -210,7 +285,6 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
 {
     if (!wait->tracked)
         return;
-    hone_lock_expect(wait->place.entry);
     uint64_t now = hone_ticks();
     struct hone_lock_thread *self = &hone_lock_self;
     // In a child that was forked in a handler, or where waits further out are over, it is none.
@@ -218,14 +292,21 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
         self->waiting <= wait->waiting)
         return;
     self->waiting = wait->waiting;
-    struct hone_lock_left left;
+    struct hone_lock_left left = {0};
+    bool pending = outcome == HONE_LOCK_TAKEN && may_leave_late(self, wait, now);
     // Who of us releases a shared lock next need not be who had it.
     bool owed = outcome != HONE_LOCK_TIMED_OUT || !wait->shared;
-    hone_lock_leave(&wait->place, now, owed ? outcome : HONE_LOCK_UNDONE, &left);
+    if (pending)
+        hone_lock_expect(wait->place.entry);
+    else
+        hone_lock_leave(&wait->place, now, owed ? outcome : HONE_LOCK_UNDONE, &left);
     if (outcome == HONE_LOCK_UNDONE) // it was no contention then
-        hone_count(&hone_counters()->lock_contentions, UINT64_MAX);
-    if (outcome == HONE_LOCK_UNDONE || !hone_lock_is_recording() || !hone_lock_work_begin())
+        self->contentions--;
+    if (outcome == HONE_LOCK_UNDONE || !hone_lock_is_recording() || !hone_lock_work_begin()) {
+        if (pending)
+            hone_lock_leave(&wait->place, now, outcome, &left);
         return;
+    }
     int saved = errno;
     struct hone_lock_held held = {.lock = wait->lock,
                                   .taken = now,
@@ -233,10 +314,14 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
                                   .stack = wait->place.stack,
                                   .depth = depth,
                                   .kind = (uint8_t)wait->kind,
-                                  .contended = true};
+                                  .contended = true,
+                                  .pending = pending,
+                                  .place = wait->place};
     if (hone_lock_is_had(outcome) && hone_lock_is_due() && hone_lock_wanted() & HONE_LOCKS_MUTEX)
         held.weight = draw(self);
-    end_wait(self, wait, &left, outcome == HONE_LOCK_TIMED_OUT, &held);
+    if (!pending)
+        remember_release(&held, &left, wait->shared);
+    end_wait(self, wait, outcome == HONE_LOCK_TIMED_OUT, &held);
     errno = saved;
     hone_lock_work_end();
 }
@@ -244,14 +329,19 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
 // --- releases ------------------------------------------------------------------------------------
 
 // `before`: what the entry of our last charge said before this one.
-static void remember_charge(struct hone_lock_thread *self, const struct hone_lock_charge *charge,
-                            uint64_t before)
+static void remember_charge(struct hone_lock_thread *self, const struct hone_lock_release *release,
+                            uint64_t before, uint64_t at)
 {
+    const struct hone_lock_charge *charge = &release->charge;
     bool again = self->charged == charge->entry && HONE_LOCK_OF(before) == self->charged_as;
     self->charged_again = again ? self->charged_again + 1 : 1;
     self->charged = charge->entry;
     self->charged_as = HONE_LOCK_OF(charge->released);
     self->charged_tick = hone_tick_ns();
+    bool wanted = self->wanted == release->lock && (int64_t)(self->wanted_until - at) > 0;
+    self->wanted_again = wanted ? self->wanted_again + 1 : 1;
+    self->wanted = release->lock;
+    self->wanted_until = at + hone_lock_ticks(WANTED_NS);
 }
 
 // Whoever waits at `at`.
@@ -260,37 +350,75 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
 {
     uint64_t before = self->charged ? self->charged->released : 0;
     release->drawn = hone_lock_wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
-    hone_lock_release(release->lock, at, hone_thread_self()->index, release->kind, release->drawn,
-                      &release->charge);
+    struct hone_lock_done done = {
+        .lock = release->lock,
+        .ticks = at,
+        .taken = release->late && release->held.lock ? release->held.taken : 0,
+        .thread = hone_thread_self()->index,
+        .kind = release->kind,
+        .drawn = release->drawn,
+        .in_a_row = self->charged_again + 1 >= HONE_LOCK_CHARGED_IN_A_ROW,
+    };
+    hone_lock_release(&done, &release->charge);
     if (release->charge.found)
         self->known = release->charge.found;
     if (!release->charge.entry)
         return;
-    remember_charge(self, &release->charge, before);
+    remember_charge(self, release, before, at);
     self->releases = release->drawn
                          ? hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction)
                          : self->releases - 1;
 }
 
+// Once it is released others may be charged, so that our own wait must be over: the line should
+// have come by now. Returns what is owed to who released the lock to us.
+static uint64_t leave_before(const void *lock, uint32_t depth)
+{
+    uint64_t owed = 0;
+    if (!hone_lock_work_begin())
+        return 0;
+    struct hone_lock_thread *self = hone_lock_myself();
+    for (uint32_t at = self->held_count; at-- > 0;) {
+        struct hone_lock_held *held = &self->held[at];
+        if (held->pending && held->lock == (uintptr_t)lock && held->depth == depth)
+            owed += leave_late(held);
+    }
+    hone_lock_work_end();
+    return owed;
+}
+
 HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const void *lock,
                                        uint32_t kind, uint32_t depth)
 {
-    *release =
-        (struct hone_lock_release){.lock = (uintptr_t)lock, .kind = kind, .frees = depth <= 1};
     // Done while others want the lock: the less the better.
     struct hone_lock_thread *self = &hone_lock_self;
+    release->at = hone_ticks();
+    release->lock = (uintptr_t)lock;
+    release->kind = kind;
+    release->depth = depth;
+    release->frees = depth <= 1;
+    release->charge.entry = NULL;
+    release->held.lock = 0;
+    release->owed = 0;
+    release->late = release->frees && kind != HONE_LOCK_READ &&
+                    is_wanted_always(self, release->lock, release->at) &&
+                    !hone_lock_is_shared(lock, kind);
+    if (release->late) {
+        if (self->held_count)
+            release->owed = leave_before(lock, depth);
+        return;
+    }
     if (!self->held_count && release->frees &&
-        hone_lock_nobody_waits(self->known, release->lock, hone_ticks()))
+        hone_lock_nobody_waits(self->known, release->lock, release->at))
         return;
     if (!hone_lock_is_recording() || !hone_lock_work_begin())
         return;
     self = hone_lock_myself();
-    struct hone_lock_held *held = &release->held;
-    release->at = hone_ticks();
     // By whom the lock came to us is read before our own release takes its place.
-    if (pop(self, release->lock, depth, held) && held->released)
-        held->released = (held->released & ~(uint64_t)UINT32_MAX) |
-                         hone_lock_released_stack(held->lock, held->released);
+    if (pop(self, release->lock, depth, &release->held)) {
+        end_pending(&release->held);
+        held_by_whom(&release->held);
+    }
     if (release->frees && hone_lock_may_be_waited_for(lock) &&
         !hone_lock_nobody_waits(self->known, release->lock, release->at))
         charge(self, release, release->at);
@@ -319,105 +447,62 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
     hone_lock_write_held(&facts);
 }
 
-HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool released)
+// What was not done before it. Our own wait is no doing of ours: if nobody has been charged since
+// it began, who released the lock to us is late, too, and comes now, or the next one does.
+static void catch_up(struct hone_lock_thread *self, struct hone_lock_release *release)
 {
-    // Nobody waited: who came from there to the release itself does.
-    bool late = released && release->frees && !release->charge.entry &&
-                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
-                !hone_lock_nobody_waits(hone_lock_self.known, release->lock, hone_ticks());
-    if (!release->charge.entry && !release->held.lock && !late)
-        return;
-    if (!released && release->charge.entry)
-        hone_lock_not_released(&release->charge);
-    if (!hone_lock_is_recording() || !hone_lock_work_begin())
-        return;
-    int saved = errno;
+    bool held = pop(self, release->lock, release->depth, &release->held);
+    if (held)
+        held_by_whom(&release->held);
+    if (hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
+        !hone_lock_nobody_waits(self->known, release->lock, release->at))
+        charge(self, release, release->at);
+    if (held && release->owed)
+        hone_lock_owe(&release->held.place, release->owed);
+}
+
+HONE_HOOK static void tell(struct hone_lock_release *release, bool released, bool late)
+{
     if (late)
         charge(hone_lock_myself(), release, hone_ticks());
     if (!released) {
         if (release->held.lock)
             push(&hone_lock_self, &release->held);
-    } else {
-        if (release->charge.entry && release->drawn)
-            tell_release(release);
-        if (release->held.lock) {
-            hone_lock_settle(&release->held);
-            if (release->held.weight)
-                hone_lock_write_use(&release->held, release->at);
-        }
-    }
-    errno = saved;
-    hone_lock_work_end();
-}
-
-// --- waits for what nobody holds -----------------------------------------------------------------
-
-uint64_t hone_wait_begin(void)
-{
-    return hone_lock_wanted() & HONE_LOCKS_BLOCK ? hone_ticks() : 0;
-}
-
-HONE_HOOK void hone_wait_end(uint64_t began, const void *object, uint32_t kind, bool timed_out)
-{
-    if (!began)
         return;
-    uint64_t waited = hone_ticks() - began;
-    if (!hone_lock_is_recording() || !hone_lock_work_begin())
+    }
+    if (release->charge.entry && release->drawn)
+        tell_release(release);
+    if (release->held.lock) {
+        hone_lock_settle(&release->held);
+        if (release->held.weight)
+            hone_lock_write_use(&release->held, release->at);
+    }
+}
+
+HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool released)
+{
+    bool catching_up = release->late && released;
+    // Nobody waited: who came from there to the release itself does.
+    bool late = released && release->frees && !release->late && !release->charge.entry &&
+                hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
+                !hone_lock_nobody_waits(hone_lock_self.known, release->lock, hone_ticks());
+    if (!release->charge.entry && !release->held.lock && !late && !catching_up)
+        return;
+    if (!released && release->charge.entry)
+        hone_lock_not_released(&release->charge);
+    if (!hone_lock_work_begin())
         return;
     int saved = errno;
-    struct hone_lock_thread *self = hone_lock_myself();
-    struct hone_lock_wait_facts facts = {.lock = (uintptr_t)object,
-                                         .delay_ns = hone_lock_ns(waited),
-                                         .time_ns = hone_now_ns(),
-                                         .kind = kind,
-                                         .timed_out = timed_out};
-    if (hone_draw_by_size((uint32_t)hone_random_next(&self->random), facts.delay_ns,
-                          hone_lock_config()->block_rate_ns)) {
-        facts.stack = hone_lock_stack_here();
-        hone_lock_write_wait(&facts);
-    }
+    if (catching_up)
+        catch_up(hone_lock_myself(), release);
+    if (hone_lock_is_recording())
+        tell(release, released, late);
     errno = saved;
     hone_lock_work_end();
 }
 
-// --- life cycle ----------------------------------------------------------------------------------
-
-void hone_locks_begin(bool allowed)
-{
-    uint32_t all = 0;
-    hone_locks_find();
-    if (allowed && hone_lock_config()->mutex_fraction)
-        all |= HONE_LOCKS_MUTEX;
-    if (allowed && hone_lock_config()->block_rate_ns)
-        all |= HONE_LOCKS_BLOCK;
-    if (all && hone_locks_are_alone())
-        all |= HONE_LOCKS_ALONE;
-    hone_lock_clock_begin();
-    atomic_store_explicit(&hone_locks_wanted, all, memory_order_release);
-}
-
-void hone_locks_shared(void)
-{
-    if (hone_lock_wanted() & HONE_LOCKS_ALONE)
-        atomic_fetch_and_explicit(&hone_locks_wanted, ~(uint32_t)HONE_LOCKS_ALONE,
-                                  memory_order_relaxed);
-}
-
-void hone_locks_end(void)
-{
-    atomic_store_explicit(&hone_locks_wanted, 0, memory_order_release);
-}
-
-bool hone_locks_are_wanted(void)
-{
-    return hone_lock_wanted() & (HONE_LOCKS_MUTEX | HONE_LOCKS_BLOCK);
-}
-
-void hone_locks_after_fork(void)
-{
-    hone_lock_table_after_fork();
-    hone_lock_records_after_fork();
-}
+// --- the end of a thread
+// --------------------------------------------------------------------------
 
 void hone_locks_thread_leave(void)
 {
@@ -425,11 +510,15 @@ void hone_locks_thread_leave(void)
     if (self->epoch != atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed) ||
         !hone_lock_is_recording() || !hone_lock_work_begin())
         return;
+    hone_count(&hone_counters()->lock_contentions, (uint64_t)(int64_t)self->contentions);
+    self->contentions = 0;
     struct hone_lock_left left;
     while (self->waiting)
         hone_lock_leave(&self->waits[--self->waiting].place, hone_ticks(), HONE_LOCK_UNDONE, &left);
-    for (uint32_t i = 0; i < self->held_count; i++)
+    for (uint32_t i = 0; i < self->held_count; i++) {
+        end_pending(&self->held[i]);
         hone_lock_settle(&self->held[i]);
+    }
     self->held_count = 0;
     hone_lock_work_end();
 }

@@ -1,27 +1,29 @@
 // Locks: who holds them while others wait, and how long. The hooks stand in front of the C
 // library's own functions, call them with the same arguments and hand on what they return.
 //
-//   hooks_lock.c       mutexes, spin locks, C11's mtx   lock.c        records
+//   hooks_lock.c       mutexes, spin locks, C11's mtx   lock.c        waits, releases
 //   hooks_rwlock.c     read-write locks                 lock_draw.c   which of them are written
 //   hooks_condition.c  condition variables              lock_table.c  where waiters and holder meet
 //   hooks_semaphore.c  semaphores, barriers, joins      lock_kinds.h  what the C library keeps
 //   hooks_made.c       where locks are made             lock_real.c   the functions behind the
-//   hooks
+//   lock_life.c        where all that begins and ends                 hooks
 //
 // Taking a lock tries first: the C library's own try function does what its lock function begins
 // with. Only when that fails is there something to time. Where trying would not be the same (a
 // mutex that is robust, of priorities, or elided) its state is looked at instead.
 //
-// What a program pays: for each lock one call and a countdown, for each release one load. Stacks
-// are walked before a wait or after the lock is released, not while it is held, but for a wait
-// that took longer than was to be expected. Once a lock is released its memory is not touched: it
-// may be another's by then.
+// What a program pays: for each lock one call and a countdown, for each release one load. Where a
+// lock is wanted all the time, a release is charged once it is done. Stacks are walked before a
+// wait or after the lock is released, not while it is held, but for a wait that took longer than
+// was to be expected. Once a lock is released its memory is not touched: it may be another's by
+// then.
 //
 // Threads: all.  Signals: a lock inside a handler that interrupts us is let through and not seen.
 #ifndef HONE_PROBE_LOCK_H
 #define HONE_PROBE_LOCK_H
 
 #include "core/clock.h"
+#include "core/ticks.h"
 #include "probe/areas.h"
 #include "probe/heap.h"
 #include "probe/lock_kinds.h"
@@ -55,6 +57,8 @@ struct hone_lock_held {
     uint8_t kind;           // enum hone_lock_kind
     bool contended;
     bool wait_due; // its wait is written once the lock is released
+    bool pending;  // it still waits for those who look at its lock: `place`
+    struct hone_lock_place place;
 };
 
 // A wait that is not over. In a handler that interrupts one there may be another; and one that a
@@ -82,6 +86,12 @@ struct hone_lock_thread {
     struct hone_lock_entry *charged;
     uint64_t charged_as, charged_tick;
     uint32_t charged_again;
+    // The lock that it was of, how often in a row whoever else's was charged in between, and how
+    // long (ticks) it counts as one that is wanted all the time.
+    uint32_t wanted_again;
+    uint64_t wanted, wanted_until;
+    int32_t contentions;      // that are not counted yet
+    uint64_t shown, shown_at; // the lock that we showed our stack at last, and when: ticks
     struct hone_lock_entry
         *known; // of the lock that we waited for or released last, and others did
     struct hone_own_stack stack;
@@ -155,7 +165,7 @@ struct hone_lock_wait {
     struct hone_lock_place place;
     uint64_t lock;
     uint32_t kind;
-    uint32_t random; // whether it is written, with how long it took
+    uint64_t enough; // ticks: one that takes longer is
     uint32_t epoch;
     uint32_t waiting; // its place in the thread's waits[]
     bool tracked;
@@ -175,6 +185,9 @@ struct hone_lock_release {
     uint32_t kind;
     bool frees; // all of it: a recursive mutex is not held any more
     bool drawn;
+    bool late; // all is done after it
+    uint32_t depth;
+    uint64_t owed; // ticks
 };
 void hone_lock_release_begin(struct hone_lock_release *release, const void *lock, uint32_t kind,
                              uint32_t depth);

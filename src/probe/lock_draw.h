@@ -26,4 +26,10 @@ static inline bool hone_draw_by_size(uint32_t random, uint64_t size, uint64_t ra
     return (hone_wide)random * rate < (hone_wide)size << 32;
 }
 
+// The same, drawn before the size is known: what is larger than this is taken.
+static inline uint64_t hone_draw_size(uint64_t *state, uint64_t rate)
+{
+    return (uint64_t)((hone_wide)(uint32_t)hone_random_next(state) * rate >> 32);
+}
+
 #endif

@@ -231,10 +231,22 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     began = (int64_t)(began - base) < 0 ? base : began;
     now = (int64_t)(now - began) < 0 ? began : now;
     // Whoever released the lock to us has charged its release before, so that we see it: unless we
-    // came while it did, or it is charged by the tick, and this one was not.
-    uint64_t charged = atomic_load_explicit(&entry->charged, memory_order_acquire);
-    bool seen = (int64_t)(charged - began) >= 0 && charged;
-    uint64_t since = seen ? charged : began, rest = (int64_t)(now - since) > 0 ? now - since : 0;
+    // came while it did, or it is charged by the tick, and this one was not. Who is charged
+    // meanwhile changes `sum` after `charged`, so that we look at both again.
+    uint64_t charged, rest, added, owed = 0, sum = atomic_load(&entry->sum);
+    bool seen;
+    do {
+        charged = atomic_load(&entry->charged);
+        seen = (int64_t)(charged - began) >= 0 && charged;
+        uint64_t since = seen ? charged : began;
+        rest = (int64_t)(now - since) > 0 ? now - since : 0;
+        added = now - base - rest - WAITER;
+        if (outcome == HONE_LOCK_TIMED_OUT) {
+            atomic_fetch_add(&entry->owed, rest - owed);
+            owed = rest;
+        }
+    } while (!atomic_compare_exchange_weak(&entry->sum, &sum, sum + added));
+    sum += added;
     if (charged && outcome != HONE_LOCK_INHERITED) {
         ret->released = atomic_load_explicit(&entry->released, memory_order_relaxed);
         ret->rest = rest << HONE_LOCK_UNIT_SHIFT;
@@ -242,13 +254,12 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
     }
     if (outcome == HONE_LOCK_TIMED_OUT) {
         ret->rest = 0;
-        atomic_fetch_add(&entry->owed, rest);
+    } else if (outcome == HONE_LOCK_LATE && !seen && !(ret->released & HONE_LOCK_IN_A_ROW)) {
+        *ret = (struct hone_lock_left){.owed = rest << HONE_LOCK_UNIT_SHIFT};
     } else if (hone_lock_is_had(outcome) && (uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
         ret->rest = 0;
         atomic_fetch_add(&entry->rest, rest);
     }
-    uint64_t added = now - base - rest - WAITER;
-    uint64_t sum = atomic_fetch_add(&entry->sum, added) + added;
     // Nobody is left: what is there now is an error of when two came at once.
     if (HONE_UNLIKELY(!waiters_of(sum) && sum))
         (void)atomic_compare_exchange_strong(&entry->sum, &sum, 0);
@@ -263,46 +274,62 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
 
 // --- who releases --------------------------------------------------------------------------------
 
+// Who is late and was overtaken by a later release is charged with what that one left.
 static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32_t *ret_waiters)
 {
     uint64_t since = now - entry->base;
-    uint64_t sum = atomic_load(&entry->sum);
+    uint64_t sum = atomic_load(&entry->sum), charged = atomic_load(&entry->charged);
+    *ret_waiters = waiters_of(sum);
+    if (charged && (int64_t)(charged - now) > 0)
+        return 0;
     for (int i = 0; i < TRIES; i++) {
         int64_t waited = waited_at(sum, since);
         *ret_waiters = waiters_of(sum);
         if (waited <= 0 || (int64_t)since < 0 || !*ret_waiters)
             return 0;
-        if (atomic_compare_exchange_strong(&entry->sum, &sum, sum - (uint64_t)waited)) {
-            atomic_store_explicit(&entry->charged, now, memory_order_release);
+        // First: who leaves meanwhile finds `sum` changed and looks at this again.
+        atomic_store(&entry->charged, now);
+        if (atomic_compare_exchange_strong(&entry->sum, &sum, sum - (uint64_t)waited))
             return (uint64_t)waited;
-        }
     }
     return 0; // the next release is charged with it
 }
 
-void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind, bool drawn,
-                       struct hone_lock_charge *ret)
+void hone_lock_release(const struct hone_lock_done *done, struct hone_lock_charge *ret)
 {
     *ret = (struct hone_lock_charge){0};
-    struct hone_lock_entry *entry = find(set_of(lock), lock);
+    struct hone_lock_entry *entry = find(set_of(done->lock), done->lock);
     ret->found = entry;
     if (!entry || is_idle(entry)) {
-        lower_filter(lock, ticks);
+        lower_filter(done->lock, done->ticks);
         return;
     }
-    uint64_t released =
-        (uint64_t)kind << 60 | (uint64_t)(thread + 1) << 32 | (drawn ? HONE_LOCK_STACK_SOON : 0);
+    uint64_t released = (uint64_t)done->kind << 60 | (done->in_a_row ? HONE_LOCK_IN_A_ROW : 0) |
+                        (uint64_t)(done->thread + 1) << 32 |
+                        (done->drawn ? HONE_LOCK_STACK_SOON : 0);
     // Before the charge: who sees that sees this.
     atomic_store_explicit(&entry->released, released, memory_order_relaxed);
     ret->waiter_stack = atomic_load_explicit(&entry->waiter, memory_order_relaxed);
-    uint64_t delay = charge_waits(entry, units(ticks), &ret->waiters);
     uint64_t owed = atomic_load(&entry->owed) ? atomic_exchange(&entry->owed, 0) : 0;
+    uint64_t now = units(done->ticks), delay = charge_waits(entry, now, &ret->waiters);
+    // What was waited before the lock was taken is somebody's who is late, if there is one.
+    uint64_t most = done->taken ? ret->waiters * (now - units(done->taken)) : delay;
+    if (delay > most) {
+        atomic_fetch_add(&entry->owed, delay - most);
+        delay = most;
+    }
     delay += owed;
     if (owed && !ret->waiters) // how many they were is not known any more
         ret->waiters = 1;
     ret->entry = entry;
     ret->delay = delay << HONE_LOCK_UNIT_SHIFT;
     ret->released = released;
+}
+
+void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks)
+{
+    if (atomic_load(&place->entry->lock) == place->lock)
+        atomic_fetch_add(&place->entry->owed, ticks >> HONE_LOCK_UNIT_SHIFT);
 }
 
 void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)

@@ -11,6 +11,11 @@
 // while a lock gets its entry), and no wait is charged twice. Times in it are hone_ticks() / 32,
 // from the entry's own beginning.
 //
+// Both may come late, with the time at which they should have been done, so that a lock that is
+// wanted all the time is not held up by them: who leaves before it releases the lock, who is
+// charged after it has. A release that is charged after a later one gets what that left it: what
+// was waited before the lock was taken there, and all of the wait that ended so.
+//
 // An entry that nobody waits at is given to another lock when its set is full.
 //
 // Threads  all.   Signals  safe: each step leaves the table whole.
@@ -37,8 +42,8 @@ struct hone_lock_entry {
     _Atomic uint64_t sum;
     uint64_t base;             // units; constant while the lock has it
     _Atomic uint64_t charged;  // units: when a release was charged last
-    _Atomic uint64_t released; // by whom: kind << 60 | thread index plus one << 32 | its stack's id
-    _Atomic uint64_t owed;     // units, of those who gave up waiting: for the next release
+    _Atomic uint64_t released; // by whom, see below
+    _Atomic uint64_t owed;     // units, of those who left uncharged: for the next release
     _Atomic uint64_t rest;     // units that it took who went on after a release to do so
     _Atomic uint32_t typical;  // units that waits took lately
     _Atomic uint32_t waiter;   // id of a waiter's stack
@@ -62,10 +67,13 @@ static inline bool hone_lock_may_be_waited_for(const void *lock)
                                 memory_order_relaxed) != 0;
 }
 
-// The stack of a release that will be known soon; and of one that was not drawn: 0.
+// A release: kind << 60 | whether its thread's next ones may not be charged << 59 | thread index
+// plus one << 32 | its stack's id. That of one that will be known soon; of one that was not drawn:
+// 0.
 #define HONE_LOCK_STACK_SOON UINT32_MAX
-#define HONE_LOCK_OF(released) ((released) >> 32) // who and what, without the stack
-#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0xfffffff)
+#define HONE_LOCK_IN_A_ROW ((uint64_t)1 << 59)
+#define HONE_LOCK_OF(released) (((released) & ~HONE_LOCK_IN_A_ROW) >> 32) // without the stack
+#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0x7ffffff)
 #define HONE_LOCK_RELEASED_KIND(released) ((uint32_t)((released) >> 60))
 
 // A thread that waits. NULL as entry: there was no room, or too many wait.
@@ -95,6 +103,7 @@ HONE_SIGSAFE uint64_t hone_lock_typical(const struct hone_lock_place *place);
 
 enum hone_lock_outcome {
     HONE_LOCK_TAKEN,     // it goes on
+    HONE_LOCK_LATE,      // it went on; who released the lock to it may not be charged yet
     HONE_LOCK_INHERITED, // it goes on, for who held the lock has died: nobody has released it
     HONE_LOCK_TIMED_OUT, // it gave up: who holds the lock is charged with the rest, too
     HONE_LOCK_UNDONE,    // it did not wait, or is no more
@@ -102,16 +111,18 @@ enum hone_lock_outcome {
 
 static inline bool hone_lock_is_had(enum hone_lock_outcome outcome)
 {
-    return outcome == HONE_LOCK_TAKEN || outcome == HONE_LOCK_INHERITED;
+    return outcome != HONE_LOCK_TIMED_OUT && outcome != HONE_LOCK_UNDONE;
 }
 
 // How it ended.
 struct hone_lock_left {
     uint64_t rest;     // ticks since the last release, which is not charged with them
     uint64_t released; // of that release, as the entry's; 0: none was seen
+    uint64_t owed;     // of HONE_LOCK_LATE, if no release was seen: ticks, see hone_lock_owe()
     uint64_t age;      // ticks from that release to where the wait began; 0: it was in the wait
 };
 
+// At `ticks`, which may be a while ago if nobody can have been charged since.
 HONE_SIGSAFE void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
                                   enum hone_lock_outcome outcome, struct hone_lock_left *ret);
 
@@ -129,9 +140,18 @@ struct hone_lock_charge {
 // to be charged, as is found here sooner than below.
 HONE_SIGSAFE bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t lock,
                                          uint64_t ticks);
-// `thread` is the releasing one's index; `drawn`: its stack will be told, by hone_lock_tell().
-HONE_SIGSAFE void hone_lock_release(uint64_t lock, uint64_t ticks, uint32_t thread, uint32_t kind,
-                                    bool drawn, struct hone_lock_charge *ret);
+// A release at `ticks`, which may be a moment ago.
+struct hone_lock_done {
+    uint64_t lock;
+    uint64_t ticks, taken; // 0: when it was taken is not known
+    uint32_t thread, kind; // the releasing one's index
+    bool drawn;            // its stack will be told, by hone_lock_tell()
+    bool in_a_row;         // the thread's next ones may not be charged
+};
+HONE_SIGSAFE void hone_lock_release(const struct hone_lock_done *done,
+                                    struct hone_lock_charge *ret);
+// So many ticks are for a release that is late, or else the next one.
+HONE_SIGSAFE void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks);
 // Adds to the charge what it took who went on by then. From here on that is in their own rest.
 HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
 // It did not happen.

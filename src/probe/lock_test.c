@@ -34,7 +34,9 @@ static struct hone_lock_left leave(const struct hone_lock_place *place, uint64_t
 static struct hone_lock_charge release(uint64_t lock, uint64_t at, uint32_t thread)
 {
     struct hone_lock_charge charge;
-    hone_lock_release(lock, at * UNIT, thread, HONE_LOCK_MUTEX, true, &charge);
+    struct hone_lock_done done = {
+        .lock = lock, .ticks = at * UNIT, .thread = thread, .kind = HONE_LOCK_MUTEX, .drawn = true};
+    hone_lock_release(&done, &charge);
     return charge;
 }
 
@@ -158,6 +160,24 @@ TEST(who_inherits_from_the_dead_was_released_by_nobody)
     CHECK(!release(LOCK, 9100, 1).entry);
 }
 
+TEST(who_releases_late_is_charged_with_what_was_waited_until_then)
+{
+    struct hone_lock_place one = enter(LOCK, 1000), two = enter(LOCK, 1500);
+    // It was released at 2000, which nobody has said yet when the first one has had it already.
+    struct hone_lock_left left;
+    hone_lock_leave(&one, 2010 * UNIT, HONE_LOCK_LATE, &left);
+    CHECK_EQ(left.owed, 1010 * UNIT);
+    CHECK_EQ(left.released, 0);
+    struct hone_lock_done done = {.lock = LOCK, .ticks = 2300 * UNIT, .taken = 2010 * UNIT};
+    struct hone_lock_charge charge;
+    hone_lock_release(&done, &charge);
+    hone_lock_owe(&one, left.owed);
+    CHECK_EQ(charge.delay, 290 * UNIT);
+    CHECK_EQ(release(LOCK, 2000, 1).delay, (1010 + 510) * UNIT);
+    (void)leave(&two, 2310);
+    CHECK(!release(LOCK, 2400, 1).entry);
+}
+
 TEST(who_did_not_wait_is_charged_to_nobody)
 {
     struct hone_lock_place one = enter(LOCK, 1000), two = enter(LOCK, 1000);
@@ -270,6 +290,39 @@ TEST(no_wait_is_charged_twice_whoever_comes_when)
         pthread_join(threads[i], NULL);
     CHECK(charged + rests <= waited);
     CHECK(!release((uintptr_t)&turn, clock_now, 1).entry);
+}
+
+// The same where releases are charged once they are done, in whatever order threads come to it.
+static void *take_turns_late(void *unused)
+{
+    for (int i = 0; i < TURNS; i++) {
+        struct hone_lock_place place = enter((uintptr_t)&turn, clock_now++);
+        pthread_mutex_lock(&turn);
+        uint64_t taken = clock_now++, freed = clock_now++;
+        struct hone_lock_left left;
+        hone_lock_leave(&place, taken * UNIT, HONE_LOCK_LATE, &left);
+        pthread_mutex_unlock(&turn);
+        struct hone_lock_done done = {
+            .lock = (uintptr_t)&turn, .ticks = freed * UNIT, .taken = taken * UNIT};
+        struct hone_lock_charge charge;
+        hone_lock_release(&done, &charge);
+        hone_lock_owe(&place, left.owed);
+        waited += taken * UNIT - place.began;
+        rests += left.rest;
+        charged += charge.delay;
+    }
+    return unused;
+}
+
+TEST(who_is_late_loses_no_wait_and_adds_none)
+{
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, take_turns_late, NULL);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    charged += release((uintptr_t)&turn, clock_now, 1).delay; // what is owed still
+    CHECK_NEAR((double)(charged + rests), (double)waited, 0.01 * (double)waited);
 }
 
 TEST(one_in_n_is_drawn)

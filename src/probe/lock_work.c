@@ -68,6 +68,8 @@ struct hone_lock_thread *hone_lock_myself(void)
     if (HONE_UNLIKELY(self->epoch != epoch)) {
         self->held_count = self->waiting = 0;
         self->charged = self->known = NULL;
+        self->wanted = 0;
+        self->contentions = 0;
         self->epoch = epoch;
         self->random =
             (hone_now_ns() ^ (uint64_t)(uintptr_t)self << 20 ^ (uint64_t)epoch << 50) | 1;
