@@ -56,9 +56,17 @@ static void remember_release(struct hone_lock_held *held, const struct hone_lock
                              bool shared)
 {
     uint64_t recent = hone_lock_ticks(LAST_RELEASE_NS);
-    if (shared ? !left->age && left->rest <= recent : left->age <= recent) {
-        held->released = left->released;
+    if (shared ? left->age || left->rest > recent : left->age > recent)
+        return;
+    held->released = left->released;
+    uint32_t stack = (uint32_t)left->released;
+    if (!left->released || stack == HONE_LOCK_STACK_SOON || !(hone_lock_wanted() & HONE_LOCKS_MUTEX))
+        return;
+    if (!stack) {
+        hone_lock_pass_on(held->place.entry, left->rest);
+    } else {
         held->rest = left->rest;
+        hone_lock_collect(held->place.entry, &held->rests);
     }
 }
 
@@ -432,6 +440,7 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
     hone_lock_tell(charge, stack);
     if (!stack) {
         hone_count(&hone_counters()->lock_lost, 1);
+        hone_lock_pass_on(charge->entry, charge->rest + charge->rests.ticks);
         return;
     }
     struct hone_lock_held_facts facts = {
@@ -443,8 +452,11 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
         .thread = hone_thread_self()->index,
         .waiters = charge->waiters,
         .kind = release->kind,
+        .weight = hone_lock_config()->mutex_fraction,
     };
     hone_lock_write_held(&facts);
+    if (charge->rest)
+        hone_lock_write_rest(&facts, charge->rest, &charge->rests);
 }
 
 // What was not done before it. Our own wait is no doing of ours: if nobody has been charged since

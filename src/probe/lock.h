@@ -51,6 +51,7 @@ struct hone_lock_held {
     uint64_t time_ns;       // when its wait ended
     uint64_t rest;          // of that: ticks since the release by which the lock came to us,
     uint64_t released;      // and whose that was, as its entry says
+    struct hone_lock_rests rests; // of others, that come with it
     uint32_t stack;         // id: where it was taken; 0: not known
     uint32_t weight;        // it was drawn from so many; 0: it was not
     uint32_t depth;         // of a recursive mutex

@@ -36,9 +36,30 @@ void hone_lock_write_held(const struct hone_lock_held_facts *facts)
     record->hold_ns = hone_lock_ns(facts->hold);
     record->waiters = facts->waiters;
     record->kind = facts->kind;
-    record->weight = hone_lock_config()->mutex_fraction;
+    record->weight = facts->weight;
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_LOCK_HELD);
     hone_count(&hone_counters()->lock_held, 1);
+}
+
+// The first one has the weight of those of which nothing is told until the next one, or the end;
+// each later one brings these with it.
+void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t rest,
+                          const struct hone_lock_rests *before)
+{
+    struct hone_lock_held_facts facts = *release;
+    facts.hold = facts.waiters = 0;
+    facts.weight = 1;
+    facts.delay = before->ticks;
+    if (before->first) {
+        struct hone_lock_held_facts own = facts;
+        own.weight = hone_lock_config()->mutex_fraction;
+        own.delay = rest;
+        hone_lock_write_held(&own);
+    } else {
+        facts.delay += rest;
+    }
+    if (facts.delay)
+        hone_lock_write_held(&facts);
 }
 
 void hone_lock_write_wait(const struct hone_lock_wait_facts *facts)
@@ -102,18 +123,17 @@ void hone_lock_settle(struct hone_lock_held *held)
     if (held->wait_due)
         write_wait_of(held, holder_stack);
     held->wait_due = false;
-    if (held->rest && holder_stack && hone_lock_wanted() & HONE_LOCKS_MUTEX) {
+    if ((held->rest || held->rests.ticks) && holder_stack) {
         struct hone_lock_held_facts facts = {
             .lock = held->lock,
-            .delay = held->rest,
             .stack = holder_stack,
             .waiter_stack = held->stack,
             .thread = HONE_LOCK_RELEASED_BY(held->released) - 1,
             .kind = HONE_LOCK_RELEASED_KIND(held->released),
         };
-        hone_lock_write_held(&facts);
+        hone_lock_write_rest(&facts, held->rest, &held->rests);
     }
-    held->rest = 0;
+    held->rest = held->rests.ticks = 0;
 }
 
 // --- where locks are made ------------------------------------------------------------------------

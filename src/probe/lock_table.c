@@ -15,6 +15,8 @@ enum {
 };
 
 #define WAITER ((uint64_t)1 << 51)
+#define REST_MAX ((uint32_t)1 << 28) // a few seconds, and far below
+#define TOLD ((uint32_t)1 << 31) // in `rests`: some were told
 #define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
 
 static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];
@@ -73,6 +75,7 @@ static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
     atomic_store_explicit(&entry->released, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->owed, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->rest, 0, memory_order_relaxed);
+    atomic_store_explicit(&entry->rests, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->typical, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->waiter, 0, memory_order_relaxed);
     // Release: all that before the lock. Pairs with the acquire in find().
@@ -220,6 +223,29 @@ static void learn(struct hone_lock_entry *entry, uint64_t waited)
                               memory_order_relaxed);
 }
 
+// What does not fit is the next release's.
+static void add_rest(struct hone_lock_entry *entry, _Atomic uint32_t *to, uint64_t rest)
+{
+    if (rest < REST_MAX && (atomic_load_explicit(to, memory_order_relaxed) & ~TOLD) < REST_MAX)
+        atomic_fetch_add(to, (uint32_t)rest);
+    else
+        atomic_fetch_add(&entry->owed, rest);
+}
+
+void hone_lock_pass_on(struct hone_lock_entry *entry, uint64_t ticks)
+{
+    add_rest(entry, &entry->rests, units(ticks));
+}
+
+void hone_lock_collect(struct hone_lock_entry *entry, struct hone_lock_rests *ret)
+{
+    uint32_t rests = atomic_load_explicit(&entry->rests, memory_order_relaxed);
+    if (rests != TOLD)
+        rests = atomic_exchange(&entry->rests, TOLD);
+    *ret = (struct hone_lock_rests){.ticks = (uint64_t)(rests & ~TOLD) << HONE_LOCK_UNIT_SHIFT,
+                                    .first = !(rests & TOLD)};
+}
+
 void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
                      enum hone_lock_outcome outcome, struct hone_lock_left *ret)
 {
@@ -258,7 +284,7 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
         *ret = (struct hone_lock_left){.owed = rest << HONE_LOCK_UNIT_SHIFT};
     } else if (hone_lock_is_had(outcome) && (uint32_t)ret->released == HONE_LOCK_STACK_SOON) {
         ret->rest = 0;
-        atomic_fetch_add(&entry->rest, rest);
+        add_rest(entry, &entry->rest, rest);
     }
     // Nobody is left: what is there now is an error of when two came at once.
     if (HONE_UNLIKELY(!waiters_of(sum) && sum))
@@ -338,7 +364,10 @@ void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)
     uint64_t soon = charge->released;
     (void)atomic_compare_exchange_strong(&entry->released, &soon,
                                          (soon & ~(uint64_t)UINT32_MAX) | stack);
-    charge->delay += atomic_exchange(&entry->rest, 0) << HONE_LOCK_UNIT_SHIFT;
+    if (atomic_load_explicit(&entry->rest, memory_order_relaxed)) {
+        charge->rest = (uint64_t)atomic_exchange(&entry->rest, 0) << HONE_LOCK_UNIT_SHIFT;
+        hone_lock_collect(entry, &charge->rests);
+    }
 }
 
 void hone_lock_not_released(const struct hone_lock_charge *charge)

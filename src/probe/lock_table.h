@@ -44,7 +44,9 @@ struct hone_lock_entry {
     _Atomic uint64_t charged;  // units: when a release was charged last
     _Atomic uint64_t released; // by whom, see below
     _Atomic uint64_t owed;     // units, of those who left uncharged: for the next release
-    _Atomic uint64_t rest;     // units that it took who went on after a release to do so
+    _Atomic uint32_t rest;     // units that it took who went on after a release to do so, if its
+                               // stack was to be told,
+    _Atomic uint32_t rests;    // and if nobody will tell it, see hone_lock_collect()
     _Atomic uint32_t typical;  // units that waits took lately
     _Atomic uint32_t waiter;   // id of a waiter's stack
 };
@@ -122,6 +124,16 @@ struct hone_lock_left {
     uint64_t age;      // ticks from that release to where the wait began; 0: it was in the wait
 };
 
+// What it took to go on after releases of which no stack is known is told where the next one is:
+// once a stack is walked after a release it takes longer to go on from there, so that those times
+// the number of releases would be too much. The sum is right, and has the places of those.
+struct hone_lock_rests {
+    uint64_t ticks; // of those before
+    bool first;     // nobody has told of any yet: what is told now stands for those to come, too
+};
+HONE_SIGSAFE void hone_lock_collect(struct hone_lock_entry *entry, struct hone_lock_rests *ret);
+HONE_SIGSAFE void hone_lock_pass_on(struct hone_lock_entry *entry, uint64_t ticks);
+
 // At `ticks`, which may be a while ago if nobody can have been charged since.
 HONE_SIGSAFE void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
                                   enum hone_lock_outcome outcome, struct hone_lock_left *ret);
@@ -134,6 +146,8 @@ struct hone_lock_charge {
     uint32_t waiters;
     uint32_t waiter_stack; // of one of them; 0: not known
     uint64_t released;     // as the entry's
+    uint64_t rest;         // ticks, and those before it: what it took who went on by then
+    struct hone_lock_rests rests;
 };
 
 // Whether the entry is known to be the lock's, and nobody to wait there: then its release is none
@@ -152,7 +166,7 @@ HONE_SIGSAFE void hone_lock_release(const struct hone_lock_done *done,
                                     struct hone_lock_charge *ret);
 // So many ticks are for a release that is late, or else the next one.
 HONE_SIGSAFE void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks);
-// Adds to the charge what it took who went on by then. From here on that is in their own rest.
+// From here on, what it takes who goes on is in their own rest.
 HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
 // It did not happen.
 HONE_SIGSAFE void hone_lock_not_released(const struct hone_lock_charge *charge);
