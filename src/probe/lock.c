@@ -11,18 +11,13 @@
 #include <errno.h>
 
 enum {
-    // Acquisitions are drawn about once in this time and thread, whatever their rate is.
-    DRAWN_SOON_NS = 1000000,
-    DRAWN_LATE_NS = 50000000,
-    INTERVAL_FIRST = 16,
-    INTERVAL_MAX = 1 << 16,
     LAST_RELEASE_NS = 10000000,
     // A lock is wanted all the time if so many of a thread's releases of it were charged one after
     // the other, each within this time.
     WANTED_IN_A_ROW = 3,
     WANTED_NS = 1000000,
     CONTENTIONS = 64,      // of such a lock are counted together
-    SHOWN_NS = 100000,     // a thread shows its stack there once in this time at most
+    SHOWN_NS = 1000000,     // a thread shows its stack there once in this time at most
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     SURE = 2, // times as long as waits are lately: up to there, what is written has its stack early
 };
@@ -126,34 +121,6 @@ static bool pop(struct hone_lock_thread *self, uint64_t lock, uint32_t depth,
 
 // --- acquisitions that are drawn -----------------------------------------------------------------
 
-// The number of the acquisitions that pass between two draws follows their rate.
-static void adapt(struct hone_lock_thread *self, uint64_t now)
-{
-    uint64_t since = now - self->drawn_at;
-    if (since < hone_lock_ticks(DRAWN_SOON_NS) && self->interval < INTERVAL_MAX)
-        self->interval *= 2;
-    else if (since > hone_lock_ticks(DRAWN_LATE_NS) && self->interval > 1)
-        self->interval /= 2;
-    self->drawn_at = now;
-}
-
-// Whether it is this one that is drawn; its weight.
-static uint32_t draw(struct hone_lock_thread *self)
-{
-    uint32_t weight = self->interval;
-    if (!weight) { // the first one of all
-        self->interval = INTERVAL_FIRST;
-        self->drawn_at = hone_ticks();
-        self->countdown = hone_draw_skip(&self->random, INTERVAL_FIRST) - 1;
-        if (self->countdown >= 0)
-            return 0;
-        weight = INTERVAL_FIRST;
-    }
-    adapt(self, hone_ticks());
-    self->countdown = hone_draw_skip(&self->random, self->interval);
-    return weight;
-}
-
 HONE_HOOK void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind)
 {
     struct hone_lock_thread *self = &hone_lock_self;
@@ -170,7 +137,7 @@ HONE_HOOK void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind)
     // A thread that was made past us is met here.
     if (hone_lock_wanted() & HONE_LOCKS_ALONE && !hone_locks_are_alone())
         hone_locks_shared();
-    uint32_t weight = draw(self);
+    uint32_t weight = hone_lock_draw_taken(self);
     if (weight) {
         struct hone_lock_held held = {
             .lock = (uintptr_t)lock, .depth = depth, .kind = (uint8_t)kind, .weight = weight};
@@ -326,7 +293,7 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
                                   .pending = pending,
                                   .place = wait->place};
     if (hone_lock_is_had(outcome) && hone_lock_is_due() && hone_lock_wanted() & HONE_LOCKS_MUTEX)
-        held.weight = draw(self);
+        held.weight = hone_lock_draw_taken(self);
     if (!pending)
         remember_release(&held, &left, wait->shared);
     end_wait(self, wait, outcome == HONE_LOCK_TIMED_OUT, &held);
@@ -357,14 +324,15 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
                              uint64_t at)
 {
     uint64_t before = self->charged ? self->charged->released : 0;
-    release->drawn = hone_lock_wanted() & HONE_LOCKS_MUTEX && self->releases <= 0;
+    bool always = is_wanted_always(self, release->lock, at);
+    bool drawn = hone_lock_draw_release(self, always);
     struct hone_lock_done done = {
         .lock = release->lock,
         .ticks = at,
         .taken = release->late && release->held.lock ? release->held.taken : 0,
         .thread = hone_thread_self()->index,
         .kind = release->kind,
-        .drawn = release->drawn,
+        .drawn = drawn,
         .in_a_row = self->charged_again + 1 >= HONE_LOCK_CHARGED_IN_A_ROW,
     };
     hone_lock_release(&done, &release->charge);
@@ -372,10 +340,10 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
         self->known = release->charge.found;
     if (!release->charge.entry)
         return;
+    release->weight = hone_lock_draw_weight(self, always, drawn, at, release->charge.delay);
+    if (drawn && !release->weight)
+        hone_lock_keep_quiet(&release->charge);
     remember_charge(self, release, before, at);
-    self->releases = release->drawn
-                         ? hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction)
-                         : self->releases - 1;
 }
 
 // Once it is released others may be charged, so that our own wait must be over: the line should
@@ -406,6 +374,7 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
     release->depth = depth;
     release->frees = depth <= 1;
     release->charge.entry = NULL;
+    release->weight = 0;
     release->held.lock = 0;
     release->owed = 0;
     release->late = release->frees && kind != HONE_LOCK_READ &&
@@ -452,7 +421,7 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
         .thread = hone_thread_self()->index,
         .waiters = charge->waiters,
         .kind = release->kind,
-        .weight = hone_lock_config()->mutex_fraction,
+        .weight = release->weight,
     };
     hone_lock_write_held(&facts);
     if (charge->rest)
@@ -482,7 +451,7 @@ HONE_HOOK static void tell(struct hone_lock_release *release, bool released, boo
             push(&hone_lock_self, &release->held);
         return;
     }
-    if (release->charge.entry && release->drawn)
+    if (release->charge.entry && release->weight)
         tell_release(release);
     if (release->held.lock) {
         hone_lock_settle(&release->held);

@@ -80,6 +80,10 @@ struct hone_lock_thread {
     uint64_t drawn_at;   // ticks: when that happened last,
     uint64_t made_at;    // and when a lock's making was written
     int64_t releases;    // that others waited for, until the next one that is drawn
+    int64_t thinned;     // the same, of a lock that is wanted all the time
+    uint64_t usual;      // ticks that those are charged with, on average
+    uint64_t thinned_at; // when one of them was drawn last,
+    uint32_t thin;       // and of how many that would be drawn otherwise it is one
     int64_t shows;       // waits, until the next one whose stack is shown to who releases the lock
     uint64_t random;     // state of the draws; 0: not seeded
     // Our last release that was charged: of which entry, what that said then, in which tick of the
@@ -185,7 +189,7 @@ struct hone_lock_release {
     uint64_t at; // ticks
     uint32_t kind;
     bool frees; // all of it: a recursive mutex is not held any more
-    bool drawn;
+    uint32_t weight; // 0: it was not drawn
     bool late; // all is done after it
     uint32_t depth;
     uint64_t owed; // ticks

@@ -3,6 +3,7 @@
 #ifndef HONE_PROBE_LOCK_DRAW_H
 #define HONE_PROBE_LOCK_DRAW_H
 
+#include "core/core.h"
 #include "probe/heap_draw.h"
 
 #include <stdbool.h>
@@ -31,5 +32,17 @@ static inline uint64_t hone_draw_size(uint64_t *state, uint64_t rate)
 {
     return (uint64_t)((hone_wide)(uint32_t)hone_random_next(state) * rate >> 32);
 }
+
+struct hone_lock_thread;
+
+// Whether the acquisition is drawn for which the countdown has ended: its weight; 0: it is not.
+HONE_SIGSAFE uint32_t hone_lock_draw_taken(struct hone_lock_thread *self);
+
+// Whether a release that others waited for is drawn, of a lock that is wanted all the time or not;
+// and, when it is known with what it is charged, its weight after all. 0: it is not. To walk the
+// stack takes as long as many a hold, so that fewer are drawn of what is released all the time.
+HONE_SIGSAFE bool hone_lock_draw_release(struct hone_lock_thread *self, bool wanted_always);
+HONE_SIGSAFE uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always,
+                                            bool drawn, uint64_t now, uint64_t delay);
 
 #endif

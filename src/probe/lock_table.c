@@ -370,6 +370,13 @@ void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)
     }
 }
 
+void hone_lock_keep_quiet(struct hone_lock_charge *charge)
+{
+    uint64_t soon = charge->released;
+    charge->released &= ~(uint64_t)UINT32_MAX;
+    (void)atomic_compare_exchange_strong(&charge->entry->released, &soon, charge->released);
+}
+
 void hone_lock_not_released(const struct hone_lock_charge *charge)
 {
     atomic_fetch_add(&charge->entry->owed, charge->delay >> HONE_LOCK_UNIT_SHIFT);

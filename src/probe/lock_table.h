@@ -168,6 +168,8 @@ HONE_SIGSAFE void hone_lock_release(const struct hone_lock_done *done,
 HONE_SIGSAFE void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks);
 // From here on, what it takes who goes on is in their own rest.
 HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
+// Nobody will tell its stack.
+HONE_SIGSAFE void hone_lock_keep_quiet(struct hone_lock_charge *charge);
 // It did not happen.
 HONE_SIGSAFE void hone_lock_not_released(const struct hone_lock_charge *charge);
 

@@ -117,14 +117,39 @@ TEST(a_release_is_charged_with_what_all_waited)
     charge = release(LOCK, 2300, 5);
     CHECK_EQ(charge.delay, 300 * UNIT);
     CHECK_EQ(charge.waiters, 1);
-    // The second one goes on before that stack is known: its way is in the charge then.
+    // The second one goes on before that stack is known: its way is told with it.
     left = leave(&two, 2340);
     CHECK_EQ(left.rest, 0);
     hone_lock_tell(&charge, 98);
-    CHECK_EQ(charge.delay, 340 * UNIT);
+    CHECK_EQ(charge.delay, 300 * UNIT);
+    CHECK_EQ(charge.rest, 40 * UNIT);
+    CHECK(charge.rests.first);
     CHECK_EQ(hone_lock_released_stack(LOCK, left.released), 98);
     // Nobody waits any more.
     CHECK(!release(LOCK, 2400, 5).entry);
+}
+
+TEST(what_nobody_tells_comes_with_what_is_told_next)
+{
+    struct hone_lock_place one = enter(LOCK, 1000);
+    struct hone_lock_charge charge = release(LOCK, 1100, 7);
+    hone_lock_tell(&charge, 99);
+    (void)leave(&one, 1110);
+    struct hone_lock_rests rests;
+    hone_lock_pass_on(one.entry, 10 * UNIT);
+    hone_lock_pass_on(one.entry, 20 * UNIT);
+    hone_lock_collect(one.entry, &rests);
+    CHECK_EQ(rests.ticks, 30 * UNIT);
+    CHECK(rests.first);
+    hone_lock_collect(one.entry, &rests);
+    CHECK_EQ(rests.ticks, 0);
+    CHECK(!rests.first);
+    // An hour is a later release's.
+    const uint64_t hour = (uint64_t)3600 * 1000000000 / 16;
+    hone_lock_pass_on(one.entry, hour * UNIT);
+    hone_lock_collect(one.entry, &rests);
+    CHECK_EQ(rests.ticks, 0);
+    CHECK_EQ(release(LOCK, 1200, 1).delay, hour * UNIT);
 }
 
 TEST(a_wait_that_saw_no_release_leaves_nothing_to_the_next)

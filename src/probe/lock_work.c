@@ -76,6 +76,8 @@ struct hone_lock_thread *hone_lock_myself(void)
         (void)hone_random_next(&self->random);
         self->releases = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
         self->shows = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
+        self->thinned = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
+        self->thin = 1;
     }
     hone_thread_meet(hone_thread_self(), NULL);
     return self;

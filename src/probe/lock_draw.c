@@ -1,0 +1,101 @@
+#include "probe/lock_draw.h"
+
+#include "core/ticks.h"
+#include "probe/lock_work.h"
+
+enum {
+    // Acquisitions are drawn about once in this time and thread, whatever their rate is.
+    DRAWN_SOON_NS = 1000000,
+    DRAWN_LATE_NS = 50000000,
+    INTERVAL_FIRST = 16,
+    INTERVAL_MAX = 1 << 16,
+    // And so are releases of a lock that is wanted all the time, but not fewer than one of these.
+    THINNED_SOON_NS = 1000000,
+    THINNED_LATE_NS = 4000000,
+    THIN_MAX = 64,
+    LARGE = 8,  // times as much as usual,
+    USUAL = 16, // the mean of about so many
+};
+
+// --- acquisitions --------------------------------------------------------------------------------
+
+// The number of the acquisitions that pass between two draws follows their rate.
+static void adapt(struct hone_lock_thread *self, uint64_t now)
+{
+    uint64_t since = now - self->drawn_at;
+    if (since < hone_lock_ticks(DRAWN_SOON_NS) && self->interval < INTERVAL_MAX)
+        self->interval *= 2;
+    else if (since > hone_lock_ticks(DRAWN_LATE_NS) && self->interval > 1)
+        self->interval /= 2;
+    self->drawn_at = now;
+}
+
+uint32_t hone_lock_draw_taken(struct hone_lock_thread *self)
+{
+    uint32_t weight = self->interval;
+    if (!weight) { // the first one of all
+        self->interval = INTERVAL_FIRST;
+        self->drawn_at = hone_ticks();
+        self->countdown = hone_draw_skip(&self->random, INTERVAL_FIRST) - 1;
+        if (self->countdown >= 0)
+            return 0;
+        weight = INTERVAL_FIRST;
+    }
+    adapt(self, hone_ticks());
+    self->countdown = hone_draw_skip(&self->random, self->interval);
+    return weight;
+}
+
+// --- releases ------------------------------------------------------------------------------------
+
+bool hone_lock_draw_release(struct hone_lock_thread *self, bool wanted_always)
+{
+    if (!(hone_lock_wanted() & HONE_LOCKS_MUTEX))
+        return false;
+    return (wanted_always ? self->thinned : self->releases) <= 0;
+}
+
+static void adapt_releases(struct hone_lock_thread *self, uint64_t now)
+{
+    uint64_t since = now - self->thinned_at;
+    if (since < hone_lock_ticks(THINNED_SOON_NS) && self->thin < THIN_MAX)
+        self->thin *= 2;
+    else if (since > hone_lock_ticks(THINNED_LATE_NS) && self->thin > 1)
+        self->thin /= 2;
+    self->thinned_at = now;
+}
+
+// One that is charged with much more than others is drawn as if nothing were thinned out: with the
+// weight of those it would be too much.
+static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_t now,
+                              uint64_t delay)
+{
+    uint32_t fraction = hone_lock_config()->mutex_fraction, weight = drawn ? fraction : 0;
+    bool large = delay > LARGE * self->usual;
+    self->usual = (self->usual * (USUAL - 1) + delay) / USUAL;
+    self->thinned--;
+    if (drawn) {
+        weight *= self->thin;
+        if (fraction > 1)
+            adapt_releases(self, now);
+        self->thinned = hone_draw_skip(&self->random, (uint64_t)fraction * self->thin);
+    }
+    if (!large)
+        return weight;
+    uint64_t random = (uint32_t)hone_random_next(&self->random);
+    return random * fraction >> 32 ? 0 : fraction;
+}
+
+uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always, bool drawn,
+                               uint64_t now, uint64_t delay)
+{
+    if (wanted_always)
+        return weigh_thinned(self, drawn, now, delay);
+    if (!drawn) {
+        self->releases--;
+        return 0;
+    }
+    uint32_t fraction = hone_lock_config()->mutex_fraction;
+    self->releases = hone_draw_skip(&self->random, fraction);
+    return fraction;
+}
