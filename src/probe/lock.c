@@ -17,7 +17,7 @@ enum {
     WANTED_IN_A_ROW = 3,
     WANTED_NS = 1000000,
     CONTENTIONS = 64,      // of such a lock are counted together
-    SHOWN_NS = 1000000,     // a thread shows its stack there once in this time at most
+    SHOWN_NS = 1000000,    // a thread shows its stack there once in this time at most
     LONG_WAIT_NS = 100000, // its record is no matter any more: it is written at once
     SURE = 2, // times as long as waits are lately: up to there, what is written has its stack early
 };
@@ -55,7 +55,8 @@ static void remember_release(struct hone_lock_held *held, const struct hone_lock
         return;
     held->released = left->released;
     uint32_t stack = (uint32_t)left->released;
-    if (!left->released || stack == HONE_LOCK_STACK_SOON || !(hone_lock_wanted() & HONE_LOCKS_MUTEX))
+    if (!left->released || stack == HONE_LOCK_STACK_SOON ||
+        !(hone_lock_wanted() & HONE_LOCKS_MUTEX))
         return;
     if (!stack) {
         hone_lock_pass_on(held->place.entry, left->rest);
@@ -199,7 +200,6 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
         forget_dead_waits(self, (uintptr_t)wait);
     for (uint32_t i = 0; i < self->held_count; i++)
         end_pending(&self->held[i]);
-    bool always = false;
     if (self->waiting < HONE_LOCKS_WAITS) {
         *wait = (struct hone_lock_wait){.lock = (uintptr_t)lock,
                                         .kind = kind,
@@ -210,11 +210,8 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
         hone_lock_enter((uintptr_t)lock, hone_ticks(), &wait->place);
         self->known = wait->place.entry;
         self->waits[self->waiting++] = (struct hone_lock_waiting){wait->place, (uintptr_t)wait};
-        always = is_wanted_always(self, wait->lock, wait->place.began);
-        wait->enough =
-            hone_lock_wanted() & HONE_LOCKS_BLOCK
-                ? hone_draw_size(&self->random, hone_lock_ticks(hone_lock_config()->block_rate_ns))
-                : UINT64_MAX;
+        wait->always = is_wanted_always(self, wait->lock, wait->place.began);
+        wait->enough = hone_lock_draw_wait(self, wait->always, &wait->rate_ns);
         if (!wait->place.entry)
             hone_count(&hone_counters()->lock_untracked, 1);
         if (shall_show(self, wait)) {
@@ -223,7 +220,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
             self->waits[wait->waiting].place = wait->place;
         }
     }
-    count_contention(self, always);
+    count_contention(self, wait->tracked && wait->always);
     errno = saved;
     hone_lock_work_end();
 }
@@ -236,12 +233,16 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         if (!ret->stack)
             ret->stack = hone_lock_stack_here();
         ret->time_ns = hone_now_ns();
+        ret->rate_ns = wait->rate_ns;
         ret->wait_due = true;
+        if (wait->always)
+            hone_lock_drew_wait(self, ret->taken);
     }
     if (timed_out && ret->wait_due) {
         struct hone_lock_wait_facts facts = {.lock = ret->lock,
                                              .delay_ns = hone_lock_ns(ret->waited),
                                              .time_ns = ret->time_ns,
+                                             .rate_ns = ret->rate_ns,
                                              .stack = ret->stack,
                                              .kind = ret->kind,
                                              .timed_out = true};

@@ -47,15 +47,16 @@ extern _Atomic uint32_t hone_locks_wanted __attribute__((visibility("hidden")));
 enum { HONE_LOCKS_HELD = 4 };
 struct hone_lock_held {
     uint64_t lock;
-    uint64_t taken, waited; // ticks
-    uint64_t time_ns;       // when its wait ended
-    uint64_t rest;          // of that: ticks since the release by which the lock came to us,
-    uint64_t released;      // and whose that was, as its entry says
+    uint64_t taken, waited;       // ticks
+    uint64_t time_ns;             // when its wait ended
+    uint64_t rate_ns;             // by which that was drawn
+    uint64_t rest;                // of that: ticks since the release by which the lock came to us,
+    uint64_t released;            // and whose that was, as its entry says
     struct hone_lock_rests rests; // of others, that come with it
-    uint32_t stack;         // id: where it was taken; 0: not known
-    uint32_t weight;        // it was drawn from so many; 0: it was not
-    uint32_t depth;         // of a recursive mutex
-    uint8_t kind;           // enum hone_lock_kind
+    uint32_t stack;               // id: where it was taken; 0: not known
+    uint32_t weight;              // it was drawn from so many; 0: it was not
+    uint32_t depth;               // of a recursive mutex
+    uint8_t kind;                 // enum hone_lock_kind
     bool contended;
     bool wait_due; // its wait is written once the lock is released
     bool pending;  // it still waits for those who look at its lock: `place`
@@ -70,6 +71,12 @@ struct hone_lock_waiting {
     uintptr_t frame;
 };
 
+// Of so many that would be drawn otherwise one is, of locks that are wanted all the time; and when
+// that was last, in ticks.
+struct hone_lock_thinning {
+    uint64_t out, at;
+};
+
 // What a thread knows: zero until its first lock.
 struct hone_lock_thread {
     int64_t countdown;   // acquisitions until the next one that is drawn
@@ -82,10 +89,9 @@ struct hone_lock_thread {
     int64_t releases;    // that others waited for, until the next one that is drawn
     int64_t thinned;     // the same, of a lock that is wanted all the time
     uint64_t usual;      // ticks that those are charged with, on average
-    uint64_t thinned_at; // when one of them was drawn last,
-    uint32_t thin;       // and of how many that would be drawn otherwise it is one
     int64_t shows;       // waits, until the next one whose stack is shown to who releases the lock
     uint64_t random;     // state of the draws; 0: not seeded
+    struct hone_lock_thinning thin_releases, thin_waits;
     // Our last release that was charged: of which entry, what that said then, in which tick of the
     // clock, and how often it was of the same one in a row.
     struct hone_lock_entry *charged;
@@ -170,7 +176,9 @@ struct hone_lock_wait {
     struct hone_lock_place place;
     uint64_t lock;
     uint32_t kind;
-    uint64_t enough; // ticks: one that takes longer is
+    uint64_t enough; // ticks: one that takes longer is written
+    uint64_t rate_ns;
+    bool always; // wanted: the lock
     uint32_t epoch;
     uint32_t waiting; // its place in the thread's waits[]
     bool tracked;
@@ -188,9 +196,9 @@ struct hone_lock_release {
     uint64_t lock;
     uint64_t at; // ticks
     uint32_t kind;
-    bool frees; // all of it: a recursive mutex is not held any more
+    bool frees;      // all of it: a recursive mutex is not held any more
     uint32_t weight; // 0: it was not drawn
-    bool late; // all is done after it
+    bool late;       // all is done after it
     uint32_t depth;
     uint64_t owed; // ticks
 };

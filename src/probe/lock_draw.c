@@ -9,7 +9,8 @@ enum {
     DRAWN_LATE_NS = 50000000,
     INTERVAL_FIRST = 16,
     INTERVAL_MAX = 1 << 16,
-    // And so are releases of a lock that is wanted all the time, but not fewer than one of these.
+    // And so are releases of a lock that is wanted all the time, and waits for it, but of so many
+    // that would be drawn otherwise one at least.
     THINNED_SOON_NS = 1000000,
     THINNED_LATE_NS = 4000000,
     THIN_MAX = 64,
@@ -55,14 +56,14 @@ bool hone_lock_draw_release(struct hone_lock_thread *self, bool wanted_always)
     return (wanted_always ? self->thinned : self->releases) <= 0;
 }
 
-static void adapt_releases(struct hone_lock_thread *self, uint64_t now)
+static void adapt_to(struct hone_lock_thinning *thin, uint64_t now)
 {
-    uint64_t since = now - self->thinned_at;
-    if (since < hone_lock_ticks(THINNED_SOON_NS) && self->thin < THIN_MAX)
-        self->thin *= 2;
-    else if (since > hone_lock_ticks(THINNED_LATE_NS) && self->thin > 1)
-        self->thin /= 2;
-    self->thinned_at = now;
+    uint64_t since = now - thin->at;
+    if (since < hone_lock_ticks(THINNED_SOON_NS) && thin->out < THIN_MAX)
+        thin->out *= 2;
+    else if (since > hone_lock_ticks(THINNED_LATE_NS) && thin->out > 1)
+        thin->out /= 2;
+    thin->at = now;
 }
 
 // One that is charged with much more than others is drawn as if nothing were thinned out: with the
@@ -75,10 +76,10 @@ static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_
     self->usual = (self->usual * (USUAL - 1) + delay) / USUAL;
     self->thinned--;
     if (drawn) {
-        weight *= self->thin;
+        weight *= self->thin_releases.out;
         if (fraction > 1)
-            adapt_releases(self, now);
-        self->thinned = hone_draw_skip(&self->random, (uint64_t)fraction * self->thin);
+            adapt_to(&self->thin_releases, now);
+        self->thinned = hone_draw_skip(&self->random, (uint64_t)fraction * self->thin_releases.out);
     }
     if (!large)
         return weight;
@@ -98,4 +99,23 @@ uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always
     uint32_t fraction = hone_lock_config()->mutex_fraction;
     self->releases = hone_draw_skip(&self->random, fraction);
     return fraction;
+}
+
+// --- waits ---------------------------------------------------------------------------------------
+
+uint64_t hone_lock_draw_wait(struct hone_lock_thread *self, bool wanted_always,
+                             uint64_t *ret_rate_ns)
+{
+    uint64_t rate_ns = hone_lock_config()->block_rate_ns;
+    *ret_rate_ns = rate_ns;
+    if (!(hone_lock_wanted() & HONE_LOCKS_BLOCK))
+        return UINT64_MAX;
+    if (wanted_always && rate_ns > 1)
+        *ret_rate_ns = rate_ns * self->thin_waits.out;
+    return hone_draw_size(&self->random, hone_lock_ticks(*ret_rate_ns));
+}
+
+void hone_lock_drew_wait(struct hone_lock_thread *self, uint64_t now)
+{
+    adapt_to(&self->thin_waits, now);
 }

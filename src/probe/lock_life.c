@@ -27,10 +27,11 @@ HONE_HOOK void hone_wait_end(uint64_t began, const void *object, uint32_t kind, 
     struct hone_lock_wait_facts facts = {.lock = (uintptr_t)object,
                                          .delay_ns = hone_lock_ns(waited),
                                          .time_ns = hone_now_ns(),
+                                         .rate_ns = hone_lock_config()->block_rate_ns,
                                          .kind = kind,
                                          .timed_out = timed_out};
     if (hone_draw_by_size((uint32_t)hone_random_next(&self->random), facts.delay_ns,
-                          hone_lock_config()->block_rate_ns)) {
+                          facts.rate_ns)) {
         facts.stack = hone_lock_stack_here();
         hone_lock_write_wait(&facts);
     }

@@ -75,7 +75,7 @@ void hone_lock_write_wait(const struct hone_lock_wait_facts *facts)
     record->lock = facts->lock;
     record->stack = facts->stack;
     record->delay_ns = facts->delay_ns;
-    record->rate_ns = hone_lock_config()->block_rate_ns;
+    record->rate_ns = facts->rate_ns;
     record->holder = HONE_LOCK_RELEASED_BY(facts->released);
     record->holder_stack = facts->holder_stack;
     record->kind = facts->kind;
@@ -90,6 +90,7 @@ static void write_wait_of(const struct hone_lock_held *held, uint32_t holder_sta
         .lock = held->lock,
         .delay_ns = hone_lock_ns(held->waited),
         .time_ns = held->time_ns,
+        .rate_ns = held->rate_ns,
         .released = held->released,
         .stack = held->stack,
         .kind = held->kind,

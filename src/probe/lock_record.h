@@ -17,7 +17,7 @@ HONE_SIGSAFE void hone_lock_write_rest(const struct hone_lock_held_facts *releas
                                        const struct hone_lock_rests *before);
 
 struct hone_lock_wait_facts {
-    uint64_t lock, delay_ns, time_ns;
+    uint64_t lock, delay_ns, time_ns, rate_ns;
     uint64_t released;
     uint32_t stack, kind, holder_stack;
     bool timed_out;

@@ -16,7 +16,7 @@ enum {
 
 #define WAITER ((uint64_t)1 << 51)
 #define REST_MAX ((uint32_t)1 << 28) // a few seconds, and far below
-#define TOLD ((uint32_t)1 << 31) // in `rests`: some were told
+#define TOLD ((uint32_t)1 << 31)     // in `rests`: some were told
 #define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
 
 static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];

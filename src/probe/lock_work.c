@@ -77,7 +77,7 @@ struct hone_lock_thread *hone_lock_myself(void)
         self->releases = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
         self->shows = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
         self->thinned = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
-        self->thin = 1;
+        self->thin_releases.out = self->thin_waits.out = 1;
     }
     hone_thread_meet(hone_thread_self(), NULL);
     return self;
