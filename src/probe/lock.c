@@ -329,6 +329,7 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
     bool drawn = hone_lock_draw_release(self, always);
     struct hone_lock_done done = {
         .lock = release->lock,
+        .known = self->known,
         .ticks = at,
         .taken = release->late && release->held.lock ? release->held.taken : 0,
         .thread = hone_thread_self()->index,
@@ -382,6 +383,7 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
                     is_wanted_always(self, release->lock, release->at) &&
                     !hone_lock_is_shared(lock, kind);
     if (release->late) {
+        hone_lock_expect(self->known);
         if (self->held_count)
             release->owed = leave_before(lock, depth);
         return;
@@ -436,8 +438,7 @@ static void catch_up(struct hone_lock_thread *self, struct hone_lock_release *re
     bool held = pop(self, release->lock, release->depth, &release->held);
     if (held)
         held_by_whom(&release->held);
-    if (hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock) &&
-        !hone_lock_nobody_waits(self->known, release->lock, release->at))
+    if (hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock))
         charge(self, release, release->at);
     if (held && release->owed)
         hone_lock_owe(&release->held.place, release->owed);

@@ -313,8 +313,9 @@ static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32
         *ret_waiters = waiters_of(sum);
         if (waited <= 0 || (int64_t)since < 0 || !*ret_waiters)
             return 0;
-        // First: who leaves meanwhile finds `sum` changed and looks at this again.
-        atomic_store(&entry->charged, now);
+        // First, as the exchange is a release, too: who leaves meanwhile finds `sum` changed and
+        // looks at this again.
+        atomic_store_explicit(&entry->charged, now, memory_order_relaxed);
         if (atomic_compare_exchange_strong(&entry->sum, &sum, sum - (uint64_t)waited))
             return (uint64_t)waited;
     }
@@ -324,7 +325,9 @@ static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32
 void hone_lock_release(const struct hone_lock_done *done, struct hone_lock_charge *ret)
 {
     *ret = (struct hone_lock_charge){0};
-    struct hone_lock_entry *entry = find(set_of(done->lock), done->lock);
+    struct hone_lock_entry *entry = done->known;
+    if (!entry || atomic_load_explicit(&entry->lock, memory_order_relaxed) != done->lock)
+        entry = find(set_of(done->lock), done->lock);
     ret->found = entry;
     if (!entry || is_idle(entry)) {
         lower_filter(done->lock, done->ticks);

@@ -157,6 +157,7 @@ HONE_SIGSAFE bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t
 // A release at `ticks`, which may be a moment ago.
 struct hone_lock_done {
     uint64_t lock;
+    struct hone_lock_entry *known; // that may be the lock's
     uint64_t ticks, taken; // 0: when it was taken is not known
     uint32_t thread, kind; // the releasing one's index
     bool drawn;            // its stack will be told, by hone_lock_tell()
