@@ -77,7 +77,7 @@ static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_
     self->thinned--;
     if (drawn) {
         weight *= self->thin_releases.out;
-        if (fraction > 1)
+        if (fraction > 1 && fraction <= UINT32_MAX / THIN_MAX)
             adapt_to(&self->thin_releases, now);
         self->thinned = hone_draw_skip(&self->random, (uint64_t)fraction * self->thin_releases.out);
     }

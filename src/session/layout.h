@@ -456,7 +456,7 @@ struct hone_record_lock_held {
     uint32_t waiters;      // 0: no release of its own, but how long it took one of them to get the
                            // lock after an earlier one of that thread at that stack
     uint32_t kind;         // enum hone_lock_kind
-    uint64_t weight;       // it stands for so many releases like it
+    uint64_t weight;       // it stands for so many like it
 };
 
 // small: index of the thread that waited. Recorded with the probability min(1, delay_ns / rate_ns).
