@@ -58,12 +58,15 @@ static void remember_release(struct hone_lock_held *held, const struct hone_lock
     if (!left->released || stack == HONE_LOCK_STACK_SOON ||
         !(hone_lock_wanted() & HONE_LOCKS_MUTEX))
         return;
+    bool summed = left->released & HONE_LOCK_SUMMED;
     if (!stack) {
-        hone_lock_pass_on(held->place.entry, left->rest);
-    } else {
-        held->rest = left->rest;
-        hone_lock_collect(held->place.entry, &held->rests);
+        if (summed)
+            hone_lock_pass_on(held->place.entry, left->rest);
+        return;
     }
+    held->rest = left->rest;
+    if (summed)
+        held->rests = hone_lock_collect(held->place.entry, left->rest);
 }
 
 static void drop(struct hone_lock_thread *self, uint32_t at)
@@ -335,6 +338,7 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
         .thread = hone_thread_self()->index,
         .kind = release->kind,
         .drawn = drawn,
+        .summed = always && hone_lock_config()->mutex_fraction > 1,
         .in_a_row = self->charged_again + 1 >= HONE_LOCK_CHARGED_IN_A_ROW,
     };
     hone_lock_release(&done, &release->charge);
@@ -412,7 +416,8 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
     hone_lock_tell(charge, stack);
     if (!stack) {
         hone_count(&hone_counters()->lock_lost, 1);
-        hone_lock_pass_on(charge->entry, charge->rest + charge->rests.ticks);
+        if (charge->released & HONE_LOCK_SUMMED)
+            hone_lock_pass_on(charge->entry, charge->rest + charge->rests);
         return;
     }
     struct hone_lock_held_facts facts = {
@@ -428,7 +433,7 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
     };
     hone_lock_write_held(&facts);
     if (charge->rest)
-        hone_lock_write_rest(&facts, charge->rest, &charge->rests);
+        hone_lock_write_rest(&facts, charge->released, charge->rest + charge->rests);
 }
 
 // What was not done before it. Our own wait is no doing of ours: if nobody has been charged since

@@ -47,16 +47,16 @@ extern _Atomic uint32_t hone_locks_wanted __attribute__((visibility("hidden")));
 enum { HONE_LOCKS_HELD = 4 };
 struct hone_lock_held {
     uint64_t lock;
-    uint64_t taken, waited;       // ticks
-    uint64_t time_ns;             // when its wait ended
-    uint64_t rate_ns;             // by which that was drawn
-    uint64_t rest;                // of that: ticks since the release by which the lock came to us,
-    uint64_t released;            // and whose that was, as its entry says
-    struct hone_lock_rests rests; // of others, that come with it
-    uint32_t stack;               // id: where it was taken; 0: not known
-    uint32_t weight;              // it was drawn from so many; 0: it was not
-    uint32_t depth;               // of a recursive mutex
-    uint8_t kind;                 // enum hone_lock_kind
+    uint64_t taken, waited; // ticks
+    uint64_t time_ns;       // when its wait ended
+    uint64_t rate_ns;       // by which that was drawn
+    uint64_t rest;          // of that: ticks since the release by which the lock came to us,
+    uint64_t released;      // and whose that was, as its entry says
+    uint64_t rests;         // of others, that come with it
+    uint32_t stack;         // id: where it was taken; 0: not known
+    uint32_t weight;        // it was drawn from so many; 0: it was not
+    uint32_t depth;         // of a recursive mutex
+    uint8_t kind;           // enum hone_lock_kind
     bool contended;
     bool wait_due; // its wait is written once the lock is released
     bool pending;  // it still waits for those who look at its lock: `place`

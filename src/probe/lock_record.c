@@ -41,25 +41,15 @@ void hone_lock_write_held(const struct hone_lock_held_facts *facts)
     hone_count(&hone_counters()->lock_held, 1);
 }
 
-// The first one has the weight of those of which nothing is told until the next one, or the end;
-// each later one brings these with it.
-void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t rest,
-                          const struct hone_lock_rests *before)
+// It was drawn with its release, but where all of them are summed up.
+void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t released,
+                          uint64_t rest)
 {
     struct hone_lock_held_facts facts = *release;
     facts.hold = facts.waiters = 0;
-    facts.weight = 1;
-    facts.delay = before->ticks;
-    if (before->first) {
-        struct hone_lock_held_facts own = facts;
-        own.weight = hone_lock_config()->mutex_fraction;
-        own.delay = rest;
-        hone_lock_write_held(&own);
-    } else {
-        facts.delay += rest;
-    }
-    if (facts.delay)
-        hone_lock_write_held(&facts);
+    facts.weight = released & HONE_LOCK_SUMMED ? 1 : hone_lock_config()->mutex_fraction;
+    facts.delay = rest;
+    hone_lock_write_held(&facts);
 }
 
 void hone_lock_write_wait(const struct hone_lock_wait_facts *facts)
@@ -124,7 +114,7 @@ void hone_lock_settle(struct hone_lock_held *held)
     if (held->wait_due)
         write_wait_of(held, holder_stack);
     held->wait_due = false;
-    if ((held->rest || held->rests.ticks) && holder_stack) {
+    if (held->rest && holder_stack) {
         struct hone_lock_held_facts facts = {
             .lock = held->lock,
             .stack = holder_stack,
@@ -132,9 +122,9 @@ void hone_lock_settle(struct hone_lock_held *held)
             .thread = HONE_LOCK_RELEASED_BY(held->released) - 1,
             .kind = HONE_LOCK_RELEASED_KIND(held->released),
         };
-        hone_lock_write_rest(&facts, held->rest, &held->rests);
+        hone_lock_write_rest(&facts, held->released, held->rest + held->rests);
     }
-    held->rest = held->rests.ticks = 0;
+    held->rest = held->rests = 0;
 }
 
 // --- where locks are made ------------------------------------------------------------------------

@@ -12,9 +12,9 @@ struct hone_lock_held_facts {
     uint32_t stack, waiter_stack, thread, waiters, kind, weight;
 };
 HONE_SIGSAFE void hone_lock_write_held(const struct hone_lock_held_facts *facts);
-// What it took to go on after that release, and after those before it that are not told of.
-HONE_SIGSAFE void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t rest,
-                                       const struct hone_lock_rests *before);
+// What it took to go on after that release, which its entry says is this.
+HONE_SIGSAFE void hone_lock_write_rest(const struct hone_lock_held_facts *release,
+                                       uint64_t released, uint64_t rest);
 
 struct hone_lock_wait_facts {
     uint64_t lock, delay_ns, time_ns, rate_ns;

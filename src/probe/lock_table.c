@@ -12,11 +12,11 @@ enum {
     // looked at. Counting each would take the line away from who waits next.
     IDLE_MAX = 8,
     IDLE_SHARE = 8,
+    PART = 2, // times as long as waits are lately: what takes so long to go on gets all of the sum
 };
 
 #define WAITER ((uint64_t)1 << 51)
 #define REST_MAX ((uint32_t)1 << 28) // a few seconds, and far below
-#define TOLD ((uint32_t)1 << 31)     // in `rests`: some were told
 #define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
 
 static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];
@@ -226,7 +226,7 @@ static void learn(struct hone_lock_entry *entry, uint64_t waited)
 // What does not fit is the next release's.
 static void add_rest(struct hone_lock_entry *entry, _Atomic uint32_t *to, uint64_t rest)
 {
-    if (rest < REST_MAX && (atomic_load_explicit(to, memory_order_relaxed) & ~TOLD) < REST_MAX)
+    if (rest < REST_MAX && atomic_load_explicit(to, memory_order_relaxed) < REST_MAX)
         atomic_fetch_add(to, (uint32_t)rest);
     else
         atomic_fetch_add(&entry->owed, rest);
@@ -237,13 +237,19 @@ void hone_lock_pass_on(struct hone_lock_entry *entry, uint64_t ticks)
     add_rest(entry, &entry->rests, units(ticks));
 }
 
-void hone_lock_collect(struct hone_lock_entry *entry, struct hone_lock_rests *ret)
+// A part of the sum, as large as this one is beside waits, so that places get their shares: a few
+// percent, that the sum is much the same for all.
+uint64_t hone_lock_collect(struct hone_lock_entry *entry, uint64_t ticks)
 {
-    uint32_t rests = atomic_load_explicit(&entry->rests, memory_order_relaxed);
-    if (rests != TOLD)
-        rests = atomic_exchange(&entry->rests, TOLD);
-    *ret = (struct hone_lock_rests){.ticks = (uint64_t)(rests & ~TOLD) << HONE_LOCK_UNIT_SHIFT,
-                                    .first = !(rests & TOLD)};
+    uint32_t sum = atomic_load_explicit(&entry->rests, memory_order_relaxed);
+    uint64_t whole = atomic_load_explicit(&entry->typical, memory_order_relaxed) * PART;
+    uint64_t rest = units(ticks);
+    if (rest >> 32) // more than a minute: 2^32 of each is as much as fits
+        return 0;
+    uint32_t part = rest < whole ? (uint32_t)(sum * rest / whole) : sum;
+    if (!part || !atomic_compare_exchange_strong(&entry->rests, &sum, sum - part))
+        return 0;
+    return (uint64_t)part << HONE_LOCK_UNIT_SHIFT;
 }
 
 void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
@@ -334,7 +340,8 @@ void hone_lock_release(const struct hone_lock_done *done, struct hone_lock_charg
         return;
     }
     uint64_t released = (uint64_t)done->kind << 60 | (done->in_a_row ? HONE_LOCK_IN_A_ROW : 0) |
-                        (uint64_t)(done->thread + 1) << 32 |
+                        (done->summed ? HONE_LOCK_SUMMED : 0) |
+                        (uint64_t)((done->thread + 1) & HONE_LOCK_THREADS) << 32 |
                         (done->drawn ? HONE_LOCK_STACK_SOON : 0);
     // Before the charge: who sees that sees this.
     atomic_store_explicit(&entry->released, released, memory_order_relaxed);
@@ -369,7 +376,8 @@ void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)
                                          (soon & ~(uint64_t)UINT32_MAX) | stack);
     if (atomic_load_explicit(&entry->rest, memory_order_relaxed)) {
         charge->rest = (uint64_t)atomic_exchange(&entry->rest, 0) << HONE_LOCK_UNIT_SHIFT;
-        hone_lock_collect(entry, &charge->rests);
+        if (charge->released & HONE_LOCK_SUMMED)
+            charge->rests = hone_lock_collect(entry, charge->rest);
     }
 }
 

@@ -69,13 +69,15 @@ static inline bool hone_lock_may_be_waited_for(const void *lock)
                                 memory_order_relaxed) != 0;
 }
 
-// A release: kind << 60 | whether its thread's next ones may not be charged << 59 | thread index
-// plus one << 32 | its stack's id. That of one that will be known soon; of one that was not drawn:
-// 0.
+// A release: kind << 60 | whether its thread's next ones may not be charged << 59 | whether what it
+// takes to go on after it is summed up << 58 | thread index plus one << 32 | its stack's id. That
+// of one that will be known soon; of one that was not drawn: 0.
 #define HONE_LOCK_STACK_SOON UINT32_MAX
 #define HONE_LOCK_IN_A_ROW ((uint64_t)1 << 59)
+#define HONE_LOCK_SUMMED ((uint64_t)1 << 58)
 #define HONE_LOCK_OF(released) (((released) & ~HONE_LOCK_IN_A_ROW) >> 32) // without the stack
-#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & 0x7ffffff)
+#define HONE_LOCK_RELEASED_BY(released) ((uint32_t)((released) >> 32) & HONE_LOCK_THREADS)
+#define HONE_LOCK_THREADS 0x3ffffff
 #define HONE_LOCK_RELEASED_KIND(released) ((uint32_t)((released) >> 60))
 
 // A thread that waits. NULL as entry: there was no room, or too many wait.
@@ -124,14 +126,10 @@ struct hone_lock_left {
     uint64_t age;      // ticks from that release to where the wait began; 0: it was in the wait
 };
 
-// What it took to go on after releases of which no stack is known is told where the next one is:
-// once a stack is walked after a release it takes longer to go on from there, so that those times
-// the number of releases would be too much. The sum is right, and has the places of those.
-struct hone_lock_rests {
-    uint64_t ticks; // of those before
-    bool first;     // nobody has told of any yet: what is told now stands for those to come, too
-};
-HONE_SIGSAFE void hone_lock_collect(struct hone_lock_entry *entry, struct hone_lock_rests *ret);
+// Once a stack is walked after a release it takes longer to go on from there. So what it took after
+// those of which no stack is known is not drawn with them, but summed up: the sum is right, and
+// comes with those of which one is, in proportion. One that took `ticks`: what comes with it.
+HONE_SIGSAFE uint64_t hone_lock_collect(struct hone_lock_entry *entry, uint64_t ticks);
 HONE_SIGSAFE void hone_lock_pass_on(struct hone_lock_entry *entry, uint64_t ticks);
 
 // At `ticks`, which may be a while ago if nobody can have been charged since.
@@ -146,8 +144,7 @@ struct hone_lock_charge {
     uint32_t waiters;
     uint32_t waiter_stack; // of one of them; 0: not known
     uint64_t released;     // as the entry's
-    uint64_t rest;         // ticks, and those before it: what it took who went on by then
-    struct hone_lock_rests rests;
+    uint64_t rest, rests;  // ticks: what it took who went on by then, and what comes with it
 };
 
 // Whether the entry is known to be the lock's, and nobody to wait there: then its release is none
@@ -158,10 +155,11 @@ HONE_SIGSAFE bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t
 struct hone_lock_done {
     uint64_t lock;
     struct hone_lock_entry *known; // that may be the lock's
-    uint64_t ticks, taken; // 0: when it was taken is not known
-    uint32_t thread, kind; // the releasing one's index
-    bool drawn;            // its stack will be told, by hone_lock_tell()
-    bool in_a_row;         // the thread's next ones may not be charged
+    uint64_t ticks, taken;         // 0: when it was taken is not known
+    uint32_t thread, kind;         // the releasing one's index
+    bool drawn;                    // its stack will be told, by hone_lock_tell()
+    bool summed;                   // what it takes to go on after it is
+    bool in_a_row;                 // the thread's next ones may not be charged
 };
 HONE_SIGSAFE void hone_lock_release(const struct hone_lock_done *done,
                                     struct hone_lock_charge *ret);
