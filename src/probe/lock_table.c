@@ -319,9 +319,12 @@ static uint64_t charge_waits(struct hone_lock_entry *entry, uint64_t now, uint32
         *ret_waiters = waiters_of(sum);
         if (waited <= 0 || (int64_t)since < 0 || !*ret_waiters)
             return 0;
-        // First, as the exchange is a release, too: who leaves meanwhile finds `sum` changed and
-        // looks at this again.
-        atomic_store_explicit(&entry->charged, now, memory_order_relaxed);
+        // First: who leaves meanwhile finds `sum` changed and looks at this again. And never back:
+        // a later release may have come in between.
+        while (charged != now && !atomic_compare_exchange_weak(&entry->charged, &charged, now))
+            if (charged && (int64_t)(charged - now) > 0)
+                return 0;
+        charged = now;
         if (atomic_compare_exchange_strong(&entry->sum, &sum, sum - (uint64_t)waited))
             return (uint64_t)waited;
     }
