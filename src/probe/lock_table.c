@@ -292,9 +292,11 @@ void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
         ret->rest = 0;
         add_rest(entry, &entry->rest, rest);
     }
-    // Nobody is left: what is there now is an error of when two came at once.
-    if (HONE_UNLIKELY(!waiters_of(sum) && sum))
-        (void)atomic_compare_exchange_strong(&entry->sum, &sum, 0);
+    // Nobody is left: what is there now is a charge that has begun and not been made, for we came
+    // in between; or, below zero, an error of when two came at once.
+    if (HONE_UNLIKELY(!waiters_of(sum) && sum) &&
+        atomic_compare_exchange_strong(&entry->sum, &sum, 0) && (int64_t)sum > 0)
+        atomic_fetch_add(&entry->owed, sum);
     if (place->stack) {
         uint32_t mine = place->stack;
         (void)atomic_compare_exchange_strong_explicit(&entry->waiter, &mine, 0,
