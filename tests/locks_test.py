@@ -5,11 +5,12 @@ The records are read by session_run, so that what a profile makes of them is ano
 
 import collections
 import os
+import re
 import shutil
 import subprocess
 import unittest
 
-from harness import BUILD, NS, TestCase, workload
+from harness import BUILD, HONE, NS, TestCase, workload
 
 LIBRARY = os.path.join(BUILD, 'libhone.so')
 RUN = os.path.join(BUILD, 'src', 'session', 'session_run')
@@ -266,6 +267,24 @@ class Truth(Locks_):
         error = sum((w.rate - w.delay) * w.rate for _, w in some.waits
                     if w.kind <= SPIN and w.delay < w.rate) ** 0.5
         self.assertLessEqual(abs(sum(parts) - waited), 5 * error + 0.005 * waited)
+
+    def test_it_is_said_where_fewer_are_drawn_than_was_asked_for(self):
+        def said(*options):
+            recording = self.record(workload('lock_wanted'),
+                                    options=('--types', 'mutex', *options))
+            info = subprocess.run([HONE, 'info', os.path.join(recording.directory, 'mutex.prof')],
+                                  capture_output=True, text=True, check=True).stdout
+            locks = recording.session['locks']
+            counts = locks['releases_drawn_less'], locks['waits_drawn_less']
+            found = re.findall(r'wanted all the time fewer are drawn .*: so were (\d+) of the releases '
+                               r'recorded and (\d+) of the waits', info)
+            return counts, [(int(releases), int(waits)) for releases, waits in found]
+
+        counts, found = said('--mutex-fraction', '2', '--block-rate', '500000')
+        self.assertGreater(min(counts), 0)
+        self.assertEqual(found, [counts])
+        # One is meant literally.
+        self.assertEqual(said('--mutex-fraction', '1', '--block-rate', '1'), ((0, 0), []))
 
     def test_some_stand_for_all(self):
         """One in eight, and waits by a rate: the same sums within their error."""

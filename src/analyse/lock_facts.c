@@ -200,6 +200,8 @@ static int read_locks(struct reader *reader, const json_t *locks)
     facts->contentions = positive(locks, "contentions");
     facts->release_records = positive(locks, "release_records");
     facts->wait_records = positive(locks, "wait_records");
+    facts->releases_drawn_less = positive(locks, "releases_drawn_less");
+    facts->waits_drawn_less = positive(locks, "waits_drawn_less");
     facts->acquisitions_drawn = positive(locks, "acquisitions_drawn");
     facts->delay_ns = amount(locks, "delay_ns");
     facts->time_error = positive(locks, "time_error");

@@ -64,6 +64,7 @@ struct hone_locks_facts {
     bool recorded; // false: the recording has no locks
     double mutex_fraction, block_rate_ns;
     double contentions, release_records, wait_records, acquisitions_drawn;
+    double releases_drawn_less, waits_drawn_less; // of these records, than those rates say
     struct hone_lock_amount delay_ns;
     double lost;       // records and times that are missing
     double untracked;  // waits whose holder is not known

@@ -244,6 +244,8 @@ int hone_recorder_prepare(struct hone_recorder *recorder, bool outside, const si
     r = hone_collect_init(&recorder->collected);
     if (r)
         return hone_error_set(err, r, "cannot prepare the recording");
+    recorder->collected.locks.mutex_fraction = recorder->options.mutex_fraction;
+    recorder->collected.locks.block_rate_ns = recorder->options.block_rate_ns;
     open_wall(recorder);
     r = outside ? prepare_outside(recorder, err) : prepare_session(recorder, err);
     if (r)

@@ -469,7 +469,10 @@ void hone_collect_on_lock_held(void *context, uint32_t number,
                               record->waiters))
         return;
     struct hone_locks *locks = &collected->locks;
-    locks->records_held += record->waiters != 0;
+    if (record->waiters) {
+        locks->records_held++;
+        locks->held_drawn_less += locks->mutex_fraction && record->weight > locks->mutex_fraction;
+    }
     struct hone_collected_lock *lock = lock_of(collected, live, record->lock, kind);
     if (!lock)
         return;
@@ -503,6 +506,8 @@ void hone_collect_lock_wait(struct hone_collected *collected, uint32_t number,
         return;
     struct hone_locks *locks = &collected->locks;
     locks->records_wait++;
+    locks->wait_drawn_less += locks->block_rate_ns && record->rate_ns > locks->block_rate_ns &&
+                              record->rate_ns > record->delay_ns;
     struct hone_collected_lock *lock = lock_of(collected, live, record->lock, kind);
     if (!lock)
         return;

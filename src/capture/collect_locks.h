@@ -97,6 +97,11 @@ struct hone_locks {
     uint32_t names; // that were kept
     uint64_t steps_left;
 
+    // What was asked for, set by who reads; 0: that is not known. Of locks that are wanted all the
+    // time fewer are drawn: those of the records that stand for more than was asked for.
+    uint64_t mutex_fraction, block_rate_ns;
+    uint64_t held_drawn_less, wait_drawn_less;
+
     uint64_t records_held, records_wait, records_use;
     uint64_t broken;        // records that cannot be true
     uint64_t no_room;       // records of locks beyond HONE_LOCKS_MAX

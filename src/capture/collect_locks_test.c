@@ -6,12 +6,15 @@
 #include "base/starve.h"
 #include "capture/lock_groups.h"
 #include "capture/lock_kind_names.h"
+#include "capture/output.h"
+#include "profile/profile.h"
 
 #include "check.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct hone_reader_events *const events = &hone_collect_events;
 
@@ -127,6 +130,20 @@ static uint64_t place_of(const struct hone_collected *collected, uint32_t stack_
     return collected->places[collected->frames[stack->first]].address;
 }
 
+// Whether a comment of mutex.prof has that text.
+static bool says(const struct hone_recording *recording, const char *text)
+{
+    struct hone_profile *profile = hone_profile_new();
+    bool found = false;
+    if (!profile)
+        return false;
+    hone_recording_comment_locks(recording, profile);
+    for (uint32_t i = 0; i < profile->comment_count && !found; i++)
+        found = strstr(hone_profile_text(profile, profile->comments[i]), text);
+    hone_profile_free(profile);
+    return found;
+}
+
 TEST(releases_count_by_their_weight_at_their_lock_and_at_their_stack)
 {
     struct hone_collected collected;
@@ -165,6 +182,28 @@ TEST(what_it_takes_to_go_on_after_a_release_is_delay_and_no_release)
     CHECK_NEAR(lock->delay_ns[0].variance, 90.0 * 1050 * 1050, 1);
     CHECK_EQ(collected.locks.holds[0].releases.value, 10);
     CHECK_EQ(collected.locks.holds[0].delay_ns.value, 10500);
+    hone_collect_done(&collected);
+}
+
+TEST(what_was_drawn_less_than_asked_for_is_counted_and_told)
+{
+    struct hone_collected collected;
+    CHECK_EQ(begin(&collected), 0);
+    const struct hone_capture_options options = {.mutex_fraction = 10, .block_rate_ns = 1000};
+    const struct hone_recording recording = {.options = &options, .collected = &collected};
+    collected.locks.mutex_fraction = options.mutex_fraction;
+    collected.locks.block_rate_ns = options.block_rate_ns;
+    held(&collected, MUTEX_AT, 100, 10);
+    held_in(&collected, MUTEX_AT, 5, 1, 0, HONE_LOCK_MUTEX);
+    waited(&collected, MUTEX_AT, 100, 1000, HONE_LOCK_MUTEX);
+    CHECK(!says(&recording, "wanted all the time"));
+    held(&collected, MUTEX_AT, 100, 20);
+    held(&collected, MUTEX_AT, 100, 640);
+    held_in(&collected, MUTEX_AT, 5, 640, 0, HONE_LOCK_MUTEX); // no release of its own
+    waited(&collected, MUTEX_AT, 100, 2000, HONE_LOCK_MUTEX);
+    waited(&collected, MUTEX_AT, 3000, 2000, HONE_LOCK_MUTEX); // as it would be anyway
+    CHECK(says(&recording, "# mutex: of locks that are wanted all the time fewer are drawn"));
+    CHECK(says(&recording, "2 of the releases recorded and 1 of the waits"));
     hone_collect_done(&collected);
 }
 

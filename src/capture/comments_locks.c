@@ -113,6 +113,13 @@ void hone_recording_comment_locks(const struct hone_recording *recording,
                          " acquisitions drawn from all",
                          totals.contentions, locks->records_wait, recording->options->block_rate_ns,
                          locks->records_use);
+    if (locks->held_drawn_less || locks->wait_drawn_less)
+        hone_profile_comment(profile,
+                             "# mutex: of locks that are wanted all the time fewer are drawn than "
+                             "these rates say, about one release and one wait in a millisecond "
+                             "and thread, each with more weight: so were %" PRIu64
+                             " of the releases recorded and %" PRIu64 " of the waits",
+                             locks->held_drawn_less, locks->wait_drawn_less);
     comment_on_reasons(profile, recording->collected);
     comment_on_emptiness(profile, recording, &totals);
     if (totals.delay_ns.value > 0) {

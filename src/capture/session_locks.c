@@ -278,12 +278,14 @@ json_t *hone_session_locks(const struct hone_recording *recording,
     hone_recording_locks(recording, &totals);
     const struct context context = {recording, names, &lock_names, &groups};
     return json_pack(
-        "{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:i, s:o}", //
+        "{s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:f, s:o, s:o, s:i, s:o}", //
         "file", "mutex.prof", "mutex_fraction", (json_int_t)recording->options->mutex_fraction,
         "block_rate_ns", (json_int_t)recording->options->block_rate_ns, "contentions",
         hone_session_number(totals.contentions), "release_records",
         hone_session_number(locks->records_held), "wait_records",
-        hone_session_number(locks->records_wait), "acquisitions_drawn",
+        hone_session_number(locks->records_wait), "releases_drawn_less",
+        hone_session_number(locks->held_drawn_less), "waits_drawn_less",
+        hone_session_number(locks->wait_drawn_less), "acquisitions_drawn",
         hone_session_number(locks->records_use), "releases", sum_json(&totals.releases), "delay_ns",
         sum_json(&totals.delay_ns), "time_error", HONE_LOCK_TIME_ERROR, "losses",
         losses_json(locks, &totals), "not_covered", reasons_json(collected), "count",

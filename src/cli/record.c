@@ -142,7 +142,8 @@ static const struct hone_option options[] = {
      .minimum = 1,
      .maximum = 1000000,
      .at = offsetof(struct record_options, mutex_fraction),
-     .help = "record one in N releases of locks that others waited for, of the type mutex"},
+     .help = "record one in N releases of locks that others waited for, and fewer of locks that "
+             "are wanted all the time, of the type mutex"},
     {.name = "block-rate",
      .kind = HONE_OPTION_COUNT,
      .value = "NS",
@@ -151,7 +152,8 @@ static const struct hone_option options[] = {
      .maximum = 1000000000,
      .at = offsetof(struct record_options, block_rate_ns),
      .help = "record each wait of NS nanoseconds or more, and a shorter one with the probability "
-             "of its part, of the types mutex and block"},
+             "of its part, and fewer for locks that are wanted all the time, of the types mutex "
+             "and block"},
     {.name = "leaks",
      .kind = HONE_OPTION_CHOICE,
      .value = "WHEN",

@@ -110,7 +110,7 @@ uint64_t hone_lock_draw_wait(struct hone_lock_thread *self, bool wanted_always,
     *ret_rate_ns = rate_ns;
     if (!(hone_lock_wanted() & HONE_LOCKS_BLOCK))
         return UINT64_MAX;
-    if (wanted_always && rate_ns > 1)
+    if (wanted_always && rate_ns > 1 && rate_ns <= UINT32_MAX / THIN_MAX) // as of releases
         *ret_rate_ns = rate_ns * self->thin_waits.out;
     return hone_draw_size(&self->random, hone_lock_ticks(*ret_rate_ns));
 }

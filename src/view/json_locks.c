@@ -143,6 +143,8 @@ int hone_json_locks(const struct hone_locks_view *view, struct hone_buffer *out,
     put_field(&w, ",\n  ", "contentions", facts->contentions);
     put_field(&w, ", ", "release_records", facts->release_records);
     put_field(&w, ", ", "wait_records", facts->wait_records);
+    put_field(&w, ", ", "releases_drawn_less", facts->releases_drawn_less);
+    put_field(&w, ", ", "waits_drawn_less", facts->waits_drawn_less);
     put_field(&w, ", ", "acquisitions_drawn", facts->acquisitions_drawn);
     put_amount(&w, ",\n  ", "delay_ns", facts->delay_ns);
     put_field(&w, ",\n  ", "records_lost", facts->lost);

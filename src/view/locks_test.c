@@ -17,6 +17,7 @@ static const char session[] =
     "{\"duration_ns\": 12000000000, \"command\": [\"./server\", \"--threads\", \"8\"],"
     "\"locks\": {\"file\": \"mutex.prof\", \"mutex_fraction\": 10, \"block_rate_ns\": 10000,"
     "\"contentions\": 123456, \"release_records\": 12345, \"wait_records\": 23456,"
+    "\"releases_drawn_less\": 345, \"waits_drawn_less\": 21,"
     "\"acquisitions_drawn\": 3456, \"delay_ns\": {\"value\": 9000000000, \"error\": 1000000},"
     "\"losses\": {\"records_without_memory\": 3, \"waits_without_holder\": 2},"
     "\"time_error\": 0.03125, \"count\": 7,"
@@ -118,6 +119,7 @@ TEST(screen_fits_into_eighty_columns)
     CHECK(strstr(screen.out.at, "Not covered: helper: it is static") != NULL);
     CHECK(strstr(screen.out.at, "Lost: 3 records") != NULL);
     CHECK(strstr(screen.out.at, "Of 2 waits the holder is not known") != NULL);
+    CHECK(strstr(screen.out.at, "Fewer than that of locks that are wanted all the time") != NULL);
     // Holds of all acquisitions, and where those are not known, of some.
     CHECK(strstr(screen.out.at, "* of holds that others waited for") != NULL);
     CHECK(strstr(screen.out.at, "5 other locks seen") != NULL);

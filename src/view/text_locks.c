@@ -119,6 +119,13 @@ static void put_rates(struct page *page)
                    releases, facts->release_records, waits, facts->wait_records,
                    facts->acquisitions_drawn);
     put_sentence(page, "", hone_str_of(how));
+    if (!(facts->releases_drawn_less + facts->waits_drawn_less > 0))
+        return;
+    (void)snprintf(how, sizeof how,
+                   "Fewer than that of locks that are wanted all the time, each with more weight: "
+                   "so were %.0f of the releases and %.0f of the waits",
+                   facts->releases_drawn_less, facts->waits_drawn_less);
+    put_sentence(page, "", hone_str_of(how));
 }
 
 static void put_head(struct page *page)
