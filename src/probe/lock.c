@@ -3,6 +3,7 @@
 #include "core/clock.h"
 #include "core/ticks.h"
 #include "probe/lock_draw.h"
+#include "probe/lock_held.h"
 #include "probe/lock_place.h"
 #include "probe/lock_real.h"
 #include "probe/lock_record.h"
@@ -11,7 +12,6 @@
 #include <errno.h>
 
 enum {
-    LAST_RELEASE_NS = 10000000,
     // A lock is wanted all the time if so many of a thread's releases of it were charged one after
     // the other, each within this time.
     WANTED_IN_A_ROW = 3,
@@ -43,86 +43,6 @@ static bool may_leave_late(const struct hone_lock_thread *self, const struct hon
            is_wanted_always(self, wait->lock, now);
 }
 
-// --- what a thread holds -------------------------------------------------------------------------
-
-// A release of before the wait is the one that ended it if it is about as old as a tick. Of a
-// shared lock it need not be, nor one that lies further back: others may have had it since.
-static void remember_release(struct hone_lock_held *held, const struct hone_lock_left *left,
-                             bool shared)
-{
-    uint64_t recent = hone_lock_ticks(LAST_RELEASE_NS);
-    if (shared ? left->age || left->rest > recent : left->age > recent)
-        return;
-    held->released = left->released;
-    uint32_t stack = (uint32_t)left->released;
-    if (!left->released || stack == HONE_LOCK_STACK_SOON ||
-        !(hone_lock_wanted() & HONE_LOCKS_MUTEX))
-        return;
-    bool summed = left->released & HONE_LOCK_SUMMED;
-    if (!stack) {
-        if (summed)
-            hone_lock_pass_on(held->place.entry, left->rest);
-        return;
-    }
-    held->rest = left->rest;
-    if (summed)
-        held->rests = hone_lock_collect(held->place.entry, left->rest);
-}
-
-static void drop(struct hone_lock_thread *self, uint32_t at)
-{
-    self->held_count--;
-    for (; at < self->held_count; at++)
-        self->held[at] = self->held[at + 1];
-}
-
-// The wait that ended when it was taken is over for those who look at its lock, too.
-static uint64_t leave_late(struct hone_lock_held *held)
-{
-    struct hone_lock_left left;
-    hone_lock_leave(&held->place, held->taken, HONE_LOCK_LATE, &left);
-    held->pending = false;
-    remember_release(held, &left, false);
-    return left.owed;
-}
-
-static void end_pending(struct hone_lock_held *held)
-{
-    uint64_t owed = held->pending ? leave_late(held) : 0;
-    if (owed)
-        hone_lock_owe(&held->place, owed);
-}
-
-// The stack of that release, as far as it is known by now.
-static void held_by_whom(struct hone_lock_held *held)
-{
-    if (held->released)
-        held->released = (held->released & ~(uint64_t)UINT32_MAX) |
-                         hone_lock_released_stack(held->lock, held->released);
-}
-
-static void push(struct hone_lock_thread *self, const struct hone_lock_held *held)
-{
-    if (self->held_count == HONE_LOCKS_HELD) { // the oldest will not be seen again
-        end_pending(&self->held[0]);
-        hone_lock_settle(&self->held[0]);
-        drop(self, 0);
-    }
-    self->held[self->held_count++] = *held;
-}
-
-static bool pop(struct hone_lock_thread *self, uint64_t lock, uint32_t depth,
-                struct hone_lock_held *ret)
-{
-    for (uint32_t at = self->held_count; at-- > 0;)
-        if (self->held[at].lock == lock && self->held[at].depth == depth) {
-            *ret = self->held[at];
-            drop(self, at);
-            return true;
-        }
-    return false;
-}
-
 // --- acquisitions that are drawn -----------------------------------------------------------------
 
 HONE_HOOK void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind)
@@ -147,7 +67,7 @@ HONE_HOOK void hone_lock_drawn(const void *lock, uint32_t depth, uint32_t kind)
             .lock = (uintptr_t)lock, .depth = depth, .kind = (uint8_t)kind, .weight = weight};
         held.stack = hone_lock_stack_here();
         held.taken = hone_ticks();
-        push(self, &held);
+        hone_lock_held_push(self, &held);
     }
     errno = saved;
     hone_lock_work_end();
@@ -202,7 +122,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
     if (HONE_UNLIKELY(self->waiting))
         forget_dead_waits(self, (uintptr_t)wait);
     for (uint32_t i = 0; i < self->held_count; i++)
-        end_pending(&self->held[i]);
+        hone_lock_held_end(&self->held[i]);
     if (self->waiting < HONE_LOCKS_WAITS) {
         *wait = (struct hone_lock_wait){.lock = (uintptr_t)lock,
                                         .kind = kind,
@@ -255,7 +175,7 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         if (!ret->pending && ret->waited > hone_lock_ticks(LONG_WAIT_NS) &&
             (uint32_t)ret->released != HONE_LOCK_STACK_SOON)
             hone_lock_settle(ret);
-        push(self, ret);
+        hone_lock_held_push(self, ret);
     }
 }
 
@@ -299,7 +219,7 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
     if (hone_lock_is_had(outcome) && hone_lock_is_due() && hone_lock_wanted() & HONE_LOCKS_MUTEX)
         held.weight = hone_lock_draw_taken(self);
     if (!pending)
-        remember_release(&held, &left, wait->shared);
+        hone_lock_held_from(&held, &left, wait->shared);
     end_wait(self, wait, outcome == HONE_LOCK_TIMED_OUT, &held);
     errno = saved;
     hone_lock_work_end();
@@ -363,7 +283,7 @@ static uint64_t leave_before(const void *lock, uint32_t depth)
     for (uint32_t at = self->held_count; at-- > 0;) {
         struct hone_lock_held *held = &self->held[at];
         if (held->pending && held->lock == (uintptr_t)lock && held->depth == depth)
-            owed += leave_late(held);
+            owed += hone_lock_held_leave(held);
     }
     hone_lock_work_end();
     return owed;
@@ -399,9 +319,9 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
         return;
     self = hone_lock_myself();
     // By whom the lock came to us is read before our own release takes its place.
-    if (pop(self, release->lock, depth, &release->held)) {
-        end_pending(&release->held);
-        held_by_whom(&release->held);
+    if (hone_lock_held_pop(self, release->lock, depth, &release->held)) {
+        hone_lock_held_end(&release->held);
+        hone_lock_held_by_whom(&release->held);
     }
     if (release->frees && hone_lock_may_be_waited_for(lock) &&
         !hone_lock_nobody_waits(self->known, release->lock, release->at))
@@ -440,9 +360,9 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
 // it began, who released the lock to us is late, too, and comes now, or the next one does.
 static void catch_up(struct hone_lock_thread *self, struct hone_lock_release *release)
 {
-    bool held = pop(self, release->lock, release->depth, &release->held);
+    bool held = hone_lock_held_pop(self, release->lock, release->depth, &release->held);
     if (held)
-        held_by_whom(&release->held);
+        hone_lock_held_by_whom(&release->held);
     if (hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock))
         charge(self, release, release->at);
     if (held && release->owed)
@@ -455,7 +375,7 @@ HONE_HOOK static void tell(struct hone_lock_release *release, bool released, boo
         charge(hone_lock_myself(), release, hone_ticks());
     if (!released) {
         if (release->held.lock)
-            push(&hone_lock_self, &release->held);
+            hone_lock_held_push(&hone_lock_self, &release->held);
         return;
     }
     if (release->charge.entry && release->weight)
@@ -489,8 +409,7 @@ HONE_HOOK void hone_lock_release_end(struct hone_lock_release *release, bool rel
     hone_lock_work_end();
 }
 
-// --- the end of a thread
-// --------------------------------------------------------------------------
+// --- the end of a thread -------------------------------------------------------------------------
 
 void hone_locks_thread_leave(void)
 {
@@ -504,7 +423,7 @@ void hone_locks_thread_leave(void)
     while (self->waiting)
         hone_lock_leave(&self->waits[--self->waiting].place, hone_ticks(), HONE_LOCK_UNDONE, &left);
     for (uint32_t i = 0; i < self->held_count; i++) {
-        end_pending(&self->held[i]);
+        hone_lock_held_end(&self->held[i]);
         hone_lock_settle(&self->held[i]);
     }
     self->held_count = 0;

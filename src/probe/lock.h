@@ -7,6 +7,7 @@
 //   hooks_semaphore.c  semaphores, barriers, joins      lock_kinds.h  what the C library keeps
 //   hooks_made.c       where locks are made             lock_real.c   the functions behind the
 //   lock_life.c        where all that begins and ends                 hooks
+//   lock_held.c        what a thread holds
 //
 // Taking a lock tries first: the C library's own try function does what its lock function begins
 // with. Only when that fails is there something to time. Where trying would not be the same (a

@@ -389,7 +389,7 @@ ROWS = [
         [('src/probe/lock.c', '    bool late = released && ', '    bool late = !released && ')]),
     Row('a shared lock is charged to who released it before another process had it',
         'locks_test.py:Truth.test_what_is_released_unseen_is_charged_to_nobody',
-        [('src/probe/lock.c', '    if (shared ? left->age || left->rest > recent : '
+        [('src/probe/lock_held.c', '    if (shared ? left->age || left->rest > recent : '
           'left->age > recent)', '    if (left->age > recent)'),
          ('src/probe/lock_table.c', '    if (charged && outcome != HONE_LOCK_INHERITED) {',
           '    if (charged) {')]),
