@@ -122,6 +122,12 @@ class Locks_(TestCase):
 
 
 class Truth(Locks_):
+    @staticmethod
+    def made(records, function):
+        """[(kind, lock)] of those that it made."""
+        return [(known.kind, known.lock) for process, known in records.known
+                if function in records.stacks[process, known.stack]]
+
     def test_a_holder_is_charged_with_what_others_waited(self):
         records = self.locks(workload('locks'), 'hold')
         truth = {function: ns for function, _, _, ns in records.truth}
@@ -176,10 +182,11 @@ class Truth(Locks_):
                 waits = records.waits_in('wait_kind', lock)
                 self.assertEqual({w.kind for w in waits}, {KINDS[kind]})
                 self.assertLessEqual(abs(sum(w.delay for w in waits) - ns), 0.03 * ns)
-        made = {known.lock for process, known in records.known
-                if 'make_locks' in records.stacks[process, known.stack]}
-        self.assertLessEqual(len(made), 9)
-        self.assertIn(records.truth[0][2], made)
+        # Of twelve, for the others have initializers: each at its address, as what it is.
+        made = self.made(records, 'make_locks')
+        self.assertEqual(len(made), 10)
+        self.assertEqual(len({lock for _, lock in made}), 10)
+        self.assertLessEqual(set(made), {(KINDS[kind], lock) for kind, lock in truth})
 
     def test_waits_for_what_nobody_holds(self):
         records = self.locks(workload('locks'), 'waits')
@@ -190,6 +197,10 @@ class Truth(Locks_):
         for (kind, lock), ns in truth.items():
             waits = records.waits_in('wait_for_all', lock, KINDS[kind])
             self.assertLessEqual(abs(sum(w.delay for w in waits) - ns), 0.03 * ns, (kind, waits))
+        made = self.made(records, 'waits')
+        self.assertEqual(sorted(kind for kind, _ in made), [MUTEX, SEMAPHORE, BARRIER])
+        for kind in 'semaphore', 'barrier':
+            self.assertIn((KINDS[kind], next(lock for k, lock in truth if k == kind)), made)
         self.assertEqual(sum(w.timed_out for w in records.waits_in('wait_for_all')), 4)
         self.assertEqual(records.held, [])
 
@@ -267,6 +278,18 @@ class Truth(Locks_):
         error = sum((w.rate - w.delay) * w.rate for _, w in some.waits
                     if w.kind <= SPIN and w.delay < w.rate) ** 0.5
         self.assertLessEqual(abs(sum(parts) - waited), 5 * error + 0.005 * waited)
+
+    def test_what_is_drawn_less_stands_for_the_rest(self):
+        records = self.locks(workload('lock_wanted'), '4', '2000', fraction=2, rate=500_000)
+        (_, _, lock, ns), = records.truth
+        held = [h for _, h in records.held if h.lock == lock]
+        self.assertGreater(max(h.weight for h in held), 2)
+        error = sum(h.weight * (h.weight - 1) * h.delay ** 2 for h in held) ** 0.5
+        self.assertLessEqual(abs(charged(held) - ns), 5 * error + 0.01 * ns)
+        waits = [w for _, w in records.waits if w.lock == lock]
+        self.assertGreater(max(w.rate for w in waits), 500_000)
+        error = sum((w.rate - w.delay) * w.rate for w in waits if w.delay < w.rate) ** 0.5
+        self.assertLessEqual(abs(sum(max(w.rate, w.delay) for w in waits) - ns), 5 * error + 0.01 * ns)
 
     def test_it_is_said_where_fewer_are_drawn_than_was_asked_for(self):
         def said(*options):

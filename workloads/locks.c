@@ -277,6 +277,7 @@ OWN_NAME static void make_locks(void)
     init(&inheriting, PTHREAD_MUTEX_NORMAL, 0, PTHREAD_PRIO_INHERIT, 0);
     init(&capped, PTHREAD_MUTEX_RECURSIVE, 1, PTHREAD_PRIO_NONE, 0);
     init(shared, PTHREAD_MUTEX_NORMAL, 0, PTHREAD_PRIO_NONE, PTHREAD_PROCESS_SHARED);
+    pthread_rwlock_init(&written, NULL);
     pthread_spin_init(&spinning, PTHREAD_PROCESS_PRIVATE);
     mtx_init(&c11, mtx_timed);
 }
@@ -396,7 +397,7 @@ OWN_NAME static void wait_for_all(void)
     tell("wait_for_all", "semaphore", &semaphore, now_ns() - began);
 }
 
-static void waits(void)
+OWN_NAME static void waits(void)
 {
     sem_init(&semaphore, 0, 0);
     pthread_barrier_init(&barrier, NULL, 2);

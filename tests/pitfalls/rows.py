@@ -393,6 +393,13 @@ ROWS = [
           'left->age > recent)', '    if (left->age > recent)'),
          ('src/probe/lock_table.c', '    if (charged && outcome != HONE_LOCK_INHERITED) {',
           '    if (charged) {')]),
+    Row('address of made locks', LOCKS + 'Truth.test_every_kind_of_lock',
+        [('src/probe/lock_record.c', '        record->lock = (uintptr_t)lock;\n        record->stack = '
+          'stack;\n        hone', '        record->lock = (uintptr_t)lock ^ (kind != HONE_LOCK_MUTEX) << 3;'
+          '\n        record->stack = stack;\n        hone')]),
+    Row('a lock that is wanted all the time stands for what was left out',
+        LOCKS + 'Truth.test_what_is_drawn_less_stands_for_the_rest',
+        [('src/probe/lock_draw.c', '        weight *= self->thin_releases.out;\n', '')]),
     Row('waiting for a CPU is no waiting', 'block_test.py:Kinds.test_it_is_the_wall_clock_s_waiting',
         [('src/capture/block.c', '        if (wall->kind == HONE_KIND_NONE || '
           'wall->kind == HONE_KIND_RUNNABLE)', '        if (wall->kind == HONE_KIND_NONE)')]),
