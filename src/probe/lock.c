@@ -26,7 +26,7 @@ enum {
 
 static bool is_wanted_always(const struct hone_lock_thread *self, uint64_t lock, uint64_t now)
 {
-    return self->wanted == lock && self->wanted_again >= WANTED_IN_A_ROW &&
+    return self->wanted == hone_lock_short(lock) && self->wanted_again >= WANTED_IN_A_ROW &&
            (int64_t)(self->wanted_until - now) > 0;
 }
 
@@ -39,7 +39,7 @@ static bool is_wanted_always(const struct hone_lock_thread *self, uint64_t lock,
 static bool may_leave_late(const struct hone_lock_thread *self, const struct hone_lock_wait *wait,
                            uint64_t now)
 {
-    return wait->place.entry && !wait->shared && wait->kind != HONE_LOCK_READ &&
+    return wait->place.entry && !self->pending && !wait->shared && wait->kind != HONE_LOCK_READ &&
            is_wanted_always(self, wait->lock, now);
 }
 
@@ -89,12 +89,13 @@ static void forget_dead_waits(struct hone_lock_thread *self, uintptr_t frame)
 // to be had, than once the lock is ours.
 static bool shall_show(struct hone_lock_thread *self, const struct hone_lock_wait *wait)
 {
-    bool again =
-        self->shown == wait->lock && wait->place.began - self->shown_at < hone_lock_ticks(SHOWN_NS);
+    bool again = self->shown == hone_lock_short(wait->lock) &&
+                 hone_lock_about(wait->place.began) - self->shown_at <
+                     hone_lock_about(hone_lock_ticks(SHOWN_NS));
     if (hone_lock_wanted() & HONE_LOCKS_MUTEX && --self->shows < 0 && !again) {
-        self->shown = wait->lock;
-        self->shown_at = wait->place.began;
-        self->shows = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
+        self->shown = hone_lock_short(wait->lock);
+        self->shown_at = hone_lock_about(wait->place.began);
+        self->shows = hone_lock_draw_show(self);
         return true;
     }
     uint64_t typical = hone_lock_typical(&wait->place);
@@ -122,7 +123,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
     if (HONE_UNLIKELY(self->waiting))
         forget_dead_waits(self, (uintptr_t)wait);
     for (uint32_t i = 0; i < self->held_count; i++)
-        hone_lock_held_end(&self->held[i]);
+        hone_lock_held_end(self, &self->held[i]);
     if (self->waiting < HONE_LOCKS_WAITS) {
         *wait = (struct hone_lock_wait){.lock = (uintptr_t)lock,
                                         .kind = kind,
@@ -134,7 +135,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
         self->known = wait->place.entry;
         self->waits[self->waiting++] = (struct hone_lock_waiting){wait->place, (uintptr_t)wait};
         wait->always = is_wanted_always(self, wait->lock, wait->place.began);
-        wait->enough = hone_lock_draw_wait(self, wait->always, &wait->rate_ns);
+        wait->enough = hone_lock_draw_wait(self, wait->always, &wait->rate_times);
         if (!wait->place.entry)
             hone_count(&hone_counters()->lock_untracked, 1);
         if (shall_show(self, wait)) {
@@ -156,7 +157,7 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         if (!ret->stack)
             ret->stack = hone_lock_stack_here();
         ret->time_ns = hone_now_ns();
-        ret->rate_ns = wait->rate_ns;
+        ret->rate_times = wait->rate_times;
         ret->wait_due = true;
         if (wait->always)
             hone_lock_drew_wait(self, ret->taken);
@@ -165,7 +166,8 @@ static void end_wait(struct hone_lock_thread *self, struct hone_lock_wait *wait,
         struct hone_lock_wait_facts facts = {.lock = ret->lock,
                                              .delay_ns = hone_lock_ns(ret->waited),
                                              .time_ns = ret->time_ns,
-                                             .rate_ns = ret->rate_ns,
+                                             .rate_ns = hone_lock_config()->block_rate_ns *
+                                                        ret->rate_times,
                                              .stack = ret->stack,
                                              .kind = ret->kind,
                                              .timed_out = true};
@@ -214,12 +216,14 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
                                   .depth = depth,
                                   .kind = (uint8_t)wait->kind,
                                   .contended = true,
-                                  .pending = pending,
-                                  .place = wait->place};
+                                  .shown = wait->place.stack != 0,
+                                  .pending = pending};
+    if (pending)
+        self->pending = wait->place.entry;
     if (hone_lock_is_had(outcome) && hone_lock_is_due() && hone_lock_wanted() & HONE_LOCKS_MUTEX)
         held.weight = hone_lock_draw_taken(self);
     if (!pending)
-        hone_lock_held_from(&held, &left, wait->shared);
+        hone_lock_held_from(&held, wait->place.entry, &left, wait->shared);
     end_wait(self, wait, outcome == HONE_LOCK_TIMED_OUT, &held);
     errno = saved;
     hone_lock_work_end();
@@ -227,19 +231,25 @@ HONE_HOOK void hone_lock_wait_end(struct hone_lock_wait *wait, enum hone_lock_ou
 
 // --- releases ------------------------------------------------------------------------------------
 
+static uint8_t one_more(uint8_t count)
+{
+    return count < UINT8_MAX ? count + 1 : count;
+}
+
 // `before`: what the entry of our last charge said before this one.
 static void remember_charge(struct hone_lock_thread *self, const struct hone_lock_release *release,
                             uint64_t before, uint64_t at)
 {
     const struct hone_lock_charge *charge = &release->charge;
     bool again = self->charged == charge->entry && HONE_LOCK_OF(before) == self->charged_as;
-    self->charged_again = again ? self->charged_again + 1 : 1;
+    self->charged_again = again ? one_more(self->charged_again) : 1;
     self->charged = charge->entry;
-    self->charged_as = HONE_LOCK_OF(charge->released);
+    self->charged_as = (uint32_t)HONE_LOCK_OF(charge->released);
     self->charged_tick = hone_tick_ns();
-    bool wanted = self->wanted == release->lock && (int64_t)(self->wanted_until - at) > 0;
-    self->wanted_again = wanted ? self->wanted_again + 1 : 1;
-    self->wanted = release->lock;
+    bool wanted =
+        self->wanted == hone_lock_short(release->lock) && (int64_t)(self->wanted_until - at) > 0;
+    self->wanted_again = wanted ? one_more(self->wanted_again) : 1;
+    self->wanted = hone_lock_short(release->lock);
     self->wanted_until = at + hone_lock_ticks(WANTED_NS);
 }
 
@@ -273,20 +283,20 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
 }
 
 // Once it is released others may be charged, so that our own wait must be over: the line should
-// have come by now. Returns what is owed to who released the lock to us.
-static uint64_t leave_before(const void *lock, uint32_t depth)
+// have come by now.
+static void leave_before(struct hone_lock_release *release)
 {
-    uint64_t owed = 0;
     if (!hone_lock_work_begin())
-        return 0;
+        return;
     struct hone_lock_thread *self = hone_lock_myself();
     for (uint32_t at = self->held_count; at-- > 0;) {
         struct hone_lock_held *held = &self->held[at];
-        if (held->pending && held->lock == (uintptr_t)lock && held->depth == depth)
-            owed += hone_lock_held_leave(held);
+        if (held->pending && held->lock == release->lock && held->depth == release->depth) {
+            release->owed_at = self->pending;
+            release->owed = hone_lock_held_leave(self, held);
+        }
     }
     hone_lock_work_end();
-    return owed;
 }
 
 HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const void *lock,
@@ -303,13 +313,14 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
     release->weight = 0;
     release->held.lock = 0;
     release->owed = 0;
+    release->owed_at = NULL;
     release->late = release->frees && kind != HONE_LOCK_READ &&
                     is_wanted_always(self, release->lock, release->at) &&
                     !hone_lock_is_shared(lock, kind);
     if (release->late) {
         hone_lock_expect(self->known);
         if (self->held_count)
-            release->owed = leave_before(lock, depth);
+            leave_before(release);
         return;
     }
     if (!self->held_count && release->frees &&
@@ -320,7 +331,7 @@ HONE_HOOK void hone_lock_release_begin(struct hone_lock_release *release, const 
     self = hone_lock_myself();
     // By whom the lock came to us is read before our own release takes its place.
     if (hone_lock_held_pop(self, release->lock, depth, &release->held)) {
-        hone_lock_held_end(&release->held);
+        hone_lock_held_end(self, &release->held);
         hone_lock_held_by_whom(&release->held);
     }
     if (release->frees && hone_lock_may_be_waited_for(lock) &&
@@ -361,12 +372,14 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
 static void catch_up(struct hone_lock_thread *self, struct hone_lock_release *release)
 {
     bool held = hone_lock_held_pop(self, release->lock, release->depth, &release->held);
-    if (held)
+    if (held) {
+        hone_lock_held_end(self, &release->held);
         hone_lock_held_by_whom(&release->held);
+    }
     if (hone_lock_may_be_waited_for((const void *)(uintptr_t)release->lock))
         charge(self, release, release->at);
     if (held && release->owed)
-        hone_lock_owe(&release->held.place, release->owed);
+        hone_lock_owe(release->owed_at, release->lock, release->owed);
 }
 
 HONE_HOOK static void tell(struct hone_lock_release *release, bool released, bool late)
@@ -423,7 +436,7 @@ void hone_locks_thread_leave(void)
     while (self->waiting)
         hone_lock_leave(&self->waits[--self->waiting].place, hone_ticks(), HONE_LOCK_UNDONE, &left);
     for (uint32_t i = 0; i < self->held_count; i++) {
-        hone_lock_held_end(&self->held[i]);
+        hone_lock_held_end(self, &self->held[i]);
         hone_lock_settle(&self->held[i]);
     }
     self->held_count = 0;

@@ -50,18 +50,18 @@ struct hone_lock_held {
     uint64_t lock;
     uint64_t taken, waited; // ticks
     uint64_t time_ns;       // when its wait ended
-    uint64_t rate_ns;       // by which that was drawn
-    uint64_t rest;          // of that: ticks since the release by which the lock came to us,
+    uint64_t rest;          // of that: ticks since the release by which the lock came to us, with
+                            // what comes with it of others,
     uint64_t released;      // and whose that was, as its entry says
-    uint64_t rests;         // of others, that come with it
     uint32_t stack;         // id: where it was taken; 0: not known
     uint32_t weight;        // it was drawn from so many; 0: it was not
     uint32_t depth;         // of a recursive mutex
     uint8_t kind;           // enum hone_lock_kind
-    bool contended;
-    bool wait_due; // its wait is written once the lock is released
-    bool pending;  // it still waits for those who look at its lock: `place`
-    struct hone_lock_place place;
+    uint8_t rate_times;     // its wait was drawn by the rate that was asked for times this
+    bool contended : 1;
+    bool wait_due : 1; // its wait is written once the lock is released
+    bool shown : 1;    // its stack, to who releases the lock
+    bool pending : 1;  // it still waits for those who look at its lock, at the thread's `pending`
 };
 
 // A wait that is not over. In a handler that interrupts one there may be another; and one that a
@@ -72,44 +72,56 @@ struct hone_lock_waiting {
     uintptr_t frame;
 };
 
-// Of so many that would be drawn otherwise one is, of locks that are wanted all the time; and when
-// that was last, in ticks.
-struct hone_lock_thinning {
-    uint64_t out, at;
-};
+// What is drawn of locks that are wanted all the time.
+enum { HONE_LOCK_RELEASES, HONE_LOCK_WAITS, HONE_LOCK_THINNED };
 
-// What a thread knows: zero until its first lock.
+// When something was last, in ticks, to tell some milliseconds: wrong once in minutes or hours.
+static inline uint32_t hone_lock_about(uint64_t ticks)
+{
+    return (uint32_t)(ticks >> 8);
+}
+
+// What a thread knows: zero until its first lock. Small, for there is little room for what is each
+// thread's: the fields are not in the order of what they are about.
 struct hone_lock_thread {
-    int64_t countdown;   // acquisitions until the next one that is drawn
-    uint32_t held_count; // of held[]
-    uint32_t waiting;    // of waits[]
-    uint32_t epoch;      // of the process that all this is of
-    uint32_t interval;   // mean acquisitions between two that are drawn
-    uint64_t drawn_at;   // ticks: when that happened last,
-    uint64_t made_at;    // and when a lock's making was written
-    int64_t releases;    // that others waited for, until the next one that is drawn
-    int64_t thinned;     // the same, of a lock that is wanted all the time
-    uint64_t usual;      // ticks that those are charged with, on average
-    int64_t shows;       // waits, until the next one whose stack is shown to who releases the lock
-    uint64_t random;     // state of the draws; 0: not seeded
-    struct hone_lock_thinning thin_releases, thin_waits;
+    int64_t countdown;     // acquisitions until the next one that is drawn
+    int64_t releases;      // that others waited for, until the next one that is drawn
+    int64_t thinned;       // the same, of a lock that is wanted all the time
+    uint64_t random;       // state of the draws; 0: not seeded
+    uint64_t wanted_until; // ticks: so long the lock `wanted` counts as one
     // Our last release that was charged: of which entry, what that said then, in which tick of the
     // clock, and how often it was of the same one in a row.
     struct hone_lock_entry *charged;
-    uint64_t charged_as, charged_tick;
-    uint32_t charged_again;
-    // The lock that it was of, how often in a row whoever else's was charged in between, and how
-    // long (ticks) it counts as one that is wanted all the time.
-    uint32_t wanted_again;
-    uint64_t wanted, wanted_until;
-    int32_t contentions;      // that are not counted yet
-    uint64_t shown, shown_at; // the lock that we showed our stack at last, and when: ticks
-    struct hone_lock_entry
-        *known; // of the lock that we waited for or released last, and others did
+    uint64_t charged_tick;
+    uint32_t charged_as;
+    uint32_t wanted;   // the lock that it was of, see hone_lock_short()
+    uint32_t epoch;    // of the process that all this is of
+    uint32_t interval; // mean acquisitions between two that are drawn
+    uint32_t drawn_at; // hone_lock_about(): when that happened last,
+    uint32_t made_at;  // and when a lock's making was written
+    uint32_t usual;    // ticks that releases of such a lock are charged with, on average
+    int32_t shows;     // waits, until the next one whose stack is shown to who releases the lock
+    uint32_t shown, shown_at;              // the lock that it was shown for last, and when
+    uint32_t thin_at[HONE_LOCK_THINNED];   // when one was drawn last,
+    uint8_t thin_times[HONE_LOCK_THINNED]; // of so many that would be otherwise
+    uint8_t held_count;                    // of held[]
+    uint8_t waiting;                       // of waits[]
+    uint8_t charged_again;                 // or more often
+    uint8_t wanted_again; // how often in a row, whoever else's was charged in between, or more
+    int16_t contentions;  // that are not counted yet
+    // Of the lock that we waited for or released last, and others did; and where we are `pending`.
+    struct hone_lock_entry *known, *pending;
     struct hone_own_stack stack;
     struct hone_lock_held held[HONE_LOCKS_HELD];
     struct hone_lock_waiting waits[HONE_LOCKS_WAITS];
 };
+
+// A lock, among those of a thread: if two are taken for one, what they cost may be, too, and no
+// more.
+static inline uint32_t hone_lock_short(uint64_t lock)
+{
+    return (uint32_t)(lock >> 2);
+}
 
 extern __thread struct hone_lock_thread hone_lock_self __attribute__((visibility("hidden")));
 
@@ -177,9 +189,9 @@ struct hone_lock_wait {
     struct hone_lock_place place;
     uint64_t lock;
     uint32_t kind;
-    uint64_t enough; // ticks: one that takes longer is written
-    uint64_t rate_ns;
-    bool always; // wanted: the lock
+    uint64_t enough;    // ticks: one that takes longer is written
+    uint8_t rate_times; // by the rate that was asked for times this
+    bool always;        // wanted: the lock
     uint32_t epoch;
     uint32_t waiting; // its place in the thread's waits[]
     bool tracked;
@@ -201,7 +213,8 @@ struct hone_lock_release {
     uint32_t weight; // 0: it was not drawn
     bool late;       // all is done after it
     uint32_t depth;
-    uint64_t owed; // ticks
+    uint64_t owed; // ticks, to who released the lock to us, if he comes
+    struct hone_lock_entry *owed_at;
 };
 void hone_lock_release_begin(struct hone_lock_release *release, const void *lock, uint32_t kind,
                              uint32_t depth);

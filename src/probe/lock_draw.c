@@ -23,12 +23,12 @@ enum {
 // The number of the acquisitions that pass between two draws follows their rate.
 static void adapt(struct hone_lock_thread *self, uint64_t now)
 {
-    uint64_t since = now - self->drawn_at;
-    if (since < hone_lock_ticks(DRAWN_SOON_NS) && self->interval < INTERVAL_MAX)
+    uint32_t since = hone_lock_about(now) - self->drawn_at;
+    if (since < hone_lock_about(hone_lock_ticks(DRAWN_SOON_NS)) && self->interval < INTERVAL_MAX)
         self->interval *= 2;
-    else if (since > hone_lock_ticks(DRAWN_LATE_NS) && self->interval > 1)
+    else if (since > hone_lock_about(hone_lock_ticks(DRAWN_LATE_NS)) && self->interval > 1)
         self->interval /= 2;
-    self->drawn_at = now;
+    self->drawn_at = hone_lock_about(now);
 }
 
 uint32_t hone_lock_draw_taken(struct hone_lock_thread *self)
@@ -36,7 +36,7 @@ uint32_t hone_lock_draw_taken(struct hone_lock_thread *self)
     uint32_t weight = self->interval;
     if (!weight) { // the first one of all
         self->interval = INTERVAL_FIRST;
-        self->drawn_at = hone_ticks();
+        self->drawn_at = hone_lock_about(hone_ticks());
         self->countdown = hone_draw_skip(&self->random, INTERVAL_FIRST) - 1;
         if (self->countdown >= 0)
             return 0;
@@ -56,14 +56,16 @@ bool hone_lock_draw_release(struct hone_lock_thread *self, bool wanted_always)
     return (wanted_always ? self->thinned : self->releases) <= 0;
 }
 
-static void adapt_to(struct hone_lock_thinning *thin, uint64_t now)
+static void adapt_to(struct hone_lock_thread *self, int what, uint64_t now)
 {
-    uint64_t since = now - thin->at;
-    if (since < hone_lock_ticks(THINNED_SOON_NS) && thin->out < THIN_MAX)
-        thin->out *= 2;
-    else if (since > hone_lock_ticks(THINNED_LATE_NS) && thin->out > 1)
-        thin->out /= 2;
-    thin->at = now;
+    uint32_t since = hone_lock_about(now) - self->thin_at[what];
+    if (since < hone_lock_about(hone_lock_ticks(THINNED_SOON_NS)) &&
+        self->thin_times[what] < THIN_MAX)
+        self->thin_times[what] *= 2;
+    else if (since > hone_lock_about(hone_lock_ticks(THINNED_LATE_NS)) &&
+             self->thin_times[what] > 1)
+        self->thin_times[what] /= 2;
+    self->thin_at[what] = hone_lock_about(now);
 }
 
 // One that is charged with much more than others is drawn as if nothing were thinned out: with the
@@ -72,14 +74,16 @@ static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_
                               uint64_t delay)
 {
     uint32_t fraction = hone_lock_config()->mutex_fraction, weight = drawn ? fraction : 0;
-    bool large = delay > LARGE * self->usual;
-    self->usual = (self->usual * (USUAL - 1) + delay) / USUAL;
+    uint64_t usual = self->usual, most = delay < UINT32_MAX ? delay : UINT32_MAX;
+    bool large = delay > LARGE * usual;
+    self->usual = (uint32_t)((usual * (USUAL - 1) + most) / USUAL);
     self->thinned--;
     if (drawn) {
-        weight *= self->thin_releases.out;
+        weight *= self->thin_times[HONE_LOCK_RELEASES];
         if (fraction > 1 && fraction <= UINT32_MAX / THIN_MAX)
-            adapt_to(&self->thin_releases, now);
-        self->thinned = hone_draw_skip(&self->random, (uint64_t)fraction * self->thin_releases.out);
+            adapt_to(self, HONE_LOCK_RELEASES, now);
+        self->thinned = hone_draw_skip(&self->random,
+                                       (uint64_t)fraction * self->thin_times[HONE_LOCK_RELEASES]);
     }
     if (!large)
         return weight;
@@ -103,19 +107,24 @@ uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always
 
 // --- waits ---------------------------------------------------------------------------------------
 
-uint64_t hone_lock_draw_wait(struct hone_lock_thread *self, bool wanted_always,
-                             uint64_t *ret_rate_ns)
+uint64_t hone_lock_draw_wait(struct hone_lock_thread *self, bool wanted_always, uint8_t *ret_times)
 {
     uint64_t rate_ns = hone_lock_config()->block_rate_ns;
-    *ret_rate_ns = rate_ns;
+    *ret_times = 1;
     if (!(hone_lock_wanted() & HONE_LOCKS_BLOCK))
         return UINT64_MAX;
     if (wanted_always && rate_ns > 1 && rate_ns <= UINT32_MAX / THIN_MAX) // as of releases
-        *ret_rate_ns = rate_ns * self->thin_waits.out;
-    return hone_draw_size(&self->random, hone_lock_ticks(*ret_rate_ns));
+        *ret_times = self->thin_times[HONE_LOCK_WAITS];
+    return hone_draw_size(&self->random, hone_lock_ticks(rate_ns * *ret_times));
 }
 
 void hone_lock_drew_wait(struct hone_lock_thread *self, uint64_t now)
 {
-    adapt_to(&self->thin_waits, now);
+    adapt_to(self, HONE_LOCK_WAITS, now);
+}
+
+int32_t hone_lock_draw_show(struct hone_lock_thread *self)
+{
+    int64_t waits = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
+    return waits < INT32_MAX ? (int32_t)waits : INT32_MAX;
 }

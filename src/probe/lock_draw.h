@@ -45,10 +45,13 @@ HONE_SIGSAFE bool hone_lock_draw_release(struct hone_lock_thread *self, bool wan
 HONE_SIGSAFE uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always,
                                             bool drawn, uint64_t now, uint64_t delay);
 
-// What takes longer than this, in ticks, is written of a wait that begins, with the rate that its
-// record has then; and one was written of a lock that is wanted all the time.
+// What takes longer than this, in ticks, is written of a wait that begins, by the rate that was
+// asked for times that; and one was written of a lock that is wanted all the time.
 HONE_SIGSAFE uint64_t hone_lock_draw_wait(struct hone_lock_thread *self, bool wanted_always,
-                                          uint64_t *ret_rate_ns);
+                                          uint8_t *ret_times);
 HONE_SIGSAFE void hone_lock_drew_wait(struct hone_lock_thread *self, uint64_t now);
+
+// How many waits pass until the next one that shows its stack.
+HONE_SIGSAFE int32_t hone_lock_draw_show(struct hone_lock_thread *self);
 
 #endif

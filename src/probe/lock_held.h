@@ -14,15 +14,17 @@ HONE_SIGSAFE void hone_lock_held_push(struct hone_lock_thread *self,
 HONE_SIGSAFE bool hone_lock_held_pop(struct hone_lock_thread *self, uint64_t lock, uint32_t depth,
                                      struct hone_lock_held *ret);
 
-// By which release it came to us, as its wait has left that.
-HONE_SIGSAFE void hone_lock_held_from(struct hone_lock_held *held,
+// By which release it came to us, as its wait at that entry has left it.
+HONE_SIGSAFE void hone_lock_held_from(struct hone_lock_held *held, struct hone_lock_entry *entry,
                                       const struct hone_lock_left *left, bool shared);
 // The stack of that release, as far as it is known by now.
 HONE_SIGSAFE void hone_lock_held_by_whom(struct hone_lock_held *held);
 
-// A wait that looks as if it were not over (`pending`) is over for those who look at its lock, too:
-// since the lock was taken. Returns what is owed to who released the lock to us, or sees to that.
-HONE_SIGSAFE uint64_t hone_lock_held_leave(struct hone_lock_held *held);
-HONE_SIGSAFE void hone_lock_held_end(struct hone_lock_held *held);
+// The wait that looks as if it were not over (`pending`, one at most) is over for those who look at
+// its lock, too: since the lock was taken. Returns what is owed to who released the lock to us, or
+// sees to that.
+HONE_SIGSAFE uint64_t hone_lock_held_leave(struct hone_lock_thread *self,
+                                           struct hone_lock_held *held);
+HONE_SIGSAFE void hone_lock_held_end(struct hone_lock_thread *self, struct hone_lock_held *held);
 
 #endif

@@ -80,7 +80,7 @@ static void write_wait_of(const struct hone_lock_held *held, uint32_t holder_sta
         .lock = held->lock,
         .delay_ns = hone_lock_ns(held->waited),
         .time_ns = held->time_ns,
-        .rate_ns = held->rate_ns,
+        .rate_ns = hone_lock_config()->block_rate_ns * held->rate_times,
         .released = held->released,
         .stack = held->stack,
         .kind = held->kind,
@@ -122,9 +122,9 @@ void hone_lock_settle(struct hone_lock_held *held)
             .thread = HONE_LOCK_RELEASED_BY(held->released) - 1,
             .kind = HONE_LOCK_RELEASED_KIND(held->released),
         };
-        hone_lock_write_rest(&facts, held->released, held->rest + held->rests);
+        hone_lock_write_rest(&facts, held->released, held->rest);
     }
-    held->rest = held->rests = 0;
+    held->rest = 0;
 }
 
 // --- where locks are made ------------------------------------------------------------------------
@@ -136,9 +136,9 @@ static bool may_write_made(struct hone_lock_thread *self, uint64_t now)
         atomic_fetch_add_explicit(&made, 1, memory_order_relaxed);
         return true;
     }
-    if (now - self->made_at < hone_lock_ticks(MADE_NS))
+    if (hone_lock_about(now) - self->made_at < hone_lock_about(hone_lock_ticks(MADE_NS)))
         return false;
-    self->made_at = now;
+    self->made_at = hone_lock_about(now);
     return true;
 }
 

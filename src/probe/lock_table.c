@@ -178,7 +178,7 @@ bool hone_lock_nobody_waits(struct hone_lock_entry *entry, uint64_t lock, uint64
 void hone_lock_enter(uint64_t lock, uint64_t ticks, struct hone_lock_place *ret)
 {
     uint64_t now = units(ticks);
-    *ret = (struct hone_lock_place){.began = ticks, .lock = lock};
+    *ret = (struct hone_lock_place){.began = ticks};
     struct hone_lock_entry *entry = find_or_claim(lock, now);
     if (!entry)
         return;
@@ -367,10 +367,10 @@ void hone_lock_release(const struct hone_lock_done *done, struct hone_lock_charg
     ret->released = released;
 }
 
-void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks)
+void hone_lock_owe(struct hone_lock_entry *entry, uint64_t lock, uint64_t ticks)
 {
-    if (atomic_load(&place->entry->lock) == place->lock)
-        atomic_fetch_add(&place->entry->owed, ticks >> HONE_LOCK_UNIT_SHIFT);
+    if (atomic_load(&entry->lock) == lock)
+        atomic_fetch_add(&entry->owed, ticks >> HONE_LOCK_UNIT_SHIFT);
 }
 
 void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack)

@@ -84,7 +84,6 @@ static inline bool hone_lock_may_be_waited_for(const void *lock)
 struct hone_lock_place {
     struct hone_lock_entry *entry;
     uint64_t began; // ticks
-    uint64_t lock;
     uint32_t stack; // that was shown; 0: none
 };
 
@@ -164,7 +163,7 @@ struct hone_lock_done {
 HONE_SIGSAFE void hone_lock_release(const struct hone_lock_done *done,
                                     struct hone_lock_charge *ret);
 // So many ticks are for a release that is late, or else the next one.
-HONE_SIGSAFE void hone_lock_owe(const struct hone_lock_place *place, uint64_t ticks);
+HONE_SIGSAFE void hone_lock_owe(struct hone_lock_entry *entry, uint64_t lock, uint64_t ticks);
 // From here on, what it takes who goes on is in their own rest.
 HONE_SIGSAFE void hone_lock_tell(struct hone_lock_charge *charge, uint32_t stack);
 // Nobody will tell its stack.

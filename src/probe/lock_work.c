@@ -67,7 +67,7 @@ struct hone_lock_thread *hone_lock_myself(void)
     uint32_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
     if (HONE_UNLIKELY(self->epoch != epoch)) {
         self->held_count = self->waiting = 0;
-        self->charged = self->known = NULL;
+        self->charged = self->known = self->pending = NULL;
         self->wanted = 0;
         self->contentions = 0;
         self->epoch = epoch;
@@ -75,9 +75,9 @@ struct hone_lock_thread *hone_lock_myself(void)
             (hone_now_ns() ^ (uint64_t)(uintptr_t)self << 20 ^ (uint64_t)epoch << 50) | 1;
         (void)hone_random_next(&self->random);
         self->releases = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
-        self->shows = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
+        self->shows = hone_lock_draw_show(self);
         self->thinned = hone_draw_skip(&self->random, hone_lock_config()->mutex_fraction);
-        self->thin_releases.out = self->thin_waits.out = 1;
+        self->thin_times[HONE_LOCK_RELEASES] = self->thin_times[HONE_LOCK_WAITS] = 1;
     }
     hone_thread_meet(hone_thread_self(), NULL);
     return self;

@@ -399,7 +399,7 @@ ROWS = [
           '\n        record->stack = stack;\n        hone')]),
     Row('a lock that is wanted all the time stands for what was left out',
         LOCKS + 'Truth.test_what_is_drawn_less_stands_for_the_rest',
-        [('src/probe/lock_draw.c', '        weight *= self->thin_releases.out;\n', '')]),
+        [('src/probe/lock_draw.c', '        weight *= self->thin_times[HONE_LOCK_RELEASES];\n', '')]),
     Row('waiting for a CPU is no waiting', 'block_test.py:Kinds.test_it_is_the_wall_clock_s_waiting',
         [('src/capture/block.c', '        if (wall->kind == HONE_KIND_NONE || '
           'wall->kind == HONE_KIND_RUNNABLE)', '        if (wall->kind == HONE_KIND_NONE)')]),
