@@ -104,6 +104,30 @@ class Exact(TestCase):
             found = by_function(recording.heap, ['make_small'])['make_small']
             self.assertEqual(found, Tally(10000, 10000 * size, 5000, 5000 * size))
 
+    def test_blocks_beyond_four_gib(self):
+        """They need no memory as long as nobody touches them; and one grows where it lies or moves."""
+        gib, mib = 1 << 30, 1 << 20
+        recording = self.record_heap(sys.executable, '-c', """
+import ctypes
+libc = ctypes.CDLL(None)
+for name in 'malloc', 'realloc', 'free':
+    getattr(libc, name).restype = ctypes.c_void_p
+malloc = lambda size: ctypes.c_void_p(libc.malloc(ctypes.c_size_t(size)))
+kept, grown, freed = malloc((4 << 30) + 100), malloc(3 << 30), malloc(5 << 30)
+grown = ctypes.c_void_p(libc.realloc(grown, ctypes.c_size_t(6 << 30)))
+libc.free(freed)
+print(bool(kept and grown and freed))""", size='1')
+        if recording.stdout != b'True\n':
+            self.skipTest('the kernel does not give out so much')
+        self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
+        total = sum(s.values[1] for s in recording.heap.samples)
+        self.assertEqual(total // gib, 4 + 3 + 5 + 6)
+        live = sum(s.values[3] for s in recording.heap.samples)
+        self.assertEqual(live // gib, 10)
+        self.assertLess(live % gib, 64 * mib)
+        peak = Profile.read(os.path.join(recording.directory, 'heap-peak.prof'))
+        self.assertEqual(peak.total('inuse_space') // gib, 15)
+
 
 class Sampled(TestCase):
     def test_is_within_its_error(self):

@@ -260,7 +260,7 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
 __attribute__((always_inline)) static inline void count(const void *block, size_t size)
 {
     struct hone_keeper *keeper = hone_keeper_self();
-    if (HONE_UNLIKELY(!keeper || size >> HONE_BLOCK_SIZE_BITS)) {
+    if (HONE_UNLIKELY(!keeper || size > HONE_BLOCK_LARGEST)) {
         hone_count(&hone_counters()->heap_no_site, 1);
         return;
     }

@@ -22,9 +22,9 @@
 //  |   operation                               |   ticks                         |  when
 //  +-------------------------------------------+---------------------------------+
 //
-// size: asked for. site: 0: no block. odd: its address is 8 above a multiple of 16. ticks: the
-// clock when it was made, hone_ticks() >> HONE_TICK_SHIFT. operation: the number of its allocation
-// in its thread.
+// size: asked for; from 4095 MiB on, whole MiB above that are counted on. site: 0: no block. odd:
+// its address is 8 above a multiple of 16. ticks: the clock when it was made, hone_ticks() >>
+// HONE_TICK_SHIFT. operation: the number of its allocation in its thread.
 struct hone_block {
     uint64_t what, when;
 };
@@ -37,9 +37,22 @@ enum {
     HONE_BLOCK_ODD_SHIFT = HONE_BLOCK_EPOCH_SHIFT + HONE_BLOCK_EPOCH_BITS,
 };
 
-static inline uint32_t hone_block_size(struct hone_block block)
+// Sizes from here on are in MiB: up to a TiB, where an error of one is little.
+#define HONE_BLOCK_LARGE ((uint64_t)4095 << 20)
+#define HONE_BLOCK_LARGEST (HONE_BLOCK_LARGE + ((uint64_t)0xfffff << 20))
+
+// As a block's size is written down, which is what it is counted with.
+static inline uint64_t hone_block_whole_size(uint64_t size)
 {
-    return (uint32_t)block.what;
+    return size < HONE_BLOCK_LARGE ? size : size & ~(((uint64_t)1 << 20) - 1);
+}
+
+static inline uint64_t hone_block_size(struct hone_block block)
+{
+    uint64_t size = (uint32_t)block.what;
+    return HONE_LIKELY(size < HONE_BLOCK_LARGE)
+               ? size
+               : HONE_BLOCK_LARGE + ((size - HONE_BLOCK_LARGE) << 20);
 }
 
 static inline uint32_t hone_block_site(struct hone_block block)
@@ -75,10 +88,13 @@ static inline bool hone_block_is_at(struct hone_block block, uint64_t address)
     return hone_block_site(block) && hone_block_is_odd(block) == (address >> 3 & 1);
 }
 
+// At most HONE_BLOCK_LARGEST bytes.
 static inline struct hone_block hone_block_of(uint64_t address, uint64_t size, uint32_t site,
                                               uint32_t epoch, uint32_t ticks, uint32_t operation)
 {
     const uint64_t mask = (1u << HONE_BLOCK_EPOCH_BITS) - 1;
+    if (HONE_UNLIKELY(size >= HONE_BLOCK_LARGE))
+        size = HONE_BLOCK_LARGE + ((size - HONE_BLOCK_LARGE) >> 20);
     return (struct hone_block){
         .what = size | (uint64_t)site << HONE_BLOCK_SIZE_BITS |
                 (epoch & mask) << HONE_BLOCK_EPOCH_SHIFT |

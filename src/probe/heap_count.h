@@ -140,9 +140,10 @@ HONE_HEAP_INLINE bool hone_heap_counts(const void *block, size_t size)
     size_t (*usable)(void *) = hone_allocator.malloc_usable_size;
     const struct hone_caller caller = {frame[1] - 1, (uintptr_t)(frame + 2), frame[0], 1};
     if (HONE_UNLIKELY(!HONE_HOOKS_KEEP_FRAMES || !block || !keeper ||
-                      size >> HONE_BLOCK_SIZE_BITS || self->quiet || self->own || self->inside ||
-                      self->other || self->whole || self->rate != 1 || hone_heap_rate() != 1 ||
-                      !usable || hone_usdt_alloc_semaphore || hone_heap_is_hook(caller.address)))
+                      size >> (HONE_BLOCK_SIZE_BITS - 1) || self->quiet || self->own ||
+                      self->inside || self->other || self->whole || self->rate != 1 ||
+                      hone_heap_rate() != 1 || !usable || hone_usdt_alloc_semaphore ||
+                      hone_heap_is_hook(caller.address)))
         return false;
     hone_heap_enter_at(frame);
     uint32_t site = hone_keeper_recall(keeper, &caller);

@@ -182,7 +182,8 @@ void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t 
     }
     if (HONE_UNLIKELY(hone_block_site(*entry)))
         forget_missed(keeper, entry);
-    hone_count_made(keeper, entry, number, (uintptr_t)block, size, usable_bytes(block, size));
+    hone_count_made(keeper, entry, number, (uintptr_t)block, hone_block_whole_size(size),
+                    usable_bytes(block, size));
 }
 
 bool hone_exact_take(const void *block, struct hone_block *ret)
