@@ -209,6 +209,37 @@ class Truth(TestCase):
         self.assertGreaterEqual(found.bytes, 900000)
         self.assertIn('only sampled blocks are known', self.show(recording.directory))
 
+    def test_many_that_end_at_once_are_all_looked_through(self):
+        """More than there are places to wait at: the others wait for one."""
+        source, program = (os.path.join(self.tmp, name) for name in ('crowd.c', 'crowd'))
+        with open(source, 'w', encoding='utf-8') as file:
+            file.write(r'''
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+    int gate[2];
+    char go;
+    if (pipe(gate))
+        return 1;
+    for (int i = 0; i < 150; i++)
+        if (fork() == 0) {
+            *(void *volatile *)malloc(1000) = NULL;
+            close(gate[1]);
+            return (int)read(gate[0], &go, 1); // until all are there
+        }
+    close(gate[1]);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}''')
+        subprocess.run(['gcc', '-O1', source, '-o', program], check=True)
+        recording, profile = self.record_leaks(program)
+        self.assertEqual([c for c in profile.comments if c.startswith('not covered')], [])
+        found = leaked(found_in(profile))
+        self.assertEqual((found.objects, found.bytes), (150, 150000), self.show(recording.directory))
+
     def test_what_falls_back_to_sampling_says_why(self):
         for limit in '-v 2000000', '-d 2000000':
             with self.subTest(limit=limit):

@@ -99,6 +99,8 @@ static void scan(struct hone_scanner *scanner, struct hone_scan *slot)
     uint32_t running = HONE_SCAN_RUNNING;
     if (atomic_compare_exchange_strong(&slot->state, &running, HONE_SCAN_FREE))
         (void)hone_syscall6(SYS_futex, (long)&slot->state, FUTEX_WAKE, INT_MAX, 0, 0, 0);
+    atomic_fetch_add_explicit(&scanner->header->scan_left, 1, memory_order_release);
+    (void)hone_syscall6(SYS_futex, (long)&scanner->header->scan_left, FUTEX_WAKE, 1, 0, 0, 0);
 }
 
 // --- the thread ----------------------------------------------------------------------------------

@@ -15,7 +15,8 @@
 #include <linux/futex.h>
 
 enum {
-    LOOK_MS = 20,       // until the scanner is looked after
+    LOOK_MS = 20,       // until the scanner is looked after,
+    CROWD_MS = 100,     // and for a place, where more processes end at once than there are
     SILENT_MS = 2000,   // without a sign of life
     LONGEST_MS = 120000 // that a process waits, others before it
 };
@@ -68,6 +69,48 @@ static void tell(void)
     hone_maps_tell(&places.apart[1]);
 }
 
+// What tells that it is no use to wait any longer.
+struct patience {
+    uint64_t began_ns, heard_ns;
+    uint32_t beat;
+};
+
+static struct patience patience_for(const struct hone_session_header *header)
+{
+    uint64_t now_ns = hone_now_ns();
+    return (struct patience){now_ns, now_ns,
+                             atomic_load_explicit(&header->scan_beat, memory_order_relaxed)};
+}
+
+static bool is_over(struct patience *patience, const struct hone_session_header *header)
+{
+    uint64_t now_ns = hone_now_ns();
+    uint32_t beat = atomic_load_explicit(&header->scan_beat, memory_order_relaxed);
+    if (beat != patience->beat)
+        patience->heard_ns = now_ns;
+    patience->beat = beat;
+    return !has_scanner(header) || now_ns - patience->heard_ns > SILENT_MS * 1000000ull ||
+           now_ns - patience->began_ns > LONGEST_MS * 1000000ull;
+}
+
+static void futex_wait(const _Atomic uint32_t *at, uint32_t value, long milliseconds)
+{
+    const struct timespec time = {.tv_nsec = milliseconds * 1000000};
+    (void)hone_syscall6(SYS_futex, (long)at, FUTEX_WAIT, value, (long)&time, 0, 0);
+}
+
+static struct hone_scan *wait_for_slot(struct hone_session_header *header)
+{
+    struct patience patience = patience_for(header);
+    struct hone_scan *slot;
+    for (;;) {
+        uint32_t left = atomic_load_explicit(&header->scan_left, memory_order_acquire);
+        if ((slot = take_slot(header)) || is_over(&patience, header))
+            return slot;
+        futex_wait(&header->scan_left, left, CROWD_MS);
+    }
+}
+
 // Whether the place is still ours: when the scan is over another process may have it.
 static bool is_waited_for(const struct hone_scan *slot, uint32_t *ret_state)
 {
@@ -79,21 +122,14 @@ static bool is_waited_for(const struct hone_scan *slot, uint32_t *ret_state)
 
 static void wait_for(struct hone_session_header *header, struct hone_scan *slot)
 {
-    const struct timespec look = {.tv_nsec = LOOK_MS * 1000000L};
-    uint64_t began_ns = hone_now_ns(), heard_ns = began_ns;
-    uint32_t beat = atomic_load_explicit(&header->scan_beat, memory_order_relaxed), state;
+    struct patience patience = patience_for(header);
+    uint32_t state;
     while (is_waited_for(slot, &state)) {
-        uint64_t now_ns = hone_now_ns();
-        uint32_t beat_now = atomic_load_explicit(&header->scan_beat, memory_order_relaxed);
-        if (beat_now != beat)
-            heard_ns = now_ns;
-        beat = beat_now;
-        if (!has_scanner(header) || now_ns - heard_ns > SILENT_MS * 1000000ull ||
-            now_ns - began_ns > LONGEST_MS * 1000000ull) {
+        if (is_over(&patience, header)) {
             (void)atomic_compare_exchange_strong(&slot->state, &state, HONE_SCAN_FREE);
             return;
         }
-        (void)hone_syscall6(SYS_futex, (long)&slot->state, FUTEX_WAIT, state, (long)&look, 0, 0);
+        futex_wait(&slot->state, state, LOOK_MS);
     }
 }
 
@@ -107,7 +143,7 @@ void hone_heap_scan(void)
     if (atomic_exchange_explicit(&asked, epoch, memory_order_relaxed) == epoch)
         return;
     int saved = errno;
-    struct hone_scan *slot = take_slot(header);
+    struct hone_scan *slot = wait_for_slot(header);
     if (!slot) {
         atomic_fetch_add_explicit(&header->scans_refused, 1, memory_order_relaxed);
         errno = saved;

@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 11,
+    HONE_SESSION_VERSION = 12,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -132,6 +132,7 @@ struct hone_session_header {
     _Atomic uint32_t scan_beat;     // the scanner: rises while he works
     _Atomic uint32_t scan_bell;     // writers: rises when one asks, a futex
     _Atomic uint32_t scans_refused; // writers: no free place
+    _Atomic uint32_t scan_left;     // the scanner: rises when a place is free again, a futex
     struct hone_scan scans[HONE_SCANS];
     // Who keeps room: his bell is rung once when so many chunks are used; 0: not now.
     alignas(64) _Atomic uint32_t room_low;
