@@ -164,6 +164,53 @@ int main(void)
         recording = self.record_heap(program, HONE, size='1')
         self.assertEqual(self.counts(recording), [0, 1000, 0])
 
+    def shown(self, view, recording, file=''):
+        return subprocess.run([HONE, view, os.path.join(recording.directory, file)],
+                              capture_output=True, check=True, timeout=60).stdout.decode()
+
+    def assert_not_called_exact(self, recording, *said):
+        for text in (self.shown('heap', recording), self.shown('info', recording, 'heap.prof'),
+                     self.shown('leaks', recording)):
+            for part in ('the rate was changed while it ran', *said):
+                self.assertIn(part, text)
+            self.assertNotIn('every block was counted', text)
+
+    def test_where_it_was_switched_off_no_view_claims_every_block(self):
+        said = 'what was allocated while it was 0 is not known'
+        outside = self.program('first();change(argv[1], "0");second();return 0;')
+        recording = self.record_heap(outside, HONE, size='1')
+        self.assert_not_called_exact(recording, said)
+        # What only blocks point to that nobody knows is no leak.
+        self.assertIn('nothing that was found, but not every block is known',
+                      self.shown('leaks', recording))
+        inside = self.program('first();hone_heap_set_rate(0);second();return 0;')
+        recording = self.record_heap(inside, size='1')
+        self.assert_not_called_exact(recording, said)
+        heap = recording.session['heap']
+        self.assertEqual((heap['mode'], heap['rate_changes'], heap['rate_changes_to_0']),
+                         ('mixed', 1, 1))
+
+    def test_a_peak_of_a_part_says_so(self):
+        recording = self.record_heap(self.program('''
+    first();
+    change(argv[1], "1");
+    soon();
+    second();
+    return 0;'''), HONE, size='64KiB')
+        shown = self.shown('heap', recording)
+        self.assertRegex(shown, r'\npeak +\S+  of what was counted alone')
+        self.assert_not_called_exact(recording, 'from 1 to 65536 bytes')
+        self.assertEqual(recording.session['heap']['rate_changes'], 1)
+
+    def test_the_same_rate_again_is_no_change(self):
+        recording = self.record_heap(self.program('''
+    hone_heap_set_rate(1);
+    change(argv[1], "1");
+    first();
+    return 0;'''), HONE, size='1')
+        self.assertEqual(recording.session['heap']['rate_changes'], 0)
+        self.assertIn('Exact: every block was counted', self.shown('heap', recording))
+
     def test_what_cannot_be_changed(self):
         def refused(*arguments):
             done = subprocess.run([HONE, 'heap-rate', *arguments], capture_output=True, timeout=60)
@@ -173,6 +220,9 @@ int main(void)
         self.assertEqual(status, 1)
         self.assertIn('not being recorded', text)
         self.assertEqual(refused('64KiB')[0], 2)
+        if not os.access('/proc/1/environ', os.R_OK):
+            self.assertIn("cannot look into process 1, which is another user's or protected",
+                          refused('64KiB', '1')[1])
         self.assertEqual(refused('much', '1')[0], 2)
         self.assertEqual(refused('64KiB', 'x')[0], 2)
         status, text = refused('64KiB', '4194305')

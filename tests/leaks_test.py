@@ -106,6 +106,58 @@ int main(void)
 '''
 
 
+# Leaks that LeakSanitizer finds, too: then it ends the program itself.
+SANITIZED = r'''
+#include <stdlib.h>
+static void lose(int depth)
+{
+    void *volatile blocks[512];
+    if (depth)
+        lose(depth - 1);
+    for (int i = 0; i < 9; i++)
+        blocks[0] = malloc(99);
+}
+static void wipe(int depth)
+{
+    volatile char below[4096];
+    for (int i = 0; i < 4096; i++)
+        below[i] = 0;
+    if (depth)
+        wipe(depth - 1);
+}
+int main(void)
+{
+    lose(9);
+    wipe(30);
+}
+'''
+
+# Children that all end when the last one has begun.
+CROWD = r'''
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(void)
+{
+    int gate[2];
+    char end;
+    if (pipe(gate))
+        return 1;
+    for (int i = 0; i < 200; i++) {
+        if (fork() == 0) {
+            close(gate[1]);
+            (void)malloc(100);
+            return (int)read(gate[0], &end, 1);
+        }
+    }
+    close(gate[1]);
+    while (wait(NULL) > 0)
+        ;
+    return 0;
+}
+'''
+
+
 class Truth(TestCase):
     """To the block and the byte."""
 
@@ -170,6 +222,66 @@ class Truth(TestCase):
         shown = self.show('--fail-above', '0', recording.directory)  # nor is it called a leak
         self.assertIn('nothing that was found, but not all was looked through', shown)
         self.assertIn('Note: ' + note, shown)
+
+    def test_blocks_that_constructors_made_before_we_began_are_told(self):
+        library, program = (os.path.join(self.tmp, name) for name in ('libearly.so', 'early'))
+        for source, output, flags in (
+                ('#include <stdlib.h>\nstatic void *volatile last;\n__attribute__((constructor)) '
+                 'static void make(void) { for (int i = 0; i < 100; i++) last = malloc(900); '
+                 'last = NULL; }\nvoid in_library(void) {}', library, ('-shared', '-fPIC')),
+                ('void in_library(void);int main(void) { in_library(); return 0; }', program,
+                 (library, f'-Wl,-rpath,{self.tmp}'))):
+            subprocess.run(['cc', '-x', 'c', '-', '-x', 'none', *flags, '-o', output], check=True,
+                           input=source.encode(), timeout=60)
+        recording, profile = self.record_leaks(program)
+        note, = [c for c in profile.comments if c.startswith('not known: leaks of ')]
+        blocks, size = map(int, re.match(r'not known: leaks of (\d+) blocks of (\d+) bytes, made '
+                                         'before Hone began', note).groups())
+        self.assertGreaterEqual(blocks, 100)
+        self.assertGreaterEqual(size, 90000)
+        shown = self.show('--fail-above', '0', recording.directory)
+        self.assertIn('nothing that was found, but not every block is known', shown)
+        self.assertIn('Note: ' + note, shown)
+        heap = subprocess.run([HONE, 'heap', recording.directory], capture_output=True, check=True,
+                              timeout=60).stdout.decode()
+        self.assertIn(f'every block was counted, but for {blocks} made before Hone began\n', heap)
+
+    def test_one_that_still_runs_was_not_ended_by_a_signal(self):
+        recording, profile = self.record_leaks(
+            'sh', '-c', '(sleep 1; exit 0) <&- >&- 2>&- & exit 0')
+        self.assertGreaterEqual(recording.session['processes_left_running'], 1)
+        reasons = [c for c in profile.comments if c.startswith('not covered: leaks of')]
+        self.assertNotEqual(reasons, [])
+        for reason in reasons:
+            self.assertIn('it still ran when the recording ended', reason)
+
+    def build(self, name, source, *flags):
+        program = os.path.join(self.tmp, name)
+        made = subprocess.run(['cc', '-x', 'c', '-', *flags, '-o', program], capture_output=True,
+                              input=source.encode(), timeout=60, check=False)
+        return program if made.returncode == 0 else None
+
+    def test_what_a_sanitizer_ends_says_so(self):
+        program = self.build('sanitized', SANITIZED, '-fsanitize=address')
+        if not program:
+            self.skipTest('the compiler has no AddressSanitizer')
+        environment = dict(os.environ, ASAN_OPTIONS='verify_asan_link_order=0:detect_leaks=1')
+        recording, profile = self.record_leaks(program, env=environment)
+        if b'SUMMARY: AddressSanitizer: ' not in recording.stderr:
+            self.skipTest('LeakSanitizer does not run here')
+        reason, = [c for c in profile.comments if c.startswith('not covered: leaks of')]
+        self.assertIn('a sanitizer ends it by an exit of its own', reason)
+
+    def test_more_at_once_than_are_looked_through_says_so(self):
+        recording, profile = self.record_leaks(self.build('crowd', CROWD))
+        self.assertEqual(recording.status, 0)
+        found = recording.session['heap']['leaks']
+        self.assertGreaterEqual(found['processes_looked_through'], 32)
+        self.assertGreater(found['processes_not'], 0)
+        reasons = [c for c in profile.comments if re.match(r'not covered: leaks of process', c)]
+        for reason in reasons:
+            self.assertIn('too many processes ended at once: 32 at a time', reason)
+        self.assertNotEqual(reasons, [])
 
     def test_static_programs(self):
         program, inside = os.path.join(self.tmp, 'static'), ARCHIVE

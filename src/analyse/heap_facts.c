@@ -120,6 +120,7 @@ static int read_heap(struct hone_heap_facts *facts, const json_t *heap)
     facts->held_bytes = number(held, "resident_bytes");
     facts->held_live_bytes = number(held, "live_bytes");
     facts->held_time_ms = number(held, "time_ms");
+    facts->rate_changes = number(heap, "rate_changes");
     read_bins(&facts->sizes, json_object_get(heap, "sizes"), "up_to_bytes");
     read_bins(&facts->lives, json_object_get(heap, "lifetimes"), "below_ns");
     const json_t *processes = json_object_get(heap, "processes");
@@ -157,6 +158,7 @@ int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t
         .early_objects = NAN,
         .early_bytes = NAN,
         .lost = NAN,
+        .rate_changes = NAN,
     };
     if (!json)
         return 0;

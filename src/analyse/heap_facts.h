@@ -37,6 +37,7 @@ struct hone_heap_facts {
     double held_time_ms;                       // at that time
     double early_objects, early_bytes;         // before Hone began: not in the profile
     double lost;                               // allocations and ends that were not recorded
+    double rate_changes;                       // while it ran
     struct hone_heap_bins sizes;               // bytes
     struct hone_heap_bins lives;               // nanoseconds
     struct hone_heap_names allocators;         // paths

@@ -175,6 +175,8 @@ static void read_comments(const struct hone_profile *profile, struct hone_leaks 
         leaks->some_unknown |=
             strncmp(comment, "not covered: leaks", 18) == 0 || strncmp(comment, "lost:", 5) == 0;
         leaks->some_not |= strncmp(comment, "not looked through:", 19) == 0;
+        leaks->some_uncounted |= strncmp(comment, "the rate was changed", 20) == 0 ||
+                                 strncmp(comment, "not known: leaks of ", 20) == 0;
     }
     leaks->some_unknown |= leaks->none_looked;
     leaks->some_not |= leaks->some_unknown;

@@ -60,6 +60,7 @@ struct hone_leaks {
     bool some_not;    // one at least was not, or blocks were lost
     // The same but for what execve() replaced, as it does in each wrapper: a test must not fail.
     bool some_unknown;
+    bool some_uncounted; // the rate was changed meanwhile, or blocks were made before the recording
 };
 
 // Returns 0; -EINVAL with err filled: it is no such profile; -ENOMEM. suppressions may be NULL, and

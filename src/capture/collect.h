@@ -93,7 +93,8 @@ struct hone_collected_process {
     struct hone_generated *generated; // arena; NULL: it ran no code but that of files
     uint32_t before;                  // another one that had its pid before, plus one; 0: none
     bool ended;
-    bool unsampled; // only the wall clock tells of it
+    bool left_running; // when the recording ended
+    bool unsampled;    // only the wall clock tells of it
     // CPU time that the kernel counted, when it was looked at from outside: of processes that have
     // ceased to tell. 0: it was not looked at.
     uint64_t seen_cpu_ns;

@@ -7,11 +7,17 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 static double percent(uint64_t part, uint64_t whole)
 {
     return whole ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
 }
 
 struct heap_totals {
@@ -106,20 +112,30 @@ static void comment_on_inner_allocators(struct hone_profile *profile,
     }
 }
 
-// The rate may be changed while a program runs.
-static void comment_on_rates(const struct hone_recording *recording, struct hone_profile *profile)
+bool hone_recording_comment_rates(const struct hone_recording *recording,
+                                  struct hone_profile *profile)
 {
     const struct hone_heap_rows *rows = &recording->collected->heap;
-    uint64_t asked = recording->options->heap_rate, lowest = UINT64_MAX, highest = 0;
+    uint64_t asked = recording->options->heap_rate, lowest = asked, highest = asked;
+    bool counted = recording->collected->heap_sites.count;
     for (uint32_t i = 0; i < rows->count; i++) {
         lowest = rows->at[i].rate < lowest ? rows->at[i].rate : lowest;
         highest = rows->at[i].rate > highest ? rows->at[i].rate : highest;
     }
-    if (rows->count && (lowest != asked || highest != asked))
-        hone_profile_comment(profile,
-                             "# heap: the rate was changed while it was recorded: from %" PRIu64
-                             " to %" PRIu64 " bytes",
-                             lowest, highest);
+    if (counted)
+        lowest = 1;
+    if (!recording->rate_changes && lowest == highest)
+        return false;
+    char between[64] = "";
+    if (lowest != highest)
+        (void)snprintf(between, sizeof between, ", from %" PRIu64 " to %" PRIu64 " bytes", lowest,
+                       highest);
+    hone_profile_comment(profile, "the rate was changed while it ran%s: %s%s", between,
+                         recording->rate_offs ? "what was allocated while it was 0 is not known"
+                         : counted            ? "only a part of the blocks was counted"
+                                              : "figures are less exact for some of the time",
+                         counted ? "; the peak is of what was counted alone" : "");
+    return true;
 }
 
 // What heap-time.prof and heap-peak.prof hold.
@@ -162,9 +178,9 @@ static void comment_on_nothing(const struct hone_recording *recording,
 static void comment_on_stacks(struct hone_profile *profile, uint64_t truncated, uint64_t all,
                               const char *what)
 {
-    hone_profile_comment(profile, "%sheap stacks: %.2f%% of %" PRIu64 " %s in complete ones",
+    hone_profile_comment(profile, "%sheap stacks: %.2f%% of %" PRIu64 " %s%s in complete ones",
                          percent(truncated, all) > 1 ? "" : "# ", 100 - percent(truncated, all),
-                         all, what);
+                         all, what, plural(all));
 }
 
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
@@ -178,47 +194,50 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
     total_heap(recording->collected, &totals);
     struct hone_heap_peak peak = {0};
     (void)hone_recording_heap_peak(recording, &peak); // without memory the profile fails, too
+    bool changed = hone_recording_comment_rates(recording, profile);
     if (totals.counted)
-        hone_profile_comment(profile,
-                             "# heap: every block counted, %" PRIu64
-                             " allocations, %.2f%% of them temporary, "
-                             "%.0f bytes at the peak",
-                             totals.counted, percent(totals.temporary, totals.counted), peak.bytes);
+        hone_profile_comment(
+            profile,
+            "# heap: %s, %" PRIu64 " allocation%s, %.2f%% of them temporary, "
+            "%.0f bytes at the peak",
+            changed ? "blocks counted for some of the time" : "every block counted", totals.counted,
+            plural(totals.counted), percent(totals.temporary, totals.counted), peak.bytes);
     else
         hone_profile_comment(profile,
-                             "# heap: one sample in %" PRIu64 " bytes allocated, %" PRIu64
-                             " samples, %" PRIu64 " of them freed",
-                             recording->options->heap_rate, totals.samples, totals.frees);
-    comment_on_rates(recording, profile);
+                             "# heap: one sample in %" PRIu64 " byte%s allocated, %" PRIu64
+                             " sample%s, %" PRIu64 " of them freed",
+                             recording->options->heap_rate, plural(recording->options->heap_rate),
+                             totals.samples, plural(totals.samples), totals.frees);
     comment_on_moment(recording, file, &totals, profile);
     comment_on_allocators(profile, recording->collected);
     comment_on_inner_allocators(profile, recording->collected);
     if (!totals.samples && !totals.counted)
         comment_on_nothing(recording, &totals, profile);
     if (totals.samples && !totals.counted && recording->options->heap_rate == 1)
-        hone_profile_comment(profile,
-                             "not known: the peak, blocks that lived for short, lives and waste: "
-                             "each block was sampled, for memory is limited, and counting them takes "
-                             "much of it (ulimit -v, ulimit -d)");
+        hone_profile_comment(
+            profile, "not known: the peak, blocks that lived for short, lives and waste: "
+                     "each block was sampled, for memory is limited, and counting them takes "
+                     "much of it (ulimit -v, ulimit -d)");
     if (totals.samples)
-        comment_on_stacks(profile, totals.truncated, totals.samples, "samples");
+        comment_on_stacks(profile, totals.truncated, totals.samples, "sample");
     if (totals.counted)
-        comment_on_stacks(profile, totals.counted_truncated, totals.counted, "allocations");
+        comment_on_stacks(profile, totals.counted_truncated, totals.counted, "allocation");
     if (totals.lost)
-        hone_profile_comment(profile, "lost: %" PRIu64 " sampled allocations, for lack of memory",
-                             totals.lost);
+        hone_profile_comment(profile, "lost: %" PRIu64 " sampled allocation%s, for lack of memory",
+                             totals.lost, plural(totals.lost));
     if (totals.frees_lost || totals.untracked)
         hone_profile_comment(
-            profile, "lost: the ends of %" PRIu64 " sampled allocations: what lives is not exact",
-            totals.frees_lost + totals.untracked);
+            profile, "lost: the end%s of %" PRIu64 " sampled allocation%s: what lives is not exact",
+            plural(totals.frees_lost + totals.untracked), totals.frees_lost + totals.untracked,
+            plural(totals.frees_lost + totals.untracked));
     if (totals.missed)
         hone_profile_comment(
-            profile, "lost: the ends of %" PRIu64 " blocks, freed in a way that was not seen",
-            totals.missed);
+            profile, "lost: the end%s of %" PRIu64 " block%s, freed in a way that was not seen",
+            plural(totals.missed), totals.missed, plural(totals.missed));
     if (totals.no_site)
         hone_profile_comment(profile,
-                             "lost: %" PRIu64 " allocations, for lack of memory; raise --memory",
-                             totals.no_site);
+                             "lost: %" PRIu64 " allocation%s, for lack of memory; raise --memory",
+                             totals.no_site, plural(totals.no_site));
     if (totals.left)
         hone_profile_comment(profile,
                              "lost: %" PRIu64
@@ -232,8 +251,8 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
                              "some 32 KiB (sigaltstack), or in the middle of another one",
                              totals.in_handler);
     if (totals.early)
-        hone_profile_comment(profile,
-                             "# not covered: %" PRIu64 " allocations of %" PRIu64
-                             " bytes before the probe began",
-                             totals.early, totals.early_bytes);
+        hone_profile_comment(
+            profile,
+            "# not covered: %" PRIu64 " allocation%s of %" PRIu64 " byte%s before the probe began",
+            totals.early, plural(totals.early), totals.early_bytes, plural(totals.early_bytes));
 }

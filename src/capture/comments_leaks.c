@@ -4,6 +4,13 @@
 #include "profile/profile.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
 
 // Images that execve() replaced by others, which go on as the same process, while blocks that they
 // had made lived.
@@ -36,6 +43,19 @@ static void find_replaced(const struct hone_collected *collected, struct replace
     }
 }
 
+// The allocator of such a program is the sanitizer's, and so is what it calls at its end.
+static bool is_sanitized(const struct hone_process_facts *facts)
+{
+    static const char *const names[] = {"libasan.", "liblsan.", "libtsan.", "libhwasan.",
+                                        "libclang_rt."};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strstr(facts->allocator, names[i]))
+            return true;
+    return false;
+}
+
+_Static_assert(HONE_SCANS == 32, "as the text below says");
+
 const char *hone_recording_unlooked(const struct hone_recording *recording,
                                     const struct hone_collected_process *process)
 {
@@ -50,8 +70,18 @@ const char *hone_recording_unlooked(const struct hone_recording *recording,
         return NULL;
     if (facts->heap_reason[0])
         return facts->heap_reason;
+    if (facts->state == HONE_PROCESS_EXITED && is_sanitized(facts))
+        return "a sanitizer ends it by an exit of its own; let that look for leaks, "
+               "or build it without";
     if (facts->state == HONE_PROCESS_EXITED)
-        return "it did not ask, or there was no room";
+        return recording->scans_refused
+                   ? "too many processes ended at once: 32 at a time are looked through; start "
+                     "fewer "
+                     "at a time"
+                   : "it did not ask: a sanitizer ended it by an exit of its own, say, or it was "
+                     "the recording's end";
+    if (process->left_running)
+        return "it still ran when the recording ended";
     return recording->stopped_early ? "the recording ended before it"
                                     : "it ended without exit() or _exit(): by a signal, say, or by "
                                       "quick_exit()";
@@ -87,6 +117,23 @@ void hone_recording_leaks(const struct hone_recording *recording, struct hone_le
     }
 }
 
+// Made before the probe began: of those that leaked nobody knows.
+static void comment_on_early(const struct hone_collected *collected, struct hone_profile *profile)
+{
+    uint64_t blocks = 0, bytes = 0;
+    for (uint32_t i = 0; i < collected->process_count; i++) {
+        if (!collected->processes[i].scan)
+            continue;
+        blocks += collected->processes[i].facts.heap_early;
+        bytes += collected->processes[i].facts.heap_early_bytes;
+    }
+    if (blocks)
+        hone_profile_comment(profile,
+                             "not known: leaks of %" PRIu64 " block%s of %" PRIu64
+                             " byte%s, made before Hone began, by constructors of libraries",
+                             blocks, plural(blocks), bytes, plural(bytes));
+}
+
 // Nobody knows of these that they lived.
 static uint64_t count_lost(const struct hone_collected *collected)
 {
@@ -98,6 +145,10 @@ static uint64_t count_lost(const struct hone_collected *collected)
     return lost;
 }
 
+#define LIMITED                                                                                    \
+    "; memory is limited, and counting every block takes much of it (ulimit -v, ulimit -d)"
+#define EVERY_BLOCK "; count every block with --heap-rate 1"
+
 void hone_recording_comment_leaks(const struct hone_recording *recording,
                                   struct hone_profile *profile)
 {
@@ -105,44 +156,52 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
     struct hone_leak_totals totals;
     hone_recording_leaks(recording, &totals);
     hone_profile_comment(profile,
-                         "# leaks: %" PRIu32 " processes looked through at their end, %" PRIu64
-                         " live blocks, %.1f MB read in %.3f s",
-                         totals.processes, totals.blocks, (double)totals.bytes_read / 1e6,
+                         "# leaks: %" PRIu32 " process%s looked through at the end, %" PRIu64
+                         " live block%s, %.1f MB read in %.3f s",
+                         totals.processes, totals.processes == 1 ? "" : "es", totals.blocks,
+                         plural(totals.blocks), (double)totals.bytes_read / 1e6,
                          (double)totals.time_ns / 1e9);
+    bool changed = hone_recording_comment_rates(recording, profile);
     if (totals.sampled)
         hone_profile_comment(profile,
-                             "leaks: only sampled blocks are known, and what points to them from "
-                             "any other block counts as reaching them; %s",
-                             recording->options->heap_rate == 1
-                                 ? "memory is limited, and counting every block takes much of it "
-                                   "(ulimit -v, ulimit -d)"
-                                 : "count every block with --heap-rate 1");
+                             "leaks: only %s blocks are known, and what points to them from any "
+                             "other block counts as reaching them%s",
+                             changed ? "some" : "sampled",
+                             changed                              ? ""
+                             : recording->options->heap_rate == 1 ? LIMITED
+                                                                  : EVERY_BLOCK);
+    comment_on_early(collected, profile);
     uint64_t lost = count_lost(collected);
     if (lost)
         hone_profile_comment(profile,
-                             "lost: %" PRIu64 " allocations: those of them that leaked are not "
+                             "lost: %" PRIu64 " allocation%s: those of them that leaked are not "
                              "among the leaks, nor what only they point to; 'hone info' says why",
-                             lost);
+                             lost, plural(lost));
     if (totals.objects[HONE_REACH_MAPPED] > 0)
-        hone_profile_comment(profile,
-                             "# leaks: %.0f blocks of %.0f bytes are reached only from memory that "
-                             "the program or its allocator mapped itself; LeakSanitizer would call "
-                             "them leaked",
-                             totals.objects[HONE_REACH_MAPPED], totals.bytes[HONE_REACH_MAPPED]);
+        hone_profile_comment(
+            profile,
+            "# leaks: what is reached only from memory that the program or its "
+            "allocator mapped itself LeakSanitizer would call leaked: %.0f block%s "
+            "of %.0f byte%s",
+            totals.objects[HONE_REACH_MAPPED],
+            plural((uint64_t)llround(totals.objects[HONE_REACH_MAPPED])),
+            totals.bytes[HONE_REACH_MAPPED],
+            plural((uint64_t)llround(totals.bytes[HONE_REACH_MAPPED])));
     if (totals.threads_left)
         hone_profile_comment(profile,
                              "# leaks: registers of %" PRIu32
-                             " threads were not read, for that would have ended what they wait in",
-                             totals.threads_left);
+                             " thread%s not read, for that would have ended a wait",
+                             totals.threads_left, totals.threads_left == 1 ? " were" : "s were");
     struct replaced replaced;
     find_replaced(collected, &replaced);
     if (replaced.count)
-        hone_profile_comment(profile,
-                             "not looked through: %" PRIu32
-                             " program%s that execve() replaced while %" PRId64
-                             " blocks of %" PRId64 " bytes lived, the first process %" PRIu32 " %s",
-                             replaced.count, replaced.count == 1 ? "" : "s", replaced.blocks,
-                             replaced.bytes, replaced.first->pid, replaced.first->name);
+        hone_profile_comment(
+            profile,
+            "not looked through: %" PRIu32 " program%s that execve() replaced while %" PRId64
+            " block%s of %" PRId64 " byte%s lived, the first process %" PRIu32 " %s",
+            replaced.count, replaced.count == 1 ? "" : "s", replaced.blocks,
+            plural((uint64_t)replaced.blocks), replaced.bytes, plural((uint64_t)replaced.bytes),
+            replaced.first->pid, replaced.first->name);
     enum { TOLD = 8 };
     uint32_t told = 0;
     for (uint32_t i = 0; i < collected->process_count && told < TOLD; i++) {
@@ -154,11 +213,13 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
                                  process->pid, process->name, why);
     }
     if (totals.unlooked - replaced.count > TOLD)
-        hone_profile_comment(profile, "not covered: leaks of %" PRIu32 " more processes",
-                             totals.unlooked - replaced.count - TOLD);
+        hone_profile_comment(profile, "not covered: leaks of %" PRIu32 " more process%s",
+                             totals.unlooked - replaced.count - TOLD,
+                             totals.unlooked - replaced.count - TOLD == 1 ? "" : "es");
     if (!collected->leak_count)
         hone_profile_comment(profile,
-                             totals.processes
-                                 ? "empty: no block that was counted lived at the end"
-                                 : "empty: no process was looked through, the reasons are above");
+                             totals.processes ? "empty: no block that was counted lived at the end"
+                             : totals.unlooked
+                                 ? "empty: no process was looked through, the reasons are above"
+                                 : "empty: no process was looked through, for none told of itself");
 }

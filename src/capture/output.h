@@ -29,16 +29,18 @@ struct hone_recording {
     struct hone_reader_losses losses;
     uint64_t processes_refused;
     uint64_t processes_unmapped; // that had no address space for the session
-    uint64_t taken_ns;      // into it, when the session's memory was taken away; 0: it was not
-    int back_error;         // why the session could not grow, or 0
-    bool heap_outside;      // the heap was asked for, and is not seen from outside
-    bool locks_outside;     // the same of locks
+    uint64_t taken_ns;           // into it, when the session's memory was taken away; 0: it was not
+    int back_error;              // why the session could not grow, or 0
+    bool heap_outside;           // the heap was asked for, and is not seen from outside
+    bool locks_outside;          // the same of locks
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
     bool unfiltered;        // it ended under no other filter (seccomp) than we are under
     const struct hone_outside_facts *outside; // NULL: the programs wrote the session themselves
     double ticks_per_s;                       // of hone_ticks(); 0: unknown
     uint32_t marks_refused;                   // for which there was no room
+    uint32_t rate_changes, rate_offs;         // of the heap's rate, and of these to 0
+    uint32_t scans_refused;                   // that processes asked for when too many others had
     const struct hone_dump *dump;             // the last one of its threads; NULL: there is none
     uint32_t dumps;                           // that were taken
 };
@@ -99,6 +101,10 @@ int hone_recording_comment(const struct hone_recording *recording, int file,
 // The same of the heap's profiles alone.
 void hone_recording_comment_heap(const struct hone_recording *recording, int file,
                                  struct hone_profile *profile);
+
+// And, of leaks as well, that the rate was changed while it ran, if it was: true.
+bool hone_recording_comment_rates(const struct hone_recording *recording,
+                                  struct hone_profile *profile);
 
 // How a stack ended, as it is said of stacks that are truncated.
 extern const char *const hone_stack_end_texts[HONE_STACK_ENDS];

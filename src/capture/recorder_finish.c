@@ -52,8 +52,9 @@ static int finish_reading(struct hone_recorder *recorder, uint32_t *ret_left_run
     *ret_left_running = recorder->taken_ns ? 0 : (uint32_t)atomic_load(&header->forks_late);
     for (uint32_t i = 0; i < recorder->watched; i++) {
         struct pollfd alive = {.fd = recorder->pidfds[i], .events = POLLIN};
-        if (alive.fd >= 0 && !recorder->collected.processes[i].ended && poll(&alive, 1, 0) == 0)
-            ++*ret_left_running;
+        struct hone_collected_process *process = &recorder->collected.processes[i];
+        process->left_running = alive.fd >= 0 && !process->ended && poll(&alive, 1, 0) == 0;
+        *ret_left_running += process->left_running;
     }
     recorder->launch.keep_library = *ret_left_running > 0;
     if (!recorder->taken_ns) {
@@ -217,6 +218,15 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
                 ? 0
                 : atomic_load_explicit(&recorder->launch.session.header->processes_unmapped,
                                        memory_order_relaxed);
+        if (!recorder->taken_ns) {
+            const struct hone_session_header *header = recorder->launch.session.header;
+            recording.rate_changes =
+                atomic_load_explicit(&header->heap_rate_changes, memory_order_relaxed);
+            recording.rate_offs =
+                atomic_load_explicit(&header->heap_rate_offs, memory_order_relaxed);
+            recording.scans_refused =
+                atomic_load_explicit(&header->scans_refused, memory_order_relaxed);
+        }
         recording.losses = hone_reader_losses(recorder->reader);
         recording.marks_refused =
             recorder->taken_ns ? 0 : hone_reader_marks_refused(recorder->reader);

@@ -62,6 +62,8 @@ static const char *find_target(const struct hone_scanner *scanner, const struct 
         .pid = (pid_t)process->pid,
         .started_ns = process->started_ns,
         .places = atomic_load_explicit(&slot->places, memory_order_relaxed),
+        .some_uncounted =
+            atomic_load_explicit(&header->heap_rate_changes, memory_order_relaxed) != 0,
     };
     copy_text(ret->allocator, process->allocator, sizeof ret->allocator);
     if (ret->pid <= 0 || ret->pid == getpid())

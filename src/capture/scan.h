@@ -80,7 +80,8 @@ struct hone_scan_target {
     _Atomic uint32_t *beat;
     pid_t pid;
     uint64_t started_ns;
-    uint64_t places; // address
+    uint64_t places;     // address
+    bool some_uncounted; // the rate was changed: blocks may live of which nobody knows
     char allocator[HONE_PROCESS_ALLOCATOR];
 };
 

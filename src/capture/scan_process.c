@@ -295,9 +295,15 @@ static int mark_all_else(struct scan *scan)
     return r;
 }
 
+// Whether every block is known, so that memory in none of them is nobody's.
+static bool knows_all(const struct scan *scan)
+{
+    return scan->found.places.exact && !scan->target->some_uncounted;
+}
+
 static int mark_all(struct scan *scan)
 {
-    bool exact = scan->found.places.exact;
+    bool exact = knows_all(scan);
     int r = mark_modules(scan);
     if (!r)
         r = mark_threads(scan);
@@ -408,7 +414,7 @@ static int look_through(struct scan *scan, uint64_t until_ns)
     scan->result->threads_left = scan->threads.left;
     scan->result->blocks = scan->found.count;
     scan->result->bytes_read = scan->process.memory.bytes_read;
-    scan->result->exact = scan->found.places.exact;
+    scan->result->exact = knows_all(scan);
     // From here on nothing is read of the process.
     hone_scan_resume(&scan->threads);
     return r ? r : add_rows(scan);

@@ -356,17 +356,19 @@ json_t *hone_session_heap(const struct hone_recording *recording,
     if (!heap && !allocs)
         return json_null();
     bool exact = collected->heap_sites.count || recording->options->heap_rate == 1;
+    const char *mode = !exact ? "sampled" : recording->rate_changes ? "mixed" : "exact";
     json_t *processes = json_array();
     for (uint32_t i = 0; i < collected->process_count; i++)
         (void)json_array_append_new(processes, process_json(recording, &collected->processes[i]));
     json_t *object =
-        json_pack("{s:o, s:o, s:o, s:o, s:s, s:I, s:o}", "file",
+        json_pack("{s:o, s:o, s:o, s:o, s:s, s:I, s:o, s:o, s:o}", "file",
                   heap ? hone_session_text("heap.prof") : json_null(), "allocs_file",
                   allocs ? hone_session_text("allocs.prof") : json_null(), "time_file",
                   heap ? hone_session_text("heap-time.prof") : json_null(), "peak_file",
-                  heap && exact ? hone_session_text("heap-peak.prof") : json_null(), "mode",
-                  exact ? "exact" : "sampled", "rate", (json_int_t)recording->options->heap_rate,
-                  "processes", processes);
+                  heap && exact ? hone_session_text("heap-peak.prof") : json_null(), "mode", mode,
+                  "rate", (json_int_t)recording->options->heap_rate, "rate_changes",
+                  hone_session_number(recording->rate_changes), "rate_changes_to_0",
+                  hone_session_number(recording->rate_offs), "processes", processes);
     if (!object)
         return NULL;
     add_names(object, collected);

@@ -44,6 +44,14 @@ static int open_header(pid_t pid, struct hone_session_header **ret, struct hone_
     int r = hone_file_read(path, ENVIRONMENT_MAX, &environment, &len, err);
     if (r == -ENOENT)
         return hone_error_set(err, -ESRCH, "process %d", (int)pid);
+    if (r == -EACCES || r == -EPERM) {
+        (void)hone_error_set(err, r,
+                             "cannot look into process %d, which is another user's or "
+                             "protected",
+                             (int)pid);
+        hone_error_hint(err, "name a process of your own that is being recorded");
+        return r;
+    }
     if (r)
         return r;
     const char *session = session_in(environment, len);
@@ -79,7 +87,9 @@ int hone_steer_heap_rate(pid_t pid, uint64_t bytes, struct hone_error *err)
     if (r || !header)
         return r;
     if (header->config.heap_rate)
-        atomic_store_explicit(&header->heap_rate, bytes, memory_order_relaxed);
+        hone_session_rate_changed(
+            header, atomic_exchange_explicit(&header->heap_rate, bytes, memory_order_relaxed),
+            bytes);
     else
         r = -ENOTSUP;
     (void)munmap(header, HONE_HEADER_BYTES);

@@ -29,10 +29,9 @@ static const struct hone_option options[] = {
      .kind = HONE_OPTION_COUNT,
      .value = "N",
      .initial = "5",
-     .minimum = 1,
      .maximum = 10000,
      .at = offsetof(struct heap_options, rows),
-     .help = "at most N functions in each list"},
+     .help = "at most N functions in each list; 0 is all"},
     {.name = "json",
      .kind = HONE_OPTION_FLAG,
      .at = offsetof(struct heap_options, json),
@@ -167,7 +166,7 @@ static int run(const void *parsed, const struct hone_operands *operands, struct 
     if (operands->count > 1)
         return hone_misused(err, "'hone heap' shows one recording, not '%s' too", operands->at[1]);
     HONE_CLEANUP(parts_done) struct parts parts = {0};
-    int r = read_parts(operands, &parts, (uint32_t)given->rows, err);
+    int r = read_parts(operands, &parts, given->rows ? (uint32_t)given->rows : UINT32_MAX, err);
     if (!r && !parts.heap)
         r = refuse(&parts, err);
     if (r)

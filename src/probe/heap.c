@@ -51,16 +51,25 @@ uint64_t hone_heap_rate_wished(uint64_t rate)
                                                                                     : rate;
 }
 
+static uint64_t rate_asked_for(void)
+{
+    return hone_heap_rate_wished(rate_of_recording());
+}
+
 void hone_heap_wish(uint64_t rate)
 {
+    uint64_t before = rate_asked_for();
     atomic_store_explicit(&wished_at, rate_of_recording(), memory_order_relaxed);
     // Release: when it was wished before the wish. Pairs with hone_heap_rate_wished().
     atomic_store_explicit(&hone_heap_wished, rate + 1, memory_order_release);
+    hone_session_rate_changed(hone_probe.writer.header, before, rate_asked_for());
 }
 
 void hone_heap_wish_nothing(void)
 {
+    uint64_t before = rate_asked_for();
     atomic_store_explicit(&hone_heap_wished, 0, memory_order_relaxed);
+    hone_session_rate_changed(hone_probe.writer.header, before, rate_asked_for());
 }
 
 bool hone_heap_maps;

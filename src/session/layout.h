@@ -111,7 +111,8 @@ struct hone_session_header {
 
     alignas(64) _Atomic uint32_t backed_chunks; // reader: chunks that have memory behind them
     _Atomic uint32_t stop;                      // reader: 1: nobody samples any more
-    // reader: mean bytes between sampled allocations; 0: none for now. May change at any time.
+    // reader: mean bytes between sampled allocations; 0: none for now. May change at any time,
+    // which heap_rate_changes counts.
     _Atomic uint64_t heap_rate;
 
     alignas(64) _Atomic uint32_t chunks_used; // writers add, the reader subtracts
@@ -121,6 +122,8 @@ struct hone_session_header {
     _Atomic uint64_t forks;                   // writers: told by the parents, when they are made
     _Atomic uint64_t forks_met;               // writers: and by the children, when they have begun
     _Atomic uint64_t forks_late;              // of these, when the reader had stopped
+    // Whoever asks for another rate of the heap: how often, and of these how often for 0.
+    _Atomic uint32_t heap_rate_changes, heap_rate_offs;
 
     // Any process may make a mark: it takes a number, if there is one left, and describes it.
     alignas(64) _Atomic uint32_t mark_count; // at most HONE_MARKS_MAX
@@ -138,6 +141,17 @@ struct hone_session_header {
     alignas(64) _Atomic uint32_t room_low;
     _Atomic uint32_t room_bell; // writers: rises, a futex
 };
+
+// Counts that the heap's rate has become another one.
+static inline void hone_session_rate_changed(struct hone_session_header *header, uint64_t before,
+                                             uint64_t now)
+{
+    if (before == now)
+        return;
+    atomic_fetch_add_explicit(&header->heap_rate_changes, 1, memory_order_relaxed);
+    if (!now)
+        atomic_fetch_add_explicit(&header->heap_rate_offs, 1, memory_order_relaxed);
+}
 
 enum hone_engine {
     HONE_ENGINE_NONE,

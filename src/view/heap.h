@@ -30,6 +30,9 @@ struct hone_heap_view {
 // Whether nothing was seen because nothing was covered: then no figure is known, and none is 0.
 bool hone_heap_view_is_unknown(const struct hone_heap_view *view);
 
+// Whether the rate was changed while it ran: then not every block was counted, whatever the rate.
+bool hone_heap_view_is_changed(const struct hone_heap_view *view);
+
 // Each returns 0 or -ENOMEM.
 int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,
                    struct hone_error *err);

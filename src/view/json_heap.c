@@ -159,7 +159,8 @@ int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
     const struct hone_heap_summary *summary = view->summary;
     struct writer w = {.out = out, .unknown = summary && hone_heap_view_is_unknown(view)};
     const struct hone_heap_facts *facts = view->facts;
-    bool exact = summary && !w.unknown && summary->period > 0 && !summary->sampled;
+    bool exact = summary && !w.unknown && summary->period > 0 && !summary->sampled &&
+                 !hone_heap_view_is_changed(view);
     hone_buffer_format(out, "{\n  \"recorded\": %s,\n  \"exact\": %s",
                        summary && !w.unknown ? "true" : "false", exact ? "true" : "false");
     if (view->summary)
@@ -182,6 +183,7 @@ int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
     put_names(&w, "not_covered", &facts->not_covered);
     put_field(&w, ",\n  ", "objects_before_recording", facts->early_objects);
     put_field(&w, ", ", "records_lost", facts->lost);
+    put_field(&w, ", ", "rate_changes", facts->rate_changes);
     hone_buffer_text(out, "\n}\n");
     hone_arena_done(&w.arena);
     return out->failed || w.failed ? hone_error_set(err, -ENOMEM, "cannot show the heap") : 0;

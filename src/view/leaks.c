@@ -72,7 +72,9 @@ static void put_leaks(struct writer *w, const struct hone_leaks_shown *shown)
                            plural(leaks->count + leaks->small_count));
     else
         hone_buffer_format(w->out, "Leaked: nothing that was found%s\n",
-                           leaks->some_not ? ", but not all was looked through" : "");
+                           leaks->some_not         ? ", but not all was looked through"
+                           : leaks->some_uncounted ? ", but not every block is known"
+                                                   : "");
     hone_buffer_format(w->out, "Reachable at the end: %s in %" PRId64 " block%s\n",
                        size_of(leaks->reachable_bytes).text, leaks->reachable,
                        plural(leaks->reachable));
@@ -190,6 +192,9 @@ int hone_text_leaks(const struct hone_leaks_shown *shown, const struct hone_leak
         put_notes(&w, shown->profile);
     } else {
         hone_buffer_text(out, "Leaked: not known, the program was not looked through at its end\n");
+        if (shown->growth_profile &&
+            hone_report_says(shown->growth_profile, HONE_REPORT_RATE_CHANGED))
+            put_notes(&w, shown->growth_profile);
     }
     hone_buffer_text(out, "\n");
     if (shown->growths)

@@ -3,6 +3,7 @@
 #include "analyse/heap_facts.h"
 #include "analyse/heap_summary.h"
 #include "analyse/pressure.h"
+#include "base/cleanup.h"
 #include "base/measure.h"
 #include "view/text_report.h"
 
@@ -104,21 +105,49 @@ static void put_amounts(struct page *page, const char *title,
 // Whether the recording says that it lost allocations or their ends.
 static bool is_lossy(const struct hone_heap_view *view)
 {
-    bool lossy = view->facts->lost > 0;
-    for (uint32_t i = 0; view->profile && i < view->profile->comment_count; i++)
-        lossy = lossy || strncmp(hone_profile_text(view->profile, view->profile->comments[i]),
-                                 "lost:", strlen("lost:")) == 0;
-    return lossy;
+    return view->facts->lost > 0 ||
+           (view->profile && hone_report_says(view->profile, HONE_REPORT_LOST));
 }
 
-static const char *exactness(const struct hone_heap_view *view)
+bool hone_heap_view_is_changed(const struct hone_heap_view *view)
 {
-    bool lossy = is_lossy(view), uncovered = view->facts->not_covered.count;
-    return lossy && uncovered ? "Exact: every block was counted, but for what was lost or is not "
-                                "covered\n"
-           : lossy            ? "Exact: every block was counted, but for what was lost\n"
-           : uncovered        ? "Exact: every block was counted, but for what is not covered\n"
-                              : "Exact: every block was counted\n";
+    return view->facts->rate_changes > 0 ||
+           (view->profile && hone_report_says(view->profile, HONE_REPORT_RATE_CHANGED));
+}
+
+// "Exact: every block was counted", but for what has not been.
+static void put_exactness(struct page *page)
+{
+    const struct hone_heap_view *view = page->view;
+    if (hone_heap_view_is_changed(view)) {
+        hone_buffer_text(page->out, "Not exact: the rate was changed while it ran\n");
+        return;
+    }
+    const char *parts[3];
+    int count = 0;
+    char early[64];
+    if (is_lossy(view))
+        parts[count++] = "what was lost";
+    if (view->facts->not_covered.count)
+        parts[count++] = "what is not covered";
+    if (view->facts->early_objects > 0) {
+        (void)snprintf(early, sizeof early, "%.0f made before Hone began",
+                       view->facts->early_objects);
+        parts[count++] = early;
+    }
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer sentence = {0};
+    hone_buffer_text(&sentence, "Exact: every block was counted");
+    for (int i = 0; i < count; i++)
+        hone_buffer_format(&sentence, "%s%s",
+                           !i               ? ", but for "
+                           : i == count - 1 ? " and "
+                                            : ", ",
+                           parts[i]);
+    hone_buffer_add(&sentence, "", 1);
+    if (sentence.failed)
+        page->out->failed = true;
+    else
+        hone_report_sentence(&page->report, sentence.at);
 }
 
 // --- parts ---------------------------------------------------------------------------------------
@@ -142,19 +171,21 @@ static void put_head(struct page *page)
     const struct hone_heap_summary *summary = view->summary;
     if (!summary)
         return;
+    bool changed = hone_heap_view_is_changed(view);
     if (summary->sampled)
         hone_buffer_format(
             page->out,
-            "Sampled, one block for every %s allocated; ± is what chance leaves, 95\n"
+            "Sampled, %sone block for every %s allocated; ± is what chance leaves%s, 95\n"
             "of 100 times\n",
-            bytes_label(summary->period).text);
+            changed ? "at first " : "", bytes_label(summary->period).text,
+            changed ? " at\nthat rate" : "");
     else if (hone_heap_view_is_unknown(view))
         hone_buffer_text(page->out, "Not known: nothing of it was covered\n");
+    else if (summary->period > 0)
+        put_exactness(page);
     else
-        hone_buffer_text(page->out, summary->period > 0
-                                        ? exactness(view)
-                                        : "The profile does not say how it was sampled: no figure "
-                                          "has an error\n");
+        hone_buffer_text(page->out,
+                         "The profile does not say how it was sampled: no figure has an error\n");
 }
 
 static double share(double part, double all)
@@ -172,7 +203,9 @@ static void put_totals(struct page *page)
     if (hone_heap_view_is_unknown(page->view))
         return;
     if (!isnan(facts->peak_bytes)) {
-        hone_buffer_format(page->out, "%-14s%10s", "peak", bytes_label(facts->peak_bytes).text);
+        hone_buffer_format(page->out, "%-14s%10s%s", "peak", bytes_label(facts->peak_bytes).text,
+                           hone_heap_view_is_changed(page->view) ? "  of what was counted alone"
+                                                                 : "");
         if (!isnan(facts->peak_time_ms))
             hone_buffer_format(page->out, "  %s after the start",
                                time_label(facts->peak_time_ms * 1e6).text);
@@ -186,8 +219,8 @@ static void put_totals(struct page *page)
         put_right(page,
                   isnan(facts->temporary_bytes) ? "" : bytes_label(facts->temporary_bytes).text,
                   10);
-        hone_buffer_format(page->out, " %8s%14.0f blocks  %.1f%% of all\n", "",
-                           facts->temporary_objects,
+        hone_buffer_format(page->out, " %8s%14.0f %s  %.1f%% of all\n", "",
+                           facts->temporary_objects, blocks_label(facts->temporary_objects),
                            share(facts->temporary_objects, summary->allocated.objects.value));
     }
     if (!isnan(facts->waste_bytes))
@@ -195,8 +228,8 @@ static void put_totals(struct page *page)
                            bytes_label(facts->waste_bytes).text,
                            share(facts->waste_bytes, summary->allocated.bytes.value));
     if (!isnan(facts->reallocated) && facts->reallocated > 0)
-        hone_buffer_format(page->out, "%-14s%10s %8s%14.0f blocks  by realloc()\n", "reallocated",
-                           "", "", facts->reallocated);
+        hone_buffer_format(page->out, "%-14s%10s %8s%14.0f %s  by realloc()\n", "reallocated", "",
+                           "", facts->reallocated, blocks_label(facts->reallocated));
     double fragmentation = hone_heap_facts_fragmentation(facts);
     if (!isnan(fragmentation)) {
         hone_buffer_format(page->out, "%-14s%9.1f%%  of ", "fragmentation", 100 * fragmentation);
@@ -354,8 +387,8 @@ static void put_coverage(struct page *page)
                            isnan(facts->early_bytes) ? "unknown size"
                                                      : bytes_label(facts->early_bytes).text);
     if (facts->lost > 0)
-        hone_buffer_format(page->out, "%-14s%.0f records; 'hone info' says why\n", "lost",
-                           facts->lost);
+        hone_buffer_format(page->out, "%-14s%.0f record%s; 'hone info' says why\n", "lost",
+                           facts->lost, facts->lost == 1 ? "" : "s");
 }
 
 static void put_next(struct page *page)

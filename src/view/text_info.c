@@ -247,14 +247,6 @@ static bool is_exact(const struct hone_profile *p)
            strcmp(hone_profile_text(p, p->period_type.unit), "bytes") == 0;
 }
 
-static bool has_lost(const struct hone_profile *profile)
-{
-    for (uint32_t i = 0; i < profile->comment_count; i++)
-        if (strncmp(hone_profile_text(profile, profile->comments[i]), "lost:", 5) == 0)
-            return true;
-    return false;
-}
-
 static int put_belief(struct hone_report *report, const struct share *shares,
                       struct hone_error *err)
 {
@@ -275,10 +267,12 @@ static int put_belief(struct hone_report *report, const struct share *shares,
                        hone_measure_percentage((int64_t)named, report->total).text,
                        report->type_name);
     if (is_exact(p)) {
-        hone_buffer_text(report->out,
-                         has_lost(p) ? TITLE_BLANK
-                             "every block was counted: shares are exact, but for what was lost\n"
-                                     : TITLE_BLANK "every block was counted: shares are exact\n");
+        hone_buffer_format(report->out, TITLE "%s\n", "",
+                           hone_report_says(p, HONE_REPORT_RATE_CHANGED)
+                               ? "shares are of what was counted: the rate was changed while it ran"
+                           : hone_report_says(p, HONE_REPORT_LOST)
+                               ? "every block was counted: shares are exact, but for what was lost"
+                               : "every block was counted: shares are exact");
         return 0;
     }
     struct hone_confidence confidence;

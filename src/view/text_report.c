@@ -196,15 +196,16 @@ const struct hone_profile_mapping *hone_report_program(const struct hone_report 
     return &p->mappings.at[report->options->strict ? first : hone_report_main_mapping(p)];
 }
 
-void hone_report_sentence(const struct hone_report *report, const char *text)
+// Words from a column on; the lines that they continue on are indented.
+static void put_words(const struct hone_report *report, const char *text, uint32_t column,
+                      uint32_t indent)
 {
     uint32_t width = report->options->width;
-    uint32_t column = 0;
     for (const char *word = text; *word;) {
         size_t len = strcspn(word, " ");
-        if (width && column && column + 1 + len > width) {
-            hone_buffer_text(report->out, "\n  ");
-            column = 2;
+        if (width && word != text && column + 1 + len > width) {
+            hone_buffer_format(report->out, "\n%*s", (int)indent, "");
+            column = indent;
         } else if (word != text) {
             hone_buffer_add(report->out, " ", 1);
             column++;
@@ -216,6 +217,11 @@ void hone_report_sentence(const struct hone_report *report, const char *text)
             word++;
     }
     hone_buffer_text(report->out, "\n");
+}
+
+void hone_report_sentence(const struct hone_report *report, const char *text)
+{
+    put_words(report, text, 0, 2);
 }
 
 static void put_time(const struct hone_report *report)
@@ -328,9 +334,19 @@ void hone_report_facts(const struct hone_report *report, const char *title)
         const char *comment = hone_profile_text(p, p->comments[i]);
         if (comment[0] != '#')
             continue;
-        hone_buffer_format(report->out, "%-10s%s\n", title, comment + 1 + (comment[1] == ' '));
+        hone_buffer_format(report->out, "%-10s", title);
+        put_words(report, comment + 1 + (comment[1] == ' '), 10, 12);
         title = "";
     }
+}
+
+bool hone_report_says(const struct hone_profile *profile, const char *beginning)
+{
+    for (uint32_t i = 0; i < profile->comment_count; i++)
+        if (strncmp(hone_profile_text(profile, profile->comments[i]), beginning,
+                    strlen(beginning)) == 0)
+            return true;
+    return false;
 }
 
 static bool has_warnings(const struct hone_profile *p)

@@ -58,6 +58,12 @@ uint64_t hone_report_smallest(const struct hone_graph *graph);
 
 struct hone_measure_label hone_report_value(const struct hone_report *report, int64_t value);
 
+// Whether some comment begins so.
+bool hone_report_says(const struct hone_profile *profile, const char *beginning);
+// What a recording of the heap says of itself where that is so.
+#define HONE_REPORT_LOST "lost:"
+#define HONE_REPORT_RATE_CHANGED "the rate was changed"
+
 // File, build id, comments that do not begin with '#' (warnings), type, time, duration.
 void hone_report_head(const struct hone_report *report);
 
