@@ -238,6 +238,8 @@ class Shown(TestCase):
                                  (t.objects, t.bytes) if kind == 'allocated' else
                                  (t.live_objects, t.live_bytes), name)
             self.assertGreater(len(functions.keys() & expected.keys()), 3)
+        every = json.loads(self.hone('heap', '--json', '-n', '0', recording.directory))
+        self.assertEqual(every['allocated_functions'], found['allocated_functions'])
         text = self.hone('heap', recording.directory)
         self.assertIn('Exact: every block was counted', text)
         self.assertIn('libc.so.6', text)

@@ -365,6 +365,19 @@ class Terminal(TestCase):
             lines = [line for line in lines if not line.startswith('hone: ')]
             self.assertLessEqual(max(map(len, lines)), 80, view)
 
+    def test_info_fits_80_columns(self):
+        directory = os.path.join(self.tmp, 'session')
+        subprocess.run([HONE, 'record', '-F', '1000', '-t', 'cpu,heap', '--heap-rate', '64KiB',
+                        '-o', directory, '--', workload('heap'), '1'], capture_output=True,
+                       check=True, timeout=120)
+        for name in ('cpu.prof', 'heap.prof', 'heap-time.prof'):
+            path = os.path.join(directory, name)
+            shown = self.terminal('info', path)
+            self.assertLessEqual(max(map(len, shown.splitlines())), 80, shown)
+            # Of what the recorder says nothing is lost by that.
+            self.assertEqual(shown.split('Modules')[0].split(),
+                             self.hone('info', path).split('Modules')[0].split())
+
     def test_misuse(self):
         for view in ('peek', 'list', 'disasm'):
             self.assert_one_clear_line(self.hone(view, status=2).encode(), 'REGEX')

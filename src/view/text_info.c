@@ -1,6 +1,7 @@
 #include "view/text_report.h"
 
 #include "analyse/confidence.h"
+#include "base/buffer.h"
 #include "base/cleanup.h"
 
 #include <errno.h>
@@ -156,21 +157,34 @@ static int compare_labels(const void *left, const void *right)
     return (a->number > b->number) - (a->number < b->number);
 }
 
+// A title and words, which continue below themselves on a terminal.
+static void put_line(const struct hone_report *report, const char *title, struct hone_buffer *line)
+{
+    hone_buffer_add(line, "", 1);
+    if (line->failed) {
+        report->out->failed = true;
+        return;
+    }
+    hone_buffer_format(report->out, TITLE, title);
+    hone_report_words(report, line->at, 10, 10);
+}
+
 static void put_label_key(const struct hone_report *report, const struct hone_profile_label *values,
                           uint32_t count, bool first)
 {
     enum { EXAMPLES = 4 };
     const struct hone_profile *p = report->profile;
-    hone_buffer_format(report->out, TITLE "%6u value%s of %s:", first ? "Labels" : "", count,
-                       plural(count), hone_profile_text(p, values->key));
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer line = {0};
+    hone_buffer_format(&line, "%6u value%s of %s:", count, plural(count),
+                       hone_profile_text(p, values->key));
     for (uint32_t i = 0; i < count && i < EXAMPLES; i++) {
         if (values[i].text)
-            hone_buffer_format(report->out, "%s %s", i ? "," : "",
-                               hone_profile_text(p, values[i].text));
+            hone_buffer_format(&line, "%s %s", i ? "," : "", hone_profile_text(p, values[i].text));
         else
-            hone_buffer_format(report->out, "%s %lld", i ? "," : "", (long long)values[i].number);
+            hone_buffer_format(&line, "%s %lld", i ? "," : "", (long long)values[i].number);
     }
-    hone_buffer_text(report->out, count > EXAMPLES ? ", …\n" : "\n");
+    hone_buffer_text(&line, count > EXAMPLES ? ", …" : "");
+    put_line(report, first ? "Labels" : "", &line);
 }
 
 static int put_labels(const struct hone_report *report)
@@ -286,11 +300,15 @@ static int put_belief(struct hone_report *report, const struct share *shares,
         [HONE_COMPARE_BY_PERIOD] = " (values by the period)",
         [HONE_COMPARE_BY_STACKS] = " (one for each stack: the profile does not count them)",
     };
-    hone_buffer_format(report->out, TITLE "%6.0f sample%s%s", "", confidence.taken,
+    HONE_CLEANUP(hone_buffer_done) struct hone_buffer line = {0};
+    hone_buffer_format(&line, "%6.0f sample%s%s", confidence.taken,
                        confidence.taken < 1.5 ? "" : "s", counted[confidence.counted]);
     if (confidence.samples < 0.95 * confidence.taken)
-        hone_buffer_format(report->out, ", unequal and worth %.0f equal ones", confidence.samples);
-    hone_buffer_text(report->out, "; so these shares lie, 95 of 100\n" TITLE_BLANK "times:\n");
+        hone_buffer_format(&line, ", unequal and worth %.0f equal ones", confidence.samples);
+    hone_buffer_text(&line, report->options->width
+                                ? "; so these shares lie, 95 of 100 times:"
+                                : "; so these shares lie, 95 of 100\n" TITLE_BLANK "times:");
+    put_line(report, "", &line);
     r = put_limits(report, &confidence, err);
     if (r)
         return r;

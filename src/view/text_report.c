@@ -196,9 +196,8 @@ const struct hone_profile_mapping *hone_report_program(const struct hone_report 
     return &p->mappings.at[report->options->strict ? first : hone_report_main_mapping(p)];
 }
 
-// Words from a column on; the lines that they continue on are indented.
-static void put_words(const struct hone_report *report, const char *text, uint32_t column,
-                      uint32_t indent)
+void hone_report_words(const struct hone_report *report, const char *text, uint32_t column,
+                       uint32_t indent)
 {
     uint32_t width = report->options->width;
     for (const char *word = text; *word;) {
@@ -221,7 +220,7 @@ static void put_words(const struct hone_report *report, const char *text, uint32
 
 void hone_report_sentence(const struct hone_report *report, const char *text)
 {
-    put_words(report, text, 0, 2);
+    hone_report_words(report, text, 0, 2);
 }
 
 static void put_time(const struct hone_report *report)
@@ -335,7 +334,7 @@ void hone_report_facts(const struct hone_report *report, const char *title)
         if (comment[0] != '#')
             continue;
         hone_buffer_format(report->out, "%-10s", title);
-        put_words(report, comment + 1 + (comment[1] == ' '), 10, 12);
+        hone_report_words(report, comment + 1 + (comment[1] == ' '), 10, 12);
         title = "";
     }
 }

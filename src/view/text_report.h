@@ -86,6 +86,10 @@ void hone_report_empty(const struct hone_report *report);
 // A line of words: on a terminal it continues on the next one, indented.
 void hone_report_sentence(const struct hone_report *report, const char *text);
 
+// The same from a column on; what continues is indented by so many.
+void hone_report_words(const struct hone_report *report, const char *text, uint32_t column,
+                       uint32_t indent);
+
 // How wide a text is.
 uint32_t hone_report_columns(struct hone_str text);
 
