@@ -132,31 +132,6 @@ int main(void)
 }
 '''
 
-# Children that all end when the last one has begun.
-CROWD = r'''
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-int main(void)
-{
-    int gate[2];
-    char end;
-    if (pipe(gate))
-        return 1;
-    for (int i = 0; i < 200; i++) {
-        if (fork() == 0) {
-            close(gate[1]);
-            (void)malloc(100);
-            return (int)read(gate[0], &end, 1);
-        }
-    }
-    close(gate[1]);
-    while (wait(NULL) > 0)
-        ;
-    return 0;
-}
-'''
-
 
 class Truth(TestCase):
     """To the block and the byte."""
@@ -271,17 +246,6 @@ class Truth(TestCase):
             self.skipTest('LeakSanitizer does not run here')
         reason, = [c for c in profile.comments if c.startswith('not covered: leaks of')]
         self.assertIn('a sanitizer ends it by an exit of its own', reason)
-
-    def test_more_at_once_than_are_looked_through_says_so(self):
-        recording, profile = self.record_leaks(self.build('crowd', CROWD))
-        self.assertEqual(recording.status, 0)
-        found = recording.session['heap']['leaks']
-        self.assertGreaterEqual(found['processes_looked_through'], 32)
-        self.assertGreater(found['processes_not'], 0)
-        reasons = [c for c in profile.comments if re.match(r'not covered: leaks of process', c)]
-        for reason in reasons:
-            self.assertIn('too many processes ended at once: 32 at a time', reason)
-        self.assertNotEqual(reasons, [])
 
     def test_static_programs(self):
         program, inside = os.path.join(self.tmp, 'static'), ARCHIVE

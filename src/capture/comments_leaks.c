@@ -75,9 +75,8 @@ const char *hone_recording_unlooked(const struct hone_recording *recording,
                "or build it without";
     if (facts->state == HONE_PROCESS_EXITED)
         return recording->scans_refused
-                   ? "too many processes ended at once: 32 at a time are looked through; start "
-                     "fewer "
-                     "at a time"
+                   ? "it gave up waiting for its turn: too many processes ended at once, and 32 "
+                     "at a time are looked through; start fewer at a time"
                    : "it did not ask: a sanitizer ended it by an exit of its own, say, or it was "
                      "the recording's end";
     if (process->left_running)
