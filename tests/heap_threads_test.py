@@ -52,9 +52,9 @@ int main(int argc, char **argv)
     return 0;
 }'''
 
-    def check_at_once(self, count):
+    def check_at_once(self, count, options=()):
         program = self.build('at_once', self.AT_ONCE, '-lpthread')
-        recording = self.record_heap(program, str(count), size='1')
+        recording = self.record_heap(program, str(count), size='1', options=options)
         if recording.stdout == b'refused\n':
             self.skipTest(f'no {count} threads at once here')
         truth = self.truth(recording)
@@ -63,6 +63,17 @@ int main(int argc, char **argv)
 
     def test_they_cost_the_same_each(self):
         self.assertLess(self.check_at_once(5000), 8)
+
+    def test_a_burst_takes_little(self):
+        """A hundredth of what 64 KiB for each would take, nor must it be made ready as fast."""
+        self.check_at_once(3000, ('--memory', '16MiB'))
+
+    def test_what_finds_no_room(self):
+        program = self.build('at_once', self.AT_ONCE, '-lpthread')
+        recording = self.record_heap(program, '3000', size='1', options=('--memory', '2MiB'))
+        if recording.stdout != b'refused\n':
+            said = [c for c in recording.heap.comments if c.startswith('lost: ')]
+            self.assertRegex(' '.join(said), r'[1-9]\d* allocations, for lack of memory; raise --memory')
 
 
 if __name__ == '__main__':

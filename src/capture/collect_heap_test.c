@@ -9,8 +9,10 @@
 
 #include "check.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 static const struct hone_reader_events *const events = &hone_collect_events;
 
@@ -283,5 +285,39 @@ TEST(sizes_beyond_all_numbers_make_no_negative_ones)
     hone_symbolizer_free(symbolizer);
     collected.leaks = NULL;
     collected.leak_count = 0;
+    hone_collect_done(&collected);
+}
+
+// Whether the profile says that allocations were lost, and that for this reason.
+static bool says_lost(const struct hone_recording *recording, const char *reason)
+{
+    struct hone_profile *profile = hone_profile_new();
+    bool found = false;
+    if (!profile)
+        return false;
+    hone_recording_comment_heap(recording, HONE_CAPTURE_HEAP, profile);
+    for (uint32_t i = 0; i < profile->comment_count; i++) {
+        const char *comment = hone_profile_text(profile, profile->comments[i]);
+        found = found || (strstr(comment, "lost: 7 allocations, ") && strstr(comment, reason));
+    }
+    hone_profile_free(profile);
+    return found;
+}
+
+TEST(why_allocations_were_lost_is_told)
+{
+    struct hone_collected collected;
+    begin(&collected);
+    collected.processes[0].facts.heap_no_site = 7;
+    const struct hone_capture_options options = {.heap_rate = 1};
+    struct hone_recording recording = {.options = &options, .collected = &collected};
+    CHECK(says_lost(&recording, "in the program"));
+    recording.no_room = 1;
+    CHECK(says_lost(&recording, "in a burst"));
+    CHECK(!says_lost(&recording, "raise --memory"));
+    recording.full = true;
+    CHECK(says_lost(&recording, "raise --memory"));
+    recording.back_error = -ENOSPC;
+    CHECK(says_lost(&recording, strerror(ENOSPC)));
     hone_collect_done(&collected);
 }

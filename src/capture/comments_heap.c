@@ -175,6 +175,20 @@ static void comment_on_nothing(const struct hone_recording *recording,
                                                                : "");
 }
 
+// Why allocations were not counted, and what helps.
+static const char *why_lost(const struct hone_recording *recording)
+{
+    if (!recording->no_room)
+        return "for lack of memory in the program (ulimit -v), or of more than 32768 threads at "
+               "once";
+    if (recording->back_error)
+        return strerror(-recording->back_error);
+    if (recording->full)
+        return "for lack of memory; raise --memory";
+    return "in a burst, before hone made memory ready for them, which --memory allows: keep a "
+           "processor free for it";
+}
+
 static void comment_on_stacks(struct hone_profile *profile, uint64_t truncated, uint64_t all,
                               const char *what)
 {
@@ -235,9 +249,8 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
             profile, "lost: the end%s of %" PRIu64 " block%s, freed in a way that was not seen",
             plural(totals.missed), totals.missed, plural(totals.missed));
     if (totals.no_site)
-        hone_profile_comment(profile,
-                             "lost: %" PRIu64 " allocation%s, for lack of memory; raise --memory",
-                             totals.no_site, plural(totals.no_site));
+        hone_profile_comment(profile, "lost: %" PRIu64 " allocation%s, %s", totals.no_site,
+                             plural(totals.no_site), why_lost(recording));
     if (totals.left)
         hone_profile_comment(profile,
                              "lost: %" PRIu64

@@ -31,6 +31,8 @@ struct hone_recording {
     uint64_t processes_unmapped; // that had no address space for the session
     uint64_t taken_ns;           // into it, when the session's memory was taken away; 0: it was not
     int back_error;              // why the session could not grow, or 0
+    uint64_t no_room;            // how often programs found no room in it
+    bool full;                   // it is as large as it may become
     bool heap_outside;           // the heap was asked for, and is not seen from outside
     bool locks_outside;          // the same of locks
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown

@@ -171,6 +171,13 @@ static int write_profiles(struct hone_recorder *recorder, const struct hone_reco
     return 0;
 }
 
+static void look_at_room(const struct hone_session_header *header, struct hone_recording *ret)
+{
+    ret->no_room = atomic_load_explicit(&header->chunks_refused, memory_order_relaxed);
+    ret->full =
+        atomic_load_explicit(&header->backed_chunks, memory_order_relaxed) == header->chunk_count;
+}
+
 int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
 {
     struct hone_recording recording = {
@@ -232,6 +239,8 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
             recorder->taken_ns ? 0 : hone_reader_marks_refused(recorder->reader);
         recording.taken_ns = recorder->taken_ns;
         recording.back_error = recorder->launch.session.back_error;
+        if (!recorder->taken_ns)
+            look_at_room(recorder->launch.session.header, &recording);
     }
 
     return write_profiles(recorder, &recording, err);

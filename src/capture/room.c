@@ -16,6 +16,9 @@ enum {
     // seen to take 100 MB in a second, while they start.
     SOON_MS = 100,
     AHEAD_MAX = 1024,
+    // Where every block is counted: many threads may begin before we get a processor, and what
+    // finds no room then is not in the total either.
+    AHEAD_EXACT = 256,
     WAIT_MS = 500, // what is used without a word, after an error
 };
 
@@ -49,6 +52,9 @@ static void *keep(void *argument)
     uint64_t rung_ns = 0;
     while (!atomic_load_explicit(&room->stop, memory_order_relaxed)) {
         uint32_t bell = atomic_load_explicit(&header->room_bell, memory_order_acquire);
+        if (ahead < AHEAD_EXACT &&
+            atomic_load_explicit(&header->heap_rate, memory_order_relaxed) == 1)
+            ahead = AHEAD_EXACT;
         if (!hone_session_taken(room->session) && hone_session_back(room->session, ahead) == 0)
             arm(header, ahead);
         wait_for_bell(header, bell);

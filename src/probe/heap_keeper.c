@@ -20,8 +20,8 @@ enum {
 static _Atomic(struct hone_keeper *) keepers[KEEPERS];
 static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
 
-// Which may be free. Only a hint, `taken` says who has one: so a handler may jump away, or a process
-// be forked, between the two. One that is free without a bit is found by look_for_dead().
+// Which may be free. Only a hint, `taken` says who has one: so a handler may jump away, or a
+// process be forked, between the two. One that is free without a bit is found by look_for_dead().
 static _Atomic uint64_t free_ones[KEEPERS / WORD];
 static _Atomic uint32_t left;    // how often one became free
 static _Atomic uint32_t next_at; // who looks for threads that are no more begins there

@@ -40,8 +40,8 @@ struct hone_keeper {
     // Sites by the hash of their stack: private memory, twice as large as full.
     struct hone_site_slot *slots;
     uint32_t mask, count;
-    uint32_t sites; // number of the first one of the last chunk that was taken
-    uint32_t left;  // the last ones of that are not used yet
+    uint32_t sites_end; // the number behind those that were taken last
+    uint32_t left;      // so many before that are not used yet
 
     // The last stack: the hash of its [i] outermost frames, which is not made anew for those that
     // are the same again.

@@ -7,7 +7,14 @@
 
 #include <string.h>
 
-enum { FIRST_SLOTS = 1024 };
+enum {
+    FIRST_SLOTS = 1024,
+    FIRST_SITES = 2, // many threads come by few stacks
+};
+
+// The sites of a chunk that no keeper has yet: the epoch of whose they are, and the first one's
+// number. Of an epoch, no value comes twice.
+static _Atomic uint64_t shared;
 
 static size_t slots_bytes(uint32_t count)
 {
@@ -88,21 +95,56 @@ void hone_keeper_forget_sites(struct hone_keeper *keeper)
     hone_keeper_abandon(keeper);
 }
 
+static uint32_t left_of_chunk(uint32_t number)
+{
+    uint32_t place = number % HONE_HEAP_SITES_STRIDE;
+    return place < HONE_HEAP_SITES ? HONE_HEAP_SITES - place : 0;
+}
+
+// As many as it has, so that most are used in the end. With a chunk for each thread, many that came
+// at once would be faster than who makes memory ready.
+static bool take_sites(struct hone_keeper *keeper)
+{
+    const uint64_t epoch = (uint64_t)keeper->epoch << 32;
+    uint32_t wanted = keeper->count < FIRST_SITES ? FIRST_SITES : keeper->count;
+    wanted = wanted < HONE_HEAP_SITES ? wanted : HONE_HEAP_SITES;
+    // Acquire: the window that they are in. Pairs with the release of who took the chunk.
+    uint64_t now = atomic_load_explicit(&shared, memory_order_acquire);
+    uint32_t first, count;
+    do {
+        first = (uint32_t)now;
+        count = now >> 32 == keeper->epoch ? left_of_chunk(first) : 0;
+        if (!count)
+            break;
+        count = wanted < count ? wanted : count;
+    } while (!atomic_compare_exchange_weak_explicit(&shared, &now, epoch | (first + count),
+                                                    memory_order_acq_rel, memory_order_acquire));
+    if (!count) {
+        if (!hone_writer_take_sites(&hone_probe.writer, &first))
+            return false;
+        // Where another thread was faster, the rest is ours, too.
+        bool others = atomic_compare_exchange_strong_explicit(
+            &shared, &now, epoch | (first + wanted), memory_order_acq_rel, memory_order_relaxed);
+        count = others ? wanted : HONE_HEAP_SITES;
+    }
+    keeper->sites_end = first + count;
+    atomic_signal_fence(memory_order_seq_cst);
+    keeper->left = count;
+    return true;
+}
+
 static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
                     uint32_t count, enum hone_stack_end end)
 {
     if ((!keeper->slots || keeper->count >= keeper->mask / 2) && !grow(keeper))
         return 0;
-    if (!keeper->left) {
-        if (!hone_writer_take_sites(&hone_probe.writer, &keeper->sites))
-            return 0;
-        keeper->left = HONE_HEAP_SITES;
-    }
+    if (!keeper->left && !take_sites(keeper))
+        return 0;
     uint32_t stack = hone_stack_id(addresses, count, end);
     if (!stack)
         return 0;
     // First: no site is given out twice, whenever a handler jumps away.
-    uint32_t number = keeper->sites + HONE_HEAP_SITES - keeper->left--;
+    uint32_t number = keeper->sites_end - keeper->left--;
     struct hone_heap_site *site = hone_site_at(number);
     atomic_signal_fence(memory_order_seq_cst);
     site->keeper = keeper->number;

@@ -10,6 +10,9 @@
 // A claim that keeps losing races for a new chunk gives up; four is more than was ever seen.
 enum { CLAIM_TRIES = 8 };
 
+// A window that was mapped for a chunk may be used up by other threads at once.
+enum { TAKE_TRIES = 64 };
+
 // What a thread has claimed and not committed yet, the outermost first: a handler may interrupt one
 // claim by another. Further ones than these are counted only.
 enum { CLAIMS = 4 };
@@ -126,34 +129,56 @@ static uint64_t mapped_of(const struct hone_writer *writer, uint32_t word)
     return of;
 }
 
-static bool take_first(const struct hone_writer *writer, bool mapped, uint32_t *ret)
+// Chunks that have memory.
+static uint32_t backed(const struct hone_writer *writer)
 {
-    const struct hone_session_header *header = writer->header;
-    uint32_t limit = atomic_load_explicit(&header->backed_chunks, memory_order_acquire);
-    if (limit > writer->windows.chunk_count)
-        limit = writer->windows.chunk_count;
-    for (uint32_t word = 0; word * 64 < limit; word++) {
-        uint64_t of = mapped ? mapped_of(writer, word) : UINT64_MAX;
-        if (limit - word * 64 < 64)
-            of &= ((uint64_t)1 << (limit - word * 64)) - 1;
-        if (take_of(writer, word, of, ret))
+    uint32_t count = atomic_load_explicit(&writer->header->backed_chunks, memory_order_acquire);
+    return count < writer->windows.chunk_count ? count : writer->windows.chunk_count;
+}
+
+// Those of a word.
+static uint64_t backed_of(uint32_t count, uint32_t word)
+{
+    return count - word * 64 < 64 ? ((uint64_t)1 << (count - word * 64)) - 1 : UINT64_MAX;
+}
+
+static bool take_mapped(const struct hone_writer *writer, uint32_t *ret)
+{
+    uint32_t count = backed(writer);
+    for (uint32_t word = 0; word * 64 < count; word++)
+        if (take_of(writer, word, mapped_of(writer, word) & backed_of(count, word), ret))
             return true;
+    return false;
+}
+
+// The first that nobody has, for now.
+static bool find_free(const struct hone_writer *writer, uint32_t *ret)
+{
+    uint32_t count = backed(writer);
+    for (uint32_t word = 0; word * 64 < count; word++) {
+        uint64_t of = backed_of(count, word) &
+                      ~atomic_load_explicit(&bitmap(writer)[word], memory_order_relaxed);
+        if (of) {
+            *ret = word * 64 + (uint32_t)__builtin_ctzll(of);
+            return true;
+        }
     }
     return false;
 }
 
 // Takes a free chunk: sets its bit. Chunks beyond what the reader has backed are not touched. One
-// of a window that is mapped, if there is one, and always the first: so windows are few.
+// of a window that is mapped, if there is one, and always the first: so windows are few. None is
+// taken before its window is mapped: that may last, and of hundreds of threads that come at once
+// each would have one meanwhile.
 static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
 {
     struct hone_session_header *header = writer->header;
     uint32_t index;
-    bool taken = take_first(writer, true, &index);
-    if (!taken && !writer->silent && take_first(writer, false, &index)) {
-        taken = chunk_is_there(writer, index);
-        if (!taken) // Release: as in chunk_untake(); nothing was written to it.
-            atomic_fetch_and_explicit(&bitmap(writer)[index / 64], ~((uint64_t)1 << index % 64),
-                                      memory_order_release);
+    bool taken = take_mapped(writer, &index);
+    for (int i = 0; !taken && i < TAKE_TRIES && find_free(writer, &index); i++) {
+        if (!chunk_is_there(writer, index))
+            break;
+        taken = take_mapped(writer, &index);
     }
     if (!taken) {
         atomic_fetch_add_explicit(&header->chunks_refused, 1, memory_order_relaxed);
