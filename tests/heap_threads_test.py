@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 
     def test_what_finds_no_room(self):
         program = self.build('at_once', self.AT_ONCE, '-lpthread')
-        recording = self.record_heap(program, '3000', size='1', options=('--memory', '2MiB'))
+        recording = self.record_heap(program, '6000', size='1', options=('--memory', '4MiB'))
         if recording.stdout != b'refused\n':
             said = [c for c in recording.heap.comments if c.startswith('lost: ')]
             self.assertRegex(' '.join(said), r'[1-9]\d* allocations, for lack of memory; raise --memory')
