@@ -109,7 +109,8 @@ struct hone_session_header {
     uint64_t started_monotonic_ns;
     struct hone_session_config config;
 
-    alignas(64) _Atomic uint32_t backed_chunks; // reader: chunks that have memory behind them
+    // reader: chunks that have memory behind them, a futex
+    alignas(64) _Atomic uint32_t backed_chunks;
     _Atomic uint32_t stop;                      // reader: 1: nobody samples any more
     // reader: mean bytes between sampled allocations; 0: none for now. May change at any time,
     // which heap_rate_changes counts.

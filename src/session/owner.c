@@ -1,9 +1,12 @@
 #include "session/owner.h"
 
 #include "core/clock.h"
+#include "core/syscall.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -37,6 +40,7 @@ static int back_up_to(struct hone_session *session, uint32_t want)
     }
     // Release: the memory before the number. Pairs with the acquire in the writer's take.
     atomic_store_explicit(&header->backed_chunks, want, memory_order_release);
+    (void)hone_syscall6(SYS_futex, (long)&header->backed_chunks, FUTEX_WAKE, INT_MAX, 0, 0, 0);
     return 0;
 }
 

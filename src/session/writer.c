@@ -6,12 +6,15 @@
 #include <linux/futex.h>
 #include <stdbool.h>
 #include <string.h>
+#include <time.h>
 
 // A claim that keeps losing races for a new chunk gives up; four is more than was ever seen.
 enum { CLAIM_TRIES = 8 };
 
 // A window that was mapped for a chunk may be used up by other threads at once.
-enum { TAKE_TRIES = 64 };
+enum { TAKE_TRIES = 64, PATIENCE_MS = 100 };
+
+static _Atomic int32_t patience_ms; // that the process may still wait for room
 
 // What a thread has claimed and not committed yet, the outermost first: a handler may interrupt one
 // claim by another. Further ones than these are counted only.
@@ -170,9 +173,8 @@ static bool find_free(const struct hone_writer *writer, uint32_t *ret)
 // of a window that is mapped, if there is one, and always the first: so windows are few. None is
 // taken before its window is mapped: that may last, and of hundreds of threads that come at once
 // each would have one meanwhile.
-static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
+static bool try_chunk(struct hone_writer *writer, uint32_t *ret)
 {
-    struct hone_session_header *header = writer->header;
     uint32_t index;
     bool taken = take_mapped(writer, &index);
     for (int i = 0; !taken && i < TAKE_TRIES && find_free(writer, &index); i++) {
@@ -180,13 +182,39 @@ static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
             break;
         taken = take_mapped(writer, &index);
     }
-    if (!taken) {
-        atomic_fetch_add_explicit(&header->chunks_refused, 1, memory_order_relaxed);
+    if (!taken)
         return false;
-    }
-    ring(writer, atomic_fetch_add_explicit(&header->chunks_used, 1, memory_order_relaxed) + 1);
+    ring(writer,
+         atomic_fetch_add_explicit(&writer->header->chunks_used, 1, memory_order_relaxed) + 1);
     *ret = index;
     return true;
+}
+
+static bool chunk_take(struct hone_writer *writer, uint32_t *ret)
+{
+    bool taken = try_chunk(writer, ret);
+    if (!taken)
+        atomic_fetch_add_explicit(&writer->header->chunks_refused, 1, memory_order_relaxed);
+    return taken;
+}
+
+// What a process would not be known without is worth a wait, where many come at once and whoever
+// makes room has no processor yet; but no process waits longer than that in all its life.
+static bool chunk_take_patiently(struct hone_writer *writer, uint32_t *ret)
+{
+    struct hone_session_header *header = writer->header;
+    const struct timespec step = {.tv_nsec = 1000000};
+    for (;;) {
+        uint32_t count = atomic_load_explicit(&header->backed_chunks, memory_order_acquire);
+        if (try_chunk(writer, ret))
+            return true;
+        if (writer->silent || count >= header->chunk_count ||
+            atomic_load_explicit(&header->stop, memory_order_relaxed) ||
+            atomic_fetch_sub_explicit(&patience_ms, 1, memory_order_relaxed) <= 0)
+            return chunk_take(writer, ret);
+        (void)hone_syscall6(SYS_futex, (long)&header->backed_chunks, FUTEX_WAIT, count, (long)&step,
+                            0, 0);
+    }
 }
 
 // Gives back a chunk that was taken and never written to.
@@ -209,7 +237,8 @@ int hone_writer_begin(struct hone_writer *writer, uint32_t pid, uint32_t parent_
 {
     uint32_t index;
     writer->process = NULL;
-    if (!chunk_take(writer, &index)) {
+    atomic_store_explicit(&patience_ms, PATIENCE_MS, memory_order_relaxed);
+    if (!chunk_take_patiently(writer, &index)) {
         atomic_fetch_add_explicit(&writer->header->processes_refused, 1, memory_order_relaxed);
         return -ENOSPC;
     }
@@ -362,7 +391,7 @@ void hone_writer_abandon(struct hone_writer *writer, uint64_t sp)
 bool hone_writer_take_sites(struct hone_writer *writer, uint32_t *ret)
 {
     uint32_t index;
-    if (!writer->process || !chunk_take(writer, &index))
+    if (!writer->process || !chunk_take_patiently(writer, &index))
         return false;
     struct hone_chunk *chunk = chunk_at(writer, index);
     chunk->owner = writer->process_chunk;
