@@ -15,6 +15,7 @@ from collections import Counter
 
 import harness
 from harness import HONE, workload
+from pprof import Profile
 from pprof_profiles import Maker
 from pprof_test import go_pprof
 from starts import Module
@@ -91,17 +92,22 @@ class LikePprof(TestCase):
     def same(self, path, pattern):
         self.assertEqual(self.hone('peek', pattern, path),
                          go_pprof(f'-peek={pattern}', path, cwd=self.tmp))
-        ours, theirs = (self.comparable(text) for text in (
+        profile = Profile.read(path)
+        ours, theirs = (self.comparable(text, profile) for text in (
             self.hone('list', pattern, path), go_pprof(f'-list={pattern}', path, cwd=self.tmp)))
         self.assertEqual(ours, theirs)
 
     @staticmethod
-    def comparable(text):
-        """Words about missing sources differ, and pprof counts recursive calls several times. Our
-        own library is left out: GCC says of its functions where a header of libc declares them,
-        as if that were a line of our files, and pprof begins to print there."""
+    def comparable(text, profile):
+        """Words about missing sources differ, and pprof counts recursive calls several times. Left
+        out are functions with lines before their first one, which is in another file then, such as
+        a header: pprof prints from the first one on."""
+        begins = {(f.name, f.file): f.start_line for f in profile.functions.values()}
+        elsewhere = {f'{frame.function} in {frame.file}' for sample in profile.samples
+                     for frame in sample.stack
+                     if frame.line < begins.get((frame.function, frame.file), 0)}
         routines = [part for part in re.split('(?m)^(?=ROUTINE )', text)
-                    if '/src/probe/' not in part.partition('\n')[0]]
+                    if part.partition('\n')[0].partition('= ')[2] not in elsewhere]
         return [line for line in ''.join(routines).splitlines()
                 if not line.startswith((' Error: ', ' Note: ')) and '(flat, cum)' not in line]
 
