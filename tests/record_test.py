@@ -503,7 +503,9 @@ class Contents(harness.TestCase):
         with open(os.path.join(os.path.dirname(__file__), '../workloads/split.c'),
                   encoding='utf-8') as file:
             lines = file.read().splitlines()
-        caller = next(f for s in profile.samples for f in s.stack if f.function == 'by_functions')
+        caller = next(caller for s in profile.samples for f, caller in zip(s.stack, s.stack[1:])
+                      if f.function in ('red', 'green', 'blue'))
+        self.assertEqual(caller.function, 'by_functions')
         self.assertRegex(lines[caller.line - 1], r'\b(red|green|blue)\(')
 
     def test_inlined_calls_are_frames(self):

@@ -17,8 +17,12 @@ enum {
     WITHOUT = 1024, // blocks until who got none tries once more, though nobody has left one
 };
 
-static _Atomic(struct hone_keeper *) keepers[KEEPERS];
-static _Atomic uint32_t made; // keepers[0] to keepers[made - 1] may be there
+typedef _Atomic(struct hone_keeper *) keeper_slot;
+
+// KEEPERS of them, from the first keeper on: a program that locks its memory would have to lock
+// these, too. The first `made` may be there.
+static _Atomic(keeper_slot *) keepers;
+static _Atomic uint32_t made;
 
 // Which may be free. Only a hint, `taken` says who has one: so a handler may jump away, or a
 // process be forked, between the two. One that is free without a bit is found by look_for_dead().
@@ -36,7 +40,22 @@ static __thread uint32_t refused, without;
 
 static struct hone_keeper *keeper_at(uint32_t number)
 {
-    return atomic_load_explicit(&keepers[number], memory_order_acquire);
+    keeper_slot *all = atomic_load_explicit(&keepers, memory_order_acquire);
+    return all ? atomic_load_explicit(&all[number], memory_order_acquire) : NULL;
+}
+
+static keeper_slot *slots_for_keepers(void)
+{
+    keeper_slot *all = atomic_load_explicit(&keepers, memory_order_acquire), *other = NULL;
+    if (all)
+        return all;
+    all = hone_heap_reserve(KEEPERS * sizeof *all);
+    if (all && !atomic_compare_exchange_strong_explicit(&keepers, &other, all, memory_order_acq_rel,
+                                                        memory_order_acquire)) {
+        hone_heap_unreserve(all, KEEPERS * sizeof *all);
+        all = other; // somebody else was faster
+    }
+    return all;
 }
 
 static uint32_t count_made(void)
@@ -108,7 +127,8 @@ static struct hone_keeper *look_for_dead(uint32_t tid)
 static struct hone_keeper *make(uint32_t tid)
 {
     const size_t bytes = (sizeof(struct hone_keeper) + PAGE - 1) & ~(size_t)(PAGE - 1);
-    if (count_made() == KEEPERS)
+    keeper_slot *all = slots_for_keepers();
+    if (!all || count_made() == KEEPERS)
         return NULL;
     struct hone_keeper *keeper = hone_heap_reserve(bytes);
     if (!keeper)
@@ -122,7 +142,7 @@ static struct hone_keeper *make(uint32_t tid)
     keeper->number = number + 1;
     atomic_store_explicit(&keeper->taken, tid, memory_order_relaxed);
     // Release: the number and the taker before the keeper. Pairs with keeper_at().
-    atomic_store_explicit(&keepers[number], keeper, memory_order_release);
+    atomic_store_explicit(&all[number], keeper, memory_order_release);
     return keeper;
 }
 
@@ -209,7 +229,7 @@ void hone_keepers_after_fork(void)
 
 void hone_keepers_tell(struct hone_scan_places *ret)
 {
-    ret->keepers = (uintptr_t)keepers;
-    ret->keeper_count = count_made();
+    ret->keepers = (uintptr_t)atomic_load_explicit(&keepers, memory_order_acquire);
+    ret->keeper_count = ret->keepers ? count_made() : 0;
     ret->keeper_bytes = sizeof(struct hone_keeper);
 }
