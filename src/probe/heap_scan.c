@@ -99,13 +99,13 @@ static void futex_wait(const _Atomic uint32_t *at, uint32_t value, long millisec
     (void)hone_syscall6(SYS_futex, (long)at, FUTEX_WAIT, value, (long)&time, 0, 0);
 }
 
-static struct hone_scan *wait_for_slot(struct hone_session_header *header)
+static struct hone_scan *wait_for_slot(struct hone_session_header *header,
+                                       struct patience *patience)
 {
-    struct patience patience = patience_for(header);
     struct hone_scan *slot;
     for (;;) {
         uint32_t left = atomic_load_explicit(&header->scan_left, memory_order_acquire);
-        if ((slot = take_slot(header)) || is_over(&patience, header))
+        if ((slot = take_slot(header)) || is_over(patience, header))
             return slot;
         futex_wait(&header->scan_left, left, CROWD_MS);
     }
@@ -120,12 +120,12 @@ static bool is_waited_for(const struct hone_scan *slot, uint32_t *ret_state)
                hone_probe.writer.process_chunk;
 }
 
-static void wait_for(struct hone_session_header *header, struct hone_scan *slot)
+static void wait_for(struct hone_session_header *header, struct hone_scan *slot,
+                     struct patience *patience)
 {
-    struct patience patience = patience_for(header);
     uint32_t state;
     while (is_waited_for(slot, &state)) {
-        if (is_over(&patience, header)) {
+        if (is_over(patience, header)) {
             (void)atomic_compare_exchange_strong(&slot->state, &state, HONE_SCAN_FREE);
             return;
         }
@@ -143,7 +143,8 @@ void hone_heap_scan(void)
     if (atomic_exchange_explicit(&asked, epoch, memory_order_relaxed) == epoch)
         return;
     int saved = errno;
-    struct hone_scan *slot = wait_for_slot(header);
+    struct patience patience = patience_for(header); // for both waits
+    struct hone_scan *slot = wait_for_slot(header, &patience);
     if (!slot) {
         atomic_fetch_add_explicit(&header->scans_refused, 1, memory_order_relaxed);
         errno = saved;
@@ -156,6 +157,6 @@ void hone_heap_scan(void)
     atomic_store_explicit(&slot->state, HONE_SCAN_ASKED, memory_order_release);
     atomic_fetch_add_explicit(&header->scan_bell, 1, memory_order_release);
     futex_wake(&header->scan_bell, 1);
-    wait_for(header, slot);
+    wait_for(header, slot, &patience);
     errno = saved;
 }
