@@ -305,7 +305,7 @@ int main(int argc, char **argv)
                 recording = self.record_heap(program, '16384', size=size)
                 lost = [c for c in recording.heap.comments if c.startswith('lost: ')]
                 self.assertEqual(len(lost), 1, lost)
-                self.assertRegex(lost[0], r'^lost: 1000 allocations in signal handlers, .*'
+                self.assertRegex(lost[0], r'^lost: 1000 allocations, in the middle of another one .*'
                                           r'\(sigaltstack\)')
 
 

@@ -260,9 +260,10 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
     if (totals.in_handler)
         hone_profile_comment(profile,
                              "lost: %" PRIu64
-                             " allocations in signal handlers, on an alternate stack of less than "
-                             "some 32 KiB (sigaltstack), or in the middle of another one",
-                             totals.in_handler);
+                             " allocation%s, in the middle of another one (of a signal handler's, "
+                             "or of the allocator's own), or in a handler on an alternate stack of "
+                             "less than some 32 KiB (sigaltstack)",
+                             totals.in_handler, plural(totals.in_handler));
     if (totals.early)
         hone_profile_comment(
             profile,

@@ -16,29 +16,41 @@ enum {
 // number. Of an epoch, no value comes twice.
 static _Atomic uint64_t shared;
 
+// A slot: the upper 40 bits of the stack's hash, by which it is known, and the site plus one; 0: it
+// is free. Where it is tells the lower 24 bits.
+#define SLOT_SITE (((uint64_t)1 << HONE_BLOCK_SITE_BITS) - 1)
+
 static size_t slots_bytes(uint32_t count)
 {
-    return count * sizeof(struct hone_site_slot);
+    return count * sizeof(uint64_t);
 }
 
-static void put(struct hone_site_slot *slots, uint32_t mask, uint64_t hash, uint32_t site)
+static void put(uint64_t *slots, uint32_t mask, uint64_t hash, uint32_t site)
 {
-    uint32_t at = (uint32_t)(hash >> 32) & mask;
-    while (slots[at].site)
+    uint32_t at = (uint32_t)(hash & SLOT_SITE) & mask;
+    while (slots[at])
         at = (at + 1) & mask;
-    slots[at] = (struct hone_site_slot){hash, site};
+    slots[at] = (hash & ~SLOT_SITE) | site;
+}
+
+// A quarter stays empty.
+static bool is_full(const struct hone_keeper *keeper)
+{
+    return !keeper->slots || keeper->count >= (keeper->mask + 1) / 4 * 3;
 }
 
 static bool grow(struct hone_keeper *keeper)
 {
     uint32_t count = keeper->slots ? (keeper->mask + 1) * 2 : FIRST_SLOTS;
-    struct hone_site_slot *slots = hone_heap_reserve(slots_bytes(count));
+    uint64_t *slots = hone_heap_reserve(slots_bytes(count));
     if (!slots)
         return false;
-    for (uint32_t i = 0; keeper->slots && i <= keeper->mask; i++)
-        if (keeper->slots[i].site)
-            put(slots, count - 1, keeper->slots[i].hash, keeper->slots[i].site);
-    struct hone_site_slot *before = keeper->slots;
+    for (uint32_t i = 0; keeper->slots && i <= keeper->mask; i++) {
+        uint32_t site = (uint32_t)(keeper->slots[i] & SLOT_SITE);
+        if (site)
+            put(slots, count - 1, hone_site_at(site - 1)->hash, site);
+    }
+    uint64_t *before = keeper->slots;
     uint32_t before_mask = keeper->mask;
     keeper->slots = slots; // at no time is it memory that we have not got
     atomic_signal_fence(memory_order_seq_cst);
@@ -85,7 +97,7 @@ void hone_keeper_abandon(struct hone_keeper *keeper)
 
 void hone_keeper_forget_sites(struct hone_keeper *keeper)
 {
-    struct hone_site_slot *before = keeper->slots;
+    uint64_t *before = keeper->slots;
     keeper->slots = NULL;
     atomic_signal_fence(memory_order_seq_cst);
     if (before)
@@ -136,7 +148,7 @@ static bool take_sites(struct hone_keeper *keeper)
 static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
                     uint32_t count, enum hone_stack_end end)
 {
-    if ((!keeper->slots || keeper->count >= keeper->mask / 2) && !grow(keeper))
+    if (is_full(keeper) && !grow(keeper))
         return 0;
     if (!keeper->left && !take_sites(keeper))
         return 0;
@@ -148,6 +160,7 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     struct hone_heap_site *site = hone_site_at(number);
     atomic_signal_fence(memory_order_seq_cst);
     site->keeper = keeper->number;
+    site->hash = hash;
     site->mark = atomic_load_explicit(&hone_probe.writer.header->mark_count, memory_order_relaxed);
     // Release: all of the site is zero before it counts as one.
     atomic_store_explicit(&site->stack, stack, memory_order_release);
@@ -181,10 +194,10 @@ static uint32_t find(const struct hone_keeper *keeper, uint64_t hash)
 {
     if (!keeper->slots)
         return 0;
-    uint32_t at = (uint32_t)(hash >> 32) & keeper->mask;
-    for (; keeper->slots[at].site; at = (at + 1) & keeper->mask)
-        if (keeper->slots[at].hash == hash)
-            return keeper->slots[at].site;
+    uint32_t at = (uint32_t)(hash & SLOT_SITE) & keeper->mask;
+    for (uint64_t slot; (slot = keeper->slots[at]); at = (at + 1) & keeper->mask)
+        if ((slot ^ hash) <= SLOT_SITE)
+            return (uint32_t)(slot & SLOT_SITE);
     return 0;
 }
 
@@ -204,7 +217,9 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     if (!whole)
         keeper->chained = 0;
     uint32_t site = find(keeper, hash);
-    if (!site)
+    if (HONE_LIKELY(site))
+        __builtin_prefetch(hone_site_at(site - 1), 1);
+    else
         site = add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
     if (site && caller)
         remember(keeper, caller, &walk, site);

@@ -589,7 +589,8 @@ struct hone_heap_site {
     _Atomic uint64_t freed_elsewhere, freed_elsewhere_bytes;
     _Atomic uint64_t moved; // ends that were the beginning of a realloc()
     _Atomic uint64_t lives_elsewhere[HONE_HEAP_LIVES];
-    uint64_t spare[6];
+    uint64_t hash; // of the stack, by which the keeper finds it
+    uint64_t spare[5];
 };
 
 enum {

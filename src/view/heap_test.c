@@ -323,6 +323,32 @@ TEST(the_screen_tells_what_is_known)
     hone_profile_free(p);
 }
 
+TEST(what_processes_left_at_different_times_may_be_more_than_the_peak)
+{
+    struct hone_profile *p = heap_profile(1);
+    blocks(p, "parse", "main", 40, 40, 100, false); // 4000 bytes live
+    struct hone_heap_summary *summary = summary_of(p, 5);
+    for (int peak = 3000; peak <= 4000; peak += 1000) {
+        char json[128];
+        (void)snprintf(json, sizeof json,
+                       "{\"heap\": {\"peak_bytes\": %d, \"peak_processes\": 2, "
+                       "\"peak_together\": 1}}",
+                       peak);
+        struct hone_heap_facts facts;
+        CHECK_EQ(facts_of(&facts, json), 0);
+        struct hone_heap_view view = {
+            .profile = p, .summary = summary, .facts = &facts, .width = 80};
+        struct hone_buffer out = {0};
+        CHECK_EQ(hone_text_heap(&view, &out, NULL), 0);
+        hone_buffer_add(&out, "", 1);
+        CHECK_EQ(strstr(out.at, "of each process when it ended") != NULL, peak < 4000);
+        hone_buffer_done(&out);
+        hone_heap_facts_done(&facts);
+    }
+    hone_heap_summary_free(summary);
+    hone_profile_free(p);
+}
+
 TEST(a_sampled_one_says_what_it_did_not_see)
 {
     struct hone_profile *p = heap_profile(524288);

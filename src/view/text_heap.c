@@ -202,6 +202,9 @@ static void put_totals(struct page *page)
     put_amounts(page, "live", &summary->live);
     if (hone_heap_view_is_unknown(page->view))
         return;
+    // More than the peak, which is of one moment.
+    if (facts->peak_processes > 1 && summary->live.bytes.value > facts->peak_bytes)
+        hone_buffer_format(page->out, "%-14sof each process when it ended, not all at once\n", "");
     if (!isnan(facts->peak_bytes)) {
         hone_buffer_format(page->out, "%-14s%10s%s", "peak", bytes_label(facts->peak_bytes).text,
                            hone_heap_view_is_changed(page->view) ? "  of what was counted alone"
