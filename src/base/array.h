@@ -10,6 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+// How much room comes next. Where AddressSanitizer looks, no more than is asked for: nearly each
+// item that is added moves a small array, and who still points into the old one is found.
+static inline uint64_t hone_array_larger(uint32_t room, uint64_t need)
+{
+#ifdef __SANITIZE_ADDRESS__
+    enum { MOVED_EACH_TIME = 1024 };
+    if (need <= MOVED_EACH_TIME)
+        return need;
+#endif
+    uint64_t larger = room ? room * 2ull : 64;
+    while (larger < need)
+        larger *= 2;
+    return larger;
+}
+
 // Makes room for `need` items of `size` bytes in *array, a pointer to the first one; *room is how
 // many there is room for. What is new is zero. False, and nothing has changed: memory is out, or
 // the items cannot be counted any more.
@@ -18,9 +33,7 @@ static inline bool hone_array_reserve(void *array, uint32_t *room, uint64_t need
     void **at = array;
     if (need <= *room)
         return true;
-    uint64_t larger = *room ? *room * 2ull : 64;
-    while (larger < need)
-        larger *= 2;
+    uint64_t larger = hone_array_larger(*room, need);
     void *memory = larger > UINT32_MAX ? NULL : realloc(*at, larger * size);
     if (!memory)
         return false;

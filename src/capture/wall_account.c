@@ -353,19 +353,21 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
 static void on_new(struct hone_wall *wall, const struct hone_switch *event)
 {
     const struct hone_wall_thread *creator = hone_wall_find(wall, event->creator_tid);
+    char name[sizeof creator->name] = ""; // a copy: threads move when one is added
+    if (creator)
+        memcpy(name, creator->name, sizeof name);
     struct hone_wall_thread *thread = hone_wall_find(wall, event->tid);
     if (thread) { // met while the process was looked through, or told late
         if (thread->unborn && creator)
-            memcpy(thread->name, creator->name, sizeof thread->name);
+            memcpy(thread->name, name, sizeof thread->name);
         thread->unborn = false;
         return;
     }
-    thread =
-        hone_wall_add(wall, event->pid, event->tid, event->time_ns, creator ? creator->name : "");
+    thread = hone_wall_add(wall, event->pid, event->tid, event->time_ns, name);
     if (!thread)
         return;
     thread->state = HONE_WALL_PREEMPTED;
-    if (!creator)
+    if (!name[0])
         (void)hone_thread_name(event->pid, event->tid, thread->name);
 }
 

@@ -172,6 +172,21 @@ TEST(thread_whose_beginning_is_told_late_has_its_creators_name)
     end();
 }
 
+// More than there is room for at first, so that they move: a large piece of memory is gone then.
+TEST(threads_have_their_creators_name_however_many_there_are)
+{
+    enum { FIRST = 100000, COUNT = 40000 };
+    begin();
+    happens(HONE_SWITCH_EXEC);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        happens_to(FIRST + i, HONE_SWITCH_NEW, clock_ns);
+        CHECK_STR(hone_wall_find(wall, FIRST + i)->name, "program");
+        happens_to(FIRST + i, HONE_SWITCH_END, clock_ns);
+    }
+    CHECK_EQ(wall->thread_count, 1 + COUNT);
+    end();
+}
+
 TEST(thread_whose_beginning_is_lost_has_the_name_that_the_kernel_knows)
 {
     begin();
