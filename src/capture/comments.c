@@ -391,7 +391,8 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
 // reason says why no better one does: it is none for what was not sampled.
 static const char *reason_of_rest(const struct hone_collected_process *process)
 {
-    if (process->facts.engine == HONE_ENGINE_NONE || closed_ours(process))
+    if (process->facts.engine == HONE_ENGINE_NONE || closed_ours(process) ||
+        strcmp(process->facts.reason, HONE_REASON_TRACED) == 0)
         return process->facts.reason;
     return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
                ? "threads ran in turns shorter than a period, or their samples were lost"

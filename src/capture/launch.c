@@ -185,8 +185,9 @@ int hone_launch_session(struct hone_launch *launch, uint32_t chunk_count,
                                  "/var/tmp"};
     for (size_t i = 0; i < sizeof roots / sizeof roots[0]; i++) {
         r = make_in(roots[i], launch, chunk_count, config);
-        for (uint32_t less = chunk_count / 2; r == -ENOMEM && less >= 64; less /= 2)
-            r = make_in(roots[i], launch, less, config); // a limit of address space
+        for (uint32_t less = chunk_count / 2; (r == -ENOMEM || r == -EFBIG) && less >= 64;
+             less /= 2)
+            r = make_in(roots[i], launch, less, config); // a limit of address space, or of files
         if (!r)
             break;
     }

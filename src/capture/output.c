@@ -96,6 +96,8 @@ int hone_recording_directory_check(const struct hone_capture_options *options,
         else
             slash[slash == parent] = '\0';
     }
+    if (stat(parent, &st) == 0 && !S_ISDIR(st.st_mode)) // root may write to a file, too
+        return cannot_create(path, -ENOTDIR, err);
     if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS))
         return cannot_create(path, -errno, err);
     return 0;

@@ -96,8 +96,7 @@ static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64
         return;
     }
     if (r) {
-        wall->facts.refused += !thread->refused;
-        thread->refused = true;
+        hone_wall_refuse(wall, thread);
         return;
     }
     thread->seen = true;

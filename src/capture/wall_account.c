@@ -24,6 +24,16 @@ bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint
 
 // --- threads and processes -----------------------------------------------------------------------
 
+static bool read_text(const char *path, char *ret, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd < 0 ? -1 : read(fd, ret, size - 1);
+    if (fd >= 0)
+        (void)close(fd);
+    ret[len > 0 ? len : 0] = '\0';
+    return len > 0;
+}
+
 // Threads of the kernel have no memory of their own: nothing to show of them.
 static bool is_left_out(uint32_t pid)
 {
@@ -31,13 +41,8 @@ static bool is_left_out(uint32_t pid)
         return true;
     char path[64], text[512];
     (void)snprintf(path, sizeof path, "/proc/%u/stat", pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0)
-        (void)close(fd);
-    if (len <= 0)
+    if (!read_text(path, text, sizeof text))
         return false;
-    text[len] = '\0';
     const char *behind_name = strrchr(text, ')');
     unsigned flags;
     enum { KERNEL_THREAD = 0x00200000 }; // PF_KTHREAD
@@ -113,6 +118,23 @@ void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread)
     wall->alive--;
     if (--wall->processes[thread->process].alive == 0)
         forget_process(wall, thread->process);
+}
+
+// The first thread of a process that left it to its other ones, or that nobody has waited for.
+static bool is_over(const struct hone_wall_thread *thread)
+{
+    char path[64], text[512];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stat", thread->pid, thread->tid);
+    if (!read_text(path, text, sizeof text))
+        return true;
+    const char *behind_name = strrchr(text, ')');
+    return behind_name && (behind_name[2] == 'Z' || behind_name[2] == 'X');
+}
+
+void hone_wall_refuse(struct hone_wall *wall, struct hone_wall_thread *thread)
+{
+    wall->facts.refused += !thread->refused && !is_over(thread);
+    thread->refused = true;
 }
 
 // --- the account ---------------------------------------------------------------------------------

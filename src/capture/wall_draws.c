@@ -92,8 +92,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     struct hone_wall_process *process = &wall->processes[thread->process];
     uint32_t stack;
     if (!walk(wall, thread, draw, &stack)) {
-        wall->facts.refused += !thread->refused;
-        thread->refused = true;
+        hone_wall_refuse(wall, thread);
         return;
     }
     struct hone_blocked blocked = {

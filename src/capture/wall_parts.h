@@ -215,5 +215,7 @@ bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint
 // when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
 int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
                    enum hone_wait_kind *ret_kind, uint32_t *ret_stack);
+// Its stack cannot be read: it is not tried again. Counted, but for a thread that has none any more.
+void hone_wall_refuse(struct hone_wall *wall, struct hone_wall_thread *thread);
 
 #endif

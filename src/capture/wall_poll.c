@@ -196,8 +196,7 @@ static void check(struct hone_wall *wall, struct hone_wall_thread *thread)
             blocked = read_counts(wall, thread, &after) == 0 && after.times == before.times;
             wall->facts.torn += !blocked;
         } else if (r != -EBUSY && r != -ESRCH) {
-            wall->facts.refused += !thread->refused;
-            thread->refused = true;
+            hone_wall_refuse(wall, thread);
         }
     }
     uint64_t run_ns = before.run_ns - thread->run_read_ns;

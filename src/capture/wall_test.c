@@ -2,6 +2,7 @@
 
 #include "check.h"
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PID = 1000, STACK_SHORT = 1, STACK_LONG = 2, MS = 1000000 };
@@ -184,6 +185,26 @@ TEST(threads_have_their_creators_name_however_many_there_are)
         happens_to(FIRST + i, HONE_SWITCH_END, clock_ns);
     }
     CHECK_EQ(wall->thread_count, 1 + COUNT);
+    end();
+}
+
+TEST(a_thread_that_has_no_stack_any_more_is_none_that_may_not_be_read)
+{
+    begin();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(0);
+    siginfo_t info;
+    CHECK_EQ(waitid(P_PID, (id_t)child, &info, WEXITED | WNOWAIT), 0); // and not waited for
+    happens_to((uint32_t)child, HONE_SWITCH_NEW, clock_ns);
+    happens_to((uint32_t)getpid(), HONE_SWITCH_NEW, clock_ns);
+    struct hone_wall_thread *over = hone_wall_find(wall, (uint32_t)child);
+    hone_wall_refuse(wall, over);
+    CHECK(over->refused);
+    CHECK_EQ(wall->facts.refused, 0);
+    hone_wall_refuse(wall, hone_wall_find(wall, (uint32_t)getpid()));
+    CHECK_EQ(wall->facts.refused, 1);
+    CHECK_EQ(waitpid(child, NULL, 0), child);
     end();
 }
 

@@ -157,7 +157,7 @@ const struct hone_engine_kind *hone_traced_before(void)
 
 void hone_traced_after(const struct hone_engine_kind *engine, bool traced)
 {
-    static const char reason[] = "it is traced by its parent, whom our signals would mislead";
+    static const char reason[] = HONE_REASON_TRACED;
     if (!engine)
         return;
     if (traced) {

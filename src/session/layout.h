@@ -169,6 +169,7 @@ enum hone_engine {
 
 // The reason that a process gives at its end when it had closed the engine's descriptor.
 #define HONE_REASON_CLOSED "the program closed our descriptor, sampling ended there"
+#define HONE_REASON_TRACED "it is traced by its parent, whom our signals would mislead"
 
 // As options and session.json spell it.
 static inline const char *hone_engine_name(enum hone_engine engine)

@@ -192,6 +192,11 @@ class Limits(harness.TestCase):
         self.assert_one_clear_line(done.stderr, 'file too large')
         self.assertIn(b'ulimit -f', done.stderr)
         self.assertFalse(os.path.exists(mark))
+        # Where they may grow to what the word names, less memory has to do.
+        done = self.run_plain('prlimit', f'--fsize={5 << 20}', harness.HONE, 'record', '-q', '-o',
+                              os.path.join(self.tmp, 'small'), '--', 'touch', mark)
+        self.assertEqual((done.returncode, done.stderr), (0, b''))
+        self.assertTrue(os.path.exists(mark))
 
     def test_small_stack(self):
         directory = os.path.join(self.tmp, 'small-stack')

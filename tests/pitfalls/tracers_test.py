@@ -101,6 +101,30 @@ class Descriptors(Programs):
         recording = self.record(program)
         self.assertEqual((recording.status, recording.stdout), (0, b'others 1\n'))
 
+# Its child is traced and computes for a second: nobody samples it.
+TRACED_WORK = r"""
+#include <signal.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+int main(void)
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        ptrace(PTRACE_TRACEME, 0, 0, 0);
+        raise(SIGSTOP);
+        while (clock() < CLOCKS_PER_SEC)
+            ;
+        _exit(4);
+    }
+    while (waitpid(child, &status, 0) == child && WIFSTOPPED(status))
+        ptrace(PTRACE_CONT, child, 0, 0);
+    return WEXITSTATUS(status);
+}
+"""
+
 
 class Children(Programs):
     def test_who_asks_to_be_traced_gets_none_of_our_signals(self):
@@ -111,6 +135,13 @@ class Children(Programs):
                     recording = self.record(program, how, options=('--engine', engine))
                     self.assertEqual(recording.stdout, b'wrong 0\n')
                     self.assertIn('traced by its parent', '\n'.join(recording.profile.comments))
+
+    def test_why_who_is_traced_is_not_sampled(self):
+        recording = self.record(self.compiled(TRACED_WORK), options=('--types', 'cpu'))
+        self.assertEqual(recording.status, 4)
+        rest = [c for c in recording.profile.comments if c.startswith('not sampled: ')]
+        self.assertEqual(len(rest), 1, recording.profile.comments)
+        self.assertIn('traced by its parent', rest[0])
 
 
 if __name__ == '__main__':
