@@ -210,6 +210,7 @@ class Directory(harness.TestCase):
                               'touch', mark, user=65534, group=65534, extra_groups=[])
         self.assertEqual(done.returncode, 1, done.stderr)
         self.assert_one_clear_line(done.stderr, 'session', 'permission denied')
+        self.assertFalse(os.path.exists(mark), 'refused after the program ran')
 
     def test_a_place_below_a_file_is_no_folder(self):
         below = os.path.join(self.tmp, 'file', 'session')
@@ -217,7 +218,6 @@ class Directory(harness.TestCase):
         done = self.run_plain(HONE, 'record', '-o', below, '--', 'true')
         self.assertEqual(done.returncode, 1)
         self.assert_one_clear_line(done.stderr, below, 'not a directory')
-        self.assertFalse(os.path.exists(mark), 'refused after the program ran')
 
     @unittest.skipUnless(os.getuid() == 0, 'needs root to mount')
     def test_a_full_disk_spoils_neither_program_nor_truth(self):
