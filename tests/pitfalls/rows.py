@@ -96,6 +96,14 @@ ROWS = [
     Row('signal after timer_delete', CHILDREN + 'test_a_signal_after_the_timer_is_deleted',
         [('src/probe/engine_perf.c', '        engine->stop();\n', '        (void)hone_syscall4('
           'SYS_rt_sigaction, SIGTRAP, ((const long[4]){0}), NULL, 8);\n')]),
+    Row('threads move while one is added',
+        'unit:capture',
+        [('src/capture/wall_account.c', 'hone_wall_add(wall, event->pid, event->tid, event->time_ns, '
+          'name);', 'hone_wall_add(wall, event->pid, event->tid, event->time_ns, creator ? '
+          'creator->name : "");')]),
+    Row('files may not grow to the whole memory',
+        LIMITS + 'Limits.test_files_of_the_recorder_may_not_grow',
+        [('src/capture/launch.c', '(r == -ENOMEM || r == -EFBIG) && less', 'r == -ENOMEM && less')]),
     Row('memory given back to a program that goes on',
         'unit:session',
         [('src/session/reader.c', '    if (!reader->all_dead)\n        give_back_all',
