@@ -80,8 +80,8 @@ static int find_choice(const struct hone_option *option, const char *word, size_
     }
     char words[256];
     list_words(option->choices, words, sizeof words);
-    return hone_misused(err, "--%s does not know '%.*s'; it knows %s", option->name, (int)len, word,
-                        words);
+    return hone_misused(err, "--%s does not know '%.*s'; it knows %s%s", option->name, (int)len,
+                        word, words, option->kind == HONE_OPTION_SET ? ", all" : "");
 }
 
 static int parse_set(const struct hone_option *option, const char *text, unsigned *ret,

@@ -218,7 +218,7 @@ TEST(misuse_is_told_in_one_line)
         {"-d soon", "'soon' is not a time; times are written 100ms, 30s, 5m, 1h or 7d"},
         {"--size 5XB", "'5XB' is not a size; sizes are written 4096, 512KiB or 10MB"},
         {"--mode slow", "--mode does not know 'slow'; it knows fast, deep"},
-        {"--types cpu,,heap", "--types does not know ''; it knows cpu, heap"},
+        {"--types cpu,,heap", "--types does not know ''; it knows cpu, heap, all"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct parsed p;
