@@ -222,6 +222,8 @@ TEST(both_ways_to_take_a_read_write_lock_are_one_lock)
     CHECK_EQ(lock->taken[HONE_LOCK_ALONE].waited_ns.value, 900);
     CHECK_EQ(lock->waiters_most, 5);
     CHECK_EQ(lock->queues, 2);
+    CHECK_EQ(lock->hold_waiters, 7);
+    CHECK_EQ(lock->hold_of_waiters_ns.value, 7 * 700);
     CHECK_EQ(collected.locks.hold_count, 2);
     CHECK_STR(hone_lock_kind_name(lock->kind), "rwlock");
     hone_collect_done(&collected);
