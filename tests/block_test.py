@@ -393,6 +393,20 @@ class Programs(BlockTest):
                 self.assertGreater(there, 0.95 * profile.total('delay', mine))
 
 
+BARE_FUTEX = r"""
+#define _GNU_SOURCE
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+static int word;
+int main(void)
+{
+    struct timespec time = {0, 200000000};
+    return syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 0, &time, NULL, 0) == 0;
+}
+"""
+
 RUST = '''
 use std::sync::{mpsc, Arc, Barrier, Condvar, Mutex, Once, RwLock};
 use std::thread;
@@ -549,6 +563,22 @@ class Languages(BlockTest):
         built = self.run_plain(*command, source, '-o', program)
         self.assertEqual(built.returncode, 0, built.stderr)
         return program
+
+    @unittest.skipUnless(perf_is_permitted(), 'needs perf events')
+    def test_who_calls_the_kernel_waits_in_syscall_and_in_nothing_of_ours(self):
+        library = os.path.join(os.path.dirname(HONE), 'libhone.a')
+        inside = ('-Wl,--whole-archive', library, '-Wl,--no-whole-archive')
+        for name, arguments in (('bare.c', ()), ('inside.c', inside), ('static.c', ('-static', *inside))):
+            program = self.build(name, BARE_FUTEX, 'gcc', '-g', '-O2', *arguments)
+            recording, profile = self.block(program, types='block,wall')
+            for made in (recording.wall, profile):
+                with self.subTest(name=name, type=made.default_type):
+                    asleep = [[f.function for f in s.stack if f.mapping.file != KERNEL]
+                              for s in made.samples if s.labels.get('wait') == ['futex']]
+                    self.assertTrue(asleep)
+                    for stack in asleep:
+                        self.assertEqual(stack[0], 'syscall')
+                        self.assertEqual(set(stack[:stack.index('main')]), {'syscall'})
 
     @unittest.skipUnless(perf_is_permitted() and shutil.which('rustc'), 'needs perf events and rustc')
     def test_rust(self):

@@ -134,6 +134,7 @@ static void read_lock(struct reader *reader, const json_t *lock, struct hone_loc
         .releases = amount(lock, "releases"),
         .release_records = positive(lock, "release_records"),
         .contended_hold = spread(reader, lock, "contended_hold"),
+        .hold_of_waiters_ns = amount(lock, "hold_of_waiters_ns"),
         .waiters_mean = positive(lock, "waiters_mean"),
         .waiters_most = positive(lock, "waiters_most"),
         .queued_share = positive(lock, "queued_share"),

@@ -49,6 +49,8 @@ struct hone_lock_facts {
     struct hone_lock_amount delay_ns, releases;
     double release_records;
     struct hone_lock_spread contended_hold; // of holds that others waited for
+    // Its mean where each counts once for each of its waiters, as it does in what they wait for.
+    struct hone_lock_amount hold_of_waiters_ns;
     double waiters_mean, waiters_most, queued_share;
     struct hone_lock_place_facts holder, waiter;
     struct hone_str beside; // another lock on the same line of the cache

@@ -123,7 +123,8 @@ static void set_step_limits(const struct judge *judge, struct hone_lock_finding 
     finding->high = finding->value * (1 + error);
 }
 
-static void judge_hold(struct judge *judge, const struct hone_lock_facts *lock)
+// Returns whether it is held long.
+static bool judge_hold(struct judge *judge, const struct hone_lock_facts *lock)
 {
     const struct hone_lock_spread *hold = &lock->contended_hold;
     struct hone_lock_finding finding = {HONE_LOCK_HELD_LONG, .observations = hold->observations};
@@ -142,11 +143,15 @@ static void judge_hold(struct judge *judge, const struct hone_lock_facts *lock)
             "held long: half of the holds that others waited for last %s or more, the longest %s "
             "(%.0f seen)",
             time_label(hold->median_ns).text, time_label(hold->max_ns).text, hold->observations);
+    } else {
+        return false;
     }
+    return true;
 }
 
 // A queue that stays, where a turn takes much longer than the lock is held: the time goes into
-// handing it over.
+// handing it over. A turn is known by those who wait, of whom long holds have more, and so it is
+// compared with holds as they meet them.
 static void judge_convoy(struct judge *judge, const struct hone_lock_facts *lock)
 {
     const struct hone_lock_spread *hold = &lock->contended_hold;
@@ -156,9 +161,10 @@ static void judge_convoy(struct judge *judge, const struct hone_lock_facts *lock
         !(wait->observations >= fewest_records) || !(lock->waiters_mean >= 1))
         return;
     double error = limits * sqrt(share * (1 - share) / n);
-    double turn_ns = wait->mean_ns / lock->waiters_mean;
+    double turn_ns = wait->mean_ns / lock->waiters_mean, hold_ns = lock->hold_of_waiters_ns.value;
+    double hold_error = limits * lock->hold_of_waiters_ns.error;
     if (share - error < convoy_queue || !(hold->median_ns <= short_hold_ns) ||
-        !(turn_ns >= convoy_turn * hold->mean_ns))
+        !(turn_ns >= convoy_turn * (hold_ns + hold_error)))
         return;
     add(judge,
         (struct hone_lock_finding){HONE_LOCK_CONVOY, .value = share, .low = fmax(share - error, 0),
@@ -166,7 +172,7 @@ static void judge_convoy(struct judge *judge, const struct hone_lock_facts *lock
         "convoy: at %.1f%% (±%.1f%%) of these releases two or more wait, %.1f on average, and a "
         "turn takes %s of which it is held %s: the rest is handing it over",
         100 * share, 100 * error, lock->waiters_mean, time_label(turn_ns).text,
-        time_label(hold->mean_ns).text);
+        time_label(hold_ns).text);
 }
 
 static void judge_writers(struct judge *judge, const struct hone_lock_facts *lock)
@@ -265,8 +271,8 @@ static void judge_lock(struct judge *judge, const struct hone_lock_facts *lock)
         judge_share(judge, &lock->exclusive, lock->has_shared ? " for writing" : "");
         if (lock->has_shared)
             judge_share(judge, &lock->shared, " for reading");
-        judge_hold(judge, lock);
-        judge_convoy(judge, lock);
+        if (!judge_hold(judge, lock))
+            judge_convoy(judge, lock);
         if (lock->has_shared)
             judge_writers(judge, lock);
         bool known = lock->exclusive.drawn >= fewest_drawn &&

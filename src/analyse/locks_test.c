@@ -22,6 +22,7 @@ struct made {
     double waits_ns, waits; // mean, observations
     double holds_ns, holds_p99_ns, holds_max_ns, holds;
     double waiters, queued;
+    double waiters_hold_ns, waiters_hold_error; // 0: as all holds
     double by_readers_ns;
     int reads_drawn;
     double reads, reads_wait_ns, readers;
@@ -56,6 +57,10 @@ static void put_lock(struct hone_buffer *out, const struct made *lock)
     hone_buffer_text(out, ", ");
     put_times(out, "contended_hold", lock->holds_ns, lock->holds_p99_ns, lock->holds_max_ns,
               lock->holds);
+    hone_buffer_text(out, ", ");
+    put_amount(out, "hold_of_waiters_ns",
+               lock->waiters_hold_ns > 0 ? lock->waiters_hold_ns : lock->holds_ns,
+               lock->waiters_hold_error);
     hone_buffer_format(out, ", \"exclusive\": {\"drawn\": %d, ", lock->drawn);
     if (lock->acquisitions > 0)
         put_amount(out, "acquisitions", lock->acquisitions, lock->acquisitions / 100);
@@ -204,6 +209,16 @@ TEST(convoy_is_a_queue_that_stays_although_holds_are_short)
     lock.waits_ns = 9000; // the holders take it all
     CHECK_EQ(found(&lock), 0);
     lock.waits_ns = 80000;
+    lock.waiters_hold_ns = 15000; // one of ten that all wait for
+    CHECK_EQ(found(&lock), 0);
+    lock.waiters_hold_ns = 6000;
+    CHECK_EQ(found(&lock), ONLY(HONE_LOCK_CONVOY));
+    lock.waiters_hold_error = 4000; // it may be twice as long
+    CHECK_EQ(found(&lock), 0);
+    lock.waiters_hold_ns = lock.waiters_hold_error = 0;
+    lock.holds_p99_ns = lock.holds_max_ns = 5e6; // whatever else, some hold it long
+    CHECK_EQ(found(&lock), ONLY(HONE_LOCK_HELD_LONG));
+    lock.holds_p99_ns = lock.holds_max_ns = 90000;
     lock.queued = 0.51; // within chance of half
     CHECK_EQ(found(&lock), 0);
     lock.queued = 0.9;

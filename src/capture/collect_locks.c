@@ -451,8 +451,12 @@ static void add_release(struct hone_collected *collected, struct hone_collected_
     lock->last_delay_ns = delay_ns;
     lock->held_records++;
     hone_lock_sum_add(&lock->releases[mode], 1, weight);
-    if (record->hold_ns)
+    if (record->hold_ns) {
+        double waiters = record->waiters;
         add_time(collected, &lock->contended_holds, record->hold_ns, weight);
+        hone_lock_sum_add(&lock->hold_of_waiters_ns, waiters * (double)record->hold_ns, weight);
+        lock->hold_waiters += weight * waiters;
+    }
     lock->queues += record->waiters >= 2 ? weight : 0;
     lock->waiters += weight * record->waiters;
     if (record->waiters > lock->waiters_most)

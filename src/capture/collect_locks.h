@@ -59,6 +59,9 @@ struct hone_collected_lock {
     struct hone_lock_times contended_holds;
     double queues;  // weight of releases with two waiters or more
     double waiters; // weighted sum of waiters at a release
+    // Of the releases whose hold is known: that, once for each waiter, and those waiters.
+    struct hone_lock_sum hold_of_waiters_ns;
+    double hold_waiters;
     uint32_t waiters_most;
     uint32_t thread; // that took it first, as drawn, plus one; 0: none was
     bool several;    // others did, too

@@ -207,6 +207,20 @@ TEST(what_was_drawn_less_than_asked_for_is_counted_and_told)
     hone_collect_done(&collected);
 }
 
+TEST(waits_that_nobody_can_be_charged_for_are_no_matter_of_the_rate)
+{
+    struct hone_collected collected;
+    CHECK_EQ(begin(&collected), 0);
+    struct hone_capture_options options = {.mutex_fraction = 10, .block_rate_ns = 1};
+    const struct hone_recording recording = {.options = &options, .collected = &collected};
+    collected.processes[0].facts.lock_contentions = 4;
+    CHECK(says(&recording, "empty: 4 acquisitions had to wait, and of one in 10 releases none"));
+    options.mutex_fraction = 1;
+    CHECK(says(&recording, "empty: 4 acquisitions had to wait, and no release was seen that"));
+    CHECK(!says(&recording, "--mutex-fraction"));
+    hone_collect_done(&collected);
+}
+
 TEST(both_ways_to_take_a_read_write_lock_are_one_lock)
 {
     struct hone_collected collected;
@@ -222,6 +236,8 @@ TEST(both_ways_to_take_a_read_write_lock_are_one_lock)
     CHECK_EQ(lock->taken[HONE_LOCK_ALONE].waited_ns.value, 900);
     CHECK_EQ(lock->waiters_most, 5);
     CHECK_EQ(lock->queues, 2);
+    CHECK_EQ(lock->hold_waiters, 7);
+    CHECK_EQ(lock->hold_of_waiters_ns.value, 7 * 700);
     CHECK_EQ(collected.locks.hold_count, 2);
     CHECK_STR(hone_lock_kind_name(lock->kind), "rwlock");
     hone_collect_done(&collected);

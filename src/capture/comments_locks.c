@@ -83,6 +83,12 @@ static void comment_on_emptiness(struct hone_profile *profile,
                              "environment, or is it static?");
     else if (totals->reasons == totals->processes)
         hone_profile_comment(profile, "empty: of no process are the locks seen; why, is above");
+    else if (totals->contentions && recording->options->mutex_fraction <= 1)
+        hone_profile_comment(profile,
+                             "empty: %" PRIu64 " acquisitions had to wait, and no release was seen "
+                             "that could be charged for it: another process holds these locks, or "
+                             "code that is not seen",
+                             totals->contentions);
     else if (totals->contentions)
         hone_profile_comment(profile,
                              "empty: %" PRIu64 " acquisitions had to wait, and of one in %" PRIu64

@@ -55,6 +55,8 @@ static int add_lock(struct hone_lock_group *group, const struct hone_collected_l
     sum->held_records += lock->held_records;
     sum->queues += lock->queues;
     sum->waiters += lock->waiters;
+    add_sum(&sum->hold_of_waiters_ns, &lock->hold_of_waiters_ns);
+    sum->hold_waiters += lock->hold_waiters;
     if (lock->waiters_most > sum->waiters_most)
         sum->waiters_most = lock->waiters_most;
     sum->several = sum->several || lock->several ||

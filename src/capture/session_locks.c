@@ -138,6 +138,17 @@ static json_t *readers_json(const struct hone_recording *recording,
     return sum_json(&readers);
 }
 
+// How long a hold lasts that one waits for: long ones have more waiters. null: not known.
+static json_t *hold_of_waiters_json(const struct hone_collected_lock *sum)
+{
+    double waiters = sum->hold_waiters;
+    if (!(waiters > 0))
+        return json_null();
+    const struct hone_lock_sum hold_ns = {sum->hold_of_waiters_ns.value / waiters,
+                                          sum->hold_of_waiters_ns.variance / waiters / waiters};
+    return sum_json(&hold_ns);
+}
+
 static void add_modes(json_t *to, const struct context *context,
                       const struct hone_collected_lock *sum)
 {
@@ -182,6 +193,8 @@ static json_t *lock_json(const struct context *context, const struct hone_lock_g
         place_json(context, &group->holder), "waiter", place_json(context, &group->waiter),
         "same_cache_line_as",
         beside ? hone_session_text(context->lock_names->at[beside->lock].text) : json_null());
+    if (lock)
+        (void)json_object_set_new(lock, "hold_of_waiters_ns", hold_of_waiters_json(sum));
     if (lock)
         add_modes(lock, context, sum);
     return lock;

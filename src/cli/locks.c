@@ -154,6 +154,10 @@ const struct hone_command hone_command_locks = {
         "is or lies in (pool+0x40), by the function that allocated the memory around it (heap of "
         "make_pool+0x40) or made it (made in make_pool), or by its address and the first function "
         "that waited for it. Locks of one name are one row.\n\n"
+        "Where few acquisitions were drawn, two figures say between which limits lies what part "
+        "of them waits, and the longest hold is not known (-) while somebody waited for longer. "
+        "Locks that call the kernel themselves, as Rust's do, are not seen; what waits for them "
+        "is in the types wall and block.\n\n"
         "Findings are about locks that cost others at least a hundredth of the recorded time and "
         "were observed 30 times or more. Without DIR it is the newest recording under profiles/.",
     .examples = examples,

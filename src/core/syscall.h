@@ -17,6 +17,16 @@
 #error "no system calls for this machine"
 #endif
 
+// HONE_SYSCALL_HERE(result, number, a, b, c, d, e, f) makes the call in the function that it stands
+// in, so that no name of ours is in the stack of whoever waits there, not even as an inlined one.
+// Its arguments are longs that need no call to be known.
+static inline long hone_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+    long result;
+    HONE_SYSCALL_HERE(result, number, a, b, c, d, e, f);
+    return result;
+}
+
 #define hone_syscall0(n) hone_syscall((n), 0, 0, 0, 0, 0, 0)
 #define hone_syscall1(n, a) hone_syscall((n), (long)(a), 0, 0, 0, 0, 0)
 #define hone_syscall2(n, a, b) hone_syscall((n), (long)(a), (long)(b), 0, 0, 0, 0)

@@ -4,6 +4,8 @@
 // libraries do not, and it may have a libhone.so preloaded that must see the same.
 #include "probe/probe.h"
 
+#include "core/syscall.h"
+
 #include <dlfcn.h>
 #include <stdarg.h>
 #include <sys/auxv.h>
@@ -25,7 +27,7 @@ __attribute__((constructor(101))) static void find_next(void)
     *(void **)&next_syscall = dlsym(RTLD_DEFAULT, "syscall");
 }
 
-static int our_prctl(int option, ...)
+__attribute__((weak, visibility("hidden"))) int prctl(int option, ...)
 {
     long words[4];
     va_list arguments;
@@ -37,7 +39,7 @@ static int our_prctl(int option, ...)
     return hone_sandbox_prctl(option, words);
 }
 
-static long our_syscall(long number, ...)
+__attribute__((weak, visibility("hidden"))) long syscall(long number, ...)
 {
     long words[6];
     va_list arguments;
@@ -46,11 +48,16 @@ static long our_syscall(long number, ...)
     va_end(arguments);
     if (next_syscall && !hone_probe.writer.header)
         return next_syscall(number, words[0], words[1], words[2], words[3], words[4], words[5]);
-    return hone_sandbox_syscall(number, words);
+    if (hone_sandbox_minds(number))
+        return hone_sandbox_syscall(number, words);
+    long r;
+    HONE_SYSCALL_HERE(r, number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    return hone_sandbox_give(r);
 }
 
-__attribute__((weak, visibility("hidden"), alias("our_prctl"))) int prctl(int option, ...);
-__attribute__((weak, visibility("hidden"), alias("our_syscall"))) long syscall(long number, ...);
+// The same, whoever has those names.
+static int our_prctl(int option, ...) __attribute__((nothrow, alias("prctl")));
+static long our_syscall(long number, ...) __attribute__((nothrow, alias("syscall")));
 
 bool hone_sandbox_door_is_ours(void)
 {

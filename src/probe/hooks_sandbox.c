@@ -29,7 +29,11 @@ HONE_EXPORT long syscall(long number, ...)
     if (number == SYS_execveat)
         return execveat((int)words[0], (const char *)words[1], (char *const *)words[2],
                         (char *const *)words[3], (int)words[4]);
-    return hone_sandbox_syscall(number, words);
+    if (hone_sandbox_minds(number))
+        return hone_sandbox_syscall(number, words);
+    long r;
+    HONE_SYSCALL_HERE(r, number, words[0], words[1], words[2], words[3], words[4], words[5]);
+    return hone_sandbox_give(r);
 }
 
 bool hone_sandbox_door_is_ours(void)

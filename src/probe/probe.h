@@ -192,6 +192,12 @@ void hone_sandbox_words(va_list arguments, long *ret, int count);
 // As libc's prctl() and syscall(), with the words behind their first argument.
 int hone_sandbox_prctl(int option, const long words[4]);
 long hone_sandbox_syscall(long number, const long words[6]);
+// Whether hone_sandbox_syscall() has anything to do about calls of this number. Those of others
+// syscall() makes itself: there threads wait, and who reads their stacks from outside shall find
+// them in the function that the program called, as without us.
+bool hone_sandbox_minds(long number);
+// What libc's functions return, and errno, for what the kernel did.
+long hone_sandbox_give(long r);
 // Whether a program that locks itself in by libc's functions is seen to do so: not where a static
 // program has functions of its own by these names.
 HONE_SIGSAFE bool hone_sandbox_door_is_ours(void);

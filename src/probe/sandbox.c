@@ -16,7 +16,7 @@
 
 #define CLEAR_HANDLERS 0x100000000u // CLONE_CLEAR_SIGHAND, which older libraries do not name
 
-static long give(long r)
+long hone_sandbox_give(long r)
 {
     if (r < 0 && r > -4096) {
         errno = (int)-r;
@@ -39,7 +39,7 @@ int hone_sandbox_prctl(int option, const long words[4])
     long r = hone_syscall5(SYS_prctl, option, words[0], words[1], words[2], words[3]);
     if (HONE_UNLIKELY(option == PR_SET_SECCOMP))
         hone_sandbox_after(&door, r == 0);
-    return (int)give(r);
+    return (int)hone_sandbox_give(r);
 }
 
 // A number above 0 says that another thread could not follow, and then nothing has happened; or it
@@ -97,6 +97,29 @@ static void follow(const struct child *child, bool is_child)
     hone_after_fork_in_child();
 }
 
+bool hone_sandbox_minds(long number)
+{
+    switch (number) {
+    case SYS_seccomp:
+    case SYS_prctl:
+    case SYS_ptrace:
+    case SYS_exit:
+    case SYS_exit_group:
+#ifdef SYS_fork
+    case SYS_fork:
+#endif
+    case SYS_clone:
+#ifdef SYS_clone3
+    case SYS_clone3:
+#endif
+    case SYS_rt_sigaction:
+    case SYS_rt_sigprocmask:
+        return true;
+    default:
+        return false;
+    }
+}
+
 long hone_sandbox_syscall(long number, const long words[6])
 {
     const struct hone_engine_kind *traced = NULL;
@@ -105,7 +128,7 @@ long hone_sandbox_syscall(long number, const long words[6])
     switch (number) {
     case SYS_seccomp:
         if (words[0] == SECCOMP_SET_MODE_STRICT || words[0] == SECCOMP_SET_MODE_FILTER)
-            return give(lock_in(words));
+            return hone_sandbox_give(lock_in(words));
         break;
     case SYS_prctl:
         return hone_sandbox_prctl((int)words[0], words + 1);
@@ -128,5 +151,5 @@ long hone_sandbox_syscall(long number, const long words[6])
     hone_traced_after(traced, r == 0);
     if (HONE_UNLIKELY(makes && r >= 0))
         follow(&child, r == 0);
-    return give(r);
+    return hone_sandbox_give(r);
 }

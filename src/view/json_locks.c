@@ -101,6 +101,7 @@ static void put_lock(struct writer *w, const struct hone_lock_facts *lock)
     put_amount(w, ",\n     ", "delay_ns", lock->delay_ns);
     put_amount(w, ", ", "releases", lock->releases);
     put_field(w, ", ", "release_records", lock->release_records);
+    put_amount(w, ",\n     ", "hold_of_waiters_ns", lock->hold_of_waiters_ns);
     put_field(w, ",\n     ", "waiters_mean", lock->waiters_mean);
     put_field(w, ", ", "waiters_most", lock->waiters_most);
     put_field(w, ", ", "queued_share", lock->queued_share);

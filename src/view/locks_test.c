@@ -139,6 +139,35 @@ TEST(rows_are_as_many_as_asked_for_and_so_are_their_findings)
     CHECK(strstr(all.out.at, "a_long_name_of_a_lock::mutex+0x40") != NULL); // not cut
 }
 
+// A lock of which so many holds were seen, and acquisitions drawn.
+static void show_few(const char *holds, const char *limits, struct screen *ret)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "{\"duration_ns\": 1e9, \"locks\": {\"file\": \"mutex.prof\", \"count\": 1, "
+                   "\"list\": [{\"name\": \"few\", \"kind\": \"mutex\", \"delay_ns\": {\"value\": "
+                   "37e6, \"error\": 0}, \"contended_hold\": {\"of\": \"releases\", "
+                   "\"observations\": %s, \"equal_draws\": %s, \"mean_ns\": 2120, \"max_ns\": "
+                   "2120}, \"exclusive\": {\"drawn\": 1, \"contended\": {\"share\": 1, %s}, "
+                   "\"wait\": {\"of\": \"waits\", \"observations\": 1, \"equal_draws\": 1, "
+                   "\"mean_ns\": 37000000, \"max_ns\": 37000000}}}]}}",
+                   holds, holds, limits);
+    CHECK_EQ(show(text, 10, 80, false, ret), 0);
+}
+
+TEST(few_holds_and_draws_are_no_longest_hold_and_no_single_share)
+{
+    HONE_CLEANUP(screen_done) struct screen few = {0};
+    show_few("1", "\"low\": 0.2065, \"high\": 1", &few);
+    CHECK(strstr(few.out.at, " 20-100% ") != NULL);
+    CHECK(strstr(few.out.at, "2.12us") == NULL);
+    CHECK(strstr(few.out.at, "* of holds") == NULL);
+    HONE_CLEANUP(screen_done) struct screen many = {0};
+    show_few("500", "\"low\": 0.95, \"high\": 1", &many);
+    CHECK(strstr(many.out.at, " 100.0% ") != NULL);
+    CHECK(strstr(many.out.at, "2.12us*") != NULL);
+}
+
 TEST(nothing_is_said_to_be_nothing)
 {
     HONE_CLEANUP(screen_done) struct screen screen = {0};
@@ -146,6 +175,7 @@ TEST(nothing_is_said_to_be_nothing)
         show("{\"duration_ns\": 5, \"locks\": {\"file\": \"mutex.prof\"}}", 10, 80, false, &screen),
         0);
     CHECK(strstr(screen.out.at, "Nobody was seen to wait for a lock") != NULL);
+    CHECK(strstr(screen.out.at, "such as Rust's locks, is in --types wall") != NULL);
     CHECK(strstr(screen.out.at, "nan") == NULL);
     CHECK(strstr(screen.out.at, "Findings") == NULL);
 }

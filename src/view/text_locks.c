@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double limits = 1.96; // standard errors: 95 of 100 times
+static const double limits = 1.96;        // standard errors: 95 of 100 times
+static const double widest_share = 0.2;   // between its limits, of what is one figure
+static const double fewest_longest = 100; // holds: that there are longer ones is unlikely
 
 enum { WIDTH = 80, INDENT = 4 };
 
@@ -48,11 +50,15 @@ static struct hone_measure_label error_label(struct hone_lock_amount amount)
     return label;
 }
 
-static struct hone_measure_label share_label(double share)
+// What part of all acquisitions waits; of few, between which limits it lies.
+static struct hone_measure_label share_label(const struct hone_lock_mode_facts *mode)
 {
     struct hone_measure_label label = {"-"};
-    if (share >= 0)
-        (void)snprintf(label.text, sizeof label.text, "%.1f%%", 100 * share);
+    if (mode->high - mode->low > widest_share)
+        (void)snprintf(label.text, sizeof label.text, "%.0f-%.0f%%", floor(100 * mode->low),
+                       ceil(100 * mode->high));
+    else if (mode->share >= 0)
+        (void)snprintf(label.text, sizeof label.text, "%.1f%%", 100 * mode->share);
     return label;
 }
 
@@ -171,14 +177,18 @@ static void put_times(struct page *page, const struct hone_lock_spread *spread, 
     hone_buffer_text(page->out, mark);
 }
 
-// Of all holds, where those are known well enough.
+// Of all holds, where those are known well enough. The longest of a few is no longest one where
+// somebody waited longer.
 static void put_holds(struct page *page, const struct hone_lock_facts *lock)
 {
     bool all = lock->exclusive.hold.median_ns >= 0;
     bool contended = !all && lock->contended_hold.observations > 0;
+    struct hone_lock_spread hold = contended ? lock->contended_hold : lock->exclusive.hold;
+    if (!(hold.equal_draws >= fewest_longest) && hold.max_ns < lock->exclusive.wait.max_ns)
+        hold.max_ns = NAN;
+    contended = contended && (hold.median_ns >= 0 || hold.max_ns >= 0);
     page->contended_holds = page->contended_holds || contended;
-    put_times(page, contended ? &lock->contended_hold : &lock->exclusive.hold,
-              contended ? "*" : "");
+    put_times(page, &hold, contended ? "*" : "");
 }
 
 static void put_place(struct page *page, const char *title,
@@ -217,7 +227,7 @@ static void put_mode(struct page *page, const char *title, const struct hone_loc
         len = snprintf(text, sizeof text, "%.0f times %s%s", mode->acquisitions.value,
                        error_label(mode->acquisitions).text, mode->share >= 0 ? ", of which " : "");
     if (mode->share >= 0 && len < size)
-        len += snprintf(text + len, (size_t)(size - len), "%s wait", share_label(mode->share).text);
+        len += snprintf(text + len, (size_t)(size - len), "%s wait", share_label(mode).text);
     if (mode->wait.observations > 0 && mode->wait.median_ns >= 0 && len < size)
         (void)snprintf(text + len, (size_t)(size - len), "%swaits of %s (half of them), %s at most",
                        len ? "; " : "", rough_label(mode->wait.median_ns, 2).text,
@@ -250,7 +260,7 @@ static void put_lock(struct page *page, const struct hone_lock_facts *lock)
     put_right(page, time_label(lock->delay_ns.value).text, TIME_COLUMNS);
     hone_buffer_text(page->out, " ");
     put_left(page, error_label(lock->delay_ns).text, 7);
-    put_right(page, share_label(lock->exclusive.share).text, 7);
+    put_right(page, share_label(&lock->exclusive).text, 7);
     put_times(page, &lock->exclusive.wait, "");
     put_holds(page, lock);
     hone_buffer_text(page->out, "\n");
@@ -277,7 +287,10 @@ static void put_table(struct page *page)
     const struct hone_locks_facts *facts = page->view->facts;
     uint32_t rows = shown(page->view);
     if (!rows) {
-        hone_buffer_text(page->out, "\nNobody was seen to wait for a lock\n");
+        hone_buffer_text(page->out, "\n");
+        put_sentence(page, "",
+                     HONE_STR("Nobody was seen to wait for a lock of libc's or C++'s; what waits "
+                              "by other means, such as Rust's locks, is in --types wall"));
         return;
     }
     hone_buffer_text(page->out,

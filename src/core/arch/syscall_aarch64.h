@@ -2,20 +2,21 @@
 #ifndef HONE_CORE_ARCH_SYSCALL_AARCH64_H
 #define HONE_CORE_ARCH_SYSCALL_AARCH64_H
 
-static inline long hone_syscall(long number, long a, long b, long c, long d, long e, long f)
-{
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0"
-                     : "+r"(x0)
-                     : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5)
-                     : "memory");
-    return x0;
-}
+#define HONE_SYSCALL_HERE(result, number, a, b, c, d, e, f)                                        \
+    do {                                                                                           \
+        register long hone_x8 __asm__("x8") = (number);                                            \
+        register long hone_x0 __asm__("x0") = (a);                                                 \
+        register long hone_x1 __asm__("x1") = (b);                                                 \
+        register long hone_x2 __asm__("x2") = (c);                                                 \
+        register long hone_x3 __asm__("x3") = (d);                                                 \
+        register long hone_x4 __asm__("x4") = (e);                                                 \
+        register long hone_x5 __asm__("x5") = (f);                                                 \
+        __asm__ volatile("svc 0"                                                                   \
+                         : "+r"(hone_x0)                                                           \
+                         : "r"(hone_x8), "r"(hone_x1), "r"(hone_x2), "r"(hone_x3), "r"(hone_x4),   \
+                           "r"(hone_x5)                                                            \
+                         : "memory");                                                              \
+        (result) = hone_x0;                                                                        \
+    } while (0)
 
 #endif
