@@ -97,6 +97,10 @@ void hone_locks_after_fork(void)
 {
 }
 
+void hone_locks_process_leave(void)
+{
+}
+
 void hone_locks_thread_leave(void)
 {
 }

@@ -268,7 +268,7 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
         .thread = hone_thread_self()->index,
         .kind = release->kind,
         .drawn = drawn,
-        .summed = always && hone_lock_config()->mutex_fraction > 1,
+        .summed = hone_lock_config()->mutex_fraction > 1,
         .in_a_row = self->charged_again + 1 >= HONE_LOCK_CHARGED_IN_A_ROW,
     };
     hone_lock_release(&done, &release->charge);
@@ -276,7 +276,8 @@ HONE_HOOK static void charge(struct hone_lock_thread *self, struct hone_lock_rel
         self->known = release->charge.found;
     if (!release->charge.entry)
         return;
-    release->weight = hone_lock_draw_weight(self, always, drawn, at, release->charge.delay);
+    release->weight = hone_lock_draw_weight(self, always, drawn, at, release->charge.delay,
+                                            release->charge.waiters);
     if (drawn && !release->weight)
         hone_lock_keep_quiet(&release->charge);
     remember_charge(self, release, before, at);
@@ -363,8 +364,9 @@ HONE_HOOK static void tell_release(struct hone_lock_release *release)
         .weight = release->weight,
     };
     hone_lock_write_held(&facts);
+    hone_lock_told(charge->entry, release->lock, charge->released, stack);
     if (charge->rest)
-        hone_lock_write_rest(&facts, charge->released, charge->rest + charge->rests);
+        hone_lock_write_rest(&facts, charge->rest + charge->rests);
 }
 
 // What was not done before it. Our own wait is no doing of ours: if nobody has been charged since

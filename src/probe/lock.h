@@ -238,6 +238,8 @@ bool hone_locks_are_wanted(void);
 void hone_locks_after_fork(void);
 // The calling thread ends.
 void hone_locks_thread_leave(void);
+// The process does.
+void hone_locks_process_leave(void);
 
 // The hook for a function of that name, if it is the one that the hook stands in front of; NULL.
 void *hone_lock_hook(const char *name, const void *function);

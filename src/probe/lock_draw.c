@@ -14,8 +14,9 @@ enum {
     THINNED_SOON_NS = 1000000,
     THINNED_LATE_NS = 4000000,
     THIN_MAX = 64,
-    LARGE = 8,  // times as much as usual,
-    USUAL = 16, // the mean of about so many
+    LARGE = 8,         // times as much as usual,
+    USUAL = 16,        // the mean of about so many
+    SURE_NS = 1000000, // a release that costs each waiter so much is drawn for certain
 };
 
 // --- acquisitions --------------------------------------------------------------------------------
@@ -68,14 +69,32 @@ static void adapt_to(struct hone_lock_thread *self, int what, uint64_t now)
     self->thin_at[what] = hone_lock_about(now);
 }
 
+// Of how many one is drawn that costs each waiter so much, by its cost alone. There can be no more
+// than a thousand such releases of a lock in a second, and a few of them may be most of what is
+// waited in all, as where who holds a lock loses its processor: one in N of a few says little, and
+// no error that is reckoned from what was drawn tells so.
+static uint32_t one_in(uint64_t each)
+{
+    uint32_t fraction = hone_lock_config()->mutex_fraction;
+    uint64_t of = each ? hone_lock_ticks(SURE_NS) / each : UINT64_MAX;
+    of = of ? of : 1;
+    return of < fraction ? (uint32_t)of : fraction;
+}
+
+// Its weight, drawn now that it is known how many it stands for; 0: it is not drawn.
+static uint32_t draw_now(struct hone_lock_thread *self, uint32_t of)
+{
+    return (hone_wide)(uint32_t)hone_random_next(&self->random) * of >> 32 ? 0 : of;
+}
+
 // One that is charged with much more than others is drawn as if nothing were thinned out: with the
 // weight of those it would be too much.
 static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_t now,
-                              uint64_t delay)
+                              uint64_t delay, uint32_t of)
 {
     uint32_t fraction = hone_lock_config()->mutex_fraction, weight = drawn ? fraction : 0;
     uint64_t usual = self->usual, most = delay < UINT32_MAX ? delay : UINT32_MAX;
-    bool large = delay > LARGE * usual;
+    bool large = delay > LARGE * usual || of < fraction;
     self->usual = (uint32_t)((usual * (USUAL - 1) + most) / USUAL);
     self->thinned--;
     if (drawn) {
@@ -85,24 +104,20 @@ static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_
         self->thinned = hone_draw_skip(&self->random,
                                        (uint64_t)fraction * self->thin_times[HONE_LOCK_RELEASES]);
     }
-    if (!large)
-        return weight;
-    uint64_t random = (uint32_t)hone_random_next(&self->random);
-    return random * fraction >> 32 ? 0 : fraction;
+    return large ? draw_now(self, of) : weight;
 }
 
 uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always, bool drawn,
-                               uint64_t now, uint64_t delay)
+                               uint64_t now, uint64_t delay, uint32_t waiters)
 {
-    if (wanted_always)
-        return weigh_thinned(self, drawn, now, delay);
-    if (!drawn) {
-        self->releases--;
-        return 0;
-    }
     uint32_t fraction = hone_lock_config()->mutex_fraction;
-    self->releases = hone_draw_skip(&self->random, fraction);
-    return fraction;
+    uint32_t of = one_in(delay / (waiters ? waiters : 1));
+    if (wanted_always)
+        return weigh_thinned(self, drawn, now, delay, of);
+    self->releases = drawn ? hone_draw_skip(&self->random, fraction) : self->releases - 1;
+    if (of < fraction)
+        return draw_now(self, of);
+    return drawn ? fraction : 0;
 }
 
 // --- waits ---------------------------------------------------------------------------------------

@@ -67,6 +67,16 @@ void hone_locks_end(void)
     atomic_store_explicit(&hone_locks_wanted, 0, memory_order_release);
 }
 
+void hone_locks_process_leave(void)
+{
+    if (!hone_lock_is_recording() || !hone_lock_work_begin())
+        return;
+    struct hone_lock_entry *entry = NULL;
+    while ((entry = hone_lock_next_rests(entry)))
+        hone_lock_write_left(entry);
+    hone_lock_work_end();
+}
+
 bool hone_locks_are_wanted(void)
 {
     return hone_lock_wanted() & (HONE_LOCKS_MUTEX | HONE_LOCKS_BLOCK);

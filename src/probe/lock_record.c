@@ -41,13 +41,12 @@ void hone_lock_write_held(const struct hone_lock_held_facts *facts)
     hone_count(&hone_counters()->lock_held, 1);
 }
 
-// It was drawn with its release, but where all of them are summed up.
-void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t released,
-                          uint64_t rest)
+// All of them are written, if not each: those of releases that are not drawn are summed up.
+void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t rest)
 {
     struct hone_lock_held_facts facts = *release;
     facts.hold = facts.waiters = 0;
-    facts.weight = released & HONE_LOCK_SUMMED ? 1 : hone_lock_config()->mutex_fraction;
+    facts.weight = 1;
     facts.delay = rest;
     hone_lock_write_held(&facts);
 }
@@ -122,9 +121,23 @@ void hone_lock_settle(struct hone_lock_held *held)
             .thread = HONE_LOCK_RELEASED_BY(held->released) - 1,
             .kind = HONE_LOCK_RELEASED_KIND(held->released),
         };
-        hone_lock_write_rest(&facts, held->released, held->rest);
+        hone_lock_write_rest(&facts, held->rest);
     }
     held->rest = 0;
+}
+
+void hone_lock_write_left(struct hone_lock_entry *entry)
+{
+    uint64_t lock, released, rest = hone_lock_take_rests(entry, &lock, &released);
+    if (!rest)
+        return;
+    struct hone_lock_held_facts facts = {
+        .lock = lock,
+        .stack = (uint32_t)released,
+        .thread = HONE_LOCK_RELEASED_BY(released) - 1,
+        .kind = HONE_LOCK_RELEASED_KIND(released),
+    };
+    hone_lock_write_rest(&facts, rest);
 }
 
 // --- where locks are made ------------------------------------------------------------------------

@@ -13,8 +13,9 @@ struct hone_lock_held_facts {
 };
 HONE_SIGSAFE void hone_lock_write_held(const struct hone_lock_held_facts *facts);
 // What it took to go on after that release, which its entry says is this.
-HONE_SIGSAFE void hone_lock_write_rest(const struct hone_lock_held_facts *release,
-                                       uint64_t released, uint64_t rest);
+HONE_SIGSAFE void hone_lock_write_rest(const struct hone_lock_held_facts *release, uint64_t rest);
+// And what no release that was drawn came for: the last one that was has it.
+HONE_SIGSAFE void hone_lock_write_left(struct hone_lock_entry *entry);
 
 struct hone_lock_wait_facts {
     uint64_t lock, delay_ns, time_ns, rate_ns;

@@ -20,6 +20,8 @@ enum {
 #define TIME_MAX ((uint64_t)1 << 49) // waiters * time stays below
 
 static struct hone_lock_entry table[HONE_LOCK_SETS][HONE_LOCK_WAYS];
+// Of each entry the last release whose stack was told, as the entry's `released`.
+static _Atomic uint64_t told[HONE_LOCK_SETS * HONE_LOCK_WAYS];
 static _Atomic bool changes[HONE_LOCK_SETS]; // one thread makes an entry there
 static _Atomic bool used;
 _Atomic uint8_t hone_lock_filter[HONE_LOCK_FILTERS];
@@ -71,6 +73,7 @@ static bool claim(struct hone_lock_entry *entry, uint64_t lock, uint64_t now)
         return false;
     }
     entry->base = now;
+    atomic_store_explicit(&told[entry - table[0]], 0, memory_order_relaxed);
     atomic_store_explicit(&entry->charged, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->released, 0, memory_order_relaxed);
     atomic_store_explicit(&entry->owed, 0, memory_order_relaxed);
@@ -252,6 +255,37 @@ uint64_t hone_lock_collect(struct hone_lock_entry *entry, uint64_t ticks)
     return (uint64_t)part << HONE_LOCK_UNIT_SHIFT;
 }
 
+void hone_lock_told(const struct hone_lock_entry *entry, uint64_t lock, uint64_t released,
+                    uint32_t stack)
+{
+    if (atomic_load(&entry->lock) == lock)
+        atomic_store_explicit(&told[entry - table[0]],
+                              (released & ~(uint64_t)UINT32_MAX) | stack, memory_order_relaxed);
+}
+
+uint64_t hone_lock_take_rests(struct hone_lock_entry *entry, uint64_t *ret_lock,
+                              uint64_t *ret_released)
+{
+    *ret_lock = atomic_load(&entry->lock);
+    *ret_released = atomic_load_explicit(&told[entry - table[0]], memory_order_relaxed);
+    if (*ret_lock <= CHANGING || !(uint32_t)*ret_released)
+        return 0;
+    uint64_t rest = atomic_exchange(&entry->rest, 0);
+    return (rest + atomic_exchange(&entry->rests, 0)) << HONE_LOCK_UNIT_SHIFT;
+}
+
+struct hone_lock_entry *hone_lock_next_rests(struct hone_lock_entry *after)
+{
+    if (!atomic_load_explicit(&used, memory_order_relaxed))
+        return NULL;
+    struct hone_lock_entry *end = table[HONE_LOCK_SETS - 1] + HONE_LOCK_WAYS;
+    for (struct hone_lock_entry *at = after ? after + 1 : table[0]; at < end; at++)
+        if (atomic_load_explicit(&at->rest, memory_order_relaxed) ||
+            atomic_load_explicit(&at->rests, memory_order_relaxed))
+            return at;
+    return NULL;
+}
+
 void hone_lock_leave(const struct hone_lock_place *place, uint64_t ticks,
                      enum hone_lock_outcome outcome, struct hone_lock_left *ret)
 {
@@ -414,6 +448,7 @@ void hone_lock_table_after_fork(void)
     if (!atomic_load_explicit(&used, memory_order_relaxed))
         return;
     memset((void *)table, 0, sizeof table);
+    memset((void *)told, 0, sizeof told);
     memset((void *)changes, 0, sizeof changes);
     memset((void *)hone_lock_filter, 0, sizeof hone_lock_filter);
 }

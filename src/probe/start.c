@@ -336,6 +336,7 @@ void hone_process_leave(enum hone_process_state state)
     hone_heap_thread_leave();
     hone_lock_order_thread_leave(false);
     hone_locks_thread_leave();
+    hone_locks_process_leave();
     atomic_store_explicit(&process->cpu_total_ns, hone_cpu_clock_ns(CLOCK_PROCESS_CPUTIME_ID),
                           memory_order_relaxed);
     atomic_store_explicit(&process->ended_ns, hone_now_ns(), memory_order_relaxed);
