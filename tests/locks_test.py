@@ -271,7 +271,9 @@ class Truth(Locks_):
                              5 * error + 0.005 * waited)
         # What it took to go on is told in full, but for the first time and after the last one.
         self.assertGreater(len([h for _, h in exact.held if h.weight == 1]), 0)
-        self.assertEqual([h for _, h in exact.held if h.weight == 1 and h.waiters], [])
+        # Besides, where who holds it loses its processor.
+        self.assertEqual([h for _, h in exact.held if h.weight == 1 and h.waiters and
+                          h.delay < 900_000 * h.waiters], [])
         some = self.locks(workload('locks'), 'churn', '4', fraction=1, rate=10000)
         waited = charged(h for _, h in some.held)
         parts = [max(w.rate, w.delay) for _, w in some.waits if w.kind <= SPIN]
@@ -310,13 +312,12 @@ class Truth(Locks_):
         self.assertEqual(said('--mutex-fraction', '1', '--block-rate', '1'), ((0, 0), []))
 
     def test_some_stand_for_all(self):
-        """One in eight, and waits by a rate: the same sums within their error."""
-        records = self.locks(workload('locks'), 'hold', fraction=3, rate=50_000_000)
-        self.assertTrue(all(h.weight == 3 for _, h in records.held if h.waiters))
+        """Waits by a rate: the same sums within their error. Long holds are told whatever one in so
+        many is: a few of them are all that was waited."""
+        records = self.locks(workload('locks'), 'hold', fraction=1000, rate=50_000_000)
+        self.assertEqual({h.weight for h in records.held_by('hold_long')}, {1})
         ns = sum(ns for _, _, _, ns in records.truth)
-        parts = [h.delay * h.weight for h in records.held_by('hold_long')]
-        # Ten releases of about the same delay, of which each is one with the chance 1/3.
-        self.assertLessEqual(abs(sum(parts) - ns), 5 * (10 * (3 - 1)) ** 0.5 * ns / 10)
+        self.assertLessEqual(abs(charged(records.held_by('hold_long')) - ns), 0.03 * ns)
         scaled = [max(w.rate, w.delay) for function in ('waiter_one', 'waiter_two')
                   for w in records.waits_in(function, kind=MUTEX)]
         self.assertLessEqual(abs(sum(scaled) - ns), 5 * sum(s * s for s in scaled) ** 0.5 + 0.1 * ns)

@@ -69,22 +69,11 @@ static void adapt_to(struct hone_lock_thread *self, int what, uint64_t now)
     self->thin_at[what] = hone_lock_about(now);
 }
 
-// Of how many one is drawn that costs each waiter so much, by its cost alone. There can be no more
-// than a thousand such releases of a lock in a second, and a few of them may be most of what is
-// waited in all, as where who holds a lock loses its processor: one in N of a few says little, and
-// no error that is reckoned from what was drawn tells so.
+// Of how many one is drawn that costs each waiter so much. There can be no more than a thousand
+// releases of a lock in a second that are drawn for certain.
 static uint32_t one_in(uint64_t each)
 {
-    uint32_t fraction = hone_lock_config()->mutex_fraction;
-    uint64_t of = each ? hone_lock_ticks(SURE_NS) / each : UINT64_MAX;
-    of = of ? of : 1;
-    return of < fraction ? (uint32_t)of : fraction;
-}
-
-// Its weight, drawn now that it is known how many it stands for; 0: it is not drawn.
-static uint32_t draw_now(struct hone_lock_thread *self, uint32_t of)
-{
-    return (hone_wide)(uint32_t)hone_random_next(&self->random) * of >> 32 ? 0 : of;
+    return hone_draw_one_in(each, hone_lock_ticks(SURE_NS), hone_lock_config()->mutex_fraction);
 }
 
 // One that is charged with much more than others is drawn as if nothing were thinned out: with the
@@ -104,7 +93,7 @@ static uint32_t weigh_thinned(struct hone_lock_thread *self, bool drawn, uint64_
         self->thinned = hone_draw_skip(&self->random,
                                        (uint64_t)fraction * self->thin_times[HONE_LOCK_RELEASES]);
     }
-    return large ? draw_now(self, of) : weight;
+    return large ? hone_draw_one_of(&self->random, of) : weight;
 }
 
 uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always, bool drawn,
@@ -116,7 +105,7 @@ uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always
         return weigh_thinned(self, drawn, now, delay, of);
     self->releases = drawn ? hone_draw_skip(&self->random, fraction) : self->releases - 1;
     if (of < fraction)
-        return draw_now(self, of);
+        return hone_draw_one_of(&self->random, of);
     return drawn ? fraction : 0;
 }
 

@@ -33,6 +33,22 @@ static inline uint64_t hone_draw_size(uint64_t *state, uint64_t rate)
     return (uint64_t)((hone_wide)(uint32_t)hone_random_next(state) * rate >> 32);
 }
 
+// Of how many things so large one is drawn, if those of `sure` are for certain and at least one in
+// `most` is. A few of them may be most of the sum of all, as where who holds a lock loses its
+// processor: one in N of a few says little, and no error that is reckoned from what was drawn tells
+// so.
+static inline uint32_t hone_draw_one_in(uint64_t size, uint64_t sure, uint32_t most)
+{
+    uint64_t of = !size ? most : sure ? (sure - 1) / size + 1 : 1;
+    return of < most ? (uint32_t)of : most;
+}
+
+// Draws one of so many: its weight; 0: it is not drawn.
+static inline uint32_t hone_draw_one_of(uint64_t *state, uint32_t of)
+{
+    return (hone_wide)(uint32_t)hone_random_next(state) * of >> 32 ? 0 : of;
+}
+
 struct hone_lock_thread;
 
 // Whether the acquisition is drawn for which the countdown has ended: its weight; 0: it is not.
