@@ -437,18 +437,14 @@ static void add_time(struct hone_collected *collected, struct hone_lock_times *t
 // --- records -------------------------------------------------------------------------------------
 
 // What a lock has of a release; or, where nobody waited, of what it took to go on after an earlier
-// one, which was drawn together with that: their sum is what chance drew or not.
+// one, all of which are told.
 static void add_release(struct hone_collected *collected, struct hone_collected_lock *lock,
                         enum hone_lock_mode mode, const struct hone_record_lock_held *record)
 {
     double weight = (double)record->weight, delay_ns = (double)record->delay_ns;
-    struct hone_lock_sum *sum = &lock->delay_ns[mode];
-    hone_lock_sum_add(sum, delay_ns, weight);
-    if (!record->waiters) {
-        sum->variance += 2 * lock->last_delay_ns * delay_ns * weight * (weight - 1);
+    hone_lock_sum_add(&lock->delay_ns[mode], delay_ns, weight);
+    if (!record->waiters)
         return;
-    }
-    lock->last_delay_ns = delay_ns;
     lock->held_records++;
     hone_lock_sum_add(&lock->releases[mode], 1, weight);
     if (record->hold_ns) {

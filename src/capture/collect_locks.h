@@ -55,7 +55,6 @@ struct hone_collected_lock {
     struct hone_lock_sum releases[HONE_LOCK_MODES];
     struct hone_lock_sum delay_ns[HONE_LOCK_MODES];
     uint64_t held_records; // of these
-    double last_delay_ns;  // of the last one
     struct hone_lock_times contended_holds;
     double queues;  // weight of releases with two waiters or more
     double waiters; // weighted sum of waiters at a release

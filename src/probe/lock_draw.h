@@ -56,8 +56,9 @@ HONE_SIGSAFE uint32_t hone_lock_draw_taken(struct hone_lock_thread *self);
 
 // Whether a release that others waited for is drawn, of a lock that is wanted all the time or not;
 // and, when it is known with what it is charged, its weight after all. 0: it is not. To walk the
-// stack takes as long as many a hold, so that fewer are drawn of what is released all the time. What
-// costs its waiters much is drawn by that. A weight is 1 / the chance that such a one is drawn.
+// stack takes as long as many a hold, so that fewer are drawn of what is released all the time.
+// What costs its waiters much is drawn by that. A weight is 1 / the chance that such a one is
+// drawn.
 HONE_SIGSAFE bool hone_lock_draw_release(struct hone_lock_thread *self, bool wanted_always);
 HONE_SIGSAFE uint32_t hone_lock_draw_weight(struct hone_lock_thread *self, bool wanted_always,
                                             bool drawn, uint64_t now, uint64_t delay,

@@ -259,8 +259,8 @@ void hone_lock_told(const struct hone_lock_entry *entry, uint64_t lock, uint64_t
                     uint32_t stack)
 {
     if (atomic_load(&entry->lock) == lock)
-        atomic_store_explicit(&told[entry - table[0]],
-                              (released & ~(uint64_t)UINT32_MAX) | stack, memory_order_relaxed);
+        atomic_store_explicit(&told[entry - table[0]], (released & ~(uint64_t)UINT32_MAX) | stack,
+                              memory_order_relaxed);
 }
 
 uint64_t hone_lock_take_rests(struct hone_lock_entry *entry, uint64_t *ret_lock,

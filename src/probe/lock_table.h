@@ -130,8 +130,8 @@ struct hone_lock_left {
 // comes with those of which one is, in proportion. One that took `ticks`: what comes with it.
 HONE_SIGSAFE uint64_t hone_lock_collect(struct hone_lock_entry *entry, uint64_t ticks);
 HONE_SIGSAFE void hone_lock_pass_on(struct hone_lock_entry *entry, uint64_t ticks);
-// What is left when nobody may come any more is the last one's whose stack was told, here. In ticks;
-// 0: none is, or none was told.
+// What is left when nobody may come any more is the last one's whose stack was told, here. In
+// ticks; 0: none is, or none was told.
 HONE_SIGSAFE void hone_lock_told(const struct hone_lock_entry *entry, uint64_t lock,
                                  uint64_t released, uint32_t stack);
 HONE_SIGSAFE uint64_t hone_lock_take_rests(struct hone_lock_entry *entry, uint64_t *ret_lock,
