@@ -15,7 +15,8 @@ WARNINGS = ['-fsyntax-only', '-Wall', '-Wextra', '-Wpedantic', '-Werror']
 def compile_alone(header, root, language):
     # Through a source that includes it twice: a header itself as the main file draws a warning for
     # "#pragma once", and a missing guard would go unseen.
-    text = f'#include "{header}"\n#include "{header}"\n'
+    # What follows: a header of nothing but macros is one, and a file of nothing is not.
+    text = f'#include "{header}"\n#include "{header}"\nextern int something;\n'
     compiler = {'c': os.environ.get('CC', 'cc'), 'c++': os.environ.get('CXX', 'c++')}[language]
     standard = {'c': ['-std=gnu17', '-D_GNU_SOURCE'], 'c++': ['-std=c++11']}[language]
     include = [f'-I{root}/src', f'-I{root}/include']
