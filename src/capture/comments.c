@@ -234,6 +234,19 @@ static bool closed_ours(const struct hone_collected_process *process)
            strcmp(process->facts.reason, HONE_REASON_CLOSED) == 0;
 }
 
+static bool is_traced(const struct hone_collected_process *process)
+{
+    return strcmp(process->facts.reason, HONE_REASON_TRACED) == 0;
+}
+
+static const struct hone_collected_process *first_traced(const struct hone_collected *collected)
+{
+    for (uint32_t i = 0; i < collected->process_count; i++)
+        if (is_traced(&collected->processes[i]))
+            return &collected->processes[i];
+    return NULL;
+}
+
 // The first process that closed the engine's descriptor, of so many; NULL: none did.
 static const struct hone_collected_process *first_closed(const struct hone_collected *collected,
                                                          uint32_t *ret_count)
@@ -391,8 +404,7 @@ static void comment_on_unseen(struct hone_profile *profile, const struct hone_re
 // reason says why no better one does: it is none for what was not sampled.
 static const char *reason_of_rest(const struct hone_collected_process *process)
 {
-    if (process->facts.engine == HONE_ENGINE_NONE || closed_ours(process) ||
-        strcmp(process->facts.reason, HONE_REASON_TRACED) == 0)
+    if (process->facts.engine == HONE_ENGINE_NONE || closed_ours(process) || is_traced(process))
         return process->facts.reason;
     return process->facts.engine >= HONE_ENGINE_PERF_OUTSIDE
                ? "threads ran in turns shorter than a period, or their samples were lost"
@@ -473,6 +485,7 @@ static void comment_on_emptiness(struct hone_profile *profile,
                                  const struct hone_recording_totals *totals)
 {
     uint32_t closed;
+    const struct hone_collected_process *traced = first_traced(recording->collected);
     if (totals->samples || recording->collected->never_sampled_ns ||
         first_closed(recording->collected, &closed))
         return;
@@ -491,6 +504,11 @@ static void comment_on_emptiness(struct hone_profile *profile,
                              "environment, or is it static?");
     else if (totals->uncovered == totals->processes)
         hone_profile_comment(profile, "empty: no process could be sampled");
+    else if (traced)
+        hone_profile_comment(profile,
+                             "empty: %.3f s of CPU time were used, and of process %u %s nothing is "
+                             "sampled: " HONE_REASON_TRACED,
+                             (double)recording->cpu_kernel_ns / 1e9, traced->pid, traced->name);
     else if (recording->cpu_kernel_ns > UNSEEN_PERIODS * 1000000000ull / recording->options->cpu_hz)
         hone_profile_comment(
             profile,

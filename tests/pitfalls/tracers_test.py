@@ -139,7 +139,8 @@ class Children(Programs):
     def test_why_who_is_traced_is_not_sampled(self):
         recording = self.record(self.compiled(TRACED_WORK), options=('--types', 'cpu'))
         self.assertEqual(recording.status, 4)
-        rest = [c for c in recording.profile.comments if c.startswith('not sampled: ')]
+        # Whether or not its parent was sampled, which takes a few ms.
+        rest = [c for c in recording.profile.comments if c.startswith(('not sampled: ', 'empty: '))]
         self.assertEqual(len(rest), 1, recording.profile.comments)
         self.assertIn('traced by its parent', rest[0])
 
