@@ -32,6 +32,9 @@
 
 // The hooks and what they call lie together, so that their frames can be told from the program's.
 #define HONE_HOOK __attribute__((section("hone_hooks"), noinline))
+// Those that are called most begin with a line of the cache, and go straight through it where they
+// have next to nothing to do: each jump on the way, and each line more, costs up to a nanosecond.
+#define HONE_LINE __attribute__((aligned(64)))
 extern const char __start_hone_hooks[] __attribute__((visibility("hidden")));
 extern const char __stop_hone_hooks[] __attribute__((visibility("hidden")));
 

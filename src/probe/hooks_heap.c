@@ -24,7 +24,7 @@ HONE_HOOK static void *due_malloc(size_t size)
     return hone_heap_counts(block, size) ? block : told(block, size);
 }
 
-HONE_HOOK HONE_EXPORT void *malloc(size_t size)
+HONE_HOOK HONE_EXPORT HONE_LINE void *malloc(size_t size)
 {
     if (HONE_UNLIKELY(hone_heap_is_due(size)))
         return due_malloc(size);
@@ -38,7 +38,7 @@ HONE_HOOK static void *due_calloc(size_t count, size_t size)
     return hone_heap_counts(block, size) ? block : told(block, size);
 }
 
-HONE_HOOK HONE_EXPORT void *calloc(size_t count, size_t size)
+HONE_HOOK HONE_EXPORT HONE_LINE void *calloc(size_t count, size_t size)
 {
     if (HONE_UNLIKELY(hone_heap_is_due(count * size)))
         return due_calloc(count, size);
@@ -109,7 +109,7 @@ HONE_HOOK static void tracked_free(void *block)
         told_free(block);
 }
 
-HONE_HOOK HONE_EXPORT void free(void *block)
+HONE_HOOK HONE_EXPORT HONE_LINE void free(void *block)
 {
     if (HONE_UNLIKELY(hone_heap_may_be_tracked(block)))
         tracked_free(block);
@@ -150,7 +150,7 @@ HONE_HOOK static void *told_realloc(void *block, size_t size, bool due)
     return moved;
 }
 
-HONE_HOOK HONE_EXPORT void *realloc(void *block, size_t size)
+HONE_HOOK HONE_EXPORT HONE_LINE void *realloc(void *block, size_t size)
 {
     bool due = hone_heap_is_due(size);
     if (HONE_UNLIKELY(due || hone_heap_may_be_tracked(block)))

@@ -6,9 +6,6 @@
 _Static_assert(thrd_success == 0, "as functions of pthreads return");
 _Static_assert(sizeof(mtx_t) == sizeof(pthread_mutex_t), "one is the other");
 
-// Those that are called most begin with a line of the cache: a cycle less for each pair.
-#define HONE_LINE __attribute__((aligned(64)))
-
 // --- taking --------------------------------------------------------------------------------------
 
 // A robust recursive mutex that the caller has already is no reason to wait.
@@ -55,9 +52,11 @@ HONE_HOOK static int take(pthread_mutex_t *mutex)
     return TAKING(mutex, REAL.pthread_mutex_lock(mutex));
 }
 
-HONE_HOOK static int lock_shared(pthread_mutex_t *mutex)
+HONE_HOOK static int lock_seen(pthread_mutex_t *mutex)
 {
     int r;
+    if (!hone_locks_are_on())
+        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
     if (HONE_LIKELY(TRY(mutex, &r)) && HONE_LIKELY(r == 0))
         return 0;
     return take(mutex);
@@ -65,21 +64,20 @@ HONE_HOOK static int lock_shared(pthread_mutex_t *mutex)
 
 // A thread that is alone has nobody to wait for, but in another process, and there is nothing to do
 // until the next acquisition that is drawn.
-HONE_HOOK static int lock_alone(pthread_mutex_t *mutex)
-{
-    if (!hone_locks_are_on())
-        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
-    if (HONE_UNLIKELY(!hone_mutex_is_private(mutex) || hone_lock_self.countdown <= 0))
-        return lock_shared(mutex);
-    hone_lock_self.countdown--;
-    return REAL.pthread_mutex_lock(mutex);
-}
-
 HONE_HOOK HONE_EXPORT HONE_LINE int pthread_mutex_lock(pthread_mutex_t *mutex)
 {
-    if (hone_locks_are_off())
-        return TAKING_ORDERED(mutex, HONE_LOCK_MUTEX, REAL.pthread_mutex_lock(mutex));
-    return hone_locks_are_shared() ? lock_shared(mutex) : lock_alone(mutex);
+    uint32_t wanted = hone_locks_state();
+    if (HONE_LIKELY(wanted & HONE_LOCKS_ALONE)) {
+        int64_t left = hone_lock_self.countdown - 1;
+        if (HONE_UNLIKELY(!hone_mutex_is_private(mutex)) || HONE_UNLIKELY(left < 0))
+            goto seen;
+        hone_lock_self.countdown = left;
+        return REAL.pthread_mutex_lock(mutex);
+    }
+    if (HONE_LIKELY(!wanted))
+        return REAL.pthread_mutex_lock(mutex);
+seen:
+    return lock_seen(mutex);
 }
 
 HONE_HOOK HONE_EXPORT int pthread_mutex_timedlock(pthread_mutex_t *mutex,
@@ -116,18 +114,27 @@ HONE_HOOK static int release_told(pthread_mutex_t *mutex)
                      REAL.pthread_mutex_unlock(mutex));
 }
 
-HONE_HOOK static int release_wanted(pthread_mutex_t *mutex)
+HONE_HOOK static int release_seen(pthread_mutex_t *mutex)
 {
-    if (HONE_LIKELY(hone_locks_are_on() && !hone_lock_is_charged(mutex, HONE_LOCK_MUTEX)))
-        return release_told(mutex);
-    return REAL.pthread_mutex_unlock(mutex);
+    if (!hone_locks_are_on() || hone_lock_is_quiet(mutex))
+        return RELEASING_ORDERED(mutex, REAL.pthread_mutex_unlock(mutex));
+    if (hone_lock_is_charged(mutex, HONE_LOCK_MUTEX))
+        return REAL.pthread_mutex_unlock(mutex);
+    return release_told(mutex);
 }
 
 HONE_HOOK HONE_EXPORT HONE_LINE int pthread_mutex_unlock(pthread_mutex_t *mutex)
 {
-    if (hone_locks_are_off() || (hone_locks_are_known() && hone_lock_is_quiet(mutex)))
-        return RELEASING_ORDERED(mutex, REAL.pthread_mutex_unlock(mutex));
-    return release_wanted(mutex);
+    uint32_t wanted = hone_locks_state();
+    if (HONE_LIKELY(wanted & HONE_LOCKS_ALONE)) {
+        if (HONE_UNLIKELY(hone_lock_self.held_count))
+            goto seen;
+        return REAL.pthread_mutex_unlock(mutex);
+    }
+    if (HONE_LIKELY(!wanted))
+        return REAL.pthread_mutex_unlock(mutex);
+seen:
+    return release_seen(mutex);
 }
 
 OWN(pthread_mutex_lock);

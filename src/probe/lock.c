@@ -120,6 +120,7 @@ HONE_HOOK void hone_lock_wait_begin(struct hone_lock_wait *wait, const void *loc
         return;
     int saved = errno;
     struct hone_lock_thread *self = hone_lock_myself();
+    hone_locks_shared(); // and it is charged to somebody, if only to ourselves
     if (HONE_UNLIKELY(self->waiting))
         forget_dead_waits(self, (uintptr_t)wait);
     for (uint32_t i = 0; i < self->held_count; i++)

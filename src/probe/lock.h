@@ -38,9 +38,10 @@ enum {
     HONE_LOCKS_UNRESOLVED = 1, // the functions behind the hooks are not known yet
     HONE_LOCKS_MUTEX = 2,      // releases that others waited for, and what is drawn of all
     HONE_LOCKS_BLOCK = 4,      // waits
-    // There is one thread, as far as we have seen. glibc's mutexes do without atomic instructions
-    // then, but not when they are tried.
+    // There is one thread, as far as we have seen, and it has not waited for a lock. glibc's
+    // mutexes do without atomic instructions then, but not when they are tried.
     HONE_LOCKS_ALONE = 8,
+    HONE_LOCKS_ORDER = 16, // hone_lock_order_is_on(): without the first two
 };
 extern _Atomic uint32_t hone_locks_wanted __attribute__((visibility("hidden")));
 
@@ -132,23 +133,14 @@ bool hone_locks_resolve(void);
 static inline bool hone_locks_are_on(void)
 {
     uint32_t wanted = atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
-    return wanted && (HONE_LIKELY(wanted != HONE_LOCKS_UNRESOLVED) || hone_locks_resolve());
+    return wanted && (HONE_LIKELY(wanted & (HONE_LOCKS_MUTEX | HONE_LOCKS_BLOCK)) ||
+                      (wanted == HONE_LOCKS_UNRESOLVED && hone_locks_resolve()));
 }
-// For those that are called most: whether they have something to do, and there are other threads;
-// whether the functions behind them are known; whether there is nothing to do.
-static inline bool hone_locks_are_shared(void)
+// For those that are called most. 0: they have nothing to do, not even to find the functions behind
+// them.
+static inline uint32_t hone_locks_state(void)
 {
-    uint32_t wanted = atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
-    return HONE_LIKELY(wanted - HONE_LOCKS_MUTEX < HONE_LOCKS_ALONE - HONE_LOCKS_MUTEX);
-}
-static inline bool hone_locks_are_known(void)
-{
-    return HONE_LIKELY(atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed) !=
-                       HONE_LOCKS_UNRESOLVED);
-}
-static inline bool hone_locks_are_off(void)
-{
-    return atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed) == 0;
+    return atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
 }
 // There is another thread now.
 void hone_locks_shared(void);

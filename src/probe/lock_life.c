@@ -2,6 +2,7 @@
 #include "core/ticks.h"
 #include "probe/lock.h"
 #include "probe/lock_draw.h"
+#include "probe/lock_order.h"
 #include "probe/lock_real.h"
 #include "probe/lock_record.h"
 #include "probe/lock_work.h"
@@ -51,6 +52,8 @@ void hone_locks_begin(bool allowed)
         all |= HONE_LOCKS_BLOCK;
     if (all && hone_locks_are_alone())
         all |= HONE_LOCKS_ALONE;
+    if (!all && hone_lock_order_is_on())
+        all |= HONE_LOCKS_ORDER;
     hone_lock_clock_begin();
     atomic_store_explicit(&hone_locks_wanted, all, memory_order_release);
 }
@@ -64,7 +67,8 @@ void hone_locks_shared(void)
 
 void hone_locks_end(void)
 {
-    atomic_store_explicit(&hone_locks_wanted, 0, memory_order_release);
+    atomic_store_explicit(&hone_locks_wanted, hone_lock_order_is_on() ? HONE_LOCKS_ORDER : 0,
+                          memory_order_release);
 }
 
 void hone_locks_process_leave(void)

@@ -161,9 +161,9 @@ static void begin_locks(struct hone_process *process, const char *forbidden)
     const char *reason = forbidden ? forbidden : hone_has_hooks ? NULL : no_hooks;
     if ((config->mutex_fraction || config->block_rate_ns || config->lock_order) && reason)
         (void)append(process->lock_reason, 0, sizeof process->lock_reason, reason);
-    hone_locks_begin(!reason);
     if (!hone_lock_order_begin(config->lock_order && !reason))
         (void)append(process->lock_reason, 0, sizeof process->lock_reason, no_room);
+    hone_locks_begin(!reason);
     if ((hone_locks_are_wanted() || config->lock_order) && !reason && !process->forked)
         hone_imports_patch();
 }
@@ -176,8 +176,8 @@ static void begin_process(uint32_t parent_pid, bool forked)
     hone_probe.engine_id = HONE_ENGINE_NONE;
     if (hone_writer_begin(writer, hone_probe.pid, parent_pid, hone_now_ns())) {
         hone_heap_begin(false); // in a forked child its parent's answer stands there
-        hone_locks_end();
         (void)hone_lock_order_begin(false);
+        hone_locks_end();
         return; // counted in the session's header
     }
     atomic_fetch_add_explicit(&hone_probe.epoch, 1, memory_order_relaxed);
