@@ -147,26 +147,14 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     return ret->count;
 }
 
-static void put_word(struct hone_imprint *imprint, uint64_t at, uint64_t word)
+static inline void put_word(struct hone_imprint *imprint, uint32_t i, uint32_t from, uint64_t word)
 {
-    const uint32_t i = imprint->count++;
     imprint->words[i] = word;
-    imprint->at[i / 2] = i % 2 ? imprint->at[i / 2] | at << 32 : at;
+    // The half of a word that it is: less significant halves come first on all our machines.
+    __builtin_memcpy((char *)imprint->at + i * sizeof from, &from, sizeof from);
 }
 
-// One more word that was read; false: no room.
-__attribute__((no_sanitize("address"))) static bool read_word(struct hone_imprint *imprint,
-                                                              uint64_t address)
-{
-    uint64_t at = address - imprint->sp;
-    if (imprint->count == HONE_IMPRINT_MAX || at > UINT32_MAX)
-        return false;
-    put_word(imprint, at, HONE_LOAD(address));
-    if (imprint->bytes < at + HONE_WORD_BYTES)
-        imprint->bytes = at + HONE_WORD_BYTES;
-    return true;
-}
-
+// Made for each walk that is made, of every frame: what counts here is each instruction.
 __attribute__((no_sanitize("address"))) bool hone_imprint_take(struct hone_imprint *ret,
                                                                const struct hone_trail *trail,
                                                                const struct hone_caller *caller,
@@ -182,22 +170,33 @@ __attribute__((no_sanitize("address"))) bool hone_imprint_take(struct hone_impri
     ret->sp = caller->sp;
     ret->fp = caller->fp;
     ret->fp_matters = (frame->saved & HONE_TRAIL_FP_MATTERS) != 0;
-    ret->count = 0;
-    ret->bytes = 0;
+    const uint64_t sp = caller->sp;
+    uint64_t end = 0, from = 0;
+    uint32_t count = 0;
     for (; frame < last; frame++) {
-        const uint64_t cfa = frame[1].sp;
-        if (!hone_trail_is_reusable(frame) ||
-            !read_word(ret, cfa - hone_trail_return_below(frame)) ||
-            (hone_trail_fp_at(frame) && frame[1].saved & HONE_TRAIL_FP_MATTERS &&
-             !read_word(ret, cfa + (uint64_t)hone_trail_fp_at(frame))))
+        const uint64_t cfa = frame[1].sp - sp;
+        const int64_t fp_at = hone_trail_fp_at(frame);
+        const bool fp_too = fp_at && frame[1].saved & HONE_TRAIL_FP_MATTERS;
+        from = cfa - hone_trail_return_below(frame);
+        if (!hone_trail_is_reusable(frame) || count + fp_too >= HONE_IMPRINT_MAX ||
+            from > UINT32_MAX)
             return false;
+        put_word(ret, count++, (uint32_t)from, HONE_LOAD(sp + from));
+        end = end > from ? end : from;
+        if (fp_too) {
+            from = cfa + (uint64_t)fp_at;
+            if (from > UINT32_MAX)
+                return false;
+            put_word(ret, count++, (uint32_t)from, HONE_LOAD(sp + from));
+            end = end > from ? end : from;
+        }
     }
-    if (ret->count == 0)
+    if (count == 0)
         return false;
-    const uint32_t last_word = ret->count - 1;
-    while (ret->count % HONE_IMPRINT_STEP)
-        put_word(ret, ret->at[last_word / 2] >> last_word % 2 * 32 & UINT32_MAX,
-                 ret->words[last_word]);
+    for (; count % HONE_IMPRINT_STEP; count++)
+        put_word(ret, count, (uint32_t)from, ret->words[count - 1]);
+    ret->count = count;
+    ret->bytes = end + HONE_WORD_BYTES;
     return true;
 }
 
