@@ -89,18 +89,18 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
     return r;
 }
 
-bool hone_blocked_is_stopped(uint32_t pid, uint32_t tid)
+char hone_blocked_state(uint32_t pid, uint32_t tid)
 {
     char path[64], text[128];
     (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, tid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
+        return 0;
     ssize_t len = read(fd, text, sizeof text - 1);
     (void)close(fd);
     text[len > 0 ? len : 0] = '\0';
     const char *behind_name = strrchr(text, ')');
-    return behind_name && behind_name[1] == ' ' && (behind_name[2] == 'T' || behind_name[2] == 't');
+    return behind_name && behind_name[1] == ' ' ? behind_name[2] : 0;
 }
 
 // --- what it waits for ---------------------------------------------------------------------------

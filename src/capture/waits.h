@@ -45,8 +45,9 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret);
 // Takes apart what the kernel writes into /proc/PID/task/TID/syscall; as above.
 int hone_blocked_parse(const char *text, struct hone_blocked *ret);
 
-// Whether the thread is stopped now.
-bool hone_blocked_is_stopped(uint32_t pid, uint32_t tid);
+// The thread's state now, by the kernel's letter (proc_pid_stat(5): T or t is stopped, Z has
+// ended); 0: there is no such thread.
+char hone_blocked_state(uint32_t pid, uint32_t tid);
 
 // What the system call waits for. Looks at the process's descriptors where that matters.
 enum hone_wait hone_blocked_wait(uint32_t pid, const struct hone_blocked *blocked);

@@ -1,6 +1,7 @@
 // The account of each thread: what the scheduler tells becomes time in states, and blocks whose
 // stacks were read.
 #include "base/array.h"
+#include "capture/waits.h"
 #include "capture/wall_parts.h"
 #include "core/clock.h"
 
@@ -123,12 +124,8 @@ void hone_wall_forget(struct hone_wall *wall, struct hone_wall_thread *thread)
 // The first thread of a process that left it to its other ones, or that nobody has waited for.
 static bool is_over(const struct hone_wall_thread *thread)
 {
-    char path[64], text[512];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stat", thread->pid, thread->tid);
-    if (!read_text(path, text, sizeof text))
-        return true;
-    const char *behind_name = strrchr(text, ')');
-    return behind_name && (behind_name[2] == 'Z' || behind_name[2] == 'X');
+    char state = hone_blocked_state(thread->pid, thread->tid);
+    return !state || state == 'Z' || state == 'X';
 }
 
 void hone_wall_refuse(struct hone_wall *wall, struct hone_wall_thread *thread)

@@ -16,7 +16,8 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
     if (!r)
         r = hone_look_blocked(&wall->look, &process->look, &blocked, &kernel, ret_stack);
     if (!r) {
-        blocked.stopped = hone_blocked_is_stopped(process->pid, tid);
+        char state = hone_blocked_state(process->pid, tid);
+        blocked.stopped = state == 'T' || state == 't';
         hone_restart_recall(&thread->last_call, &blocked);
     }
     if (!r)
