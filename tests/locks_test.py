@@ -166,6 +166,20 @@ class Truth(Locks_):
         # hold_first had its lock without a wait; middle's hold of the second began likewise.
         self.assert_conserves(records)
 
+    def test_a_program_of_one_thread(self):
+        """Where next to nothing is done until there is another one, or a wait."""
+        for what, holders in (('single', {'single_waits': 'single_waits', 'second_waits': 'single_holds'}),
+                              ('single_untimed', {'second_waits': 'single_holds'})):
+            records = self.locks(workload('locks'), what)
+            truth = {function: (lock, ns) for function, _, lock, ns in records.truth}
+            self.assertEqual(set(truth), set(holders))
+            for function, (lock, ns) in truth.items():
+                held = charged(records.held_by(holders[function], lock))
+                self.assertLessEqual(abs(held - ns), 0.03 * ns, (what, function, held, ns))
+                wait, = records.waits_in(function, lock)
+                self.assertEqual(wait.timed_out, function == 'single_waits')
+            self.assert_conserves(records)
+
     def test_every_kind_of_lock(self):
         records = self.locks(workload('locks'), 'kinds')
         truth = collections.Counter()

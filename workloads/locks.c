@@ -11,6 +11,9 @@
 //            thread ends, so that nobody releases it
 //   elsewhere  the same of a shared mutex, which a forked process has then; once it is given up
 //   churn N  N threads take one mutex for short, in turn
+//   single   single_waits, while there is no other thread, waits with a limit for what it has
+//            itself; then second_waits wants what single_holds took before it was there
+//   single_untimed  the second half alone
 //   control  threads that never wait for each other
 //
 // Right answer: lines `wait FUNCTION KIND ADDRESS NANOSECONDS`: what FUNCTION waited for the lock
@@ -568,6 +571,45 @@ OWN_NAME static void *alone(void *unused)
     return unused;
 }
 
+// --- single --------------------------------------------------------------------------------------
+
+OWN_NAME static void single_waits(void)
+{
+    struct timespec until = in_ms(CLOCK_REALTIME, 50);
+    pthread_mutex_lock(&first);
+    long long began = now_ns();
+    if (pthread_mutex_timedlock(&first, &until) != ETIMEDOUT)
+        exit(5);
+    tell("single_waits", "mutex", &first, now_ns() - began);
+    pthread_mutex_unlock(&first);
+    __asm__ volatile("");
+}
+
+OWN_NAME static void *second_waits(void *unused)
+{
+    long long began = now_ns();
+    pthread_mutex_lock(&second);
+    tell("second_waits", "mutex", &second, now_ns() - began);
+    pthread_mutex_unlock(&second);
+    return unused;
+}
+
+OWN_NAME static void single_holds(int wait_first)
+{
+    enum { OFTEN = 100000 };
+    for (int i = 0; i < OFTEN; i++) {
+        pthread_mutex_lock(&second);
+        pthread_mutex_unlock(&second);
+    }
+    if (wait_first)
+        single_waits();
+    pthread_mutex_lock(&second);
+    pthread_t thread = start(second_waits, NULL);
+    nap(80 * MS);
+    pthread_mutex_unlock(&second);
+    pthread_join(thread, NULL);
+}
+
 static void control(void)
 {
     pthread_t threads[] = {start(alone, NULL), start(alone, NULL)};
@@ -596,6 +638,10 @@ int main(int argc, char **argv)
         released_unseen(0);
     else if (strcmp(what, "churn") == 0)
         churn_all((int)argument(argc, argv, 2, 4));
+    else if (strcmp(what, "single") == 0)
+        single_holds(1);
+    else if (strcmp(what, "single_untimed") == 0)
+        single_holds(0);
     else if (strcmp(what, "control") == 0)
         control();
     else
