@@ -13,14 +13,22 @@
 // Stacks that the thread allocated at lately, by their innermost frame. Most programs come by the
 // same ones again and again, and where nothing of what was read of one has changed it is neither
 // walked nor hashed nor looked up. 300 KiB for each thread, touched as they are used.
-enum { HONE_RECENT_SETS = 64, HONE_RECENT_WAYS = 4, HONE_RECENT_CREDIT = 1024 };
+//
+// To remember one takes a good part of the time that it saves, so each group of innermost frames
+// may do that a few times before one of its stacks is found again; then only now and then.
+enum {
+    HONE_RECENT_SETS = 64,
+    HONE_RECENT_WAYS = 4,
+    HONE_RECENT_GROUPS = 1024,
+    HONE_RECENT_TRIES = 4
+};
 
 struct hone_recent {
     uint32_t generation;                               // of the module table
-    int32_t credit;                                    // found again less remembered
     uint64_t tags[HONE_RECENT_SETS][HONE_RECENT_WAYS]; // 0: none
     uint32_t sites[HONE_RECENT_SETS][HONE_RECENT_WAYS];
     uint8_t oldest[HONE_RECENT_SETS];
+    uint8_t tries[HONE_RECENT_GROUPS]; // since one of the group was found again
     struct hone_imprint imprints[HONE_RECENT_SETS][HONE_RECENT_WAYS];
 };
 
@@ -92,6 +100,12 @@ static inline uint64_t hone_recent_tag(const struct hone_caller *caller)
     return (caller->address ^ caller->sp << 20) * 0x9e3779b97f4a7c15u | 1;
 }
 
+static inline uint64_t hone_recent_group(uint64_t tag)
+{
+    _Static_assert(HONE_RECENT_GROUPS == 1 << 10, "one for each value of the tag's top 10 bits");
+    return tag >> 54;
+}
+
 // The same where that stack is one of the recent ones; 0: it is not.
 __attribute__((always_inline)) static inline uint32_t
 hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
@@ -107,7 +121,7 @@ hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
     for (uint32_t way = 0; way < HONE_RECENT_WAYS; way++)
         if (recent->tags[set][way] == tag &&
             hone_imprint_holds(&recent->imprints[set][way], caller, high)) {
-            recent->credit += recent->credit < HONE_RECENT_CREDIT;
+            recent->tries[hone_recent_group(tag)] = 0;
             return recent->sites[set][way];
         }
     return 0;

@@ -64,21 +64,22 @@ static void forget_recent(struct hone_recent *recent, uint32_t generation)
 {
     memset(recent->tags, 0, sizeof recent->tags);
     recent->generation = generation;
-    recent->credit = HONE_RECENT_CREDIT;
 }
 
-// A stack that the thread is at just now. Where stacks hardly ever come again, few are remembered.
+// A stack that the thread is at just now. Where such ones hardly ever come again, few are
+// remembered.
 static void remember(struct hone_keeper *keeper, const struct hone_caller *caller,
                      const struct hone_walk *walk, uint32_t site)
 {
-    enum { TRIED_WITHOUT_CREDIT = 16 };
+    enum { TRIED_EVERY = 16 };
     struct hone_recent *recent = &keeper->recent;
     if (recent->generation != keeper->trail.generation)
         forget_recent(recent, keeper->trail.generation);
-    if (recent->credit <= 0 && keeper->operation % TRIED_WITHOUT_CREDIT)
+    const uint64_t tag = hone_recent_tag(caller), set = tag >> 58;
+    uint8_t *tries = &recent->tries[hone_recent_group(tag)];
+    if (*tries >= HONE_RECENT_TRIES && keeper->operation % TRIED_EVERY)
         return;
-    recent->credit -= recent->credit > 0;
-    uint64_t tag = hone_recent_tag(caller), set = tag >> 58;
+    *tries += *tries < HONE_RECENT_TRIES;
     uint32_t way = recent->oldest[set];
     recent->tags[set][way] = 0;
     if (!hone_imprint_take(&recent->imprints[set][way], &keeper->trail, caller, walk))
