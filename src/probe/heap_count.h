@@ -76,6 +76,8 @@ HONE_HEAP_INLINE void hone_count_made(struct hone_keeper *keeper, struct hone_bl
     uint32_t bin = bits > SIZE_SHIFT ? bits - SIZE_SHIFT : 0;
     hone_site_add(&site->sizes[bin < HONE_HEAP_SIZES ? bin : HONE_HEAP_SIZES - 1], 1);
     keeper->operation++;
+    keeper->last = number;
+    __builtin_prefetch(&keeper->next[number % HONE_KEEPER_NEXT], 1);
     *entry =
         hone_block_of(address, size, number, keeper->epoch, hone_ticks_now(), keeper->operation);
     hone_keeper_change(keeper, (int64_t)size);

@@ -32,6 +32,8 @@ struct hone_recent {
     struct hone_imprint imprints[HONE_RECENT_SETS][HONE_RECENT_WAYS];
 };
 
+enum { HONE_KEEPER_NEXT = 4096, HONE_KEEPER_NEXT_FROM = 64 };
+
 struct hone_keeper {
     alignas(64) _Atomic uint32_t taken; // by the thread of this id; 0: free
     uint32_t number;
@@ -44,6 +46,7 @@ struct hone_keeper {
     // that is not a recent one costs a miss of the processor's cache here.
     uint64_t *slots;
     uint32_t mask, count;
+    uint32_t last;      // the last block's site plus one; 0: none
     uint32_t sites_end; // the number behind those that were taken last
     uint32_t left;      // so many before that are not used yet
 
@@ -55,6 +58,13 @@ struct hone_keeper {
     struct hone_own_stack stack;
     struct hone_area area;
     struct hone_recent recent;
+
+    // The site plus one of the stack that was looked for when last a block of this site had gone
+    // before, by the lower bits of its number: three times out of four it is the next one, too.
+    // Then neither it nor what is counted there has to be waited for. Of who has few sites it is
+    // not touched: those are at hand anyway.
+    uint32_t next_epoch; // of the process that they are of; 0: there are none
+    uint32_t next[HONE_KEEPER_NEXT];
 };
 
 extern __thread struct hone_keeper *hone_keeper_mine __attribute__((visibility("hidden")));
