@@ -245,6 +245,24 @@ static void count_block(void *argument)
     hone_exact_allocated(at->keeper, at->block, at->size, site);
 }
 
+HONE_HOOK bool hone_heap_counts_by_walk(struct hone_keeper *keeper,
+                                        const struct hone_caller *caller, const void *block,
+                                        size_t size)
+{
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    uint64_t sp = registers.r[HONE_REGISTER_SP];
+    if (HONE_UNLIKELY(sp < keeper->stack.low || !hone_stack_has_room(&keeper->stack, sp)))
+        return false;
+    int saved = errno;
+    hone_heap_self.told++;
+    hone_heap_self.countdown = -1;
+    uint32_t site = hone_keeper_site(keeper, &registers, caller);
+    hone_exact_allocated(keeper, block, size, site);
+    errno = saved;
+    return true;
+}
+
 // By a walk. False: it must not be made here.
 HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *block, size_t size)
 {

@@ -76,6 +76,8 @@ HONE_HEAP_INLINE void hone_count_made(struct hone_keeper *keeper, struct hone_bl
     uint32_t bin = bits > SIZE_SHIFT ? bits - SIZE_SHIFT : 0;
     hone_site_add(&site->sizes[bin < HONE_HEAP_SIZES ? bin : HONE_HEAP_SIZES - 1], 1);
     keeper->operation++;
+    keeper->last = number;
+    __builtin_prefetch(&keeper->next[number % HONE_KEEPER_NEXT], 1);
     *entry =
         hone_block_of(address, size, number, keeper->epoch, hone_ticks_now(), keeper->operation);
     hone_keeper_change(keeper, (int64_t)size);
@@ -87,6 +89,8 @@ HONE_HEAP_INLINE void hone_count_ended(struct hone_keeper *keeper, struct hone_b
                                        bool moved)
 {
     struct hone_heap_site *site = hone_site_at(hone_block_site(taken) - 1);
+    // Where nearly all lives are counted, which is not known for sure before the clock is read.
+    __builtin_prefetch(&site->lives[1], 1);
     const uint64_t size = hone_block_size(taken);
     uint32_t life = (hone_bits_of(hone_ticks_now() - hone_block_ticks(taken)) + 2) / 3;
     life = life < HONE_HEAP_LIVES ? life : HONE_HEAP_LIVES - 1;
@@ -138,7 +142,8 @@ HONE_HEAP_INLINE bool hone_heap_counts(const void *block, size_t size)
     const uint64_t *frame = __builtin_frame_address(0);
     struct hone_keeper *keeper = hone_keeper_at_hand();
     size_t (*usable)(void *) = hone_allocator.malloc_usable_size;
-    const struct hone_caller caller = {frame[1] - 1, (uintptr_t)(frame + 2), frame[0], 1};
+    // Of the walk's frames, the innermost are that of who makes it and this one.
+    const struct hone_caller caller = {frame[1] - 1, (uintptr_t)(frame + 2), frame[0], 2};
     if (HONE_UNLIKELY(!HONE_HOOKS_KEEP_FRAMES || !block || !keeper ||
                       size >> (HONE_BLOCK_SIZE_BITS - 1) || self->quiet || self->own ||
                       self->inside || self->other || self->whole || self->rate != 1 ||
@@ -146,9 +151,16 @@ HONE_HEAP_INLINE bool hone_heap_counts(const void *block, size_t size)
                       hone_heap_is_hook(caller.address)))
         return false;
     hone_heap_enter_at(frame);
-    uint32_t site = hone_keeper_recall(keeper, &caller);
+    // Wanted behind the search or the walk, and seldom in the processor's cache.
     struct hone_block *entry = hone_block_at((uintptr_t)block, false);
-    bool counts = site && entry && !hone_block_site(*entry);
+    __builtin_prefetch(entry, 1);
+    uint32_t site = hone_keeper_recall(keeper, &caller);
+    if (!site) {
+        bool counted = hone_heap_counts_by_walk(keeper, &caller, block, size);
+        hone_heap_leave();
+        return counted;
+    }
+    bool counts = entry && !hone_block_site(*entry);
     if (HONE_LIKELY(counts)) {
         self->told++;
         self->countdown = -1;

@@ -26,6 +26,12 @@ struct hone_keeper;
 void hone_exact_allocated(struct hone_keeper *keeper, const void *block, size_t size,
                           uint32_t site);
 
+// heap.c: a new block of a stack that is not a recent one, where `caller` called the hook that
+// calls this. False, and nothing was done: the stack must not be walked just here.
+struct hone_caller;
+bool hone_heap_counts_by_walk(struct hone_keeper *keeper, const struct hone_caller *caller,
+                              const void *block, size_t size);
+
 // Takes a block out of the table, before its memory is given back. False: it is not in it.
 bool hone_exact_take(const void *block, struct hone_block *ret);
 // Back in, for it was not freed.

@@ -13,16 +13,26 @@
 // Stacks that the thread allocated at lately, by their innermost frame. Most programs come by the
 // same ones again and again, and where nothing of what was read of one has changed it is neither
 // walked nor hashed nor looked up. 300 KiB for each thread, touched as they are used.
-enum { HONE_RECENT_SETS = 64, HONE_RECENT_WAYS = 4, HONE_RECENT_CREDIT = 1024 };
+//
+// To remember one takes a good part of the time that it saves, so each group of innermost frames
+// may do that a few times before one of its stacks is found again; then only now and then.
+enum {
+    HONE_RECENT_SETS = 64,
+    HONE_RECENT_WAYS = 4,
+    HONE_RECENT_GROUPS = 1024,
+    HONE_RECENT_TRIES = 4
+};
 
 struct hone_recent {
     uint32_t generation;                               // of the module table
-    int32_t credit;                                    // found again less remembered
     uint64_t tags[HONE_RECENT_SETS][HONE_RECENT_WAYS]; // 0: none
     uint32_t sites[HONE_RECENT_SETS][HONE_RECENT_WAYS];
     uint8_t oldest[HONE_RECENT_SETS];
+    uint8_t tries[HONE_RECENT_GROUPS]; // since one of the group was found again
     struct hone_imprint imprints[HONE_RECENT_SETS][HONE_RECENT_WAYS];
 };
+
+enum { HONE_KEEPER_NEXT = 4096, HONE_KEEPER_NEXT_FROM = 64 };
 
 struct hone_keeper {
     alignas(64) _Atomic uint32_t taken; // by the thread of this id; 0: free
@@ -36,6 +46,7 @@ struct hone_keeper {
     // that is not a recent one costs a miss of the processor's cache here.
     uint64_t *slots;
     uint32_t mask, count;
+    uint32_t last;      // the last block's site plus one; 0: none
     uint32_t sites_end; // the number behind those that were taken last
     uint32_t left;      // so many before that are not used yet
 
@@ -47,6 +58,13 @@ struct hone_keeper {
     struct hone_own_stack stack;
     struct hone_area area;
     struct hone_recent recent;
+
+    // The site plus one of the stack that was looked for when last a block of this site had gone
+    // before, by the lower bits of its number: three times out of four it is the next one, too.
+    // Then neither it nor what is counted there has to be waited for. Of who has few sites it is
+    // not touched: those are at hand anyway.
+    uint32_t next_epoch; // of the process that they are of; 0: there are none
+    uint32_t next[HONE_KEEPER_NEXT];
 };
 
 extern __thread struct hone_keeper *hone_keeper_mine __attribute__((visibility("hidden")));
@@ -92,6 +110,12 @@ static inline uint64_t hone_recent_tag(const struct hone_caller *caller)
     return (caller->address ^ caller->sp << 20) * 0x9e3779b97f4a7c15u | 1;
 }
 
+static inline uint64_t hone_recent_group(uint64_t tag)
+{
+    _Static_assert(HONE_RECENT_GROUPS == 1 << 10, "one for each value of the tag's top 10 bits");
+    return tag >> 54;
+}
+
 // The same where that stack is one of the recent ones; 0: it is not.
 __attribute__((always_inline)) static inline uint32_t
 hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
@@ -107,7 +131,7 @@ hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
     for (uint32_t way = 0; way < HONE_RECENT_WAYS; way++)
         if (recent->tags[set][way] == tag &&
             hone_imprint_holds(&recent->imprints[set][way], caller, high)) {
-            recent->credit += recent->credit < HONE_RECENT_CREDIT;
+            recent->tries[hone_recent_group(tag)] = 0;
             return recent->sites[set][way];
         }
     return 0;

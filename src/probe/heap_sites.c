@@ -64,21 +64,22 @@ static void forget_recent(struct hone_recent *recent, uint32_t generation)
 {
     memset(recent->tags, 0, sizeof recent->tags);
     recent->generation = generation;
-    recent->credit = HONE_RECENT_CREDIT;
 }
 
-// A stack that the thread is at just now. Where stacks hardly ever come again, few are remembered.
+// A stack that the thread is at just now. Where such ones hardly ever come again, few are
+// remembered.
 static void remember(struct hone_keeper *keeper, const struct hone_caller *caller,
                      const struct hone_walk *walk, uint32_t site)
 {
-    enum { TRIED_WITHOUT_CREDIT = 16 };
+    enum { TRIED_EVERY = 16 };
     struct hone_recent *recent = &keeper->recent;
     if (recent->generation != keeper->trail.generation)
         forget_recent(recent, keeper->trail.generation);
-    if (recent->credit <= 0 && keeper->operation % TRIED_WITHOUT_CREDIT)
+    const uint64_t tag = hone_recent_tag(caller), set = tag >> 58;
+    uint8_t *tries = &recent->tries[hone_recent_group(tag)];
+    if (*tries >= HONE_RECENT_TRIES && keeper->operation % TRIED_EVERY)
         return;
-    recent->credit -= recent->credit > 0;
-    uint64_t tag = hone_recent_tag(caller), set = tag >> 58;
+    *tries += *tries < HONE_RECENT_TRIES;
     uint32_t way = recent->oldest[set];
     recent->tags[set][way] = 0;
     if (!hone_imprint_take(&recent->imprints[set][way], &keeper->trail, caller, walk))
@@ -145,6 +146,15 @@ static bool take_sites(struct hone_keeper *keeper)
     return true;
 }
 
+// No site of another process.
+static void begin_to_expect(struct hone_keeper *keeper)
+{
+    if (keeper->next_epoch && keeper->next_epoch != keeper->epoch)
+        memset(keeper->next, 0, sizeof keeper->next);
+    keeper->next_epoch = keeper->epoch;
+    atomic_signal_fence(memory_order_seq_cst);
+}
+
 static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *addresses,
                     uint32_t count, enum hone_stack_end end)
 {
@@ -165,6 +175,8 @@ static uint32_t add(struct hone_keeper *keeper, uint64_t hash, const uint64_t *a
     // Release: all of the site is zero before it counts as one.
     atomic_store_explicit(&site->stack, stack, memory_order_release);
     put(keeper->slots, keeper->mask, hash, number + 1);
+    if (keeper->count + 1 == HONE_KEEPER_NEXT_FROM)
+        begin_to_expect(keeper);
     keeper->count++;
     return number + 1;
 }
@@ -201,9 +213,26 @@ static uint32_t find(const struct hone_keeper *keeper, uint64_t hash)
     return 0;
 }
 
+// Where the site plus one is that the next stack probably has, 0 where there is no telling; NULL:
+// there are too few.
+static inline uint32_t *expect(struct hone_keeper *keeper)
+{
+    if (keeper->count < HONE_KEEPER_NEXT_FROM)
+        return NULL;
+    uint32_t *next = &keeper->next[keeper->last % HONE_KEEPER_NEXT];
+    if (*next) {
+        const struct hone_heap_site *site = hone_site_at(*next - 1);
+        __builtin_prefetch(&site->hash);
+        __builtin_prefetch(site, 1);
+        __builtin_prefetch(&site->sizes[0], 1);
+    }
+    return next;
+}
+
 uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_registers *registers,
                           const struct hone_caller *caller)
 {
+    uint32_t *next = expect(keeper);
     struct hone_walk walk;
     hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, caller, &walk);
     hone_modules_emit();
@@ -216,11 +245,16 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     uint64_t hash = chain(keeper, addresses, count, whole ? walk.same : 0) ^ walk.end;
     if (!whole)
         keeper->chained = 0;
-    uint32_t site = find(keeper, hash);
-    if (HONE_LIKELY(site))
-        __builtin_prefetch(hone_site_at(site - 1), 1);
-    else
-        site = add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
+    uint32_t site = next ? *next : 0;
+    if (!site || hone_site_at(site - 1)->hash != hash) {
+        site = find(keeper, hash);
+        if (HONE_LIKELY(site))
+            __builtin_prefetch(hone_site_at(site - 1), 1);
+        else
+            site = add(keeper, hash, addresses, count, (enum hone_stack_end)walk.end);
+        if (next)
+            *next = site;
+    }
     if (site && caller)
         remember(keeper, caller, &walk, site);
     return site;

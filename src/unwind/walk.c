@@ -31,9 +31,9 @@ static bool outside(struct hone_memory *memory, uint64_t address, uint64_t *ret)
     return hone_memory_load(memory, address, ret);
 }
 
-void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
-                       const struct hone_registers *registers, const struct hone_stack *stacks,
-                       size_t stack_count)
+__attribute__((always_inline)) static inline void
+start(struct hone_walker *walker, struct hone_unwinder *unwinder,
+      const struct hone_registers *registers, const struct hone_stack *stacks, size_t stack_count)
 {
     walker->memory = (struct hone_memory){.outside = outside};
     walker->probed = false;
@@ -62,6 +62,13 @@ void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinde
         walker->memory.low = stack->low;
         walker->memory.words_end = stack->high - (HONE_WORD_BYTES - 1);
     }
+}
+
+void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinder,
+                       const struct hone_registers *registers, const struct hone_stack *stacks,
+                       size_t stack_count)
+{
+    start(walker, unwinder, registers, stacks, stack_count);
 }
 
 // Where a walk breaks off, the last return address may be the first wrong thing that was read: it
@@ -119,7 +126,7 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     walker.addresses = ret_addresses;
     walker.max = max;
     walker.result = ret;
-    hone_walker_start(&walker, unwinder, registers, stacks, stack_count);
+    start(&walker, unwinder, registers, stacks, stack_count);
     // A trail of zeros is an empty one.
     bool valid = trail->first && trail->generation == walker.generation;
     struct hone_tracker tracker = {
@@ -136,6 +143,8 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     }
     hone_walker_walk(&walker, at, &tracker, false);
     ret->same = hone_tracker_settle(&tracker);
+    if (HONE_LIKELY(ret->end == HONE_WALK_COMPLETE))
+        return ret->count; // as it is: none of the below
     if (HONE_UNLIKELY(hone_walker_lands(&walker))) {
         trail->first = 0; // what it says of this walk is wrong
         ret->same = 0;

@@ -78,9 +78,12 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
                 continue;
             }
         }
-        struct hone_position from = at;
+        // A copy, so that `at` itself, which has no address, stays in registers.
+        struct hone_position to = at;
         walker->stepped = HONE_TRAIL_NOT_REUSABLE;
-        step = hone_walker_step(walker, &at, row, count - 1);
+        step = hone_walker_step(walker, &to, row, count - 1);
+        const struct hone_position from = at;
+        at = to;
         if (HONE_UNLIKELY(step == HONE_STEP_REPLACED)) {
             count--;
             step = HONE_STEP_ON;

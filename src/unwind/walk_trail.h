@@ -47,29 +47,36 @@ __attribute__((no_sanitize("address"))) static size_t verify(struct hone_walker 
 {
     struct hone_trail_frame *frame = &tracker->trail->frames[tracker->old];
     const struct hone_trail_frame *last = &tracker->trail->frames[HONE_STACK_DEPTH_MAX - 1];
+    const struct hone_trail_frame *end = last;
+    if ((size_t)(last - frame) >= walker->max - count)
+        end = frame + (walker->max - count - 1); // the position's own address is written, too
     const uint64_t low = walker->memory.low;
     const uint64_t size = walker->memory.words_end - low;
     size_t begin = count;
+    uint64_t *to = walker->addresses + count;
     uint64_t fp = at->fp;
     frame->fp = fp;
-    for (; frame < last && hone_trail_is_reusable(frame) && count + 1 < walker->max; frame++) {
-        uint64_t sp = frame[1].sp;
-        const int64_t fp_from = hone_trail_fp_at(frame);
-        uint64_t return_at = sp - hone_trail_return_below(frame);
-        uint64_t fp_at = sp + (uint64_t)fp_from;
+    for (; frame < end && hone_trail_is_reusable(frame); frame++) {
+        const uint64_t sp = frame[1].sp;
+        const uint64_t return_at = sp - hone_trail_return_below(frame);
         if (return_at - low >= size || hone_arch_code(HONE_LOAD(return_at)) != frame[1].ip + 1)
             break;
-        if (fp_from && fp_at - low >= size)
-            break;
-        uint64_t next_fp = fp_from ? HONE_LOAD(fp_at) : fp;
-        if (next_fp != frame[1].fp) {
-            if (frame[1].saved & HONE_TRAIL_FP_MATTERS)
+        const int64_t fp_from = hone_trail_fp_at(frame);
+        if (fp_from) {
+            const uint64_t fp_at = sp + (uint64_t)fp_from;
+            if (fp_at - low >= size)
                 break;
-            frame[1].fp = next_fp;
+            const uint64_t next_fp = HONE_LOAD(fp_at);
+            if (next_fp != frame[1].fp && frame[1].saved & HONE_TRAIL_FP_MATTERS)
+                break;
+            fp = next_fp;
+        } else if (fp != frame[1].fp && frame[1].saved & HONE_TRAIL_FP_MATTERS) {
+            break;
         }
-        fp = next_fp;
-        walker->addresses[count++] = frame->ip;
+        frame[1].fp = fp;
+        *to++ = frame->ip;
     }
+    count = (size_t)(to - walker->addresses);
     if (count == begin)
         return count;
     walker->result->reused += (uint32_t)(count - begin);
@@ -116,33 +123,34 @@ static inline void hone_tracker_follow(struct hone_tracker *tracker,
     track(tracker, (struct hone_trail_frame){from->address, from->sp, from->fp, saved});
 }
 
-// From the outermost of some frames to the innermost: in which of them fp matters. Beyond the last
-// frame of all it does, for all we know.
-static void find_where_fp_matters(struct hone_trail *trail, uint32_t first, uint32_t end)
-{
-    uint64_t matters = end < HONE_STACK_DEPTH_MAX ? trail->frames[end].saved & HONE_TRAIL_FP_MATTERS
-                                                  : HONE_TRAIL_FP_MATTERS;
-    for (uint32_t i = end; i-- > first;) {
-        struct hone_trail_frame *frame = &trail->frames[i];
-        if (frame->saved & HONE_TRAIL_BY_FP || !hone_trail_is_reusable(frame))
-            matters = HONE_TRAIL_FP_MATTERS;
-        else if (hone_trail_fp_at(frame))
-            matters = 0;
-        frame->saved = (frame->saved & ~HONE_TRAIL_FP_MATTERS) | matters;
-    }
-}
-
-// Returns how many outermost frames stayed where they were.
+// The fresh frames go to where they belong, from the outermost to the innermost, and are told in
+// which of them fp matters. Beyond the last frame of all it does, for all we know. Returns how many
+// outermost frames stayed where they were.
 static inline uint32_t hone_tracker_settle(struct hone_tracker *tracker)
 {
     struct hone_trail *trail = tracker->trail;
     trail->first = HONE_STACK_DEPTH_MAX;
     if (tracker->overflow)
         return 0;
-    trail->first = tracker->run - tracker->fresh;
-    __builtin_memmove(&trail->frames[trail->first], trail->frames,
-                      tracker->fresh * sizeof trail->frames[0]);
-    find_where_fp_matters(trail, trail->first, tracker->run);
+    uint64_t matters = tracker->run < HONE_STACK_DEPTH_MAX
+                           ? trail->frames[tracker->run].saved & HONE_TRAIL_FP_MATTERS
+                           : HONE_TRAIL_FP_MATTERS;
+    struct hone_trail_frame *to = &trail->frames[tracker->run];
+    for (uint32_t i = tracker->fresh; i-- > 0;) {
+        const struct hone_trail_frame *from = &trail->frames[i];
+        // Word by word: what was just stored so and is loaded as a whole makes the processor wait.
+        const uint64_t ip = from->ip, sp = from->sp, fp = from->fp, saved = from->saved;
+        if (saved & HONE_TRAIL_BY_FP || !hone_trail_is_reusable(from))
+            matters = HONE_TRAIL_FP_MATTERS;
+        else if (hone_trail_fp_at(from))
+            matters = 0;
+        to--;
+        to->ip = ip;
+        to->sp = sp;
+        to->fp = fp;
+        to->saved = (saved & ~HONE_TRAIL_FP_MATTERS) | matters;
+    }
+    trail->first = (uint32_t)(to - trail->frames);
     return HONE_STACK_DEPTH_MAX - tracker->run;
 }
 
