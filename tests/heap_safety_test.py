@@ -164,7 +164,7 @@ static void on_alarm(int number)
 }
 __attribute__((noinline)) static void counted(void)
 {
-    for (int i = 0; i < 60000; i++)
+    for (int i = 0; i < 600000; i++)
         free(malloc(100));
 }
 static void find_stack(void)
@@ -217,7 +217,7 @@ int main(void)
             return 3;
     if (elsewhere || handled < 10)
         return 2;
-    puts("counted 180000 18000000 0 0");
+    puts("counted 1800000 180000000 0 0");
     return 0;
 }'''
 
