@@ -464,6 +464,24 @@ class Order(TestCase):
                          [{'first', 'second'}], found)
         self.assertGreater(found['lost'], 0)
 
+    def odd(self, how):
+        recording = self.record(workload('order_odd'), how, options=('-t', 'cpu', '--lock-order'))
+        self.assertEqual((recording.status, recording.stdout), (0, b'done\n'), recording.stderr)
+        done = subprocess.run([HONE, 'deadlocks', '--json', recording.directory],
+                              capture_output=True, text=True, check=False)
+        return done, json.loads(done.stdout)['lock_order']
+
+    def test_what_a_thread_has_already_it_does_not_wait_for(self):
+        done, found = self.odd('tried')
+        self.assertEqual((found['possible'], done.returncode), ([], 0), found)
+        self.assertGreater(found['seen'], 0)
+
+    def test_what_nobody_can_see_is_not_called_clean(self):
+        done, found = self.odd('sandbox')
+        self.assertEqual((found['possible'], found['complete'], done.returncode), ([], False, 1))
+        self.assertIn('sandbox', found['not_covered'][0]['reason'])
+        self.assertRegex(done.stderr, '^hone: nothing was found, but of 1 process not all was seen$')
+
     def test_nothing_that_cannot_be(self):
         for mode in ('guarded', 'trying', 'reading'):
             with self.subTest(mode):

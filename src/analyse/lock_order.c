@@ -17,6 +17,7 @@ enum {
     STACKS_MAX = 1 << 15,
     FRAMES_MAX = 256,
     MEMBERS_MAX = 1024,
+    PROCESSES_MAX = 1 << 20,
     // Of JSON. Two bytes of text may be a value of 230 bytes in memory; the largest recording that
     // there can be has 4 million.
     VALUES_MAX = 8 << 20,
@@ -178,6 +179,26 @@ static int read_edges(struct hone_lock_order *order, const json_t *edges)
     return 0;
 }
 
+static int read_uncovered(struct hone_lock_order *order, const json_t *list)
+{
+    size_t count = json_array_size(list);
+    if (count > PROCESSES_MAX)
+        return -EBADMSG;
+    order->uncovered = hone_arena_zalloc(&order->arena, count + 1, sizeof *order->uncovered);
+    if (!order->uncovered)
+        return -ENOMEM;
+    for (; order->uncovered_count < count; order->uncovered_count++) {
+        const json_t *from = json_array_get(list, order->uncovered_count);
+        struct hone_order_uncovered *process = &order->uncovered[order->uncovered_count];
+        *process = (struct hone_order_uncovered){text_of(order, from, "process"),
+                                                 text_of(order, from, "reason"),
+                                                 (uint32_t)number_of(from, "pid")};
+        if (!process->process || !process->reason)
+            return -ENOMEM;
+    }
+    return 0;
+}
+
 // --- all of it -----------------------------------------------------------------------------------
 
 // As many values as the text can have.
@@ -214,6 +235,8 @@ int hone_lock_order_parse(const char *text, size_t len, const char *name,
     int r = read_stacks(&order, json_object_get(all, "stacks"));
     if (!r)
         r = read_edges(&order, json_object_get(all, "edges"));
+    if (!r)
+        r = read_uncovered(&order, json_object_get(all, "not_covered"));
     if (!r)
         r = hone_lock_order_find_rings(&order);
     if (r == -EBADMSG)

@@ -50,6 +50,12 @@ struct hone_order_ring {
     uint32_t more; // rings at the same places, of other locks
 };
 
+// A process of which not all was seen.
+struct hone_order_uncovered {
+    const char *process, *reason;
+    uint32_t pid;
+};
+
 struct hone_lock_order {
     bool recorded; // else nothing is known
     uint64_t seen, lost, left_out;
@@ -60,6 +66,8 @@ struct hone_lock_order {
     uint32_t stack_count;
     struct hone_order_ring *rings; // shortest first
     uint32_t ring_count, ring_room;
+    struct hone_order_uncovered *uncovered;
+    uint32_t uncovered_count;
     struct hone_arena arena;
 };
 

@@ -46,10 +46,20 @@ enum {
     GLIBC_CONDITION_BYTES = 48,
 };
 
+// The kernel does not let anybody wait for a mutex that inherits priorities where that would be for
+// ever: its holder waits for the caller, or has ended. glibc then sleeps on a word of its own stack
+// that is 0 and stays so, which is what nobody expects who waits for a mutex. Which mutex it was is
+// in a register at best, and what lies beside that word is not one.
+static bool is_parked(const struct hone_lock_sleep *sleep)
+{
+    return !sleep->expected &&
+           (sleep->operation == FUTEX_WAIT || sleep->operation == FUTEX_WAIT_BITSET);
+}
+
 static void read_glibc_mutex(const struct hone_lock_sleep *sleep, struct hone_lock_state *state)
 {
     uint32_t words[GLIBC_MUTEX_WORDS];
-    if (!read_words(sleep, sleep->futex, words, GLIBC_MUTEX_WORDS) ||
+    if (is_parked(sleep) || !read_words(sleep, sleep->futex, words, GLIBC_MUTEX_WORDS) ||
         words[GLIBC_MUTEX_KIND] & ~(uint32_t)GLIBC_KINDS)
         return;
     uint32_t kind = words[GLIBC_MUTEX_KIND];

@@ -207,6 +207,16 @@ TEST(owner_of_each_kind_of_mutex)
     check_mutex(PTHREAD_MUTEX_NORMAL, PTHREAD_PRIO_INHERIT, true, false);
 }
 
+// glibc sleeps on a word of the stack then, and what lies beside it is no mutex.
+TEST(mutexes_that_the_kernel_does_not_let_wait_for)
+{
+    const uint32_t words[] = {0, 0, 4711, 1, 0};
+    struct hone_lock_state state =
+        state_of(HONE_LOCK_LIBRARY_GLIBC, HONE_LOCK_MUTEX, words, 0, NULL, 0);
+    CHECK_EQ(state.holder, HONE_HOLDER_UNKNOWN);
+    CHECK(!state.exact);
+}
+
 TEST(writer_and_readers_of_a_read_write_lock)
 {
     pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;

@@ -32,6 +32,9 @@ json_t *hone_session_heap(const struct hone_recording *recording,
 json_t *hone_session_locks(const struct hone_recording *recording,
                            const struct hone_recording_names *names);
 
+// Of which processes nothing, or not all, was seen of locks, and why.
+json_t *hone_session_lock_reasons(const struct hone_collected *collected);
+
 // session_lock_order.c: what was held when another lock was taken; null: it was not recorded.
 json_t *hone_session_lock_order(const struct hone_recording *recording,
                                 const struct hone_recording_names *names);

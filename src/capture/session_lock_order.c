@@ -185,10 +185,10 @@ json_t *hone_session_lock_order(const struct hone_recording *recording,
     }
     free(namer.numbers);
     free(namer.by_set);
-    json_t *all =
-        json_pack("{s:o, s:o, s:o, s:o, s:o}", "seen", hone_session_number(collected->orders.count),
-                  "lost", hone_session_number(lost), "left_out", hone_session_number(left_out),
-                  "edges", edges, "stacks", namer.stacks);
+    json_t *all = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o}", "seen", hone_session_number(collected->orders.count),
+        "lost", hone_session_number(lost), "left_out", hone_session_number(left_out), "not_covered",
+        hone_session_lock_reasons(collected), "edges", edges, "stacks", namer.stacks);
     if (!failed)
         return all;
     json_decref(all);

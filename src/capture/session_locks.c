@@ -240,7 +240,7 @@ static json_t *list_json(const struct context *context)
 
 // --- all of them ---------------------------------------------------------------------------------
 
-static json_t *reasons_json(const struct hone_collected *collected)
+json_t *hone_session_lock_reasons(const struct hone_collected *collected)
 {
     json_t *reasons = json_array();
     for (uint32_t i = 0; i < collected->process_count; i++) {
@@ -301,6 +301,6 @@ json_t *hone_session_locks(const struct hone_recording *recording,
         hone_session_number(locks->wait_drawn_less), "acquisitions_drawn",
         hone_session_number(locks->records_use), "releases", sum_json(&totals.releases), "delay_ns",
         sum_json(&totals.delay_ns), "time_error", HONE_LOCK_TIME_ERROR, "losses",
-        losses_json(locks, &totals), "not_covered", reasons_json(collected), "count",
+        losses_json(locks, &totals), "not_covered", hone_session_lock_reasons(collected), "count",
         (int)groups.count, "list", list_json(&context));
 }

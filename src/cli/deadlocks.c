@@ -225,7 +225,10 @@ static int show_recording(const struct deadlocks_options *given, const char *nam
         hone_buffer_text(&out, "}\n");
     if (!r)
         r = hone_output_text(given->output, &out, err);
-    return r ? r : count || order.ring_count;
+    if (r || count || order.ring_count || !order.uncovered_count)
+        return r ? r : count || order.ring_count;
+    return hone_error_set(err, -EBADMSG, "nothing was found, but of %u process%s not all was seen",
+                          order.uncovered_count, order.uncovered_count == 1 ? "" : "es");
 }
 
 static int run(const void *parsed, const struct hone_operands *operands, struct hone_error *err)

@@ -38,12 +38,14 @@
     })
 
 // `call` of a real function where nothing is recorded, or the order of locks alone. What is wanted
-// for a time only is held like any other lock, and nobody is stuck in wanting it.
+// for a time only is held like any other lock, and nobody is stuck in wanting it; nor in a
+// recursive mutex that the thread had already, by a trylock that was not seen.
 #define TAKING_(lock, kind, tried, call)                                                           \
     (!hone_lock_order_is_on() ? (call) : __extension__({                                           \
         int ordered = call;                                                                        \
         if (ordered == 0 || ordered == EOWNERDEAD)                                                 \
-            hone_lock_order_taken(lock, kind, tried);                                              \
+            hone_lock_order_taken(                                                                 \
+                lock, kind, (tried) || ((kind) == HONE_LOCK_MUTEX && hone_mutex_depth(lock) > 1)); \
         ordered;                                                                                   \
     }))
 #define TAKING_ORDERED(lock, kind, call) TAKING_(lock, kind, false, call)

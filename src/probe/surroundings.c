@@ -1,6 +1,7 @@
 // Where the probe finds itself: some surroundings bear no signals of ours.
 #include "probe/heap.h"
 #include "probe/lock.h"
+#include "probe/lock_order.h"
 
 #include "core/clock.h"
 
@@ -102,7 +103,7 @@ void hone_sandbox_before(struct hone_door *ret)
     ret->heap = hone_heap_is_wanted();
     if (ret->heap)
         hone_heap_begin(false);
-    ret->locks = hone_locks_are_wanted();
+    ret->locks = hone_locks_are_wanted() || hone_lock_order_is_on();
     if (ret->locks)
         hone_locks_end();
     hone_probe.engine = NULL; // first: handlers of other threads do nothing any more

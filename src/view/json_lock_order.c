@@ -58,9 +58,19 @@ int hone_json_lock_order(const struct hone_lock_order *order,
         .order = order, .out = out, .frames = options->frames ? options->frames : UINT32_MAX};
     hone_buffer_format(out,
                        "{\"recorded\": %s, \"seen\": %" PRIu64 ", \"lost\": %" PRIu64
-                       ", \"complete\": %s, \"possible\": [",
+                       ", \"complete\": %s, \"not_covered\": [",
                        order->recorded ? "true" : "false", order->seen, order->lost,
-                       order->left_out || order->given_up ? "false" : "true");
+                       order->left_out || order->given_up || order->uncovered_count ? "false"
+                                                                                    : "true");
+    for (uint32_t i = 0; i < order->uncovered_count; i++) {
+        const struct hone_order_uncovered *process = &order->uncovered[i];
+        hone_buffer_format(out, "%s\n  {\"pid\": %u, \"process\": ", i ? "," : "", process->pid);
+        put_text(&w, process->process);
+        hone_buffer_text(out, ", \"reason\": ");
+        put_text(&w, process->reason);
+        hone_buffer_text(out, "}");
+    }
+    hone_buffer_text(out, "], \"possible\": [");
     for (uint32_t i = 0; i < order->ring_count; i++) {
         const struct hone_order_ring *ring = &order->rings[i];
         const struct hone_order_edge *first = &order->edges[ring->edges[0]];

@@ -93,6 +93,11 @@ int hone_text_lock_order(const struct hone_lock_order *order,
     put_line(&w, 0, "seen: %" PRIu64 " ways to take a lock while another is held", order->seen);
     if (order->lost)
         put_line(&w, 0, "not seen for want of room: %" PRIu64, order->lost);
+    for (uint32_t i = 0; i < order->uncovered_count; i++) {
+        put_line(&w, 0, "not covered, or not all of it: process %u (%s):", order->uncovered[i].pid,
+                 order->uncovered[i].process);
+        put_line(&w, 2, "%s", order->uncovered[i].reason);
+    }
     if (order->left_out || order->given_up)
         put_line(&w, 0, "there may be more: not all of them were looked through");
     for (uint32_t i = 0; i < order->ring_count; i++)
