@@ -142,7 +142,7 @@ static inline uint32_t hone_locks_state(void)
 {
     return atomic_load_explicit(&hone_locks_wanted, memory_order_relaxed);
 }
-// There is another thread now.
+// There is another thread now, or a wait that is to be charged: the thread is not alone any more.
 void hone_locks_shared(void);
 
 // A lock was taken without a wait.
