@@ -1,9 +1,9 @@
 // odd KIND [MILLISECONDS]: stacks of unusual kinds.
 //
 // tiny      works in `on_tiny` on a stack of two pages of its own, while an alternate stack is
-// there tinyalt   works in `on_tiny` inside a handler, on the smallest alternate stack that holds
-// two
-//           signal frames and 3 KiB; a page that nobody may touch lies below
+//           there
+// tinyalt   works in `on_tiny` inside a handler, on an alternate stack of three signal frames and
+//           1 KiB, the smallest where ours fits; a page that nobody may touch lies below
 // wild      works with the stack pointer in memory that is not there (x86-64)
 // garbage   works with a frame pointer that points nowhere, in code without unwind rules (x86-64)
 // jump      setjmp() and longjmp() out of 12 calls, without pause, below `jump`
@@ -84,7 +84,7 @@ static void on_signal(int signal)
 static const char *tinyalt(void)
 {
     size_t frame = getauxval(AT_MINSIGSTKSZ);
-    size_t bytes = 2 * (frame ? frame : 2048) + 3072;
+    size_t bytes = 3 * (frame ? frame : 4096) + 1024;
     size_t pages = (bytes + PAGE - 1) / PAGE * PAGE;
     // So that its lower end touches the forbidden page.
     char *low =

@@ -95,7 +95,7 @@ int hone_engine_start(enum hone_engine wanted, char *reason, size_t size)
         for (size_t i = 0; i < HONE_ARRAY_LENGTH(all); i++) {
             if (all[i]->id != wanted)
                 continue;
-            r = try_engine(all[i]);
+            r = all[i]->signal == SIGTRAP && hone_is_traced() ? -EBUSY : try_engine(all[i]);
             if (r)
                 add_reason(reason, size, hone_engine_name(wanted), r);
         }

@@ -1,11 +1,12 @@
 // Perf events on the CPU clock of the process's own threads.
 //
 // perf_trap: one event, inherited by every thread that is started later, raises SIGTRAP in the
-// thread that spent the period, with no system call by anyone (Linux 5.13, and 5.19 where it may be blocked). When the period ends
-// inside the kernel, the signal comes at the return to user code, so system calls are seen. One
-// danger comes with that: a period that ends inside execve() raises SIGTRAP in the new program,
-// where nobody handles it and it kills; measured at 100 us: 12 % of execs. So exec is hooked
-// (hooks_exec.c), and where there are no hooks only user code is sampled, which is safe.
+// thread that spent the period, with no system call by anyone (Linux 5.13, and 5.19 where it may be
+// blocked). When the period ends inside the kernel, the signal comes at the return to user code, so
+// system calls are seen. One danger comes with that: a period that ends inside execve() raises
+// SIGTRAP in the new program, where nobody handles it and it kills; measured at 100 us: 12 % of
+// execs. So exec is hooked (hooks_exec.c), and where there are no hooks only user code is sampled,
+// which is safe.
 //
 // perf_signal: an event for each thread that sends an ordinary signal to it.
 #include "probe/probe.h"
@@ -28,6 +29,7 @@ enum {
 };
 
 static const uint64_t cookie = 0x686f6e6500747261;       // "hone", "tra"
+static const uint64_t first_cookie = 0x686f6e6500666972; // "hone", "fir"
 static const uint64_t drawn_cookie = 0x686f6e6500647261; // "hone", "dra"
 
 // Events of threads that drew their first period, plus one: a thread takes a place, and gives it
@@ -39,7 +41,7 @@ static _Atomic uint32_t drawn_places; // of them that are used, plus one; 0: not
 static _Atomic uint32_t drawn_rounds; // how often all of them were closed
 
 static int event_fd = -1;
-static int anchor_fd = -1;
+static int first_fd = -1;
 static int before_fds[THREADS_BEFORE];
 static uint32_t before_count;
 
@@ -54,7 +56,8 @@ static uint64_t random_word(void)
 // For whom an event is.
 enum reach {
     EVENT_INHERITED, // a thread, and with perf_trap all threads that it starts
-    EVENT_DRAWN,     // the calling thread alone
+    EVENT_FIRST,     // the calling thread alone, for its first period
+    EVENT_DRAWN,     // the calling thread alone, if it drew
 };
 
 static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_t period_ns,
@@ -77,9 +80,9 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
         attr.inherit = 1;
         attr.inherit_thread = 1; // threads only: a child process is armed by our fork handler
         attr.sig_data = cookie;
-        if (reach == EVENT_DRAWN) {
+        if (reach != EVENT_INHERITED) {
             attr.inherit = attr.inherit_thread = 0;
-            attr.sig_data = drawn_cookie;
+            attr.sig_data = reach == EVENT_FIRST ? first_cookie : drawn_cookie;
         }
     } else {
         attr.wakeup_events = 1;
@@ -91,27 +94,18 @@ static int open_event(const struct hone_engine_kind *kind, uint32_t tid, uint64_
                                 : hone_descriptor_adopt((int)fd);
 }
 
-// At a switch between two threads whose events were all inherited, the kernel lets them swap events
-// instead of stopping one and starting the other. A thread that runs in short turns is then always
-// handed a fresh period and never sampled. An event that is not inherited, and counts nothing,
-// keeps ours where they are.
-static int open_anchor(void)
-{
-    struct perf_event_attr attr = {
-        .size = sizeof attr,
-        .type = PERF_TYPE_SOFTWARE,
-        .config = PERF_COUNT_SW_DUMMY,
-        .disabled = 1,
-        .exclude_kernel = 1,
-        .exclude_hv = 1,
-    };
-    long fd = hone_syscall5(SYS_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
-    return fd < 0 ? (int)fd : hone_descriptor_adopt((int)fd);
-}
-
 static void enable(int fd)
 {
     (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_ENABLE, 0);
+}
+
+// For one period of a random length, which may be very short. Its handler is not sure to come: who
+// traces the program may keep the signal from it, and then an event that went on would stop the
+// program again and again, without end. (Linux before 6.1 takes no such limit from an event that
+// raises SIGTRAP: there the handler has to disable it, as it does anyway.)
+static void enable_once(int fd)
+{
+    (void)hone_syscall3(SYS_ioctl, fd, PERF_EVENT_IOC_REFRESH, 1);
 }
 
 // Those of all threads. One that is about to open its event finds out by the number of rounds.
@@ -143,12 +137,12 @@ static void close_all(void)
 {
     if (event_fd >= 0)
         hone_descriptor_close(event_fd);
-    if (anchor_fd >= 0)
-        hone_descriptor_close(anchor_fd);
+    if (first_fd >= 0)
+        hone_descriptor_close(first_fd);
     for (uint32_t i = 0; i < before_count; i++)
         hone_descriptor_close(before_fds[i]);
     forget_drawn();
-    event_fd = anchor_fd = -1;
+    event_fd = first_fd = -1;
     before_count = 0;
 }
 
@@ -157,6 +151,8 @@ static void stop(void)
 {
     if (event_fd >= 0)
         (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_DISABLE, 0);
+    if (first_fd >= 0)
+        (void)hone_syscall3(SYS_ioctl, first_fd, PERF_EVENT_IOC_DISABLE, 0);
     for (uint32_t i = 0; i < before_count; i++)
         (void)hone_syscall3(SYS_ioctl, before_fds[i], PERF_EVENT_IOC_DISABLE, 0);
     for (uint32_t i = 0; i < DRAWN_EVENTS; i++) {
@@ -212,6 +208,7 @@ static void pause_events(bool paused)
     struct hone_thread *self = hone_thread_self();
     if (paused) {
         silence(&event_fd);
+        silence(&first_fd);
         for (uint32_t i = 0; i < before_count; i++)
             silence(&before_fds[i]);
         if (self->armed)
@@ -221,6 +218,8 @@ static void pause_events(bool paused)
     }
     if (event_fd >= 0)
         enable(event_fd);
+    if (first_fd >= 0 && !atomic_load_explicit(&hone_probe.settled, memory_order_relaxed))
+        enable(first_fd);
     for (uint32_t i = 0; i < before_count; i++)
         if (before_fds[i] >= 0)
             enable(before_fds[i]);
@@ -238,7 +237,7 @@ static bool moves(int *fd, int from, int to)
 
 static bool moved(int from, int to)
 {
-    bool ours = moves(&event_fd, from, to) || moves(&anchor_fd, from, to);
+    bool ours = moves(&event_fd, from, to) || moves(&first_fd, from, to);
     for (uint32_t i = 0; i < before_count && !ours; i++)
         ours = moves(&before_fds[i], from, to);
     if (!ours && hone_thread_self()->armed)
@@ -262,9 +261,14 @@ static bool alive(void)
     return event_fd < 0 || hone_syscall2(SYS_fcntl, event_fd, F_GETFD) >= 0;
 }
 
-// The first period was a random part of a period, so that short programs that always do the same
-// are not always met at the same places, or never. From now on it is the whole one. Called at the
-// first sample, and before the first thread is begun: a thread keeps the period it inherits.
+// The first period is a random part of a period, so that short programs that always do the same are
+// not always met at the same places, or never. It has an event of its own; when it is over, the
+// other one begins anew. Called at the first sample, and before the first thread is begun.
+//
+// The first event stays where it is. At a switch between two threads whose events were all
+// inherited, the kernel lets them swap events instead of stopping one and starting the other. A
+// thread that runs in short turns is then always handed a fresh period and never sampled. An event
+// that is not inherited keeps ours where they are.
 static bool settle(void)
 {
     if (HONE_LIKELY(atomic_load_explicit(&hone_probe.settled, memory_order_relaxed)))
@@ -272,6 +276,7 @@ static bool settle(void)
     if (atomic_exchange_explicit(&hone_probe.settled, 1, memory_order_relaxed))
         return false;
     uint64_t period_ns = hone_probe.period_ns;
+    (void)hone_syscall3(SYS_ioctl, first_fd, PERF_EVENT_IOC_DISABLE, 0);
     (void)hone_syscall3(SYS_ioctl, event_fd, PERF_EVENT_IOC_PERIOD, &period_ns);
     return true;
 }
@@ -331,12 +336,11 @@ static void draw_first_period(const struct hone_engine_kind *kind)
         self->draws = false;
         (void)atomic_compare_exchange_strong(place, &(int){fd + 1}, 0);
     } else if (self->drawn_round == atomic_load(&drawn_rounds))
-        enable(fd);
+        enable_once(fd);
     else if (taken == DRAWN_TAKEN && atomic_compare_exchange_strong(place, &(int){fd + 1}, 0))
         (void)hone_descriptor_close_once(fd);
 }
 
-// The event would go on with the same period.
 HONE_HANDLER static void on_drawn(void *ucontext)
 {
     struct hone_thread *self = hone_thread_self();
@@ -360,8 +364,12 @@ HONE_HANDLER static void on_trap(int signal, siginfo_t *info, void *ucontext)
     uint64_t data;
     memcpy(&data, (char *)&info->si_addr + sizeof(void *), sizeof data);
     if (HONE_LIKELY(info->si_code == TRAP_PERF && data == cookie)) {
-        bool random_period = hone_probe.engine && settle();
-        sample(ucontext, random_period);
+        if (hone_probe.engine)
+            (void)settle(); // the first one's signal did not come
+        sample(ucontext, false);
+    } else if (info->si_code == TRAP_PERF && data == first_cookie) {
+        if (hone_probe.engine && settle())
+            sample(ucontext, true);
     } else if (info->si_code == TRAP_PERF && data == drawn_cookie) {
         on_drawn(ucontext);
     } else {
@@ -377,14 +385,14 @@ static int start_trap(const struct hone_engine_kind *kind)
         return -ENODEV;
     uint64_t period_ns = hone_probe.period_ns;
     atomic_store_explicit(&hone_probe.drawn.state, random_word(), memory_order_relaxed);
-    uint64_t first_ns = hone_has_hooks ? random_word() % period_ns + 1 : period_ns;
     close_all();
-    atomic_store_explicit(&hone_probe.settled, !hone_has_hooks, memory_order_relaxed);
-    int fd = open_event(kind, 0, first_ns, EVENT_INHERITED);
+    int fd = open_event(kind, 0, period_ns, EVENT_INHERITED);
     if (fd < 0)
         return fd;
     event_fd = fd;
-    anchor_fd = open_anchor();
+    first_fd = open_event(kind, 0, random_word() % period_ns + 1, EVENT_FIRST);
+    bool settled = !hone_has_hooks || first_fd < 0;
+    atomic_store_explicit(&hone_probe.settled, settled, memory_order_relaxed);
     int r = hone_signal_install(kind->signal, on_trap);
     if (r) {
         close_all();
@@ -406,6 +414,8 @@ static int start_trap(const struct hone_engine_kind *kind)
         enable(other);
     }
     enable(fd);
+    if (!settled)
+        enable_once(first_fd);
     return 0;
 }
 

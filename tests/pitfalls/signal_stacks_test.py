@@ -117,7 +117,9 @@ SMALL_STACK_SEEN = r"""
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 static jmp_buf back;
 static sigset_t all, seen;
 static volatile int traps;
@@ -138,8 +140,10 @@ static void leaves(int number)
 }
 int main(void)
 {
-    static char memory[4096];
-    stack_t stack = {.ss_sp = memory, .ss_size = sizeof memory};
+    // Room for the frame, and for the loader, which keeps as much where it looks up a function.
+    long frame = getauxval(AT_MINSIGSTKSZ);
+    stack_t stack = {.ss_size = 2 * (frame ? frame : 2048)};
+    stack.ss_sp = malloc(stack.ss_size);
     struct sigaction action = {.sa_handler = looks, .sa_flags = SA_ONSTACK};
     signal(SIGTRAP, trap);
     errno = 0;

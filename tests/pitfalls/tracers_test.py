@@ -125,6 +125,58 @@ int main(void)
 }
 """
 
+# Each child becomes a program that computes for 20 ms, and is traced once that runs, by who keeps
+# the profiler's signals from it. How often is it stopped?
+KEEPING = r"""
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+static int child(void)
+{
+    struct timespec now;
+    char byte;
+    if (write(1, "", 1) != 1 || read(0, &byte, 1) != 1)
+        return 1;
+    do
+        clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    while (now.tv_sec == 0 && now.tv_nsec < 20000000);
+    return 0;
+}
+int main(int argc, char **argv)
+{
+    int stops = 0;
+    if (argc > 1)
+        return child();
+    for (int i = 0; i < 100; i++) {
+        int to[2], from[2], status;
+        char byte;
+        if (pipe(to) || pipe(from))
+            return 1;
+        pid_t pid = fork();
+        if (pid == 0) {
+            dup2(to[0], 0), dup2(from[1], 1);
+            execl(argv[0], argv[0], "child", (char *)0);
+            _exit(1);
+        }
+        if (read(from[0], &byte, 1) != 1)
+            return 1;
+        ptrace(PTRACE_SEIZE, pid, 0, 0);
+        if (write(to[1], "", 1) != 1)
+            return 1;
+        for (waitpid(pid, &status, 0); WIFSTOPPED(status); waitpid(pid, &status, 0)) {
+            stops += WSTOPSIG(status) == SIGTRAP;
+            ptrace(PTRACE_CONT, pid, 0, 0);
+        }
+        close(to[0]), close(to[1]), close(from[0]), close(from[1]);
+    }
+    printf("%d\n", stops);
+    return 0;
+}
+"""
+
 
 class Children(Programs):
     def test_who_asks_to_be_traced_gets_none_of_our_signals(self):
@@ -135,6 +187,13 @@ class Children(Programs):
                     recording = self.record(program, how, options=('--engine', engine))
                     self.assertEqual(recording.stdout, b'wrong 0\n')
                     self.assertIn('traced by its parent', '\n'.join(recording.profile.comments))
+
+    def test_who_is_kept_from_our_signals_is_not_stopped_without_end(self):
+        recording = self.record(self.compiled(KEEPING), rate=100, options=('--types', 'cpu'))
+        self.assertEqual(recording.status, 0, recording.stderr)
+        # At a random moment of the first 10 ms, and once or twice after that.
+        self.assertGreater(int(recording.stdout), 0)
+        self.assertLess(int(recording.stdout), 100 * 3.5)
 
     def test_why_who_is_traced_is_not_sampled(self):
         recording = self.record(self.compiled(TRACED_WORK), options=('--types', 'cpu'))
