@@ -18,7 +18,7 @@ RATE = 1000
 STARTS = re.compile(r'_start|_dl_start_user|clone3?|__clone3?|start_thread|ret_from_fork_asm')
 PERL = '''
 sub fib { my $n = shift; return $n < 2 ? $n : fib($n - 1) + fib($n - 2) }
-fib(20) for 1..4; my %h; $h{$_ % 5000} .= $_ for 1..300000;
+fib(20) for 1..8; my %h; $h{$_ % 5000} .= $_ for 1..600000;
 '''
 PYTHON = '''
 import json
