@@ -256,6 +256,18 @@ class OnATerminal(Shell):
         self.assertIn('focus                     = ""', terminal.wait('(pprof) '))
         self.assertEqual(terminal.end(), 0)
 
+    def test_an_interrupt_is_taken_whenever_it_comes(self):
+        terminal = self.open()
+        for i in range(400):
+            terminal.type('focus=mistak\u00e9e')
+            until = time.perf_counter() + i % 40 * 8e-6
+            while time.perf_counter() < until:
+                pass
+            os.write(terminal.master, b'\x03')
+            terminal.wait('^C', seconds=20)
+            terminal.wait('(pprof) ', seconds=20)
+        self.assertEqual(terminal.end(), 0)
+
     def test_a_web_browser_is_started_and_the_shell_goes_on(self):
         browser = os.path.join(self.tmp, 'browser')
         with open(browser, 'w', encoding='ascii') as file:

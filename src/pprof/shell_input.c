@@ -12,12 +12,14 @@
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #define PROMPT "(pprof) "
 
@@ -32,6 +34,7 @@ struct hone_shell_input {
     EditLine *edit;
     History *history;
     char *history_path; // NULL: nothing is kept
+    sigset_t mask;      // of signals, but for the interrupt, which mostly waits
 };
 
 // --- completion ----------------------------------------------------------------------------------
@@ -138,6 +141,53 @@ static bool is_terminal(void)
     return term && *term && strcasecmp(term, "dumb") != 0 && isatty(STDIN_FILENO);
 }
 
+static volatile sig_atomic_t interrupted, reading;
+static sigjmp_buf interruption;
+
+static void on_interrupt(int number)
+{
+    (void)number;
+    interrupted = 1;
+    if (reading)
+        siglongjmp(interruption, 1);
+}
+
+// As read(), but ^C is let in here and nowhere else, and ends it whenever it comes: one that came
+// just before would be noticed at the next key.
+static ssize_t read_byte(const struct hone_shell_input *input, char *ret)
+{
+    sigset_t before;
+    ssize_t got = -1;
+    if (sigsetjmp(interruption, 1) == 0) {
+        reading = 1;
+        (void)sigprocmask(SIG_SETMASK, &input->mask, &before);
+        got = read(STDIN_FILENO, ret, 1);
+        (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    }
+    reading = 0;
+    return interrupted ? -1 : got;
+}
+
+static int read_character(EditLine *edit, wchar_t *ret)
+{
+    struct hone_shell_input *input = NULL;
+    (void)el_get(edit, EL_CLIENTDATA, &input);
+    mbstate_t state = {0};
+    for (;;) {
+        char byte;
+        ssize_t got = read_byte(input, &byte);
+        if (got < 0 && errno == EINTR && !interrupted)
+            continue; // the window has another size, the shell is in the foreground again
+        if (got <= 0)
+            return (int)got;
+        size_t len = mbrtowc(ret, &byte, 1, &state);
+        if (len <= 1)
+            return 1;
+        if (len == (size_t)-1)
+            state = (mbstate_t){0}; // no character: what comes next may be one
+    }
+}
+
 static int open_terminal(struct hone_shell_input *input, struct hone_error *err)
 {
     HistEvent event;
@@ -158,19 +208,12 @@ static int open_terminal(struct hone_shell_input *input, struct hone_error *err)
     (void)el_set(input->edit, EL_SIGNAL, 1);
     (void)el_set(input->edit, EL_HIST, history, input->history);
     (void)el_set(input->edit, EL_CLIENTDATA, input);
+    (void)el_set(input->edit, EL_GETCFN, read_character);
     (void)el_set(input->edit, EL_ADDFN, "hone-complete", "completes the word", on_tab);
     (void)el_set(input->edit, EL_BIND, "^I", "hone-complete", NULL);
     (void)el_set(input->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     (void)el_source(input->edit, NULL); // the user's own ~/.editrc has the last word
     return 0;
-}
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
 }
 
 // ^C takes the line away; while a report is made it ends the shell.
@@ -179,10 +222,15 @@ static const char *next_of_terminal(struct hone_shell_input *input)
     for (;;) {
         const struct sigaction catch = {.sa_handler = on_interrupt};
         struct sigaction before;
+        sigset_t interrupt;
         int len = 0;
         interrupted = 0;
         (void)sigaction(SIGINT, &catch, &before);
+        (void)sigemptyset(&interrupt);
+        (void)sigaddset(&interrupt, SIGINT);
+        (void)sigprocmask(SIG_BLOCK, &interrupt, &input->mask);
         const char *line = el_gets(input->edit, &len);
+        (void)sigprocmask(SIG_SETMASK, &input->mask, NULL);
         (void)sigaction(SIGINT, &before, NULL);
         if (line && len > 0) {
             remember(input, line);
