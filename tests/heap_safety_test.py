@@ -298,6 +298,118 @@ int main(int argc, char **argv)
         for recording in (exact, sampled):
             self.assertEqual([c for c in recording.heap.comments if c.startswith('lost: ')], [])
 
+    INSIDE = r"""
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static volatile int broken;
+__attribute__((noinline)) static void in_handler(int number)
+{
+    void *volatile block = malloc(777);
+    (void)number;
+    free(block);
+}
+// So that this thread's stack is known, far down.
+__attribute__((noinline)) static void deep(void)
+{
+    volatile char room[150000];
+    room[0] = 1;
+    void *volatile block = malloc(10);
+    free(block);
+    room[sizeof room - 1] = 2;
+}
+static void *work(void *unused)
+{
+    struct { unsigned char below[16 << 10], stack[6 << 10]; } own;
+    stack_t alternate = {.ss_sp = own.stack, .ss_size = sizeof own.stack};
+    memset(&own, 0xa5, sizeof own);
+    deep();
+    sigaltstack(&alternate, NULL);
+    for (int i = 0; i < 100; i++)
+        raise(SIGUSR1);
+    for (size_t i = 0; i < sizeof own.below; i++)
+        broken += own.below[i] != 0xa5;
+    return unused;
+}
+int main(void)
+{
+    struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
+    sigaction(SIGUSR1, &action, NULL);
+    pthread_t thread;
+    pthread_create(&thread, NULL, work, NULL);
+    pthread_join(thread, NULL);
+    work(NULL);
+    printf("%d broken\n", broken);
+    return broken != 0;
+}"""
+
+    def test_one_in_a_frame_of_the_threads_own_stack(self):
+        program = self.build('inside', self.INSIDE, '-lpthread')
+        for size in ('1', '16'):
+            with self.subTest(rate=size):
+                recording = self.record_heap(program, size=size)
+                self.assertEqual((recording.status, recording.stdout), (0, b'0 broken\n'))
+
+    FIBERS = r"""
+#define _GNU_SOURCE
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+enum { OWN = 20 << 10, ALL = 64 << 10, FIBER = 20 << 10, GONE = 8 << 10 };
+static ucontext_t back, fiber;
+static char *stacks;
+#define CALL __attribute__((noipa)) static void
+CALL leaf(void) { void *volatile block = malloc(32); free(block); }
+CALL first(void) { leaf(); __asm__ volatile("nop"); }
+CALL second(void) { first(); __asm__ volatile("nop"); }
+CALL third(void) { second(); __asm__ volatile("nop"); }
+CALL fourth(void) { third(); __asm__ volatile("nop"); }
+CALL near(void) { volatile char *room = __builtin_alloca(64); room[0] = 1; fourth(); __asm__ volatile("nop"); }
+CALL far(void) { volatile char *room = __builtin_alloca(GONE); room[0] = 1; near(); __asm__ volatile("nop"); }
+static void from_far(void) { for (int i = 0; i < 10; i++) far(); swapcontext(&fiber, &back); }
+static void from_near(void) { for (int i = 0; i < 10; i++) near(); swapcontext(&fiber, &back); }
+static void run(char *low, size_t bytes, void (*function)(void))
+{
+    getcontext(&fiber);
+    fiber.uc_stack.ss_sp = low;
+    fiber.uc_stack.ss_size = bytes;
+    fiber.uc_link = NULL;
+    makecontext(&fiber, function, 0);
+    swapcontext(&back, &fiber);
+}
+// Below this thread's own stack a fiber's lies, and then a shorter one with the same frames at the
+// same places, above which nothing can be read any more.
+static void *work(void *unused)
+{
+    char *low = stacks + ALL - OWN - FIBER;
+    leaf();
+    run(low, FIBER, from_far);
+    mprotect(low + FIBER - GONE, GONE, PROT_NONE);
+    for (int less = 0; less <= 1024; less += 16)
+        run(low, FIBER - GONE - less, from_near);
+    return unused;
+}
+int main(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    stacks = mmap(NULL, ALL, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    pthread_attr_init(&attributes);
+    if (pthread_attr_setstack(&attributes, stacks + ALL - OWN, OWN) ||
+        pthread_create(&thread, &attributes, work, NULL))
+        return 2;
+    pthread_join(thread, NULL);
+    puts("done");
+    return 0;
+}"""
+
+    def test_fibers_below_the_threads_own_stack(self):
+        self.check('fibers', self.FIBERS, '-lpthread', size='1')
+
     def test_on_one_that_is_too_small_it_says_so(self):
         program = self.build('alternate', self.ALTERNATE)
         for size in ('1', '16'):

@@ -95,6 +95,17 @@ void hone_areas_after_fork(void)
         atomic_store_explicit(&trails[i].taken, NULL, memory_order_relaxed);
 }
 
+// Of a thread's stack below its thread pointer, at least; what lies further down may be another's.
+static uint64_t least_bytes(void)
+{
+    // Of what the C library says, its own part, which lies at the thread pointer, takes less.
+    uint64_t bytes = hone_thread_stack_bytes, taken = 2 * (uint64_t)PAGE;
+    uint64_t looked_at = (uint64_t)STACK_PAGES * PAGE;
+    if (!bytes || bytes > looked_at + taken)
+        return looked_at;
+    return bytes > taken ? bytes - taken : 0;
+}
+
 // The part of the thread's own stack that can be read without asking: from sp to its end. False
 // when sp is on another stack (an alternate one, a fiber's), which the walker probes.
 static bool own_stack(uint64_t sp, struct hone_stack *ret)
@@ -107,7 +118,7 @@ static bool own_stack(uint64_t sp, struct hone_stack *ret)
     // Other threads have their control block at the upper end of their stack. When every page from
     // sp up to it can be read, sp is on that stack.
     uint64_t high = (uint64_t)(uintptr_t)__builtin_thread_pointer();
-    if (sp >= high || high - sp > (uint64_t)STACK_PAGES * PAGE)
+    if (sp >= high || high - sp > least_bytes())
         return false;
     for (uint64_t page = high & ~(uint64_t)(PAGE - 1); page > sp; page -= PAGE)
         if (!hone_safe_probe(page - PAGE))
@@ -124,6 +135,16 @@ bool hone_area_same_own_stack(uint64_t low, uint64_t high)
         bytes = hone_thread_stack_bytes;
     }
     return low <= high && high < end && end - low < bytes;
+}
+
+bool hone_area_may_be_own_stack(uint64_t low, uint64_t bytes)
+{
+    uint64_t end = hone_probe.main_stack_high, most = MAIN_STACK_BYTES;
+    if (low < end && end - low < most)
+        return true;
+    end = (uint64_t)(uintptr_t)__builtin_thread_pointer();
+    most = hone_thread_stack_bytes ? hone_thread_stack_bytes : (uint64_t)STACK_PAGES * PAGE;
+    return low < end && end - low < most + bytes;
 }
 
 // The lowest stack pointer with room below it, of a stack that ends at `high`. Nothing is touched
@@ -180,8 +201,7 @@ static void walk(struct hone_area *area, const struct hone_thread *self,
 }
 
 void hone_area_walk(struct hone_area *area, const struct hone_thread *self,
-                    const struct hone_registers *registers, size_t max,
-                    struct hone_walk *ret)
+                    const struct hone_registers *registers, size_t max, struct hone_walk *ret)
 {
     struct hone_stack stack;
     bool is_known = own_stack(registers->r[HONE_REGISTER_SP], &stack);

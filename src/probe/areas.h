@@ -28,6 +28,9 @@ HONE_SIGSAFE void hone_areas_abandon(const void *owner);
 // system call, and nothing is touched.
 HONE_SIGSAFE bool hone_area_same_own_stack(uint64_t low, uint64_t high);
 
+// Whether so many bytes that the calling thread gives to its handlers may lie in its own stack.
+HONE_SIGSAFE bool hone_area_may_be_own_stack(uint64_t low, uint64_t bytes);
+
 // Walks the calling thread's stack from `registers`; the frames, at most `max`, go to
 // area->addresses.
 HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_thread *self,

@@ -252,7 +252,8 @@ HONE_HOOK bool hone_heap_counts_by_walk(struct hone_keeper *keeper,
     struct hone_registers registers;
     hone_registers_here(&registers);
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    if (HONE_UNLIKELY(sp < keeper->stack.low || !hone_stack_has_room(&keeper->stack, sp)))
+    if (HONE_UNLIKELY(sp < keeper->stack.low || !hone_stack_has_room(&keeper->stack, sp) ||
+                      hone_heap_self.asks))
         return false;
     int saved = errno;
     hone_heap_self.told++;
@@ -271,7 +272,7 @@ HONE_HOOK static bool count_at_length(struct hone_keeper *keeper, const void *bl
     struct hone_registers registers;
     hone_registers_here(&registers);
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    bool known = sp >= keeper->stack.low && sp < keeper->stack.high;
+    bool known = sp >= keeper->stack.low && sp < keeper->stack.high && !hone_heap_self.asks;
     enum hone_alternate alternate = known ? HONE_ALTERNATE_NOT_ON : hone_alternate_stack(sp);
     if (HONE_UNLIKELY(alternate == HONE_ALTERNATE_TIGHT)) {
         hone_count(&hone_counters()->heap_in_handler, 1);
@@ -309,7 +310,7 @@ HONE_HOOK static void sample(const void *block, size_t size, uint64_t rate)
     // Each system call that can be spared counts: some take a microsecond where the machine is a
     // virtual one, and all else takes less.
     uint64_t sp = registers.r[HONE_REGISTER_SP];
-    bool known = sp >= own_stack.low && sp < own_stack.high;
+    bool known = sp >= own_stack.low && sp < own_stack.high && !hone_heap_self.asks;
     enum hone_alternate alternate = known ? HONE_ALTERNATE_NOT_ON : hone_alternate_stack(sp);
     if (HONE_UNLIKELY(alternate == HONE_ALTERNATE_TIGHT)) {
         hone_count(&hone_counters()->heap_in_handler, 1);
@@ -405,6 +406,10 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
 {
     struct hone_heap_thread *self = &hone_heap_self;
     self->told++;
+    if (HONE_UNLIKELY(!block)) { // nothing was counted down for it, however much it was to be
+        self->countdown = (int64_t)((uint64_t)self->countdown + size);
+        return;
+    }
     if (HONE_UNLIKELY(self->quiet) && !quiet_was_left(self))
         return;
     if (self->own) {
@@ -433,11 +438,11 @@ HONE_HOOK void hone_heap_allocated(const void *block, size_t size)
         self->rate = 1;
         self->countdown = -1;
         self->rest = 0;
-        if (HONE_LIKELY(block && hone_exact_begin()))
+        if (HONE_LIKELY(hone_exact_begin()))
             count(block, size);
-        else if (block)
+        else
             sample(block, size, 1);
-    } else if (draw(self, size, rate) && block) {
+    } else if (draw(self, size, rate)) {
         sample(block, size, rate);
     }
     hone_keeper_return_borrowed();

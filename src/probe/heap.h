@@ -62,6 +62,7 @@ struct hone_heap_thread {
     uint32_t told;     // grows with each call of hone_heap_allocated()
     uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of
     uint32_t whole;    // it has as many bytes as were asked for: it is a mapping
+    uint32_t asks;     // whether it is on its handlers' stack, which lies in its own
     size_t (*usable)(void *); // of the other allocator; NULL: nobody knows
 };
 
@@ -96,8 +97,9 @@ static inline void hone_heap_leave(void)
 static inline bool hone_heap_is_due(size_t size)
 {
     struct hone_heap_thread *self = &hone_heap_self;
-    self->countdown = (int64_t)((uint64_t)self->countdown - size);
-    return self->countdown < 0;
+    int64_t left = (int64_t)((uint64_t)self->countdown - size);
+    self->countdown = left;
+    return (left | (int64_t)size) < 0; // a size that no block can have turns `left` round
 }
 
 // Whether a hook further in has counted what a call allocates, as where an operator new() calls

@@ -1,6 +1,8 @@
 // Alternate stacks that have no room for our signal. A signal that comes while a handler runs on
 // one is put below that handler's frame, and where that does not fit the kernel ends the program.
 // So once a thread has a small one, ours waits until handlers that run on such stacks are through.
+#include "probe/areas.h"
+#include "probe/heap.h"
 #include "probe/probe.h"
 #include "probe/real.h"
 
@@ -63,6 +65,10 @@ void hone_altstack_keep_out(void)
 
 HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
 {
+    // For good: where the stack pointer is does not tell then which of both a handler is on.
+    if (stack && !(stack->ss_flags & SS_DISABLE) &&
+        hone_area_may_be_own_stack((uintptr_t)stack->ss_sp, stack->ss_size))
+        hone_heap_self.asks = 1;
     // A vfork child has handlers of its own, and our memory.
     if (stack && !(stack->ss_flags & SS_DISABLE) && stack->ss_size < size_needed() &&
         hone_is_our_process() && !atomic_exchange(&some_are_small, true))
