@@ -188,6 +188,13 @@ static struct hone_collected_lock *find_first(const struct hone_collected *colle
     return NULL;
 }
 
+uint32_t hone_locks_only(const struct hone_collected *collected, uint32_t process, uint64_t address)
+{
+    const struct hone_collected_lock *first = find_first(collected, process, address);
+    uint32_t number = first ? (uint32_t)(first - collected->locks.at) : 0;
+    return first && first->latest == number ? number + 1 : 0;
+}
+
 // The one that is there now: the last that was added.
 static struct hone_collected_lock *find_lock(const struct hone_collected *collected,
                                              uint32_t process, uint64_t address)

@@ -116,6 +116,11 @@ struct hone_locks {
 void hone_locks_init(struct hone_locks *locks);
 void hone_locks_done(struct hone_locks *locks);
 
+// The number of the lock at an address, plus one; 0: there is none, or there were several.
+struct hone_collected;
+uint32_t hone_locks_only(const struct hone_collected *collected, uint32_t process,
+                         uint64_t address);
+
 // Whether what is waited for is held by somebody, so that there is one to blame.
 bool hone_lock_kind_is_held(enum hone_lock_kind kind);
 static inline enum hone_lock_mode hone_lock_mode_of(enum hone_lock_kind kind)

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/str.h"
 #include "capture/block.h"
+#include "capture/lock_names.h"
 #include "core/core.h"
 
 #include <inttypes.h>
@@ -42,7 +43,20 @@ static uint32_t site_of(const struct hone_profile *profile, uint32_t stack)
     return 0;
 }
 
-static uint32_t label_set(struct hone_profile_builder *builder, const struct hone_block_row *row)
+// As mutex.prof calls it; one that it does not know has its address.
+static uint32_t name_of(const struct hone_profile_builder *builder,
+                        const struct hone_lock_names *names, const struct hone_block_row *row)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    uint32_t process = collected->threads[row->thread].process;
+    uint32_t number = hone_locks_only(collected, process, row->lock);
+    char address[32];
+    (void)snprintf(address, sizeof address, "%#" PRIx64, row->lock);
+    return hone_profile_intern(builder->profile, number ? names->at[number - 1].text : address);
+}
+
+static uint32_t label_set(struct hone_profile_builder *builder, const struct hone_lock_names *names,
+                          const struct hone_block_row *row)
 {
     struct hone_profile *profile = builder->profile;
     enum hone_wait_kind kind =
@@ -52,13 +66,9 @@ static uint32_t label_set(struct hone_profile_builder *builder, const struct hon
          .text = hone_profile_intern(profile, hone_wait_kind_name(kind))},
     };
     size_t count = 1;
-    if (row->lock) {
-        char address[32];
-        (void)snprintf(address, sizeof address, "%#" PRIx64, row->lock);
-        labels[count++] =
-            (struct hone_profile_label){.key = hone_profile_intern(profile, "lock"),
-                                        .text = hone_profile_intern(profile, address)};
-    }
+    if (row->lock)
+        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(profile, "lock"),
+                                                      .text = name_of(builder, names, row)};
     uint32_t site =
         row->holder_stack ? site_of(profile, builder->stacks[row->holder_stack - 1]) : 0;
     if (site)
@@ -69,14 +79,19 @@ static uint32_t label_set(struct hone_profile_builder *builder, const struct hon
 
 static int add(struct hone_profile_builder *builder)
 {
+    const struct hone_collected *collected = builder->recording->collected;
     HONE_CLEANUP(hone_block_done) struct hone_block block = {0};
-    int r = hone_block_init(&block, builder->recording->collected);
+    HONE_CLEANUP(hone_lock_names_done) struct hone_lock_names names = {0};
+    int r = hone_block_init(&block, collected);
+    if (!r)
+        r = hone_lock_names_init(&names, collected, builder->symbolizer, builder->profile,
+                                 builder->stacks);
     for (uint32_t i = 0; !r && i < block.count; i++) {
         const struct hone_block_row *row = &block.rows[i];
         int64_t values[] = {hone_builder_whole(row->waits), hone_builder_whole(row->delay_ns)};
         if (values[0] || values[1])
             (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[row->stack],
-                                                 values, label_set(builder, row));
+                                                 values, label_set(builder, &names, row));
     }
     return r;
 }
