@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import unittest
 
-from harness import HONE, TestCase, workload
+from harness import HONE, TestCase, measured, workload
 from pprof import Profile
 
 
@@ -260,6 +260,7 @@ class Found(TestCase):
             found.setdefault(finding['lock'], []).append(finding['finding'])
         return recording, found
 
+    @measured
     def check(self, what, lock='trouble'):
         recording, found = self.found(what)
         self.assertIn(what, found.get(lock, []), locks(recording.directory).stdout)
