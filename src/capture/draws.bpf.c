@@ -120,7 +120,11 @@ static void watch(__u32 tid, __u32 how)
 SEC("tp_btf/sched_switch")
 int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
 {
-    if (preempted || !before->__state)
+    struct hone_draws_record record = {.one_in = settings.one_in, .state = before->__state};
+    if (preempted || !record.state)
+        return 0;
+    // First: where few are drawn, this is all that most waits pay.
+    if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
     __u32 tid = number_of(before);
     __u32 *how = bpf_map_lookup_elem(&threads, &tid);
@@ -128,9 +132,6 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
         if (!settings.everybody || !tid || before->flags & KERNEL_THREAD)
             return 0;
     }
-    struct hone_draws_record record = {.one_in = settings.one_in, .state = before->__state};
-    if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
-        return 0;
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(before);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;
