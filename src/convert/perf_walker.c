@@ -10,8 +10,7 @@
 
 enum {
     CACHE_BYTES = HONE_UNWIND_CACHE_BYTES,
-    TABLE_MAX = 1024,        // modules that a process has at a time, for walks
-    GENERATIONS_MAX = 60000, // keys of cached rows have 16 bits for it
+    TABLE_MAX = 1024, // modules that a process has at a time, for walks
     STACK_BYTES_MIN = 8,
 };
 
@@ -120,8 +119,7 @@ int hone_perfdata_walker_prepare(struct hone_perfdata_process *process,
     struct hone_perfdata_walker *walker = process->walker;
     if (walker && walker->generation == process->generation)
         return 0;
-    if (walker && (hone_modules_count(walker->modules) + TABLE_MAX > HONE_MODULES_MAX ||
-                   walker->modules->generation > GENERATIONS_MAX))
+    if (walker && hone_modules_count(walker->modules) + TABLE_MAX > HONE_MODULES_MAX)
         hone_perfdata_walker_free(hone_take(process->walker));
     int r = process->walker ? 0 : new_walker(&process->walker);
     if (!r)

@@ -19,7 +19,9 @@ struct hone_row_slot {
 };
 
 // Addresses of user space leave the upper 16 bits to the module table's generation, so what was
-// cached for a module that is gone is never found again.
+// cached for a module that is gone is not found again. Before these bits come to the same value all
+// rows are forgotten, and once more half way there: who puts a row of an older generation is not
+// held up for so many modules that go away.
 static inline uint64_t hone_cache_key(uint64_t address, uint32_t generation)
 {
     return address ^ (uint64_t)generation << 48;

@@ -65,6 +65,7 @@ struct hone_unwinder {
     // Code of the profiler, which is in no stack of the program: addresses of it that handlers have
     // left below the stack are not taken for callers. May be empty.
     uint64_t own_low, own_high;
+    _Atomic uint32_t rows_since; // which range of generations the rows are of
 };
 
 // Prepares a walker for any number of threads at a time. `memory` (zeroed, 64-byte aligned, a power

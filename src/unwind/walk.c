@@ -2,10 +2,26 @@
 #include "unwind/walk_body.h"
 
 enum {
-    SEARCH_TRIES = 128, // calls looked at in one walk: some 100 us, for a walk may not starve who
-                        // it is made for
-    CODE_LEFT = 4000,   // instructions followed in one walk: likewise
+    SEARCH_TRIES = 128,   // calls looked at in one walk: some 100 us, for a walk may not starve who
+                          // it is made for
+    CODE_LEFT = 4000,     // instructions followed in one walk: likewise
+    ROWS_SINCE_BITS = 15, // of the generation: one less than keys have
 };
+
+// Forgets rows of generations whose keys come again.
+static void renew_rows(struct hone_unwinder *unwinder, uint32_t generation)
+{
+    const uint32_t since = generation >> ROWS_SINCE_BITS;
+    uint32_t before = atomic_load_explicit(&unwinder->rows_since, memory_order_relaxed);
+    if (HONE_LIKELY(before == since))
+        return;
+    for (uint64_t i = 0; i < (unwinder->set_mask + 1) * HONE_ROW_WAYS; i++) {
+        atomic_store_explicit(&unwinder->rows[i].row, 0, memory_order_relaxed);
+        atomic_store_explicit(&unwinder->rows[i].check, 0, memory_order_relaxed);
+    }
+    // Release: who finds it done finds no row of before.
+    atomic_store_explicit(&unwinder->rows_since, since, memory_order_release);
+}
 
 // A load outside the window: moves the window to another stack, or to pages that prove readable.
 static bool outside(struct hone_memory *memory, uint64_t address, uint64_t *ret)
@@ -69,6 +85,7 @@ void hone_walker_start(struct hone_walker *walker, struct hone_unwinder *unwinde
                        size_t stack_count)
 {
     start(walker, unwinder, registers, stacks, stack_count);
+    renew_rows(unwinder, walker->generation);
 }
 
 // Where a walk breaks off, the last return address may be the first wrong thing that was read: it
@@ -134,6 +151,8 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
         .old = valid ? trail->first : HONE_STACK_DEPTH_MAX,
         .run = HONE_STACK_DEPTH_MAX,
     };
+    if (HONE_UNLIKELY(!valid))
+        renew_rows(unwinder, walker.generation);
     trail->first = 0; // of no use to a handler that interrupts us
     trail->generation = walker.generation;
     struct hone_position at = hone_position_of(registers);
@@ -224,7 +243,7 @@ void hone_unwind_init(struct hone_unwinder *ret, struct hone_modules *modules, v
     uint64_t sets = size_bytes / (HONE_ROW_WAYS * sizeof(struct hone_row_slot));
     while (sets & (sets - 1))
         sets &= sets - 1; // down to a power of two
-    *ret = (struct hone_unwinder){modules, memory, sets - 1, 0, 0};
+    *ret = (struct hone_unwinder){.modules = modules, .rows = memory, .set_mask = sets - 1};
 }
 
 const char *hone_walk_end_name(enum hone_walk_end end)

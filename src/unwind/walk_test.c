@@ -522,6 +522,29 @@ TEST(trail_saves_walking_what_was_walked_before)
     CHECK_EQ(walk.reused, 0);
 }
 
+// Where a walk finds every row it may miss one: that of the place in the test that it is made at.
+TEST(row_is_not_found_again_when_its_key_would_be)
+{
+    setup();
+    walk_here();
+    walk_here();
+    CHECK(walk.misses <= 1);
+    atomic_fetch_add(&modules.generation, 1 << 16);
+    walk_here();
+    CHECK(walk.misses > 1);
+    walk_here();
+    CHECK(walk.misses <= 1);
+
+    static struct hone_trail trail;
+    struct hone_registers registers;
+    hone_registers_here(&registers);
+    for (int i = 0; i < 2; i++) {
+        atomic_fetch_add(&modules.generation, 1 << 16);
+        hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
+        CHECK(walk.misses > 1);
+    }
+}
+
 // Walks again after one word of this function's frame was changed: the saved frame pointer (0) or
 // the return address (1). What a new walk says must be what the trail leads to.
 __attribute__((noinline)) static void check_changed(struct hone_trail *trail, size_t which,
