@@ -35,6 +35,7 @@ struct hone_live {
         uint32_t module;
         uint32_t index; // the process's number for it
         uint64_t start, end, bias;
+        uint64_t turn; // the last one told
         bool gone;
     } * modules;
     uint32_t module_count, module_room;

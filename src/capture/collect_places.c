@@ -54,6 +54,7 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
         return;
     struct hone_live_module module = {.module = hone_collect_module(collected, record),
                                       .index = record->record.small,
+                                      .turn = record->turn,
                                       .start = record->start,
                                       .end = record->end,
                                       .bias = record->bias};
@@ -61,8 +62,9 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
     if (hone_collect_same_pids(collected, process))
         hone_held_file(collected, module.module, process->pid);
     for (uint32_t i = live->module_count; i-- > 0;) {
-        if (live->modules[i].index == module.index) { // it came back
-            live->modules[i] = module;
+        if (live->modules[i].index == module.index) { // it came back, or this one comes late
+            if (module.turn >= live->modules[i].turn)
+                live->modules[i] = module;
             return;
         }
     }
@@ -76,8 +78,11 @@ void hone_collect_on_module_gone(void *context, uint32_t number,
 {
     struct hone_live *live = hone_live_of(context, number);
     for (uint32_t i = 0; live && i < live->module_count; i++)
-        if (live->modules[i].index == record->record.small)
+        if (live->modules[i].index == record->record.small &&
+            record->turn >= live->modules[i].turn) {
             live->modules[i].gone = true;
+            live->modules[i].turn = record->turn;
+        }
 }
 
 // The module that holds an address; a live one before one that is gone, the newest first.

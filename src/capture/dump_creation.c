@@ -165,7 +165,7 @@ static uint32_t stack_of(struct hone_dump *dump, struct hone_look_process *proce
     if (!site || site > HONE_CREATION_SITES)
         return 0;
     const struct hone_creation_site *entry = &tables->sites[site - 1];
-    if (entry->check <= 1 || entry->generation != tables->generation ||
+    if (entry->check <= 1 || entry->generation != (tables->generation & ~1u) ||
         entry->count > HONE_CREATION_FRAMES || entry->end >= HONE_STACK_ENDS)
         return 0;
     return hone_look_addresses(&dump->state->look, process, entry->addresses, entry->count,

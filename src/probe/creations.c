@@ -55,8 +55,7 @@ static uint32_t keep_site(const uint64_t *addresses, uint32_t count, uint32_t en
         count = HONE_CREATION_FRAMES;
         end = HONE_STACK_TOO_DEEP;
     }
-    uint32_t generation =
-        atomic_load_explicit(&hone_probe_modules.generation, memory_order_relaxed);
+    uint32_t generation = hone_modules_generation(&hone_probe_modules) & ~1u;
     uint64_t hash = hone_hash_words(addresses, count, (uint64_t)generation << 8 ^ end) | 2;
     for (uint32_t attempt = 0; attempt < TRIES; attempt++) {
         uint32_t at = (uint32_t)(hash + attempt) % HONE_CREATION_SITES;

@@ -24,7 +24,7 @@ enum {
 };
 
 struct hone_recent {
-    uint32_t generation;                               // of the module table
+    uint32_t generation;                               // of the module table: never an odd one
     uint64_t tags[HONE_RECENT_SETS][HONE_RECENT_WAYS]; // 0: none
     uint32_t sites[HONE_RECENT_SETS][HONE_RECENT_WAYS];
     uint8_t oldest[HONE_RECENT_SETS];
@@ -125,8 +125,7 @@ hone_keeper_recall(struct hone_keeper *keeper, const struct hone_caller *caller)
     const uint64_t set = tag >> 58, high = keeper->stack.high;
     _Static_assert(HONE_RECENT_SETS == 1 << 6, "a set for each value of the tag's top 6 bits");
     if (HONE_UNLIKELY(caller->sp - keeper->stack.low >= high - keeper->stack.low ||
-                      recent->generation != atomic_load_explicit(&hone_probe_modules.generation,
-                                                                 memory_order_relaxed)))
+                      recent->generation != hone_modules_generation(&hone_probe_modules)))
         return 0;
     for (uint32_t way = 0; way < HONE_RECENT_WAYS; way++)
         if (recent->tags[set][way] == tag &&

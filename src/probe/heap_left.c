@@ -21,7 +21,6 @@ bool hone_heap_was_left(uint64_t here)
         return false;
     hone_writer_abandon(&hone_probe.writer, here);
     hone_areas_abandon(self);
-    hone_modules_emit_abandon();
     hone_heap_live_abandon();
     if (hone_keeper_mine)
         hone_keeper_abandon(hone_keeper_mine);

@@ -189,15 +189,17 @@ static uint64_t chain(struct hone_keeper *keeper, const uint64_t *addresses, uin
     // The hooks' own frames, which are no links, may be the same, too.
     same = same < keeper->chained ? same : keeper->chained;
     same = same < count ? same : count;
-    if (same == 0) {
-        links[0] =
-            (uint64_t)keeper->epoch << 40 ^
-            (uint64_t)atomic_load_explicit(&hone_probe_modules.generation, memory_order_relaxed)
-                << 8;
+    if (same == 0)
+        links[0] = (uint64_t)keeper->epoch << 40;
+    // Where a module has gone, its addresses may be another's: each frame counts with who lies
+    // there. Who stays keeps its sites, and so does who comes back.
+    const bool have_gone = hone_modules_have_gone(&hone_probe_modules);
+    for (uint32_t i = same; i < count; i++) {
+        uint64_t address = addresses[count - 1 - i];
+        if (HONE_UNLIKELY(have_gone))
+            address ^= hone_modules_place(&hone_probe_modules, address);
+        links[i + 1] = hone_hash_fold(links[i] ^ address, 0xa0761d6478bd642fu + 2 * (uint64_t)i);
     }
-    for (uint32_t i = same; i < count; i++)
-        links[i + 1] = hone_hash_fold(links[i] ^ addresses[count - 1 - i],
-                                      0xa0761d6478bd642fu + 2 * (uint64_t)i);
     keeper->chained = count;
     return hone_hash_fold(links[count] ^ count, 0xe7037ed1a0b428dbu);
 }

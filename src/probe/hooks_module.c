@@ -17,6 +17,11 @@ static bool is_patching(void)
     return hone_heap_is_wanted() || hone_locks_are_wanted();
 }
 
+static bool follows_modules(void)
+{
+    return (hone_probe.engine || is_patching()) && hone_is_our_process();
+}
+
 static void *open_and_patch(const char *file, int mode)
 {
     void *handle = hone_real()->dlopen(file, mode);
@@ -36,20 +41,26 @@ opener *hone_dlopen_target(const char *file)
 {
     const struct hone_real *real = hone_real();
     bool anybodys = file && strchr(file, '/') && !strchr(file, '$');
-    if (!is_patching() || !hone_is_our_process())
+    if (!follows_modules())
         return real->dlopen;
     int saved = errno;
-    hone_imports_patch(); // those that came unseen
+    hone_modules_refresh_if_gone(&hone_probe_modules); // this one may come to lie there
+    if (is_patching())
+        hone_imports_patch(); // those that came unseen
     errno = saved;
-    return anybodys && hone_imports_know_paths() ? open_and_patch : real->dlopen;
+    return is_patching() && anybodys && hone_imports_know_paths() ? open_and_patch : real->dlopen;
 }
 
 HONE_EXPORT int dlclose(void *handle)
 {
+    if (!follows_modules())
+        return hone_real()->dlclose(handle);
+    // Another thread may open a library where this one is taken away, before we are back.
+    hone_modules_begin_close(&hone_probe_modules);
     int r = hone_real()->dlclose(handle);
-    if ((hone_probe.engine || is_patching()) && hone_is_our_process()) {
+    if (hone_is_our_process()) {
         int saved = errno;
-        hone_modules_refresh(&hone_probe_modules);
+        hone_modules_end_close(&hone_probe_modules);
         hone_modules_emit();
         if (is_patching())
             hone_imports_patch();

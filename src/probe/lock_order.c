@@ -93,7 +93,6 @@ HONE_HOOK static bool was_left(uint64_t here)
         return false;
     hone_writer_abandon(&hone_probe.writer, here);
     hone_areas_abandon(&own);
-    hone_modules_emit_abandon();
     if (mine) {
         atomic_store_explicit(&mine->count, 0, memory_order_relaxed);
         mine->set = 0;

@@ -5,16 +5,16 @@
 
 #include <string.h>
 
-// How far the session knows the module table. One at a time: whoever finds that another thread is
-// at it leaves the work to that one, or to the next sample.
+// How far the session knows the module table. Whoever meets a change tells it, before the stack
+// that it has: there is no time to wait for another thread that is at it. So a record may come
+// twice, or late; each says which turn of its slot it tells of, and the reader goes by the last
+// one.
 static struct {
-    _Atomic(const struct hone_thread *) by; // NULL: nobody
-    _Atomic uint32_t changes;               // of the table, when we last looked
-    uint32_t written;                       // slots described
-    uint64_t gone[HONE_MODULES_MAX / 64];   // bit set: told that it is gone
+    _Atomic uint32_t changes;                 // of the table, when all of them were told last
+    _Atomic uint32_t turns[HONE_MODULES_MAX]; // of each slot, told
 } emitted;
 
-static bool write_module(uint32_t index, const struct hone_module *module)
+static bool write_module(uint32_t index, const struct hone_module *module, uint32_t turn)
 {
     size_t path_bytes = strlen(module->path) + 1;
     struct hone_record_module *record =
@@ -22,6 +22,7 @@ static bool write_module(uint32_t index, const struct hone_module *module)
     if (!record)
         return false;
     record->record.small = index;
+    record->turn = turn;
     record->start = module->start;
     record->end = module->end;
     record->text_start = module->text_start;
@@ -36,35 +37,33 @@ static bool write_module(uint32_t index, const struct hone_module *module)
     return true;
 }
 
-static bool write_gone(uint32_t index)
+static bool write_gone(uint32_t index, uint32_t turn)
 {
     struct hone_record_module_gone *record = hone_writer_claim(&hone_probe.writer, sizeof *record);
     if (!record)
         return false;
     record->record.small = index;
+    record->turn = turn;
     record->time_ns = hone_now_ns();
     hone_writer_commit(&hone_probe.writer, record, HONE_RECORD_MODULE_GONE);
     return true;
 }
 
-static bool write_changes(void)
+// False: it could not be told.
+static bool tell(uint32_t index)
 {
-    uint32_t count = (uint32_t)hone_modules_count(&hone_probe_modules);
-    for (; emitted.written < count; emitted.written++) {
-        const struct hone_module *module = hone_modules_at(&hone_probe_modules, emitted.written);
-        if (!module || !write_module(emitted.written, module))
-            return false;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct hone_module *module = hone_modules_at(&hone_probe_modules, i);
-        uint64_t bit = (uint64_t)1 << i % 64;
-        bool told = (emitted.gone[i / 64] & bit) != 0;
-        if (!module || hone_module_retired(module) == told)
-            continue;
-        if (!(told ? write_module(i, module) : write_gone(i))) // a module may come back
-            return false;
-        emitted.gone[i / 64] ^= bit;
-    }
+    const struct hone_module *module = &hone_probe_modules.slots[index];
+    const uint32_t turn = hone_module_turns(module);
+    // Acquire: the record comes before ours. Pairs with the release below.
+    uint32_t told = atomic_load_explicit(&emitted.turns[index], memory_order_acquire);
+    if (told >= turn)
+        return true;
+    if (!(turn % 2 ? write_module(index, module, turn) : write_gone(index, turn)))
+        return false;
+    while (told < turn &&
+           !atomic_compare_exchange_weak_explicit(&emitted.turns[index], &told, turn,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
     return true;
 }
 
@@ -86,28 +85,16 @@ void hone_modules_emit(void)
     uint32_t changes = atomic_load_explicit(&hone_probe_modules.changes, memory_order_acquire);
     if (HONE_LIKELY(atomic_load_explicit(&emitted.changes, memory_order_relaxed) == changes))
         return;
-    const struct hone_thread *nobody = NULL;
-    // Acquire and release: the table of what was written belongs to the one who is named.
-    if (!atomic_compare_exchange_strong_explicit(&emitted.by, &nobody, hone_thread_self(),
-                                                 memory_order_acquire, memory_order_relaxed))
-        return;
-    if (write_changes())
-        atomic_store_explicit(&emitted.changes, changes, memory_order_relaxed);
-    atomic_store_explicit(&emitted.by, NULL, memory_order_release);
-}
-
-void hone_modules_emit_abandon(void)
-{
-    const struct hone_thread *self = hone_thread_self();
-    (void)atomic_compare_exchange_strong_explicit(&emitted.by, &self, NULL, memory_order_release,
-                                                  memory_order_relaxed);
+    const uint32_t count = (uint32_t)hone_modules_count(&hone_probe_modules);
+    for (uint32_t i = 0; i < count; i++)
+        if (!tell(i))
+            return;
+    atomic_store_explicit(&emitted.changes, changes, memory_order_relaxed);
 }
 
 void hone_modules_emit_anew(void)
 {
-    memset(emitted.gone, 0, sizeof emitted.gone);
-    emitted.written = 0;
+    memset(emitted.turns, 0, sizeof emitted.turns);
     atomic_store_explicit(&emitted.changes, UINT32_MAX, memory_order_relaxed);
-    atomic_store_explicit(&emitted.by, NULL, memory_order_release);
     hone_modules_emit();
 }

@@ -160,8 +160,6 @@ HONE_SIGSAFE uint32_t hone_stack_id(const uint64_t *addresses, uint32_t count,
 
 // Writes records for modules that came or went since the last call.
 HONE_SIGSAFE void hone_modules_emit(void);
-// The calling thread was left by a jump while it did: others may go on.
-HONE_SIGSAFE void hone_modules_emit_abandon(void);
 // A forked child describes all of them again.
 void hone_modules_emit_anew(void);
 

@@ -45,6 +45,7 @@ static void keep(struct entry *set, uint64_t hash, uint32_t id)
 
 static uint32_t write_stack(const uint64_t *addresses, uint32_t count, enum hone_stack_end end)
 {
+    hone_modules_emit(); // those that it lies in
     struct hone_writer *writer = &hone_probe.writer;
     struct hone_record_stack *record =
         hone_writer_claim(writer, sizeof *record + count * sizeof record->addresses[0]);
@@ -64,14 +65,22 @@ static uint32_t write_stack(const uint64_t *addresses, uint32_t count, enum hone
     return id;
 }
 
+// Where a module has gone, the same addresses may be another one's code.
+static uint64_t places_of(const uint64_t *addresses, uint32_t count)
+{
+    uint64_t places = 0;
+    if (HONE_UNLIKELY(hone_modules_have_gone(&hone_probe_modules)))
+        for (uint32_t i = 0; i < count; i++)
+            places += hone_modules_place(&hone_probe_modules, addresses[i]);
+    return places;
+}
+
 uint32_t hone_stack_id(const uint64_t *addresses, uint32_t count, enum hone_stack_end end)
 {
-    // The epoch, because ids of the parent mean nothing in a forked child; the generation, because
-    // after a dlclose the same addresses may be other code.
+    // The epoch, because ids of the parent mean nothing in a forked child.
     uint64_t epoch = atomic_load_explicit(&hone_probe.epoch, memory_order_relaxed);
-    uint64_t generation =
-        atomic_load_explicit(&hone_probe_modules.generation, memory_order_relaxed);
-    uint64_t hash = hone_hash_words(addresses, count, epoch << 40 ^ generation << 8 ^ end);
+    uint64_t hash =
+        hone_hash_words(addresses, count, epoch << 40 ^ end ^ places_of(addresses, count));
     struct entry *set = table[hash >> 52];
     _Static_assert(SETS == 1 << 12, "a set for each value of the hash's top 12 bits");
     uint32_t id = find(set, hash);

@@ -351,13 +351,15 @@ struct hone_record_module {
     uint64_t time_ns;              // when it was seen first; 0: before the process ran
     uint8_t build_id_bytes;        // 0: none
     uint8_t build_id[39];
-    char path[]; // NUL-terminated
+    uint64_t turn;               // of the index: the one with the highest counts, wherever it comes
+    char path[];                 // NUL-terminated
 };
 
 // small: module index. Its addresses may now belong to another one.
 struct hone_record_module_gone {
     struct hone_record record;
     uint64_t time_ns;
+    uint64_t turn; // as above
 };
 
 // small: thread index. Written before the thread's first sample.
@@ -662,7 +664,7 @@ enum {
 struct hone_creation_places {
     uint64_t magic;
     uint64_t sites, threads; // arrays of HONE_CREATION_SITES and HONE_CREATION_THREADS
-    uint64_t generation;     // of the modules: uint32_t, grows when one goes away
+    uint64_t generation;     // of the modules: uint32_t, grows when one goes away; not its lowest bit
     uint64_t epoch;          // of the process: uint32_t; what has another one is a parent's
 };
 

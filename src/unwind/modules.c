@@ -1,5 +1,6 @@
 #include "unwind/modules.h"
 
+#include "core/hash.h"
 #include "core/load.h"
 #include "core/syscall.h"
 #include "unwind/module_rules.h"
@@ -167,11 +168,62 @@ static struct hone_module *slot_claim(struct hone_modules *modules)
     return &modules->slots[index];
 }
 
+// Of a slot that is being filled.
 static void publish(struct hone_modules *modules, struct hone_module *module, uint8_t state)
 {
+    const uint32_t turns = hone_module_turns(module);
+    const bool odd = state == SLOT_LIVE;
+    atomic_store_explicit(&module->turns, turns + 1 + ((turns + 1) % 2 != odd),
+                          memory_order_relaxed);
+    // Release: the turn. Before the state: who has seen that knows that there is a change.
+    atomic_fetch_add_explicit(&modules->changes, 1, memory_order_release);
     // Release: readers see the whole slot. Pairs with state_of().
     atomic_store_explicit(&module->state, state, memory_order_release);
-    count_one(&modules->changes);
+}
+
+// Adds modules that were retired (two for each, see hone_modules.generation) and threads that have
+// come to dlclose(), or are back.
+static void turn(struct hone_modules *modules, uint32_t retired, int64_t closing)
+{
+    uint64_t now = atomic_load_explicit(&modules->generation, memory_order_relaxed), then;
+    do {
+        int64_t left = (int64_t)(now >> 32) + closing;
+        if (left < 0)
+            left = 0; // a fork in the middle
+        then = (uint64_t)left << 32 | (((uint32_t)now & ~1u) + retired) | (left > 0);
+        // Release: the places before it. Who stands in a module that came after that has acquired
+        // the slot, or the loader's lock.
+    } while (!atomic_compare_exchange_weak_explicit(&modules->generation, &now, then,
+                                                    memory_order_acq_rel, memory_order_relaxed));
+}
+
+// Puts a module into the places that it lies in, or takes it away: the same operation. A place has
+// something of each that lies in it, so none hides another one that comes and goes. Those that were
+// there at the start never go, and need not be told apart.
+static void toggle_places(struct hone_modules *modules, const struct hone_module *module)
+{
+    if (module->from_start || module->start >= module->end)
+        return;
+    const uint64_t own = hone_hash_fold(
+        (uint64_t)(module - modules->slots + 1) ^ 0x9e3779b97f4a7c15u, 0xa0761d6478bd642fu);
+    const uint64_t first = module->start >> HONE_PLACE_BITS;
+    uint64_t count = ((module->end - 1) >> HONE_PLACE_BITS) - first + 1;
+    count = count < HONE_PLACES ? count : HONE_PLACES;
+    for (uint64_t i = first; i < first + count; i++)
+        atomic_fetch_xor_explicit(&modules->places[i & (HONE_PLACES - 1)], own,
+                                  memory_order_relaxed);
+}
+
+// A live module is retired, or a retired one lives again. False: somebody else was faster.
+static bool change_state(struct hone_modules *modules, struct hone_module *module, uint8_t from,
+                         uint8_t to)
+{
+    if (!atomic_compare_exchange_strong_explicit(&module->state, &from, SLOT_FILLING,
+                                                 memory_order_acquire, memory_order_relaxed))
+        return false;
+    toggle_places(modules, module);
+    publish(modules, module, to);
+    return true;
 }
 
 // An earlier life of the same module, whose mapping of the file serves again.
@@ -202,16 +254,52 @@ static bool same_module(const struct hone_module *a, const struct hone_module *b
            __builtin_memcmp(a->build_id, b->build_id, b->build_id_size) == 0;
 }
 
+// What the headers in memory say of a module that may go at any moment.
+static int describe_in_memory(struct hone_module *module, uint64_t start,
+                              struct hone_module_headers *headers, Elf64_Phdr room[HEADERS_MAX])
+{
+    Elf64_Ehdr elf;
+    if (!hone_safe_copy(&elf, start, sizeof elf) ||
+        __builtin_memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0 || elf.e_phnum > HEADERS_MAX ||
+        elf.e_phentsize != sizeof room[0] ||
+        !hone_safe_copy(room, start + elf.e_phoff, elf.e_phnum * sizeof room[0]))
+        return -ENOEXEC;
+    headers->at = room;
+    headers->count = elf.e_phnum;
+    return hone_module_describe(module, headers);
+}
+
+static bool is_in_memory(const struct hone_module *module)
+{
+    Elf64_Phdr room[HEADERS_MAX];
+    struct hone_module_headers headers = {.bias = module->bias};
+    struct hone_module like = {0};
+    return describe_in_memory(&like, module->start, &headers, room) == 0 &&
+           same_module(module, &like);
+}
+
+// Before a module lives: what lay at its place and is not there any more is not found first.
+static void make_room(struct hone_modules *modules, const struct hone_module *like)
+{
+    for (size_t i = 0; i < hone_modules_count(modules) && !modules->foreign; i++) {
+        struct hone_module *other = &modules->slots[i];
+        if (state_of(other) == SLOT_LIVE && !other->from_start && other->start < like->end &&
+            like->start < other->end && !is_in_memory(other) &&
+            change_state(modules, other, SLOT_LIVE, SLOT_RETIRED))
+            turn(modules, 2, 0);
+    }
+}
+
 // A module that was here before, at this very place, lives again in its old slot: programs that
 // load and unload a library in a loop would use up all slots.
 static struct hone_module *revive(struct hone_modules *modules, const struct hone_module *like)
 {
+    make_room(modules, like);
     for (size_t i = hone_modules_count(modules); i-- > 0 && like->build_id_size;) {
         struct hone_module *old = &modules->slots[i];
-        if (state_of(old) != SLOT_RETIRED || old->from_start || !same_module(old, like))
-            continue;
-        publish(modules, old, SLOT_LIVE);
-        return old;
+        if (state_of(old) == SLOT_RETIRED && !old->from_start && same_module(old, like) &&
+            change_state(modules, old, SLOT_RETIRED, SLOT_LIVE))
+            return old;
     }
     return NULL;
 }
@@ -237,6 +325,7 @@ static struct hone_module *append(struct hone_modules *modules,
                hone_module_rules_copy(module, headers) != 0) {
         count_one(&modules->unmapped);
     }
+    toggle_places(modules, module);
     publish(modules, module, SLOT_LIVE);
     return module;
 }
@@ -311,12 +400,21 @@ static uint64_t find_loader_list(const struct dl_phdr_info *info)
     return 0;
 }
 
+// How many modules the loader has taken away; 0 where it does not count.
+static uint32_t unloaded_of(const struct dl_phdr_info *info, size_t size)
+{
+    bool counts = size >= offsetof(struct dl_phdr_info, dlpi_subs) + sizeof info->dlpi_subs;
+    return counts ? (uint32_t)info->dlpi_subs : 0;
+}
+
 static int on_module(struct dl_phdr_info *info, size_t size, void *context)
 {
-    (void)size;
     struct refresh *refresh = context;
     bool is_first = refresh->first;
     refresh->first = false;
+    if (is_first)
+        atomic_store_explicit(&refresh->modules->unloaded, unloaded_of(info, size),
+                              memory_order_relaxed);
     if (is_first && !refresh->modules->filled)
         refresh->modules->loader_list = find_loader_list(info);
     struct hone_module_headers headers = {info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum};
@@ -341,7 +439,7 @@ static bool in_other_name_space(const struct refresh *refresh, const struct hone
 {
     uint64_t start, link_map;
     if (!loader_knows(refresh->modules, module->text_start, &start, &link_map) ||
-        start != module->start)
+        start != module->start || !is_in_memory(module))
         return false;
     // Or has another module taken its place?
     for (size_t i = 0; i < hone_modules_count(refresh->modules); i++)
@@ -360,11 +458,10 @@ static void retire_unseen(struct refresh *refresh, size_t count)
         if (state_of(module) != SLOT_LIVE || is_marked(refresh, i) ||
             in_other_name_space(refresh, module))
             continue;
-        publish(modules, module, SLOT_RETIRED);
-        any = true;
+        any |= change_state(modules, module, SLOT_LIVE, SLOT_RETIRED);
     }
     if (any)
-        count_one(&modules->generation);
+        turn(modules, 2, 0);
 }
 
 static void sort(struct hone_modules *modules)
@@ -399,6 +496,7 @@ const struct hone_module *hone_modules_add(struct hone_modules *modules,
         if (!module)
             return NULL;
         *module = *like;
+        toggle_places(modules, module);
         publish(modules, module, SLOT_LIVE);
     }
     sort(modules);
@@ -407,8 +505,8 @@ const struct hone_module *hone_modules_add(struct hone_modules *modules,
 
 void hone_modules_remove(struct hone_modules *modules, const struct hone_module *module)
 {
-    publish(modules, &modules->slots[module - modules->slots], SLOT_RETIRED);
-    count_one(&modules->generation);
+    (void)change_state(modules, &modules->slots[module - modules->slots], SLOT_LIVE, SLOT_RETIRED);
+    turn(modules, 2, 0);
     sort(modules);
 }
 
@@ -420,11 +518,14 @@ static void refresh_once(struct hone_modules *modules)
         .first = true,
         .vdso = getauxval(AT_SYSINFO_EHDR),
     };
+    const uint32_t closed = atomic_exchange_explicit(&modules->closed, 0, memory_order_acquire);
     size_t count = hone_modules_count(modules);
     (void)dl_iterate_phdr(on_module, &refresh);
     retire_unseen(&refresh, count);
     sort(modules);
     modules->filled = true;
+    if (closed)
+        turn(modules, 0, -(int64_t)closed); // what they have taken away is retired now
 }
 
 void hone_modules_refresh(struct hone_modules *modules)
@@ -440,8 +541,37 @@ void hone_modules_refresh(struct hone_modules *modules)
                                                       memory_order_acq_rel, memory_order_relaxed));
 }
 
+static int on_first(struct dl_phdr_info *info, size_t size, void *context)
+{
+    *(uint32_t *)context = unloaded_of(info, size);
+    return 1;
+}
+
+void hone_modules_refresh_if_gone(struct hone_modules *modules)
+{
+    uint32_t unloaded = 0;
+    (void)dl_iterate_phdr(on_first, &unloaded);
+    if (unloaded != load(&modules->unloaded))
+        hone_modules_refresh(modules);
+}
+
+void hone_modules_begin_close(struct hone_modules *modules)
+{
+    turn(modules, 0, 1);
+}
+
+// Whoever does the work ends it: that may be a thread that is at it now.
+void hone_modules_end_close(struct hone_modules *modules)
+{
+    atomic_fetch_add_explicit(&modules->closed, 1, memory_order_release);
+    hone_modules_refresh(modules);
+}
+
 void hone_modules_after_fork(struct hone_modules *modules)
 {
+    bool half_way = false;
+    turn(modules, 0, INT32_MIN); // who was in dlclose() is not here
+    atomic_store_explicit(&modules->closed, 0, memory_order_relaxed);
     atomic_store_explicit(&modules->refreshing, 0, memory_order_relaxed);
     atomic_store_explicit(&modules->adopting, 0, memory_order_relaxed);
     for (size_t i = 0; i < hone_modules_count(modules); i++) {
@@ -451,30 +581,39 @@ void hone_modules_after_fork(struct hone_modules *modules)
         module->start = module->end = module->text_start = module->text_end = 0;
         module->path = "";
         publish(modules, module, SLOT_RETIRED);
+        half_way = true;
     }
+    if (!half_way)
+        return;
+    // It may have been in some of its places.
+    for (size_t i = 0; i < HONE_PLACES; i++)
+        atomic_store_explicit(&modules->places[i], 0, memory_order_relaxed);
+    for (size_t i = 0; i < hone_modules_count(modules); i++)
+        if (state_of(&modules->slots[i]) == SLOT_LIVE)
+            toggle_places(modules, &modules->slots[i]);
 }
 
 // Adds a module that only the loader knows, from its headers in memory. It is on somebody's stack,
-// but may go at any moment: everything is read guarded.
+// but may go at any moment: everything is read guarded. One that has been here before is found
+// without waiting for anybody; a new one only while nobody else is at it, or it would get two
+// slots.
 static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, uint64_t link_map)
 {
-    Elf64_Ehdr elf;
-    Elf64_Phdr at[HEADERS_MAX];
-    if (!hone_safe_copy(&elf, start, sizeof elf) ||
-        __builtin_memcmp(elf.e_ident, ELFMAG, SELFMAG) != 0 || elf.e_phnum > HEADERS_MAX ||
-        elf.e_phentsize != sizeof at[0] ||
-        !hone_safe_copy(at, start + elf.e_phoff, elf.e_phnum * sizeof at[0]))
-        return NULL;
     struct link_map map;
     if (!hone_safe_copy(&map, link_map, sizeof map))
         return NULL;
-    struct hone_module_headers headers = {map.l_addr, at, elf.e_phnum};
+    Elf64_Phdr room[HEADERS_MAX];
+    struct hone_module_headers headers = {.bias = map.l_addr};
     struct hone_module like = {0};
-    if (hone_module_describe(&like, &headers) != 0)
+    if (describe_in_memory(&like, start, &headers, room) != 0)
         return NULL;
     struct hone_module *module = revive(modules, &like);
+    if (!module)
+        module = known(modules, &like); // somebody else has, just now
     if (module)
         return module;
+    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0)
+        return NULL;
 
     uint64_t name = (uintptr_t)map.l_name;
     size_t length = 0;
@@ -487,6 +626,7 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
     module = append(modules, &headers, path ? path : "", false);
     if (module)
         count_one(&modules->adopted);
+    atomic_store_explicit(&modules->adopting, 0, memory_order_release);
     return module;
 }
 
@@ -504,11 +644,7 @@ static const struct hone_module *find_unlisted(struct hone_modules *modules, uin
                 return &modules->slots[i];
     if (!known_to_loader)
         return NULL;
-    const struct hone_module *module = NULL;
-    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) == 0) {
-        module = adopt(modules, start, link_map);
-        atomic_store_explicit(&modules->adopting, 0, memory_order_release);
-    }
+    const struct hone_module *module = adopt(modules, start, link_map);
     if (module && holds(module, address))
         return module;
     *ret_stale = true;
@@ -543,4 +679,15 @@ const struct hone_module *hone_modules_find(struct hone_modules *modules, uint64
 {
     const struct hone_module *module = hone_modules_listed(modules, address);
     return module ? module : find_unlisted(modules, address, ret_stale);
+}
+
+const struct hone_module *hone_modules_find_now(struct hone_modules *modules, uint64_t address,
+                                                bool *ret_stale)
+{
+    const struct hone_module *module = hone_modules_find(modules, address, ret_stale);
+    if (!module || module->from_start || is_in_memory(module))
+        return module;
+    if (change_state(modules, &modules->slots[module - modules->slots], SLOT_LIVE, SLOT_RETIRED))
+        turn(modules, 2, 0);
+    return hone_modules_find(modules, address, ret_stale);
 }

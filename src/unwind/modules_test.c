@@ -143,6 +143,88 @@ TEST(module_in_another_name_space_is_adopted_and_stays)
     CHECK(hone_module_retired(module));
 }
 
+TEST(module_that_goes_during_a_dlclose_is_found_out_before_it_is_over)
+{
+    hone_modules_refresh(&modules);
+    void *library = dlopen(library_name, RTLD_NOW);
+    hone_modules_refresh(&modules);
+    const uint64_t code = code_of(library);
+    const struct hone_module *module = find(code);
+    const uint32_t generation = hone_modules_generation(&modules);
+    bool stale = false;
+    CHECK_EQ(generation % 2, 0);
+    hone_modules_begin_close(&modules);
+    CHECK_EQ(hone_modules_generation(&modules), generation + 1);
+    CHECK(hone_modules_find_now(&modules, code, &stale) == module);
+    dlclose(library);
+    CHECK(find(code) == module);
+    CHECK(hone_modules_find_now(&modules, code, &stale) == NULL && !stale);
+    CHECK(hone_module_retired(module));
+    CHECK_EQ(hone_modules_generation(&modules), generation + 3);
+    hone_modules_begin_close(&modules); // another thread
+    hone_modules_end_close(&modules);
+    CHECK_EQ(hone_modules_generation(&modules), generation + 3);
+    hone_modules_end_close(&modules);
+    CHECK_EQ(hone_modules_generation(&modules), generation + 2);
+}
+
+TEST(module_that_went_unseen_is_retired_when_somebody_asks)
+{
+    hone_modules_refresh(&modules);
+    void *library = dlopen(library_name, RTLD_NOW);
+    hone_modules_refresh(&modules);
+    const struct hone_module *module = find(code_of(library));
+    hone_modules_refresh_if_gone(&modules);
+    CHECK(!hone_module_retired(module));
+    dlclose(library);
+    hone_modules_refresh_if_gone(&modules);
+    CHECK(hone_module_retired(module));
+}
+
+// Of another process, at `start`, told apart from others there by `id`.
+static const struct hone_module *add(uint64_t start, uint8_t id)
+{
+    struct hone_module like = {.start = start,
+                               .end = start + 0x5000,
+                               .bias = start,
+                               .path = "",
+                               .build_id = {id},
+                               .build_id_size = 1};
+    return hone_modules_add(&modules, &like);
+}
+
+TEST(place_tells_apart_who_lies_there)
+{
+    const uint64_t here = 0x7f0000010000,
+                   sharing = here + ((uint64_t)HONE_PLACES << HONE_PLACE_BITS),
+                   elsewhere = here + 0x100000;
+    modules.foreign = true;
+    CHECK(!hone_modules_have_gone(&modules));
+    CHECK_EQ(hone_modules_place(&modules, here), 0);
+    const struct hone_module *first = add(here, 1);
+    const uint64_t firsts = hone_modules_place(&modules, here);
+    CHECK(firsts != 0);
+    CHECK_EQ(hone_modules_place(&modules, here + 0x4fff), firsts);
+    CHECK_EQ(hone_modules_place(&modules, elsewhere), 0);
+
+    hone_modules_remove(&modules, first);
+    CHECK(hone_modules_have_gone(&modules));
+    CHECK_EQ(hone_modules_place(&modules, here), 0);
+    const struct hone_module *second = add(here, 2);
+    const uint64_t seconds = hone_modules_place(&modules, here);
+    CHECK(seconds != 0 && seconds != firsts);
+
+    // Another one that shares it is another value, and hides nobody.
+    const struct hone_module *other = add(sharing, 3);
+    const uint64_t with_other = hone_modules_place(&modules, here);
+    CHECK(with_other != seconds);
+    hone_modules_remove(&modules, second);
+    CHECK(add(here, 1) == first);
+    CHECK(hone_modules_place(&modules, here) != with_other);
+    hone_modules_remove(&modules, other);
+    CHECK_EQ(hone_modules_place(&modules, here), firsts);
+}
+
 static void copy_file(const char *from, const char *to)
 {
     char command[1024];
@@ -200,13 +282,15 @@ TEST(child_of_a_fork_in_the_middle_of_a_refresh_can_refresh)
     modules.refreshing = 1; // another thread of the parent was at it
     modules.adopting = 1;
     modules.reserved++;
+    hone_modules_begin_close(&modules);
     pid_t child = fork();
     if (child == 0) {
         hone_modules_after_fork(&modules);
         // No CHECK here: its report would come from a process that the test runner does not know.
         bool stale = false;
+        const bool settled = hone_modules_generation(&modules) % 2 == 0;
         void *code = dlsym(dlopen(library_name, RTLD_NOW), "hone_test_call_back");
-        bool good = hone_modules_find(&modules, (uint64_t)code, &stale) != NULL;
+        bool good = settled && hone_modules_find(&modules, (uint64_t)code, &stale) != NULL;
         hone_modules_refresh(&modules);
         for (size_t i = 0; i < hone_modules_count(&modules); i++)
             good &= hone_modules_at(&modules, i) != NULL;

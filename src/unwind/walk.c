@@ -57,7 +57,7 @@ start(struct hone_walker *walker, struct hone_unwinder *unwinder,
     walker->stack_count = stack_count;
     walker->unwinder = unwinder;
     // Relaxed: a row of a module that goes away just now is as right as one a moment ago.
-    walker->generation = atomic_load_explicit(&unwinder->modules->generation, memory_order_relaxed);
+    walker->generation = hone_modules_generation(unwinder->modules);
     walker->innermost = registers;
     walker->stack_switches = 0;
     walker->stale = false;
@@ -154,7 +154,9 @@ hone_unwind_rewalk_from(struct hone_unwinder *unwinder, struct hone_trail *trail
     if (HONE_UNLIKELY(!valid))
         renew_rows(unwinder, walker.generation);
     trail->first = 0; // of no use to a handler that interrupts us
-    trail->generation = walker.generation;
+    // Of what is walked during a dlclose() no walk during one makes use. After it the trail is good
+    // if nothing has gone.
+    trail->generation = walker.generation & ~1u;
     struct hone_position at = hone_position_of(registers);
     if (caller && caller->frames < max) {
         walker.first = caller->frames;

@@ -36,6 +36,8 @@ static uint64_t row_by_code(struct hone_walker *walker, const struct hone_positi
     const uint64_t key = hone_cache_key(at->address, walker->generation);
     const uint64_t kept = hone_cache_get(set, key);
     const uint64_t told = hone_row_extra(kept);
+    if (!hone_walker_may_cache(walker))
+        return ask_code(walker, at);
     if (hone_row_kind(kept) != HONE_ROW_NO_RULES)
         return HONE_ROW_BAD;
     if (told)

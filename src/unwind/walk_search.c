@@ -49,7 +49,8 @@ static enum before what_is_before(struct hone_walker *walker, uint64_t address,
         uint64_t target =
             before == BEFORE_CALL ? hone_arch_call_reaches(&walker->memory, address) : 0;
         kept = target << 4 | before;
-        hone_cache_put(set, key, kept);
+        if (hone_walker_may_cache(walker))
+            hone_cache_put(set, key, kept);
     }
     *ret_target = kept >> 4;
     return (enum before)(kept & 15);
@@ -206,7 +207,8 @@ enum hone_step hone_walker_search(struct hone_walker *walker, struct hone_positi
     }
     if (words > SEARCH_WORDS || !whole || at->exact)
         return HONE_STEP_NO_RULE;
-    hone_cache_put(hone_cache_set(walker->unwinder, at->address),
-                   hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
+    if (hone_walker_may_cache(walker))
+        hone_cache_put(hone_cache_set(walker->unwinder, at->address),
+                       hone_cache_key(at->address, walker->generation), HONE_ROW_OUTERMOST);
     return HONE_STEP_OUTERMOST;
 }

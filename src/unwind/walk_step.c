@@ -38,12 +38,20 @@ uint64_t hone_walker_find_row(struct hone_walker *walker, uint64_t address)
 {
     walker->result->misses++;
     bool stale = false;
-    const struct hone_module *module =
-        hone_modules_find(walker->unwinder->modules, address, &stale);
+    const bool settled = hone_walker_may_cache(walker);
+    struct hone_modules *modules = walker->unwinder->modules;
+    const struct hone_module *module = settled ? hone_modules_find(modules, address, &stale)
+                                               : hone_modules_find_now(modules, address, &stale);
     walker->stale |= stale;
     if (!module)
         return HONE_ROW_NONE; // not kept: a module may come to lie here
-    uint64_t row = HONE_ROW_BAD;
+    // Modules that never go have the rows of before also while others are going.
+    struct hone_row_slot *set = hone_cache_set(walker->unwinder, address);
+    const uint64_t key = hone_cache_key(address, walker->generation & ~1u);
+    uint64_t row = !settled && module->from_start ? hone_cache_get(set, key) : HONE_ROW_NONE;
+    if (row != HONE_ROW_NONE)
+        return row;
+    row = HONE_ROW_BAD;
     struct hone_fde fde;
     struct hone_rules rules;
     uint64_t until;
@@ -53,8 +61,8 @@ uint64_t hone_walker_find_row(struct hone_walker *walker, uint64_t address)
         row = is_made_by_hand(walker, module, address) ? HONE_ROW_OUTERMOST : HONE_ROW_NO_RULES;
     else if (!r && !hone_cfi_rules(&module->cfi, &fde, pc, &rules, &until))
         row = hone_row_pack(&module->cfi, &rules, fde.signal_frame);
-    hone_cache_put(hone_cache_set(walker->unwinder, address),
-                   hone_cache_key(address, walker->generation), row);
+    if (settled || module->from_start)
+        hone_cache_put(set, key, row);
     return row;
 }
 

@@ -517,7 +517,7 @@ TEST(trail_saves_walking_what_was_walked_before)
     CHECK_EQ(walk.reused, count - 1);
     CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
     // A module came or went: nothing of before counts.
-    atomic_fetch_add(&modules.generation, 1);
+    atomic_fetch_add(&modules.generation, 2);
     hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
     CHECK_EQ(walk.reused, 0);
 }
@@ -543,6 +543,31 @@ TEST(row_is_not_found_again_when_its_key_would_be)
         hone_unwind_rewalk(&unwinder, &trail, &registers, stacks, 1, addresses, 512, &walk);
         CHECK(walk.misses > 1);
     }
+}
+
+TEST(walk_during_a_dlclose_trusts_no_row_of_what_may_go)
+{
+    setup();
+    void *library = dlopen(HONE_TEST_LIBRARY, RTLD_NOW);
+    CHECK(library != NULL);
+    void (*call)(void (*)(void));
+    *(void **)&call = dlsym(library, "hone_test_call_back");
+    call(walk_here);
+    call(walk_here);
+    CHECK(walk.misses <= 1);
+    const uint32_t count = walk.count;
+    hone_modules_begin_close(&modules);
+    for (int i = 0; i < 2; i++) {
+        call(walk_here);
+        CHECK_EQ(walk.end, HONE_WALK_COMPLETE);
+        CHECK_EQ(walk.count, count);
+        CHECK(walk.misses > 1);
+    }
+    hone_modules_end_close(&modules); // and nothing has gone
+    call(walk_here);
+    CHECK(walk.misses <= 1);
+    CHECK_EQ(walk.count, count);
+    dlclose(library);
 }
 
 // Walks again after one word of this function's frame was changed: the saved frame pointer (0) or

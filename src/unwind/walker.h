@@ -37,7 +37,7 @@ struct hone_walker {
     size_t stack_count;
 
     struct hone_unwinder *unwinder;
-    uint32_t generation;
+    uint32_t generation; // odd: modules may be going away, so nothing that is cached is of it
     uint64_t *addresses;
     size_t max;
     size_t first; // frames that are passed over: the walk starts beyond them
@@ -74,6 +74,11 @@ static inline const struct hone_stack *hone_walker_stack(const struct hone_walke
 static inline bool hone_module_is_code(const struct hone_module *module, uint64_t address)
 {
     return module && address - module->text_start < module->text_end - module->text_start;
+}
+
+static inline bool hone_walker_may_cache(const struct hone_walker *walker)
+{
+    return !(walker->generation & 1);
 }
 
 // No return address: whoever starts a stack by hand clears the frame pointer as well.

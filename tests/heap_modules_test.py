@@ -1,0 +1,182 @@
+"""Libraries that come and go where another one has just been, each allocating: every block is counted
+at the stack that it was made at, whoever lay at those addresses before."""
+
+import re
+import unittest
+
+from heap_built import Built
+from heap_test import by_function
+
+# Two libraries of the same layout, whose frames differ in size: rules of the one lead astray in the
+# other. N is 1 or 2.
+LIBRARY = r'''
+#include <stdlib.h>
+#define NAME_(a, b) a##b
+#define NAME(a, b) NAME_(a, b)
+#define FUNCTION __attribute__((noipa)) void
+FUNCTION NAME(make_, N)(void)
+{
+    void *at = malloc(40);
+    __asm__ volatile("" ::"r"(at) : "memory");
+    free(at);
+    __asm__ volatile("nop");
+}
+FUNCTION NAME(deeper_, N)(long depth)
+{
+    volatile long frame[N * 4];
+    frame[0] = depth;
+    if (depth > 0)
+        NAME(deeper_, N)(depth - 1);
+    else
+        NAME(make_, N)();
+    __asm__ volatile("nop");
+}
+void entry(long depth)
+{
+    NAME(deeper_, N)(depth);
+    __asm__ volatile("nop");
+}
+'''
+HEAD = r'''
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+static char **paths;
+static void *(*open_it)(const char *, int) = dlopen;
+static int (*close_it)(void *) = dlclose;
+static void *last;
+static long made[2], same;
+static void use(int which, int calls)
+{
+    void *library = open_it(paths[which], RTLD_NOW);
+    void (*entry)(long) = (void (*)(long))dlsym(library, "entry");
+    same += last == (void *)entry;
+    last = (void *)entry;
+    for (int i = 0; i < calls; i++, made[which]++)
+        entry(i % 5);
+    close_it(library);
+}
+static int tell(void)
+{
+    printf("make_1 %ld %ld 0 0\nmake_2 %ld %ld 0 0\n", made[0], made[0] * 40, made[1], made[1] * 40);
+    fprintf(stderr, "same place %ld\n", same);
+    return 0;
+}
+'''
+# Each thread has its library, and they take turns at one place.
+TWO_THREADS = HEAD + r'''
+static void *run(void *which)
+{
+    for (int i = 0; i < 5000; i++)
+        use(which != NULL, 5);
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t threads[2];
+    paths = argv + 1;
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, run, i ? paths : NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    return tell();
+}
+'''
+UNSEEN = HEAD + r'''
+int main(int argc, char **argv)
+{
+    paths = argv + 1;
+    close_it = (int (*)(void *))dlsym(dlopen("libc.so.6", RTLD_NOW), "dlclose");
+    for (int i = 0; i < 100; i++)
+        use(i % 2, 20);
+    return tell();
+}
+'''
+# 512 stacks of the program's own, between the libraries. At the end it tells what it shares.
+MANY_STACKS = HEAD + r'''
+#define FUNCTION __attribute__((noipa)) void
+FUNCTION right(int depth, unsigned way);
+FUNCTION left(int depth, unsigned way)
+{
+    if (depth)
+        (way & 1 ? left : right)(depth - 1, way >> 1);
+    else
+        free(malloc(24));
+    __asm__ volatile("nop # left");
+}
+FUNCTION right(int depth, unsigned way)
+{
+    if (depth)
+        (way & 1 ? left : right)(depth - 1, way >> 1);
+    else
+        free(malloc(24));
+    __asm__ volatile("nop # right");
+}
+int main(int argc, char **argv)
+{
+    char line[200];
+    int rounds = atoi(argv[3]);
+    paths = argv + 1;
+    for (int i = 0; i < rounds; i++) {
+        use(i % 2, 5);
+        for (unsigned way = 0; way < 512; way++)
+            left(9, way);
+    }
+    FILE *file = fopen("/proc/self/status", "r");
+    while (fgets(line, sizeof line, file))
+        if (!strncmp(line, "RssShmem", 8))
+            fputs(line, stderr);
+    return tell();
+}
+'''
+
+
+class Modules(Built):
+    def record_turns(self, program, *arguments):
+        libraries = [self.build(f'library_{n}.so', LIBRARY, '-shared', '-fPIC', f'-DN={n}')
+                     for n in (1, 2)]
+        program = self.build('program', program, '-ldl', '-lpthread')
+        recording = self.record_heap(program, *libraries, *arguments, size='1', options=('-q',))
+        same = int(re.search(rb'same place (\d+)', recording.stderr)[1])
+        if not same:
+            self.skipTest('no library came to lie where another one was')
+        return recording
+
+    def assert_each_at_its_own(self, recording, root):
+        truth = self.truth(recording)
+        found = by_function(recording.heap, truth)
+        self.assertEqual({name: found[name].objects for name in truth},
+                         {name: truth[name].objects for name in truth}, recording.heap.comments)
+        for sample in recording.heap.samples:
+            names = [frame.function for frame in sample.stack]
+            of = {name[-1] for name in names if re.fullmatch(r'(make|deeper)_[12]', name)}
+            if of:
+                self.assertEqual(len(of), 1, names)
+                self.assertEqual(names.count('entry'), 1, names)
+                self.assertIn(root, names)
+
+    def test_two_threads_open_and_close_at_one_place(self):
+        recording = self.record_turns(TWO_THREADS)
+        self.assert_each_at_its_own(recording, 'run')
+
+    def test_closed_behind_our_back(self):
+        """By the C library's own function; the next one is opened as usual."""
+        recording = self.record_turns(UNSEEN)
+        self.assert_each_at_its_own(recording, 'main')
+
+    def test_who_stays_keeps_what_is_counted_for_him(self):
+        """The memory shared does not grow with each library that is closed."""
+        shared = []
+        for rounds in ('10', '150'):
+            recording = self.record_turns(MANY_STACKS, rounds)
+            self.assert_each_at_its_own(recording, 'main')
+            self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
+            shared.append(int(re.search(rb'RssShmem:\s*(\d+)', recording.stderr)[1]))
+        self.assertLess(shared[1], shared[0] + 2000, 'KiB')
+
+
+if __name__ == '__main__':
+    unittest.main()
