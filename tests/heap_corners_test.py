@@ -2,6 +2,7 @@
 
 import os
 import unittest
+from collections import Counter
 
 from heap_built import CALLS, X86, Built, shared
 from heap_test import by_function
@@ -135,6 +136,60 @@ int main(void)
         found = by_function(recording.heap, ['counted'])['counted'].objects
         self.assertGreater(found, 20000 - 2000)
         self.check_busy('4KiB', '-DSIMPLE')
+
+    PATHS = r"""
+#include <stdio.h>
+#include <stdlib.h>
+enum { PATHS = 500, DEEPEST = 9, BLOCKS = 60000 };
+static struct { char calls[DEEPEST + 1]; int depth, blocks; } paths[PATHS];
+static void *volatile block;
+static void further(const char *call);
+#define STEP(name)                                                                                 \
+    __attribute__((noinline)) static void name(const char *call)                                   \
+    {                                                                                              \
+        further(call + 1);                                                                         \
+        __asm__ volatile("");                                                                      \
+    }
+STEP(path_a)
+STEP(path_b)
+STEP(path_c)
+__attribute__((noinline)) static void further(const char *call)
+{
+    if (!*call)
+        free(block), block = malloc(40);
+    else
+        (*call == 'a' ? path_a : *call == 'b' ? path_b : path_c)(call);
+    __asm__ volatile("");
+}
+int main(void)
+{
+    unsigned long long random = 88172645463325252;
+    for (int i = 0; i < PATHS; i++) // all the ways of three calls, in the order of their number
+        for (int rest = i + 1; rest; rest /= 3)
+            paths[i].calls[paths[i].depth++] = "abc"[rest % 3];
+    for (int i = 0, at = 0; i < BLOCKS; i++) {
+        random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+        at = random % 4 ? (at + 1) % PATHS : (int)(random / 4 % PATHS); // mostly the next one
+        paths[at].blocks++;
+        further(paths[at].calls);
+    }
+    for (int i = 0; i < PATHS; i++)
+        printf("%s %d\n", paths[i].calls, paths[i].blocks);
+    return 0;
+}"""
+
+    def test_many_stacks_each_with_its_own_count(self):
+        recording = self.record_heap(self.build('paths', self.PATHS), size='1')
+        self.assertEqual(recording.status, 0)
+        truth, counted = Counter(), Counter()
+        for line in recording.stdout.decode().splitlines():
+            calls, blocks = line.split()
+            truth[calls] += int(blocks)
+        for sample in recording.heap.samples:
+            calls = [f.function[-1] for f in reversed(sample.stack) if f.function.startswith('path_')]
+            if calls:
+                counted[''.join(calls)] += sample.values[0]
+        self.assertEqual(counted, truth)
 
     IMPOSSIBLE = r"""
 #include <stdint.h>
