@@ -10,6 +10,7 @@ it so, the difference stands in WANTED with its reason; a row there that nothing
 import collections
 import concurrent.futures
 import difflib
+import itertools
 import os
 import pathlib
 import re
@@ -418,6 +419,15 @@ def recorded_profiles(directory):
     return found
 
 
+def in_one_order(said):
+    """Several sources are fetched at once, and who says so first is left to chance."""
+    lines = []
+    for fetching, group in itertools.groupby(said.splitlines(keepends=True),
+                                             lambda line: line.startswith(b'Fetching profile')):
+        lines += sorted(group) if fetching else group
+    return b''.join(lines)
+
+
 class Matrix:
     """The profiles in a directory of their own, and the two programs."""
 
@@ -476,7 +486,8 @@ class Matrix:
             out, status, said = self.run(program, words, directory)
             left = {str(file.relative_to(directory)): self.decode(file.read_bytes())
                     for file in sorted(pathlib.Path(directory).rglob('*')) if file.is_file()}
-        return {'status': str(status).encode(), 'output': self.decode(out), 'errors': said,
+        return {'status': str(status).encode(), 'output': self.decode(out),
+                'errors': in_one_order(said),
                 'files': repr(left).encode()}
 
     def judge(self, line):

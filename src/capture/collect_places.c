@@ -46,6 +46,14 @@ uint32_t hone_collect_module(struct hone_collected *collected,
     return collected->module_count++;
 }
 
+static void add_module(struct hone_collected *collected, struct hone_live *live,
+                       const struct hone_live_module *module)
+{
+    if (hone_collect_reserve(collected->state, &live->modules, &live->module_room,
+                             (uint64_t)live->module_count + 1, sizeof *live->modules))
+        live->modules[live->module_count++] = *module;
+}
+
 void hone_collect_on_module(void *context, uint32_t number, const struct hone_record_module *record)
 {
     struct hone_collected *collected = context;
@@ -68,21 +76,29 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
             return;
         }
     }
-    if (hone_collect_reserve(collected->state, &live->modules, &live->module_room,
-                             (uint64_t)live->module_count + 1, sizeof *live->modules))
-        live->modules[live->module_count++] = module;
+    add_module(collected, live, &module);
 }
 
 void hone_collect_on_module_gone(void *context, uint32_t number,
                                  const struct hone_record_module_gone *record)
 {
     struct hone_live *live = hone_live_of(context, number);
-    for (uint32_t i = 0; live && i < live->module_count; i++)
-        if (live->modules[i].index == record->record.small &&
-            record->turn >= live->modules[i].turn) {
-            live->modules[i].gone = true;
-            live->modules[i].turn = record->turn;
+    if (!live)
+        return;
+    for (uint32_t i = 0; i < live->module_count; i++) {
+        struct hone_live_module *module = &live->modules[i];
+        if (module->index != record->record.small)
+            continue;
+        if (record->turn >= module->turn) {
+            module->gone = true;
+            module->turn = record->turn;
         }
+        return;
+    }
+    // What it was comes late, and finds here that it is over.
+    add_module(context, live,
+               &(struct hone_live_module){
+                   .index = record->record.small, .turn = record->turn, .gone = true});
 }
 
 // The module that holds an address; a live one before one that is gone, the newest first.

@@ -119,6 +119,22 @@ TEST(address_means_the_module_that_lies_there_now)
     hone_collect_done(&collected);
 }
 
+// Two threads tell: one that a module has gone, before the other one that it came.
+TEST(module_that_is_told_late_is_gone_all_the_same)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    add_process(&collected, 0, 100);
+    add_thread(&collected, 0, 0, 0);
+    const struct hone_record_module_gone gone = {.record.small = 1, .turn = 2};
+    events->module_gone(&collected, 0, &gone);
+    add_module(&collected, 0, 0, "/lib/new.so", 0x10000);
+    add_module(&collected, 0, 1, "/lib/old.so", 0x10000);
+    add_stack(&collected, 0, 1, 0x11234, 0x11235);
+    CHECK_STR(collected.modules[collected.places[0].module].path, "/lib/new.so");
+    hone_collect_done(&collected);
+}
+
 static void add_drawn(struct hone_collected *collected, uint32_t thread, uint64_t cpu_ns)
 {
     const struct hone_record_cpu record = {.record.small = thread, .cpu_ns = cpu_ns, .stack = 1};

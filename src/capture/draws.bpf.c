@@ -1,7 +1,7 @@
 // Runs in the kernel (eBPF). When a thread that is watched leaves its CPU to wait, it is drawn, one
 // in so many, and the kernel writes its registers and a copy of its stack into the ring of this
 // CPU, as it does for perf events. Nobody but the threads that are watched pays for more than a
-// look into the table.
+// random number and a look into the table.
 #include "draws_record.h"
 
 #include <linux/bpf.h>

@@ -3,6 +3,7 @@
 #include "core/syscall.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 
 enum {
     NO_SUCH_HOW = 0x7fff,
@@ -22,6 +23,21 @@ __attribute__((no_sanitize("address"))) bool hone_safe_load(uint64_t address, ui
     if (!hone_safe_probe(address))
         return false;
     *ret = HONE_LOAD(address);
+    return true;
+}
+
+// As a request to move none of those who wait for a word, if it has that value, to where nobody
+// does.
+bool hone_safe_equals(uint64_t address, const void *bytes, size_t size)
+{
+    static uint32_t elsewhere;
+    for (size_t i = 0; i < size; i += sizeof(uint32_t)) {
+        uint32_t word;
+        __builtin_memcpy(&word, (const char *)bytes + i, sizeof word);
+        if (hone_syscall6(SYS_futex, address + i, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, &elsewhere,
+                          word) != 0)
+            return false;
+    }
     return true;
 }
 

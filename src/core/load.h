@@ -35,6 +35,11 @@ HONE_SIGSAFE bool hone_safe_probe(uint64_t address);
 // Reads a word that may not be there; false: it is not.
 HONE_SIGSAFE bool hone_safe_load(uint64_t address, uint64_t *ret);
 
+// Whether `size` bytes at `address` are these, both in multiples of 4. The kernel compares them, so
+// this also holds for memory that another thread unmaps at this moment; each word costs as much as
+// a probe.
+HONE_SIGSAFE bool hone_safe_equals(uint64_t address, const void *bytes, size_t size);
+
 // Copies `size` bytes that may not be there; false: some are not, and `to` is half written.
 HONE_SIGSAFE bool hone_safe_copy(void *to, uint64_t from, size_t size);
 

@@ -52,6 +52,19 @@ TEST(copy_stops_at_the_first_page_that_is_not_there)
     CHECK(hone_safe_copy(to, 0, 0));
 }
 
+TEST(equals_compares_and_reads_nothing_that_is_not_there)
+{
+    uint8_t *pages = half_readable();
+    uint32_t sevens[2] = {0x07070707, 0x07070707}, other[2] = {0x07070707, 0x07070708};
+    uint64_t last = (uintptr_t)pages + HONE_PAGE_BYTES - sizeof sevens;
+    errno = 0;
+    CHECK(hone_safe_equals(last, sevens, sizeof sevens));
+    CHECK(!hone_safe_equals(last, other, sizeof other));
+    CHECK(!hone_safe_equals(last + 4, sevens, sizeof sevens));
+    CHECK(!hone_safe_equals(0, sevens, sizeof sevens));
+    CHECK_EQ(errno, 0);
+}
+
 TEST(probe_changes_neither_mask_nor_errno)
 {
     sigset_t before, after; // the kernel fills in the first 8 bytes

@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "base/utf8.h"
+#include "core/core.h"
 
 #include <errno.h>
 #include <histedit.h>
@@ -141,7 +142,7 @@ static bool is_terminal(void)
     return term && *term && strcasecmp(term, "dumb") != 0 && isatty(STDIN_FILENO);
 }
 
-static volatile sig_atomic_t interrupted, reading;
+static volatile sig_atomic_t interrupted, reading, resized, resumed;
 static sigjmp_buf interruption;
 
 static void on_interrupt(int number)
@@ -150,6 +151,11 @@ static void on_interrupt(int number)
     interrupted = 1;
     if (reading)
         siglongjmp(interruption, 1);
+}
+
+static void on_change(int number)
+{
+    *(number == SIGWINCH ? &resized : &resumed) = 1;
 }
 
 // As read(), but ^C is let in here and nowhere else, and ends it whenever it comes: one that came
@@ -168,6 +174,19 @@ static ssize_t read_byte(const struct hone_shell_input *input, char *ret)
     return interrupted ? -1 : got;
 }
 
+// The window has another size, or the shell is in the foreground again. The library sees to the
+// first of each in a line, and then leaves them to the handlers that were there before its own.
+static void see_changes(EditLine *edit)
+{
+    if (resumed)
+        (void)el_set(edit, EL_PREP_TERM, 1);
+    if (resized)
+        el_resize(edit);
+    if (resumed)
+        (void)el_set(edit, EL_REFRESH);
+    resized = resumed = 0;
+}
+
 static int read_character(EditLine *edit, wchar_t *ret)
 {
     struct hone_shell_input *input = NULL;
@@ -176,8 +195,10 @@ static int read_character(EditLine *edit, wchar_t *ret)
     for (;;) {
         char byte;
         ssize_t got = read_byte(input, &byte);
-        if (got < 0 && errno == EINTR && !interrupted)
-            continue; // the window has another size, the shell is in the foreground again
+        if (got < 0 && errno == EINTR && !interrupted) {
+            see_changes(edit);
+            continue;
+        }
         if (got <= 0)
             return (int)got;
         size_t len = mbrtowc(ret, &byte, 1, &state);
@@ -220,18 +241,25 @@ static int open_terminal(struct hone_shell_input *input, struct hone_error *err)
 static const char *next_of_terminal(struct hone_shell_input *input)
 {
     for (;;) {
-        const struct sigaction catch = {.sa_handler = on_interrupt};
-        struct sigaction before;
+        static const struct {
+            int number;
+            void (*handler)(int);
+        } caught[] = {{SIGINT, on_interrupt}, {SIGWINCH, on_change}, {SIGCONT, on_change}};
+        struct sigaction before[HONE_ARRAY_LENGTH(caught)];
         sigset_t interrupt;
         int len = 0;
-        interrupted = 0;
-        (void)sigaction(SIGINT, &catch, &before);
         (void)sigemptyset(&interrupt);
         (void)sigaddset(&interrupt, SIGINT);
         (void)sigprocmask(SIG_BLOCK, &interrupt, &input->mask);
+        interrupted = resized = resumed = 0;
+        for (size_t i = 0; i < HONE_ARRAY_LENGTH(caught); i++) {
+            const struct sigaction action = {.sa_handler = caught[i].handler};
+            (void)sigaction(caught[i].number, &action, &before[i]);
+        }
         const char *line = el_gets(input->edit, &len);
         (void)sigprocmask(SIG_SETMASK, &input->mask, NULL);
-        (void)sigaction(SIGINT, &before, NULL);
+        for (size_t i = 0; i < HONE_ARRAY_LENGTH(caught); i++)
+            (void)sigaction(caught[i].number, &before[i], NULL);
         if (line && len > 0) {
             remember(input, line);
             return line;

@@ -219,7 +219,7 @@ static void pause_events(bool paused)
     if (event_fd >= 0)
         enable(event_fd);
     if (first_fd >= 0 && !atomic_load_explicit(&hone_probe.settled, memory_order_relaxed))
-        enable(first_fd);
+        enable_once(first_fd); // it may be over, without its signal having come
     for (uint32_t i = 0; i < before_count; i++)
         if (before_fds[i] >= 0)
             enable(before_fds[i]);

@@ -83,13 +83,14 @@ void hone_modules_emit(void)
 {
     count_losses();
     uint32_t changes = atomic_load_explicit(&hone_probe_modules.changes, memory_order_acquire);
-    if (HONE_LIKELY(atomic_load_explicit(&emitted.changes, memory_order_relaxed) == changes))
+    // Acquire: the records come before ours. Pairs with the release below.
+    if (HONE_LIKELY(atomic_load_explicit(&emitted.changes, memory_order_acquire) == changes))
         return;
     const uint32_t count = (uint32_t)hone_modules_count(&hone_probe_modules);
     for (uint32_t i = 0; i < count; i++)
         if (!tell(i))
             return;
-    atomic_store_explicit(&emitted.changes, changes, memory_order_relaxed);
+    atomic_store_explicit(&emitted.changes, changes, memory_order_release);
 }
 
 void hone_modules_emit_anew(void)

@@ -46,9 +46,9 @@ static const Elf64_Phdr *first_of_type(const struct hone_module_headers *headers
     return NULL;
 }
 
-// A GNU build id among the notes; its size, 0: none.
+// A GNU build id among the notes, and where; its size, 0: none.
 static uint8_t find_build_id(const uint8_t *notes, size_t size, uint64_t align,
-                             uint8_t ret[HONE_BUILD_ID_MAX])
+                             uint8_t ret[HONE_BUILD_ID_MAX], uint64_t *ret_at)
 {
     uint64_t mask = align == 8 ? 7 : 3;
     size_t at = 0;
@@ -63,6 +63,7 @@ static uint8_t find_build_id(const uint8_t *notes, size_t size, uint64_t align,
         if (note.n_type == NT_GNU_BUILD_ID && note.n_namesz == 4 &&
             same_bytes(notes + name, "GNU", 4) && note.n_descsz <= HONE_BUILD_ID_MAX) {
             __builtin_memcpy(ret, notes + description, note.n_descsz);
+            *ret_at = description;
             return (uint8_t)note.n_descsz;
         }
         at = (end + mask) & ~mask;
@@ -89,9 +90,13 @@ static int describe(struct hone_module *module, const struct hone_module_headers
             uint8_t notes[NOTES_BYTES_MAX];
             size_t size = header->p_filesz < sizeof notes ? header->p_filesz : sizeof notes;
             if (fd < 0 ? hone_safe_copy(notes, start, size)
-                       : read_at(fd, notes, size, header->p_offset))
+                       : read_at(fd, notes, size, header->p_offset)) {
+                uint64_t at = 0;
                 module->build_id_size =
-                    find_build_id(notes, size, header->p_align, module->build_id);
+                    find_build_id(notes, size, header->p_align, module->build_id, &at);
+                if (header->p_vaddr + at <= UINT32_MAX)
+                    module->build_id_from_bias = (uint32_t)(header->p_vaddr + at);
+            }
         }
         if (header->p_type != PT_LOAD)
             continue;
@@ -159,8 +164,9 @@ static bool same_file(const struct hone_module *module, int fd,
         if (header.p_type == PT_NOTE && module->build_id_size) {
             uint8_t notes[NOTES_BYTES_MAX], id[HONE_BUILD_ID_MAX];
             size_t size = header.p_filesz < sizeof notes ? header.p_filesz : sizeof notes;
+            uint64_t at;
             uint8_t id_size = read_at(fd, notes, size, header.p_offset)
-                                  ? find_build_id(notes, size, header.p_align, id)
+                                  ? find_build_id(notes, size, header.p_align, id, &at)
                                   : 0;
             if (id_size &&
                 (id_size != module->build_id_size || !same_bytes(id, module->build_id, id_size)))

@@ -173,8 +173,9 @@ static void publish(struct hone_modules *modules, struct hone_module *module, ui
 {
     const uint32_t turns = hone_module_turns(module);
     const bool odd = state == SLOT_LIVE;
+    // Release: what is in the slot. Pairs with hone_module_turns().
     atomic_store_explicit(&module->turns, turns + 1 + ((turns + 1) % 2 != odd),
-                          memory_order_relaxed);
+                          memory_order_release);
     // Release: the turn. Before the state: who has seen that knows that there is a change.
     atomic_fetch_add_explicit(&modules->changes, 1, memory_order_release);
     // Release: readers see the whole slot. Pairs with state_of().
@@ -269,13 +270,23 @@ static int describe_in_memory(struct hone_module *module, uint64_t start,
     return hone_module_describe(module, headers);
 }
 
-static bool is_in_memory(const struct hone_module *module)
+// Whether a late module still lies where it lay, or another one does. Nothing of it is read, for it
+// may be taken away at any moment; a loader that can only be asked by reading its list (glibc
+// before 2.35) is not asked.
+static bool lies_there(const struct hone_module *module)
 {
-    Elf64_Phdr room[HEADERS_MAX];
-    struct hone_module_headers headers = {.bias = module->bias};
-    struct hone_module like = {0};
-    return describe_in_memory(&like, module->start, &headers, room) == 0 &&
-           same_module(module, &like);
+#ifdef DLFO_EH_SEGMENT_TYPE
+    enum { ENOUGH = 8 }; // of a build id
+    struct dl_find_object found;
+    if (_dl_find_object)
+        return _dl_find_object((void *)(uintptr_t)module->text_start, &found) == 0 &&
+               (uintptr_t)found.dlfo_map_start == module->start &&
+               (module->build_id_size < ENOUGH || !module->build_id_from_bias ||
+                hone_safe_equals(module->bias + module->build_id_from_bias, module->build_id,
+                                 ENOUGH));
+#endif
+    (void)module;
+    return true;
 }
 
 // Before a module lives: what lay at its place and is not there any more is not found first.
@@ -284,7 +295,7 @@ static void make_room(struct hone_modules *modules, const struct hone_module *li
     for (size_t i = 0; i < hone_modules_count(modules) && !modules->foreign; i++) {
         struct hone_module *other = &modules->slots[i];
         if (state_of(other) == SLOT_LIVE && !other->from_start && other->start < like->end &&
-            like->start < other->end && !is_in_memory(other) &&
+            like->start < other->end && !lies_there(other) &&
             change_state(modules, other, SLOT_LIVE, SLOT_RETIRED))
             turn(modules, 2, 0);
     }
@@ -359,6 +370,7 @@ struct refresh {
     struct hone_modules *modules;
     bool from_start;
     bool first;
+    uint32_t unloaded; // by the loader's own count
     uint64_t vdso;
     uint8_t seen[HONE_MODULES_MAX / 8];
 };
@@ -413,8 +425,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *context)
     bool is_first = refresh->first;
     refresh->first = false;
     if (is_first)
-        atomic_store_explicit(&refresh->modules->unloaded, unloaded_of(info, size),
-                              memory_order_relaxed);
+        refresh->unloaded = unloaded_of(info, size);
     if (is_first && !refresh->modules->filled)
         refresh->modules->loader_list = find_loader_list(info);
     struct hone_module_headers headers = {info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum};
@@ -439,7 +450,7 @@ static bool in_other_name_space(const struct refresh *refresh, const struct hone
 {
     uint64_t start, link_map;
     if (!loader_knows(refresh->modules, module->text_start, &start, &link_map) ||
-        start != module->start || !is_in_memory(module))
+        start != module->start || !lies_there(module))
         return false;
     // Or has another module taken its place?
     for (size_t i = 0; i < hone_modules_count(refresh->modules); i++)
@@ -524,6 +535,8 @@ static void refresh_once(struct hone_modules *modules)
     retire_unseen(&refresh, count);
     sort(modules);
     modules->filled = true;
+    // Only now: who opens another library where one has gone must find it retired.
+    atomic_store_explicit(&modules->unloaded, refresh.unloaded, memory_order_release);
     if (closed)
         turn(modules, 0, -(int64_t)closed); // what they have taken away is retired now
 }
@@ -535,7 +548,8 @@ void hone_modules_refresh(struct hone_modules *modules)
         return;
     uint32_t asked;
     do {
-        asked = load(&modules->refreshing);
+        // Acquire: what those who asked have counted before.
+        asked = atomic_load_explicit(&modules->refreshing, memory_order_acquire);
         refresh_once(modules);
     } while (!atomic_compare_exchange_strong_explicit(&modules->refreshing, &asked, 0,
                                                       memory_order_acq_rel, memory_order_relaxed));
@@ -551,8 +565,12 @@ void hone_modules_refresh_if_gone(struct hone_modules *modules)
 {
     uint32_t unloaded = 0;
     (void)dl_iterate_phdr(on_first, &unloaded);
-    if (unloaded != load(&modules->unloaded))
-        hone_modules_refresh(modules);
+    if (unloaded == atomic_load_explicit(&modules->unloaded, memory_order_acquire))
+        return;
+    // As after a dlclose(): another thread may be at it, and until it is through nothing that is
+    // cached counts.
+    hone_modules_begin_close(modules);
+    hone_modules_end_close(modules);
 }
 
 void hone_modules_begin_close(struct hone_modules *modules)
@@ -614,6 +632,11 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
         return module;
     if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0)
         return NULL;
+    module = known(modules, &like); // or has become known since
+    if (module) {
+        atomic_store_explicit(&modules->adopting, 0, memory_order_release);
+        return module;
+    }
 
     uint64_t name = (uintptr_t)map.l_name;
     size_t length = 0;
@@ -685,7 +708,7 @@ const struct hone_module *hone_modules_find_now(struct hone_modules *modules, ui
                                                 bool *ret_stale)
 {
     const struct hone_module *module = hone_modules_find(modules, address, ret_stale);
-    if (!module || module->from_start || is_in_memory(module))
+    if (!module || module->from_start || modules->foreign || lies_there(module))
         return module;
     if (change_state(modules, &modules->slots[module - modules->slots], SLOT_LIVE, SLOT_RETIRED))
         turn(modules, 2, 0);

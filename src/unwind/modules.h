@@ -24,7 +24,7 @@
 
 enum {
     HONE_MODULES_MAX = 4096,              // slots over the life of the process
-    HONE_MODULES_NAMES_BYTES = 512 << 10, // their paths
+    HONE_MODULES_NAMES_BYTES = 384 << 10, // their paths
     HONE_BUILD_ID_MAX = 32,
     HONE_PLACE_BITS = 12, // of an address: modules share no page
     HONE_PLACES = 8192,   // a power of two; pages so many apart share one
@@ -43,12 +43,13 @@ struct hone_module {
     // Private to unwind/.
     _Atomic uint8_t state;
     _Atomic uint32_t turns;
+    uint32_t build_id_from_bias; // where in memory; 0: not known
     struct hone_cfi cfi;
 };
 
 struct hone_modules {
     _Atomic uint32_t reserved; // slots handed out
-    // The lower half grows by two when a module was retired: cached rows are void. It is odd while
+    // The lower half grows by two when modules were retired: cached rows are void. It is odd while
     // some thread is in dlclose(): the upper half says how many are.
     _Atomic uint64_t generation;
     _Atomic uint32_t changes;    // grows with each new or retired module; for those who copy it out
@@ -113,7 +114,7 @@ HONE_SIGSAFE const struct hone_module *hone_modules_at(const struct hone_modules
 // being filled for the first time.
 static inline uint32_t hone_module_turns(const struct hone_module *module)
 {
-    return atomic_load_explicit(&module->turns, memory_order_relaxed);
+    return atomic_load_explicit(&module->turns, memory_order_acquire);
 }
 
 // The module is gone from memory; its addresses may mean another one now.

@@ -12,7 +12,7 @@ enum {
 static void renew_rows(struct hone_unwinder *unwinder, uint32_t generation)
 {
     const uint32_t since = generation >> ROWS_SINCE_BITS;
-    uint32_t before = atomic_load_explicit(&unwinder->rows_since, memory_order_relaxed);
+    uint32_t before = atomic_load_explicit(&unwinder->rows_since, memory_order_acquire);
     if (HONE_LIKELY(before == since))
         return;
     for (uint64_t i = 0; i < (unwinder->set_mask + 1) * HONE_ROW_WAYS; i++) {
