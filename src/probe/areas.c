@@ -137,14 +137,14 @@ bool hone_area_same_own_stack(uint64_t low, uint64_t high)
     return low <= high && high < end && end - low < bytes;
 }
 
-bool hone_area_may_be_own_stack(uint64_t low, uint64_t bytes)
+bool hone_area_may_be_own_stack(uint64_t low)
 {
     uint64_t end = hone_probe.main_stack_high, most = MAIN_STACK_BYTES;
     if (low < end && end - low < most)
         return true;
     end = (uint64_t)(uintptr_t)__builtin_thread_pointer();
     most = hone_thread_stack_bytes ? hone_thread_stack_bytes : (uint64_t)STACK_PAGES * PAGE;
-    return low < end && end - low < most + bytes;
+    return low < end && end - low < most;
 }
 
 // The lowest stack pointer with room below it, of a stack that ends at `high`. Nothing is touched

@@ -28,8 +28,9 @@ HONE_SIGSAFE void hone_areas_abandon(const void *owner);
 // system call, and nothing is touched.
 HONE_SIGSAFE bool hone_area_same_own_stack(uint64_t low, uint64_t high);
 
-// Whether so many bytes that the calling thread gives to its handlers may lie in its own stack.
-HONE_SIGSAFE bool hone_area_may_be_own_stack(uint64_t low, uint64_t bytes);
+// Whether what begins there may lie in the calling thread's own stack: where the size of that is not
+// known, as far as it is looked at.
+HONE_SIGSAFE bool hone_area_may_be_own_stack(uint64_t low);
 
 // Walks the calling thread's stack from `registers`; the frames, at most `max`, go to
 // area->addresses.

@@ -67,7 +67,7 @@ HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
 {
     // For good: where the stack pointer is does not tell then which of both a handler is on.
     if (stack && !(stack->ss_flags & SS_DISABLE) &&
-        hone_area_may_be_own_stack((uintptr_t)stack->ss_sp, stack->ss_size))
+        hone_area_may_be_own_stack((uintptr_t)stack->ss_sp))
         hone_heap_self.asks = 1;
     // A vfork child has handlers of its own, and our memory.
     if (stack && !(stack->ss_flags & SS_DISABLE) && stack->ss_size < size_needed() &&

@@ -255,6 +255,12 @@ static bool same_module(const struct hone_module *a, const struct hone_module *b
            __builtin_memcmp(a->build_id, b->build_id, b->build_id_size) == 0;
 }
 
+static void retire(struct hone_modules *modules, struct hone_module *module)
+{
+    if (change_state(modules, module, SLOT_LIVE, SLOT_RETIRED))
+        turn(modules, 2, 0);
+}
+
 // What the headers in memory say of a module that may go at any moment.
 static int describe_in_memory(struct hone_module *module, uint64_t start,
                               struct hone_module_headers *headers, Elf64_Phdr room[HEADERS_MAX])
@@ -295,9 +301,8 @@ static void make_room(struct hone_modules *modules, const struct hone_module *li
     for (size_t i = 0; i < hone_modules_count(modules) && !modules->foreign; i++) {
         struct hone_module *other = &modules->slots[i];
         if (state_of(other) == SLOT_LIVE && !other->from_start && other->start < like->end &&
-            like->start < other->end && !lies_there(other) &&
-            change_state(modules, other, SLOT_LIVE, SLOT_RETIRED))
-            turn(modules, 2, 0);
+            like->start < other->end && !lies_there(other))
+            retire(modules, other);
     }
 }
 
@@ -516,8 +521,7 @@ const struct hone_module *hone_modules_add(struct hone_modules *modules,
 
 void hone_modules_remove(struct hone_modules *modules, const struct hone_module *module)
 {
-    (void)change_state(modules, &modules->slots[module - modules->slots], SLOT_LIVE, SLOT_RETIRED);
-    turn(modules, 2, 0);
+    retire(modules, &modules->slots[module - modules->slots]);
     sort(modules);
 }
 
@@ -710,7 +714,6 @@ const struct hone_module *hone_modules_find_now(struct hone_modules *modules, ui
     const struct hone_module *module = hone_modules_find(modules, address, ret_stale);
     if (!module || module->from_start || modules->foreign || lies_there(module))
         return module;
-    if (change_state(modules, &modules->slots[module - modules->slots], SLOT_LIVE, SLOT_RETIRED))
-        turn(modules, 2, 0);
+    retire(modules, &modules->slots[module - modules->slots]);
     return hone_modules_find(modules, address, ret_stale);
 }
