@@ -224,7 +224,7 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     struct hone_dump_state *state = dump->state;
     uint32_t pid = dump->processes[thread->process].pid;
     struct hone_task_stat stat;
-    uint64_t turns = hone_task_turns(pid, thread->tid);
+    uint64_t turns = hone_blocked_turns(pid, thread->tid);
     struct hone_blocked blocked, again;
     int blocked_r = hone_blocked_read(pid, thread->tid, &blocked);
     int r = hone_task_stat(pid, thread->tid, &stat);
@@ -246,14 +246,14 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     uint32_t stack = 0;
     r = state->options.no_stacks ? 0
                                  : hone_look_blocked(&state->look, &state->looks[thread->process],
-                                                     &blocked, NULL, &stack);
+                                                     0, &blocked, NULL, &stack);
     if (r)
         return r;
     if (!stands_still(stat.state))
         thread->kind = hone_blocked_kind(pid, &blocked);
     thread->wait = hone_wait_of_kind(thread->kind);
     bool same = turns != UINT64_MAX
-                    ? hone_task_turns(pid, thread->tid) == turns
+                    ? hone_blocked_turns(pid, thread->tid) == turns
                     : hone_blocked_read(pid, thread->tid, &again) == 0 && is_at(&again, &blocked);
     if (!same || stat.state == 'R')
         return -EAGAIN;

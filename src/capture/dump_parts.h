@@ -41,9 +41,6 @@ struct hone_task_stat {
 int hone_task_stat(uint32_t pid, uint32_t tid, struct hone_task_stat *ret);
 int hone_task_stat_parse(const char *text, struct hone_task_stat *ret);
 
-// How often the thread was put on a CPU; UINT64_MAX: the kernel does not count.
-uint64_t hone_task_turns(uint32_t pid, uint32_t tid);
-
 // When it was on a CPU last, monotonic; 0: not known.
 uint64_t hone_task_ran_ns(struct hone_dump_clocks *clocks, uint32_t pid, uint32_t tid,
                           uint32_t cpu);

@@ -65,16 +65,6 @@ int hone_task_stat(uint32_t pid, uint32_t tid, struct hone_task_stat *ret)
     return hone_task_stat_parse(text, ret);
 }
 
-uint64_t hone_task_turns(uint32_t pid, uint32_t tid)
-{
-    char text[TEXT_BYTES];
-    uint64_t run_ns, delay_ns, turns;
-    if (read_file(pid, tid, "schedstat", text) <= 0 ||
-        sscanf(text, "%" SCNu64 " %" SCNu64 " %" SCNu64, &run_ns, &delay_ns, &turns) != 3)
-        return UINT64_MAX;
-    return turns;
-}
-
 // --- when it ran last ----------------------------------------------------------------------------
 
 // In the CPU's own time; 0: not known. Milliseconds with six digits behind the point.

@@ -197,14 +197,16 @@ static void refresh(struct hone_look_process *process, uint64_t ip)
 }
 
 int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
-                      const struct hone_blocked *blocked, const struct hone_kernel_stack *kernel,
-                      uint32_t *ret_stack)
+                      const struct hone_look_since *since, const struct hone_blocked *blocked,
+                      const struct hone_kernel_stack *kernel, uint32_t *ret_stack)
 {
     int r = hone_look_open(process);
     if (r)
         return r;
     refresh(process, blocked->ip);
     size_t size = hone_look_copy(look, process->pid, blocked->sp);
+    if (since && hone_blocked_turns(process->pid, since->tid) != since->turns)
+        return -EBUSY;
     struct hone_walk walk;
     uint32_t kernels = begin_in_kernel(look, kernel);
     walk_blocked(look, process, blocked, size, kernels, &walk);

@@ -43,11 +43,17 @@ void hone_look_process_done(struct hone_look_process *process);
 // Opens it, unless it is. Returns 0 or why it cannot be read.
 int hone_look_open(struct hone_look_process *process);
 
+struct hone_look_since {
+    uint32_t tid;
+    uint64_t turns; // hone_blocked_turns() before the place was read
+};
+
 // The stack of a thread that is blocked there, with the kernel's frames below it (NULL: without).
-// Returns 0, or why the process cannot be read.
+// With `since` it counts if the thread has not run since then; NULL: who asks sees to that. Returns
+// 0; -EBUSY: it has run; or why the process cannot be read.
 int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
-                      const struct hone_blocked *blocked, const struct hone_kernel_stack *kernel,
-                      uint32_t *ret_stack);
+                      const struct hone_look_since *since, const struct hone_blocked *blocked,
+                      const struct hone_kernel_stack *kernel, uint32_t *ret_stack);
 
 // Copies a stack to look->copy, from the stack pointer up, as much as is there. Returns how much.
 size_t hone_look_copy(struct hone_look *look, uint32_t pid, uint64_t sp);

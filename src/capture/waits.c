@@ -70,20 +70,28 @@ int hone_blocked_parse(const char *text, struct hone_blocked *ret)
     return 0;
 }
 
-int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
+// One file of a thread's in /proc. Returns its length, or -errno; -ESRCH when the thread is gone.
+static ssize_t read_file(uint32_t pid, uint32_t tid, const char *name, char *ret, size_t size)
 {
-    char path[64], text[256];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/syscall", pid, tid);
+    char path[64];
+    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/%s", pid, tid, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -ESRCH : -errno;
-    ssize_t len = read(fd, text, sizeof text - 1);
+    ssize_t len = read(fd, ret, size - 1);
     int r = len < 0 ? -errno : -ESRCH;
     (void)close(fd);
     if (len <= 0)
         return r;
-    text[len] = '\0';
-    r = hone_blocked_parse(text, ret);
+    ret[len] = '\0';
+    return len;
+}
+
+int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
+{
+    char text[256];
+    ssize_t len = read_file(pid, tid, "syscall", text, sizeof text);
+    int r = len < 0 ? (int)len : hone_blocked_parse(text, ret);
     if (!r)
         hone_restart_ask(pid, tid, ret);
     return r;
@@ -91,16 +99,20 @@ int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret)
 
 char hone_blocked_state(uint32_t pid, uint32_t tid)
 {
-    char path[64], text[128];
-    (void)snprintf(path, sizeof path, "/proc/%u/task/%u/stat", pid, tid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    ssize_t len = read(fd, text, sizeof text - 1);
-    (void)close(fd);
-    text[len > 0 ? len : 0] = '\0';
-    const char *behind_name = strrchr(text, ')');
+    char text[128];
+    const char *behind_name =
+        read_file(pid, tid, "stat", text, sizeof text) > 0 ? strrchr(text, ')') : NULL;
     return behind_name && behind_name[1] == ' ' ? behind_name[2] : 0;
+}
+
+uint64_t hone_blocked_turns(uint32_t pid, uint32_t tid)
+{
+    char text[128];
+    unsigned long long turns;
+    return read_file(pid, tid, "schedstat", text, sizeof text) > 0 &&
+                   sscanf(text, "%*u %*u %llu", &turns) == 1
+               ? turns
+               : UINT64_MAX;
 }
 
 // --- what it waits for ---------------------------------------------------------------------------

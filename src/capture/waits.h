@@ -42,6 +42,9 @@ struct hone_blocked {
 // -EPERM, -EACCES when it is not ours to ask.
 int hone_blocked_read(uint32_t pid, uint32_t tid, struct hone_blocked *ret);
 
+// How often the thread was put on a CPU; UINT64_MAX: the kernel does not count.
+uint64_t hone_blocked_turns(uint32_t pid, uint32_t tid);
+
 // Takes apart what the kernel writes into /proc/PID/task/TID/syscall; as above.
 int hone_blocked_parse(const char *text, struct hone_blocked *ret);
 

@@ -10,11 +10,12 @@ int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
     struct hone_blocked blocked;
     struct hone_kernel_stack kernel = {0};
     process->look.pid = process->pid;
+    const struct hone_look_since since = {tid, hone_blocked_turns(process->pid, tid)};
     int r = hone_blocked_read(process->pid, tid, &blocked);
     if (!r && wall->kernel)
         hone_kernel_stack_read(wall->kernel, process->pid, tid, &kernel);
     if (!r)
-        r = hone_look_blocked(&wall->look, &process->look, &blocked, &kernel, ret_stack);
+        r = hone_look_blocked(&wall->look, &process->look, &since, &blocked, &kernel, ret_stack);
     if (!r) {
         char state = hone_blocked_state(process->pid, tid);
         blocked.stopped = state == 'T' || state == 't';
