@@ -7,6 +7,7 @@ the program says and that, less the thread's runnable time.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -332,16 +333,39 @@ class Programs(harness.TestCase):
         self.assertAlmostEqual(seen['nap_short'] / sum(seen.values()), true,
                                delta=3.5 * error + 0.07, msg=f'{looks} looks')
 
+    @unittest.skipUnless(os.geteuid() == 0, 'needs root')
+    def test_of_the_whole_machine_each_thread_has_its_states(self):
+        """Also of a program that came and went meanwhile, by the kernel's own account of it."""
+        for engine in ('ebpf', 'switches'):
+            directory = os.path.join(self.tmp, 'machine-' + engine)
+            hone = subprocess.Popen([HONE, 'record', '-q', '-a', '-t', 'wall', '--wall-engine', engine,
+                                     '-d', '4s', '-o', directory])
+            time.sleep(1.5)
+            told = subprocess.run([workload('blocks'), 'turns', '10000', 'pipe'], text=True,
+                                  stdout=subprocess.PIPE, check=True).stdout
+            self.assertEqual(hone.wait(timeout=60), 0)
+            profile = harness.Profile.read(os.path.join(directory, 'wall.prof'))
+            turns = re.findall(r'turns (\w+) (\d+) (\d+)\nkernel \d+ (\d+) (\d+) (\d+)', told)
+            self.assertEqual(len(turns), 2)
+            for function, tid, _, *ns in turns:
+                run, delay, life = map(int, ns)
+                with self.subTest(engine=engine, function=function):
+                    sums = states(profile, lambda s, tid=tid: s.labels['tid'] == [int(tid)])
+                    slack = 0.05 * life + 10 * MS
+                    self.assertAlmostEqual(sum(sums.values()), life, delta=slack)
+                    self.assertAlmostEqual(sums['on-cpu'], run, delta=slack)
+                    self.assertAlmostEqual(sums['runnable'], delay, delta=slack)
+
     def test_stacks_below_large_buffers_are_complete(self):
         """The kernel copies so much of a stack, and no further than to a page that is not there. The
         first short wait of each kind tells that, so the others have it."""
         for engine in ('ebpf', 'switches', 'polling'):
             with self.subTest(engine=engine):
-                recording = self.wall_of(workload('roomy'), '300',
+                recording = self.wall_of(workload('roomy'), '900',
                                          options=('--types', 'wall', '--wall-engine', engine))
                 for name in ('wait_below_unused', 'wait_below_used'):
                     told = completeness(recording.wall, lambda s, name=name: s.has(name))
-                    self.assertGreater(told.total, 300 * MS)
+                    self.assertGreater(told.total, 900 * MS)
                     self.assertGreater(told.share, 0.98, (name, told.broken))
 
     def test_only_what_was_asked_for_is_written(self):

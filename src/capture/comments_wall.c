@@ -63,7 +63,7 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
                              "that were read stand for them",
                              facts->draws_lost);
     if (facts->too_many_to_draw)
-        hone_profile_comment(profile, "not covered: short waits of %" PRIu64 " thread%s, too many",
+        hone_profile_comment(profile, "not covered: waits of %" PRIu64 " thread%s, too many",
                              facts->too_many_to_draw, plural(facts->too_many_to_draw));
     if (facts->undrawn[0])
         hone_profile_comment(profile, "# no stacks of short waits from the kernel: %s",

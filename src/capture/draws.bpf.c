@@ -1,7 +1,9 @@
 // Runs in the kernel (eBPF). When a thread that is watched leaves its CPU to wait, it is drawn, one
 // in so many, and the kernel writes its registers and a copy of its stack into the ring of this
-// CPU, as it does for perf events. Nobody but the threads that are watched pays for more than a
-// random number and a look into the table.
+// CPU, as it does for perf events. Besides, the time of such threads is summed up here, by what
+// they did; a record of a switch is written where somebody has to know of it: a block that is drawn
+// or long, and else once in a while. Nobody but the threads that are watched pays for more than a
+// look into the table.
 #include "draws_record.h"
 
 #include <linux/bpf.h>
@@ -48,15 +50,20 @@ struct sched_info {
 
 struct task_struct {
     int pid;
+    int tgid;
+    struct task_struct *group_leader;
     struct sched_entity se;
     struct sched_info sched_info;
     struct pid *thread_pid;
     unsigned int flags;
     unsigned int __state;
+    unsigned long nvcsw;
 } __attribute__((preserve_access_index));
 
 enum {
+    LEAVES = 0x4,               // PF_EXITING
     KERNEL_THREAD = 0x00200000, // PF_KTHREAD
+    DEAD = 0x80,                // TASK_DEAD, of __state
     DEEPEST = 6,                // of namespaces in one another that are looked through
 };
 
@@ -65,13 +72,21 @@ char may_call[] SEC("license") = "Dual BSD/GPL";
 struct hone_draws_settings settings SEC(".data.settings");
 struct hone_draws_counts counts SEC(".data.counts");
 
-// Threads that are watched, and how.
+// Threads that are watched. Only programs here change what is in it.
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 65536);
     __type(key, __u32);
-    __type(value, __u32);
+    __type(value, struct hone_draws_thread);
 } threads SEC(".maps");
+
+// Those of which much of the stack is copied: that takes long, and few need it.
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, __u32);
+} deep SEC(".maps");
 
 // Threads that have ended, until somebody asks; not in a ring, which may be full.
 struct {
@@ -94,6 +109,13 @@ struct {
     __uint(value_size, sizeof(__u32));
 } whole SEC(".maps");
 
+// For the records of switches.
+struct {
+    __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+    __uint(key_size, sizeof(__u32));
+    __uint(value_size, sizeof(__u32));
+} switches SEC(".maps");
+
 // The number that the thread has where we are: in a container that is another one than the kernel's
 // own. 0: it has none there.
 static __u32 number_of(struct task_struct *task)
@@ -111,38 +133,163 @@ static __u32 number_of(struct task_struct *task)
     return 0;
 }
 
-static void watch(__u32 tid, __u32 how)
+static void watch(__u32 tid, __u32 state)
 {
-    if (bpf_map_update_elem(&threads, &tid, &how, BPF_NOEXIST) == -7) // E2BIG
+    __u64 now_ns = bpf_ktime_get_ns();
+    // A thread that begins has blocked nowhere.
+    struct hone_draws_thread thread = {
+        .state = state, .since_ns = now_ns, .sums = {.from_ns = now_ns}};
+    if (bpf_map_update_elem(&threads, &tid, &thread, BPF_NOEXIST) == -7) // E2BIG
         __sync_fetch_and_add(&counts.no_room, 1);
 }
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before)
+// NULL: it is not watched.
+static struct hone_draws_thread *find(struct task_struct *task, __u32 tid)
 {
-    struct hone_draws_record record = {.one_in = settings.one_in, .state = before->__state};
-    if (preempted || !record.state)
+    struct hone_draws_thread *thread = tid ? bpf_map_lookup_elem(&threads, &tid) : 0;
+    if (thread || !tid || !settings.everybody || task->flags & KERNEL_THREAD)
+        return thread;
+    watch(tid, HONE_DRAWS_UNKNOWN);
+    return bpf_map_lookup_elem(&threads, &tid);
+}
+
+static __u32 process_of(struct task_struct *task)
+{
+    return settings.namespace ? number_of(task->group_leader) : (__u32)task->tgid;
+}
+
+// What could not be told is told with what comes next.
+static _Bool tell(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread,
+                  __u32 what, __u64 now_ns)
+{
+    struct hone_draws_switch record = {
+        .tid = tid,
+        .pid = process_of(task),
+        .what = what,
+        .leaving = (task->flags & LEAVES) != 0,
+        .time_ns = now_ns,
+        .sums = thread->sums,
+    };
+    if (!settings.switches ||
+        bpf_perf_event_output(ctx, &switches, BPF_F_CURRENT_CPU, &record, sizeof record))
         return 0;
-    // First: where few are drawn, this is all that most waits pay.
+    thread->sums = (struct hone_draws_sums){.from_ns = now_ns};
+    return 1;
+}
+
+static _Bool draw(void *ctx, struct task_struct *task, __u32 tid)
+{
+    struct hone_draws_record record = {.one_in = settings.one_in, .state = task->__state};
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
-    __u32 tid = number_of(before);
-    __u32 *how = bpf_map_lookup_elem(&threads, &tid);
-    if (!how) {
-        if (!settings.everybody || !tid || before->flags & KERNEL_THREAD)
-            return 0;
-    }
-    struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(before);
+    struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;
 #else
     record.call = registers->syscallno;
 #endif
-    long r = how && *how == HONE_DRAWS_WHOLE
+    long r = bpf_map_lookup_elem(&deep, &tid)
                  ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
                  : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);
     if (r)
         __sync_fetch_and_add(&counts.lost, 1);
+    return 1;
+}
+
+// Whether the thread that leaves its CPU waits, as the kernel counts it: should it be woken while
+// it is on its way, its state tells nothing any more.
+static _Bool does_block(struct task_struct *task, struct hone_draws_thread *thread, _Bool preempted)
+{
+    __u64 count = task->nvcsw, before = thread->block_count;
+    thread->block_count = count;
+    return thread->state == HONE_DRAWS_UNKNOWN ? !preempted && task->__state : count != before;
+}
+
+static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread,
+                   _Bool preempted)
+{
+    _Bool blocks = does_block(task, thread, preempted);
+    _Bool leaves = (task->flags & LEAVES) != 0;
+    // First the draw: it is of a thread that still runs.
+    _Bool drawn = blocks && !leaves && draw(ctx, task, tid);
+    __u64 now_ns = bpf_ktime_get_ns();
+    _Bool unknown = thread->state == HONE_DRAWS_UNKNOWN;
+    if (unknown)
+        thread->sums.from_ns = now_ns;
+    else
+        thread->sums.run_ns += now_ns - thread->since_ns;
+    thread->since_ns = now_ns;
+    thread->state = blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED;
+    thread->told = 0;
+    if (unknown ||
+        (blocks && (drawn || leaves || now_ns - thread->sums.from_ns >= settings.tell_ns)))
+        thread->told =
+            tell(ctx, task, tid, thread, blocks ? HONE_DRAWS_BLOCKS : HONE_DRAWS_GOES, now_ns);
+}
+
+static void come_on(void *ctx, struct task_struct *task, __u32 tid,
+                    struct hone_draws_thread *thread)
+{
+    __u64 now_ns = bpf_ktime_get_ns(), length_ns = now_ns - thread->since_ns;
+    if (thread->state == HONE_DRAWS_UNKNOWN) {
+        thread->sums.from_ns = now_ns;
+        thread->block_count = task->nvcsw;
+    }
+    if (thread->state == HONE_DRAWS_UNKNOWN ||
+        (thread->state == HONE_DRAWS_BLOCKED && thread->told)) {
+        (void)tell(ctx, task, tid, thread, HONE_DRAWS_COMES, now_ns);
+        thread->sums.from_ns = now_ns; // also where that could not be told
+    } else if (thread->state == HONE_DRAWS_PREEMPTED) {
+        thread->sums.preempted_ns += length_ns;
+    } else if (thread->state == HONE_DRAWS_BLOCKED &&
+               (length_ns < settings.long_ns ||
+                !tell(ctx, task, tid, thread, HONE_DRAWS_WAITED, now_ns))) {
+        thread->sums.short_ns += length_ns;
+        thread->sums.shorts++;
+    }
+    thread->since_ns = now_ns;
+    thread->state = HONE_DRAWS_RUNNING;
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before, struct task_struct *after)
+{
+    __u32 tid = number_of(before);
+    struct hone_draws_thread *thread = find(before, tid);
+    if (thread && before->__state & DEAD)
+        bpf_map_delete_elem(&threads, &tid);
+    else if (thread)
+        go_off(ctx, before, tid, thread, preempted);
+    tid = number_of(after);
+    thread = find(after, tid);
+    if (thread)
+        come_on(ctx, after, tid, thread);
+    return 0;
+}
+
+// The sums until here are those of what it was.
+static void close_sums(void *ctx, struct task_struct *task, __u32 tid,
+                       struct hone_draws_thread *thread)
+{
+    __u64 now_ns = bpf_ktime_get_ns();
+    if (thread->state == HONE_DRAWS_UNKNOWN) {
+        thread->sums.from_ns = now_ns;
+        thread->block_count = task->nvcsw;
+    } else {
+        thread->sums.run_ns += now_ns - thread->since_ns;
+    }
+    thread->since_ns = now_ns;
+    thread->state = HONE_DRAWS_RUNNING;
+    (void)tell(ctx, task, tid, thread, HONE_DRAWS_CLOSES, now_ns);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task)
+{
+    __u32 tid = number_of(task);
+    struct hone_draws_thread *thread = find(task, tid);
+    if (thread)
+        close_sums(ctx, task, tid, thread);
     return 0;
 }
 
@@ -151,19 +298,22 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
     __u32 tid = number_of(parent);
-    __u32 *how = bpf_map_lookup_elem(&threads, &tid);
-    if (how)
-        watch(number_of(child), *how);
+    struct hone_draws_thread *thread = bpf_map_lookup_elem(&threads, &tid);
+    if (thread)
+        watch(number_of(child), HONE_DRAWS_PREEMPTED);
     return 0;
 }
 
-// What the kernel counts of the thread is known until here.
+// What the kernel counts of the thread is known until here. It is watched until it is dead: taking
+// leave of its memory may take a while.
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task)
 {
     __u32 tid = number_of(task);
-    if (bpf_map_delete_elem(&threads, &tid))
+    struct hone_draws_thread *thread = find(task, tid);
+    if (!thread)
         return 0;
+    close_sums(ctx, task, tid, thread);
     struct hone_draws_ended end = {.run_ns = task->se.sum_exec_runtime,
                                    .delay_ns = task->sched_info.run_delay};
     bpf_map_update_elem(&ended, &tid, &end, BPF_ANY);

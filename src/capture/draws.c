@@ -1,7 +1,6 @@
 #include "capture/draws.h"
 
 #include "base/cleanup.h"
-#include "capture/draws_record.h"
 #include "capture/perf_ring.h"
 #include "unwind/perf_registers.h"
 
@@ -42,7 +41,8 @@ struct hone_draws {
     struct bpf_object *object;
     struct bpf_link *links[8];
     uint32_t link_count;
-    int threads, ended, settings, counts, short_events, whole_events; // maps
+    int threads, deep, ended, settings, counts; // maps
+    int short_events, whole_events, switch_events;
     struct hone_draws_settings now;
     bool has_whole;
     uint32_t cpu_count;
@@ -146,13 +146,16 @@ static int load(struct hone_draws *draws)
     if (r)
         return r;
     draws->threads = bpf_object__find_map_fd_by_name(draws->object, "threads");
+    draws->deep = bpf_object__find_map_fd_by_name(draws->object, "deep");
     draws->ended = bpf_object__find_map_fd_by_name(draws->object, "ended");
     draws->settings = bpf_object__find_map_fd_by_name(draws->object, ".data.settings");
     draws->counts = bpf_object__find_map_fd_by_name(draws->object, ".data.counts");
     draws->short_events = bpf_object__find_map_fd_by_name(draws->object, "rings");
     draws->whole_events = bpf_object__find_map_fd_by_name(draws->object, "whole");
-    return draws->threads < 0 || draws->ended < 0 || draws->settings < 0 || draws->counts < 0 ||
-                   draws->short_events < 0 || draws->whole_events < 0
+    draws->switch_events = bpf_object__find_map_fd_by_name(draws->object, "switches");
+    return draws->threads < 0 || draws->deep < 0 || draws->ended < 0 || draws->settings < 0 ||
+                   draws->counts < 0 || draws->short_events < 0 || draws->whole_events < 0 ||
+                   draws->switch_events < 0
                ? -EINVAL
                : 0;
 }
@@ -189,6 +192,8 @@ int hone_draws_open(const struct hone_draws_options *options, struct hone_draws 
     for (uint32_t cpu = 0; cpu < count; cpu++)
         draws->rings[cpu].fd = draws->rings[cpu].whole = -1;
     draws->now.one_in = 1;
+    draws->now.tell_ns = options->tell_ns;
+    draws->now.long_ns = options->long_ns;
     int r = find_namespace(&draws->now.namespace);
     if (!r)
         r = load(draws);
@@ -226,25 +231,36 @@ void hone_draws_close(struct hone_draws *draws)
 int hone_draws_watch(struct hone_draws *draws, pid_t tid)
 {
     uint32_t key = (uint32_t)tid;
-    uint32_t how = HONE_DRAWS_SHORT;
-    int r = bpf_map_update_elem(draws->threads, &key, &how, BPF_NOEXIST);
+    const struct hone_draws_thread thread = {.state = HONE_DRAWS_UNKNOWN};
+    int r = bpf_map_update_elem(draws->threads, &key, &thread, BPF_NOEXIST);
     return r == -EEXIST ? 0 : r ? -ENOSPC : 0;
 }
 
 void hone_draws_watch_whole(struct hone_draws *draws, pid_t tid)
 {
-    uint32_t key = (uint32_t)tid;
-    uint32_t how = HONE_DRAWS_WHOLE;
-    if (!draws->has_whole)
-        return;
-    (void)bpf_map_update_elem(draws->threads, &key, &how,
-                              draws->now.everybody ? BPF_ANY : BPF_EXIST);
+    uint32_t key = (uint32_t)tid, yes = 1;
+    if (draws->has_whole)
+        (void)bpf_map_update_elem(draws->deep, &key, &yes, BPF_ANY);
 }
 
 int hone_draws_watch_all(struct hone_draws *draws)
 {
     draws->now.everybody = 1;
     return tell(draws);
+}
+
+int hone_draws_tell_switches(struct hone_draws *draws, uint32_t cpu, int event)
+{
+    int r = bpf_map_update_elem(draws->switch_events, &cpu, &event, BPF_ANY);
+    if (r || draws->now.switches)
+        return r;
+    draws->now.switches = 1;
+    return tell(draws);
+}
+
+bool hone_draws_thread(const struct hone_draws *draws, uint32_t tid, struct hone_draws_thread *ret)
+{
+    return bpf_map_lookup_elem(draws->threads, &tid, ret) == 0;
 }
 
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in)
@@ -269,6 +285,8 @@ bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_
     if (bpf_map_lookup_elem(draws->ended, &tid, &end))
         return false;
     (void)bpf_map_delete_elem(draws->ended, &tid);
+    // Where it had no number any more when it was dead, the kernel could not.
+    (void)bpf_map_delete_elem(draws->threads, &tid);
     *ret_run_ns = end.run_ns;
     *ret_delay_ns = end.delay_ns;
     return true;

@@ -1,6 +1,7 @@
 // Waits of other threads, drawn as they begin, by a program in the kernel (eBPF, draws.bpf.c): one
 // in so many, each with the registers of its thread and a copy of its stack, taken by the kernel as
-// it does for perf events. How long they last is for the scheduler's records to say (switches.h).
+// it does for perf events. It also sums up how threads spend their time, and tells of the switches
+// that somebody has to know of (switches.h).
 //
 //     hone_draws_open(&options, &draws, &err);
 //     hone_draws_watch(draws, tid);              // and all threads and processes that it starts
@@ -25,6 +26,7 @@
 #define HONE_CAPTURE_DRAWS_H
 
 #include "base/error.h"
+#include "capture/draws_record.h"
 #include "unwind/unwind.h"
 
 #include <stdbool.h>
@@ -37,6 +39,8 @@ struct hone_draws;
 struct hone_draws_options {
     uint64_t memory_bytes; // of the kernel's rings, at most
     bool kernel;           // the kernel's frames, too
+    uint64_t tell_ns;      // a thread that waits often is told of so often,
+    uint64_t long_ns;      // and a block that is so long in any case
 };
 
 struct hone_draw {
@@ -65,6 +69,16 @@ int hone_draws_watch_all(struct hone_draws *draws);
 // Of a thread that is watched, as much of the stack as the kernel can copy, from now on. For one
 // that was found to need it.
 void hone_draws_watch_whole(struct hone_draws *draws, pid_t tid);
+
+// From now on what happens on the CPU is told by records of an event that the caller has opened
+// there: samples of PERF_COUNT_SW_BPF_OUTPUT, each with a struct hone_draws_switch. Returns 0 or
+// -errno.
+int hone_draws_tell_switches(struct hone_draws *draws, uint32_t cpu, int event);
+
+// How a thread that is watched has spent its time since it was told of last, and what it does now.
+// Should it go on meanwhile, that may be half of what was and half of what is. False: it is not
+// watched.
+bool hone_draws_thread(const struct hone_draws *draws, uint32_t tid, struct hone_draws_thread *ret);
 
 // From now on one in so many is drawn; at first, each.
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);

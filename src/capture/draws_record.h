@@ -1,17 +1,55 @@
-// What the program in the kernel (draws.bpf.c) tells beside the registers and the stack of a thread
-// that leaves its CPU to wait. Both sides read this file.
+// What the program in the kernel (draws.bpf.c) tells: beside the registers and the stack of a
+// thread that leaves its CPU to wait, and how it spends its time. Both sides read this file.
 #ifndef HONE_CAPTURE_DRAWS_RECORD_H
 #define HONE_CAPTURE_DRAWS_RECORD_H
 
 #include <linux/types.h>
 
-// How a thread is watched. Copying much of each stack takes long, and few threads need it.
-enum { HONE_DRAWS_SHORT = 1, HONE_DRAWS_WHOLE = 2 };
-
 struct hone_draws_record {
     __s64 call;   // the system call that it is in; -1: none
     __u32 one_in; // it stands for so many waits
     __u32 state;  // of the thread, as the kernel has it
+};
+
+enum hone_draws_state {
+    HONE_DRAWS_UNKNOWN, // it has not come to or left a CPU since it is watched
+    HONE_DRAWS_RUNNING,
+    HONE_DRAWS_PREEMPTED,
+    HONE_DRAWS_BLOCKED,
+};
+
+// How a thread spent its time from then on, until from_ns + run_ns + preempted_ns + short_ns.
+struct hone_draws_sums {
+    __u64 from_ns;
+    __u64 run_ns, preempted_ns;
+    __u64 short_ns, shorts; // blocks that nothing else tells of
+};
+
+// A thread that is watched.
+struct hone_draws_thread {
+    __u32 state;                 // enum hone_draws_state
+    __u32 told;                  // its block was, when it began
+    __u64 since_ns;              // of the state
+    __u64 block_count;           // by the kernel, when it left its CPU last
+    struct hone_draws_sums sums; // since it was told of last
+};
+
+enum hone_draws_told {
+    HONE_DRAWS_COMES,  // to a CPU, from a block of which was told
+    HONE_DRAWS_GOES,   // off it, preempted
+    HONE_DRAWS_BLOCKS, // it begins to wait
+    HONE_DRAWS_WAITED, // it comes from a block that was told by nobody, and long
+    HONE_DRAWS_CLOSES, // it runs, and is about to end or has become another program
+};
+
+// What is told of a thread, and how it spent its time since it was told of last. A thread that
+// waits often is told of once in a while.
+struct hone_draws_switch {
+    __u32 tid, pid;
+    __u32 what;    // enum hone_draws_told
+    __u32 leaving; // 1: it is on its way out
+    __u64 time_ns;
+    struct hone_draws_sums sums;
 };
 
 // What the kernel counts of a thread that has ended: that it was on a CPU, and waited for one.
@@ -24,7 +62,9 @@ struct hone_draws_settings {
     __u32 one_in;    // of so many waits one is drawn
     __u32 everybody; // 1: whoever comes along is watched, but threads of the kernel
     __u32 namespace; // whose numbers of threads are meant, by its inode; 0: the first one's
-    __u32 spare;
+    __u32 switches;  // 1: they are told
+    __u64 tell_ns;   // a thread that blocks is told of when that was so long ago,
+    __u64 long_ns;   // and a block that was so long in any case
 };
 
 // Counted there.

@@ -2,9 +2,11 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "capture/draws_record.h"
 #include "capture/perf_ring.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,17 +31,19 @@ struct ring {
     uint64_t end; // of what is read in this turn
     // The next record of that.
     uint64_t at;
-    struct hone_switch event;
     uint16_t size;
     bool valid;
+    struct hone_switch event;
 };
 
 struct hone_switches {
     uint32_t cpu_count;
-    int *fds; // of later events
+    bool summed; // switches come from a program, the rest from events of the CPUs
+    int *fds;    // of later events
     uint32_t fd_count, fd_room;
     size_t ring_bytes;
-    struct ring rings[];
+    uint32_t ring_count;
+    struct ring rings[]; // of each CPU; then, of each CPU, the program's
 };
 
 static size_t page_bytes(void)
@@ -47,46 +51,7 @@ static size_t page_bytes(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-int hone_switches_open(struct hone_switches **ret, struct hone_error *err)
-{
-    long cpus = sysconf(_SC_NPROCESSORS_CONF);
-    if (cpus < 1)
-        cpus = 1;
-    struct hone_switches *switches =
-        calloc(1, sizeof *switches + (size_t)cpus * sizeof switches->rings[0]);
-    if (!switches)
-        return hone_error_set(err, -ENOMEM, "cannot watch threads");
-    switches->cpu_count = (uint32_t)cpus;
-    switches->ring_bytes = RING_BYTES;
-    for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++)
-        switches->rings[cpu].fd = -1;
-    *ret = switches;
-    return 0;
-}
-
-void hone_switches_close(struct hone_switches *switches)
-{
-    if (!switches)
-        return;
-    for (uint32_t i = 0; i < switches->fd_count; i++)
-        (void)close(switches->fds[i]);
-    free(switches->fds);
-    for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
-        struct ring *ring = &switches->rings[cpu];
-        if (ring->page)
-            (void)munmap(ring->page, page_bytes() + switches->ring_bytes);
-        if (ring->fd >= 0)
-            (void)close(ring->fd);
-    }
-    free(switches);
-}
-
-uint32_t hone_switches_descriptors(const struct hone_switches *switches)
-{
-    return switches->cpu_count + switches->fd_count;
-}
-
-static int open_event(pid_t tid, uint32_t cpu, bool at_exec)
+static int open_event(pid_t tid, uint32_t cpu, bool at_exec, bool summed)
 {
     struct perf_event_attr attributes = {
         .type = PERF_TYPE_SOFTWARE,
@@ -103,7 +68,7 @@ static int open_event(pid_t tid, uint32_t cpu, bool at_exec)
         .comm_exec = 1,
         .mmap = 1, // of code: without mmap_data
         .sample_id_all = 1,
-        .context_switch = 1,
+        .context_switch = !summed,
         .use_clockid = 1,
         .clockid = CLOCK_MONOTONIC,
         .watermark = 1, // nobody polls the descriptor
@@ -145,7 +110,7 @@ static void close_those_over(struct hone_switches *switches)
 
 static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu, bool at_exec)
 {
-    HONE_CLEANUP(hone_fd_closep) int fd = open_event(tid, cpu, at_exec);
+    HONE_CLEANUP(hone_fd_closep) int fd = open_event(tid, cpu, at_exec, switches->summed);
     if (fd < 0)
         return fd;
     struct ring *ring = &switches->rings[cpu];
@@ -171,11 +136,106 @@ static int watch_on(struct hone_switches *switches, pid_t tid, uint32_t cpu, boo
     return 0;
 }
 
+// The ring into which the program writes of a CPU.
+static int open_program_ring(struct hone_switches *switches, struct hone_draws *draws, uint32_t cpu)
+{
+    struct perf_event_attr attributes = {
+        .type = PERF_TYPE_SOFTWARE,
+        .size = sizeof attributes,
+        .config = PERF_COUNT_SW_BPF_OUTPUT,
+        .sample_period = 1,
+        .sample_type = PERF_SAMPLE_RAW,
+        .watermark = 1, // nobody polls the descriptor
+        .wakeup_watermark = RING_BYTES / 2,
+    };
+    struct ring *ring = &switches->rings[switches->cpu_count + cpu];
+    long fd = syscall(SYS_perf_event_open, &attributes, -1, (int)cpu, -1, PERF_FLAG_FD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    ring->fd = (int)fd;
+    int r = map_ring(switches, ring);
+    return r ? r : hone_draws_tell_switches(draws, cpu, ring->fd);
+}
+
+static void close_ring(const struct hone_switches *switches, struct ring *ring)
+{
+    if (ring->page)
+        (void)munmap(ring->page, page_bytes() + switches->ring_bytes);
+    if (ring->fd >= 0)
+        (void)close(ring->fd);
+    *ring = (struct ring){.fd = -1};
+}
+
+// An event of a thread costs that thread some 200 ns at each switch, though it does nothing: so all
+// of them are seen by those of the CPUs, which cost nothing there.
+static void open_program_rings(struct hone_switches *switches, struct hone_draws *draws)
+{
+    int r = 0;
+    switches->summed = true;
+    for (uint32_t cpu = 0; !r && cpu < switches->cpu_count; cpu++) {
+        r = watch_on(switches, -1, cpu, false);
+        if (r == -ENODEV || r == -ENXIO) // a CPU that is off
+            r = 0;
+        else if (!r)
+            r = open_program_ring(switches, draws, cpu);
+    }
+    for (uint32_t i = 0; r && i < switches->ring_count; i++)
+        close_ring(switches, &switches->rings[i]);
+    switches->summed = !r;
+}
+
+int hone_switches_open(struct hone_draws *draws, struct hone_switches **ret, struct hone_error *err)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_CONF);
+    if (cpus < 1)
+        cpus = 1;
+    struct hone_switches *switches =
+        calloc(1, sizeof *switches + 2 * (size_t)cpus * sizeof switches->rings[0]);
+    if (!switches)
+        return hone_error_set(err, -ENOMEM, "cannot watch threads");
+    switches->cpu_count = (uint32_t)cpus;
+    switches->ring_count = 2 * (uint32_t)cpus;
+    switches->ring_bytes = RING_BYTES;
+    for (uint32_t i = 0; i < switches->ring_count; i++)
+        switches->rings[i].fd = -1;
+    if (draws)
+        open_program_rings(switches, draws);
+    *ret = switches;
+    return 0;
+}
+
+void hone_switches_close(struct hone_switches *switches)
+{
+    if (!switches)
+        return;
+    for (uint32_t i = 0; i < switches->fd_count; i++)
+        (void)close(switches->fds[i]);
+    free(switches->fds);
+    for (uint32_t i = 0; i < switches->ring_count; i++)
+        close_ring(switches, &switches->rings[i]);
+    free(switches);
+}
+
+bool hone_switches_are_summed(const struct hone_switches *switches)
+{
+    return switches->summed;
+}
+
+uint32_t hone_switches_descriptors(const struct hone_switches *switches)
+{
+    uint32_t rings = switches->summed ? switches->ring_count : switches->cpu_count;
+    return rings + switches->fd_count;
+}
+
 int hone_switches_watch(struct hone_switches *switches, pid_t tid, bool at_exec,
                         struct hone_error *err)
 {
     uint32_t watched = 0;
     int r = 0;
+    if (switches->summed)
+        return tid == -1 || !kill(tid, 0) || errno != ESRCH
+                   ? 0
+                   : hone_error_set(err, -ESRCH, "cannot watch thread %d: it is gone", (int)tid);
     for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
         r = watch_on(switches, tid, cpu, at_exec);
         if (r == -ENODEV || r == -ENXIO) // a CPU that is off: nobody runs there
@@ -234,22 +294,52 @@ static uint32_t word(const struct record *record, size_t at)
     return value;
 }
 
+// A sample of the program's: the size of what follows, a struct hone_draws_switch.
+static bool decode_program(const struct record *record, struct hone_switch *ret)
+{
+    enum { DATA_AT = 12 };
+    static const enum hone_switch_kind kinds[] = {
+        [HONE_DRAWS_COMES] = HONE_SWITCH_IN,       [HONE_DRAWS_GOES] = HONE_SWITCH_PREEMPTED,
+        [HONE_DRAWS_BLOCKS] = HONE_SWITCH_BLOCKED, [HONE_DRAWS_WAITED] = HONE_SWITCH_WAITED,
+        [HONE_DRAWS_CLOSES] = HONE_SWITCH_RUNS,
+    };
+    struct hone_draws_switch told;
+    if (record->size < DATA_AT + sizeof told)
+        return false;
+    memcpy(&told, record->bytes + DATA_AT, sizeof told);
+    *ret = (struct hone_switch){
+        .kind = kinds[told.what],
+        .pid = told.pid,
+        .tid = told.tid,
+        .time_ns = told.time_ns,
+        .leaving = told.leaving,
+        .summed = true,
+        .sums = told.sums,
+    };
+    return true;
+}
+
 // False: nothing that we want to know.
 static bool decode(const struct record *record, struct hone_switch *ret)
 {
     size_t size = record->size;
     unsigned misc = record->header.misc;
+    if (record->header.type == PERF_RECORD_SAMPLE)
+        return decode_program(record, ret);
     if (size < sizeof record->header + TAIL_BYTES)
         return false;
     *ret = (struct hone_switch){.pid = word(record, 8), .tid = word(record, 12)};
     memcpy(&ret->time_ns, record->bytes + size - 8, sizeof ret->time_ns);
     switch (record->header.type) {
     case PERF_RECORD_SWITCH: // nothing but the tail
+    case PERF_RECORD_SWITCH_CPU_WIDE:
+        ret->pid = word(record, size - 16);
+        ret->tid = word(record, size - 12);
         ret->kind = HONE_SWITCH_IN;
         if (misc & PERF_RECORD_MISC_SWITCH_OUT)
             ret->kind = misc & PERF_RECORD_MISC_SWITCH_OUT_PREEMPT ? HONE_SWITCH_PREEMPTED
                                                                    : HONE_SWITCH_BLOCKED;
-        return true;
+        return ret->tid != 0; // 0: the CPU is idle
     case PERF_RECORD_FORK:
     case PERF_RECORD_EXIT:
         if (size < 40)
@@ -273,24 +363,33 @@ static bool decode(const struct record *record, struct hone_switch *ret)
     }
 }
 
-// The next record of a ring that tells something; counts losses on the way.
-static bool next(const struct hone_switches *switches, const struct ring *ring, uint64_t *at,
-                 struct hone_switch *ret, uint16_t *ret_size, uint64_t *lost)
+// Finds the next record of the ring that tells something; counts losses on the way.
+static void find_next(const struct hone_switches *switches, struct ring *ring, uint64_t *lost)
 {
-    while (*at < ring->end) {
+    for (ring->valid = false; ring->at < ring->end; ring->at += ring->size) {
         struct record record;
-        if (!copy_record(switches, ring, *at, ring->end, &record)) {
+        if (!copy_record(switches, ring, ring->at, ring->end, &record)) {
             ++*lost; // begin anew behind it
-            *at = ring->end;
-            return false;
+            ring->at = ring->end;
+            return;
         }
         *lost += record.header.type == PERF_RECORD_LOST;
-        *ret_size = record.header.size;
-        if (decode(&record, ret))
-            return true;
-        *at += record.header.size;
+        ring->size = record.header.size;
+        ring->valid = decode(&record, &ring->event);
+        if (ring->valid)
+            return;
     }
-    return false;
+}
+
+static struct ring *first_of(struct hone_switches *switches)
+{
+    struct ring *first = NULL;
+    for (uint32_t i = 0; i < switches->ring_count; i++) {
+        struct ring *ring = &switches->rings[i];
+        if (ring->valid && (!first || ring->event.time_ns < first->event.time_ns))
+            first = ring;
+    }
+    return first;
 }
 
 uint64_t hone_switches_read(struct hone_switches *switches, uint64_t until_ns,
@@ -298,31 +397,24 @@ uint64_t hone_switches_read(struct hone_switches *switches, uint64_t until_ns,
                             void *context)
 {
     uint64_t lost = 0;
-    for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
-        struct ring *ring = &switches->rings[cpu];
+    for (uint32_t i = 0; i < switches->ring_count; i++) {
+        struct ring *ring = &switches->rings[i];
         if (!ring->page)
             continue;
         // Acquire: the records come before the head that tells of them.
         ring->end = __atomic_load_n(&ring->page->data_head, __ATOMIC_ACQUIRE);
         ring->at = ring->page->data_tail;
-        ring->valid = next(switches, ring, &ring->at, &ring->event, &ring->size, &lost);
+        find_next(switches, ring, &lost);
     }
-    for (;;) {
-        struct ring *first = NULL;
-        for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++) {
-            struct ring *ring = &switches->rings[cpu];
-            if (ring->valid && (!first || ring->event.time_ns < first->event.time_ns))
-                first = ring;
-        }
-        if (!first || first->event.time_ns > until_ns)
-            break;
-        tell(context, &first->event);
-        first->at += first->size;
-        first->valid = next(switches, first, &first->at, &first->event, &first->size, &lost);
+    struct ring *ring;
+    while ((ring = first_of(switches)) && ring->event.time_ns <= until_ns) {
+        tell(context, &ring->event);
+        ring->at += ring->size;
+        find_next(switches, ring, &lost);
     }
-    for (uint32_t cpu = 0; cpu < switches->cpu_count; cpu++)
-        if (switches->rings[cpu].page) // Release: what was read may be written over
-            __atomic_store_n(&switches->rings[cpu].page->data_tail, switches->rings[cpu].at,
+    for (uint32_t i = 0; i < switches->ring_count; i++)
+        if (switches->rings[i].page) // Release: what was read may be written over
+            __atomic_store_n(&switches->rings[i].page->data_tail, switches->rings[i].at,
                              __ATOMIC_RELEASE);
     return lost;
 }

@@ -1,6 +1,9 @@
 // What the kernel's scheduler did with the threads of the recorded processes: who came and went,
 // who was put on a CPU and who was taken off, with times. By perf events that only watch: a thread
-// that does not run costs nothing, and no thread is disturbed.
+// that does not run costs nothing, and no thread is disturbed. Where a program in the kernel draws
+// waits (draws.h), that one sums up how threads spend their time, and tells of few switches; the
+// rest is told by events of the CPUs, also of threads that nobody watches. What an event of a
+// thread costs it at each switch is most of what it pays for being watched otherwise.
 //
 // A record is 24 or so bytes in a ring of each CPU; the rings are read in the order of time. Needs
 // no privilege beyond perf_event_paranoid below 3: no kernel address is asked for.
@@ -8,6 +11,7 @@
 #define HONE_CAPTURE_SWITCHES_H
 
 #include "base/error.h"
+#include "capture/draws.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,6 +28,9 @@ enum hone_switch_kind {
     HONE_SWITCH_IN,        // it runs
     HONE_SWITCH_PREEMPTED, // another one runs in its place, it would go on
     HONE_SWITCH_BLOCKED,   // it waits for something
+    // By the program alone:
+    HONE_SWITCH_WAITED, // it runs again after a block of which nobody has told, behind the sums
+    HONE_SWITCH_RUNS,   // it runs; its sums are those of one program
 };
 
 struct hone_switch {
@@ -33,11 +40,22 @@ struct hone_switch {
     uint32_t creator_pid; // of a new thread: the process that it comes from
     uint32_t creator_tid;
     char name[16]; // HONE_SWITCH_EXEC, HONE_SWITCH_NAME
+    bool leaving;  // the thread is on its way out: its end may have been told before
+    // By the program: how it spent its time since it was told of last, until the switch or the
+    // block.
+    bool summed;
+    struct hone_draws_sums sums;
 };
 
-// Rings of at most so many bytes for each CPU. Nothing is watched yet.
-int hone_switches_open(struct hone_switches **ret, struct hone_error *err);
+// Nothing is watched yet. With `draws` (else NULL) its program tells who comes and goes on CPUs, of
+// the threads that it watches; it outlives this.
+int hone_switches_open(struct hone_draws *draws, struct hone_switches **ret,
+                       struct hone_error *err);
 void hone_switches_close(struct hone_switches *switches);
+
+// Whether a program does so: then few switches are told, with sums, and what threads and processes
+// do otherwise, of all that there are.
+bool hone_switches_are_summed(const struct hone_switches *switches);
 
 // Watches a thread and every thread and process that it starts from now on, or from its next exec
 // on; -1: all that there are.

@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -56,7 +57,7 @@ TEST(scheduler_tells_what_a_process_and_its_children_do)
     struct hone_error err = {0};
     int go;
     pid_t child = start_child(&go);
-    CHECK_EQ(hone_switches_open(&switches, &err), 0);
+    CHECK_EQ(hone_switches_open(NULL, &switches, &err), 0);
     uint64_t before_ns = hone_now_ns();
     if (hone_switches_watch(switches, child, false, &err)) { // not permitted everywhere
         (void)fprintf(stderr, "%s\n", err.message);
@@ -95,7 +96,7 @@ TEST(what_happens_after_the_asked_time_is_told_later)
     struct hone_switches *switches;
     int go;
     pid_t child = start_child(&go);
-    CHECK_EQ(hone_switches_open(&switches, NULL), 0);
+    CHECK_EQ(hone_switches_open(NULL, &switches, NULL), 0);
     if (hone_switches_watch(switches, child, false, NULL) == 0) {
         uint64_t before_ns = hone_now_ns();
         CHECK_EQ(write(go, "x", 1), 1);
@@ -131,7 +132,7 @@ TEST(descriptors_of_threads_that_ended_are_given_back)
     enum { CHILDREN = 200 };
     struct hone_switches *switches;
     int go, go_last;
-    CHECK_EQ(hone_switches_open(&switches, NULL), 0);
+    CHECK_EQ(hone_switches_open(NULL, &switches, NULL), 0);
     pid_t last = start_waiting(&go_last);
     if (hone_switches_watch(switches, last, false, NULL)) { // not permitted everywhere
         (void)kill(last, SIGKILL);
@@ -153,4 +154,82 @@ TEST(descriptors_of_threads_that_ended_are_given_back)
     CHECK_EQ(hone_switches_read(switches, hone_now_ns(), keep, NULL), 0);
     CHECK_EQ(count_of(HONE_SWITCH_END, last), 1);
     hone_switches_close(switches);
+}
+
+// Waits a thousand times, each shorter than a tick, then a long time; then ends.
+static pid_t start_pinging(int *ret_go)
+{
+    int go[2];
+    CHECK_EQ(pipe(go), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        char byte;
+        if (read(go[0], &byte, 1) != 1)
+            _exit(1);
+        for (int i = 0; i < 1000; i++)
+            (void)usleep(20);
+        (void)usleep(60000);
+        _exit(0);
+    }
+    *ret_go = go[1];
+    return child;
+}
+
+TEST(program_in_the_kernel_sums_up_what_is_short_and_tells_what_is_long)
+{
+    const struct hone_draws_options options = {
+        .memory_bytes = 1 << 20, .tell_ns = 5000000, .long_ns = 20000000};
+    struct hone_draws *draws;
+    struct hone_switches *switches;
+    int go;
+    pid_t child = start_pinging(&go);
+    if (hone_draws_open(&options, &draws, NULL)) { // not permitted everywhere
+        (void)kill(child, SIGKILL);
+        return;
+    }
+    hone_draws_set_part(draws, UINT32_MAX); // none
+    CHECK_EQ(hone_switches_open(draws, &switches, NULL), 0);
+    CHECK(hone_switches_are_summed(switches));
+    CHECK_EQ(hone_switches_watch(switches, child, false, NULL), 0);
+    CHECK_EQ(hone_draws_watch(draws, child), 0);
+    event_count = 0;
+    uint64_t before_ns = hone_now_ns();
+    CHECK_EQ(write(go, "x", 1), 1);
+    struct rusage usage;
+    CHECK_EQ(wait4(child, NULL, 0, &usage), child);
+    (void)usleep(1000);
+    CHECK_EQ(hone_switches_read(switches, hone_now_ns(), keep, NULL), 0);
+    uint64_t shorts = 0, sums_ns = 0, long_ns = 0, since_ns = 0, first_ns = 0, last_ns = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < event_count; i++) {
+        const struct hone_switch *event = &events[i];
+        if (event->tid != (uint32_t)child || !event->summed || event->leaving)
+            continue;
+        const struct hone_draws_sums *sums = &event->sums;
+        uint64_t end_ns = sums->from_ns + sums->run_ns + sums->preempted_ns + sums->short_ns;
+        CHECK(event->time_ns >= before_ns && event->time_ns >= end_ns);
+        first_ns = first_ns ? first_ns : event->time_ns;
+        last_ns = event->time_ns;
+        shorts += sums->shorts;
+        sums_ns += end_ns - sums->from_ns;
+        if (event->kind == HONE_SWITCH_BLOCKED)
+            since_ns = event->time_ns;
+        else if (since_ns || event->kind == HONE_SWITCH_WAITED) {
+            uint64_t blocked_ns = event->time_ns - (since_ns ? since_ns : end_ns);
+            sums_ns += count ? blocked_ns : 0; // the first is that it was told to begin
+            shorts += blocked_ns < 20000000;
+            long_ns += blocked_ns < 20000000 ? 0 : blocked_ns;
+            since_ns = 0;
+        }
+        count++;
+    }
+    // As often as the kernel counts, but for the beginning and the end.
+    CHECK(shorts + 5 >= (uint64_t)usage.ru_nvcsw && shorts <= (uint64_t)usage.ru_nvcsw);
+    CHECK(shorts > 900);
+    CHECK(long_ns >= 60000000);
+    CHECK(count > 4 && count < 400); // of more than two thousand switches
+    CHECK(sums_ns + 1000 >= last_ns - first_ns && sums_ns <= last_ns - first_ns + 1000);
+    CHECK_EQ(count_of(HONE_SWITCH_END, child), 1);
+    hone_switches_close(switches);
+    hone_draws_close(draws);
 }

@@ -162,6 +162,8 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
     if (wall->draws)
         hone_wall_read_draws(wall, until_ns);
     hone_wall_read_switches(wall, until_ns);
+    if (wall->summed)
+        hone_wall_ask(wall);
     hone_wall_watch_ended(wall);
 }
 
@@ -221,6 +223,8 @@ static void open_draws(struct hone_wall *wall, const struct hone_wall_options *o
     const struct hone_draws_options draws = {
         .memory_bytes = options->memory_bytes,
         .kernel = wall->kernel != NULL,
+        .tell_ns = wall->period_ns / 2,
+        .long_ns = HONE_WALL_LONG_TICKS * wall->period_ns,
     };
     struct hone_error why = {0};
     wall->one_in = 1;
@@ -245,16 +249,17 @@ int hone_wall_open(struct hone_collected *collected, const struct hone_wall_opti
     wall->by_pid = map_numbers();
     wall->random = hone_table_seed();
     bool ready = !hone_look_init(&wall->look, collected, options->stack_max);
+    open_kernel(wall);
+    if (options->engine == HONE_WALL_BY_DRAWS)
+        open_draws(wall, options);
     int r = ready && wall->by_tid && wall->by_pid
-                ? (poll ? 0 : hone_switches_open(&wall->switches, err))
+                ? (poll ? 0 : hone_switches_open(wall->draws, &wall->switches, err))
                 : hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     if (r) {
         hone_wall_close(wall);
         return r;
     }
-    open_kernel(wall);
-    if (options->engine == HONE_WALL_BY_DRAWS)
-        open_draws(wall, options);
+    wall->summed = wall->switches && hone_switches_are_summed(wall->switches);
     wall->facts.taken = true;
     wall->facts.hz = options->hz;
     wall->facts.started_ns = hone_now_ns();
@@ -281,6 +286,7 @@ void hone_wall_close(struct hone_wall *wall)
     hone_table_done(&wall->seen_table);
     free(wall->threads);
     free(wall->processes);
+    free(wall->awake);
     free(wall->queue);
     free(wall->seen);
     hone_look_done(&wall->look);
@@ -308,7 +314,9 @@ void hone_wall_stop(struct hone_wall *wall)
             continue;
         if (thread->since_ns > thread->counted_at_ns)
             update_counts(thread, now_ns);
-        hone_wall_enter(wall, thread, HONE_WALL_ENDED, now_ns);
+        // That it ended may be among what was lost: it did so after all that is known of it.
+        bool gone = wall->facts.lost && !hone_blocked_state(thread->pid, thread->tid);
+        hone_wall_enter(wall, thread, HONE_WALL_ENDED, gone ? thread->since_ns : now_ns);
     }
     hone_switches_close(hone_take(wall->switches)); // whoever goes on is not watched any more
     if (wall->draws)

@@ -12,7 +12,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LATE_MAX = 1024 }; // threads that came since one ended of which is told late
+enum {
+    LATE_MAX = 1024, // threads that came since one ended of which is told late
+    // Events of CPUs tell of the last switches of a thread whose end was told. No number is given
+    // away again so soon.
+    LEAVING_NS = 1000000000,
+};
 
 bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint64_t need,
                        size_t size)
@@ -71,6 +76,16 @@ struct hone_wall_thread *hone_wall_find(struct hone_wall *wall, uint32_t tid)
     return &wall->threads[wall->by_tid[tid] - 1];
 }
 
+static void be_asked(struct hone_wall *wall, struct hone_wall_thread *thread)
+{
+    if (!wall->summed || thread->awake ||
+        !hone_wall_reserve(wall, &wall->awake, &wall->awake_room, (uint64_t)wall->awake_count + 1,
+                           sizeof *wall->awake))
+        return;
+    wall->awake[wall->awake_count++] = (uint32_t)(thread - wall->threads);
+    thread->awake = true;
+}
+
 struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uint32_t tid,
                                        uint64_t born_ns, const char *name)
 {
@@ -93,6 +108,7 @@ struct hone_wall_thread *hone_wall_add(struct hone_wall *wall, uint32_t pid, uin
     wall->processes[process].alive++;
     wall->alive++;
     wall->facts.threads++;
+    be_asked(wall, thread);
     return thread;
 }
 
@@ -197,7 +213,7 @@ static bool was_drawn(const struct hone_wall_thread *thread)
 static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns)
 {
     uint64_t length_ns = time_ns - thread->since_ns;
-    bool lasting = length_ns >= 2 * wall->period_ns;
+    bool lasting = length_ns >= HONE_WALL_LONG_TICKS * wall->period_ns;
     struct hone_wall_seen seen = {
         .thread = (uint32_t)(thread - wall->threads), .stack = thread->stack, .kind = thread->kind};
     thread->blocks++;
@@ -287,6 +303,8 @@ void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
     }
     if (state == HONE_WALL_ENDED)
         thread->ended_ns = time_ns;
+    else if (state != HONE_WALL_BLOCKED || thread->asked)
+        be_asked(wall, thread);
 }
 
 void hone_wall_end(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns)
@@ -320,13 +338,14 @@ static void on_end(struct hone_wall *wall, const struct hone_switch *event)
 
 // When the thread ended of which one CPU tells this late, after another CPU told of its end; 0: it
 // did not end since then.
-static uint64_t over_since_ns(const struct hone_wall *wall, const struct hone_switch *event)
+static uint64_t over_since_ns(const struct hone_wall *wall, const struct hone_switch *event,
+                              uint64_t leaving_ns)
 {
     uint32_t oldest = wall->thread_count > LATE_MAX ? wall->thread_count - LATE_MAX : 0;
     for (uint32_t i = wall->thread_count; i > oldest; i--) {
         const struct hone_wall_thread *thread = &wall->threads[i - 1];
         if (thread->tid == event->tid)
-            return thread->pid == event->pid && thread->ended_ns >= event->time_ns
+            return thread->pid == event->pid && thread->ended_ns + leaving_ns >= event->time_ns
                        ? thread->ended_ns
                        : 0;
     }
@@ -339,7 +358,7 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
     if (event->pid >= HONE_WALL_TIDS_MAX)
         return;
     uint32_t before = wall->by_tid[event->tid < HONE_WALL_TIDS_MAX ? event->tid : event->pid];
-    uint64_t over_ns = over_since_ns(wall, event);
+    uint64_t over_ns = over_since_ns(wall, event, 0);
     struct hone_wall_thread *first = hone_wall_find(wall, event->pid);
     if (first) {
         first->replaced = true;
@@ -394,7 +413,7 @@ static void on_new(struct hone_wall *wall, const struct hone_switch *event)
 static struct hone_wall_thread *add_unborn(struct hone_wall *wall, const struct hone_switch *event)
 {
     struct hone_wall_thread *thread =
-        over_since_ns(wall, event)
+        over_since_ns(wall, event, wall->everybody ? LEAVING_NS : 0)
             ? NULL
             : hone_wall_add(wall, event->pid, event->tid, event->time_ns, "");
     if (thread) {
@@ -404,10 +423,39 @@ static struct hone_wall_thread *add_unborn(struct hone_wall *wall, const struct 
     return thread;
 }
 
+static void on_switch(struct hone_wall *wall, struct hone_wall_thread *thread,
+                      const struct hone_switch *event)
+{
+    if (event->summed)
+        hone_wall_sum(wall, thread, &event->sums);
+    if (event->kind == HONE_SWITCH_WAITED && thread->state != HONE_WALL_BLOCKED)
+        hone_wall_enter(wall, thread, HONE_WALL_BLOCKED, thread->since_ns);
+    thread->asked = false;
+    hone_wall_enter(wall, thread,
+                    event->kind == HONE_SWITCH_PREEMPTED ? HONE_WALL_PREEMPTED
+                    : event->kind == HONE_SWITCH_BLOCKED ? HONE_WALL_BLOCKED
+                                                         : HONE_WALL_RUNNING,
+                    event->time_ns);
+}
+
+// Events of the CPUs tell of everybody.
+static bool is_watched(struct hone_wall *wall, const struct hone_switch *event)
+{
+    if (!wall->summed || wall->everybody || event->summed)
+        return true;
+    if (event->kind == HONE_SWITCH_NEW)
+        return hone_wall_find(wall, event->creator_tid) != NULL;
+    return event->pid && event->pid < HONE_WALL_TIDS_MAX &&
+           (wall->by_pid[event->pid] ||
+            (event->kind == HONE_SWITCH_EXEC && event->pid == wall->expected));
+}
+
 void hone_wall_event(void *context, const struct hone_switch *event)
 {
     struct hone_wall *wall = context;
     struct hone_wall_thread *thread;
+    if (!is_watched(wall, event))
+        return;
     switch (event->kind) {
     case HONE_SWITCH_NEW:
         on_new(wall, event);
@@ -433,15 +481,15 @@ void hone_wall_event(void *context, const struct hone_switch *event)
     case HONE_SWITCH_IN:
     case HONE_SWITCH_PREEMPTED:
     case HONE_SWITCH_BLOCKED:
+    case HONE_SWITCH_WAITED:
+    case HONE_SWITCH_RUNS:
         thread = hone_wall_find(wall, event->tid);
+        if (!thread && (event->leaving || event->tid == wall->expected)) // no more, not yet
+            return;
         if (!thread)
             thread = add_unborn(wall, event);
         if (thread)
-            hone_wall_enter(wall, thread,
-                            event->kind == HONE_SWITCH_IN          ? HONE_WALL_RUNNING
-                            : event->kind == HONE_SWITCH_PREEMPTED ? HONE_WALL_PREEMPTED
-                                                                   : HONE_WALL_BLOCKED,
-                            event->time_ns);
+            on_switch(wall, thread, event);
         return;
     }
 }

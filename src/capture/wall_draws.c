@@ -86,7 +86,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     struct hone_wall_thread *thread = hone_wall_find(wall, draw->tid);
     if (!thread && draw->tid == wall->expected) // it is no program yet
         return;
-    if (!thread || thread->state == HONE_WALL_BLOCKED) {
+    if (!thread || (thread->state == HONE_WALL_BLOCKED && !thread->asked)) {
         wall->facts.torn++; // one of both records was lost
         return;
     }

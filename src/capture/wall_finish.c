@@ -402,6 +402,10 @@ static void add_thread(struct finish *finish, uint32_t index)
         account->born_ns = met_ns;
     }
     extend(finish, account, thread);
+    if (account->uncovered) {
+        account->short_ns += account->run_ns + account->preempted_ns;
+        account->run_ns = account->preempted_ns = 0;
+    }
     uint64_t blocked_ns = account->long_ns + account->short_ns;
     struct parts parts = parts_of(finish->wall, account, blocked_ns);
     finish->wall->facts.lifetime_ns += account->ended_ns - account->born_ns;

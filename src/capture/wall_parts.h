@@ -1,8 +1,8 @@
 // What the files of the wall clock share: wall_watch.c says who is watched, wall.c reads what is
 // told of them, wall_account.c keeps account of the threads, wall_poll.c does both where perf
 // events are not permitted, wall_program.c says then which program a process is, wall_stack.c reads
-// the stacks of blocked threads, wall_draws.c takes those that the kernel copied, wall_finish.c
-// makes samples of all that.
+// the stacks of blocked threads, wall_draws.c takes those that the kernel copied, wall_sums.c what
+// it summed up, wall_finish.c makes samples of all that.
 #ifndef HONE_CAPTURE_WALL_PARTS_H
 #define HONE_CAPTURE_WALL_PARTS_H
 
@@ -43,6 +43,12 @@ struct hone_wall_thread {
     enum hone_wait_kind kind;
     uint32_t stack;
     uint64_t looked_ns, read_ns; // the tick, and when reading ended
+
+    // What the kernel summed up since it told of the thread, as far as that was asked for.
+    bool awake; // it is asked for at the next tick
+    bool asked;
+    bool uncovered; // the kernel watches too many others: only what it counts is known
+    struct hone_draws_sums sums;
 
     struct hone_restart last_call; // of the blocks that were read or copied
 
@@ -118,6 +124,7 @@ struct hone_wall {
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
     struct hone_draws *draws;         // NULL: not permitted, or all is over
+    bool summed;                      // by its program: few switches are told
     struct hone_kernel_names *kernel; // NULL: its frames are not ours to see
     uint32_t one_in;                  // of waits is drawn, now
     uint64_t drawn_ns;                // when they were read last
@@ -139,6 +146,8 @@ struct hone_wall {
     struct hone_wall_process *processes;
     uint32_t process_count, process_room;
     uint32_t *by_pid;
+    uint32_t *awake; // threads of which the kernel is asked; only with draws
+    uint32_t awake_count, awake_room;
     uint32_t *queue; // threads that are blocked anew
     uint32_t queue_count, queue_room;
     struct hone_wall_seen *seen;
@@ -151,6 +160,7 @@ enum {
     HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
     HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
     HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
+    HONE_WALL_LONG_TICKS = 2,        // a block that lasts so many ticks cannot be missed
 };
 
 // The thread that has this number now; NULL: nobody we know.
@@ -176,6 +186,12 @@ bool hone_wall_read_counts(const struct hone_wall_thread *thread, struct hone_wa
 // From now on the thread is in this state; what was before is taken into account.
 void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
                      enum hone_wall_state state, uint64_t time_ns);
+
+// How the thread spent its time since the kernel told of it last; it runs then.
+void hone_wall_sum(struct hone_wall *wall, struct hone_wall_thread *thread,
+                   const struct hone_draws_sums *sums);
+// Asks for that of threads that do not wait, as far as we know.
+void hone_wall_ask(struct hone_wall *wall);
 
 // Watches those anew whose events the kernel has ended, if they go on.
 void hone_wall_watch_ended(struct hone_wall *wall);
@@ -215,7 +231,8 @@ bool hone_wall_reserve(struct hone_wall *wall, void *array, uint32_t *room, uint
 // when it does not wait any more; -ESRCH when it is gone; or why it cannot be read.
 int hone_wall_look(struct hone_wall *wall, struct hone_wall_thread *thread,
                    enum hone_wait_kind *ret_kind, uint32_t *ret_stack);
-// Its stack cannot be read: it is not tried again. Counted, but for a thread that has none any more.
+// Its stack cannot be read: it is not tried again. Counted, but for a thread that has none any
+// more.
 void hone_wall_refuse(struct hone_wall *wall, struct hone_wall_thread *thread);
 
 #endif
