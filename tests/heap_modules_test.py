@@ -133,6 +133,48 @@ int main(int argc, char **argv)
 }
 '''
 
+# Children are made while threads open and close a library, and ask for one that is there.
+FORKS = HEAD + r'''
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static volatile int done;
+static void *run(void *which)
+{
+    while (!done)
+        use(0, 5);
+    return which;
+}
+int main(int argc, char **argv)
+{
+    int left = 0;
+    pthread_t threads[2];
+    paths = argv + 1;
+    for (int i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, run, NULL);
+    for (int i = 0; i < 100 && !left; i++) {
+        pid_t child = fork();
+        if (!child) {
+            dlclose(dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD));
+            _exit(0);
+        }
+        int waited = 0;
+        for (; waited < 3000 && waitpid(child, NULL, WNOHANG) != child; waited++)
+            usleep(1000);
+        if (waited == 3000) {
+            left++;
+            kill(child, SIGKILL);
+            waitpid(child, NULL, 0);
+        }
+    }
+    done = 1;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    printf("%d left waiting\n", left);
+    return 0;
+}
+'''
+
 
 class Modules(Built):
     def record_turns(self, program, *arguments):
@@ -166,6 +208,14 @@ class Modules(Built):
         """By the C library's own function; the next one is opened as usual."""
         recording = self.record_turns(UNSEEN)
         self.assert_each_at_its_own(recording, 'main')
+
+    def test_a_child_that_is_forked_meanwhile_opens_and_closes(self):
+        """Nobody has the loader's lock on our behalf when the process is forked."""
+        library = self.build('library.so', LIBRARY, '-shared', '-fPIC', '-DN=1')
+        program = self.build('program', FORKS, '-ldl', '-lpthread')
+        for types in (('cpu',), ('cpu,heap', '--heap-rate', '1')):
+            recording = self.record(program, library, options=('-q', '--types', *types))
+            self.assertEqual(recording.stdout, b'0 left waiting\n')
 
     def test_who_stays_keeps_what_is_counted_for_him(self):
         """The memory shared does not grow with each library that is closed."""

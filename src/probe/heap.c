@@ -96,9 +96,7 @@ void hone_heap_after_fork(void)
 {
     hone_heap_self.inside = 0;
     hone_heap_live_after_fork();
-    hone_imports_after_fork(
-        hone_probe.writer.process &&
-        atomic_load_explicit(&hone_probe.writer.process->next_thread, memory_order_relaxed) > 1);
+    hone_imports_after_fork();
     hone_maps_after_fork();
     hone_keepers_after_fork();
 }

@@ -10,6 +10,7 @@
 #include "probe/lock.h"
 #include "probe/others.h"
 #include "probe/probe.h"
+#include "unwind/loader.h"
 
 #include <link.h>
 #include <linux/futex.h>
@@ -29,7 +30,6 @@ static struct hone_image images[IMAGES_MAX], before[IMAGES_MAX];
 static size_t count, before_count;
 static bool some_path;
 static _Atomic uint32_t busy; // how many asked since nobody was at it
-static bool lock_is_lost;
 static unsigned long long changes;
 static bool wants_heap, wants_locks;
 
@@ -280,7 +280,7 @@ static void say_so(void)
 
 void hone_imports_patch(void)
 {
-    if (lock_is_lost) {
+    if (hone_loader_is_lost()) {
         if (!patch_alone())
             say_so();
         return;
@@ -289,15 +289,13 @@ void hone_imports_patch(void)
         return;
     uint32_t asked = 1;
     do {
-        (void)dl_iterate_phdr(patch_all, NULL);
+        (void)hone_loader_ask(patch_all, NULL);
     } while (!atomic_compare_exchange_strong_explicit(&busy, &asked, 0, memory_order_release,
                                                       memory_order_acquire));
 }
 
-void hone_imports_after_fork(bool had_threads)
+void hone_imports_after_fork(void)
 {
-    // Another thread may have had the loader's lock, which nobody gives back in the child.
-    lock_is_lost = lock_is_lost || had_threads;
     atomic_store_explicit(&busy, 0, memory_order_relaxed);
 }
 

@@ -20,10 +20,10 @@ void hone_imports_begin(bool heap, bool locks);
 // Signals  no.
 void hone_imports_patch(void);
 
-// In a forked child. Where its parent had other threads, one of them may have had the loader's
-// lock, which nobody gives back: there hone_imports_patch() reads the loader's list without it, and
-// only while the child has one thread. Else it writes down what is not covered.
-void hone_imports_after_fork(bool had_threads);
+// In a forked child. Where the loader's lock may be lost (unwind/loader.h), hone_imports_patch()
+// reads its list without it, and only while the child has one thread. Else it writes down what is
+// not covered.
+void hone_imports_after_fork(void);
 
 // Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has
 // a path of its own (DT_RPATH) for what its callees need.

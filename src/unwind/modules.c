@@ -3,6 +3,7 @@
 #include "core/hash.h"
 #include "core/load.h"
 #include "core/syscall.h"
+#include "unwind/loader.h"
 #include "unwind/module_rules.h"
 #include "unwind/program.h"
 
@@ -464,15 +465,15 @@ static bool in_other_name_space(const struct refresh *refresh, const struct hone
     return true;
 }
 
-// Retires what the loader no longer knows.
-static void retire_unseen(struct refresh *refresh, size_t count)
+// Retires what the loader no longer knows. Where it was not asked, those that it does not find.
+static void retire_unseen(struct refresh *refresh, size_t count, bool asked)
 {
     struct hone_modules *modules = refresh->modules;
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         struct hone_module *module = &modules->slots[i];
         if (state_of(module) != SLOT_LIVE || is_marked(refresh, i) ||
-            in_other_name_space(refresh, module))
+            (!asked && module->from_start) || in_other_name_space(refresh, module))
             continue;
         any |= change_state(modules, module, SLOT_LIVE, SLOT_RETIRED);
     }
@@ -535,12 +536,14 @@ static void refresh_once(struct hone_modules *modules)
     };
     const uint32_t closed = atomic_exchange_explicit(&modules->closed, 0, memory_order_acquire);
     size_t count = hone_modules_count(modules);
-    (void)dl_iterate_phdr(on_module, &refresh);
-    retire_unseen(&refresh, count);
+    // Else new ones are adopted by who meets them.
+    bool asked = hone_loader_ask(on_module, &refresh);
+    retire_unseen(&refresh, count, asked);
     sort(modules);
     modules->filled = true;
     // Only now: who opens another library where one has gone must find it retired.
-    atomic_store_explicit(&modules->unloaded, refresh.unloaded, memory_order_release);
+    if (asked)
+        atomic_store_explicit(&modules->unloaded, refresh.unloaded, memory_order_release);
     if (closed)
         turn(modules, 0, -(int64_t)closed); // what they have taken away is retired now
 }
@@ -568,8 +571,8 @@ static int on_first(struct dl_phdr_info *info, size_t size, void *context)
 void hone_modules_refresh_if_gone(struct hone_modules *modules)
 {
     uint32_t unloaded = 0;
-    (void)dl_iterate_phdr(on_first, &unloaded);
-    if (unloaded == atomic_load_explicit(&modules->unloaded, memory_order_acquire))
+    if (hone_loader_ask(on_first, &unloaded) &&
+        unloaded == atomic_load_explicit(&modules->unloaded, memory_order_acquire))
         return;
     // As after a dlclose(): another thread may be at it, and until it is through nothing that is
     // cached counts.
