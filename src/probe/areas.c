@@ -251,6 +251,10 @@ void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument
 enum hone_alternate hone_alternate_stack(uint64_t sp)
 {
     stack_t alternate = {0};
+    const struct hone_heap_thread *self = &hone_heap_self;
+    if (sp - self->disarmed_low < self->disarmed_bytes)
+        return sp - self->disarmed_low >= ALTERNATE_ROOM_BYTES ? HONE_ALTERNATE_ROOMY
+                                                               : HONE_ALTERNATE_TIGHT;
     if (hone_syscall2(SYS_sigaltstack, NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK))
         return HONE_ALTERNATE_NOT_ON;
     return sp - (uintptr_t)alternate.ss_sp >= ALTERNATE_ROOM_BYTES ? HONE_ALTERNATE_ROOMY
@@ -259,5 +263,5 @@ enum hone_alternate hone_alternate_stack(uint64_t sp)
 
 bool hone_is_on_alternate_stack(void)
 {
-    return hone_alternate_stack(0) != HONE_ALTERNATE_NOT_ON;
+    return hone_alternate_stack((uintptr_t)__builtin_frame_address(0)) != HONE_ALTERNATE_NOT_ON;
 }
