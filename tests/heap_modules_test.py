@@ -133,6 +133,20 @@ int main(int argc, char **argv)
 }
 '''
 
+# One library, at a new place each time.
+MANY_PLACES = HEAD + r'''
+#include <sys/mman.h>
+int main(int argc, char **argv)
+{
+    paths = argv + 1;
+    for (int i = 0; i < 4500; i++) {
+        use(0, 1);
+        mmap((void *)((unsigned long)last & -4096ul), 4096, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    }
+    return tell();
+}
+'''
 # Children are made while threads open and close a library, and ask for one that is there.
 FORKS = HEAD + r'''
 #include <signal.h>
@@ -216,6 +230,13 @@ class Modules(Built):
         for types in (('cpu',), ('cpu,heap', '--heap-rate', '1')):
             recording = self.record(program, library, options=('-q', '--types', *types))
             self.assertEqual(recording.stdout, b'0 left waiting\n')
+
+    def test_what_has_no_room_is_told_wherever_its_stacks_are(self):
+        library = self.build('library.so', LIBRARY, '-shared', '-fPIC', '-DN=1')
+        program = self.build('program', MANY_PLACES, '-ldl')
+        for types in ('heap', 'cpu,heap,mutex'):
+            recording = self.record_heap(program, library, size='1', types=types, options=('-q',))
+            self.assert_told(recording, 'lost: ', ' modules or their names')
 
     def test_who_stays_keeps_what_is_counted_for_him(self):
         """The memory shared does not grow with each library that is closed."""
