@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 }
 '''
 
-# One library, at a new place each time.
+# One library, at a new place each time, or not.
 MANY_PLACES = HEAD + r'''
 #include <sys/mman.h>
 int main(int argc, char **argv)
@@ -141,8 +141,9 @@ int main(int argc, char **argv)
     paths = argv + 1;
     for (int i = 0; i < 4500; i++) {
         use(0, 1);
-        mmap((void *)((unsigned long)last & -4096ul), 4096, PROT_NONE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        if (argc == 2)
+            mmap((void *)((unsigned long)last & -4096ul), 4096, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     }
     return tell();
 }
@@ -191,8 +192,9 @@ int main(int argc, char **argv)
 
 
 class Modules(Built):
-    def record_turns(self, program, *arguments):
-        libraries = [self.build(f'library_{n}.so', LIBRARY, '-shared', '-fPIC', f'-DN={n}')
+    def record_turns(self, program, *arguments, build_id='sha1'):
+        libraries = [self.build(f'library_{n}.so', LIBRARY, '-shared', '-fPIC', f'-DN={n}',
+                                f'-Wl,--build-id={build_id}')
                      for n in (1, 2)]
         program = self.build('program', program, '-ldl', '-lpthread')
         recording = self.record_heap(program, *libraries, *arguments, size='1', options=('-q',))
@@ -215,8 +217,18 @@ class Modules(Built):
                 self.assertIn(root, names)
 
     def test_two_threads_open_and_close_at_one_place(self):
-        recording = self.record_turns(TWO_THREADS)
-        self.assert_each_at_its_own(recording, 'run')
+        for build_id in ('sha1', 'none', '0xdeadbeefdeadbeef'):
+            with self.subTest(build_id):
+                recording = self.record_turns(TWO_THREADS, build_id=build_id)
+                self.assert_each_at_its_own(recording, 'run')
+
+    def test_one_without_a_build_id_comes_back_any_number_of_times(self):
+        library = self.build('library.so', LIBRARY, '-shared', '-fPIC', '-DN=1',
+                             '-Wl,--build-id=none')
+        program = self.build('program', MANY_PLACES, '-ldl')
+        recording = self.record_heap(program, library, 'one place', size='1', options=('-q',))
+        self.assert_each_at_its_own(recording, 'main')
+        self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
 
     def test_closed_behind_our_back(self):
         """By the C library's own function; the next one is opened as usual."""

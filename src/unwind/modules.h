@@ -26,8 +26,16 @@ enum {
     HONE_MODULES_MAX = 4096,              // slots over the life of the process
     HONE_MODULES_NAMES_BYTES = 384 << 10, // their paths
     HONE_BUILD_ID_MAX = 32,
+    HONE_MODULE_MARKS = 3,
+    HONE_MODULE_MARK_BYTES = 8,
     HONE_PLACE_BITS = 12, // of an address: modules share no page
     HONE_PLACES = 8192,   // a power of two; pages so many apart share one
+};
+
+// Bytes of a module in memory that are hardly the same in another one.
+struct hone_module_bytes {
+    uint64_t from_bias;
+    uint8_t bytes[HONE_MODULE_MARK_BYTES];
 };
 
 struct hone_module {
@@ -43,7 +51,9 @@ struct hone_module {
     // Private to unwind/.
     _Atomic uint8_t state;
     _Atomic uint32_t turns;
-    uint32_t build_id_from_bias; // where in memory; 0: not known
+    uint64_t contents; // a hash of what it has instead of a build id; 0: none
+    uint8_t mark_count;
+    struct hone_module_bytes marks[HONE_MODULE_MARKS];
     struct hone_cfi cfi;
 };
 
