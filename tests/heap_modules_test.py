@@ -1,6 +1,7 @@
 """Libraries that come and go where another one has just been, each allocating: every block is counted
 at the stack that it was made at, whoever lay at those addresses before."""
 
+import os
 import re
 import unittest
 
@@ -133,6 +134,43 @@ int main(int argc, char **argv)
 }
 '''
 
+# Threads open libraries of all kinds, and meet most of them for the first time where they lie.
+STRANGERS = r'''
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+enum { THREADS = 8, LIBRARIES = 60 };
+static long made[LIBRARIES];
+static char **paths;
+static void *run(void *number)
+{
+    unsigned seed = (long)number * 77 + 1;
+    for (time_t end = time(NULL) + 3; time(NULL) < end;) {
+        int which = rand_r(&seed) % LIBRARIES, calls = rand_r(&seed) % 40;
+        void *library = dlopen(paths[which], RTLD_NOW);
+        void (*entry)(long) = (void (*)(long))dlsym(library, "entry");
+        for (int i = 0; i < calls; i++)
+            entry(rand_r(&seed) % 6);
+        __atomic_fetch_add(&made[which], calls, __ATOMIC_RELAXED);
+        dlclose(library);
+    }
+    return NULL;
+}
+int main(int argc, char **argv)
+{
+    pthread_t threads[THREADS];
+    paths = argv + 1;
+    for (long i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, run, (void *)i);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < LIBRARIES; i++)
+        printf("make_%d %ld %ld 0 0\n", 10 + i, made[i], made[i] * 40);
+    return 0;
+}
+'''
 # One library, at a new place each time, or not.
 MANY_PLACES = HEAD + r'''
 #include <sys/mman.h>
@@ -221,6 +259,24 @@ class Modules(Built):
             with self.subTest(build_id):
                 recording = self.record_turns(TWO_THREADS, build_id=build_id)
                 self.assert_each_at_its_own(recording, 'run')
+
+    def test_many_threads_meet_many_libraries(self):
+        """Who meets one while another thread is at another one waits for a moment."""
+        library = self.build('library_10.so', LIBRARY, '-shared', '-fPIC', '-DN=10',
+                             '-Wl,--build-id,-Bsymbolic')
+        with open(library, 'rb') as file:
+            contents = file.read()
+        build_id = contents.split(b'\x14\0\0\0\x03\0\0\0GNU\0')[1][:20]
+        libraries = [library]
+        for n in range(11, 70):
+            libraries.append(os.path.join(self.tmp, f'library_{n}.so'))
+            other = contents.replace(build_id, bytes([n]) * 20)
+            with open(libraries[-1], 'wb') as file:
+                file.write(other.replace(b'make_10', b'make_%d' % n))
+        program = self.build('program', STRANGERS, '-ldl', '-lpthread')
+        recording = self.record_heap(program, *libraries, size='1', options=('-q',))
+        self.assertEqual([c for c in recording.heap.comments if c.startswith('lost')], [])
+        self.assert_each_at_its_own(recording, 'run')
 
     def test_one_without_a_build_id_comes_back_any_number_of_times(self):
         library = self.build('library.so', LIBRARY, '-shared', '-fPIC', '-DN=1',

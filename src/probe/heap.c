@@ -153,6 +153,8 @@ static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
     hone_area_walk_own(at->area, self, &own_stack, at->registers, &walk);
     hone_modules_emit();
     uint32_t hooks = hone_heap_hook_frames(at->area->addresses, NULL, &walk);
+    if (HONE_UNLIKELY(walk.stale))
+        return 0;
     if (walk.end != HONE_WALK_COMPLETE)
         hone_count(&hone_counters()->heap_truncated, 1);
     return hone_stack_id(at->area->addresses + hooks, walk.count - hooks,

@@ -670,8 +670,10 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
         module = known(modules, &like); // somebody else has, just now
     if (module)
         return module;
-    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0)
+    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0) {
+        count_one(&modules->not_now);
         return NULL;
+    }
     module = known(modules, &like); // or has become known since
     if (module) {
         atomic_store_explicit(&modules->adopting, 0, memory_order_release);

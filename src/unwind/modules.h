@@ -69,6 +69,7 @@ struct hone_modules {
     _Atomic uint32_t refreshing; // how many asked for a refresh since it was last idle
     _Atomic uint32_t closed;     // threads that have been in dlclose() since the last one began
     _Atomic uint32_t adopting;   // some handler is at one that is new
+    _Atomic uint32_t not_now;    // how often another one was not adopted meanwhile
     _Atomic uint32_t unloaded;   // by the loader's own count, at the last refresh
     _Atomic uint32_t names_used;
     _Atomic uint32_t sorted_count; // of sorted[], a hint: a wrong answer is found and corrected
@@ -148,6 +149,13 @@ HONE_SIGSAFE const struct hone_module *hone_modules_listed(const struct hone_mod
 static inline uint32_t hone_modules_generation(const struct hone_modules *modules)
 {
     return (uint32_t)atomic_load_explicit(&modules->generation, memory_order_relaxed);
+}
+
+// Grows when a module was not adopted because somebody was at another one. Who may wait can try
+// again then.
+static inline uint32_t hone_modules_not_now(const struct hone_modules *modules)
+{
+    return atomic_load_explicit(&modules->not_now, memory_order_relaxed);
 }
 
 // Some module that was there is not: an address alone does not say whose it is.
