@@ -96,6 +96,30 @@ int main(int argc, char **argv)
     return tell();
 }
 '''
+# A library that opens and closes others, and binds itself before us.
+HOST = r'''
+#include <dlfcn.h>
+void use_it(const char *path)
+{
+    void *library = dlopen(path, RTLD_NOW);
+    void (*entry)(long) = (void (*)(long))dlsym(library, "entry");
+    for (int i = 0; i < 20; i++)
+        entry(i % 5);
+    dlclose(library);
+}
+'''
+DEEPLY_BOUND = HEAD + r'''
+int main(int argc, char **argv)
+{
+    void *host = dlopen(argv[3], RTLD_DEEPBIND | (argc > 4 ? RTLD_NOW : RTLD_LAZY));
+    void (*use_it)(const char *) = (void (*)(const char *))dlsym(host, "use_it");
+    paths = argv + 1;
+    for (int i = 0; i < 100; i++, made[i % 2] += 20)
+        use_it(paths[i % 2]);
+    same = 1;
+    return tell();
+}
+'''
 # 512 stacks of the program's own, between the libraries. At the end it tells what it shares.
 MANY_STACKS = HEAD + r'''
 #define FUNCTION __attribute__((noipa)) void
@@ -259,6 +283,12 @@ class Modules(Built):
             with self.subTest(build_id):
                 recording = self.record_turns(TWO_THREADS, build_id=build_id)
                 self.assert_each_at_its_own(recording, 'run')
+
+    def test_opened_and_closed_by_one_that_is_deeply_bound(self):
+        host = self.build('host.so', HOST, '-shared', '-fPIC', '-ldl')
+        for at_once in ((), ('now',)):
+            recording = self.record_turns(DEEPLY_BOUND, host, *at_once)
+            self.assert_each_at_its_own(recording, 'main')
 
     def test_many_threads_meet_many_libraries(self):
         """Who meets one while another thread is at another one waits for a moment."""

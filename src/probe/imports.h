@@ -1,6 +1,7 @@
 // Import tables of all modules: what they call by them and would not reach our hooks is made to.
 // That are modules that look into their own libraries first (RTLD_DEEPBIND, -Bsymbolic), whatever
-// was bound before we came, and callers of an allocator that is not the first one.
+// was bound before we came, and callers of an allocator that is not the first one. With these go
+// dlopen() and dlclose().
 //
 // A lock's function is taken for what it is by its address. Where it is not bound yet, that of a
 // condition variable may be an old form of it, and stays as it is.
