@@ -120,6 +120,23 @@ int main(int argc, char **argv)
     return tell();
 }
 '''
+# Two libraries that have one path in turn.
+REPLACED = HEAD + r'''
+#include <unistd.h>
+int main(int argc, char **argv)
+{
+    long each[2] = {0};
+    paths = argv + 3;
+    for (int i = 0; i < 20; i++) {
+        unlink(argv[3]);
+        link(argv[1 + i % 2], argv[3]);
+        use(0, 7);
+        each[i % 2] += 7;
+    }
+    memcpy(made, each, sizeof each);
+    return tell();
+}
+'''
 # 512 stacks of the program's own, between the libraries. At the end it tells what it shares.
 MANY_STACKS = HEAD + r'''
 #define FUNCTION __attribute__((noipa)) void
@@ -283,6 +300,15 @@ class Modules(Built):
             with self.subTest(build_id):
                 recording = self.record_turns(TWO_THREADS, build_id=build_id)
                 self.assert_each_at_its_own(recording, 'run')
+
+    def test_one_whose_file_was_replaced_is_not_named_by_the_new_one(self):
+        path = os.path.join(self.tmp, 'plug.so')
+        for build_id in ('sha1', 'none'):
+            with self.subTest(build_id):
+                recording = self.record_turns(REPLACED, path, build_id=build_id)
+                names = by_function(recording.heap, ['make_1', 'make_2'])
+                self.assertEqual([names[name].objects for name in names], [0, 70])
+                self.assert_told(recording, f'names: none of {path}: the file was replaced')
 
     def test_opened_and_closed_by_one_that_is_deeply_bound(self):
         host = self.build('host.so', HOST, '-shared', '-fPIC', '-ldl')

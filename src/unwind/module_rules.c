@@ -79,15 +79,16 @@ static bool read_at(int fd, void *to, size_t size, uint64_t offset)
     return hone_syscall4(SYS_pread64, fd, to, size, offset) == (long)size;
 }
 
-// Adds up to a page in memory that nobody writes to.
-static uint64_t hash_more(uint64_t hash, uint64_t at, uint64_t size)
+// Adds up to a page that nobody writes to: at bias + p_vaddr in memory (`fd` below 0), or in the
+// file.
+static uint64_t hash_more(uint64_t hash, uint64_t at, uint64_t size, int fd)
 {
     uint64_t words[64];
     size = size < HONE_PAGE_BYTES ? size : HONE_PAGE_BYTES;
     for (uint64_t done = 0; done + sizeof words[0] <= size;) {
         uint64_t part = size - done < sizeof words ? size - done : sizeof words;
         part &= ~(sizeof words[0] - 1);
-        if (!hone_safe_copy(words, at + done, part))
+        if (fd < 0 ? !hone_safe_copy(words, at + done, part) : !read_at(fd, words, part, at + done))
             return 0;
         for (size_t i = 0; i < part / sizeof words[0]; i++)
             hash = hone_hash_fold(hash ^ words[i], 0xa0761d6478bd642fu);
@@ -98,16 +99,18 @@ static uint64_t hash_more(uint64_t hash, uint64_t at, uint64_t size)
 
 // In place of a build id: where a module begins, which is how long its file is and, with most
 // linkers, what its functions are called, and its index of rules, which is where they begin.
-static uint64_t hash_contents(const struct hone_module_headers *headers)
+static uint64_t hash_contents(const struct hone_module_headers *headers, int fd)
 {
     uint64_t hash = 0x9e3779b97f4a7c15u;
     const Elf64_Phdr *first = first_of_type(headers, PT_LOAD);
     const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
     const Elf64_Phdr *holder = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
     if (first && !(first->p_flags & PF_W))
-        hash = hash_more(hash, headers->bias + first->p_vaddr, first->p_filesz);
+        hash = hash_more(hash, fd < 0 ? headers->bias + first->p_vaddr : first->p_offset,
+                         first->p_filesz, fd);
     if (holder && !(holder->p_flags & PF_W))
-        hash = hash_more(hash, headers->bias + hdr->p_vaddr, hdr->p_memsz);
+        hash = hash_more(hash, fd < 0 ? headers->bias + hdr->p_vaddr : hdr->p_offset, hdr->p_filesz,
+                         fd);
     return hash;
 }
 
@@ -150,8 +153,8 @@ static int describe(struct hone_module *module, const struct hone_module_headers
             module->text_end = start + header->p_memsz; // some linkers cut code in pieces
         }
     }
-    if (fd < 0 && !module->build_id_size)
-        module->contents = hash_contents(headers);
+    if (!module->build_id_size)
+        module->contents = hash_contents(headers, fd);
     return module->start < module->end ? 0 : -ENOEXEC;
 }
 
