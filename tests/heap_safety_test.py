@@ -304,7 +304,7 @@ int main(int argc, char **argv)
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-static volatile int broken;
+static volatile int broken, flags;
 __attribute__((noinline)) static void in_handler(int number)
 {
     void *volatile block = malloc(777);
@@ -322,8 +322,8 @@ __attribute__((noinline)) static void deep(void)
 }
 static void *work(void *unused)
 {
-    struct { unsigned char below[16 << 10], stack[6 << 10]; } own;
-    stack_t alternate = {.ss_sp = own.stack, .ss_size = sizeof own.stack};
+    struct { unsigned char below[16 << 10], stack[5 << 10]; } own;
+    stack_t alternate = {.ss_sp = own.stack, .ss_size = sizeof own.stack, .ss_flags = flags};
     memset(&own, 0xa5, sizeof own);
     deep();
     sigaltstack(&alternate, NULL);
@@ -333,8 +333,9 @@ static void *work(void *unused)
         broken += own.below[i] != 0xa5;
     return unused;
 }
-int main(void)
+int main(int argc, char **argv)
 {
+    flags = argc > 1 ? 1u << 31 : 0; // SS_AUTODISARM
     struct sigaction action = {.sa_handler = in_handler, .sa_flags = SA_ONSTACK};
     sigaction(SIGUSR1, &action, NULL);
     pthread_t thread;
@@ -348,9 +349,10 @@ int main(void)
     def test_one_in_a_frame_of_the_threads_own_stack(self):
         program = self.build('inside', self.INSIDE, '-lpthread')
         for size in ('1', '16'):
-            with self.subTest(rate=size):
-                recording = self.record_heap(program, size=size)
-                self.assertEqual((recording.status, recording.stdout), (0, b'0 broken\n'))
+            for disarms in ((), ('disarms',)):
+                with self.subTest(rate=size, disarms=disarms):
+                    recording = self.record_heap(program, *disarms, size=size)
+                    self.assertEqual((recording.status, recording.stdout), (0, b'0 broken\n'))
 
     FIBERS = r"""
 #define _GNU_SOURCE

@@ -21,7 +21,7 @@ uint32_t hone_collect_module(struct hone_collected *collected,
     while ((at = hone_table_next(&state->modules, &probe)) != HONE_TABLE_END) {
         const struct hone_collected_module *module = &collected->modules[at];
         if (strcmp(module->path, record->path) == 0 &&
-            module->build_id_bytes == record->build_id_bytes &&
+            module->contents == record->contents && module->build_id_bytes == record->build_id_bytes &&
             memcmp(module->build_id, record->build_id, module->build_id_bytes) == 0)
             return at;
     }
@@ -41,7 +41,8 @@ uint32_t hone_collect_module(struct hone_collected *collected,
                                              .text_start = record->text_start,
                                              .text_end = record->text_end,
                                              .text_offset = record->text_offset,
-                                             .bias = record->bias};
+                                             .bias = record->bias,
+                                             .contents = record->contents};
     memcpy(module->build_id, record->build_id, sizeof module->build_id);
     return collected->module_count++;
 }

@@ -159,15 +159,6 @@ static void comment_on_losses(struct hone_profile *profile, const struct hone_re
         hone_profile_comment(
             profile, "lost: %" PRIu64 " records of modules, threads and stacks, no session memory",
             totals->records_lost);
-    if (totals->modules_lost)
-        hone_profile_comment(profile,
-                             "lost: %" PRIu64
-                             " modules or their names, more than there is room for: their code "
-                             "has no names, and stacks end there",
-                             totals->modules_lost);
-    if (totals->modules_without_rules)
-        hone_profile_comment(profile, "# modules without unwind rules: %" PRIu64 ", loaded late",
-                             totals->modules_without_rules);
     if (totals->threads_uncovered)
         hone_profile_comment(profile,
                              "not covered: %" PRIu64 " thread%s that could not be armed, or "
@@ -534,12 +525,28 @@ static void comment_on_command(struct hone_profile *profile, const struct hone_r
     hone_profile_comment(profile, "# command: %.400s", command.at ? command.at : "");
 }
 
+// Stacks of every kind lie in modules.
+static void comment_on_modules(struct hone_profile *profile,
+                               const struct hone_recording_totals *totals)
+{
+    if (totals->modules_lost)
+        hone_profile_comment(profile,
+                             "lost: %" PRIu64
+                             " modules or their names, more than there is room for: their code "
+                             "has no names, and stacks end there",
+                             totals->modules_lost);
+    if (totals->modules_without_rules)
+        hone_profile_comment(profile, "# modules without unwind rules: %" PRIu64 ", loaded late",
+                             totals->modules_without_rules);
+}
+
 int hone_recording_comment(const struct hone_recording *recording, int file,
                            struct hone_profile *profile)
 {
     struct hone_recording_totals totals;
     hone_recording_total(recording, &totals);
     comment_on_command(profile, recording);
+    comment_on_modules(profile, &totals);
     if (file == HONE_CAPTURE_LEAKS) {
         hone_recording_comment_leaks(recording, profile);
         return 0;

@@ -3,15 +3,18 @@
 
 #include "base/cleanup.h"
 #include "core/core.h"
+#include "elf/code.h"
 #include "elf/nameless.h"
 #include "symbol/jit.h"
 #include "symbol/place.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const char *base_name(const char *path)
 {
@@ -46,6 +49,38 @@ static uint64_t place_module(const struct hone_collected_module *module, struct 
     return start;
 }
 
+// Whether a file is the one that was met as this module, which has no build id. What cannot be read
+// is for others to tell.
+static bool is_met(const struct hone_collected_module *module, int fd)
+{
+    struct stat st;
+    struct hone_elf_code code;
+    if (fd < 0 || fstat(fd, &st) || hone_elf_code_map(fd, (uint64_t)st.st_size, &code))
+        return true;
+    const bool same = code.module.contents == module->contents;
+    hone_elf_code_unmap(&code);
+    return same;
+}
+
+// Whether another file has its path now, and nobody holds its own.
+static bool is_replaced(const struct hone_collected *collected, uint32_t index)
+{
+    const struct hone_collected_module *module = &collected->modules[index];
+    if (module->build_id_bytes || !module->contents || module->path[0] == '[')
+        return false;
+    HONE_CLEANUP(hone_fd_closep)
+    int fd = open(module->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (is_met(module, fd))
+        return false;
+    if (!module->held_fd || !is_met(module, module->held_fd - 1))
+        return true;
+    // Those of one path are one to who finds names.
+    for (uint32_t i = 1; i < collected->module_count; i++)
+        if (i != index && strcmp(collected->modules[i].path, module->path) == 0)
+            return true;
+    return false;
+}
+
 static int add_mapping(struct hone_profile_builder *builder, uint32_t index, uint64_t start)
 {
     const struct hone_collected_module *module = &builder->recording->collected->modules[index];
@@ -54,10 +89,15 @@ static int add_mapping(struct hone_profile_builder *builder, uint32_t index, uin
     for (size_t i = 0; i < module->build_id_bytes; i++)
         (void)snprintf(build_id + 2 * i, 3, "%02x", module->build_id[i]);
     bool kernel = strcmp(module->path, HONE_KERNEL_PATH) == 0;
+    const unsigned char *id = module->build_id_bytes ? module->build_id : NULL;
+    size_t id_bytes = module->build_id_bytes;
+    if (is_replaced(builder->recording->collected, index)) { // an id that the file has not got
+        id = (const unsigned char *)&module->contents;
+        id_bytes = sizeof module->contents;
+    }
     int r = kernel ? hone_symbolizer_kernel(builder->symbolizer, &builder->symbols[index])
-                   : hone_symbolizer_module(builder->symbolizer, module->path,
-                                            module->build_id_bytes ? module->build_id : NULL,
-                                            module->build_id_bytes, &builder->symbols[index]);
+                   : hone_symbolizer_module(builder->symbolizer, module->path, id, id_bytes,
+                                            &builder->symbols[index]);
     if (!r && module->held_fd)
         hone_symbol_module_hold(builder->symbols[index], module->held_fd - 1);
     if (r)

@@ -220,13 +220,35 @@ static bool stack_from(uint64_t sp, struct hone_own_stack *known, struct hone_st
     return true;
 }
 
+// A module that another thread keeps us from adopting is there in a moment. A handler cannot wait,
+// for it may have interrupted that thread; a hook can, for a while.
+struct patience {
+    uint32_t not_now, tries;
+};
+
+// False: it is of no use, or we have waited long enough, and the stack stays stale.
+static bool is_worth_another(struct patience *patience, struct hone_walk *walk)
+{
+    enum { TRIES = 200 }; // a microsecond or two each; the other one takes 100
+    uint32_t not_now = hone_modules_not_now(&hone_probe_modules);
+    walk->stale = !patience->tries || not_now != patience->not_now;
+    patience->not_now = not_now;
+    if (!walk->stale || patience->tries++ == TRIES)
+        return false;
+    (void)hone_syscall0(SYS_sched_yield);
+    return true;
+}
+
 void hone_area_walk_own(struct hone_area *area, const struct hone_thread *self,
                         struct hone_own_stack *own, const struct hone_registers *registers,
                         struct hone_walk *ret)
 {
     struct hone_stack stack;
     bool is_known = stack_from(registers->r[HONE_REGISTER_SP], own, &stack);
-    walk(area, self, registers, &stack, is_known, hone_area_frames_from_hook(), ret);
+    struct patience patience = {0};
+    do
+        walk(area, self, registers, &stack, is_known, hone_area_frames_from_hook(), ret);
+    while (HONE_UNLIKELY(ret->stale) && is_worth_another(&patience, ret));
 }
 
 void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
@@ -235,8 +257,14 @@ void hone_area_rewalk(struct hone_area *area, struct hone_trail *trail,
 {
     struct hone_stack stack;
     bool is_known = stack_from(registers->r[HONE_REGISTER_SP], known, &stack);
-    (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack, is_known,
-                                  area->addresses, hone_area_frames_from_hook(), ret);
+    struct patience patience = {0};
+    for (;;) {
+        (void)hone_unwind_rewalk_from(&hone_probe.unwinder, trail, registers, caller, &stack,
+                                      is_known, area->addresses, hone_area_frames_from_hook(), ret);
+        if (HONE_LIKELY(!ret->stale) || !is_worth_another(&patience, ret))
+            return;
+        trail->first = 0; // what is the same is told of the caller's last stack
+    }
 }
 
 // Our own samples may come.
@@ -251,6 +279,10 @@ void hone_area_call(struct hone_area *area, void (*work)(void *), void *argument
 enum hone_alternate hone_alternate_stack(uint64_t sp)
 {
     stack_t alternate = {0};
+    const struct hone_heap_thread *self = &hone_heap_self;
+    if (sp - self->disarmed_low < self->disarmed_bytes)
+        return sp - self->disarmed_low >= ALTERNATE_ROOM_BYTES ? HONE_ALTERNATE_ROOMY
+                                                               : HONE_ALTERNATE_TIGHT;
     if (hone_syscall2(SYS_sigaltstack, NULL, &alternate) != 0 || !(alternate.ss_flags & SS_ONSTACK))
         return HONE_ALTERNATE_NOT_ON;
     return sp - (uintptr_t)alternate.ss_sp >= ALTERNATE_ROOM_BYTES ? HONE_ALTERNATE_ROOMY
@@ -259,5 +291,5 @@ enum hone_alternate hone_alternate_stack(uint64_t sp)
 
 bool hone_is_on_alternate_stack(void)
 {
-    return hone_alternate_stack(0) != HONE_ALTERNATE_NOT_ON;
+    return hone_alternate_stack((uintptr_t)__builtin_frame_address(0)) != HONE_ALTERNATE_NOT_ON;
 }

@@ -28,8 +28,8 @@ HONE_SIGSAFE void hone_areas_abandon(const void *owner);
 // system call, and nothing is touched.
 HONE_SIGSAFE bool hone_area_same_own_stack(uint64_t low, uint64_t high);
 
-// Whether what begins there may lie in the calling thread's own stack: where the size of that is not
-// known, as far as it is looked at.
+// Whether what begins there may lie in the calling thread's own stack: where the size of that is
+// not known, as far as it is looked at.
 HONE_SIGSAFE bool hone_area_may_be_own_stack(uint64_t low);
 
 // Walks the calling thread's stack from `registers`; the frames, at most `max`, go to
@@ -38,7 +38,8 @@ HONE_SIGSAFE void hone_area_walk(struct hone_area *area, const struct hone_threa
                                  const struct hone_registers *registers, size_t max,
                                  struct hone_walk *ret);
 // From a hook: as many as the recording wants and the hooks' own, which hone_heap_hook_frames()
-// takes off. So do the two below.
+// takes off. So do the two below, which wait for a moment for a module that is new; where that was
+// too short the walk is `stale`, and may not stand for others like it.
 HONE_SIGSAFE size_t hone_area_frames_from_hook(void);
 
 // The same for who remembers what was found to be the thread's stack.

@@ -96,9 +96,7 @@ void hone_heap_after_fork(void)
 {
     hone_heap_self.inside = 0;
     hone_heap_live_after_fork();
-    hone_imports_after_fork(
-        hone_probe.writer.process &&
-        atomic_load_explicit(&hone_probe.writer.process->next_thread, memory_order_relaxed) > 1);
+    hone_imports_after_fork();
     hone_maps_after_fork();
     hone_keepers_after_fork();
 }
@@ -155,6 +153,8 @@ static uint32_t stack_now(const struct allocation *at, struct hone_thread *self)
     hone_area_walk_own(at->area, self, &own_stack, at->registers, &walk);
     hone_modules_emit();
     uint32_t hooks = hone_heap_hook_frames(at->area->addresses, NULL, &walk);
+    if (HONE_UNLIKELY(walk.stale))
+        return 0;
     if (walk.end != HONE_WALK_COMPLETE)
         hone_count(&hone_counters()->heap_truncated, 1);
     return hone_stack_id(at->area->addresses + hooks, walk.count - hooks,

@@ -64,6 +64,9 @@ struct hone_heap_thread {
     uint32_t whole;    // it has as many bytes as were asked for: it is a mapping
     uint32_t asks;     // whether it is on its handlers' stack, which lies in its own
     size_t (*usable)(void *); // of the other allocator; NULL: nobody knows
+    // Where that stack lies, if the kernel does not say so while a handler is on it
+    // (SS_AUTODISARM).
+    uint64_t disarmed_low, disarmed_bytes;
 };
 
 extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));

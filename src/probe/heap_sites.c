@@ -238,6 +238,10 @@ uint32_t hone_keeper_site(struct hone_keeper *keeper, const struct hone_register
     struct hone_walk walk;
     hone_area_rewalk(&keeper->area, &keeper->trail, &keeper->stack, registers, caller, &walk);
     hone_modules_emit();
+    if (HONE_UNLIKELY(walk.stale)) {
+        keeper->chained = 0;
+        return 0;
+    }
     uint32_t hooks = hone_heap_hook_frames(keeper->area.addresses, caller, &walk);
     const uint64_t *addresses = keeper->area.addresses + hooks;
     uint32_t count = walk.count - hooks;

@@ -16,6 +16,8 @@
 // ours goes on elsewhere (x86_64_frame.c).
 enum { FRAMES = 3, MORE = 1024, FRAME_USUAL = 4096 };
 
+#define DISARMS (1u << 31) // the kernel's SS_AUTODISARM, which not every C library has
+
 static _Atomic bool some_are_small;
 
 static size_t size_needed(void)
@@ -63,8 +65,27 @@ void hone_altstack_keep_out(void)
     errno = saved;
 }
 
+// A stack that is armed no more while a handler is on it can be told by its place only. What such
+// a handler sets is undone when it returns.
+static void remember_disarming(const stack_t *stack)
+{
+    struct hone_heap_thread *self = &hone_heap_self;
+    const uint64_t here = (uintptr_t)__builtin_frame_address(0);
+    if (here - self->disarmed_low < self->disarmed_bytes)
+        return;
+    const bool disarms = (unsigned)stack->ss_flags & DISARMS && !(stack->ss_flags & SS_DISABLE) &&
+                         hone_area_may_be_own_stack((uintptr_t)stack->ss_sp);
+    self->disarmed_bytes = 0; // a handler may come at any moment
+    atomic_signal_fence(memory_order_seq_cst);
+    self->disarmed_low = (uintptr_t)stack->ss_sp;
+    atomic_signal_fence(memory_order_seq_cst);
+    self->disarmed_bytes = disarms ? stack->ss_size : 0;
+}
+
 HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)
 {
+    if (stack)
+        remember_disarming(stack);
     // For good: where the stack pointer is does not tell then which of both a handler is on.
     if (stack && !(stack->ss_flags & SS_DISABLE) &&
         hone_area_may_be_own_stack((uintptr_t)stack->ss_sp))

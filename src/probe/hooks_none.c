@@ -119,9 +119,8 @@ void hone_imports_patch(void)
 {
 }
 
-void hone_imports_after_fork(bool had_threads)
+void hone_imports_after_fork(void)
 {
-    (void)had_threads;
 }
 
 void hone_maps_tell(struct hone_scan_range *ret)
@@ -142,9 +141,9 @@ void hone_new_find(void)
 {
 }
 
-void hone_at_fork(void (*parent)(void), void (*child)(void))
+void hone_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-    (void)pthread_atfork(NULL, parent, child);
+    (void)pthread_atfork(prepare, parent, child);
 }
 
 int hone_signal_install(int signal, void (*handler)(int, siginfo_t *, void *))

@@ -10,7 +10,10 @@
 #include "probe/lock.h"
 #include "probe/others.h"
 #include "probe/probe.h"
+#include "probe/real.h"
+#include "unwind/loader.h"
 
+#include <dlfcn.h>
 #include <link.h>
 #include <linux/futex.h>
 #include <string.h>
@@ -29,7 +32,6 @@ static struct hone_image images[IMAGES_MAX], before[IMAGES_MAX];
 static size_t count, before_count;
 static bool some_path;
 static _Atomic uint32_t busy; // how many asked since nobody was at it
-static bool lock_is_lost;
 static unsigned long long changes;
 static bool wants_heap, wants_locks;
 
@@ -162,6 +164,26 @@ static bool patch_lock(const struct hone_image *image, _Atomic uint64_t *slot, c
     return !hook || change(image, slot, bound, (uintptr_t)hook);
 }
 
+// What opens and closes modules is ours to see, for others may come to lie there. Only the C
+// library's own: ours calls that.
+static uint64_t opener_hook(const char *name, uint64_t function)
+{
+    const struct hone_real *real = hone_real();
+    if (strcmp(name, "dlopen") == 0 && function == (uintptr_t)real->dlopen)
+        return (uintptr_t)dlopen;
+    if (strcmp(name, "dlclose") == 0 && function == (uintptr_t)real->dlclose)
+        return (uintptr_t)dlclose;
+    return 0;
+}
+
+static bool patch_opener(const struct hone_image *image, _Atomic uint64_t *slot, const char *name,
+                         bool unbound)
+{
+    uint64_t bound = atomic_load_explicit(slot, memory_order_acquire);
+    uint64_t ours = opener_hook(name, unbound ? only_definition(name) : bound);
+    return !ours || change(image, slot, bound, ours);
+}
+
 static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
 {
     uint32_t type = ELF64_R_TYPE(entry->r_info);
@@ -173,13 +195,16 @@ static bool patch_entry(const struct hone_image *image, const Elf64_Rela *entry)
     enum hone_other_kind kind =
         wants_heap ? hone_other_kind_of(name, strlen(name)) : HONE_OTHER_NONE;
     bool locks = wants_locks && !kind && is_of_locks(name);
-    if (!kind && !locks)
+    bool opens = strcmp(name, "dlopen") == 0 || strcmp(name, "dlclose") == 0;
+    if (!kind && !locks && !opens)
         return true;
     _Atomic uint64_t *slot = (_Atomic uint64_t *)(uintptr_t)(image->bias + entry->r_offset);
     uint64_t bound = atomic_load_explicit(slot, memory_order_acquire), function = bound;
     // Bound at its first call: until then it leads into the module's own stubs.
     bool unbound =
         type == CALL && symbol->st_shndx == SHN_UNDEF && hone_image_holds(image, function);
+    if (opens)
+        return patch_opener(image, slot, name, unbound);
     if (locks)
         return patch_lock(image, slot, name, unbound);
     // What we define as well may be bound to us; then it must be the same.
@@ -280,7 +305,7 @@ static void say_so(void)
 
 void hone_imports_patch(void)
 {
-    if (lock_is_lost) {
+    if (hone_loader_is_lost()) {
         if (!patch_alone())
             say_so();
         return;
@@ -289,15 +314,13 @@ void hone_imports_patch(void)
         return;
     uint32_t asked = 1;
     do {
-        (void)dl_iterate_phdr(patch_all, NULL);
+        (void)hone_loader_ask(patch_all, NULL);
     } while (!atomic_compare_exchange_strong_explicit(&busy, &asked, 0, memory_order_release,
                                                       memory_order_acquire));
 }
 
-void hone_imports_after_fork(bool had_threads)
+void hone_imports_after_fork(void)
 {
-    // Another thread may have had the loader's lock, which nobody gives back in the child.
-    lock_is_lost = lock_is_lost || had_threads;
     atomic_store_explicit(&busy, 0, memory_order_relaxed);
 }
 

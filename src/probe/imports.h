@@ -1,6 +1,7 @@
 // Import tables of all modules: what they call by them and would not reach our hooks is made to.
 // That are modules that look into their own libraries first (RTLD_DEEPBIND, -Bsymbolic), whatever
-// was bound before we came, and callers of an allocator that is not the first one.
+// was bound before we came, and callers of an allocator that is not the first one. With these go
+// dlopen() and dlclose().
 //
 // A lock's function is taken for what it is by its address. Where it is not bound yet, that of a
 // condition variable may be an old form of it, and stays as it is.
@@ -20,10 +21,10 @@ void hone_imports_begin(bool heap, bool locks);
 // Signals  no.
 void hone_imports_patch(void);
 
-// In a forked child. Where its parent had other threads, one of them may have had the loader's
-// lock, which nobody gives back: there hone_imports_patch() reads the loader's list without it, and
-// only while the child has one thread. Else it writes down what is not covered.
-void hone_imports_after_fork(bool had_threads);
+// In a forked child. Where the loader's lock may be lost (unwind/loader.h), hone_imports_patch()
+// reads its list without it, and only while the child has one thread. Else it writes down what is
+// not covered.
+void hone_imports_after_fork(void);
 
 // Whether a module loaded on behalf of some caller is the same whoever asks for it: no library has
 // a path of its own (DT_RPATH) for what its callees need.

@@ -30,6 +30,7 @@ static bool write_module(uint32_t index, const struct hone_module *module, uint3
     record->text_offset = module->text_offset;
     record->bias = module->bias;
     record->time_ns = module->from_start ? 0 : hone_now_ns();
+    record->contents = module->contents;
     record->build_id_bytes = module->build_id_size;
     memcpy(record->build_id, module->build_id, module->build_id_size);
     memcpy(record->path, module->path, path_bytes);

@@ -265,8 +265,9 @@ void hone_descriptor_yield(int fd);
 
 // --- real.c --------------------------------------------------------------------------------------
 
-// `child` runs in every forked child. C libraries have different names for that.
-void hone_at_fork(void (*parent)(void), void (*child)(void));
+// `child` runs in every forked child, the others in who forks. C libraries have different names for
+// that.
+void hone_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
 // --- hooks_thread.c ------------------------------------------------------------------------------
 

@@ -66,12 +66,12 @@ static void resolve(void)
     atomic_store_explicit(&resolved, 1, memory_order_release);
 }
 
-void hone_at_fork(void (*parent)(void), void (*child)(void))
+void hone_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
     if (hone_real()->register_atfork) // without a library to belong to: we are never unloaded
-        (void)real.register_atfork(NULL, parent, child, NULL);
+        (void)real.register_atfork(prepare, parent, child, NULL);
     else if (real.pthread_atfork)
-        (void)real.pthread_atfork(NULL, parent, child);
+        (void)real.pthread_atfork(prepare, parent, child);
 }
 
 const struct hone_real *hone_real(void)

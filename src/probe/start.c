@@ -12,6 +12,7 @@
 
 #include "core/clock.h"
 #include "hone/hone.h"
+#include "unwind/loader.h"
 #include "unwind/program.h"
 
 #include <errno.h>
@@ -228,6 +229,9 @@ static void begin_process(uint32_t parent_pid, bool forked)
 // to its parent.
 void hone_after_fork_in_child(void)
 {
+    const struct hone_process *process = hone_probe.writer.process;
+    hone_loader_after_fork_in_child(
+        process && atomic_load_explicit(&process->next_thread, memory_order_relaxed) > 1);
     if (!hone_probe.writer.header || hone_probe.locked_in)
         return;
     int saved = errno;
@@ -251,6 +255,7 @@ void hone_after_fork_in_child(void)
 // Who has forked and ends at once, as daemons do, is survived by a child that nobody knows yet.
 static void after_fork_in_parent(void)
 {
+    hone_loader_after_fork();
     if (hone_probe.writer.header)
         hone_count(&hone_probe.writer.header->forks, 1);
 }
@@ -290,7 +295,7 @@ static void start(void *path)
     hone_probe.unwinder.own_low = (uintptr_t)__start_hone_handlers;
     hone_probe.unwinder.own_high = (uintptr_t)__stop_hone_handlers;
     begin_process((uint32_t)hone_syscall0(SYS_getppid), false);
-    hone_at_fork(after_fork_in_parent, after_fork_in_child);
+    hone_at_fork(hone_loader_before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 __attribute__((constructor)) static void on_load(void)

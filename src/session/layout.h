@@ -35,7 +35,7 @@
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 13,
+    HONE_SESSION_VERSION = 14,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -111,7 +111,7 @@ struct hone_session_header {
 
     // reader: chunks that have memory behind them, a futex
     alignas(64) _Atomic uint32_t backed_chunks;
-    _Atomic uint32_t stop;                      // reader: 1: nobody samples any more
+    _Atomic uint32_t stop; // reader: 1: nobody samples any more
     // reader: mean bytes between sampled allocations; 0: none for now. May change at any time,
     // which heap_rate_changes counts.
     _Atomic uint64_t heap_rate;
@@ -351,8 +351,9 @@ struct hone_record_module {
     uint64_t time_ns;              // when it was seen first; 0: before the process ran
     uint8_t build_id_bytes;        // 0: none
     uint8_t build_id[39];
-    uint64_t turn;               // of the index: the one with the highest counts, wherever it comes
-    char path[];                 // NUL-terminated
+    uint64_t turn;     // of the index: the one with the highest counts, wherever it comes
+    uint64_t contents; // a hash of it where there is no build id; 0: not known
+    char path[];       // NUL-terminated
 };
 
 // small: module index. Its addresses may now belong to another one.
@@ -664,8 +665,8 @@ enum {
 struct hone_creation_places {
     uint64_t magic;
     uint64_t sites, threads; // arrays of HONE_CREATION_SITES and HONE_CREATION_THREADS
-    uint64_t generation;     // of the modules: uint32_t, grows when one goes away; not its lowest bit
-    uint64_t epoch;          // of the process: uint32_t; what has another one is a parent's
+    uint64_t generation; // of the modules: uint32_t, grows when one goes away; not its lowest bit
+    uint64_t epoch;      // of the process: uint32_t; what has another one is a parent's
 };
 
 struct hone_creation_site {

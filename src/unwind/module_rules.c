@@ -1,5 +1,6 @@
 #include "unwind/module_rules.h"
 
+#include "core/hash.h"
 #include "core/load.h"
 #include "core/syscall.h"
 
@@ -78,6 +79,41 @@ static bool read_at(int fd, void *to, size_t size, uint64_t offset)
     return hone_syscall4(SYS_pread64, fd, to, size, offset) == (long)size;
 }
 
+// Adds up to a page that nobody writes to: at bias + p_vaddr in memory (`fd` below 0), or in the
+// file.
+static uint64_t hash_more(uint64_t hash, uint64_t at, uint64_t size, int fd)
+{
+    uint64_t words[64];
+    size = size < HONE_PAGE_BYTES ? size : HONE_PAGE_BYTES;
+    for (uint64_t done = 0; done + sizeof words[0] <= size;) {
+        uint64_t part = size - done < sizeof words ? size - done : sizeof words;
+        part &= ~(sizeof words[0] - 1);
+        if (fd < 0 ? !hone_safe_copy(words, at + done, part) : !read_at(fd, words, part, at + done))
+            return 0;
+        for (size_t i = 0; i < part / sizeof words[0]; i++)
+            hash = hone_hash_fold(hash ^ words[i], 0xa0761d6478bd642fu);
+        done += part;
+    }
+    return hash;
+}
+
+// In place of a build id: where a module begins, which is how long its file is and, with most
+// linkers, what its functions are called, and its index of rules, which is where they begin.
+static uint64_t hash_contents(const struct hone_module_headers *headers, int fd)
+{
+    uint64_t hash = 0x9e3779b97f4a7c15u;
+    const Elf64_Phdr *first = first_of_type(headers, PT_LOAD);
+    const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
+    const Elf64_Phdr *holder = hdr ? segment_of(headers, hdr->p_vaddr) : NULL;
+    if (first && !(first->p_flags & PF_W))
+        hash = hash_more(hash, fd < 0 ? headers->bias + first->p_vaddr : first->p_offset,
+                         first->p_filesz, fd);
+    if (holder && !(holder->p_flags & PF_W))
+        hash = hash_more(hash, fd < 0 ? headers->bias + hdr->p_vaddr : hdr->p_offset, hdr->p_filesz,
+                         fd);
+    return hash;
+}
+
 // `fd` below 0: notes are read in memory.
 static int describe(struct hone_module *module, const struct hone_module_headers *headers, int fd)
 {
@@ -91,11 +127,15 @@ static int describe(struct hone_module *module, const struct hone_module_headers
             size_t size = header->p_filesz < sizeof notes ? header->p_filesz : sizeof notes;
             if (fd < 0 ? hone_safe_copy(notes, start, size)
                        : read_at(fd, notes, size, header->p_offset)) {
-                uint64_t at = 0;
+                uint64_t at;
                 module->build_id_size =
                     find_build_id(notes, size, header->p_align, module->build_id, &at);
-                if (header->p_vaddr + at <= UINT32_MAX)
-                    module->build_id_from_bias = (uint32_t)(header->p_vaddr + at);
+                if (module->build_id_size >= HONE_MODULE_MARK_BYTES) {
+                    module->marks[0].from_bias = header->p_vaddr + at;
+                    __builtin_memcpy(module->marks[0].bytes, module->build_id,
+                                     HONE_MODULE_MARK_BYTES);
+                    module->mark_count = 1;
+                }
             }
         }
         if (header->p_type != PT_LOAD)
@@ -113,6 +153,8 @@ static int describe(struct hone_module *module, const struct hone_module_headers
             module->text_end = start + header->p_memsz; // some linkers cut code in pieces
         }
     }
+    if (!module->build_id_size)
+        module->contents = hash_contents(headers, fd);
     return module->start < module->end ? 0 : -ENOEXEC;
 }
 
@@ -125,6 +167,58 @@ int hone_module_describe_file(struct hone_module *module, const struct hone_modu
                               int fd)
 {
     return describe(module, headers, fd);
+}
+
+static void add_mark(struct hone_module *module, uint64_t from_bias)
+{
+    struct hone_module_bytes *mark = &module->marks[module->mark_count];
+    mark->from_bias = from_bias & ~(uint64_t)3;
+    if (module->mark_count < HONE_MODULE_MARKS &&
+        hone_safe_copy(mark->bytes, module->bias + mark->from_bias, sizeof mark->bytes))
+        module->mark_count++;
+}
+
+// Where the loader looks names up; 0: not known.
+static uint64_t find_gnu_hash(const struct hone_module *module,
+                              const struct hone_module_headers *headers)
+{
+    enum { ENTRIES_MAX = 64 };
+    Elf64_Dyn entries[ENTRIES_MAX];
+    const Elf64_Phdr *dynamic = first_of_type(headers, PT_DYNAMIC);
+    size_t count = dynamic ? dynamic->p_filesz / sizeof entries[0] : 0;
+    count = count < ENTRIES_MAX ? count : ENTRIES_MAX;
+    if (!count ||
+        !hone_safe_copy(entries, headers->bias + dynamic->p_vaddr, count * sizeof entries[0]))
+        return 0;
+    for (size_t i = 0; i < count && entries[i].d_tag != DT_NULL; i++)
+        // glibc's loader has added the bias already, others leave the file's own value.
+        if (entries[i].d_tag == DT_GNU_HASH)
+            return entries[i].d_un.d_ptr < module->start ? entries[i].d_un.d_ptr
+                                                         : entries[i].d_un.d_ptr - headers->bias;
+    return 0;
+}
+
+void hone_module_mark(struct hone_module *module, const struct hone_module_headers *headers)
+{
+    const Elf64_Phdr *hdr = first_of_type(headers, PT_GNU_EH_FRAME);
+    if (hdr && hdr->p_memsz >= HONE_MODULE_MARK_BYTES) // where its last function is
+        add_mark(module, hdr->p_vaddr + hdr->p_memsz - HONE_MODULE_MARK_BYTES);
+    // How long its file is; a build id is better, and one already.
+    if (module->build_id_size < HONE_MODULE_MARK_BYTES)
+        add_mark(module, module->start - module->bias + offsetof(Elf64_Ehdr, e_shoff));
+    // Which names it has.
+    uint64_t names = find_gnu_hash(module, headers);
+    if (names)
+        add_mark(module, names + 4 * sizeof(uint32_t));
+}
+
+bool hone_module_has_marks(const struct hone_module *module)
+{
+    for (size_t i = 0; i < module->mark_count; i++)
+        if (!hone_safe_equals(module->bias + module->marks[i].from_bias, module->marks[i].bytes,
+                              sizeof module->marks[i].bytes))
+            return false;
+    return true;
 }
 
 void hone_module_rules_in_place(struct hone_module *module,

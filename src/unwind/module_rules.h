@@ -12,13 +12,23 @@ struct hone_module_headers {
     size_t count;
 };
 
-// Fills in the module's ranges and build id. Reads its notes in memory, guarded.
+// Fills in the module's ranges and build id, or a hash of what it says of its functions in place of
+// that. Reads this in memory, guarded.
 //
 // Returns  0 or -ENOEXEC: it has no segment.
 HONE_SIGSAFE int hone_module_describe(struct hone_module *module,
                                       const struct hone_module_headers *headers);
 
-// The same of a file, loaded by `headers->bias`: its notes are read there.
+// Fills in its marks, by which hone_module_has_marks() knows it again.
+HONE_SIGSAFE void hone_module_mark(struct hone_module *module,
+                                   const struct hone_module_headers *headers);
+
+// Whether what is in memory where it lay has its marks. Holds for memory that another thread takes
+// away at this moment.
+HONE_SIGSAFE bool hone_module_has_marks(const struct hone_module *module);
+
+// The same as hone_module_describe() of a file, loaded by `headers->bias`: its notes are read
+// there.
 int hone_module_describe_file(struct hone_module *module, const struct hone_module_headers *headers,
                               int fd);
 

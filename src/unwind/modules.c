@@ -3,6 +3,7 @@
 #include "core/hash.h"
 #include "core/load.h"
 #include "core/syscall.h"
+#include "unwind/loader.h"
 #include "unwind/module_rules.h"
 #include "unwind/program.h"
 
@@ -20,6 +21,7 @@ enum {
 
     HEADERS_MAX = 32, // of a module that a handler adopts; programs have some 13
     PATH_BYTES_MAX = 4096,
+    ADOPTED_PATH_BYTES_MAX = 1024, // on the stack of a handler
 };
 
 // glibc 2.35 and later: lock-free, safe in a handler. Elsewhere it is NULL.
@@ -230,7 +232,7 @@ static bool change_state(struct hone_modules *modules, struct hone_module *modul
 // An earlier life of the same module, whose mapping of the file serves again.
 static bool reuse_rules(const struct hone_modules *modules, struct hone_module *module)
 {
-    if (!module->build_id_size)
+    if (!module->build_id_size && !module->contents)
         return false;
     for (size_t i = 0; i < hone_modules_count(modules); i++) {
         const struct hone_module *old = &modules->slots[i];
@@ -238,6 +240,7 @@ static bool reuse_rules(const struct hone_modules *modules, struct hone_module *
         if (state_of(old) != SLOT_RETIRED || old->from_start || old->cfi.relocated_by ||
             !old->cfi.eh_frame || old->build_id_size != module->build_id_size ||
             old->end - old->start != module->end - module->start ||
+            old->contents != module->contents ||
             __builtin_memcmp(old->build_id, module->build_id, module->build_id_size) != 0 ||
             !same_text(old->path, module->path))
             continue;
@@ -247,12 +250,25 @@ static bool reuse_rules(const struct hone_modules *modules, struct hone_module *
     return false;
 }
 
-static bool same_module(const struct hone_module *a, const struct hone_module *b)
+// Whether the loader may know a module of that path by this name, which is as its caller gave it.
+static bool is_path_of(const char *path, const char *name)
 {
-    return a->start == b->start && a->end == b->end && a->bias == b->bias &&
-           a->text_start == b->text_start && a->text_end == b->text_end &&
-           a->build_id_size == b->build_id_size &&
-           __builtin_memcmp(a->build_id, b->build_id, b->build_id_size) == 0;
+    size_t path_length = text_length(path), length = text_length(name);
+    if (!path_length || !length)
+        return true;
+    return path_length >= length && same_text(path + path_length - length, name) &&
+           (path_length == length || (name[0] != '/' && path[path_length - length - 1] == '/'));
+}
+
+// `like` has the loader's name for its path. Two builds may have one build id, or none.
+static bool same_module(const struct hone_module *module, const struct hone_module *like)
+{
+    return module->start == like->start && module->end == like->end && module->bias == like->bias &&
+           module->text_start == like->text_start && module->text_end == like->text_end &&
+           module->build_id_size == like->build_id_size &&
+           __builtin_memcmp(module->build_id, like->build_id, like->build_id_size) == 0 &&
+           (module->from_start ||
+            (module->contents == like->contents && is_path_of(module->path, like->path)));
 }
 
 static void retire(struct hone_modules *modules, struct hone_module *module)
@@ -276,20 +292,16 @@ static int describe_in_memory(struct hone_module *module, uint64_t start,
     return hone_module_describe(module, headers);
 }
 
-// Whether a late module still lies where it lay, or another one does. Nothing of it is read, for it
-// may be taken away at any moment; a loader that can only be asked by reading its list (glibc
+// Whether a late module still lies where it lay, or another one does. Nothing of it is loaded, for
+// it may be taken away at any moment; a loader that can only be asked by reading its list (glibc
 // before 2.35) is not asked.
 static bool lies_there(const struct hone_module *module)
 {
 #ifdef DLFO_EH_SEGMENT_TYPE
-    enum { ENOUGH = 8 }; // of a build id
     struct dl_find_object found;
     if (_dl_find_object)
         return _dl_find_object((void *)(uintptr_t)module->text_start, &found) == 0 &&
-               (uintptr_t)found.dlfo_map_start == module->start &&
-               (module->build_id_size < ENOUGH || !module->build_id_from_bias ||
-                hone_safe_equals(module->bias + module->build_id_from_bias, module->build_id,
-                                 ENOUGH));
+               (uintptr_t)found.dlfo_map_start == module->start && hone_module_has_marks(module);
 #endif
     (void)module;
     return true;
@@ -311,7 +323,8 @@ static void make_room(struct hone_modules *modules, const struct hone_module *li
 static struct hone_module *revive(struct hone_modules *modules, const struct hone_module *like)
 {
     make_room(modules, like);
-    for (size_t i = hone_modules_count(modules); i-- > 0 && like->build_id_size;) {
+    const bool is_told = like->build_id_size || like->contents;
+    for (size_t i = hone_modules_count(modules); i-- > 0 && is_told;) {
         struct hone_module *old = &modules->slots[i];
         if (state_of(old) == SLOT_RETIRED && !old->from_start && same_module(old, like) &&
             change_state(modules, old, SLOT_RETIRED, SLOT_LIVE))
@@ -341,6 +354,7 @@ static struct hone_module *append(struct hone_modules *modules,
                hone_module_rules_copy(module, headers) != 0) {
         count_one(&modules->unmapped);
     }
+    hone_module_mark(module, headers);
     toggle_places(modules, module);
     publish(modules, module, SLOT_LIVE);
     return module;
@@ -434,7 +448,7 @@ static int on_module(struct dl_phdr_info *info, size_t size, void *context)
     if (is_first && !refresh->modules->filled)
         refresh->modules->loader_list = find_loader_list(info);
     struct hone_module_headers headers = {info->dlpi_addr, info->dlpi_phdr, info->dlpi_phnum};
-    struct hone_module like = {0};
+    struct hone_module like = {.path = info->dlpi_name ? info->dlpi_name : ""};
     if (hone_module_describe(&like, &headers) != 0)
         return 0;
     struct hone_module *module = known(refresh->modules, &like);
@@ -464,15 +478,15 @@ static bool in_other_name_space(const struct refresh *refresh, const struct hone
     return true;
 }
 
-// Retires what the loader no longer knows.
-static void retire_unseen(struct refresh *refresh, size_t count)
+// Retires what the loader no longer knows. Where it was not asked, those that it does not find.
+static void retire_unseen(struct refresh *refresh, size_t count, bool asked)
 {
     struct hone_modules *modules = refresh->modules;
     bool any = false;
     for (size_t i = 0; i < count; i++) {
         struct hone_module *module = &modules->slots[i];
         if (state_of(module) != SLOT_LIVE || is_marked(refresh, i) ||
-            in_other_name_space(refresh, module))
+            (!asked && module->from_start) || in_other_name_space(refresh, module))
             continue;
         any |= change_state(modules, module, SLOT_LIVE, SLOT_RETIRED);
     }
@@ -535,12 +549,14 @@ static void refresh_once(struct hone_modules *modules)
     };
     const uint32_t closed = atomic_exchange_explicit(&modules->closed, 0, memory_order_acquire);
     size_t count = hone_modules_count(modules);
-    (void)dl_iterate_phdr(on_module, &refresh);
-    retire_unseen(&refresh, count);
+    // Else new ones are adopted by who meets them.
+    bool asked = hone_loader_ask(on_module, &refresh);
+    retire_unseen(&refresh, count, asked);
     sort(modules);
     modules->filled = true;
     // Only now: who opens another library where one has gone must find it retired.
-    atomic_store_explicit(&modules->unloaded, refresh.unloaded, memory_order_release);
+    if (asked)
+        atomic_store_explicit(&modules->unloaded, refresh.unloaded, memory_order_release);
     if (closed)
         turn(modules, 0, -(int64_t)closed); // what they have taken away is retired now
 }
@@ -568,8 +584,8 @@ static int on_first(struct dl_phdr_info *info, size_t size, void *context)
 void hone_modules_refresh_if_gone(struct hone_modules *modules)
 {
     uint32_t unloaded = 0;
-    (void)dl_iterate_phdr(on_first, &unloaded);
-    if (unloaded == atomic_load_explicit(&modules->unloaded, memory_order_acquire))
+    if (hone_loader_ask(on_first, &unloaded) &&
+        unloaded == atomic_load_explicit(&modules->unloaded, memory_order_acquire))
         return;
     // As after a dlclose(): another thread may be at it, and until it is through nothing that is
     // cached counts.
@@ -615,6 +631,23 @@ void hone_modules_after_fork(struct hone_modules *modules)
             toggle_places(modules, &modules->slots[i]);
 }
 
+// Text that may not be there. False: nor is it, or there is no end to it.
+static bool copy_text(char *to, size_t size, uint64_t from)
+{
+    enum { STEP = 64 };
+    for (size_t i = 0; i < size;) {
+        size_t left = HONE_PAGE_BYTES - (size_t)((from + i) % HONE_PAGE_BYTES), part = size - i;
+        part = part < STEP ? part : STEP;
+        part = part < left ? part : left;
+        if (!hone_safe_copy(to + i, from + i, part))
+            return false;
+        for (size_t end = i + part; i < end; i++)
+            if (!to[i])
+                return true;
+    }
+    return false;
+}
+
 // Adds a module that only the loader knows, from its headers in memory. It is on somebody's stack,
 // but may go at any moment: everything is read guarded. One that has been here before is found
 // without waiting for anybody; a new one only while nobody else is at it, or it would get two
@@ -626,7 +659,10 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
         return NULL;
     Elf64_Phdr room[HEADERS_MAX];
     struct hone_module_headers headers = {.bias = map.l_addr};
-    struct hone_module like = {0};
+    char name[ADOPTED_PATH_BYTES_MAX];
+    struct hone_module like = {.path = name};
+    if (!copy_text(name, sizeof name, (uintptr_t)map.l_name))
+        name[0] = 0;
     if (describe_in_memory(&like, start, &headers, room) != 0)
         return NULL;
     struct hone_module *module = revive(modules, &like);
@@ -634,23 +670,17 @@ static struct hone_module *adopt(struct hone_modules *modules, uint64_t start, u
         module = known(modules, &like); // somebody else has, just now
     if (module)
         return module;
-    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0)
+    if (atomic_exchange_explicit(&modules->adopting, 1, memory_order_acquire) != 0) {
+        count_one(&modules->not_now);
         return NULL;
+    }
     module = known(modules, &like); // or has become known since
     if (module) {
         atomic_store_explicit(&modules->adopting, 0, memory_order_release);
         return module;
     }
 
-    uint64_t name = (uintptr_t)map.l_name;
-    size_t length = 0;
-    char letter = 0;
-    while (length < PATH_BYTES_MAX && hone_safe_copy(&letter, name + length, 1) && letter)
-        length++;
-    char *path = letter ? NULL : names_claim(modules, length + 1);
-    if (path && !hone_safe_copy(path, name, length))
-        path[0] = 0;
-    module = append(modules, &headers, path ? path : "", false);
+    module = append(modules, &headers, names_add(modules, name, ""), false);
     if (module)
         count_one(&modules->adopted);
     atomic_store_explicit(&modules->adopting, 0, memory_order_release);

@@ -26,8 +26,16 @@ enum {
     HONE_MODULES_MAX = 4096,              // slots over the life of the process
     HONE_MODULES_NAMES_BYTES = 384 << 10, // their paths
     HONE_BUILD_ID_MAX = 32,
+    HONE_MODULE_MARKS = 3,
+    HONE_MODULE_MARK_BYTES = 8,
     HONE_PLACE_BITS = 12, // of an address: modules share no page
     HONE_PLACES = 8192,   // a power of two; pages so many apart share one
+};
+
+// Bytes of a module in memory that are hardly the same in another one.
+struct hone_module_bytes {
+    uint64_t from_bias;
+    uint8_t bytes[HONE_MODULE_MARK_BYTES];
 };
 
 struct hone_module {
@@ -43,7 +51,9 @@ struct hone_module {
     // Private to unwind/.
     _Atomic uint8_t state;
     _Atomic uint32_t turns;
-    uint32_t build_id_from_bias; // where in memory; 0: not known
+    uint64_t contents; // a hash of what it has instead of a build id; 0: none
+    uint8_t mark_count;
+    struct hone_module_bytes marks[HONE_MODULE_MARKS];
     struct hone_cfi cfi;
 };
 
@@ -59,6 +69,7 @@ struct hone_modules {
     _Atomic uint32_t refreshing; // how many asked for a refresh since it was last idle
     _Atomic uint32_t closed;     // threads that have been in dlclose() since the last one began
     _Atomic uint32_t adopting;   // some handler is at one that is new
+    _Atomic uint32_t not_now;    // how often another one was not adopted meanwhile
     _Atomic uint32_t unloaded;   // by the loader's own count, at the last refresh
     _Atomic uint32_t names_used;
     _Atomic uint32_t sorted_count; // of sorted[], a hint: a wrong answer is found and corrected
@@ -138,6 +149,13 @@ HONE_SIGSAFE const struct hone_module *hone_modules_listed(const struct hone_mod
 static inline uint32_t hone_modules_generation(const struct hone_modules *modules)
 {
     return (uint32_t)atomic_load_explicit(&modules->generation, memory_order_relaxed);
+}
+
+// Grows when a module was not adopted because somebody was at another one. Who may wait can try
+// again then.
+static inline uint32_t hone_modules_not_now(const struct hone_modules *modules)
+{
+    return atomic_load_explicit(&modules->not_now, memory_order_relaxed);
 }
 
 // Some module that was there is not: an address alone does not say whose it is.

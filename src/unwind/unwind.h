@@ -96,6 +96,7 @@ struct hone_walk {
     bool frame_pointers; // some frame had no rules: stepped by its frame pointer
     bool guessed;        // the first frame is a call into the void; its caller was taken from *sp
     bool slow;           // some frame needed the general rules (signal frames, odd CFA)
+    bool stale;          // some frame is in a module that is not in our table yet
     bool by_rule;        // complete, for the outermost frame's rule says that it has no caller
     uint32_t misses;     // rows that were not in the cache
     uint32_t reused;     // frames verified against the trail instead of walked

@@ -96,6 +96,7 @@ hone_walker_walk(struct hone_walker *walker, struct hone_position at, struct hon
     }
     walker->result->count = (uint32_t)count;
     walker->result->end = end_of(step);
+    walker->result->stale = walker->stale;
     if (foreign) {
         walker->result->end_address = at.address;
         walker->result->end_sp = at.sp;
