@@ -222,7 +222,7 @@ int main(int argc, char **argv)
         use(0, 1);
         if (argc == 2)
             mmap((void *)((unsigned long)last & -4096ul), 4096, PROT_NONE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
     }
     return tell();
 }
