@@ -163,7 +163,7 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
         hone_wall_read_draws(wall, until_ns);
     hone_wall_read_switches(wall, until_ns);
     if (wall->summed)
-        hone_wall_ask(wall);
+        hone_wall_ask(wall, until_ns);
     hone_wall_watch_ended(wall);
 }
 

@@ -190,8 +190,8 @@ void hone_wall_enter(struct hone_wall *wall, struct hone_wall_thread *thread,
 // How the thread spent its time since the kernel told of it last; it runs then.
 void hone_wall_sum(struct hone_wall *wall, struct hone_wall_thread *thread,
                    const struct hone_draws_sums *sums);
-// Asks for that of threads that do not wait, as far as we know.
-void hone_wall_ask(struct hone_wall *wall);
+// Asks for that of threads that do not wait, as far as we know; what was told until then is read.
+void hone_wall_ask(struct hone_wall *wall, uint64_t until_ns);
 
 // Watches those anew whose events the kernel has ended, if they go on.
 void hone_wall_watch_ended(struct hone_wall *wall);

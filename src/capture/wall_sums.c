@@ -81,7 +81,7 @@ void hone_wall_sum(struct hone_wall *wall, struct hone_wall_thread *thread,
 }
 
 // Returns whether there is anything left to ask of it before somebody tells.
-static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread)
+static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t until_ns)
 {
     static const enum hone_wall_state states[] = {
         [HONE_DRAWS_RUNNING] = HONE_WALL_RUNNING,
@@ -95,9 +95,9 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread)
         thread->uncovered = !thread->run_ns && !thread->blocks;
         return true;
     }
-    // What does not add up was read while it changed. What was told is yet to be read.
-    if (now.state == HONE_DRAWS_UNKNOWN || now.told || now.since_ns != end_of(&now.sums) ||
-        now.since_ns < thread->since_ns)
+    // What does not add up was read while it changed. What was told since then is yet to be read.
+    if (now.state == HONE_DRAWS_UNKNOWN || now.told || now.sums.from_ns > until_ns ||
+        now.since_ns != end_of(&now.sums) || now.since_ns < thread->since_ns)
         return true;
     hone_wall_sum(wall, thread, &now.sums);
     thread->asked = true;
@@ -108,12 +108,12 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread)
            hone_now_ns() < now.since_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
 }
 
-void hone_wall_ask(struct hone_wall *wall)
+void hone_wall_ask(struct hone_wall *wall, uint64_t until_ns)
 {
     uint32_t kept = 0;
     for (uint32_t i = 0; i < wall->awake_count; i++) {
         struct hone_wall_thread *thread = &wall->threads[wall->awake[i]];
-        thread->awake = ask(wall, thread);
+        thread->awake = ask(wall, thread, until_ns);
         if (thread->awake)
             wall->awake[kept++] = wall->awake[i];
     }
