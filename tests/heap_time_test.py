@@ -1,6 +1,8 @@
 """The heap over time: the peak, changes by interval, marks, and what only counting every block knows,
 against what a program knew of itself (workloads/stages)."""
 
+import json
+import math
 import os
 import subprocess
 import sys
@@ -290,6 +292,130 @@ int main(void)
         heap = self.peak(self.THREADS, '-DSTAY=1', '-lpthread')
         self.assertGreaterEqual(heap['live']['bytes'], 200 * 10 * 40)
         self.assertGreaterEqual(heap['peak_bytes'], heap['live']['bytes'])
+
+
+class Lives(heap_built.Built):
+    """How long blocks of busy stacks lived, of which only some are timed, against what they did."""
+
+    BLOCKS, BATCHES, AGAIN, LONG_NS = 2000, 105, 3, 5000000
+    # Which of a stack's blocks are freed at once.
+    SHORT = ('random() % 10 < 3', 'i % 2', 'i % 16 < 8', 'i % 16 == 0', 'i < 100000', 'i < 1024')
+    BUSY = [f'busy_{i}' for i in range(AGAIN * len(SHORT))]
+
+    SOURCE = r'''
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+static void *volatile kept[40][4000];
+static int keeps[40];
+#define STACK(name, number, size, short) \
+    static long name##_short; \
+    static __attribute__((noinline)) void name(long from, long to) \
+    { \
+        for (long i = from; i < to; i++) { \
+            int soon = (short); \
+            void *volatile block = malloc(size); \
+            if (soon) \
+                free(block); \
+            else \
+                kept[number][keeps[number]++] = block; \
+            name##_short += soon; \
+        } \
+    }
+static void end_batch(void)
+{
+    struct timespec left = {0, LONG_NS};
+    while (nanosleep(&left, &left))
+        ;
+    for (int i = 0; i < 40; i++)
+        while (keeps[i])
+            free(kept[i][--keeps[i]]);
+}
+STACK(quiet, 39, 20000, i % 2)
+'''
+
+    def program(self, busy):
+        made = ''.join(f'STACK({name}, {i}, 64, {self.SHORT[i % len(self.SHORT)]})\n'
+                       for i, name in enumerate(busy))
+        calls = ' '.join(f'{name}(i * {self.BLOCKS}, (i + 1) * {self.BLOCKS});' for name in busy)
+        told = ' '.join(f'printf("{name} %ld\\n", {name}_short);' for name in (*busy, 'quiet'))
+        return self.build('program', f'''{self.SOURCE}{made}
+int main(void)
+{{
+    quiet(0, 1000);
+    for (long i = 0; i < {self.BATCHES if busy else 1}; i++) {{
+        {calls}
+        end_batch();
+    }}
+    {told}
+    return 0;
+}}''', f'-DLONG_NS={self.LONG_NS}')
+
+    def recorded(self, busy):
+        recording = self.record_heap(self.program(busy), size='1')
+        words = [line.split() for line in recording.stdout.decode().splitlines()]
+        shown = [subprocess.run([HONE, 'heap', *options, recording.directory], capture_output=True,
+                                check=True).stdout.decode() for options in ((), ('--json',))]
+        self.assertIn('Blocks by life', shown[0])
+        return recording.session['heap'], {name: int(n) for name, n in words}, *shown
+
+    def site(self, heap, name):
+        sites = [site for site in heap['sites'] if name in site['stack']]
+        self.assertEqual(len(sites), 1, name)
+        return sites[0]
+
+    def parts(self, lifetimes):
+        """Blocks freed before the long ones were, and how far that may be off."""
+        bins = [b for b in lifetimes if b['below_ns'] and b['below_ns'] < self.LONG_NS * 0.999]
+        return (sum(b['objects'] for b in bins),
+                math.sqrt(sum(b['objects_error_95'] ** 2 for b in bins)))
+
+    def assert_exact(self, heap, truth):
+        site = self.site(heap, 'quiet')
+        self.assertEqual(sum(b['objects'] for b in site['lifetimes']), 1000)
+        self.assertEqual(site['lifetimes_timed'], 1000)
+        self.assertEqual({b['objects_error_95'] for b in site['lifetimes']}, {0})
+        # Some wait for the processor before they are freed.
+        self.assertTrue(truth['quiet'] - 2 <= self.parts(site['lifetimes'])[0] <= truth['quiet'])
+
+    def test_estimates_are_right_within_what_they_say(self):
+        heap, truth, text, _ = self.recorded(self.BUSY)
+        self.assert_exact(heap, truth)
+        count, off = self.BLOCKS * self.BATCHES, []
+        all_short = 0
+        for name in self.BUSY:
+            site = self.site(heap, name)
+            self.assertEqual(sum(b['objects'] for b in site['lifetimes']), count, name)
+            timed = 1024 + (count - 1024) / 16
+            self.assertAlmostEqual(site['lifetimes_timed'], timed, delta=5 * math.sqrt(timed))
+            short, error = self.parts(site['lifetimes'])
+            share = truth[name] / count
+            # Each of the first ones is known, so that less is to be estimated.
+            said = 1.96 * count * math.sqrt(share * (1 - share) / timed)
+            if truth[name] > 1024:
+                self.assertTrue(0.9 * said < error < 1.1 * said, (name, error, said))
+            off.append((abs(short - truth[name]) / error, name, short, truth[name]))
+            all_short += truth[name]
+        # One of 20 is farther off than is said; five of 18, once in a thousand times.
+        self.assertLess(sum(by > 1 for by, *_ in off), 5, off)
+        self.assertLess(max(off)[0], 2, off)
+        short, error = self.parts(heap['lifetimes'])
+        self.assertLess(abs(short - all_short), 2 * error + 1000)
+        freed = heap['allocated']['objects'] - heap['live']['objects']
+        self.assertEqual(sum(b['objects'] for b in heap['lifetimes']), freed)
+        self.assertIn(f"estimated: {heap['lifetimes_timed']} of {freed} freed were timed", text)
+        lives = text[text.index('Blocks by life'):]
+        self.assertRegex(lives, r'up to +\S+ +\d+ ±\d+(\.\d)?% +\d+\.\d%')
+
+    def test_few_are_exact_and_nothing_is_said(self):
+        heap, truth, text, as_json = self.recorded([])
+        self.assert_exact(heap, truth)
+        self.assertEqual(heap['lifetimes_timed'], sum(b['objects'] for b in heap['lifetimes']))
+        for word in ('timed', 'estimated', '±'):
+            self.assertNotIn(word, text)
+        found = json.loads(as_json)
+        self.assertEqual(found['lifetimes_timed'], heap['lifetimes_timed'])
+        self.assertEqual({b['objects_error_95'] for b in found['lifetimes_ns']}, {0})
 
 
 class Processes(TestCase):

@@ -96,6 +96,8 @@ static void read_bins(struct hone_heap_bins *bins, const json_t *rows, const cha
         double limit = number(json_array_get(rows, i), key);
         bins->limit[i] = isnan(limit) ? INFINITY : limit;
         bins->objects[i] = number(json_array_get(rows, i), "objects");
+        double error = number(json_array_get(rows, i), "objects_error_95");
+        bins->error[i] = error > 0 ? error : 0;
         if (!(bins->limit[i] > before) || !(bins->objects[i] >= 0))
             return;
         before = bins->limit[i];
@@ -123,6 +125,7 @@ static int read_heap(struct hone_heap_facts *facts, const json_t *heap)
     facts->rate_changes = number(heap, "rate_changes");
     read_bins(&facts->sizes, json_object_get(heap, "sizes"), "up_to_bytes");
     read_bins(&facts->lives, json_object_get(heap, "lifetimes"), "below_ns");
+    facts->lives_timed = number(heap, "lifetimes_timed");
     const json_t *processes = json_object_get(heap, "processes");
     int r = add_names(facts, &facts->allocators, json_object_get(heap, "allocators"));
     if (!r)
@@ -151,6 +154,7 @@ int hone_heap_facts_read(struct hone_heap_facts *facts, const char *json, size_t
         .temporary_objects = NAN,
         .temporary_bytes = NAN,
         .waste_bytes = NAN,
+        .lives_timed = NAN,
         .reallocated = NAN,
         .held_bytes = NAN,
         .held_live_bytes = NAN,

@@ -17,6 +17,7 @@ struct hone_heap_bins {
     uint32_t count; // 0: not known
     double limit[HONE_HEAP_FACTS_BINS];
     double objects[HONE_HEAP_FACTS_BINS];
+    double error[HONE_HEAP_FACTS_BINS]; // 95 of 100 times it is not farther off; 0: exact
 };
 
 struct hone_heap_names {
@@ -40,6 +41,7 @@ struct hone_heap_facts {
     double rate_changes;                       // while it ran
     struct hone_heap_bins sizes;               // bytes
     struct hone_heap_bins lives;               // nanoseconds
+    double lives_timed;                        // blocks that were looked at for that, of those
     struct hone_heap_names allocators;         // paths
     struct hone_heap_names not_covered;        // what, and why
     struct hone_arena arena;

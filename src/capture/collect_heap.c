@@ -93,6 +93,62 @@ struct hone_heap_lives hone_heap_site_lives(const struct hone_heap_site *site)
     };
 }
 
+static void add_lives(struct hone_collected_site *to, const struct hone_heap_site *site)
+{
+    const uint64_t mask = (1 << HONE_HEAP_LIVES_DRAWN_SHIFT) - 1;
+    uint64_t each = 0;
+    for (int i = 0; i < HONE_HEAP_LIVES; i++) {
+        uint64_t own = number(&site->lives[i]), elsewhere = number(&site->lives_elsewhere[i]);
+        each += (own & mask) + (elsewhere & mask);
+        to->lives[i] += (own & mask) + (elsewhere & mask);
+        to->lives_drawn[i] +=
+            (own >> HONE_HEAP_LIVES_DRAWN_SHIFT) + (elsewhere >> HONE_HEAP_LIVES_DRAWN_SHIFT);
+    }
+    uint64_t ended = number(&site->freed) + number(&site->freed_elsewhere);
+    // Else what is missing is being told just now.
+    if (number(&site->allocated) > HONE_HEAP_LIVES_ALL && ended > each)
+        to->drawn_of += ended - each;
+}
+
+__extension__ typedef unsigned __int128 wide;
+
+// How many of `of` blocks may be wrong where `part` of those drawn say that a share of them is so:
+// the limits of Agresti and Coull, which hold for few, too. Where none was drawn: all.
+static uint64_t error_of(uint64_t part, uint64_t drawn, double share, uint64_t of)
+{
+    static const double sure = 1.959964; // 95 of 100, to either side
+    if (drawn >= of)
+        return 0;
+    double as_many = (double)drawn + sure * sure;
+    double middle = ((double)part + sure * sure / 2) / as_many;
+    double half = sure * sqrt(middle * (1 - middle) / as_many);
+    double off = ceil((double)of * (half + fabs(middle - share)));
+    return off < (double)of ? (uint64_t)off : of;
+}
+
+// Those drawn are a random part of what they stand for, whichever site they are of. Each bin ends
+// where it would by its part of those, rounded.
+void hone_collected_lives(const struct hone_collected_site *site, struct hone_collected_lives *ret)
+{
+    uint64_t each = 0, drawn = 0, sum = 0, told = 0;
+    for (int i = 0; i < HONE_HEAP_LIVES; i++) {
+        each += site->lives[i];
+        drawn += site->lives_drawn[i];
+    }
+    *ret = (struct hone_collected_lives){.timed = each + drawn};
+    // As long as none of them was drawn, they count as the others, with an error of all.
+    const uint64_t *as = drawn ? site->lives_drawn : site->lives;
+    uint64_t all = drawn ? drawn : each;
+    for (int i = 0; i < HONE_HEAP_LIVES && all; i++) {
+        sum += as[i];
+        uint64_t until = (uint64_t)(((wide)sum * site->drawn_of + all / 2) / all);
+        ret->objects[i] = site->lives[i] + until - told;
+        ret->errors[i] =
+            error_of(site->lives_drawn[i], drawn, (double)as[i] / (double)all, site->drawn_of);
+        told = until;
+    }
+}
+
 int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_t stack,
                         const struct hone_heap_site *site, uint32_t fall)
 {
@@ -114,8 +170,7 @@ int hone_heap_sites_add(struct hone_heap_sites *sites, uint32_t process, uint32_
     to->peak_bytes += fell ? number(&site->peak_bytes) : live_bytes;
     for (int i = 0; i < HONE_HEAP_SIZES; i++)
         to->sizes[i] += number(&site->sizes[i]);
-    for (int i = 0; i < HONE_HEAP_LIVES; i++)
-        to->lives[i] += number(&site->lives[i]) + number(&site->lives_elsewhere[i]);
+    add_lives(to, site);
     return 0;
 }
 

@@ -76,6 +76,62 @@ static double in_generation(const struct hone_collected *collected, uint32_t gen
     return objects;
 }
 
+enum { DRAWN = 1 << HONE_HEAP_LIVES_DRAWN_SHIFT };
+
+static struct hone_collected_lives lives_of(struct hone_heap_site *sites, size_t count)
+{
+    struct hone_heap_sites collected = {0};
+    for (size_t i = 0; i < count; i++)
+        CHECK_EQ(hone_heap_sites_add(&collected, 0, 1, &sites[i], 0), 0);
+    struct hone_collected_lives lives;
+    hone_collected_lives(&collected.at[0], &lives);
+    hone_heap_sites_done(&collected);
+    return lives;
+}
+
+TEST(lives_of_a_sites_first_blocks_are_exact)
+{
+    struct hone_heap_site site = site_with(0, 1024, 1000);
+    site.lives[0] = 700;
+    site.lives_elsewhere[3] = 299; // one is being told just now
+    struct hone_collected_lives lives = lives_of(&site, 1);
+    CHECK_EQ(lives.timed, 999);
+    CHECK_EQ(lives.objects[0], 700);
+    CHECK_EQ(lives.objects[3], 299);
+    for (int i = 0; i < HONE_HEAP_LIVES; i++)
+        CHECK_EQ(lives.errors[i], 0);
+}
+
+TEST(lives_of_those_drawn_stand_for_the_others)
+{
+    struct hone_heap_site sites[] = {site_with(0, 1 << 20, 1000001), site_with(0, 500, 500)};
+    sites[0].lives[0] = 1000 + (uint64_t)40000 * DRAWN;
+    sites[0].lives[1] = 1 + (uint64_t)100 * DRAWN;
+    sites[0].lives_elsewhere[3] = (uint64_t)19900 * DRAWN;
+    sites[1].lives[5] = 500;
+    struct hone_collected_lives lives = lives_of(sites, 2);
+    CHECK_EQ(lives.timed, 61501);
+    CHECK_EQ(lives.objects[0], 1000 + 666000); // of 999000
+    CHECK_EQ(lives.objects[1], 1 + 1665);
+    CHECK_EQ(lives.objects[3], 331335);
+    CHECK_EQ(lives.objects[5], 500);
+    CHECK_EQ(lives.errors[0] / 10, 377); // 1.96 sqrt(2/9 / 60000)
+    CHECK(lives.errors[1] > 320 && lives.errors[1] < 370);
+    CHECK(lives.errors[2] > 50 && lives.errors[2] < 90); // none of them was drawn
+}
+
+TEST(lives_of_which_none_was_drawn_may_be_any)
+{
+    struct hone_heap_site site = site_with(0, 2000, 1010);
+    site.lives[2] = 750;
+    site.lives[4] = 250;
+    struct hone_collected_lives lives = lives_of(&site, 1);
+    CHECK_EQ(lives.timed, 1000);
+    CHECK_EQ(lives.objects[2] + lives.objects[4], 1010);
+    CHECK_EQ(lives.errors[2], 8); // from 750 to 760
+    CHECK_EQ(lives.errors[3], 10);
+}
+
 TEST(looks_add_up_to_what_lives)
 {
     struct hone_collected collected;

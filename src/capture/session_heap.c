@@ -30,21 +30,23 @@ static json_t *sizes_json(const uint64_t *sizes)
     return bins;
 }
 
-static json_t *lives_json(const struct hone_recording *recording, const uint64_t *lives)
+static json_t *lives_json(const struct hone_recording *recording,
+                          const struct hone_collected_lives *lives)
 {
     if (!(recording->ticks_per_s > 0))
         return json_null();
     json_t *bins = json_array();
     int count = HONE_HEAP_LIVES;
-    while (count && !lives[count - 1])
+    while (count && !lives->objects[count - 1])
         count--;
     double limit_ns = (double)(1 << HONE_TICK_SHIFT) * 1e9 / recording->ticks_per_s;
     for (int i = 0; i < count; i++) {
-        (void)json_array_append_new(bins, json_pack("{s:o, s:o}", "below_ns",
-                                                    i < HONE_HEAP_LIVES - 1
-                                                        ? hone_session_number((uint64_t)limit_ns)
-                                                        : json_null(),
-                                                    "objects", hone_session_number(lives[i])));
+        (void)json_array_append_new(
+            bins, json_pack("{s:o, s:o, s:o}", "below_ns",
+                            i < HONE_HEAP_LIVES - 1 ? hone_session_number((uint64_t)limit_ns)
+                                                    : json_null(),
+                            "objects", hone_session_number(lives->objects[i]), "objects_error_95",
+                            hone_session_number(lives->errors[i])));
         limit_ns *= LIFE_FACTOR;
     }
     return bins;
@@ -78,7 +80,10 @@ static void add_counts(json_t *to, const struct hone_recording *recording,
     (void)json_object_set_new(to, "reallocated", hone_session_number(site->moved));
     (void)json_object_set_new(to, "waste", waste_json(site));
     (void)json_object_set_new(to, "sizes", sizes_json(site->sizes));
-    (void)json_object_set_new(to, "lifetimes", lives_json(recording, site->lives));
+    struct hone_collected_lives lives;
+    hone_collected_lives(site, &lives);
+    (void)json_object_set_new(to, "lifetimes", lives_json(recording, &lives));
+    (void)json_object_set_new(to, "lifetimes_timed", hone_session_number(lives.timed));
 }
 
 static uint64_t allocated_bytes(const struct hone_collected_site *site)
@@ -181,6 +186,9 @@ static void total_sites(const struct hone_heap_sites *sites, struct hone_collect
             ret->sizes[bin] += site->sizes[bin];
         for (int bin = 0; bin < HONE_HEAP_LIVES; bin++)
             ret->lives[bin] += site->lives[bin];
+        for (int bin = 0; bin < HONE_HEAP_LIVES; bin++)
+            ret->lives_drawn[bin] += site->lives_drawn[bin];
+        ret->drawn_of += site->drawn_of;
     }
     // tcmalloc does not tell of the few blocks that it makes before it is ready itself.
     if (untold > ret->allocated_bytes / MOST_UNTOLD_PART)
@@ -248,9 +256,9 @@ static bool is_counted(const struct hone_collected *collected)
 static void add_unknown(json_t *to)
 {
     static const char *const keys[] = {
-        "allocated",     "live",      "at_peak",        "temporary",    "waste",
-        "sizes",         "lifetimes", "reallocated",    "peak_bytes",   "peak_time_ms",
-        "fragmentation", "sites",     "peak_processes", "peak_together"};
+        "allocated",     "live",      "at_peak",        "temporary",     "waste",
+        "sizes",         "lifetimes", "reallocated",    "peak_bytes",    "peak_time_ms",
+        "fragmentation", "sites",     "peak_processes", "peak_together", "lifetimes_timed"};
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         (void)json_object_set_new(to, keys[i], json_null());
 }

@@ -193,8 +193,9 @@ const struct hone_command hone_command_heap = {
         "Totals, the functions that allocated most and that keep most, blocks by size, what the "
         "allocator takes of the CPU time, and what is not covered. Where blocks were sampled, ± is "
         "what chance leaves of a figure, 95 of 100 times; where every one was counted "
-        "(--heap-rate 1), the peak, temporary blocks and lives are known too. Without FILE it is "
-        "the newest recording under profiles/.",
+        "(--heap-rate 1), the peak, temporary blocks and lives are known too; lives of stacks that "
+        "make many blocks are estimated, with ±. Without FILE it is the newest recording under "
+        "profiles/.",
     .examples = examples,
     .options = options,
     .options_size = sizeof(struct heap_options),

@@ -6,6 +6,7 @@
 #define HONE_PROBE_HEAP_BLOCKS_H
 
 #include "core/core.h"
+#include "session/layout.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -19,12 +20,13 @@
 //  +-----+------------+------------------------+---------------------------------+
 //  | odd |   epoch    |   site plus one        |   size                          |  what
 //  +-----+------------+------------------------+---------------------------------+
-//  |   operation                               |   ticks                         |  when
+//  |drawn|   operation                         |   ticks                         |  when
 //  +-------------------------------------------+---------------------------------+
 //
 // size: asked for; from 4095 MiB on, whole MiB above that are counted on. site: 0: no block. odd:
 // its address is 8 above a multiple of 16. ticks: the clock when it was made, hone_ticks() >>
-// HONE_TICK_SHIFT. operation: the number of its allocation in its thread.
+// HONE_TICK_SHIFT; 0: how long it lives is not looked at. drawn: it is for others, too.
+// operation: the number of its allocation in its thread, lower bits.
 struct hone_block {
     uint64_t what, when;
 };
@@ -36,6 +38,8 @@ enum {
     HONE_BLOCK_EPOCH_SHIFT = HONE_BLOCK_SIZE_BITS + HONE_BLOCK_SITE_BITS,
     HONE_BLOCK_ODD_SHIFT = HONE_BLOCK_EPOCH_SHIFT + HONE_BLOCK_EPOCH_BITS,
 };
+
+#define HONE_BLOCK_DRAWN ((uint64_t)1 << 63)
 
 // Sizes from here on are in MiB: up to a TiB, where an error of one is little.
 #define HONE_BLOCK_LARGE ((uint64_t)4095 << 20)
@@ -65,9 +69,24 @@ static inline uint32_t hone_block_ticks(struct hone_block block)
     return (uint32_t)block.when;
 }
 
-static inline uint32_t hone_block_operation(struct hone_block block)
+static inline bool hone_block_is_drawn(struct hone_block block)
 {
-    return (uint32_t)(block.when >> 32);
+    return block.when & HONE_BLOCK_DRAWN;
+}
+
+static inline bool hone_block_is_of_operation(struct hone_block block, uint32_t operation)
+{
+    return (((uint32_t)(block.when >> 32) ^ operation) & UINT32_MAX >> 1) == 0;
+}
+
+// Whether the life of a site's block of that number is looked at for HONE_HEAP_LIVES_PART blocks.
+// Drawn by a hash, which follows no order of the program; at each site anew, so that what many of
+// them, or many threads, do alike is not missed alike.
+static inline bool hone_block_draw(uint64_t number, uint32_t site)
+{
+    uint32_t draw = ((uint32_t)number + site * 0xc2b2ae35u) * 0x9e3779b1u;
+    draw = (draw ^ draw >> 15) * 0x85ebca6bu;
+    return draw >> 16 < 0x10000 / HONE_HEAP_LIVES_PART;
 }
 
 // Whether it is of this process, not a parent's.
@@ -88,9 +107,9 @@ static inline bool hone_block_is_at(struct hone_block block, uint64_t address)
     return hone_block_site(block) && hone_block_is_odd(block) == (address >> 3 & 1);
 }
 
-// At most HONE_BLOCK_LARGEST bytes.
+// At most HONE_BLOCK_LARGEST bytes. life: its ticks, and whether it is drawn.
 static inline struct hone_block hone_block_of(uint64_t address, uint64_t size, uint32_t site,
-                                              uint32_t epoch, uint32_t ticks, uint32_t operation)
+                                              uint32_t epoch, uint64_t life, uint32_t operation)
 {
     const uint64_t mask = (1u << HONE_BLOCK_EPOCH_BITS) - 1;
     if (HONE_UNLIKELY(size >= HONE_BLOCK_LARGE))
@@ -99,7 +118,7 @@ static inline struct hone_block hone_block_of(uint64_t address, uint64_t size, u
         .what = size | (uint64_t)site << HONE_BLOCK_SIZE_BITS |
                 (epoch & mask) << HONE_BLOCK_EPOCH_SHIFT |
                 (address >> 3 & 1) << HONE_BLOCK_ODD_SHIFT,
-        .when = ticks | (uint64_t)operation << 32,
+        .when = life | (uint64_t)(operation & UINT32_MAX >> 1) << 32,
     };
 }
 

@@ -574,6 +574,10 @@ enum {
     HONE_HEAP_SIZES = 20,
     HONE_HEAP_LIVES = 12,
     HONE_TICK_SHIFT = 16, // lives are counted in 2^16 hone_ticks(), 20 to 70 us
+    // Of so many blocks of a site each one's life is looked at, and then one's in so many, drawn.
+    HONE_HEAP_LIVES_ALL = 1024,
+    HONE_HEAP_LIVES_PART = 16,
+    HONE_HEAP_LIVES_DRAWN_SHIFT = 16,
 };
 
 struct hone_heap_site {
@@ -587,7 +591,8 @@ struct hone_heap_site {
     _Atomic uint64_t temporary, temporary_bytes; // freed by the keeper before it allocated again
     _Atomic uint64_t peak, peak_bytes;           // what lived when the total was highest
     _Atomic uint64_t sizes[HONE_HEAP_SIZES];     // [i]: up to 8 << i bytes; the last: more
-    // By whom freed, [i]: within 8^i such units; the last: later.
+    // By whom freed, [i]: within 8^i such units; the last: later. The lower bits: of those that are
+    // looked at all; from HONE_HEAP_LIVES_DRAWN_SHIFT on: of those drawn.
     _Atomic uint64_t lives[HONE_HEAP_LIVES];
     // From other threads, which add.
     _Atomic uint64_t freed_elsewhere, freed_elsewhere_bytes;

@@ -323,6 +323,42 @@ TEST(the_screen_tells_what_is_known)
     hone_profile_free(p);
 }
 
+TEST(lives_say_where_they_are_estimated)
+{
+    static const char estimated[] =
+        "{\"heap\": {\"lifetimes_timed\": 123000000000, \"lifetimes\": ["
+        "{\"below_ns\": 1000, \"objects\": 600000000000, \"objects_error_95\": 3000000000},"
+        "{\"below_ns\": 8000, \"objects\": 3000000, \"objects_error_95\": 300000},"
+        "{\"below_ns\": 64000, \"objects\": 4000000, \"objects_error_95\": 400000},"
+        "{\"below_ns\": null, \"objects\": 399993000000, \"objects_error_95\": 40000000000}]}}";
+    struct hone_profile *p = heap_profile(1);
+    blocks(p, "parse", "main", 40, 4, 100, false);
+    struct hone_heap_summary *summary = summary_of(p, 5);
+    struct hone_heap_facts facts;
+    CHECK_EQ(facts_of(&facts, estimated), 0);
+    const struct hone_heap_view view = {
+        .profile = p, .summary = summary, .facts = &facts, .width = 80};
+    shows(&view, (const char *const[]){
+                     "estimated: 123000000000 of 1000000000000 freed were timed; ± is",
+                     "600000000000 ±0.5%", "399993000000 ±10%", "7000000 ±7.1% in rows", NULL});
+    struct hone_buffer out = {0};
+    CHECK_EQ(hone_json_heap(&view, &out, NULL), 0);
+    CHECK(strstr(out.at, "\"lifetimes_timed\": 123000000000") != NULL);
+    CHECK(strstr(out.at, "\"objects\": 3000000, \"objects_error_95\": 300000") != NULL);
+    hone_buffer_done(&out);
+
+    facts.lives_timed = 1e12; // each one
+    for (int i = 0; i < 4; i++)
+        facts.lives.error[i] = 0;
+    CHECK_EQ(hone_text_heap(&view, &out, NULL), 0);
+    CHECK(strstr(out.at, "600000000000   60.0% ") != NULL);
+    CHECK(!strstr(out.at, "timed") && !strstr(out.at, "±"));
+    hone_buffer_done(&out);
+    hone_heap_facts_done(&facts);
+    hone_heap_summary_free(summary);
+    hone_profile_free(p);
+}
+
 TEST(what_processes_left_at_different_times_may_be_more_than_the_peak)
 {
     struct hone_profile *p = heap_profile(1);

@@ -99,6 +99,7 @@ static void put_bins(struct writer *w, const char *key, const struct hone_heap_b
     for (uint32_t i = 0; i < bins->count; i++) {
         put_field(w, i ? ", {" : "[{", "up_to", bins->limit[i]);
         put_field(w, ", ", "objects", bins->objects[i]);
+        put_field(w, ", ", "objects_error_95", bins->error[i]);
         hone_buffer_text(w->out, "}");
     }
     hone_buffer_text(w->out, "]");
@@ -178,6 +179,7 @@ int hone_json_heap(const struct hone_heap_view *view, struct hone_buffer *out,
     put_field(&w, ", ", "fragmentation", hone_heap_facts_fragmentation(facts));
     put_bins(&w, "sizes_counted", &facts->sizes);
     put_bins(&w, "lifetimes_ns", &facts->lives);
+    put_field(&w, ",\n  ", "lifetimes_timed", facts->lives_timed);
     put_pressure(&w, view->pressure);
     put_names(&w, "allocators", &facts->allocators);
     put_names(&w, "not_covered", &facts->not_covered);

@@ -50,14 +50,19 @@ static struct hone_measure_label time_label(double ns)
 }
 
 // "±12%", or nothing where it is exact.
-static struct hone_measure_label error_label(struct hone_heap_amount amount)
+static struct hone_measure_label off_label(double value, double off)
 {
     struct hone_measure_label label = {""};
-    if (amount.error <= 0 || amount.value <= 0)
+    if (off <= 0 || value <= 0)
         return label;
-    double percent = 100 * limits * amount.error / amount.value;
+    double percent = 100 * off / value;
     (void)snprintf(label.text, sizeof label.text, percent < 9.95 ? "±%.1f%%" : "±%.0f%%", percent);
     return label;
+}
+
+static struct hone_measure_label error_label(struct hone_heap_amount amount)
+{
+    return off_label(amount.value, limits * amount.error);
 }
 
 static const char *blocks_label(double count)
@@ -291,10 +296,11 @@ static void put_bar(struct page *page, double part, double all)
 // Classes that have less than a two-hundredth are left out, and counted together.
 static const double worth_telling = 0.005;
 
-static void put_others(struct page *page, const char *what, double objects)
+static void put_others(struct page *page, const char *what, double objects, double off)
 {
-    hone_buffer_format(page->out, "  other %-10s%10.0f in rows of less than %.1f%% each\n", what,
-                       objects, 100 * worth_telling);
+    const struct hone_measure_label label = off_label(objects, off);
+    hone_buffer_format(page->out, "  other %-10s%10.0f %s%sin rows of less than %.1f%% each\n",
+                       what, objects, label.text, label.text[0] ? " " : "", 100 * worth_telling);
 }
 
 static void put_classes(struct page *page)
@@ -320,31 +326,44 @@ static void put_classes(struct page *page)
         put_bar(page, blocks->objects.value, all);
     }
     if (others > 0)
-        put_others(page, "sizes", others);
+        put_others(page, "sizes", others, 0);
 }
 
-static void put_bins(struct page *page, const struct hone_heap_bins *bins, const char *title,
-                     const char *what, struct hone_measure_label (*label)(double))
+// looked_at: of so many is known where they belong, of the others estimated; NAN: of all.
+static void put_bins(struct page *page, const struct hone_heap_bins *bins, double looked_at,
+                     const char *title, const char *what,
+                     struct hone_measure_label (*label)(double))
 {
-    double all = 0, others = 0;
+    double all = 0, others = 0, squares = 0;
     for (uint32_t i = 0; i < bins->count; i++)
         all += bins->objects[i];
     if (!(all > 0))
         return;
+    bool estimated = looked_at < all;
     hone_buffer_format(page->out, "\n%s\n", title);
+    if (estimated)
+        hone_buffer_format(page->out,
+                           "  estimated: %.0f of %.0f freed were timed; ± is what chance\n"
+                           "  leaves, 95 of 100 times\n",
+                           looked_at, all);
     for (uint32_t i = 0; i < bins->count; i++) {
         if (bins->objects[i] < worth_telling * all) {
             others += bins->objects[i];
+            // No more than of rows that know nothing of each other: what one has, another has not.
+            squares += bins->error[i] * bins->error[i];
             continue;
         }
         bool last = isinf(bins->limit[i]);
         double limit = !last ? bins->limit[i] : i ? bins->limit[i - 1] : 0;
-        hone_buffer_format(page->out, "  %s %9s %10.0f %6.1f%% ", last ? "above" : "up to",
-                           label(limit).text, bins->objects[i], share(bins->objects[i], all));
+        hone_buffer_format(page->out, "  %s %9s %10.0f ", last ? "above" : "up to",
+                           label(limit).text, bins->objects[i]);
+        if (estimated)
+            put_left(page, off_label(bins->objects[i], bins->error[i]).text, 7);
+        hone_buffer_format(page->out, "%6.1f%% ", share(bins->objects[i], all));
         put_bar(page, bins->objects[i], all);
     }
     if (others > 0)
-        put_others(page, what, others);
+        put_others(page, what, others, sqrt(squares));
 }
 
 static void put_pressure(struct page *page)
@@ -433,8 +452,9 @@ int hone_text_heap(const struct hone_heap_view *view, struct hone_buffer *out,
         if (summary->classes_known)
             put_classes(&page);
         else
-            put_bins(&page, &view->facts->sizes, "Blocks by size", "sizes", bytes_label);
-        put_bins(&page, &view->facts->lives, "Blocks by life", "lives", time_label);
+            put_bins(&page, &view->facts->sizes, NAN, "Blocks by size", "sizes", bytes_label);
+        put_bins(&page, &view->facts->lives, view->facts->lives_timed, "Blocks by life", "lives",
+                 time_label);
     }
     put_pressure(&page);
     put_coverage(&page);
