@@ -333,6 +333,76 @@ class Programs(harness.TestCase):
         self.assertAlmostEqual(seen['nap_short'] / sum(seen.values()), true,
                                delta=3.5 * error + 0.07, msg=f'{looks} looks')
 
+    def build(self, name, source):
+        path = os.path.join(self.tmp, name)
+        subprocess.run(['gcc', '-O1', '-pthread', '-x', 'c', '-o', path, '-'], input=source, text=True,
+                       check=True)
+        return path
+
+    def test_a_program_that_another_thread_than_the_first_begins(self):
+        """It goes on under the number of the process, and its own is nobody's."""
+        slept = 'static void *sleeps(void *next) { for (int i = 0; i < 100; i++) usleep(2000); ' \
+                'if (next) execl(next, next, (char *)0); return next; }\n'
+        head = '#include <pthread.h>\n#include <unistd.h>\n' + slept
+        second = self.build('second', head + 'int main(void) { pthread_t t; '
+                            'pthread_create(&t, 0, sleeps, 0); sleeps(0); pthread_join(t, 0); }')
+        first = self.build('first', head + 'int main(int n, char **words) { pthread_t t; '
+                           'pthread_create(&t, 0, sleeps, words[n - 1]); pthread_join(t, 0); }')
+        for engine in ('ebpf', 'switches'):
+            with self.subTest(engine=engine):
+                wall = self.wall_of(first, second, options=('--types', 'wall', '--wall-engine', engine))
+                if wall.session['wall']['engine'] == 'polling':
+                    self.skipTest('needs perf events')
+                for process, threads in (('first', 1), ('second', 2)):
+                    sums = states(wall.wall, lambda s, p=process: s.labels['process'] == [p])
+                    self.assertLess(sums['on-cpu'], 100 * MS, (process, sums))
+                    self.assertGreater(sums['sleep'], threads * 180 * MS, (process, sums))
+                    self.assertLess(sums['sleep'], threads * 400 * MS, (process, sums))
+
+    def test_no_more_is_computed_than_there_are_processors_for(self):
+        """Threads that begin to wait all the time are told of now and then, and asked for in between."""
+        program = self.build('crowd', """
+            #include <pthread.h>
+            #include <stdio.h>
+            #include <sys/resource.h>
+            #include <time.h>
+            #include <unistd.h>
+            static double now(void)
+            {
+                struct timespec t;
+                clock_gettime(CLOCK_MONOTONIC, &t);
+                return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+            }
+            static void *work(void *end)
+            {
+                while (now() < *(double *)end) {
+                    for (volatile int i = 0; i < 5000; i++)
+                        ;
+                    usleep(50);
+                }
+                return end;
+            }
+            int main(void)
+            {
+                pthread_t threads[32];
+                double end = now() + 1;
+                for (int i = 0; i < 32; i++)
+                    pthread_create(&threads[i], 0, work, &end);
+                for (int i = 0; i < 32; i++)
+                    pthread_join(threads[i], 0);
+                struct rusage usage;
+                getrusage(RUSAGE_SELF, &usage);
+                printf("%ld %ld\\n", (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 +
+                       usage.ru_utime.tv_usec + usage.ru_stime.tv_usec, usage.ru_nvcsw);
+            }""")
+        recording = self.wall_of(program, options=('--types', 'wall,block'))
+        us, waits = map(int, recording.stdout.split())
+        sums = states(recording.wall)
+        self.assertAlmostEqual(sums['on-cpu'], us * 1000, delta=0.05 * us * 1000 + 20 * MS)
+        if recording.session['block']['engine'] != 'polling':
+            block = harness.Profile.read(os.path.join(recording.directory, 'block.prof'))
+            self.assertAlmostEqual(block.total('contentions'), waits, delta=0.01 * waits + 100)
+
     @unittest.skipUnless(os.geteuid() == 0, 'needs root')
     def test_of_the_whole_machine_each_thread_has_its_states(self):
         """Also of a program that came and went meanwhile, by the kernel's own account of it."""

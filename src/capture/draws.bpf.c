@@ -136,17 +136,22 @@ static __u32 number_of(struct task_struct *task)
 static void watch(__u32 tid, __u32 state)
 {
     __u64 now_ns = bpf_ktime_get_ns();
-    // A thread that begins has blocked nowhere.
+    // A thread that begins has blocked and run nowhere. Who had its number before is over.
     struct hone_draws_thread thread = {
         .state = state, .since_ns = now_ns, .sums = {.from_ns = now_ns}};
-    if (bpf_map_update_elem(&threads, &tid, &thread, BPF_NOEXIST) == -7) // E2BIG
+    if (bpf_map_update_elem(&threads, &tid, &thread, BPF_ANY) == -7) // E2BIG
         __sync_fetch_and_add(&counts.no_room, 1);
 }
 
-// NULL: it is not watched.
+// NULL: it is not watched. A thread that calls exec takes over the number of its process, whose
+// first thread is over.
 static struct hone_draws_thread *find(struct task_struct *task, __u32 tid)
 {
     struct hone_draws_thread *thread = tid ? bpf_map_lookup_elem(&threads, &tid) : 0;
+    if (thread && thread->over && !(task->flags & LEAVES)) {
+        thread->over = 0;
+        thread->state = HONE_DRAWS_UNKNOWN;
+    }
     if (thread || !tid || !settings.everybody || task->flags & KERNEL_THREAD)
         return thread;
     watch(tid, HONE_DRAWS_UNKNOWN);
@@ -196,30 +201,70 @@ static _Bool draw(void *ctx, struct task_struct *task, __u32 tid)
     return 1;
 }
 
-// Whether the thread that leaves its CPU waits, as the kernel counts it: should it be woken while
-// it is on its way, its state tells nothing any more.
-static _Bool does_block(struct task_struct *task, struct hone_draws_thread *thread, _Bool preempted)
+// Until now it was in its state.
+static void enter(struct task_struct *task, struct hone_draws_thread *thread, __u32 state,
+                  __u64 now_ns)
 {
-    __u64 count = task->nvcsw, before = thread->block_count;
-    thread->block_count = count;
-    return thread->state == HONE_DRAWS_UNKNOWN ? !preempted && task->__state : count != before;
+    __u64 length_ns = now_ns - thread->since_ns;
+    if (thread->state == HONE_DRAWS_UNKNOWN) {
+        thread->sums.from_ns = now_ns;
+    } else if (thread->state == HONE_DRAWS_RUNNING) {
+        thread->sums.run_ns += length_ns;
+    } else if (thread->state == HONE_DRAWS_PREEMPTED) {
+        thread->sums.preempted_ns += length_ns;
+    } else {
+        thread->sums.short_ns += length_ns;
+        thread->sums.shorts++;
+    }
+    thread->since_ns = now_ns;
+    thread->state = state;
+    thread->block_count = task->nvcsw;
+    thread->on_ns = task->se.sum_exec_runtime;
+}
+
+static void come_on(void *ctx, struct task_struct *task, __u32 tid,
+                    struct hone_draws_thread *thread, __u64 now_ns)
+{
+    __u64 length_ns = now_ns - thread->since_ns;
+    _Bool told = thread->state == HONE_DRAWS_UNKNOWN;
+    if (told)
+        thread->sums.from_ns = now_ns;
+    if (told || (thread->state == HONE_DRAWS_BLOCKED && thread->told)) {
+        (void)tell(ctx, task, tid, thread, HONE_DRAWS_COMES, now_ns);
+        thread->sums.from_ns = now_ns; // also where that could not be told
+        told = 1;
+    } else if (thread->state == HONE_DRAWS_BLOCKED && length_ns >= settings.long_ns) {
+        told = tell(ctx, task, tid, thread, HONE_DRAWS_WAITED, now_ns);
+    }
+    if (told)
+        thread->since_ns = now_ns; // of that time everything is told
+    if (told && thread->state != HONE_DRAWS_PREEMPTED)
+        thread->state = HONE_DRAWS_RUNNING;
+    enter(task, thread, HONE_DRAWS_RUNNING, now_ns);
+}
+
+// The tracepoint is not called for each switch on every machine: where a thread leaves that did not
+// come, or comes that did not leave, the kernel's count of its time tells when that was.
+static __u64 ran_ns(struct task_struct *task, const struct hone_draws_thread *thread, __u64 now_ns)
+{
+    __u64 ran_ns = task->se.sum_exec_runtime - thread->on_ns;
+    return ran_ns < now_ns - thread->since_ns ? ran_ns : now_ns - thread->since_ns;
 }
 
 static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread,
                    _Bool preempted)
 {
-    _Bool blocks = does_block(task, thread, preempted);
     _Bool leaves = (task->flags & LEAVES) != 0;
+    // Whether it waits, as the kernel counts it: should it be woken while it is on its way, its
+    // state tells nothing any more.
+    _Bool unknown = thread->state == HONE_DRAWS_UNKNOWN;
+    _Bool blocks = unknown ? !preempted && task->__state : task->nvcsw != thread->block_count;
     // First the draw: it is of a thread that still runs.
     _Bool drawn = blocks && !leaves && draw(ctx, task, tid);
     __u64 now_ns = bpf_ktime_get_ns();
-    _Bool unknown = thread->state == HONE_DRAWS_UNKNOWN;
-    if (unknown)
-        thread->sums.from_ns = now_ns;
-    else
-        thread->sums.run_ns += now_ns - thread->since_ns;
-    thread->since_ns = now_ns;
-    thread->state = blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED;
+    if (!unknown && thread->state != HONE_DRAWS_RUNNING)
+        come_on(ctx, task, tid, thread, now_ns - ran_ns(task, thread, now_ns));
+    enter(task, thread, blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED, now_ns);
     thread->told = 0;
     if (unknown ||
         (blocks && (drawn || leaves || now_ns - thread->sums.from_ns >= settings.tell_ns)))
@@ -227,28 +272,17 @@ static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_d
             tell(ctx, task, tid, thread, blocks ? HONE_DRAWS_BLOCKS : HONE_DRAWS_GOES, now_ns);
 }
 
-static void come_on(void *ctx, struct task_struct *task, __u32 tid,
-                    struct hone_draws_thread *thread)
+static void come_back(void *ctx, struct task_struct *task, __u32 tid,
+                      struct hone_draws_thread *thread)
 {
-    __u64 now_ns = bpf_ktime_get_ns(), length_ns = now_ns - thread->since_ns;
-    if (thread->state == HONE_DRAWS_UNKNOWN) {
-        thread->sums.from_ns = now_ns;
-        thread->block_count = task->nvcsw;
+    __u64 now_ns = bpf_ktime_get_ns();
+    if (thread->state == HONE_DRAWS_RUNNING) {
+        _Bool blocked = task->nvcsw != thread->block_count;
+        enter(task, thread, blocked ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED,
+              thread->since_ns + ran_ns(task, thread, now_ns));
+        thread->told = 0;
     }
-    if (thread->state == HONE_DRAWS_UNKNOWN ||
-        (thread->state == HONE_DRAWS_BLOCKED && thread->told)) {
-        (void)tell(ctx, task, tid, thread, HONE_DRAWS_COMES, now_ns);
-        thread->sums.from_ns = now_ns; // also where that could not be told
-    } else if (thread->state == HONE_DRAWS_PREEMPTED) {
-        thread->sums.preempted_ns += length_ns;
-    } else if (thread->state == HONE_DRAWS_BLOCKED &&
-               (length_ns < settings.long_ns ||
-                !tell(ctx, task, tid, thread, HONE_DRAWS_WAITED, now_ns))) {
-        thread->sums.short_ns += length_ns;
-        thread->sums.shorts++;
-    }
-    thread->since_ns = now_ns;
-    thread->state = HONE_DRAWS_RUNNING;
+    come_on(ctx, task, tid, thread, now_ns);
 }
 
 SEC("tp_btf/sched_switch")
@@ -256,14 +290,15 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before, struct task
 {
     __u32 tid = number_of(before);
     struct hone_draws_thread *thread = find(before, tid);
-    if (thread && before->__state & DEAD)
-        bpf_map_delete_elem(&threads, &tid);
-    else if (thread)
+    if (thread && before->__state & DEAD) {
+        if (before->pid != before->tgid)
+            bpf_map_delete_elem(&threads, &tid);
+    } else if (thread)
         go_off(ctx, before, tid, thread, preempted);
     tid = number_of(after);
     thread = find(after, tid);
     if (thread)
-        come_on(ctx, after, tid, thread);
+        come_back(ctx, after, tid, thread);
     return 0;
 }
 
@@ -272,14 +307,7 @@ static void close_sums(void *ctx, struct task_struct *task, __u32 tid,
                        struct hone_draws_thread *thread)
 {
     __u64 now_ns = bpf_ktime_get_ns();
-    if (thread->state == HONE_DRAWS_UNKNOWN) {
-        thread->sums.from_ns = now_ns;
-        thread->block_count = task->nvcsw;
-    } else {
-        thread->sums.run_ns += now_ns - thread->since_ns;
-    }
-    thread->since_ns = now_ns;
-    thread->state = HONE_DRAWS_RUNNING;
+    enter(task, thread, HONE_DRAWS_RUNNING, now_ns);
     (void)tell(ctx, task, tid, thread, HONE_DRAWS_CLOSES, now_ns);
 }
 
@@ -299,8 +327,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 {
     __u32 tid = number_of(parent);
     struct hone_draws_thread *thread = bpf_map_lookup_elem(&threads, &tid);
+    __u32 number = number_of(child);
     if (thread)
-        watch(number_of(child), HONE_DRAWS_PREEMPTED);
+        watch(number, HONE_DRAWS_PREEMPTED);
+    else // who had it before is over, and perhaps nobody has said so
+        bpf_map_delete_elem(&threads, &number);
     return 0;
 }
 
@@ -314,6 +345,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
     if (!thread)
         return 0;
     close_sums(ctx, task, tid, thread);
+    thread->over = 1;
     struct hone_draws_ended end = {.run_ns = task->se.sum_exec_runtime,
                                    .delay_ns = task->sched_info.run_delay};
     bpf_map_update_elem(&ended, &tid, &end, BPF_ANY);

@@ -278,6 +278,11 @@ void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint6
     *ret_no_room = counts.no_room;
 }
 
+void hone_draws_forget(struct hone_draws *draws, uint32_t tid)
+{
+    (void)bpf_map_delete_elem(draws->threads, &tid);
+}
+
 bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_ns,
                       uint64_t *ret_delay_ns)
 {
@@ -285,8 +290,9 @@ bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_
     if (bpf_map_lookup_elem(draws->ended, &tid, &end))
         return false;
     (void)bpf_map_delete_elem(draws->ended, &tid);
-    // Where it had no number any more when it was dead, the kernel could not.
-    (void)bpf_map_delete_elem(draws->threads, &tid);
+    struct hone_draws_thread thread;
+    if (hone_draws_thread(draws, tid, &thread) && thread.over)
+        hone_draws_forget(draws, tid);
     *ret_run_ns = end.run_ns;
     *ret_delay_ns = end.delay_ns;
     return true;

@@ -66,6 +66,9 @@ void hone_draws_close(struct hone_draws *draws);
 int hone_draws_watch(struct hone_draws *draws, pid_t tid);
 int hone_draws_watch_all(struct hone_draws *draws);
 
+// The number is no thread's any more.
+void hone_draws_forget(struct hone_draws *draws, uint32_t tid);
+
 // Of a thread that is watched, as much of the stack as the kernel can copy, from now on. For one
 // that was found to need it.
 void hone_draws_watch_whole(struct hone_draws *draws, pid_t tid);

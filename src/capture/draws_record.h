@@ -27,10 +27,12 @@ struct hone_draws_sums {
 
 // A thread that is watched.
 struct hone_draws_thread {
-    __u32 state;                 // enum hone_draws_state
-    __u32 told;                  // its block was, when it began
+    __u32 state; // enum hone_draws_state
+    __u32 told;  // its block was, when it began
+    __u32 over;  // 1: it is on its way out; its number may go on as another thread of its process
+    __u32 spare;
     __u64 since_ns;              // of the state
-    __u64 block_count;           // by the kernel, when it left its CPU last
+    __u64 block_count, on_ns;    // as the kernel counted its blocks and its time on a CPU then
     struct hone_draws_sums sums; // since it was told of last
 };
 

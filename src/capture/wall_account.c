@@ -352,6 +352,25 @@ static uint64_t over_since_ns(const struct hone_wall *wall, const struct hone_sw
     return 0;
 }
 
+// The thread that called exec has taken over the number of its process; of its own nobody tells any
+// more. The others have ended, if that is lost or not.
+static void end_others(struct hone_wall *wall, uint32_t pid, uint64_t time_ns)
+{
+    if (!wall->by_pid[pid])
+        return;
+    uint32_t process = wall->by_pid[pid] - 1;
+    for (uint32_t i = 0; i < wall->thread_count && wall->processes[process].alive; i++) {
+        struct hone_wall_thread *thread = &wall->threads[i];
+        if (thread->process != process || thread->state == HONE_WALL_ENDED)
+            continue;
+        hone_wall_end(wall, thread, time_ns);
+        if (wall->draws)
+            hone_draws_forget(wall->draws, thread->tid);
+    }
+    if (wall->by_pid[pid])
+        forget_process(wall, process);
+}
+
 // The thread goes on as the only one of another program; the kernel's counts go on, too.
 static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
 {
@@ -364,11 +383,7 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
         first->replaced = true;
         hone_wall_end(wall, first, event->time_ns);
     }
-    struct hone_wall_thread *other = hone_wall_find(wall, event->tid);
-    if (other)
-        hone_wall_end(wall, other, event->time_ns);
-    if (wall->by_pid[event->pid]) // threads whose end was lost
-        forget_process(wall, wall->by_pid[event->pid] - 1);
+    end_others(wall, event->pid, event->time_ns);
     struct hone_wall_thread *thread =
         hone_wall_add(wall, event->pid, event->pid, event->time_ns, event->name);
     if (thread) {
@@ -384,8 +399,6 @@ static void on_exec(struct hone_wall *wall, const struct hone_switch *event)
         thread->counted = thread->counted_first = wall->expected_counts;
         wall->expected = 0;
     }
-    if (wall->draws && event->tid != event->pid) // it has taken over the number of its process
-        (void)hone_draws_watch(wall->draws, (pid_t)event->pid);
 }
 
 static void on_new(struct hone_wall *wall, const struct hone_switch *event)
