@@ -343,23 +343,48 @@ static const char *how_to_name(const struct hone_collected_process *process)
     return "its compiler, if it can, has to write a perf map or jitdump";
 }
 
+// Files of which there are no names, for it is not they that were recorded. A program that loads
+// what it makes itself may have thousands.
+static void comment_on_nameless(struct hone_profile_builder *builder)
+{
+    enum { MOST = 10 };
+    const struct hone_collected *collected = builder->recording->collected;
+    const char *told[MOST];
+    uint32_t told_count = 0, more = 0;
+    for (uint32_t i = 1; i < collected->module_count; i++) {
+        const struct hone_symbol_facts *facts =
+            builder->symbols[i] ? hone_symbol_facts(builder->symbols[i]) : NULL;
+        if (!facts || facts->has_functions ||
+            (facts->reason != HONE_SYMBOL_CHANGED && facts->reason != HONE_SYMBOL_UNREADABLE))
+            continue;
+        const char *path = collected->modules[i].path;
+        uint32_t same = 0;
+        while (same < told_count && strcmp(told[same], path) != 0)
+            same++;
+        if (same < told_count)
+            continue;
+        if (told_count == MOST) {
+            more++;
+            continue;
+        }
+        told[told_count++] = path;
+        hone_profile_comment(builder->profile, "names: none of %.200s: %s", path,
+                             facts->reason == HONE_SYMBOL_CHANGED
+                                 ? "the file was replaced by another one since it was started"
+                                 : "the file was deleted or cannot be read");
+    }
+    if (more)
+        hone_profile_comment(builder->profile,
+                             "names: none of %" PRIu32 " more, replaced or deleted", more);
+}
+
 void hone_builder_comment_on_names(struct hone_profile_builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
     if (builder->unfetched)
         hone_profile_comment(builder->profile, "names: %.200s: %s", builder->unfetched,
                              builder->unfetched_why);
-    for (uint32_t i = 1; i < collected->module_count; i++) {
-        const struct hone_symbol_facts *facts =
-            builder->symbols[i] ? hone_symbol_facts(builder->symbols[i]) : NULL;
-        if (facts && !facts->has_functions &&
-            (facts->reason == HONE_SYMBOL_CHANGED || facts->reason == HONE_SYMBOL_UNREADABLE))
-            hone_profile_comment(builder->profile, "names: none of %.200s: %s",
-                                 collected->modules[i].path,
-                                 facts->reason == HONE_SYMBOL_CHANGED
-                                     ? "the file was replaced by another one since it was started"
-                                     : "the file was deleted or cannot be read");
-    }
+    comment_on_nameless(builder);
     uint32_t process = 0;
     uint64_t unnamed_ns = unnamed_code(builder, &process), all_ns = 0;
     for (uint32_t i = 0; i < collected->sample_count; i++)

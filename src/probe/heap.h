@@ -60,13 +60,14 @@ struct hone_heap_thread {
     uint64_t quiet;    // the stack pointer of who makes the call that counts; 0: nobody
     uint32_t own;      // what is allocated now is allocated for us: not the program's
     uint32_t told;     // grows with each call of hone_heap_allocated()
-    uint32_t other;    // the block is of an allocator that hone_allocator knows nothing of
-    uint32_t whole;    // it has as many bytes as were asked for: it is a mapping
-    uint32_t asks;     // whether it is on its handlers' stack, which lies in its own
-    size_t (*usable)(void *); // of the other allocator; NULL: nobody knows
+    uint16_t other;    // the block is of an allocator that hone_allocator knows nothing of
+    uint8_t whole;     // it has as many bytes as were asked for: it is a mapping
+    bool asks;         // whether it is on its handlers' stack, which lies in its own
     // Where that stack lies, if the kernel does not say so while a handler is on it
     // (SS_AUTODISARM).
-    uint64_t disarmed_low, disarmed_bytes;
+    uint32_t disarmed_bytes;
+    uint64_t disarmed_low;
+    size_t (*usable)(void *); // of the other allocator; NULL: nobody knows
 };
 
 extern __thread struct hone_heap_thread hone_heap_self __attribute__((visibility("hidden")));

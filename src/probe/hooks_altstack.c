@@ -79,7 +79,9 @@ static void remember_disarming(const stack_t *stack)
     atomic_signal_fence(memory_order_seq_cst);
     self->disarmed_low = (uintptr_t)stack->ss_sp;
     atomic_signal_fence(memory_order_seq_cst);
-    self->disarmed_bytes = disarms ? stack->ss_size : 0;
+    self->disarmed_bytes = !disarms                      ? 0
+                           : stack->ss_size < UINT32_MAX ? (uint32_t)stack->ss_size
+                                                         : UINT32_MAX;
 }
 
 HONE_EXPORT int sigaltstack(const stack_t *stack, stack_t *before)

@@ -18,7 +18,8 @@ enum {
 
 static _Atomic uint32_t asking, forking; // threads that are at it
 static _Atomic bool asked;               // since the last fork
-static __thread uint32_t asking_here, forking_here;
+static __thread uint16_t asking_here;
+static __thread bool forking_here;
 static bool lost;
 
 // glibc's, from 2.32 on: zero once there has been another thread.
@@ -60,7 +61,7 @@ bool hone_loader_is_lost(void)
 void hone_loader_before_fork(void)
 {
     parent = !&__libc_single_threaded ? NOBODY_SAYS : __libc_single_threaded ? ALONE : WITH_OTHERS;
-    forking_here = 1;
+    forking_here = true;
     atomic_fetch_add_explicit(&forking, 1, memory_order_seq_cst);
     // Not for this thread itself, which a handler may have interrupted at it.
     uint32_t now;
@@ -81,7 +82,7 @@ void hone_loader_after_fork(void)
 {
     if (!forking_here)
         return;
-    forking_here = 0;
+    forking_here = false;
     atomic_fetch_sub_explicit(&forking, 1, memory_order_seq_cst);
 }
 
@@ -89,7 +90,7 @@ void hone_loader_after_fork_in_child(bool had_threads)
 {
     lost = lost || (parent == NOBODY_SAYS ? had_threads : parent == WITH_OTHERS);
     parent = NOBODY_SAYS;
-    forking_here = 0;
+    forking_here = false;
     atomic_store_explicit(&forking, 0, memory_order_relaxed);
     atomic_store_explicit(&asking, asking_here, memory_order_relaxed);
 }
