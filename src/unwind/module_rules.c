@@ -130,8 +130,9 @@ static int describe(struct hone_module *module, const struct hone_module_headers
                 uint64_t at;
                 module->build_id_size =
                     find_build_id(notes, size, header->p_align, module->build_id, &at);
-                if (module->build_id_size >= HONE_MODULE_MARK_BYTES) {
-                    module->marks[0].from_bias = header->p_vaddr + at;
+                if (module->build_id_size >= HONE_MODULE_MARK_BYTES &&
+                    header->p_vaddr + at <= UINT32_MAX) {
+                    module->marks[0].from_bias = (uint32_t)(header->p_vaddr + at);
                     __builtin_memcpy(module->marks[0].bytes, module->build_id,
                                      HONE_MODULE_MARK_BYTES);
                     module->mark_count = 1;
@@ -172,9 +173,10 @@ int hone_module_describe_file(struct hone_module *module, const struct hone_modu
 static void add_mark(struct hone_module *module, uint64_t from_bias)
 {
     struct hone_module_bytes *mark = &module->marks[module->mark_count];
-    mark->from_bias = from_bias & ~(uint64_t)3;
-    if (module->mark_count < HONE_MODULE_MARKS &&
-        hone_safe_copy(mark->bytes, module->bias + mark->from_bias, sizeof mark->bytes))
+    if (module->mark_count == HONE_MODULE_MARKS || from_bias > UINT32_MAX)
+        return;
+    mark->from_bias = (uint32_t)from_bias & ~3u;
+    if (hone_safe_copy(mark->bytes, module->bias + mark->from_bias, sizeof mark->bytes))
         module->mark_count++;
 }
 

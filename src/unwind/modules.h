@@ -24,7 +24,7 @@
 
 enum {
     HONE_MODULES_MAX = 4096,              // slots over the life of the process
-    HONE_MODULES_NAMES_BYTES = 384 << 10, // their paths
+    HONE_MODULES_NAMES_BYTES = 192 << 10, // their paths
     HONE_BUILD_ID_MAX = 32,
     HONE_MODULE_MARKS = 3,
     HONE_MODULE_MARK_BYTES = 8,
@@ -32,9 +32,9 @@ enum {
     HONE_PLACES = 8192,   // a power of two; pages so many apart share one
 };
 
-// Bytes of a module in memory that are hardly the same in another one.
+// Bytes of a module in memory that are hardly the same in another one; in its first 4 GiB.
 struct hone_module_bytes {
-    uint64_t from_bias;
+    uint32_t from_bias;
     uint8_t bytes[HONE_MODULE_MARK_BYTES];
 };
 
@@ -50,9 +50,9 @@ struct hone_module {
 
     // Private to unwind/.
     _Atomic uint8_t state;
+    uint8_t mark_count;
     _Atomic uint32_t turns;
     uint64_t contents; // a hash of what it has instead of a build id; 0: none
-    uint8_t mark_count;
     struct hone_module_bytes marks[HONE_MODULE_MARKS];
     struct hone_cfi cfi;
 };
