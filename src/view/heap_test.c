@@ -343,6 +343,7 @@ TEST(lives_say_where_they_are_estimated)
                      "600000000000 ±0.5%", "399993000000 ±10%", "7000000 ±7.1% in rows", NULL});
     struct hone_buffer out = {0};
     CHECK_EQ(hone_json_heap(&view, &out, NULL), 0);
+    hone_buffer_add(&out, "", 1);
     CHECK(strstr(out.at, "\"lifetimes_timed\": 123000000000") != NULL);
     CHECK(strstr(out.at, "\"objects\": 3000000, \"objects_error_95\": 300000") != NULL);
     hone_buffer_done(&out);
@@ -351,6 +352,7 @@ TEST(lives_say_where_they_are_estimated)
     for (int i = 0; i < 4; i++)
         facts.lives.error[i] = 0;
     CHECK_EQ(hone_text_heap(&view, &out, NULL), 0);
+    hone_buffer_add(&out, "", 1);
     CHECK(strstr(out.at, "600000000000   60.0% ") != NULL);
     CHECK(!strstr(out.at, "timed") && !strstr(out.at, "±"));
     hone_buffer_done(&out);
