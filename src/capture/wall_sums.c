@@ -93,19 +93,22 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_
         return false;
     if (!hone_draws_thread(wall->draws, thread->tid, &now)) { // it has ended, or there are too many
         thread->uncovered = !thread->run_ns && !thread->blocks;
-        return true;
+        return false;
     }
+    if (now.state == HONE_DRAWS_UNKNOWN || now.told) // what comes next, or came, is told
+        return false;
     // What does not add up was read while it changed. What was told since then is yet to be read.
-    if (now.state == HONE_DRAWS_UNKNOWN || now.told || now.sums.from_ns > until_ns ||
-        now.since_ns != end_of(&now.sums) || now.since_ns < thread->since_ns)
-        return true;
+    if (now.sums.from_ns > until_ns || now.since_ns != end_of(&now.sums) ||
+        now.since_ns < thread->since_ns)
+        return hone_now_ns() < now.sums.from_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
     hone_wall_sum(wall, thread, &now.sums);
     thread->asked = true;
     thread->sums = now.sums;
     if (thread->state != states[now.state])
         hone_wall_enter(wall, thread, states[now.state], now.since_ns);
-    return now.state != HONE_DRAWS_BLOCKED ||
-           hone_now_ns() < now.since_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
+    // A block that begins later than this is told, and so is the end of one that lasts longer.
+    uint64_t since_ns = now.state == HONE_DRAWS_BLOCKED ? now.since_ns : now.sums.from_ns;
+    return hone_now_ns() < since_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
 }
 
 void hone_wall_ask(struct hone_wall *wall, uint64_t until_ns)
