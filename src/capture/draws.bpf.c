@@ -72,7 +72,8 @@ char may_call[] SEC("license") = "Dual BSD/GPL";
 struct hone_draws_settings settings SEC(".data.settings");
 struct hone_draws_counts counts SEC(".data.counts");
 
-// Threads that are watched. Only programs here change what is in it.
+// Threads that are watched. Who asks for it adds and takes away entries; what is in one is changed
+// here alone.
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 65536);
@@ -236,10 +237,10 @@ static void come_on(void *ctx, struct task_struct *task, __u32 tid,
     } else if (thread->state == HONE_DRAWS_BLOCKED && length_ns >= settings.long_ns) {
         told = tell(ctx, task, tid, thread, HONE_DRAWS_WAITED, now_ns);
     }
-    if (told)
-        thread->since_ns = now_ns; // of that time everything is told
-    if (told && thread->state != HONE_DRAWS_PREEMPTED)
+    if (told) { // of the time until now everything is
+        thread->since_ns = now_ns;
         thread->state = HONE_DRAWS_RUNNING;
+    }
     enter(task, thread, HONE_DRAWS_RUNNING, now_ns);
 }
 

@@ -29,26 +29,31 @@ static uint32_t count_of(enum hone_switch_kind kind, pid_t tid)
     return count;
 }
 
-// Sleeps five times, starts a child, becomes true(1). Begins when it is told.
-static pid_t start_child(int *ret_go)
+// A child that does its work, and ends, when it is told.
+static pid_t start(void (*work)(void), int *ret_go)
 {
     int go[2];
     CHECK_EQ(pipe(go), 0);
     pid_t child = fork();
     if (child == 0) {
         char byte;
-        if (read(go[0], &byte, 1) != 1)
-            _exit(1);
-        for (int i = 0; i < 5; i++)
-            (void)usleep(2000);
-        if (fork() == 0)
-            _exit(0);
-        (void)wait(NULL);
-        (void)execl("/bin/true", "true", NULL);
+        if (read(go[0], &byte, 1) == 1)
+            work();
         _exit(1);
     }
     *ret_go = go[1];
     return child;
+}
+
+// Sleeps five times, starts a child, becomes true(1).
+static void sleep_and_become_true(void)
+{
+    for (int i = 0; i < 5; i++)
+        (void)usleep(2000);
+    if (fork() == 0)
+        _exit(0);
+    (void)wait(NULL);
+    (void)execl("/bin/true", "true", NULL);
 }
 
 TEST(scheduler_tells_what_a_process_and_its_children_do)
@@ -56,7 +61,7 @@ TEST(scheduler_tells_what_a_process_and_its_children_do)
     struct hone_switches *switches;
     struct hone_error err = {0};
     int go;
-    pid_t child = start_child(&go);
+    pid_t child = start(sleep_and_become_true, &go);
     CHECK_EQ(hone_switches_open(NULL, &switches, &err), 0);
     uint64_t before_ns = hone_now_ns();
     if (hone_switches_watch(switches, child, false, &err)) { // not permitted everywhere
@@ -95,7 +100,7 @@ TEST(what_happens_after_the_asked_time_is_told_later)
 {
     struct hone_switches *switches;
     int go;
-    pid_t child = start_child(&go);
+    pid_t child = start(sleep_and_become_true, &go);
     CHECK_EQ(hone_switches_open(NULL, &switches, NULL), 0);
     if (hone_switches_watch(switches, child, false, NULL) == 0) {
         uint64_t before_ns = hone_now_ns();
@@ -156,23 +161,12 @@ TEST(descriptors_of_threads_that_ended_are_given_back)
     hone_switches_close(switches);
 }
 
-// Waits a thousand times, each shorter than a tick, then a long time; then ends.
-static pid_t start_pinging(int *ret_go)
+// Waits a thousand times, each shorter than a tick, then a long time.
+static void wait_often(void)
 {
-    int go[2];
-    CHECK_EQ(pipe(go), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        char byte;
-        if (read(go[0], &byte, 1) != 1)
-            _exit(1);
-        for (int i = 0; i < 1000; i++)
-            (void)usleep(20);
-        (void)usleep(60000);
-        _exit(0);
-    }
-    *ret_go = go[1];
-    return child;
+    for (int i = 0; i < 1000; i++)
+        (void)usleep(20);
+    (void)usleep(60000);
 }
 
 TEST(program_in_the_kernel_sums_up_what_is_short_and_tells_what_is_long)
@@ -182,7 +176,7 @@ TEST(program_in_the_kernel_sums_up_what_is_short_and_tells_what_is_long)
     struct hone_draws *draws;
     struct hone_switches *switches;
     int go;
-    pid_t child = start_pinging(&go);
+    pid_t child = start(wait_often, &go);
     if (hone_draws_open(&options, &draws, NULL)) { // not permitted everywhere
         (void)kill(child, SIGKILL);
         return;

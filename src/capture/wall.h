@@ -10,8 +10,9 @@
 //   own rules. A thread that went on meanwhile is found out by the next records: that read counts
 //   as nothing.
 //
-// Where programs in the kernel are permitted (draws.h), stacks of waits are copied by the kernel as
-// they begin, and looks are for those that last.
+// Where programs in the kernel are permitted (draws.h), one keeps the account of each thread and
+// tells of few switches, stacks of waits are copied by the kernel as they begin, and looks are for
+// those that last.
 //
 // Without that, a block as long as two ticks or longer is always seen, and counts as long as it
 // was. One that is shorter is seen by chance, in proportion to its length; those that were seen

@@ -402,7 +402,7 @@ static void add_thread(struct finish *finish, uint32_t index)
         account->born_ns = met_ns;
     }
     extend(finish, account, thread);
-    if (account->uncovered) {
+    if (account->uncovered) { // what the kernel counts is left: the rest is anything
         account->short_ns += account->run_ns + account->preempted_ns;
         account->run_ns = account->preempted_ns = 0;
     }

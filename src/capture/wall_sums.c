@@ -1,9 +1,8 @@
 // What the program in the kernel summed up of each thread (draws.h): it comes with the few switches
-// that are told, and is asked for where nothing was told for a while. So a thread that waits a
-// hundred thousand times a second costs no more to watch than one that waits now and then.
+// that are told, and is asked for in the ticks that follow: a block that begins right after a
+// thread was told of is not told itself. So a thread that waits a hundred thousand times a second
+// costs no more to watch than one that waits now and then.
 #include "capture/wall_parts.h"
-
-#include "core/clock.h"
 
 #include <math.h>
 
@@ -17,9 +16,9 @@ static bool begin_alike(const struct hone_wall_thread *thread, const struct hone
     return thread->asked && thread->sums.from_ns == sums->from_ns;
 }
 
-static __u64 part_of(__u64 whole, double part)
+static uint64_t part_of(uint64_t whole, double part)
 {
-    return (__u64)llround((double)whole * part);
+    return (uint64_t)llround((double)whole * part);
 }
 
 // The part since a time: of what is before, which belongs to what the process was then, only the
@@ -100,7 +99,7 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_
     // What does not add up was read while it changed. What was told since then is yet to be read.
     if (now.sums.from_ns > until_ns || now.since_ns != end_of(&now.sums) ||
         now.since_ns < thread->since_ns)
-        return hone_now_ns() < now.sums.from_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
+        return until_ns < now.sums.from_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
     hone_wall_sum(wall, thread, &now.sums);
     thread->asked = true;
     thread->sums = now.sums;
@@ -108,7 +107,7 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_
         hone_wall_enter(wall, thread, states[now.state], now.since_ns);
     // A block that begins later than this is told, and so is the end of one that lasts longer.
     uint64_t since_ns = now.state == HONE_DRAWS_BLOCKED ? now.since_ns : now.sums.from_ns;
-    return hone_now_ns() < since_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
+    return until_ns < since_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
 }
 
 void hone_wall_ask(struct hone_wall *wall, uint64_t until_ns)

@@ -1,7 +1,5 @@
 // What the program in the kernel tells and sums up, without it: what the account makes of that.
-#include "capture/wall_parts.h"
-
-#include "check.h"
+#include "capture/wall_fixture.h"
 
 enum { PID = 4000002, OTHER = 4000003, STACK = 1, MS = 1000000 }; // no processes of this machine
 
@@ -11,16 +9,8 @@ static uint64_t clock_ns;
 
 static void begin(void)
 {
-    CHECK_EQ(hone_collect_init(&collected), 0);
-    const struct hone_wall_options options = {
-        .hz = 100, .stack_max = 64, .engine = HONE_WALL_BY_POLLING};
-    CHECK_EQ(hone_wall_open(&collected, &options, &wall, NULL), 0);
+    wall = wall_fixture(&collected);
     wall->polled = false;
-    for (uint64_t address = 0; address < 2; address++) {
-        uint32_t place = hone_collect_place(
-            &collected, (struct hone_collected_place){.address = 0x1000 + address});
-        CHECK_EQ(hone_collect_stack(&collected, &place, 1, HONE_STACK_COMPLETE), address);
-    }
     clock_ns = 1000000000;
     hone_wall_event(wall, &(struct hone_switch){.kind = HONE_SWITCH_EXEC,
                                                 .pid = PID,

@@ -1,6 +1,4 @@
-#include "capture/wall_parts.h"
-
-#include "check.h"
+#include "capture/wall_fixture.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,15 +11,7 @@ static uint64_t clock_ns;
 
 static void begin(void)
 {
-    CHECK_EQ(hone_collect_init(&collected), 0);
-    const struct hone_wall_options options = {
-        .hz = 100, .stack_max = 64, .engine = HONE_WALL_BY_POLLING};
-    CHECK_EQ(hone_wall_open(&collected, &options, &wall, NULL), 0);
-    for (uint64_t address = 0; address < 3; address++) {
-        uint32_t place = hone_collect_place(
-            &collected, (struct hone_collected_place){.address = 0x1000 + address});
-        CHECK_EQ(hone_collect_stack(&collected, &place, 1, HONE_STACK_COMPLETE), address);
-    }
+    wall = wall_fixture(&collected);
     clock_ns = 1000000000;
 }
 

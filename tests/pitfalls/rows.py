@@ -467,7 +467,7 @@ ROWS = [
           '    if (!site) {')]),
     Row('the kernel is asked for what it has told before',
         'wall_test.py:Programs.test_no_more_is_computed_than_there_are_processors_for',
-        [('src/capture/wall_sums.c', ' now.sums.from_ns > until_ns ||', '')]),
+        [('src/capture/wall_sums.c', '    if (now.sums.from_ns > until_ns || ', '    if (')]),
     Row('another thread than the first calls exec',
         'wall_test.py:Programs.test_a_program_that_another_thread_than_the_first_begins',
         [('src/capture/draws.bpf.c', '        if (before->pid != before->tgid)\n', '')]),

@@ -1,0 +1,26 @@
+// A wall clock without perf events, to which tests tell what happens, and stacks to see: of one
+// frame each, numbered from 0 on.
+#ifndef HONE_CAPTURE_WALL_FIXTURE_H
+#define HONE_CAPTURE_WALL_FIXTURE_H
+
+#include "capture/wall_parts.h"
+
+#include "check.h"
+
+static inline struct hone_wall *wall_fixture(struct hone_collected *collected)
+{
+    enum { STACKS = 3 };
+    const struct hone_wall_options options = {
+        .hz = 100, .stack_max = 64, .engine = HONE_WALL_BY_POLLING};
+    struct hone_wall *wall;
+    CHECK_EQ(hone_collect_init(collected), 0);
+    CHECK_EQ(hone_wall_open(collected, &options, &wall, NULL), 0);
+    for (uint64_t number = 0; number < STACKS; number++) {
+        uint32_t place = hone_collect_place(
+            collected, (struct hone_collected_place){.address = 0x1000 + number});
+        CHECK_EQ(hone_collect_stack(collected, &place, 1, HONE_STACK_COMPLETE), number);
+    }
+    return wall;
+}
+
+#endif
