@@ -331,10 +331,18 @@ class Children(harness.TestCase):
         self.check('thread')
 
     def test_child_of_the_last_moment_is_told(self):
-        # As daemon() does: nobody has heard of the child when its parent has ended.
-        code = 'import os, time\nif os.fork(): os._exit(4)\ntime.sleep(0.3)\n'
+        # As daemon() does: nobody has heard of the child when its parent has ended. It ends after the
+        # recording, however long that takes.
+        code = ('import os, sys\nif os.fork(): os._exit(4)\nos.closerange(0, 3)\n'
+                'os.read(int(sys.argv[1]), 1)\n')
         for _ in range(5):
-            recording = self.record('/usr/bin/python3', '-S', '-c', code)
+            waits, ends = os.pipe()
+            try:
+                recording = self.record('/usr/bin/python3', '-S', '-c', code, str(waits),
+                                        pass_fds=[waits])
+            finally:
+                os.close(waits)
+                os.close(ends)
             self.assertEqual(recording.status, 4)
             self.assertEqual(recording.session['processes_left_running'], 1)
             self.assertIn('recording ended while 1 process went on; '
@@ -569,7 +577,8 @@ int main(void)
         self.assertNotIn('\x1b', text, 'escape sequences outside a terminal')
 
     def test_a_program_without_cpu_says_why_the_profile_is_empty(self):
-        recording = self.record_well(workload('idle'), '400')
+        # At this rate: what a start costs is a few milliseconds, or more where memory is slow.
+        recording = self.record_well(workload('idle'), '400', rate=20)
         self.assertEqual(recording.stdout, b'slept\n')
         self.assertLessEqual(recording.profile.total('samples'), 3)
         if not recording.profile.samples:

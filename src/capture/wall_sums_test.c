@@ -1,6 +1,8 @@
 // What the program in the kernel tells and sums up, without it: what the account makes of that.
 #include "capture/wall_fixture.h"
 
+#include "check.h"
+
 enum { PID = 4000002, OTHER = 4000003, STACK = 1, MS = 1000000 }; // no processes of this machine
 
 static struct hone_collected collected;
@@ -10,6 +12,7 @@ static uint64_t clock_ns;
 static void begin(void)
 {
     wall = wall_fixture(&collected);
+    CHECK(wall != NULL);
     wall->polled = false;
     clock_ns = 1000000000;
     hone_wall_event(wall, &(struct hone_switch){.kind = HONE_SWITCH_EXEC,

@@ -1,5 +1,7 @@
 #include "capture/wall_fixture.h"
 
+#include "check.h"
+
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +14,7 @@ static uint64_t clock_ns;
 static void begin(void)
 {
     wall = wall_fixture(&collected);
+    CHECK(wall != NULL);
     clock_ns = 1000000000;
 }
 
