@@ -150,7 +150,8 @@ struct hone_wall_facts {
     uint64_t hz;         // asked for
     uint64_t started_ns; // monotonic
     uint64_t ended_ns;   //
-    uint64_t ticks;      //
+    uint64_t ticks;      // at which was looked,
+    uint64_t spared;     // and those that were not needed
     uint64_t threads;    // that were watched
     uint64_t refused;    // threads whose stacks we may not read
     uint64_t too_many;   // threads that there was no room for

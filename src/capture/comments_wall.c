@@ -126,11 +126,15 @@ void hone_recording_comment_wall(const struct hone_recording *recording,
     if (!facts->taken)
         return;
     uint64_t length_ns = facts->ended_ns - facts->started_ns;
-    hone_profile_comment(profile,
-                         "# wall rate: %" PRIu64
-                         " looks a second asked, %.1f reached; samples of on-cpu are "
-                         "those of the CPU clock",
-                         facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
+    char spared[64];
+    (void)snprintf(spared, sizeof spared, " but for %.0f%% while nothing lasted",
+                   100 * (double)facts->spared / (double)(facts->ticks + facts->spared + 1));
+    hone_profile_comment(
+        profile,
+        "# wall rate: %" PRIu64 " looks a second asked, %.1f reached%s; samples of on-cpu are "
+        "those of the CPU clock",
+        facts->hz, length_ns ? (double)(facts->ticks + facts->spared) * 1e9 / (double)length_ns : 0,
+        facts->spared ? spared : "");
     comment_on_states(profile, facts);
     comment_on_looks(profile, facts);
 }
