@@ -127,7 +127,7 @@ void hone_recording_comment_wall(const struct hone_recording *recording,
         return;
     uint64_t length_ns = facts->ended_ns - facts->started_ns;
     char spared[64];
-    (void)snprintf(spared, sizeof spared, " but for %.0f%% while nothing lasted",
+    (void)snprintf(spared, sizeof spared, ", %.0f%% of them spared while nothing lasted",
                    100 * (double)facts->spared / (double)(facts->ticks + facts->spared + 1));
     hone_profile_comment(
         profile,

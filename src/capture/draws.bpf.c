@@ -197,7 +197,7 @@ static __u32 one_in(void)
 static _Bool draw(void *ctx, struct task_struct *task, __u32 tid)
 {
     struct hone_draws_record record = {.one_in = one_in(), .state = task->__state};
-    if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
+    if (record.one_in > 1 && (__u64)bpf_get_prandom_u32() * record.one_in >> 32)
         return 0;
     __sync_fetch_and_add(&counts.drawn, 1);
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);

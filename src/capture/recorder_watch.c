@@ -15,6 +15,7 @@ enum {
     // Often enough that 4 MiB of free chunks last at 10 000 Hz on many cores, rare enough to cost
     // nothing.
     POLL_MS = 50,
+    SOON_MS = 25, // what is due so soon is done now, when we are awake: each wake-up is felt
     POLL_OUTSIDE_MS = 10, // who gains rights is watched anew only when it is read
     // Where more than so many chunks were used meanwhile: each allocation of a program that does
     // little else may be a record.
@@ -266,7 +267,8 @@ int hone_recorder_record(struct hone_recorder *recorder)
             on_event(recorder, &events[i]);
         hone_recorder_stuck_look(recorder);
         now_ns = hone_now_ns();
-        if (count <= 0 && now_ns < recorder->read_ns)
+        if (count <= 0 &&
+            now_ns + (recorder->outside ? 0 : SOON_MS * 1000000ull) < recorder->read_ns)
             continue;
         recorder->read_ns = now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
         int r = hone_recorder_read(recorder);

@@ -9,14 +9,14 @@
 
 // A stack takes some 13 µs in the kernel, half of them for the kernel's own frames, in which
 // whoever wakes the thread up waits for it, and 5 µs here, for the walk. So where there are more
-// than the first of these in a second, they are thinned out to the second, which take 1 % of a CPU;
-// a share of a hundredth is still known within a tenth of it after 20 seconds.
+// than the first of these in a second, they are thinned out to the second, which take half a
+// percent of a CPU; a share of a hundredth is still known within a tenth of it after half a minute.
 enum {
     ALL_PER_SECOND = 3000,
-    DRAWS_PER_SECOND = 500,
+    DRAWS_PER_SECOND = 300,
     // Judged over so long, or when there have been so many: waits come in bursts.
     PART_NS = 100000000,
-    PART_DRAWS = 500,
+    PART_DRAWS = 150,
 };
 
 // The next copies of the thread's stack shall have what this one lacks.
@@ -142,7 +142,7 @@ static void set_part(struct hone_wall *wall, uint64_t now_ns)
     uint64_t passed_ns = now_ns - wall->part_ns;
     if (passed_ns < PART_NS && wall->part_drawn < PART_DRAWS)
         return;
-    double seconds = (double)(passed_ns > PART_NS ? passed_ns : PART_NS) / 1e9;
+    double seconds = (double)(passed_ns ? passed_ns : 1) / 1e9;
     double waits = (double)wall->part_waits + (double)hone_wall_count_losses(wall) * wall->one_in;
     wall->part_ns = now_ns;
     wall->part_drawn = wall->part_waits = 0;
