@@ -192,6 +192,17 @@ class Programs(harness.TestCase):
         self.assertEqual(recording.wall.problems(), [])
         return recording
 
+    def test_drawn_stacks_of_what_has_ended_are_told(self):
+        """Most of these end before they are looked at."""
+        recording = self.wall_of('sh', '-c', 'i=0; while [ $i -lt 100 ]; do '
+                                 'sleep 0.002; i=$((i+1)); done')
+        facts = recording.session['wall']
+        if facts['engine'] == 'ebpf':
+            unread = facts['losses']['draws_unread']
+            self.assertGreater(unread, 0)
+            self.assertIn(f'# lost: {unread} drawn stacks, their processes had ended before they',
+                          '\n'.join(recording.wall.comments))
+
     def test_a_program_that_only_computes_does_not_wait(self):
         """The clean control."""
         recording = self.wall_of(workload('split'), 'functions', '1000')
@@ -591,9 +602,6 @@ class Cost(harness.TestCase):
             told = json.load(file)['wall']
         self.assertLess(share, 0.05, (shares, told))     # 0.6 % where nobody else computes
         wall = harness.Profile.read(os.path.join(self.tmp, 's', 'wall.prof'))
-        if told['engine'] == 'ebpf':        # there is nothing to look for
-            self.assertGreater(told['looks_spared'], told['looks'], told)
-        self.assertAlmostEqual(told['rate_reached_hz'], 100, delta=20)
         sums = states(wall)
         # All of them were met, and where they wait was read of nearly all.
         self.assertEqual(len({s.labels['tid'][0] for s in wall.samples}), threads + 1)

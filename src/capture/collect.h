@@ -150,8 +150,7 @@ struct hone_wall_facts {
     uint64_t hz;         // asked for
     uint64_t started_ns; // monotonic
     uint64_t ended_ns;   //
-    uint64_t ticks;      // at which was looked,
-    uint64_t spared;     // and those that were not needed
+    uint64_t ticks;      //
     uint64_t threads;    // that were watched
     uint64_t refused;    // threads whose stacks we may not read
     uint64_t too_many;   // threads that there was no room for
@@ -164,14 +163,15 @@ struct hone_wall_facts {
     uint64_t reads;                // stacks of blocked threads that were read
     uint64_t draws;                // and that the kernel copied
     uint64_t draws_lost;           // and for which it had no room
-    uint64_t too_many_to_draw;     // threads whose waits it cannot draw
-    uint32_t one_in;               // of waits was drawn, where they were most; 0: none were
-    char undrawn[96];              // why the kernel copies no stacks; or empty
-    uint64_t torn;                 // and that do not count: the thread ran meanwhile
-    uint64_t gone;                 // threads that had gone on before they could be read
-    uint64_t postponed; // reads put off: more threads blocked anew than there was time for
-    uint64_t bases;     // of which the frame pointer had to be found on the stack
-    uint64_t searched;  // and of which a caller was
+    uint64_t draws_unread; // and that could not be walked: the process had ended, or is not ours
+    uint64_t too_many_to_draw; // threads whose waits it cannot draw
+    uint32_t one_in;           // of waits was drawn, where they were most; 0: none were
+    char undrawn[96];          // why the kernel copies no stacks; or empty
+    uint64_t torn;             // and that do not count: the thread ran meanwhile
+    uint64_t gone;             // threads that had gone on before they could be read
+    uint64_t postponed;        // reads put off: more threads blocked anew than there was time for
+    uint64_t bases;            // of which the frame pointer had to be found on the stack
+    uint64_t searched;         // and of which a caller was
     // Blocked time whose stack was seen, and the part of it with stacks that end early; and looks
     // by how the stack ended.
     uint64_t seen_ns, truncated_ns;

@@ -62,6 +62,12 @@ static void comment_on_looks(struct hone_profile *profile, const struct hone_wal
                              " drawn stacks, the kernel's buffers were full; those "
                              "that were read stand for them",
                              facts->draws_lost);
+    if (facts->draws_unread)
+        hone_profile_comment(profile,
+                             "# lost: %" PRIu64
+                             " drawn stacks, their processes had ended before they were read, or "
+                             "are not ours to read",
+                             facts->draws_unread);
     if (facts->too_many_to_draw)
         hone_profile_comment(profile, "not covered: waits of %" PRIu64 " thread%s, too many",
                              facts->too_many_to_draw, plural(facts->too_many_to_draw));
@@ -126,15 +132,11 @@ void hone_recording_comment_wall(const struct hone_recording *recording,
     if (!facts->taken)
         return;
     uint64_t length_ns = facts->ended_ns - facts->started_ns;
-    char spared[64];
-    (void)snprintf(spared, sizeof spared, ", %.0f%% of them spared while nothing lasted",
-                   100 * (double)facts->spared / (double)(facts->ticks + facts->spared + 1));
-    hone_profile_comment(
-        profile,
-        "# wall rate: %" PRIu64 " looks a second asked, %.1f reached%s; samples of on-cpu are "
-        "those of the CPU clock",
-        facts->hz, length_ns ? (double)(facts->ticks + facts->spared) * 1e9 / (double)length_ns : 0,
-        facts->spared ? spared : "");
+    hone_profile_comment(profile,
+                         "# wall rate: %" PRIu64
+                         " looks a second asked, %.1f reached; samples of on-cpu are "
+                         "those of the CPU clock",
+                         facts->hz, length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0);
     comment_on_states(profile, facts);
     comment_on_looks(profile, facts);
 }

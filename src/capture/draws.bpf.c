@@ -65,8 +65,6 @@ enum {
     KERNEL_THREAD = 0x00200000, // PF_KTHREAD
     DEAD = 0x80,                // TASK_DEAD, of __state
     DEEPEST = 6,                // of namespaces in one another that are looked through
-    BURST = 128,                // drawn before anybody reads; then one in two, in four, and
-    DOUBLED = 12,               // so on, doubled so often at most
 };
 
 char may_call[] SEC("license") = "Dual BSD/GPL";
@@ -185,21 +183,11 @@ static _Bool tell(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
     return 1;
 }
 
-// Nobody may have told us yet that there are so many. How many one stands for is known before it is
-// drawn, so what they add up to stays right.
-static __u32 one_in(void)
-{
-    __u64 bursts = (counts.drawn - settings.taken) / BURST;
-    __u64 one_in = (__u64)settings.one_in << (bursts < DOUBLED ? bursts : DOUBLED);
-    return one_in < (__u32)-1 ? (__u32)one_in : (__u32)-1;
-}
-
 static _Bool draw(void *ctx, struct task_struct *task, __u32 tid)
 {
-    struct hone_draws_record record = {.one_in = one_in(), .state = task->__state};
-    if (record.one_in > 1 && (__u64)bpf_get_prandom_u32() * record.one_in >> 32)
+    struct hone_draws_record record = {.one_in = settings.one_in, .state = task->__state};
+    if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
-    __sync_fetch_and_add(&counts.drawn, 1);
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;

@@ -269,17 +269,11 @@ void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in)
     (void)tell(draws);
 }
 
-static struct hone_draws_counts counts_of(const struct hone_draws *draws)
+void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
 {
     struct hone_draws_counts counts = {0};
     uint32_t zero = 0;
     (void)bpf_map_lookup_elem(draws->counts, &zero, &counts);
-    return counts;
-}
-
-void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
-{
-    struct hone_draws_counts counts = counts_of(draws);
     *ret_lost = counts.lost;
     *ret_no_room = counts.no_room;
 }
@@ -324,11 +318,6 @@ static bool peek(struct ring *ring)
 
 void hone_draws_look(struct hone_draws *draws)
 {
-    uint64_t drawn = counts_of(draws).drawn;
-    if (drawn != draws->now.taken) {
-        draws->now.taken = drawn;
-        (void)tell(draws);
-    }
     for (uint32_t cpu = 0; cpu < draws->cpu_count; cpu++) {
         struct ring *ring = &draws->rings[cpu];
         if (ring->fd < 0)

@@ -83,7 +83,7 @@ int hone_draws_tell_switches(struct hone_draws *draws, uint32_t cpu, int event);
 // watched.
 bool hone_draws_thread(const struct hone_draws *draws, uint32_t tid, struct hone_draws_thread *ret);
 
-// From now on one in so many is drawn; at first, each. Of a burst fewer are, until the next look.
+// From now on one in so many is drawn; at first, each.
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);
 
 // Takes notice of what was drawn until now; the draws of that until a time, in its order.

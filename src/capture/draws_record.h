@@ -61,18 +61,16 @@ struct hone_draws_ended {
 
 // Set from outside while it runs.
 struct hone_draws_settings {
-    __u32 one_in;    // of so many waits one is drawn, or fewer where they come in a burst
+    __u32 one_in;    // of so many waits one is drawn
     __u32 everybody; // 1: whoever comes along is watched, but threads of the kernel
     __u32 namespace; // whose numbers of threads are meant, by its inode; 0: the first one's
     __u32 switches;  // 1: they are told
     __u64 tell_ns;   // a thread that blocks is told of when that was so long ago,
     __u64 long_ns;   // and a block that was so long in any case
-    __u64 taken;     // of those that were drawn, the rings have been read
 };
 
 // Counted there.
 struct hone_draws_counts {
-    __u64 drawn;
     __u64 lost;    // draws that could not be written: the ring is full
     __u64 no_room; // threads that cannot be watched, for there are too many
 };

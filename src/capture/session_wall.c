@@ -25,23 +25,22 @@ json_t *hone_session_wall(const struct hone_recording *recording)
                                   hone_session_number(facts->ends[end]));
     return json_pack(
         "{s:s, s:b, s:s, s:o, s:I, s:f, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, "
-        "s:o, s:o, "
-        "s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", //
+        "s:{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}}", //
         "file", "wall.prof", "taken", (int)facts->taken, "engine",
         hone_wall_engine_name(facts->engine), "reason",
         facts->reason[0] ? hone_session_text(facts->reason) : json_null(), "rate_hz",
         (json_int_t)facts->hz, "rate_reached_hz",
-        length_ns ? (double)(facts->ticks + facts->spared) * 1e9 / (double)length_ns : 0.0, "looks",
-        hone_session_number(facts->ticks), "looks_spared", hone_session_number(facts->spared),
-        "threads", hone_session_number(facts->threads), "lifetime_ns",
-        hone_session_number(facts->lifetime_ns), "states_ns", states, "stacks", stacks,
-        "stacks_read", hone_session_number(facts->reads), "stacks_drawn",
-        hone_session_number(facts->draws), "draws_one_in", hone_session_number(facts->one_in),
-        "stacks_with_found_frame_pointer", hone_session_number(facts->bases),
-        "stacks_with_callers_searched_for", hone_session_number(facts->searched), "blocked_seen_ns",
+        length_ns ? (double)facts->ticks * 1e9 / (double)length_ns : 0.0, "threads",
+        hone_session_number(facts->threads), "lifetime_ns", hone_session_number(facts->lifetime_ns),
+        "states_ns", states, "stacks", stacks, "stacks_read", hone_session_number(facts->reads),
+        "stacks_drawn", hone_session_number(facts->draws), "draws_one_in",
+        hone_session_number(facts->one_in), "stacks_with_found_frame_pointer",
+        hone_session_number(facts->bases), "stacks_with_callers_searched_for",
+        hone_session_number(facts->searched), "blocked_seen_ns",
         hone_session_number(facts->seen_ns), "blocked_truncated_ns",
         hone_session_number(facts->truncated_ns), //
-        "losses", "draws_lost", hone_session_number(facts->draws_lost), "reads_too_late",
+        "losses", "draws_lost", hone_session_number(facts->draws_lost), "draws_unread",
+        hone_session_number(facts->draws_unread), "reads_too_late",
         hone_session_number(facts->gone), "reads_torn", hone_session_number(facts->torn),
         "reads_postponed", hone_session_number(facts->postponed), "switch_records_lost",
         hone_session_number(facts->lost), "threads_refused", hone_session_number(facts->refused),

@@ -3,7 +3,6 @@
 #include "check.h"
 #include "core/clock.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -227,58 +226,4 @@ TEST(program_in_the_kernel_sums_up_what_is_short_and_tells_what_is_long)
     CHECK_EQ(count_of(HONE_SWITCH_END, child), 1);
     hone_switches_close(switches);
     hone_draws_close(draws);
-}
-
-static void wait_for_a_while(void)
-{
-    for (int i = 0; i < 300; i++)
-        (void)usleep(20);
-    (void)usleep(60000);
-}
-
-// How many were drawn of a child while nobody looked, and what they stand for.
-static bool draw_burst(uint32_t *ret_drawn, uint64_t *ret_waits, uint64_t *ret_counted)
-{
-    const struct hone_draws_options options = {.memory_bytes = 64 << 20};
-    struct hone_draws *draws;
-    struct hone_draw draw;
-    int go;
-    pid_t child = start(wait_for_a_while, &go);
-    if (hone_draws_open(&options, &draws, NULL)) { // not permitted everywhere
-        (void)kill(child, SIGKILL);
-        return false;
-    }
-    CHECK_EQ(hone_draws_watch(draws, child), 0);
-    CHECK_EQ(write(go, "x", 1), 1);
-    struct rusage usage;
-    CHECK_EQ(wait4(child, NULL, 0, &usage), child);
-    *ret_drawn = 0;
-    *ret_waits = 0;
-    *ret_counted = (uint64_t)usage.ru_nvcsw;
-    hone_draws_look(draws);
-    while (hone_draws_next(draws, UINT64_MAX, &draw)) {
-        CHECK(draw.one_in == 1 || *ret_drawn >= 127);
-        *ret_drawn += 1;
-        *ret_waits += draw.one_in;
-    }
-    hone_draws_close(draws);
-    close(go);
-    return true;
-}
-
-TEST(of_a_burst_of_waits_few_are_drawn_and_stand_for_all)
-{
-    enum { TIMES = 20 };
-    uint64_t waits = 0, counted = 0;
-    for (int i = 0; i < TIMES; i++) {
-        uint32_t drawn;
-        uint64_t waits_now, counted_now;
-        if (!draw_burst(&drawn, &waits_now, &counted_now))
-            return;
-        CHECK(drawn > 170 && drawn < 250); // 128, and half of the rest
-        waits += waits_now;
-        counted += counted_now;
-    }
-    // The standard error of one is 44 in a thousand: half of 172 have one of 6.6.
-    CHECK_NEAR((double)waits / (double)counted, 1, 3 * 0.044 / sqrt(TIMES));
 }

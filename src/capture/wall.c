@@ -103,7 +103,6 @@ static void look(struct hone_wall *wall, struct hone_wall_thread *thread, uint64
     thread->kind = kind;
     thread->stack = stack;
     thread->looked_ns = tick_ns;
-    thread->interval_ns = wall->interval_ns;
     thread->read_ns = hone_now_ns();
     wall->facts.reads++;
 }
@@ -168,31 +167,14 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
     hone_wall_watch_ended(wall);
 }
 
-// Between half an interval and one and a half, so that nothing in the program keeps step with us.
+// Between half a period and one and a half, so that nothing in the program keeps step with us.
 static void plan(struct hone_wall *wall, uint64_t now_ns)
 {
     wall->random = wall->random * 6364136223846793005u + 1442695040888963407u;
-    uint64_t wait_ns = wall->interval_ns / 2 + (wall->random >> 33) % (wall->interval_ns + 1);
+    uint64_t wait_ns = wall->period_ns / 2 + (wall->random >> 33) % (wall->period_ns + 1);
     wall->due_ns += wait_ns;
     if (wall->due_ns <= now_ns) // we are late: others had the CPU
         wall->due_ns = now_ns + wait_ns;
-}
-
-// Where the kernel draws waits as they begin and keeps the account, looks are only for those that
-// last and were not drawn. While there are none, each wake-up of ours is one too many: on a virtual
-// machine it costs threads that hand a lock on some 400 us.
-static void adapt(struct hone_wall *wall, bool found)
-{
-    if (!wall->summed || found || wall->lasted) {
-        wall->interval_ns = wall->period_ns;
-        wall->calm = 0;
-    } else if (++wall->calm >= HONE_WALL_CALM &&
-               wall->interval_ns < HONE_WALL_INTERVALS * wall->period_ns) {
-        wall->interval_ns *= 2;
-        wall->calm = 0;
-    }
-    wall->lasted = false;
-    wall->facts.spared += wall->interval_ns / wall->period_ns - 1;
 }
 
 uint64_t hone_wall_due_ns(const struct hone_wall *wall)
@@ -207,9 +189,7 @@ void hone_wall_tick(struct hone_wall *wall)
         return;
     if (!wall->polled) {
         read_events(wall, now_ns - SETTLE_NS);
-        uint64_t seen = wall->facts.reads + wall->facts.postponed;
         look_through(wall, now_ns - SETTLE_NS, wall->period_ns / HONE_WALL_READ_SHARE);
-        adapt(wall, wall->facts.reads + wall->facts.postponed != seen);
     } else {
         hone_wall_poll_tick(wall, now_ns);
     }
@@ -263,7 +243,7 @@ int hone_wall_open(struct hone_collected *collected, const struct hone_wall_opti
     if (!wall)
         return hone_error_set(err, -ENOMEM, "cannot record the wall clock");
     wall->collected = collected;
-    wall->period_ns = wall->interval_ns = 1000000000 / options->hz;
+    wall->period_ns = 1000000000 / options->hz;
     wall->polled = poll;
     wall->by_tid = map_numbers();
     wall->by_pid = map_numbers();

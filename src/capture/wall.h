@@ -12,7 +12,7 @@
 //
 // Where programs in the kernel are permitted (draws.h), one keeps the account of each thread and
 // tells of few switches, stacks of waits are copied by the kernel as they begin, and looks are for
-// those that last and were not copied; while there are none, ticks come up to four times rarer.
+// those that last.
 //
 // Without that, a block as long as two ticks or longer is always seen, and counts as long as it
 // was. One that is shorter is seen by chance, in proportion to its length; those that were seen

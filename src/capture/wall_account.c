@@ -185,8 +185,8 @@ void hone_wall_seen(struct hone_wall *wall, const struct hone_wall_seen *seen)
 // How many blocks one of this length stands for that was seen: one over the chance to see it. It is
 // seen when a tick falls into it and the reading, which takes a while, ends before it does. At its
 // end, the thread has been woken and waits for a CPU: that is no part of it.
-static double stands_for(const struct hone_wall_thread *thread, uint64_t length_ns,
-                         uint64_t *ret_wait_ns)
+static double stands_for(const struct hone_wall *wall, const struct hone_wall_thread *thread,
+                         uint64_t length_ns, uint64_t *ret_wait_ns)
 {
     uint64_t least_ns = length_ns / 4; // one lucky look shall not stand for everything
     uint64_t wait_ns = length_ns > thread->wakeup_ns ? length_ns - thread->wakeup_ns : 0;
@@ -197,8 +197,7 @@ static double stands_for(const struct hone_wall_thread *thread, uint64_t length_
     if (window_ns < least_ns)
         window_ns = least_ns;
     *ret_wait_ns = wait_ns;
-    return window_ns >= thread->interval_ns ? 1
-                                            : (double)thread->interval_ns / ((double)window_ns + 1);
+    return window_ns >= wall->period_ns ? 1 : (double)wall->period_ns / ((double)window_ns + 1);
 }
 
 // What the kernel copied when a block began that is over now.
@@ -209,8 +208,8 @@ static bool was_drawn(const struct hone_wall_thread *thread)
 }
 
 // A block is over. One of two ticks' length or more cannot have been missed, unless there was no
-// time to look or ticks were rarer: it counts what it lasted. Of the others those that were drawn,
-// or seen by chance, stand for those that were not.
+// time to look: it counts what it lasted. Of the others those that were drawn, or seen by chance,
+// stand for those that were not.
 static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_t time_ns)
 {
     uint64_t length_ns = time_ns - thread->since_ns;
@@ -221,7 +220,6 @@ static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, u
     if (lasting) {
         thread->long_ns += length_ns;
         thread->longs++;
-        wall->lasted = wall->lasted || !was_drawn(thread) || thread->draw.one_in > 1;
     } else {
         thread->short_ns += length_ns;
         thread->shorts++;
@@ -239,15 +237,15 @@ static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, u
         wall->facts.torn++;
         return;
     }
-    uint64_t wait_ns;
     if (lasting) {
-        seen.longs = drawn && one_in == 1 ? 1 : stands_for(thread, length_ns, &wait_ns);
-        seen.long_ns = (uint64_t)((double)length_ns * seen.longs);
+        seen.long_ns = length_ns;
+        seen.longs = 1;
     } else if (drawn) {
         seen.short_ns = length_ns * one_in;
         seen.shorts = one_in;
     } else {
-        seen.shorts = stands_for(thread, length_ns, &wait_ns);
+        uint64_t wait_ns;
+        seen.shorts = stands_for(wall, thread, length_ns, &wait_ns);
         seen.short_ns = (uint64_t)((double)wait_ns * seen.shorts);
     }
     hone_wall_seen(wall, &seen);

@@ -7,16 +7,16 @@
 
 #include <signal.h>
 
-// A stack takes some 13 µs in the kernel, half of them for the kernel's own frames, in which
-// whoever wakes the thread up waits for it, and 5 µs here, for the walk. So where there are more
-// than the first of these in a second, they are thinned out to the second, which take half a
-// percent of a CPU; a share of a hundredth is still known within a tenth of it after half a minute.
 enum {
-    ALL_PER_SECOND = 3000,
-    DRAWS_PER_SECOND = 300,
-    // Judged over so long, or when there have been so many: waits come in bursts.
-    PART_NS = 100000000,
-    PART_DRAWS = 150,
+    // A stack takes some 4 µs in the kernel, for its copy, and 5 µs here, for the walk: what is
+    // drawn
+    // beyond this in a second is thinned out, so that both take no more than 2 to 4 % of a CPU. A
+    // share of a hundredth is still known within a tenth of it after five seconds.
+    DRAWS_PER_SECOND = 2000,
+    // Of those that are drawn, up to so many more than that a second may pass before fewer are.
+    SLACK = 2,
+    // Judged over so long at least: threads that begin together wait a few times each.
+    PART_NS = 20000000,
 };
 
 // The next copies of the thread's stack shall have what this one lacks.
@@ -94,6 +94,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     struct hone_wall_process *process = &wall->processes[thread->process];
     uint32_t stack;
     if (!walk(wall, thread, draw, &stack)) {
+        wall->facts.draws_unread++;
         hone_wall_refuse(wall, thread);
         return;
     }
@@ -114,8 +115,6 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
         .kind = kind_of(wall, process, &blocked),
     };
     wall->facts.draws++;
-    if (draw->one_in > wall->facts.one_in)
-        wall->facts.one_in = draw->one_in;
 }
 
 uint64_t hone_wall_count_losses(struct hone_wall *wall)
@@ -127,42 +126,41 @@ uint64_t hone_wall_count_losses(struct hone_wall *wall)
     return lost - before;
 }
 
-static uint32_t one_in_of(double waits_per_second)
-{
-    double one_in = waits_per_second / DRAWS_PER_SECOND;
-    return waits_per_second <= ALL_PER_SECOND ? 1 : one_in >= 1e6 ? 1000000 : (uint32_t)one_in;
-}
-
 // As many as there were since it was last set, and those that the kernel had no room for, say how
 // many there will be in the next one. What a draw stands for is in its record, so the sums stay
 // right.
-static void set_part(struct hone_wall *wall, uint64_t now_ns)
+static void set_part(struct hone_wall *wall, uint64_t drawn, uint64_t now_ns)
 {
     wall->drawn_ns = now_ns;
+    wall->part_drawn += drawn;
     uint64_t passed_ns = now_ns - wall->part_ns;
-    if (passed_ns < PART_NS && wall->part_drawn < PART_DRAWS)
+    if (passed_ns < PART_NS)
         return;
-    double seconds = (double)(passed_ns ? passed_ns : 1) / 1e9;
-    double waits = (double)wall->part_waits + (double)hone_wall_count_losses(wall) * wall->one_in;
+    drawn = wall->part_drawn + hone_wall_count_losses(wall);
     wall->part_ns = now_ns;
-    wall->part_drawn = wall->part_waits = 0;
-    uint32_t one_in = one_in_of(waits / seconds);
-    // What is drawn tells how many there were within a tenth or two: that is no reason.
-    if (one_in == wall->one_in || (one_in < 2 * wall->one_in && 2 * one_in > wall->one_in))
+    wall->part_drawn = 0;
+    double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;
+    double waits = (double)drawn * wall->one_in;
+    double part = waits / allowed;
+    uint32_t one_in = part <= 1 ? 1 : part >= 1e6 ? 1000000 : (uint32_t)part + 1;
+    bool many = drawn > SLACK * allowed, few = one_in < wall->one_in / SLACK;
+    if (!many && !few)
         return;
     wall->one_in = one_in;
+    if (one_in > wall->facts.one_in)
+        wall->facts.one_in = one_in;
     hone_draws_set_part(wall->draws, one_in);
 }
 
 void hone_wall_read_draws(struct hone_wall *wall, uint64_t until_ns)
 {
     struct hone_draw draw;
+    uint64_t drawn = 0;
     hone_draws_look(wall->draws);
     while (!wall->status && hone_draws_next(wall->draws, until_ns, &draw)) {
         hone_wall_read_switches(wall, draw.time_ns);
         take(wall, &draw);
-        wall->part_drawn++;
-        wall->part_waits += draw.one_in;
+        drawn++;
     }
-    set_part(wall, until_ns);
+    set_part(wall, drawn, until_ns);
 }

@@ -43,7 +43,6 @@ struct hone_wall_thread {
     enum hone_wait_kind kind;
     uint32_t stack;
     uint64_t looked_ns, read_ns; // the tick, and when reading ended
-    uint64_t interval_ns;        // from tick to tick, then
 
     // What the kernel summed up since it told of the thread, as far as that was asked for.
     bool awake; // it is asked for at the next tick
@@ -121,9 +120,6 @@ struct hone_wall {
     struct hone_collected *collected;
     struct hone_wall_facts facts;
     uint64_t period_ns, due_ns;
-    uint64_t interval_ns; // from tick to tick, on average: a period, or more while nothing lasts
-    bool lasted;          // since the last tick, something did that was to be looked at
-    uint32_t calm;        // ticks since then
     uint64_t random;
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
@@ -132,8 +128,7 @@ struct hone_wall {
     struct hone_kernel_names *kernel; // NULL: its frames are not ours to see
     uint32_t one_in;                  // of waits is drawn, now
     uint64_t drawn_ns;                // when they were read last
-    uint64_t part_ns;                 // since when that is judged,
-    uint64_t part_drawn, part_waits;  // how many were drawn then, and what they stand for
+    uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
     bool everybody;                   // is watched
     uint32_t expected;                // the child that is about to become the program; 0: it has
     struct hone_wall_counts expected_counts; // what the kernel counted of it before
@@ -165,9 +160,7 @@ enum {
     HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
     HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
     HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
-    HONE_WALL_LONG_TICKS = 2,        // a block that lasts so many ticks cannot be missed,
-    HONE_WALL_INTERVALS = 4,         // unless ticks are rarer, up to so much,
-    HONE_WALL_CALM = 8,              // after so many at which nothing lasted
+    HONE_WALL_LONG_TICKS = 2,        // a block that lasts so many ticks cannot be missed
 };
 
 // The thread that has this number now; NULL: nobody we know.

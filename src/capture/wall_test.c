@@ -34,7 +34,6 @@ static void sees(uint32_t stack, enum hone_wait_kind kind, uint64_t tick_ns, uin
     thread->kind = kind;
     thread->looked_ns = tick_ns;
     thread->read_ns = read_ns;
-    thread->interval_ns = wall->interval_ns;
 }
 
 static void finish(void)
@@ -364,31 +363,6 @@ TEST(a_wait_right_after_one_that_was_drawn_has_not_its_stack)
     finish();
     CHECK_EQ(sum(HONE_WAIT_PIPE, STACK_LONG), 50 * MS);
     CHECK_EQ(sum(HONE_WAIT_LOCK, STACK_SHORT), MS / 10);
-    end();
-}
-
-// While ticks are rarer those that were seen stand for those that were over before the next one.
-TEST(waits_that_last_stand_for_those_that_no_tick_met)
-{
-    begin();
-    wall->interval_ns = 40 * MS;
-    happens(HONE_SWITCH_NEW);
-    happens(HONE_SWITCH_IN);
-    for (int i = 0; i < 8; i++) {
-        uint64_t length_ns = (i < 4 ? 30 : 60) * MS;
-        happens(HONE_SWITCH_BLOCKED);
-        if (i) // three of four
-            sees(i < 4 ? STACK_SHORT : STACK_LONG, HONE_KIND_PIPE, clock_ns, clock_ns);
-        clock_ns += length_ns;
-        happens(HONE_SWITCH_IN);
-        clock_ns += 1 * MS;
-    }
-    happens(HONE_SWITCH_END);
-    finish();
-    CHECK_NEAR(blocks(HONE_WAIT_PIPE, STACK_SHORT), 4, 1e-6);
-    CHECK_NEAR(blocks(HONE_WAIT_PIPE, STACK_LONG), 4, 1e-6);
-    CHECK_NEAR(sum(HONE_WAIT_PIPE, STACK_SHORT), 120 * MS, 10);
-    CHECK_NEAR(sum(HONE_WAIT_PIPE, STACK_LONG), 240 * MS, 10);
     end();
 }
 

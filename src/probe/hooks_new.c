@@ -18,6 +18,9 @@ struct function {
     const char *name;
     void (*real)(void);
     _Atomic int kind;
+    // The real one, where that is all there is to do: a program may call new and delete every 30
+    // ns.
+    void (*_Atomic handed_on)(void);
 };
 
 struct wanted {
@@ -48,8 +51,12 @@ HONE_HOOK static enum kind find(struct function *function)
     *(void **)&function->real = real;
     // Release: the address before the kind.
     atomic_store_explicit(&function->kind, kind, memory_order_release);
+    if (kind == KIND_HANDED_ON)
+        atomic_store_explicit(&function->handed_on, function->real, memory_order_relaxed);
     return kind;
 }
+
+#define HANDED_ON(symbol) atomic_load_explicit(&of_##symbol.handed_on, memory_order_relaxed)
 
 static inline enum kind kind_of(struct function *function)
 {
@@ -66,9 +73,8 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
 }
 
 #define NEW(symbol, parameters, arguments, instead)                                                \
-    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \
-    HONE_EXPORT void *symbol parameters;                                                           \
-    HONE_HOOK void *symbol parameters                                                              \
+    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN, NULL};                      \
+    HONE_HOOK __attribute__((noinline)) static void *seen_##symbol parameters                      \
     {                                                                                              \
         enum kind kind = kind_of(&of_##symbol);                                                    \
         void *(*real)parameters = (void *(*)parameters)of_##symbol.real;                           \
@@ -79,6 +85,12 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
             return told(before, real arguments, size);                                             \
         }                                                                                          \
         return real arguments;                                                                     \
+    }                                                                                              \
+    HONE_EXPORT void *symbol parameters;                                                           \
+    HONE_HOOK void *symbol parameters                                                              \
+    {                                                                                              \
+        void *(*real)parameters = (void *(*)parameters)HANDED_ON(symbol);                          \
+        return HONE_LIKELY(real != NULL) ? real arguments : seen_##symbol arguments;               \
     }
 
 NEW(_Znwm, (size_t size), (size), malloc(size))
@@ -95,9 +107,8 @@ NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const vo
     (size, alignment, nothrow), memalign(alignment, size))
 
 #define DELETE(symbol, parameters, arguments)                                                      \
-    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN};                            \
-    HONE_EXPORT void symbol parameters;                                                            \
-    HONE_HOOK void symbol parameters                                                               \
+    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN, NULL};                      \
+    HONE_HOOK __attribute__((noinline)) static void seen_##symbol parameters                       \
     {                                                                                              \
         enum kind kind = kind_of(&of_##symbol);                                                    \
         void(*real) parameters = (void(*) parameters)of_##symbol.real;                             \
@@ -108,6 +119,15 @@ NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const vo
         if (kind == KIND_OWN && HONE_UNLIKELY(hone_heap_may_be_tracked(block)))                    \
             hone_heap_released(block);                                                             \
         real arguments;                                                                            \
+    }                                                                                              \
+    HONE_EXPORT void symbol parameters;                                                            \
+    HONE_HOOK void symbol parameters                                                               \
+    {                                                                                              \
+        void(*real) parameters = (void(*) parameters)HANDED_ON(symbol);                            \
+        if (HONE_LIKELY(real != NULL))                                                             \
+            real arguments;                                                                        \
+        else                                                                                       \
+            seen_##symbol arguments;                                                               \
     }
 
 DELETE(_ZdlPv, (void *block), (block))
