@@ -73,7 +73,7 @@ HONE_HOOK static void *told(struct hone_heap_mark before, void *block, size_t si
 }
 
 #define NEW(symbol, parameters, arguments, instead)                                                \
-    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN, NULL};                      \
+    static struct function of_##symbol = {.name = #symbol};                                        \
     HONE_HOOK __attribute__((noinline)) static void *seen_##symbol parameters                      \
     {                                                                                              \
         enum kind kind = kind_of(&of_##symbol);                                                    \
@@ -107,7 +107,7 @@ NEW(_ZnamSt11align_val_tRKSt9nothrow_t, (size_t size, size_t alignment, const vo
     (size, alignment, nothrow), memalign(alignment, size))
 
 #define DELETE(symbol, parameters, arguments)                                                      \
-    static struct function of_##symbol = {#symbol, NULL, KIND_UNKNOWN, NULL};                      \
+    static struct function of_##symbol = {.name = #symbol};                                        \
     HONE_HOOK __attribute__((noinline)) static void seen_##symbol parameters                       \
     {                                                                                              \
         enum kind kind = kind_of(&of_##symbol);                                                    \
