@@ -131,6 +131,8 @@ int main(int argc, char **argv)
         unlink(argv[3]);
         link(argv[1 + i % 2], argv[3]);
         use(0, 7);
+        if (argc > 4)
+            usleep(atoi(argv[4]));
         each[i % 2] += 7;
     }
     memcpy(made, each, sizeof each);
@@ -307,11 +309,17 @@ class Modules(Built):
             with self.subTest(build_id):
                 recording = self.record_turns(REPLACED, path, build_id=build_id)
                 names = by_function(recording.heap, ['make_1', 'make_2'])
-                # Of one with a build id, names may be known from before, by other tests' recordings.
+                # With a build id it may have its names, if the recorder came by before and holds it.
                 known = [names[name].objects for name in names]
                 if build_id == 'none' or known != [70, 70]:
                     self.assertEqual(known, [0, 70])
                     self.assert_told(recording, f'names: none of {path}: the file was replaced')
+
+    def test_one_that_was_held_before_its_file_was_replaced_is_named_by_it(self):
+        # Each stays for longer than it takes the recorder to come by.
+        recording = self.record_turns(REPLACED, os.path.join(self.tmp, 'plug.so'), '80000')
+        names = by_function(recording.heap, ['make_1', 'make_2'])
+        self.assertEqual([names[name].objects for name in names], [70, 70])
 
     def test_opened_and_closed_by_one_that_is_deeply_bound(self):
         host = self.build('host.so', HOST, '-shared', '-fPIC', '-ldl')

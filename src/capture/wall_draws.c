@@ -8,10 +8,10 @@
 #include <signal.h>
 
 enum {
-    // A stack takes some 4 µs in the kernel, for its copy, and 5 µs here, for the walk: what is
-    // drawn
-    // beyond this in a second is thinned out, so that both take no more than 2 to 4 % of a CPU. A
-    // share of a hundredth is still known within a tenth of it after five seconds.
+    // A stack takes 13 to 20 µs in the kernel, half of that for the kernel's own frames, in which
+    // whoever wakes the thread up waits for it, and 5 µs here, for the walk: what is drawn beyond
+    // this in a second is thinned out, so that it takes some 4 % of a CPU. A share of a hundredth
+    // is still known within a tenth of it after five seconds.
     DRAWS_PER_SECOND = 2000,
     // Of those that are drawn, up to so many more than that a second may pass before fewer are.
     SLACK = 2,

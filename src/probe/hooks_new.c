@@ -18,8 +18,7 @@ struct function {
     const char *name;
     void (*real)(void);
     _Atomic int kind;
-    // The real one, where that is all there is to do: a program may call new and delete every 30
-    // ns.
+    // The real one, where that is all there is to do: a program may call these every 30 ns.
     void (*_Atomic handed_on)(void);
 };
 
