@@ -247,6 +247,24 @@ class Totals(BlockTest):
         recording, profile = self.block(workload('blocks'), 'turns', '60000', 'pipe', types='block,wall')
         self.judge(recording, profile, 'pipe', recording.session['block']['engine'] == 'ebpf')
 
+    def test_who_waits_seldom_is_seen_beside_those_who_wait_all_the_time(self):
+        for way in ('semaphore', 'pipe'):
+            recording, profile = self.block(workload('blocks'), 'beside', '2000', way,
+                                            types='block,wall')
+            if recording.session['block']['engine'] != 'ebpf':
+                self.skipTest('needs programs in the kernel')
+            self.assertGreater(recording.session['wall']['draws_one_in'], 1, recording.session['wall'])
+            waits = waits_of(recording.stdout)
+            for function, least in (('guest_rests', 50), ('host_rests', 1)):
+                tids = {wait.tid for wait in waits if wait.function == function}
+                rested = sum(wait.ns for wait in waits if wait.function == function)
+                there = lambda s: int(s.labels['tid'][0]) in tids and s.has(function)
+                with self.subTest(way=way, function=function):
+                    self.assertGreaterEqual(len(tids), least)
+                    # What a thread needs to get going once it was woken is no waiting.
+                    self.assertLess(profile.total('delay', there), 1.02 * rested)
+                    self.assertGreater(profile.total('delay', there), 0.9 * rested)
+
 
 @unittest.skipUnless(perf_is_permitted() and kernel_is_told(), "needs the kernel's names")
 class Views(BlockTest):
@@ -575,7 +593,7 @@ class Languages(BlockTest):
                 with self.subTest(name=name, type=made.default_type):
                     asleep = [[f.function for f in s.stack if f.mapping.file != KERNEL]
                               for s in made.samples if s.labels.get('wait') == ['futex']]
-                    self.assertTrue(asleep)
+                    self.assertTrue(asleep, made.comments)
                     for stack in asleep:
                         self.assertEqual(stack[0], 'syscall')
                         self.assertEqual(set(stack[:stack.index('main')]), {'syscall'})

@@ -5,10 +5,15 @@
 // blocks turns ROUNDS [pipe|condition|socket|eventfd|semaphore]: two threads give each other a
 // token, back and forth; one waits while the other has it. Right answer: what the kernel says of
 // each (turns.h).
+//
+// blocks beside MILLISECONDS [WAY]: the same for so long, and beside these two, threads that wait
+// seldom: one that rests 25 ms at a time, and for each time a new one that rests 8 ms, once. Right
+// answer: lines `wait sleep FUNCTION TID NANOSECONDS`, as above.
 #include "turns.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -409,15 +414,65 @@ static int turns(void)
     return 0;
 }
 
+// --- beside --------------------------------------------------------------------------------------
+
+OWN_NAME static void guest_rests(void)
+{
+    rest(8 * MS);
+}
+
+OWN_NAME static void host_rests(void)
+{
+    rest(25 * MS);
+}
+
+static void *guest(void *unused)
+{
+    long long before_ns = now_ns();
+    guest_rests();
+    printf("wait sleep guest_rests %ld %lld\n", tid(), now_ns() - before_ns);
+    return unused;
+}
+
+static void *take_turns(void *unused)
+{
+    (void)turns();
+    return unused;
+}
+
+static int beside(long long ns)
+{
+    pthread_t thread;
+    rounds = LONG_MAX;
+    if (pthread_create(&thread, NULL, take_turns, NULL))
+        return 1;
+    long long began_ns = now_ns(), rests_ns = 0;
+    while (now_ns() - began_ns < ns) {
+        if (pthread_create(&thread, NULL, guest, NULL))
+            return 1;
+        long long before_ns = now_ns();
+        host_rests();
+        rests_ns += now_ns() - before_ns;
+        pthread_join(thread, NULL);
+    }
+    printf("wait sleep host_rests %ld %lld\n", tid(), rests_ns);
+    (void)fflush(stdout);
+    _exit(0); // while two of them go on
+}
+
 int main(int argc, char **argv)
 {
     lock_file = argv[0];
+    while (argc > 3 && way < WAYS && strcmp(argv[3], way_names[way]) != 0)
+        way++;
+    if (way == WAYS)
+        return 2;
     if (argc > 1 && strcmp(argv[1], "turns") == 0) {
         rounds = (long)argument(argc, argv, 2, 10000);
-        while (argc > 3 && way < WAYS && strcmp(argv[3], way_names[way]) != 0)
-            way++;
-        return way < WAYS ? turns() : 2;
+        return turns();
     }
+    if (argc > 1 && strcmp(argv[1], "beside") == 0)
+        return beside(argument(argc, argv, 2, 1000) * MS);
     wait_ns = argument(argc, argv, 2, 300) * MS;
     return kinds();
 }

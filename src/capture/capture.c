@@ -300,8 +300,15 @@ static int watch_targets(struct hone_recorder *recorder, struct hone_error *err)
 void hone_recorder_watch_wall(struct hone_recorder *recorder)
 {
     struct hone_error why = {0};
-    if (recorder->wall && watch_targets(recorder, &why))
+    if (!recorder->wall)
+        return;
+    if (watch_targets(recorder, &why)) {
         give_up_wall(recorder, &why);
+        return;
+    }
+    int calls = hone_wall_descriptor(recorder->wall);
+    if (calls >= 0)
+        (void)hone_recorder_watch(recorder, calls, HONE_WATCH_WALL);
 }
 
 // --- a program -----------------------------------------------------------------------------------

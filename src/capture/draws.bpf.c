@@ -4,6 +4,9 @@
 // they did; a record of a switch is written where somebody has to know of it: a block that is drawn
 // or long, and else once in a while. Nobody but the threads that are watched pays for more than a
 // look into the table.
+//
+// Each page of memory that is looked at in a switch may cost as much as the rest of it: so what is
+// not the thread's own lies together, in small maps.
 #include "draws_record.h"
 
 #include <linux/bpf.h>
@@ -65,6 +68,28 @@ enum {
     KERNEL_THREAD = 0x00200000, // PF_KTHREAD
     DEAD = 0x80,                // TASK_DEAD, of __state
     DEEPEST = 6,                // of namespaces in one another that are looked through
+    MS_SHIFT = 20,              // 2^20 ns are a millisecond, nearly
+};
+
+// Rates, as what one costs of a second, and how much of that may come at once.
+enum {
+    SURE_EACH_NS = 1000000, // of draws for certain
+    SURE_AT_ONCE_NS = 100 * SURE_EACH_NS,
+    CALM_EACH_NS = 250000, // of draws that may wait to be read: a ring has room for 249
+    CALM_AT_ONCE_NS = 64 * CALM_EACH_NS,
+};
+
+// System calls that wait for no file.
+enum {
+#if defined(__TARGET_ARCH_x86)
+    FUTEX = 202,
+    NANOSLEEP = 35,
+    CLOCK_NANOSLEEP = 230,
+#else
+    FUTEX = 98,
+    NANOSLEEP = 101,
+    CLOCK_NANOSLEEP = 115,
+#endif
 };
 
 char may_call[] SEC("license") = "Dual BSD/GPL";
@@ -88,6 +113,15 @@ struct {
     __type(key, __u32);
     __type(value, __u32);
 } deep SEC(".maps");
+
+// Processes of which something was drawn; 1: they are known well enough to look at their waits
+// later.
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u32);
+    __type(value, __u32);
+} settled SEC(".maps");
 
 // Threads that have ended, until somebody asks; not in a ring, which may be full.
 struct {
@@ -117,6 +151,12 @@ struct {
     __uint(value_size, sizeof(__u32));
 } switches SEC(".maps");
 
+// Calls for whoever reads all this.
+struct {
+    __uint(type, BPF_MAP_TYPE_RINGBUF);
+    __uint(max_entries, 4096);
+} calls SEC(".maps");
+
 // The number that the thread has where we are: in a container that is another one than the kernel's
 // own. 0: it has none there.
 static __u32 number_of(struct task_struct *task)
@@ -139,7 +179,7 @@ static void watch(__u32 tid, __u32 state)
     __u64 now_ns = bpf_ktime_get_ns();
     // A thread that begins has blocked and run nowhere. Who had its number before is over.
     struct hone_draws_thread thread = {
-        .state = state, .since_ns = now_ns, .sums = {.from_ns = now_ns}};
+        .state = (__u16)state, .since_ns = now_ns, .sums = {.from_ns = now_ns}};
     if (bpf_map_update_elem(&threads, &tid, &thread, BPF_ANY) == -7) // E2BIG
         __sync_fetch_and_add(&counts.no_room, 1);
 }
@@ -183,22 +223,77 @@ static _Bool tell(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
     return 1;
 }
 
-static _Bool draw(void *ctx, struct task_struct *task, __u32 tid)
+// Whether one more is within a rate.
+static _Bool is_within(__u64 *at_ns, __u64 now_ns, __u64 each_ns, __u64 at_once_ns)
+{
+    __u64 next_ns = *at_ns > now_ns ? *at_ns : now_ns;
+    if (next_ns > now_ns + at_once_ns)
+        return 0;
+    *at_ns = next_ns + each_ns; // another CPU may do the same: then it is one more
+    return 1;
+}
+
+static void call(void)
+{
+    __u32 now = 1;
+    settings.calm = 0;
+    bpf_ringbuf_output(&calls, &now, sizeof now, BPF_RB_FORCE_WAKEUP);
+}
+
+// What was told, or happened, has to be looked at soon. Once is enough: from then on it is looked
+// often, until this is asked for again.
+static void call_if_calm(void)
+{
+    if (settings.calm)
+        call();
+}
+
+// Of a thread that waits seldom each wait is drawn, however many waits of others there are: one
+// that waits once would not be seen else.
+static _Bool is_sure(const struct hone_draws_thread *thread)
+{
+    return settings.sure_ms &&
+           (__u32)(thread->since_ns >> MS_SHIFT) - thread->drawn_ms >= settings.sure_ms &&
+           is_within(&counts.sure_ns, thread->since_ns, SURE_EACH_NS, SURE_AT_ONCE_NS);
+}
+
+// What a descriptor is open on has to be asked soon, and so has anything of a process that may end.
+// The first time at once: it may be there for a few milliseconds.
+static _Bool may_wait(struct task_struct *task, __s64 system_call, __u64 now_ns)
+{
+    __u32 pid = process_of(task), no = 0;
+    const __u32 *known = bpf_map_lookup_elem(&settled, &pid);
+    if (!known && !bpf_map_update_elem(&settled, &pid, &no, BPF_NOEXIST))
+        call();
+    return known && *known &&
+           (system_call == FUTEX || system_call == NANOSLEEP || system_call == CLOCK_NANOSLEEP) &&
+           is_within(&counts.drawn_ns, now_ns, CALM_EACH_NS, CALM_AT_ONCE_NS);
+}
+
+static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread)
 {
     struct hone_draws_record record = {.one_in = settings.one_in, .state = task->__state};
+    if (record.one_in > 1 && is_sure(thread)) {
+        record.one_in = 1;
+        record.sure = 1;
+    }
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
+    thread->drawn_ms = (__u32)(thread->since_ns >> MS_SHIFT);
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;
 #else
     record.call = registers->syscallno;
 #endif
+    record.soon = !may_wait(task, record.call, thread->since_ns);
     long r = bpf_map_lookup_elem(&deep, &tid)
                  ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
                  : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);
     if (r)
         __sync_fetch_and_add(&counts.lost, 1);
+    if (record.soon)
+        call_if_calm();
     return 1;
 }
 
@@ -218,8 +313,8 @@ static void enter(struct task_struct *task, struct hone_draws_thread *thread, __
         thread->sums.shorts++;
     }
     thread->since_ns = now_ns;
-    thread->state = state;
-    thread->block_count = task->nvcsw;
+    thread->state = (__u16)state;
+    thread->block_count = (__u32)task->nvcsw;
     thread->on_ns = task->se.sum_exec_runtime;
 }
 
@@ -259,14 +354,17 @@ static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_d
     // Whether it waits, as the kernel counts it: should it be woken while it is on its way, its
     // state tells nothing any more.
     _Bool unknown = thread->state == HONE_DRAWS_UNKNOWN;
-    _Bool blocks = unknown ? !preempted && task->__state : task->nvcsw != thread->block_count;
+    _Bool blocks =
+        unknown ? !preempted && task->__state : (__u32)task->nvcsw != thread->block_count;
     // First the draw: it is of a thread that still runs.
-    _Bool drawn = blocks && !leaves && draw(ctx, task, tid);
+    _Bool drawn = blocks && !leaves && draw(ctx, task, tid, thread);
     __u64 now_ns = bpf_ktime_get_ns();
     if (!unknown && thread->state != HONE_DRAWS_RUNNING)
         come_on(ctx, task, tid, thread, now_ns - ran_ns(task, thread, now_ns));
     enter(task, thread, blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED, now_ns);
     thread->told = 0;
+    if (unknown)
+        call_if_calm();
     if (unknown ||
         (blocks && (drawn || leaves || now_ns - thread->sums.from_ns >= settings.tell_ns)))
         thread->told =
@@ -278,7 +376,7 @@ static void come_back(void *ctx, struct task_struct *task, __u32 tid,
 {
     __u64 now_ns = bpf_ktime_get_ns();
     if (thread->state == HONE_DRAWS_RUNNING) {
-        _Bool blocked = task->nvcsw != thread->block_count;
+        _Bool blocked = (__u32)task->nvcsw != thread->block_count;
         enter(task, thread, blocked ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED,
               thread->since_ns + ran_ns(task, thread, now_ns));
         thread->told = 0;
@@ -310,6 +408,14 @@ static void close_sums(void *ctx, struct task_struct *task, __u32 tid,
     __u64 now_ns = bpf_ktime_get_ns();
     enter(task, thread, HONE_DRAWS_RUNNING, now_ns);
     (void)tell(ctx, task, tid, thread, HONE_DRAWS_CLOSES, now_ns);
+    call_if_calm();
+}
+
+// Its number is another program's from now on, or will be another process's.
+static void forget_process(struct task_struct *task)
+{
+    __u32 pid = process_of(task);
+    bpf_map_delete_elem(&settled, &pid);
 }
 
 SEC("tp_btf/sched_process_exec")
@@ -317,8 +423,10 @@ int BPF_PROG(on_exec, struct task_struct *task)
 {
     __u32 tid = number_of(task);
     struct hone_draws_thread *thread = find(task, tid);
-    if (thread)
-        close_sums(ctx, task, tid, thread);
+    if (!thread)
+        return 0;
+    close_sums(ctx, task, tid, thread);
+    forget_process(task);
     return 0;
 }
 
@@ -329,9 +437,10 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
     __u32 tid = number_of(parent);
     struct hone_draws_thread *thread = bpf_map_lookup_elem(&threads, &tid);
     __u32 number = number_of(child);
-    if (thread)
+    if (thread) {
         watch(number, HONE_DRAWS_PREEMPTED);
-    else // who had it before is over, and perhaps nobody has said so
+        call_if_calm();
+    } else // who had it before is over, and perhaps nobody has said so
         bpf_map_delete_elem(&threads, &number);
     return 0;
 }
@@ -346,6 +455,8 @@ int BPF_PROG(on_exit, struct task_struct *task)
     if (!thread)
         return 0;
     close_sums(ctx, task, tid, thread);
+    if (task->pid == task->tgid)
+        forget_process(task);
     thread->over = 1;
     struct hone_draws_ended end = {.run_ns = task->se.sum_exec_runtime,
                                    .delay_ns = task->sched_info.run_delay};

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum {
-    // A look at the rings comes every 10 ms or so: room for 250 stacks in between.
+    // Room for 250 stacks between two looks.
     RING_BYTES_MAX = 4 << 20,
     RING_BYTES_MIN = 64 << 10,
     STACK_BYTES = 16 << 10, // copied of each stack: PostgreSQL's deepest waits need 9 KiB
@@ -41,7 +41,8 @@ struct hone_draws {
     struct bpf_object *object;
     struct bpf_link *links[8];
     uint32_t link_count;
-    int threads, deep, ended, settings, counts; // maps
+    int threads, deep, settled, ended, settings, counts; // maps
+    struct ring_buffer *calls;
     int short_events, whole_events, switch_events;
     struct hone_draws_settings now;
     bool has_whole;
@@ -115,6 +116,14 @@ static int open_rings(struct hone_draws *draws, const struct hone_draws_options 
     return r;
 }
 
+static int call(void *context, void *data, size_t size)
+{
+    (void)context;
+    (void)data;
+    (void)size;
+    return 0;
+}
+
 static int attach(struct hone_draws *draws)
 {
     struct bpf_program *program;
@@ -142,20 +151,29 @@ static int load(struct hone_draws *draws)
     draws->object = bpf_object__open_mem(hone_draws_program, hone_draws_program_bytes, NULL);
     if (!draws->object)
         return -errno;
+    // Memory that can be mapped lies in pages of its own, which cost the program in each switch.
+    struct bpf_map *map;
+    bpf_object__for_each_map(map, draws->object) if (bpf_map__is_internal(map))(void)
+        bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_MMAPABLE);
     int r = bpf_object__load(draws->object);
     if (r)
         return r;
+    draws->calls =
+        ring_buffer__new(bpf_object__find_map_fd_by_name(draws->object, "calls"), call, NULL, NULL);
+    if (!draws->calls)
+        return -errno;
     draws->threads = bpf_object__find_map_fd_by_name(draws->object, "threads");
     draws->deep = bpf_object__find_map_fd_by_name(draws->object, "deep");
+    draws->settled = bpf_object__find_map_fd_by_name(draws->object, "settled");
     draws->ended = bpf_object__find_map_fd_by_name(draws->object, "ended");
     draws->settings = bpf_object__find_map_fd_by_name(draws->object, ".data.settings");
     draws->counts = bpf_object__find_map_fd_by_name(draws->object, ".data.counts");
     draws->short_events = bpf_object__find_map_fd_by_name(draws->object, "rings");
     draws->whole_events = bpf_object__find_map_fd_by_name(draws->object, "whole");
     draws->switch_events = bpf_object__find_map_fd_by_name(draws->object, "switches");
-    return draws->threads < 0 || draws->deep < 0 || draws->ended < 0 || draws->settings < 0 ||
-                   draws->counts < 0 || draws->short_events < 0 || draws->whole_events < 0 ||
-                   draws->switch_events < 0
+    return draws->threads < 0 || draws->deep < 0 || draws->settled < 0 || draws->ended < 0 ||
+                   draws->settings < 0 || draws->counts < 0 || draws->short_events < 0 ||
+                   draws->whole_events < 0 || draws->switch_events < 0
                ? -EINVAL
                : 0;
 }
@@ -194,6 +212,7 @@ int hone_draws_open(const struct hone_draws_options *options, struct hone_draws 
     draws->now.one_in = 1;
     draws->now.tell_ns = options->tell_ns;
     draws->now.long_ns = options->long_ns;
+    draws->now.sure_ms = (uint32_t)(options->sure_ns / 1000000);
     int r = find_namespace(&draws->now.namespace);
     if (!r)
         r = load(draws);
@@ -224,6 +243,7 @@ void hone_draws_close(struct hone_draws *draws)
         if (draws->rings[cpu].whole >= 0)
             (void)close(draws->rings[cpu].whole);
     }
+    ring_buffer__free(draws->calls);
     bpf_object__close(draws->object);
     free(draws);
 }
@@ -267,6 +287,34 @@ void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in)
 {
     draws->now.one_in = one_in;
     (void)tell(draws);
+}
+
+int hone_draws_descriptor(const struct hone_draws *draws)
+{
+    return ring_buffer__epoll_fd(draws->calls);
+}
+
+bool hone_draws_called(struct hone_draws *draws)
+{
+    if (ring_buffer__consume(draws->calls) <= 0)
+        return false;
+    draws->now.calm = 0;
+    return true;
+}
+
+void hone_draws_be_calm(struct hone_draws *draws)
+{
+    draws->now.calm = 1;
+    (void)tell(draws);
+}
+
+void hone_draws_settle(struct hone_draws *draws, uint32_t pid, bool settled)
+{
+    uint32_t yes = 1;
+    if (settled)
+        (void)bpf_map_update_elem(draws->settled, &pid, &yes, BPF_ANY);
+    else
+        (void)bpf_map_delete_elem(draws->settled, &pid);
 }
 
 void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
@@ -337,6 +385,8 @@ static void take(const struct ring *ring, struct hone_draw *ret)
         .tid = record->tid,
         .time_ns = record->time_ns,
         .one_in = ring->about.one_in,
+        .sure = ring->about.sure,
+        .soon = ring->about.soon,
         .call = ring->about.call,
         .stopped = (ring->about.state & STOPPED) != 0,
         .chain = record->chain,

@@ -41,12 +41,15 @@ struct hone_draws_options {
     bool kernel;           // the kernel's frames, too
     uint64_t tell_ns;      // a thread that waits often is told of so often,
     uint64_t long_ns;      // and a block that is so long in any case
+    uint64_t sure_ns;      // a wait of a thread not drawn for so long is drawn; 0: as any other
 };
 
 struct hone_draw {
     uint32_t pid, tid;
     uint64_t time_ns; // when it left its CPU, monotonic
     uint32_t one_in;  // it stands for so many
+    bool sure;        // one, of a thread that waits seldom while others are thinned out
+    bool soon;        // it is one that cannot wait to be read
     int64_t call;     // the system call that it is in; -1: none
     bool stopped;     // it does not wait: a signal or a tracer has stopped it
     uint64_t arguments[6];
@@ -83,12 +86,24 @@ int hone_draws_tell_switches(struct hone_draws *draws, uint32_t cpu, int event);
 // watched.
 bool hone_draws_thread(const struct hone_draws *draws, uint32_t tid, struct hone_draws_thread *ret);
 
-// From now on one in so many is drawn; at first, each.
+// From now on one in so many is drawn, but of a thread that has not been for a while each is; at
+// first, all are.
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);
 
 // Takes notice of what was drawn until now; the draws of that until a time, in its order.
 void hone_draws_look(struct hone_draws *draws);
 bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_draw *ret);
+
+// Whoever looks often wakes up often, which a program that uses all CPUs feels. So who has seen
+// nothing for a while that could not wait may ask to be called, once, as soon as there is anything
+// of that: the descriptor can be read then, and hone_draws_called() is true. What can wait is when
+// a thread begins to wait for a futex, or to sleep, in a process that is settled; nobody else comes
+// or goes, and the rings have room for what is drawn in 20 ms.
+int hone_draws_descriptor(const struct hone_draws *draws);
+void hone_draws_be_calm(struct hone_draws *draws);
+bool hone_draws_called(struct hone_draws *draws);
+// All that is needed for stacks of that process is at hand, should it end. Or it is not any more.
+void hone_draws_settle(struct hone_draws *draws, uint32_t pid, bool settled);
 
 // What the kernel counted of a thread that has ended, once: how long it was on a CPU and waited for
 // one. False: it was not watched, or that is long ago.

@@ -9,6 +9,8 @@ struct hone_draws_record {
     __s64 call;   // the system call that it is in; -1: none
     __u32 one_in; // it stands for so many waits
     __u32 state;  // of the thread, as the kernel has it
+    __u32 sure;   // 1: it was drawn for certain, for its thread waits seldom
+    __u32 soon;   // 1: what it waits for has to be looked at soon
 };
 
 enum hone_draws_state {
@@ -22,18 +24,22 @@ enum hone_draws_state {
 struct hone_draws_sums {
     __u64 from_ns;
     __u64 run_ns, preempted_ns;
-    __u64 short_ns, shorts; // blocks that nothing else tells of
+    __u64 short_ns; // in blocks that nothing else tells of
+    __u32 shorts;   // and how many
+    __u32 spare;
 };
 
-// A thread that is watched.
+// A thread that is watched. In the kernel's table it has 56 bytes of the table's own before it: so
+// what changes in each switch is in one line of the cache, in which no other thread's is.
 struct hone_draws_thread {
-    __u32 state; // enum hone_draws_state
-    __u32 told;  // its block was, when it began
-    __u32 over;  // 1: it is on its way out; its number may go on as another thread of its process
-    __u32 spare;
-    __u64 since_ns;              // of the state
-    __u64 block_count, on_ns;    // as the kernel counted its blocks and its time on a CPU then
+    __u32 over; // 1: it is on its way out; its number may go on as another thread of its process
+    __u32 drawn_ms; // when it came to its CPU before it was drawn last, in units of 2^20 ns
+    __u64 since_ns; // of the state
+    __u64 on_ns;    // its time on a CPU, as the kernel counted it then
     struct hone_draws_sums sums; // since it was told of last
+    __u32 block_count;           // its blocks, as the kernel counted them then
+    __u16 state;                 // enum hone_draws_state
+    __u16 told;                  // its block was, when it began
 };
 
 enum hone_draws_told {
@@ -67,12 +73,16 @@ struct hone_draws_settings {
     __u32 switches;  // 1: they are told
     __u64 tell_ns;   // a thread that blocks is told of when that was so long ago,
     __u64 long_ns;   // and a block that was so long in any case
+    __u32 sure_ms;   // a wait of a thread that was drawn so long ago is drawn for certain; 0: none is
+    __u32 calm;      // 1: call when something cannot wait; who calls takes that back
 };
 
 // Counted there.
 struct hone_draws_counts {
     __u64 lost;    // draws that could not be written: the ring is full
     __u64 no_room; // threads that cannot be watched, for there are too many
+    // When what was drawn for certain, and all that was drawn, would have been at their rates.
+    __u64 sure_ns, drawn_ns;
 };
 
 #endif

@@ -238,6 +238,8 @@ static void on_event(struct hone_recorder *recorder, const struct epoll_event *e
         buffer_fills(recorder, event);
     else if (event->data.u32 == HONE_WATCH_TARGET)
         target_died(recorder, event);
+    else if (event->data.u32 == HONE_WATCH_WALL) // its tick has answered that
+        return;
     else
         process_died(recorder, event->data.u32);
 }
@@ -263,11 +265,12 @@ int hone_recorder_record(struct hone_recorder *recorder)
         int count = epoll_wait(recorder->epoll_fd, events, 64, wait_ms);
         if (recorder->wall)
             hone_wall_tick(recorder->wall);
+        bool called = count == 1 && events[0].data.u32 == HONE_WATCH_WALL;
         for (int i = 0; i < count; i++)
             on_event(recorder, &events[i]);
         hone_recorder_stuck_look(recorder);
         now_ns = hone_now_ns();
-        if (count <= 0 &&
+        if ((count <= 0 || called) &&
             now_ns + (recorder->outside ? 0 : SOON_MS * 1000000ull) < recorder->read_ns)
             continue;
         recorder->read_ns = now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
@@ -288,6 +291,10 @@ void hone_recorder_wait(struct hone_recorder *recorder)
         struct epoll_event events[8];
         int count = epoll_wait(recorder->epoll_fd, events, 8, -1);
         for (int i = 0; i < count; i++)
-            on_event(recorder, &events[i]);
+            if (events[i].data.u32 == HONE_WATCH_WALL) // nobody answers any more
+                (void)epoll_ctl(recorder->epoll_fd, EPOLL_CTL_DEL, (int)(events[i].data.u64 >> 32),
+                                NULL);
+            else
+                on_event(recorder, &events[i]);
     }
 }

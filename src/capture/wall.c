@@ -22,7 +22,12 @@ enum {
     DELAY_LEAST_NS = 5000000,
     DELAY_MOST_NS = 100000000,
     LAST_LOOKS_NS = 500000000, // at the end of the recording, at most
-    KNOWN_NS = 1000000,        // a copy of a stack belongs to a block that begins so soon after it
+    // Where nothing came for a while that could not wait, it is looked half as often: just so that
+    // what lasts HONE_WALL_LONG_TICKS is seen, and the program in the kernel calls for the rest.
+    CALM_AFTER_NS = 100000000,
+    LATE_NS = 2000000,  // a tick comes, at most, where there is a CPU
+    HURRY_NS = 2000000, // who is called lets what it is called for come to an end
+    KNOWN_NS = 1000000, // a copy of a stack belongs to a block that begins so soon after it
 };
 
 const char *hone_wall_engine_name(enum hone_wall_engine engine)
@@ -150,6 +155,7 @@ static void look_through(struct hone_wall *wall, uint64_t tick_ns, uint64_t budg
         if (wall->threads[wall->queue[i]].queued)
             wall->queue[kept++] = wall->queue[i];
     wall->queue_count = kept;
+    wall->late = late;
 }
 
 void hone_wall_read_switches(struct hone_wall *wall, uint64_t until_ns)
@@ -167,14 +173,41 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
     hone_wall_watch_ended(wall);
 }
 
+// Of everybody, somebody always comes or goes.
+static bool is_calm(const struct hone_wall *wall, uint64_t now_ns)
+{
+    return wall->draws && !wall->late && !wall->everybody &&
+           now_ns - wall->busy_ns >= CALM_AFTER_NS;
+}
+
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
 static void plan(struct hone_wall *wall, uint64_t now_ns)
 {
     wall->random = wall->random * 6364136223846793005u + 1442695040888963407u;
     uint64_t wait_ns = wall->period_ns / 2 + (wall->random >> 33) % (wall->period_ns + 1);
+    bool calm = is_calm(wall, now_ns) && wall->period_ns > LATE_NS;
+    if (calm && !wall->calm)
+        hone_draws_be_calm(wall->draws);
+    wall->calm = calm;
+    if (calm) // what lasts is seen for certain, and of what does not all is drawn
+        wait_ns = HONE_WALL_LONG_TICKS * wall->period_ns - LATE_NS;
     wall->due_ns += wait_ns;
-    if (wall->due_ns <= now_ns) // we are late: others had the CPU
+    if (wall->due_ns <= now_ns || calm) // we are late: others had the CPU
         wall->due_ns = now_ns + wait_ns;
+}
+
+// Something cannot wait: from now on it is looked often.
+static void be_called(struct hone_wall *wall, uint64_t now_ns)
+{
+    wall->calm = false;
+    wall->busy_ns = now_ns;
+    if (wall->due_ns > now_ns + HURRY_NS)
+        wall->due_ns = now_ns + HURRY_NS;
+}
+
+int hone_wall_descriptor(const struct hone_wall *wall)
+{
+    return wall->draws ? hone_draws_descriptor(wall->draws) : -1;
 }
 
 uint64_t hone_wall_due_ns(const struct hone_wall *wall)
@@ -185,6 +218,8 @@ uint64_t hone_wall_due_ns(const struct hone_wall *wall)
 void hone_wall_tick(struct hone_wall *wall)
 {
     uint64_t now_ns = hone_now_ns();
+    if (wall->draws && hone_draws_called(wall->draws))
+        be_called(wall, now_ns);
     if (now_ns < wall->due_ns)
         return;
     if (!wall->polled) {
@@ -225,6 +260,7 @@ static void open_draws(struct hone_wall *wall, const struct hone_wall_options *o
         .kernel = wall->kernel != NULL,
         .tell_ns = wall->period_ns / 2,
         .long_ns = HONE_WALL_LONG_TICKS * wall->period_ns,
+        .sure_ns = wall->period_ns,
     };
     struct hone_error why = {0};
     wall->one_in = 1;
@@ -263,7 +299,7 @@ int hone_wall_open(struct hone_collected *collected, const struct hone_wall_opti
     wall->facts.taken = true;
     wall->facts.hz = options->hz;
     wall->facts.started_ns = hone_now_ns();
-    wall->due_ns = wall->facts.started_ns;
+    wall->busy_ns = wall->due_ns = wall->facts.started_ns;
     plan(wall, wall->due_ns);
     *ret = wall;
     return 0;

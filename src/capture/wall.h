@@ -60,6 +60,9 @@ int hone_wall_watch_all(struct hone_wall *wall, struct hone_error *err);
 // did; `path` is the program's. Perf events know that themselves.
 void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns, const char *path);
 
+// A descriptor that can be read when hone_wall_tick() is to be called before that; -1: there is
+// none. It is closed by hone_wall_stop().
+int hone_wall_descriptor(const struct hone_wall *wall);
 // When hone_wall_tick() is to be called next, monotonic.
 uint64_t hone_wall_due_ns(const struct hone_wall *wall);
 void hone_wall_tick(struct hone_wall *wall);

@@ -63,8 +63,8 @@ static uint32_t process_of(struct hone_wall *wall, uint32_t pid)
     if (!hone_wall_reserve(wall, &wall->processes, &wall->process_room,
                            (uint64_t)wall->process_count + 1, sizeof *wall->processes))
         return UINT32_MAX;
-    wall->processes[wall->process_count] =
-        (struct hone_wall_process){.pid = pid, .left_out = wall->everybody && is_left_out(pid)};
+    wall->processes[wall->process_count] = (struct hone_wall_process){
+        .pid = pid, .left_out = wall->everybody && is_left_out(pid), .known_ns = hone_now_ns()};
     wall->by_pid[pid] = ++wall->process_count;
     return wall->process_count - 1;
 }
@@ -125,6 +125,9 @@ struct hone_wall_thread *hone_wall_meet(struct hone_wall *wall, uint32_t pid, ui
 static void forget_process(struct hone_wall *wall, uint32_t process)
 {
     hone_look_process_done(&wall->processes[process].look);
+    if (wall->processes[process].settled && wall->draws)
+        hone_draws_settle(wall->draws, wall->processes[process].pid, false);
+    wall->processes[process].settled = false;
     if (wall->by_pid[wall->processes[process].pid] == process + 1)
         wall->by_pid[wall->processes[process].pid] = 0;
 }
@@ -471,6 +474,9 @@ void hone_wall_event(void *context, const struct hone_switch *event)
     struct hone_wall_thread *thread;
     if (!is_watched(wall, event))
         return;
+    if (event->kind == HONE_SWITCH_NEW || event->kind == HONE_SWITCH_END ||
+        event->kind == HONE_SWITCH_EXEC || event->kind == HONE_SWITCH_MAPPED)
+        wall->busy_ns = hone_now_ns();
     switch (event->kind) {
     case HONE_SWITCH_NEW:
         on_new(wall, event);

@@ -3,6 +3,7 @@
 // scheduler's next record of it says that it waits; how long, it says later.
 #include "capture/wall_parts.h"
 
+#include "core/clock.h"
 #include "core/core.h"
 
 #include <signal.h>
@@ -10,13 +11,16 @@
 enum {
     // A stack takes 13 to 20 µs in the kernel, half of that for the kernel's own frames, in which
     // whoever wakes the thread up waits for it, and 5 µs here, for the walk: what is drawn beyond
-    // this in a second is thinned out, so that it takes some 4 % of a CPU. A share of a hundredth
-    // is still known within a tenth of it after five seconds.
-    DRAWS_PER_SECOND = 2000,
+    // this in a second is thinned out, so that it takes some 1 % of a CPU. A share of a hundredth
+    // is still known within a tenth of it after twenty seconds, and threads that wait seldom are
+    // drawn besides.
+    DRAWS_PER_SECOND = 500,
     // Of those that are drawn, up to so many more than that a second may pass before fewer are.
     SLACK = 2,
     // Judged over so long at least: threads that begin together wait a few times each.
     PART_NS = 20000000,
+    // What a process needs to be walked in is not complete at its beginning, and many end soon.
+    SETTLED_NS = 100000000,
 };
 
 // The next copies of the thread's stack shall have what this one lacks.
@@ -115,6 +119,10 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
         .kind = kind_of(wall, process, &blocked),
     };
     wall->facts.draws++;
+    if (!process->settled && draw->time_ns > process->known_ns + SETTLED_NS) {
+        process->settled = true;
+        hone_draws_settle(wall->draws, process->pid, true);
+    }
 }
 
 uint64_t hone_wall_count_losses(struct hone_wall *wall)
@@ -160,7 +168,9 @@ void hone_wall_read_draws(struct hone_wall *wall, uint64_t until_ns)
     while (!wall->status && hone_draws_next(wall->draws, until_ns, &draw)) {
         hone_wall_read_switches(wall, draw.time_ns);
         take(wall, &draw);
-        drawn++;
+        drawn += !draw.sure;
+        if (draw.soon)
+            wall->busy_ns = hone_now_ns();
     }
     set_part(wall, drawn, until_ns);
 }

@@ -104,6 +104,8 @@ struct hone_wall_process {
         uint64_t device, file;                // 0: not known
     } program;
     bool left_out;             // ours, or the kernel's
+    bool settled;              // what waits for futexes in it may be looked at later
+    uint64_t known_ns;         // when we met it
     uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };
 
@@ -121,6 +123,9 @@ struct hone_wall {
     struct hone_wall_facts facts;
     uint64_t period_ns, due_ns;
     uint64_t random;
+    uint64_t busy_ns;               // when something came last that could not wait
+    bool calm;                      // the program in the kernel calls for such
+    bool late;                      // somebody who waits is yet to be looked at: there was no time
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
     struct hone_draws *draws;         // NULL: not permitted, or all is over

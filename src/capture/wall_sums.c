@@ -32,7 +32,7 @@ static void keep_since(struct hone_draws_sums *sums, uint64_t time_ns)
     sums->run_ns = part_of(sums->run_ns, part);
     sums->preempted_ns = part_of(sums->preempted_ns, part);
     sums->short_ns = part_of(sums->short_ns, part);
-    sums->shorts = part_of(sums->shorts, part);
+    sums->shorts = (uint32_t)part_of(sums->shorts, part);
 }
 
 // What is new in sums, of which a part was known before; it was running at the end of that, or the
@@ -87,16 +87,21 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_
         [HONE_DRAWS_PREEMPTED] = HONE_WALL_PREEMPTED,
         [HONE_DRAWS_BLOCKED] = HONE_WALL_BLOCKED,
     };
+    enum { TRIES = 3 }; // what does not add up was read while it changed
     struct hone_draws_thread now;
     if (thread->state == HONE_WALL_ENDED || (thread->state == HONE_WALL_BLOCKED && !thread->asked))
         return false;
-    if (!hone_draws_thread(wall->draws, thread->tid, &now)) { // it has ended, or there are too many
-        thread->uncovered = !thread->run_ns && !thread->blocks;
-        return false;
+    for (int i = 0; i < TRIES; i++) {
+        if (!hone_draws_thread(wall->draws, thread->tid, &now)) { // it has ended, or has no room
+            thread->uncovered = !thread->run_ns && !thread->blocks;
+            return false;
+        }
+        if (now.since_ns == end_of(&now.sums))
+            break;
     }
     if (now.state == HONE_DRAWS_UNKNOWN || now.told) // what comes next, or came, is told
         return false;
-    // What does not add up was read while it changed. What was told since then is yet to be read.
+    // What was told since then is yet to be read.
     if (now.sums.from_ns > until_ns || now.since_ns != end_of(&now.sums) ||
         now.since_ns < thread->since_ns)
         return until_ns < now.sums.from_ns + HONE_WALL_LONG_TICKS * wall->period_ns;
