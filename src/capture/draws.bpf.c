@@ -117,8 +117,8 @@ struct {
 // Processes of which something was drawn; 1: they are known well enough to look at their waits
 // later.
 struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 4096);
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 16384);
     __type(key, __u32);
     __type(value, __u32);
 } settled SEC(".maps");

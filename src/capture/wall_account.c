@@ -63,8 +63,10 @@ static uint32_t process_of(struct hone_wall *wall, uint32_t pid)
     if (!hone_wall_reserve(wall, &wall->processes, &wall->process_room,
                            (uint64_t)wall->process_count + 1, sizeof *wall->processes))
         return UINT32_MAX;
-    wall->processes[wall->process_count] = (struct hone_wall_process){
-        .pid = pid, .left_out = wall->everybody && is_left_out(pid), .known_ns = hone_now_ns()};
+    wall->processes[wall->process_count] =
+        (struct hone_wall_process){.pid = pid,
+                                   .left_out = wall->everybody && is_left_out(pid),
+                                   .settle_ns = hone_now_ns() + HONE_WALL_SETTLE_NS};
     wall->by_pid[pid] = ++wall->process_count;
     return wall->process_count - 1;
 }
@@ -125,9 +127,8 @@ struct hone_wall_thread *hone_wall_meet(struct hone_wall *wall, uint32_t pid, ui
 static void forget_process(struct hone_wall *wall, uint32_t process)
 {
     hone_look_process_done(&wall->processes[process].look);
-    if (wall->processes[process].settled && wall->draws)
+    if (wall->draws)
         hone_draws_settle(wall->draws, wall->processes[process].pid, false);
-    wall->processes[process].settled = false;
     if (wall->by_pid[wall->processes[process].pid] == process + 1)
         wall->by_pid[wall->processes[process].pid] = 0;
 }

@@ -19,8 +19,8 @@ enum {
     SLACK = 2,
     // Judged over so long at least: threads that begin together wait a few times each.
     PART_NS = 20000000,
-    // What a process needs to be walked in is not complete at its beginning, and many end soon.
-    SETTLED_NS = 100000000,
+    // The program in the kernel forgets a process when its first thread ends: it is told again.
+    SETTLE_AGAIN_NS = 1000000000,
 };
 
 // The next copies of the thread's stack shall have what this one lacks.
@@ -119,8 +119,8 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
         .kind = kind_of(wall, process, &blocked),
     };
     wall->facts.draws++;
-    if (!process->settled && draw->time_ns > process->known_ns + SETTLED_NS) {
-        process->settled = true;
+    if (draw->soon && draw->time_ns > process->settle_ns) {
+        process->settle_ns = draw->time_ns + SETTLE_AGAIN_NS;
         hone_draws_settle(wall->draws, process->pid, true);
     }
 }

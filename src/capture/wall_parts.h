@@ -104,8 +104,7 @@ struct hone_wall_process {
         uint64_t device, file;                // 0: not known
     } program;
     bool left_out;             // ours, or the kernel's
-    bool settled;              // what waits for futexes in it may be looked at later
-    uint64_t known_ns;         // when we met it
+    uint64_t settle_ns;        // from when on what waits for futexes in it may be looked at later
     uint64_t links, listed_ns; // of its folder of threads, when it is polled
 };
 
@@ -165,7 +164,9 @@ enum {
     HONE_WALL_TIDS_MAX = 1 << 22,    // PID_MAX_LIMIT of the kernel
     HONE_WALL_THREADS_MAX = 1 << 20, // over the whole recording: some 300 MB
     HONE_WALL_READ_SHARE = 8,        // the part of a tick's time in which stacks are read, at most
-    HONE_WALL_LONG_TICKS = 2,        // a block that lasts so many ticks cannot be missed
+    // What a process needs to be walked in is not complete at its beginning, and many end soon.
+    HONE_WALL_SETTLE_NS = 100000000,
+    HONE_WALL_LONG_TICKS = 2, // a block that lasts so many ticks cannot be missed
 };
 
 // The thread that has this number now; NULL: nobody we know.
