@@ -124,6 +124,75 @@ int main(int argc, char **argv)
                             os.path.join(BUILD, 'libhone.so'))
 
 
+# C++ with operators of its own, which count, and a constructor that waits for a thread of its own:
+# both use `new` for the first time while the loader is at work.
+OWN_OPERATORS = r'''
+#include <cstdlib>
+#include <new>
+#include <thread>
+static int news, deletes;
+void *operator new(std::size_t size) { __atomic_fetch_add(&news, 1, 5); return std::malloc(size + TAG); }
+void operator delete(void *block) noexcept { __atomic_fetch_add(&deletes, 1, 5); std::free(block); }
+void operator delete(void *block, std::size_t) noexcept { operator delete(block); }
+static int *volatile kept;
+struct Starts {
+    Starts() { std::thread([] { delete (kept = new int(TAG)); }).join(); }
+};
+static Starts starts;
+extern "C" int used()
+{
+    for (int i = 0; i < 100; i++)
+        delete (kept = new int(TAG));
+    return TAG * 1000000 + news * 1000 + deletes;
+}
+'''
+# Opens them, in turn, again and again: something else may lie where one of them lay.
+OPENER = r'''
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+int main(int argc, char **argv)
+{
+    for (int turn = 0; turn < 4; turn++) {
+        void *opened[8];
+        (void)dlopen("/nonexistent/library.so", RTLD_NOW);
+        printf("%s\n", dlerror());
+        for (int i = 1; i < argc; i++)
+            if (!(opened[i] = dlopen(argv[1 + (i + turn) % (argc - 1)], RTLD_NOW | RTLD_LOCAL)))
+                return puts(dlerror()), 1;
+        printf("%s\n", dlerror());
+        for (int i = 1; i < argc; i++)
+            printf("%d\n", ((int (*)(void))dlsym(opened[i], "used"))());
+        printf("%s\n", dlerror());
+        for (int i = 1; i < argc; i++)
+            if (i != 2 || turn % 2)
+                dlclose(opened[i]);
+    }
+    return 0;
+}
+'''
+
+
+class Operators(Built):
+    """Libraries in C++ that a program in C opens have `new` and `delete` of their own, each."""
+
+    def test_each_library_calls_its_own(self):
+        libraries = [self.build(f'operators{tag}.so', OWN_OPERATORS, '-shared', '-fPIC', f'-DTAG={tag}',
+                                *more, compiler='g++')
+                     for tag, more in ((1, ()), (2, ('-static-libstdc++', '-static-libgcc')), (3, ()))]
+        program = self.build('opener', OPENER, '-ldl')
+        plain = self.run_plain(program, *libraries)
+        self.assertEqual(plain.returncode, 0, plain.stdout)
+        self.assertIn(b'\n3', plain.stdout)
+        preloaded = {**os.environ, 'LD_PRELOAD': os.path.join(BUILD, 'libhone.so')}
+        alone = subprocess.run([program, *libraries], env=preloaded, capture_output=True, timeout=60,
+                               check=False)
+        self.assertEqual((alone.returncode, alone.stdout), (0, plain.stdout), alone.stderr)
+        for size in ('1', '512KiB'):
+            recording = self.record_heap(program, *libraries, size=size, options=('-q',))
+            self.assertEqual((recording.status, recording.stdout), (0, plain.stdout))
+
+
 # Blocks of each kind that an allocator may make by another of its functions.
 KINDS = r"""
 #define _GNU_SOURCE

@@ -73,10 +73,11 @@ enum {
 
 // Rates, as what one costs of a second, and how much of that may come at once.
 enum {
-    SURE_EACH_NS = 1000000, // of draws for certain
-    SURE_AT_ONCE_NS = 100 * SURE_EACH_NS,
-    CALM_EACH_NS = 250000, // of draws that may wait to be read: a ring has room for 249
-    CALM_AT_ONCE_NS = 64 * CALM_EACH_NS,
+    SURE_EACH_NS = 500000, // of draws for certain
+    SURE_AT_ONCE_NS = 200 * SURE_EACH_NS,
+    CALM_EACH_NS = 500000, // of draws that may wait to be read: a ring has room for 62 deep stacks
+    CALM_AT_ONCE_NS = 24 * CALM_EACH_NS,
+    SURE_MOST = 4, // waits of one that waits seldom, though they come at once
 };
 
 // System calls that wait for no file.
@@ -219,7 +220,7 @@ static _Bool tell(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
     if (!settings.switches ||
         bpf_perf_event_output(ctx, &switches, BPF_F_CURRENT_CPU, &record, sizeof record))
         return 0;
-    thread->sums = (struct hone_draws_sums){.from_ns = now_ns};
+    thread->sums = (struct hone_draws_sums){.from_ns = now_ns, .waits_ms = thread->sums.waits_ms};
     return 1;
 }
 
@@ -249,12 +250,17 @@ static void call_if_calm(void)
 }
 
 // Of a thread that waits seldom each wait is drawn, however many waits of others there are: one
-// that waits once would not be seen else.
-static _Bool is_sure(const struct hone_draws_thread *thread)
+// that waits once would not be seen else. Each wait takes it ahead of that rate.
+static _Bool is_sure(struct hone_draws_thread *thread, __u64 now_ns)
 {
-    return settings.sure_ms &&
-           (__u32)(thread->since_ns >> MS_SHIFT) - thread->drawn_ms >= settings.sure_ms &&
-           is_within(&counts.sure_ns, thread->since_ns, SURE_EACH_NS, SURE_AT_ONCE_NS);
+    __u32 now_ms = (__u32)(now_ns >> MS_SHIFT), each_ms = settings.sure_ms;
+    __u32 ahead_ms = thread->sums.waits_ms - now_ms, most_ms = SURE_MOST * each_ms;
+    if (ahead_ms > most_ms) // or is it behind, for a while
+        ahead_ms = 0;
+    _Bool seldom = ahead_ms + each_ms <= most_ms;
+    thread->sums.waits_ms = now_ms + (seldom ? ahead_ms + each_ms : most_ms);
+    return each_ms && seldom && settings.one_in > 1 &&
+           is_within(&counts.sure_ns, now_ns, SURE_EACH_NS, SURE_AT_ONCE_NS);
 }
 
 // What a descriptor is open on has to be asked soon, and so has anything of a process that may end.
@@ -273,20 +279,21 @@ static _Bool may_wait(struct task_struct *task, __s64 system_call, __u64 now_ns)
 static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread)
 {
     struct hone_draws_record record = {.one_in = settings.one_in, .state = task->__state};
-    if (record.one_in > 1 && is_sure(thread)) {
+    // When it leaves, nearly: the clock would take longer.
+    __u64 now_ns = thread->since_ns + (task->se.sum_exec_runtime - thread->on_ns);
+    if (is_sure(thread, now_ns)) {
         record.one_in = 1;
         record.sure = 1;
     }
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
-    thread->drawn_ms = (__u32)(thread->since_ns >> MS_SHIFT);
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;
 #else
     record.call = registers->syscallno;
 #endif
-    record.soon = !may_wait(task, record.call, thread->since_ns);
+    record.soon = !may_wait(task, record.call, now_ns);
     long r = bpf_map_lookup_elem(&deep, &tid)
                  ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
                  : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);

@@ -41,7 +41,7 @@ struct hone_draws_options {
     bool kernel;           // the kernel's frames, too
     uint64_t tell_ns;      // a thread that waits often is told of so often,
     uint64_t long_ns;      // and a block that is so long in any case
-    uint64_t sure_ns;      // a wait of a thread not drawn for so long is drawn; 0: as any other
+    uint64_t sure_ns;      // who waits less often is drawn each time; 0: nobody
 };
 
 struct hone_draw {
@@ -86,8 +86,8 @@ int hone_draws_tell_switches(struct hone_draws *draws, uint32_t cpu, int event);
 // watched.
 bool hone_draws_thread(const struct hone_draws *draws, uint32_t tid, struct hone_draws_thread *ret);
 
-// From now on one in so many is drawn, but of a thread that has not been for a while each is; at
-// first, all are.
+// From now on one in so many is drawn, but of a thread that waits seldom each is; at first,
+// all are.
 void hone_draws_set_part(struct hone_draws *draws, uint32_t one_in);
 
 // Takes notice of what was drawn until now; the draws of that until a time, in its order.

@@ -26,16 +26,18 @@ struct hone_draws_sums {
     __u64 run_ns, preempted_ns;
     __u64 short_ns; // in blocks that nothing else tells of
     __u32 shorts;   // and how many
-    __u32 spare;
+    // For the program alone: all its waits would have been up to then, were it one that waits
+    // seldom; in units of 2^20 ns. Here it takes no room.
+    __u32 waits_ms;
 };
 
 // A thread that is watched. In the kernel's table it has 56 bytes of the table's own before it: so
 // what changes in each switch is in one line of the cache, in which no other thread's is.
 struct hone_draws_thread {
-    __u32 over; // 1: it is on its way out; its number may go on as another thread of its process
-    __u32 drawn_ms; // when it came to its CPU before it was drawn last, in units of 2^20 ns
-    __u64 since_ns; // of the state
-    __u64 on_ns;    // its time on a CPU, as the kernel counted it then
+    __u32 over;    // 1: it is on its way out; its number may go on as another thread of its process
+    __u32 sure_ms; // all its draws would have been up to then, at their rate; of 2^20 ns each
+    __u64 since_ns;              // of the state
+    __u64 on_ns;                 // its time on a CPU, as the kernel counted it then
     struct hone_draws_sums sums; // since it was told of last
     __u32 block_count;           // its blocks, as the kernel counted them then
     __u16 state;                 // enum hone_draws_state
@@ -73,7 +75,7 @@ struct hone_draws_settings {
     __u32 switches;  // 1: they are told
     __u64 tell_ns;   // a thread that blocks is told of when that was so long ago,
     __u64 long_ns;   // and a block that was so long in any case
-    __u32 sure_ms;   // a wait of a thread that was drawn so long ago is drawn for certain; 0: none is
+    __u32 sure_ms;   // a thread that waits less often is drawn for certain; 0: none is
     __u32 calm;      // 1: call when something cannot wait; who calls takes that back
 };
 

@@ -25,9 +25,10 @@ enum {
     // Where nothing came for a while that could not wait, it is looked half as often: just so that
     // what lasts HONE_WALL_LONG_TICKS is seen, and the program in the kernel calls for the rest.
     CALM_AFTER_NS = 100000000,
-    LATE_NS = 2000000,  // a tick comes, at most, where there is a CPU
-    HURRY_NS = 2000000, // who is called lets what it is called for come to an end
-    KNOWN_NS = 1000000, // a copy of a stack belongs to a block that begins so soon after it
+    CALM_PERIOD_NS = 10000000, // at most, for the rings have room for so much
+    LATE_NS = 2000000,         // a tick comes, at most, where there is a CPU
+    HURRY_NS = 2000000,        // who is called lets what it is called for come to an end
+    KNOWN_NS = 1000000,        // a copy of a stack belongs to a block that begins so soon after it
 };
 
 const char *hone_wall_engine_name(enum hone_wall_engine engine)
@@ -176,8 +177,8 @@ static void read_events(struct hone_wall *wall, uint64_t until_ns)
 // Of everybody, somebody always comes or goes.
 static bool is_calm(const struct hone_wall *wall, uint64_t now_ns)
 {
-    return wall->draws && !wall->late && !wall->everybody &&
-           now_ns - wall->busy_ns >= CALM_AFTER_NS;
+    return wall->draws && !wall->late && !wall->everybody && wall->period_ns > LATE_NS &&
+           wall->period_ns <= CALM_PERIOD_NS && now_ns - wall->busy_ns >= CALM_AFTER_NS;
 }
 
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
@@ -185,7 +186,7 @@ static void plan(struct hone_wall *wall, uint64_t now_ns)
 {
     wall->random = wall->random * 6364136223846793005u + 1442695040888963407u;
     uint64_t wait_ns = wall->period_ns / 2 + (wall->random >> 33) % (wall->period_ns + 1);
-    bool calm = is_calm(wall, now_ns) && wall->period_ns > LATE_NS;
+    bool calm = is_calm(wall, now_ns);
     if (calm && !wall->calm)
         hone_draws_be_calm(wall->draws);
     wall->calm = calm;
@@ -260,7 +261,7 @@ static void open_draws(struct hone_wall *wall, const struct hone_wall_options *o
         .kernel = wall->kernel != NULL,
         .tell_ns = wall->period_ns / 2,
         .long_ns = HONE_WALL_LONG_TICKS * wall->period_ns,
-        .sure_ns = wall->period_ns,
+        .sure_ns = wall->period_ns / 2,
     };
     struct hone_error why = {0};
     wall->one_in = 1;

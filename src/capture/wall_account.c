@@ -182,8 +182,10 @@ void hone_wall_seen(struct hone_wall *wall, const struct hone_wall_seen *seen)
     sum->samples++;
     sum->long_ns += seen->long_ns;
     sum->short_ns += seen->short_ns;
+    sum->sure_ns += seen->sure_ns;
     sum->longs += seen->longs;
     sum->shorts += seen->shorts;
+    sum->sures += seen->sures;
 }
 
 // How many blocks one of this length stands for that was seen: one over the chance to see it. It is
@@ -244,6 +246,9 @@ static void end_block(struct hone_wall *wall, struct hone_wall_thread *thread, u
     if (lasting) {
         seen.long_ns = length_ns;
         seen.longs = 1;
+    } else if (drawn && thread->draw.sure) {
+        seen.sure_ns = length_ns;
+        seen.sures = 1;
     } else if (drawn) {
         seen.short_ns = length_ns * one_in;
         seen.shorts = one_in;

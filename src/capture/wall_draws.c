@@ -115,6 +115,7 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     thread->draw = (struct hone_wall_draw){
         .time_ns = draw->time_ns,
         .one_in = draw->one_in,
+        .sure = draw->sure,
         .stack = stack,
         .kind = kind_of(wall, process, &blocked),
     };

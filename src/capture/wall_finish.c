@@ -302,29 +302,33 @@ static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, 
         const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
         sum.long_ns += seen->long_ns;
         sum.short_ns += seen->short_ns;
+        sum.sure_ns += seen->sure_ns;
         sum.longs += seen->longs;
         sum.shorts += seen->shorts;
+        sum.sures += seen->sures;
     }
+    // What is left of the short ones is for those to stand for that were seen by chance.
+    double rest_ns = (double)account->short_ns - (double)sum.sure_ns;
+    double rest = (double)account->shorts - sum.sures;
     double long_factor = part_of((double)account->long_ns, (double)sum.long_ns);
-    double short_factor = part_of((double)account->short_ns, (double)sum.short_ns);
+    double short_factor = part_of(rest_ns, (double)sum.short_ns);
     double longs_factor = part_of((double)account->longs, sum.longs);
-    double shorts_factor = part_of((double)account->shorts, sum.shorts);
+    double shorts_factor = part_of(rest, sum.shorts);
     for (uint32_t i = first; i < behind; i++) {
         const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
-        double ns =
-            share * ((double)seen->long_ns * long_factor + (double)seen->short_ns * short_factor);
+        double ns = share * ((double)seen->long_ns * long_factor +
+                             (double)seen->short_ns * short_factor + (double)seen->sure_ns);
         add(finish, thread, seen->stack, seen->kind, seen->samples, ns,
-            seen->longs * longs_factor + seen->shorts * shorts_factor);
+            seen->longs * longs_factor + seen->shorts * shorts_factor + seen->sures);
         enum hone_stack_end end = finish->collected->stacks[seen->stack].end;
         facts->ends[end] += seen->samples;
         facts->seen_ns += (uint64_t)ns;
         if (end != HONE_STACK_COMPLETE)
             facts->truncated_ns += (uint64_t)ns;
     }
-    double unseen = (sum.long_ns ? 0 : (double)account->long_ns) +
-                    (sum.short_ns ? 0 : (double)account->short_ns);
-    double unseen_blocks = (sum.longs > 0 ? 0 : (double)account->longs) +
-                           (sum.shorts > 0 ? 0 : (double)account->shorts);
+    double unseen = (sum.long_ns ? 0 : (double)account->long_ns) + (sum.short_ns ? 0 : rest_ns);
+    double unseen_blocks =
+        (sum.longs > 0 ? 0 : (double)account->longs) + (sum.shorts > 0 ? 0 : rest);
     if (unseen > 0)
         add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_KIND_UNKNOWN,
             0, share * unseen, unseen_blocks);

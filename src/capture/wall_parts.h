@@ -56,6 +56,7 @@ struct hone_wall_thread {
     struct hone_wall_draw {
         uint64_t time_ns;
         uint32_t one_in; // 0: nothing
+        bool sure;       // it was drawn for certain, and stands for itself
         uint32_t stack;
         enum hone_wait_kind kind;
     } draw;
@@ -109,12 +110,13 @@ struct hone_wall_process {
 };
 
 // What was seen: a thread blocked at a stack. In blocks of either kind: how long, and how many that
-// stands for.
+// stands for. Those that were drawn for certain are short ones that stand for nothing else: what is
+// seldom would be taken for what the thread does often.
 struct hone_wall_seen {
     uint32_t thread, stack;
     enum hone_wait_kind kind;
-    uint64_t samples, long_ns, short_ns;
-    double longs, shorts;
+    uint64_t samples, long_ns, short_ns, sure_ns;
+    double longs, shorts, sures;
 };
 
 struct hone_wall {

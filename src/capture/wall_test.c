@@ -366,6 +366,52 @@ TEST(a_wait_right_after_one_that_was_drawn_has_not_its_stack)
     end();
 }
 
+static void waits_drawn(uint32_t one_in, bool sure, uint32_t stack, uint64_t ns)
+{
+    if (one_in)
+        hone_wall_find(wall, PID)->draw = (struct hone_wall_draw){.time_ns = clock_ns,
+                                                                  .one_in = one_in,
+                                                                  .sure = sure,
+                                                                  .stack = stack,
+                                                                  .kind = HONE_KIND_FUTEX};
+    happens(HONE_SWITCH_BLOCKED);
+    clock_ns += ns;
+    happens(HONE_SWITCH_IN);
+    clock_ns += MS / 10;
+}
+
+TEST(what_was_drawn_for_certain_stands_for_itself)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    waits_drawn(1, true, STACK_SHORT, 1 * MS);
+    waits_drawn(0, false, 0, 8 * MS); // nobody saw it
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(sum(HONE_WAIT_LOCK, STACK_SHORT), 1 * MS);
+    CHECK_EQ(collected.wall_facts.state_ns[HONE_WAIT_UNKNOWN], 8 * MS);
+    CHECK_NEAR(blocks(HONE_WAIT_LOCK, STACK_SHORT), 1, 1e-9);
+    end();
+}
+
+TEST(what_was_drawn_by_chance_stands_for_the_rest)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    waits_drawn(1, true, STACK_SHORT, 1 * MS);
+    waits_drawn(0, false, 0, 8 * MS);
+    waits_drawn(4, false, STACK_LONG, 2 * MS);
+    happens(HONE_SWITCH_END);
+    finish();
+    CHECK_EQ(sum(HONE_WAIT_LOCK, STACK_SHORT), 1 * MS);
+    CHECK_EQ(sum(HONE_WAIT_LOCK, STACK_LONG), 10 * MS);
+    CHECK_NEAR(blocks(HONE_WAIT_LOCK, STACK_SHORT), 1, 1e-9);
+    CHECK_NEAR(blocks(HONE_WAIT_LOCK, STACK_LONG), 2, 1e-9);
+    end();
+}
+
 // Of short ones the number is known, too: those that were seen stand for all.
 TEST(short_waits_add_up_to_their_number)
 {

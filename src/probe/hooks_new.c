@@ -1,6 +1,10 @@
 // C++'s new and delete, by their names in the Itanium C++ ABI. Those of the C++ libraries call
 // malloc() and free(), where we see them: they are only handed on. Allocators that define their own
 // call their inner functions; then new is an allocation and delete a release.
+//
+// Where the program has none when it begins, because it is one in C that opens libraries in C++
+// later, or has them inside, each of those is to find its own, or that of a library that only it
+// sees: then ours are taken out of sight.
 #include "probe/allocator.h"
 #include "probe/heap.h"
 #include "probe/image.h"
@@ -11,41 +15,23 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-// Found at the first call of each. Unknown: not looked up yet.
+// Found at the beginning, or at a call before. Unknown: not looked up yet.
 enum kind { KIND_UNKNOWN, KIND_HANDED_ON, KIND_OWN };
 
 struct function {
     const char *name;
-    void (*real)(void);
+    void (*real)(void); // NULL: there is none
     _Atomic int kind;
     // The real one, where that is all there is to do: a program may call these every 30 ns.
     void (*_Atomic handed_on)(void);
 };
 
-struct wanted {
-    const char *name;
-    uint64_t found;
-};
-
-static int look(struct dl_phdr_info *info, size_t size, void *context)
-{
-    (void)size;
-    struct wanted *wanted = context;
-    struct hone_image image;
-    if (hone_image_read(info, &image) && !hone_image_holds(&image, (uintptr_t)__start_hone_hooks))
-        wanted->found = hone_image_find(&image, wanted->name);
-    return wanted->found != 0;
-}
-
 HONE_HOOK static enum kind find(struct function *function)
 {
     void *real = dlsym(RTLD_NEXT, function->name);
-    struct wanted wanted = {function->name, 0};
-    if (!real && dl_iterate_phdr(look, &wanted)) // of a library that only its own may see
-        real = (void *)(uintptr_t)wanted.found;
     hone_allocator_find();
     if (!real)
-        return KIND_HANDED_ON; // for now: it may be loaded later
+        return KIND_HANDED_ON;
     enum kind kind = hone_allocator_has(real) ? KIND_OWN : KIND_HANDED_ON;
     *(void **)&function->real = real;
     // Release: the address before the kind.
@@ -146,34 +132,52 @@ DELETE(_ZdlPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, cons
 DELETE(_ZdaPvSt11align_val_tRKSt9nothrow_t, (void *block, size_t alignment, const void *nothrow),
        (block, alignment, nothrow))
 
-// All of them, where there is a C++ library: later, in a forked child, another thread's lock of the
-// loader may be held for ever.
+static struct function *const all[] = {
+    &of__Znwm,
+    &of__Znam,
+    &of__ZnwmRKSt9nothrow_t,
+    &of__ZnamRKSt9nothrow_t,
+    &of__ZnwmSt11align_val_t,
+    &of__ZnamSt11align_val_t,
+    &of__ZnwmSt11align_val_tRKSt9nothrow_t,
+    &of__ZnamSt11align_val_tRKSt9nothrow_t,
+    &of__ZdlPv,
+    &of__ZdaPv,
+    &of__ZdlPvm,
+    &of__ZdaPvm,
+    &of__ZdlPvRKSt9nothrow_t,
+    &of__ZdaPvRKSt9nothrow_t,
+    &of__ZdlPvSt11align_val_t,
+    &of__ZdaPvSt11align_val_t,
+    &of__ZdlPvmSt11align_val_t,
+    &of__ZdaPvmSt11align_val_t,
+    &of__ZdlPvSt11align_val_tRKSt9nothrow_t,
+    &of__ZdaPvSt11align_val_tRKSt9nothrow_t,
+};
+
+static int find_ourselves(struct dl_phdr_info *info, size_t size, void *context)
+{
+    (void)size;
+    struct hone_image *image = context;
+    return hone_image_read(info, image) && hone_image_holds(image, (uintptr_t)__start_hone_hooks);
+}
+
+// All of them: later, the loader's lock may be held by whoever waits for us, or for ever, in a
+// forked child; and who asks the loader in vain changes what dlerror() tells the program.
 void hone_new_find(void)
 {
-    static struct function *const all[] = {
-        &of__Znwm,
-        &of__Znam,
-        &of__ZnwmRKSt9nothrow_t,
-        &of__ZnamRKSt9nothrow_t,
-        &of__ZnwmSt11align_val_t,
-        &of__ZnamSt11align_val_t,
-        &of__ZnwmSt11align_val_tRKSt9nothrow_t,
-        &of__ZnamSt11align_val_tRKSt9nothrow_t,
-        &of__ZdlPv,
-        &of__ZdaPv,
-        &of__ZdlPvm,
-        &of__ZdaPvm,
-        &of__ZdlPvRKSt9nothrow_t,
-        &of__ZdaPvRKSt9nothrow_t,
-        &of__ZdlPvSt11align_val_t,
-        &of__ZdaPvSt11align_val_t,
-        &of__ZdlPvmSt11align_val_t,
-        &of__ZdaPvmSt11align_val_t,
-        &of__ZdlPvSt11align_val_tRKSt9nothrow_t,
-        &of__ZdaPvSt11align_val_tRKSt9nothrow_t,
-    };
-    if (!dlsym(RTLD_NEXT, "_Znwm"))
-        return;
-    for (size_t i = 0; i < HONE_ARRAY_LENGTH(all); i++)
-        (void)find(all[i]);
+    const char *missing[HONE_ARRAY_LENGTH(all)];
+    size_t count = 0;
+    bool some = dlsym(RTLD_NEXT, "_Znwm") != NULL;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(all); i++) {
+        if (some)
+            (void)find(all[i]);
+        if (all[i]->real)
+            continue;
+        missing[count++] = all[i]->name;
+        atomic_store_explicit(&all[i]->kind, KIND_HANDED_ON, memory_order_release);
+    }
+    struct hone_image image;
+    if (count && dl_iterate_phdr(find_ourselves, &image))
+        hone_image_withdraw(&image, missing, count);
 }

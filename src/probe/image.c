@@ -1,7 +1,10 @@
 #include "probe/image.h"
 
+#include "core/syscall.h"
+
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 
 // glibc's loader has added the bias already, others leave the file's own value.
 static const void *in_memory(const struct hone_image *image, uint64_t pointer)
@@ -97,13 +100,18 @@ static const Elf64_Sym *find_by_hash(const struct hone_image *image, const char 
     return NULL;
 }
 
+static const Elf64_Sym *find(const struct hone_image *image, const char *name)
+{
+    if (image->symbols && image->strings && image->gnu_hash)
+        return find_by_gnu_hash(image, name);
+    if (image->symbols && image->strings && image->hash)
+        return find_by_hash(image, name);
+    return NULL;
+}
+
 uint64_t hone_image_find_sized(const struct hone_image *image, const char *name, uint64_t *ret_size)
 {
-    const Elf64_Sym *symbol = NULL;
-    if (image->symbols && image->strings && image->gnu_hash)
-        symbol = find_by_gnu_hash(image, name);
-    else if (image->symbols && image->strings && image->hash)
-        symbol = find_by_hash(image, name);
+    const Elf64_Sym *symbol = find(image, name);
     if (!symbol || ELF64_ST_TYPE(symbol->st_info) != STT_FUNC)
         return 0;
     *ret_size = symbol->st_size;
@@ -114,6 +122,30 @@ uint64_t hone_image_find(const struct hone_image *image, const char *name)
 {
     uint64_t size;
     return hone_image_find_sized(image, name, &size);
+}
+
+void hone_image_withdraw(const struct hone_image *image, const char *const *names, size_t count)
+{
+    const uint64_t page = getauxval(AT_PAGESZ);
+    uint64_t low = UINT64_MAX, high = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t at = (uintptr_t)find(image, names[i]);
+        low = at && at < low ? at : low;
+        high = at > high ? at : high;
+    }
+    if (!high)
+        return;
+    low &= ~(page - 1);
+    high = (high + sizeof(Elf64_Sym) + page - 1) & ~(page - 1);
+    bool code = low < image->text_high && high > image->text_low;
+    if (code || hone_syscall3(SYS_mprotect, low, high - low, PROT_READ | PROT_WRITE) != 0)
+        return;
+    for (size_t i = 0; i < count; i++) {
+        Elf64_Sym *symbol = (Elf64_Sym *)(uintptr_t)find(image, names[i]);
+        if (symbol) // loaders pass over what has no address
+            __atomic_store_n(&symbol->st_value, 0, __ATOMIC_RELAXED);
+    }
+    (void)hone_syscall3(SYS_mprotect, low, high - low, PROT_READ);
 }
 
 bool hone_image_read(const struct dl_phdr_info *info, struct hone_image *ret)

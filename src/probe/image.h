@@ -38,4 +38,8 @@ uint64_t hone_image_find_sized(const struct hone_image *image, const char *name,
                                uint64_t *ret_size);
 uint64_t hone_image_find(const struct hone_image *image, const char *name);
 
+// From now on the loader does not find these functions in it any more: as if it did not export
+// them. What is bound to them already stays so.
+void hone_image_withdraw(const struct hone_image *image, const char *const *names, size_t count);
+
 #endif

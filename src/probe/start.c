@@ -15,6 +15,7 @@
 #include "unwind/loader.h"
 #include "unwind/program.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -305,6 +306,7 @@ __attribute__((constructor)) static void on_load(void)
     hone_new_find();
     hone_maps_find();
     hone_locks_find();
+    (void)dlerror(); // what was not found is nothing that the program asked for
     hone_heap_self.own--;
     const char *path = secure_getenv("HONE_SESSION");
     if (!path || path[0] != '/') {

@@ -363,8 +363,8 @@ ROWS = [
           '    (void)protect(at, at + length, PROT_READ | PROT_EXEC);\n')]),
     Row('new of a library that only its loader sees',
         'heap_hooks_test.py:Imports.test_a_cxx_library_that_only_its_loader_sees',
-        [('src/probe/hooks_new.c', '    if (!real && dl_iterate_phdr(look, &wanted))',
-          '    if (!real && !function && dl_iterate_phdr(look, &wanted))')]),
+        [('src/probe/hooks_new.c', '    if (count && dl_iterate_phdr(find_ourselves, &image))',
+          '    if (!count && dl_iterate_phdr(find_ourselves, &image))')]),
     Row('a program that writes to the session', SAFETY + 'Recorder.test_a_header_that_lies_to_who_'
         'looks_for_leaks',
         [('src/capture/scan.h', '    if (number >= chunks->count ||\n        number >= ',
@@ -471,8 +471,11 @@ ROWS = [
     Row('a wait has the stack of the one before', 'unit:capture',
         [('src/capture/wall_account.c', '    thread->draw.one_in = 0; // the next', '    // the next')]),
     Row('a thread that waits seldom beside those who wait all the time', 'unit:capture',
-        [('src/capture/draws.bpf.c', '    if (record.one_in > 1 && is_sure(thread)) {',
-          '    if (record.one_in > 1 && is_sure(thread) && !record.one_in) {')]),
+        [('src/capture/draws.bpf.c', '    return each_ms && seldom && settings', '    return each_ms && '
+          'seldom && 0 && settings')]),
+    Row('what was drawn for certain stands for nothing else', 'unit:capture',
+        [('src/capture/wall_account.c', '        seen.sure_ns = length_ns;\n', '        seen.short_ns = '
+          'length_ns;\n')]),
     Row('a wait for a file that nobody looks at soon', 'unit:capture',
         [('src/capture/draws.bpf.c', '    if (record.soon)\n        call_if_calm();\n', '')]),
     Row('another thread than the first calls exec',
