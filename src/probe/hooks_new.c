@@ -180,4 +180,5 @@ void hone_new_find(void)
     struct hone_image image;
     if (count && dl_iterate_phdr(find_ourselves, &image))
         hone_image_withdraw(&image, missing, count);
+    (void)dlerror(); // what we asked for in vain is nothing to the program
 }

@@ -15,7 +15,6 @@
 #include "unwind/loader.h"
 #include "unwind/program.h"
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -303,10 +302,9 @@ __attribute__((constructor)) static void on_load(void)
 {
     hone_heap_self.own++;
     hone_allocator_find();
-    hone_new_find();
     hone_maps_find();
     hone_locks_find();
-    (void)dlerror(); // what was not found is nothing that the program asked for
+    hone_new_find();
     hone_heap_self.own--;
     const char *path = secure_getenv("HONE_SESSION");
     if (!path || path[0] != '/') {
