@@ -5,8 +5,8 @@
 // or long, and else once in a while. Nobody but the threads that are watched pays for more than a
 // look into the table.
 //
-// Each page of memory that is looked at in a switch may cost as much as the rest of it: so what is
-// not the thread's own lies together, in small maps.
+// Each further page of memory that is looked at in a switch may cost as much as the rest of it: so
+// what is counted of a thread is kept with the thread.
 #include "draws_record.h"
 
 #include <linux/bpf.h>

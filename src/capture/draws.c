@@ -151,10 +151,6 @@ static int load(struct hone_draws *draws)
     draws->object = bpf_object__open_mem(hone_draws_program, hone_draws_program_bytes, NULL);
     if (!draws->object)
         return -errno;
-    // Memory that can be mapped lies in pages of its own, which cost the program in each switch.
-    struct bpf_map *map;
-    bpf_object__for_each_map(map, draws->object) if (bpf_map__is_internal(map))(void)
-        bpf_map__set_map_flags(map, bpf_map__map_flags(map) & ~(uint32_t)BPF_F_MMAPABLE);
     int r = bpf_object__load(draws->object);
     if (r)
         return r;

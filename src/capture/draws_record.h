@@ -34,8 +34,8 @@ struct hone_draws_sums {
 // A thread that is watched. In the kernel's table it has 56 bytes of the table's own before it: so
 // what changes in each switch is in one line of the cache, in which no other thread's is.
 struct hone_draws_thread {
-    __u32 over;    // 1: it is on its way out; its number may go on as another thread of its process
-    __u32 sure_ms; // all its draws would have been up to then, at their rate; of 2^20 ns each
+    __u32 over; // 1: it is on its way out; its number may go on as another thread of its process
+    __u32 spare;
     __u64 since_ns;              // of the state
     __u64 on_ns;                 // its time on a CPU, as the kernel counted it then
     struct hone_draws_sums sums; // since it was told of last
