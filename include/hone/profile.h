@@ -221,6 +221,9 @@ uint32_t hone_profile_add_function_as_is(struct hone_profile *profile,
                                          const struct hone_profile_function *function);
 uint32_t hone_profile_add_location(struct hone_profile *profile,
                                    const struct hone_profile_location *location);
+// Makes room for so many samples, each with a stack of its own, so that adding them moves nothing.
+// A guess: what there is no room for is left to be made later.
+void hone_profile_expect(struct hone_profile *profile, uint64_t samples, uint64_t frames);
 // Locations, leaf first.
 uint32_t hone_profile_add_stack(struct hone_profile *profile, const uint32_t *locations,
                                 size_t count);

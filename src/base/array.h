@@ -4,6 +4,8 @@
 #ifndef HONE_BASE_ARRAY_H
 #define HONE_BASE_ARRAY_H
 
+#include "base/pages.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,9 +28,10 @@ static inline uint64_t hone_array_larger(uint32_t room, uint64_t need)
 }
 
 // Makes room for `need` items of `size` bytes in *array, a pointer to the first one; *room is how
-// many there is room for. What is new is zero. False, and nothing has changed: memory is out, or
+// many there is room for. What is new may hold anything, and is not touched: of a large array the
+// half that is never used would become memory. False, and nothing has changed: memory is out, or
 // the items cannot be counted any more.
-static inline bool hone_array_reserve(void *array, uint32_t *room, uint64_t need, size_t size)
+static inline bool hone_array_grow(void *array, uint32_t *room, uint64_t need, size_t size)
 {
     void **at = array;
     if (need <= *room)
@@ -37,9 +40,20 @@ static inline bool hone_array_reserve(void *array, uint32_t *room, uint64_t need
     void *memory = larger > UINT32_MAX ? NULL : realloc(*at, larger * size);
     if (!memory)
         return false;
-    memset((char *)memory + *room * size, 0, (larger - *room) * size);
+    hone_pages_large(memory, larger * size);
     *at = memory;
     *room = (uint32_t)larger;
+    return true;
+}
+
+// The same, but what is new is zero.
+static inline bool hone_array_reserve(void *array, uint32_t *room, uint64_t need, size_t size)
+{
+    uint32_t before = *room;
+    if (!hone_array_grow(array, room, need, size))
+        return false;
+    if (*room > before)
+        memset(*(char **)array + before * size, 0, (*room - before) * size);
     return true;
 }
 

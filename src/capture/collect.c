@@ -20,6 +20,15 @@ bool hone_collect_reserve(struct hone_collect_state *state, void *array, uint32_
     return false;
 }
 
+bool hone_collect_grow(struct hone_collect_state *state, void *array, uint32_t *room, uint64_t need,
+                       size_t size)
+{
+    if (hone_array_grow(array, room, need, size))
+        return true;
+    state->status = -ENOMEM;
+    return false;
+}
+
 int hone_collect_init(struct hone_collected *collected)
 {
     *collected = (struct hone_collected){.state = calloc(1, sizeof *collected->state)};
@@ -28,7 +37,8 @@ int hone_collect_init(struct hone_collected *collected)
     collected->state->seed = hone_table_seed();
     hone_locks_init(&collected->locks);
     collected->state->scratch = calloc(HONE_STACK_MAX, sizeof *collected->state->scratch);
-    if (!collected->state->scratch ||
+    collected->state->last = calloc(1, sizeof *collected->state->last);
+    if (!collected->state->scratch || !collected->state->last ||
         !hone_collect_reserve(collected->state, &collected->modules, &collected->state->module_room,
                               1, sizeof *collected->modules)) {
         hone_collect_done(collected);
@@ -81,6 +91,7 @@ void hone_collect_done(struct hone_collected *collected)
             live_done(&state->live[i]);
         free(state->live);
         free(state->scratch);
+        free(state->last);
         free(state->named);
         free(state->drawn);
         hone_table_done(&state->modules);

@@ -112,13 +112,14 @@ static struct hone_heap_look *look_of(struct hone_collected *collected, struct h
                                       uint32_t at)
 {
     struct hone_collect_state *state = collected->state;
-    const struct hone_number *known = hone_numbers_find(state, &live->looks, at);
+    const struct hone_number *known = hone_numbers_find_next(state, &live->looks, at);
     if (known)
         return &live->look[known->at];
-    if (!hone_collect_reserve(state, &live->look, &live->look_room, (uint64_t)live->look_count + 1,
-                              sizeof *live->look) ||
+    if (!hone_collect_grow(state, &live->look, &live->look_room, (uint64_t)live->look_count + 1,
+                           sizeof *live->look) ||
         !hone_numbers_set(state, &live->looks, at, live->look_count))
         return NULL;
+    live->look[live->look_count] = (struct hone_heap_look){0};
     return &live->look[live->look_count++];
 }
 
@@ -171,7 +172,7 @@ void hone_collect_on_heap_site(void *context, uint32_t number,
     uint32_t id = atomic_load_explicit(&site->stack, memory_order_relaxed);
     if (!live)
         return;
-    const struct hone_number *stack = hone_numbers_find(collected->state, &live->stacks, id);
+    const struct hone_number *stack = hone_numbers_find_next(collected->state, &live->stacks, id);
     if (!stack) {
         collected->unknown_stacks += last;
         return;

@@ -38,8 +38,7 @@ int hone_heap_rows_add(struct hone_heap_rows *rows, const struct hone_collected_
             break;
     }
     if (at == HONE_TABLE_END) {
-        if (!hone_array_reserve(&rows->at, &rows->room, (uint64_t)rows->count + 1,
-                                sizeof *rows->at) ||
+        if (!hone_array_grow(&rows->at, &rows->room, (uint64_t)rows->count + 1, sizeof *rows->at) ||
             hone_table_add(&rows->table, hash, rows->count))
             return -ENOMEM;
         at = rows->count++;
@@ -70,8 +69,7 @@ static struct hone_collected_site *find_site(struct hone_heap_sites *sites, uint
     while ((at = hone_table_next(&sites->table, &probe)) != HONE_TABLE_END)
         if (sites->at[at].process == process && sites->at[at].stack == stack)
             return &sites->at[at];
-    if (!hone_array_reserve(&sites->at, &sites->room, (uint64_t)sites->count + 1,
-                            sizeof *sites->at) ||
+    if (!hone_array_grow(&sites->at, &sites->room, (uint64_t)sites->count + 1, sizeof *sites->at) ||
         hone_table_add(&sites->table, hash, sites->count))
         return NULL;
     sites->at[sites->count] = (struct hone_collected_site){.process = process, .stack = stack};

@@ -19,6 +19,18 @@ struct hone_number *hone_numbers_find(const struct hone_collect_state *state,
     return NULL;
 }
 
+struct hone_number *hone_numbers_find_next(const struct hone_collect_state *state,
+                                           struct hone_numbers *numbers, uint32_t number)
+{
+    struct hone_number *ret =
+        numbers->next < numbers->count ? &numbers->items[numbers->next] : NULL;
+    if (!ret || ret->number != number)
+        ret = hone_numbers_find(state, numbers, number);
+    if (ret)
+        numbers->next = (uint32_t)(ret - numbers->items) + 1;
+    return ret;
+}
+
 bool hone_numbers_set(struct hone_collect_state *state, struct hone_numbers *numbers,
                       uint32_t number, uint32_t meaning)
 {
@@ -27,8 +39,8 @@ bool hone_numbers_set(struct hone_collect_state *state, struct hone_numbers *num
         known->at = meaning;
         return true;
     }
-    if (!hone_collect_reserve(state, &numbers->items, &numbers->room, (uint64_t)numbers->count + 1,
-                              sizeof *numbers->items))
+    if (!hone_collect_grow(state, &numbers->items, &numbers->room, (uint64_t)numbers->count + 1,
+                           sizeof *numbers->items))
         return false;
     if (hone_table_add(&numbers->table, hone_hash_fold(number ^ state->seed, NUMBER_FACTOR),
                        numbers->count)) {

@@ -25,6 +25,7 @@ struct hone_numbers {
         uint32_t number, at;
     } * items;
     uint32_t count, room;
+    uint32_t next; // the item behind the one that hone_numbers_find_next() found last
 };
 
 // What is known of a process only while it lives.
@@ -57,22 +58,33 @@ struct hone_collect_state {
     // At moments that short threads drew: what they stand for is known at the end.
     struct hone_collected_sample *drawn;
     uint32_t drawn_count, drawn_room;
-    uint64_t seed;            // of hashes of what processes chose
+    uint64_t seed; // of hashes of what processes chose
     uint32_t module_room, place_room, frame_room, stack_room, thread_room, process_room,
         sample_room, wall_room, leak_room;
     uint32_t *scratch; // places of one stack
-    uint32_t *named;   // threads whose names are read again
+    struct hone_last_stack {
+        uint32_t number; // the reader's, of the process
+        uint32_t count;
+        uint64_t addresses[HONE_STACK_MAX]; // outermost first
+        uint32_t places[HONE_STACK_MAX];
+    } * last;        // that was told
+    uint32_t *named; // threads whose names are read again
     uint32_t named_count, named_room;
     uint64_t name_due_ns; // when the first of them is, or earlier
 };
 
-// Room for `need` items in an array, doubling.
+// Room for `need` items in an array, doubling. What is new is zero, or, of the second, anything.
 bool hone_collect_reserve(struct hone_collect_state *state, void *array, uint32_t *room,
                           uint64_t need, size_t size);
+bool hone_collect_grow(struct hone_collect_state *state, void *array, uint32_t *room, uint64_t need,
+                       size_t size);
 
 // collect_numbers.c: what a number means; NULL: it was never told.
 struct hone_number *hone_numbers_find(const struct hone_collect_state *state,
                                       const struct hone_numbers *numbers, uint32_t number);
+// The same, fast for who asks for one after the other in the order that they were told in.
+struct hone_number *hone_numbers_find_next(const struct hone_collect_state *state,
+                                           struct hone_numbers *numbers, uint32_t number);
 // From now on the number means that.
 bool hone_numbers_set(struct hone_collect_state *state, struct hone_numbers *numbers,
                       uint32_t number, uint32_t meaning);

@@ -20,8 +20,8 @@ uint32_t hone_collect_module(struct hone_collected *collected,
     uint32_t at;
     while ((at = hone_table_next(&state->modules, &probe)) != HONE_TABLE_END) {
         const struct hone_collected_module *module = &collected->modules[at];
-        if (strcmp(module->path, record->path) == 0 &&
-            module->contents == record->contents && module->build_id_bytes == record->build_id_bytes &&
+        if (strcmp(module->path, record->path) == 0 && module->contents == record->contents &&
+            module->build_id_bytes == record->build_id_bytes &&
             memcmp(module->build_id, record->build_id, module->build_id_bytes) == 0)
             return at;
     }
@@ -67,6 +67,7 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
                                       .start = record->start,
                                       .end = record->end,
                                       .bias = record->bias};
+    collected->state->last->count = 0;
     const struct hone_collected_process *process = &collected->processes[live->process];
     if (hone_collect_same_pids(collected, process))
         hone_held_file(collected, module.module, process->pid);
@@ -83,9 +84,11 @@ void hone_collect_on_module(void *context, uint32_t number, const struct hone_re
 void hone_collect_on_module_gone(void *context, uint32_t number,
                                  const struct hone_record_module_gone *record)
 {
-    struct hone_live *live = hone_live_of(context, number);
+    struct hone_collected *collected = context;
+    struct hone_live *live = hone_live_of(collected, number);
     if (!live)
         return;
+    collected->state->last->count = 0;
     for (uint32_t i = 0; i < live->module_count; i++) {
         struct hone_live_module *module = &live->modules[i];
         if (module->index != record->record.small)
@@ -97,7 +100,7 @@ void hone_collect_on_module_gone(void *context, uint32_t number,
         return;
     }
     // What it was comes late, and finds here that it is over.
-    add_module(context, live,
+    add_module(collected, live,
                &(struct hone_live_module){
                    .index = record->record.small, .turn = record->turn, .gone = true});
 }
@@ -140,8 +143,8 @@ uint32_t hone_collect_place(struct hone_collected *collected, struct hone_collec
             collected->places[at].module == place.module &&
             collected->places[at].process == place.process)
             return at;
-    if (!hone_collect_reserve(state, &collected->places, &state->place_room,
-                              (uint64_t)collected->place_count + 1, sizeof *collected->places) ||
+    if (!hone_collect_grow(state, &collected->places, &state->place_room,
+                           (uint64_t)collected->place_count + 1, sizeof *collected->places) ||
         hone_table_add(&state->places, hash, collected->place_count)) {
         state->status = -ENOMEM;
         return 0;
@@ -192,11 +195,10 @@ uint32_t hone_collect_stack(struct hone_collected *collected, const uint32_t *fr
             memcmp(collected->frames + stack->first, frames, count * sizeof *frames) == 0)
             return at;
     }
-    if (!hone_collect_reserve(state, &collected->stacks, &state->stack_room,
-                              (uint64_t)collected->stack_count + 1, sizeof *collected->stacks) ||
-        !hone_collect_reserve(state, &collected->frames, &state->frame_room,
-                              (uint64_t)collected->frame_count + count,
-                              sizeof *collected->frames) ||
+    if (!hone_collect_grow(state, &collected->stacks, &state->stack_room,
+                           (uint64_t)collected->stack_count + 1, sizeof *collected->stacks) ||
+        !hone_collect_grow(state, &collected->frames, &state->frame_room,
+                           (uint64_t)collected->frame_count + count, sizeof *collected->frames) ||
         hone_table_add(&state->stacks, hash, collected->stack_count)) {
         state->status = -ENOMEM;
         return 0;
@@ -233,6 +235,26 @@ void hone_collect_generated(struct hone_collected *collected, uint32_t number, u
                        leaf->process ? leaf->address : 0);
 }
 
+// The places of a stack, outermost first. Most of its frames are those of the last stack that was
+// told, at the same places as long as no module has come or gone.
+static const uint32_t *places_of(struct hone_collected *collected, struct hone_live *live,
+                                 uint32_t number, const struct hone_record_stack *record)
+{
+    struct hone_last_stack *last = collected->state->last;
+    const uint64_t *outermost = record->addresses + record->count;
+    uint32_t known = last->number == number ? last->count : 0, same = 0;
+    known = known < record->count ? known : record->count;
+    while (same < known && last->addresses[same] == outermost[-1 - (int64_t)same])
+        same++;
+    for (uint32_t i = record->count; i-- > same;) {
+        last->addresses[i] = outermost[-1 - (int64_t)i];
+        last->places[i] = hone_collect_intern(collected, live, last->addresses[i]);
+    }
+    last->number = number;
+    last->count = record->count;
+    return last->places;
+}
+
 void hone_collect_on_stack(void *context, uint32_t number, const struct hone_record_stack *record)
 {
     struct hone_collected *collected = context;
@@ -241,8 +263,9 @@ void hone_collect_on_stack(void *context, uint32_t number, const struct hone_rec
     uint32_t id = record->record.small;
     if (!live)
         return;
+    const uint32_t *places = places_of(collected, live, number, record);
     for (uint32_t i = 0; i < record->count; i++)
-        state->scratch[i] = hone_collect_intern(collected, live, record->addresses[i]);
+        state->scratch[i] = places[record->count - 1 - i];
     enum hone_stack_end end = record->end < HONE_STACK_ENDS ? record->end : HONE_STACK_BAD_RULE;
     uint32_t at = hone_collect_stack(collected, state->scratch, record->count, end);
     if (state->status || !hone_numbers_set(state, &live->stacks, id, at))

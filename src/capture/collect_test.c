@@ -85,6 +85,38 @@ TEST(same_code_at_other_addresses_is_one_stack)
     hone_collect_done(&collected);
 }
 
+// What is remembered of the last stack is of its process, and holds from its outermost frame on.
+TEST(outer_frames_of_the_last_stack_are_those_of_its_process)
+{
+    struct hone_collected collected;
+    CHECK_EQ(hone_collect_init(&collected), 0);
+    for (uint32_t process = 0; process < 2; process++) {
+        add_process(&collected, process, 100 + process);
+        add_module(&collected, process, 0, process ? "/bin/one" : "/bin/other", 0x10000);
+        add_thread(&collected, process, 0, 0);
+    }
+    static const uint32_t turns[] = {0, 1, 1, 0};
+    for (uint32_t turn = 0; turn < 4; turn++) {
+        uint32_t process = turns[turn];
+        add_stack(&collected, process, turn + 1, 0x11000 + turn, 0x12000);
+        add_sample(&collected, process, 0, turn + 1, 1);
+    }
+    CHECK_EQ(hone_collect_finish(&collected), 0);
+    CHECK_EQ(collected.stack_count, 4);
+    CHECK_EQ(collected.place_count, 4 + 2); // four inner ones, and 0x12000 of each program
+    for (uint32_t i = 0; i < collected.sample_count; i++) {
+        const struct hone_collected_stack *stack = &collected.stacks[collected.samples[i].stack];
+        uint32_t process = collected.threads[collected.samples[i].thread].process;
+        for (uint32_t frame = 0; frame < stack->count; frame++) {
+            const struct hone_collected_place *place =
+                &collected.places[collected.frames[stack->first + frame]];
+            CHECK(strcmp(collected.modules[place->module].path,
+                         process ? "/bin/one" : "/bin/other") == 0);
+        }
+    }
+    hone_collect_done(&collected);
+}
+
 TEST(stack_written_twice_is_one)
 {
     struct hone_collected collected;

@@ -5,9 +5,11 @@
 
 #include "profile/profile.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static double percent(uint64_t part, uint64_t whole)
@@ -96,20 +98,32 @@ static bool is_hooked(const struct hone_collected *collected, const char *path)
     return false;
 }
 
-// Allocators inside of files, which no library in front of malloc() sees.
-static void comment_on_inner_allocators(struct hone_profile *profile,
-                                        const struct hone_collected *collected)
+int hone_recording_find_inner_allocators(struct hone_recording *recording)
 {
+    const struct hone_collected *collected = recording->collected;
+    recording->inner_allocators =
+        (const char **)calloc((size_t)collected->module_count + 1, sizeof(char *));
+    if (!recording->inner_allocators)
+        return -ENOMEM;
     for (uint32_t i = 0; i < collected->module_count; i++) {
         const char *path = collected->modules[i].path;
         bool known = is_hooked(collected, path);
         for (uint32_t before = 0; before < i && !known; before++)
             known = strcmp(collected->modules[before].path, path) == 0;
-        const char *allocator = known ? NULL : hone_inner_allocator(path);
-        if (allocator)
-            hone_profile_comment(profile, "not covered: what %s allocates by the %s inside it",
-                                 path, allocator);
+        recording->inner_allocators[i] = known ? NULL : hone_inner_allocator(path);
     }
+    return 0;
+}
+
+// Allocators inside of files, which no library in front of malloc() sees.
+static void comment_on_inner_allocators(struct hone_profile *profile,
+                                        const struct hone_recording *recording)
+{
+    for (uint32_t i = 0; recording->inner_allocators && i < recording->collected->module_count; i++)
+        if (recording->inner_allocators[i])
+            hone_profile_comment(profile, "not covered: what %s allocates by the %s inside it",
+                                 recording->collected->modules[i].path,
+                                 recording->inner_allocators[i]);
 }
 
 bool hone_recording_comment_rates(const struct hone_recording *recording,
@@ -224,7 +238,7 @@ void hone_recording_comment_heap(const struct hone_recording *recording, int fil
                              totals.samples, plural(totals.samples), totals.frees);
     comment_on_moment(recording, file, &totals, profile);
     comment_on_allocators(profile, recording->collected);
-    comment_on_inner_allocators(profile, recording->collected);
+    comment_on_inner_allocators(profile, recording);
     if (!totals.samples && !totals.counted)
         comment_on_nothing(recording, &totals, profile);
     if (totals.samples && !totals.counted && recording->options->heap_rate == 1)

@@ -42,8 +42,8 @@ static int add(struct hone_heap_series *series, const struct hone_heap_change *c
         series->at[at].bytes += change->bytes;
         return 0;
     }
-    if (!hone_array_reserve(&series->at, &series->room, (uint64_t)series->count + 1,
-                            sizeof *series->at) ||
+    if (!hone_array_grow(&series->at, &series->room, (uint64_t)series->count + 1,
+                         sizeof *series->at) ||
         hone_table_add(&series->table, hash, series->count))
         return -ENOMEM;
     series->at[series->count++] = *change;

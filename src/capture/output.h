@@ -33,8 +33,9 @@ struct hone_recording {
     int back_error;              // why the session could not grow, or 0
     uint64_t no_room;            // how often programs found no room in it
     bool full;                   // it is as large as it may become
-    bool heap_outside;           // the heap was asked for, and is not seen from outside
-    bool locks_outside;          // the same of locks
+    const char **inner_allocators; // by module: see hone_inner_allocator(); NULL: not asked for
+    bool heap_outside;             // the heap was asked for, and is not seen from outside
+    bool locks_outside;            // the same of locks
     uint64_t cpu_kernel_ns; // CPU time of the program and the children it waited for; 0: unknown
     int status;             // of the program; -1 while it runs
     bool unfiltered;        // it ended under no other filter (seccomp) than we are under
@@ -46,6 +47,9 @@ struct hone_recording {
     const struct hone_dump *dump;             // the last one of its threads; NULL: there is none
     uint32_t dumps;                           // that were taken
 };
+
+// Fills inner_allocators, which is the caller's to free. Returns 0 or -ENOMEM.
+int hone_recording_find_inner_allocators(struct hone_recording *recording);
 
 // Returns 0 or -ENOMEM.
 int hone_recording_heap_peak(const struct hone_recording *recording, struct hone_heap_peak *ret);

@@ -74,13 +74,27 @@ int64_t hone_builder_whole_of(double value, double *rest)
 static int add_stacks(struct hone_profile_builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
+    const struct hone_profile_kind *kind = kinds[builder->file];
     HONE_CLEANUP(hone_freep)
     uint32_t *locations = calloc(HONE_STACK_MAX + 1, sizeof *locations);
-    if (!locations)
+    HONE_CLEANUP(hone_freep)
+    uint8_t *used = calloc((size_t)collected->stack_count + 1, sizeof *used);
+    if (!locations || !used)
         return -ENOMEM;
+    if (kind->use)
+        kind->use(collected, used);
+    uint64_t stacks = 0, frames = 0;
+    for (uint32_t i = 0; i < collected->stack_count; i++) {
+        used[i] |= !kind->use;
+        stacks += used[i];
+        frames += used[i] ? collected->stacks[i].count + 1 : 0;
+    }
+    hone_profile_expect(builder->profile, stacks, frames);
     for (uint32_t i = 0; i < collected->stack_count; i++) {
         const struct hone_collected_stack *stack = &collected->stacks[i];
         uint32_t count = stack->count;
+        if (!used[i])
+            continue;
         for (uint32_t frame = 0; frame < count; frame++)
             locations[frame] = builder->locations[collected->frames[stack->first + frame]];
         if (stack->end != HONE_STACK_COMPLETE)

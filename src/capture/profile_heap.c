@@ -55,6 +55,12 @@ static uint32_t process_labels(struct hone_profile_builder *builder, uint32_t pr
                                       HONE_ARRAY_LENGTH(labels) - (change ? 0 : 2));
 }
 
+static void use_changed(const struct hone_collected *collected, uint8_t *ret_used)
+{
+    for (uint32_t i = 0; i < collected->heap_series.count; i++)
+        ret_used[collected->heap_series.at[i].stack] = 1;
+}
+
 static int add_changes(struct hone_profile_builder *builder)
 {
     const struct hone_heap_series *series = &builder->recording->collected->heap_series;
@@ -68,13 +74,25 @@ static int add_changes(struct hone_profile_builder *builder)
     return 0;
 }
 
+static bool has_peak(const struct hone_collected_site *site)
+{
+    return site->peak || site->peak_bytes;
+}
+
+static void use_peak(const struct hone_collected *collected, uint8_t *ret_used)
+{
+    for (uint32_t i = 0; i < collected->heap_sites.count; i++)
+        if (has_peak(&collected->heap_sites.at[i]))
+            ret_used[collected->heap_sites.at[i].stack] = 1;
+}
+
 static int add_peak(struct hone_profile_builder *builder)
 {
     const struct hone_heap_sites *sites = &builder->recording->collected->heap_sites;
     for (uint32_t i = 0; i < sites->count; i++) {
         const struct hone_collected_site *site = &sites->at[i];
         int64_t values[] = {(int64_t)site->peak, (int64_t)site->peak_bytes};
-        if (values[0] || values[1])
+        if (has_peak(site))
             (void)hone_profile_add_sample_in_set(builder->profile, builder->stacks[site->stack],
                                                  values,
                                                  process_labels(builder, site->process, NULL));
@@ -153,6 +171,6 @@ static void describe_all(struct hone_profile_builder *builder)
     describe_living(builder);
 }
 
-const struct hone_profile_kind hone_profile_heap = {describe_all, add_blocks};
-const struct hone_profile_kind hone_profile_heap_time = {describe_living, add_changes};
-const struct hone_profile_kind hone_profile_heap_peak = {describe_living, add_peak};
+const struct hone_profile_kind hone_profile_heap = {describe_all, add_blocks, NULL};
+const struct hone_profile_kind hone_profile_heap_time = {describe_living, add_changes, use_changed};
+const struct hone_profile_kind hone_profile_heap_peak = {describe_living, add_peak, use_peak};

@@ -36,6 +36,12 @@ static int add_leak_samples(struct hone_profile_builder *builder)
     return 0;
 }
 
+static void use_leaks(const struct hone_collected *collected, uint8_t *ret_used)
+{
+    for (uint32_t i = 0; i < collected->leak_count; i++)
+        ret_used[collected->leaks[i].stack] = 1;
+}
+
 static void describe_leaks(struct hone_profile_builder *builder)
 {
     struct hone_profile *profile = builder->profile;
@@ -48,4 +54,4 @@ static void describe_leaks(struct hone_profile_builder *builder)
                             (int64_t)builder->recording->options->heap_rate);
 }
 
-const struct hone_profile_kind hone_profile_leaks = {describe_leaks, add_leak_samples};
+const struct hone_profile_kind hone_profile_leaks = {describe_leaks, add_leak_samples, use_leaks};

@@ -38,6 +38,9 @@ struct hone_profile_kind {
     // Adds the samples: builder->stacks has the stacks of all of them. Returns 0 or a negative
     // errno; what hone_profile_status() knows need not be returned.
     int (*add)(struct hone_profile_builder *builder);
+    // Says 1 of the collected stacks that the samples have, where that is a part of them: only
+    // these are in the profile and in builder->stacks. NULL: all are.
+    void (*use)(const struct hone_collected *collected, uint8_t *ret_used);
 };
 
 extern const struct hone_profile_kind hone_profile_cpu, hone_profile_wall;       // profile_time.c

@@ -243,5 +243,11 @@ int hone_recorder_write(struct hone_recorder *recorder, struct hone_error *err)
             look_at_room(recorder->launch.session.header, &recording);
     }
 
-    return write_profiles(recorder, &recording, err);
+    if (recorder->options.types & (1u << HONE_CAPTURE_HEAP | 1u << HONE_CAPTURE_ALLOCS) &&
+        !recording.heap_outside)
+        r = hone_recording_find_inner_allocators(&recording);
+    r = r ? hone_error_set(err, r, "cannot make the profiles")
+          : write_profiles(recorder, &recording, err);
+    free((void *)recording.inner_allocators);
+    return r;
 }

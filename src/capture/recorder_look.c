@@ -11,9 +11,9 @@
 
 // Looks take at most one part in so many of the time, and come not more often than every so often.
 enum {
-    LOOK_PARTS = 100,
+    LOOK_PARTS = 200,
     LOOK_NS = 50000000,
-    HELD_PARTS = 200, // the kernel keeps the process from mapping memory meanwhile
+    HELD_PARTS = 400, // the kernel keeps the process from mapping memory meanwhile
     HELD_NS = 250000000,
 };
 

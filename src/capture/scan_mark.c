@@ -12,7 +12,7 @@ enum {
     PAGES = 1 << (REGION_SHIFT - PAGE_SHIFT), // of a region
     ADDRESS_BITS = 47,
     WORD = 8,
-    BUFFER_BYTES = 1 << 20,
+    BUFFER_BYTES = 1 << 18, // stays in the processor's cache until it has been looked at
     LARGE_BYTES = 64 << 10, // of a block that is read by its pages
     WINDOW_BYTES = 16 << 10,
     WINDOWS = 16 << 10, // 256 MiB of memory that was read are kept, where so much was

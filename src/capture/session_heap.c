@@ -3,7 +3,7 @@
 // is null.
 #include "capture/session_json.h"
 
-#include "base/cleanup.h"
+#include "core/core.h"
 #include "profile/profile.h"
 
 #include <stdlib.h>
@@ -101,23 +101,26 @@ static uint64_t temporary_objects(const struct hone_collected_site *site)
     return site->temporary;
 }
 
-// Marks those that have most of it.
-static void choose(const struct hone_heap_sites *sites,
-                   uint64_t (*of)(const struct hone_collected_site *site), uint8_t *chosen)
+// Those that have most of something; of equal ones the first.
+struct top {
+    uint64_t (*of)(const struct hone_collected_site *site);
+    uint32_t count;
+    uint64_t most[TOP_SITES];
+    uint32_t site[TOP_SITES];
+};
+
+static void try_for_top(struct top *top, const struct hone_collected_site *site, uint32_t number)
 {
-    enum { TAKEN = 1, BEFORE = 2 };
-    for (int turn = 0; turn < TOP_SITES; turn++) {
-        uint32_t best = UINT32_MAX;
-        for (uint32_t i = 0; i < sites->count; i++)
-            if (!(chosen[i] & TAKEN) && of(&sites->at[i]) &&
-                (best == UINT32_MAX || of(&sites->at[i]) > of(&sites->at[best])))
-                best = i;
-        if (best == UINT32_MAX)
-            break;
-        chosen[best] |= TAKEN;
+    const uint64_t has = top->of(site);
+    if (!has || (top->count == TOP_SITES && has <= top->most[TOP_SITES - 1]))
+        return;
+    uint32_t at = top->count < TOP_SITES ? top->count++ : TOP_SITES - 1;
+    for (; at > 0 && top->most[at - 1] < has; at--) {
+        top->most[at] = top->most[at - 1];
+        top->site[at] = top->site[at - 1];
     }
-    for (uint32_t i = 0; i < sites->count; i++)
-        chosen[i] = chosen[i] ? BEFORE : 0;
+    top->most[at] = has;
+    top->site[at] = number;
 }
 
 static int by_allocated_bytes(const void *a, const void *b)
@@ -131,23 +134,39 @@ static int by_allocated_bytes(const void *a, const void *b)
     return x->stack < y->stack ? -1 : 1;
 }
 
-// Those that allocate most, have most at the peak, or allocate for short.
+static int by_site(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Those that allocate most, have most at the peak, or allocate for short: each once. Returns how
+// many.
+static size_t choose(const struct hone_heap_sites *sites,
+                     const struct hone_collected_site *ret[3 * TOP_SITES])
+{
+    struct top tops[] = {{.of = allocated_bytes}, {.of = peak_bytes}, {.of = temporary_objects}};
+    for (uint32_t i = 0; i < sites->count; i++)
+        for (size_t k = 0; k < HONE_ARRAY_LENGTH(tops); k++)
+            try_for_top(&tops[k], &sites->at[i], i);
+    uint32_t chosen[3 * TOP_SITES];
+    size_t all = 0, count = 0;
+    for (size_t k = 0; k < HONE_ARRAY_LENGTH(tops); k++)
+        for (uint32_t i = 0; i < tops[k].count; i++)
+            chosen[all++] = tops[k].site[i];
+    qsort(chosen, all, sizeof *chosen, by_site);
+    for (size_t i = 0; i < all; i++)
+        if (!i || chosen[i] != chosen[i - 1])
+            ret[count++] = &sites->at[chosen[i]];
+    return count;
+}
+
 static json_t *sites_json(const struct hone_recording *recording,
                           const struct hone_recording_names *names)
 {
     const struct hone_collected *collected = recording->collected;
-    const struct hone_heap_sites *sites = &collected->heap_sites;
-    HONE_CLEANUP(hone_freep) uint8_t *chosen = calloc((size_t)sites->count + 1, 1);
     const struct hone_collected_site *top[3 * TOP_SITES];
-    size_t count = 0;
-    if (!chosen)
-        return NULL;
-    choose(sites, allocated_bytes, chosen);
-    choose(sites, peak_bytes, chosen);
-    choose(sites, temporary_objects, chosen);
-    for (uint32_t i = 0; i < sites->count && count < 3 * TOP_SITES; i++)
-        if (chosen[i])
-            top[count++] = &sites->at[i];
+    size_t count = choose(&collected->heap_sites, top);
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
     qsort(top, count, sizeof *top, by_allocated_bytes);
     json_t *list = json_array();

@@ -224,7 +224,6 @@ static inline uint32_t *expect(struct hone_keeper *keeper)
     uint32_t *next = &keeper->next[keeper->last % HONE_KEEPER_NEXT];
     if (*next) {
         const struct hone_heap_site *site = hone_site_at(*next - 1);
-        __builtin_prefetch(&site->hash);
         __builtin_prefetch(site, 1);
         __builtin_prefetch(&site->sizes[0], 1);
     }

@@ -78,10 +78,6 @@ uint32_t hone_profile_stack_copy(struct hone_profile *profile, const uint32_t *f
 // numbers: renumbered[i] is that of stack i.
 void hone_profile_stacks_changed(struct hone_profile *profile, uint32_t *renumbered);
 
-// Makes room for so many samples, each with a stack of its own, so that adding them moves nothing.
-// A guess: what there is no room for is left to be made later.
-void hone_profile_expect(struct hone_profile *profile, uint64_t samples, uint64_t frames);
-
 // Adds the values to the sample of this stack, if there is one: of a new stack there is none. The
 // label set need not be there yet.
 void hone_profile_sample_append(struct hone_profile *profile, uint32_t stack, bool is_new,

@@ -15,7 +15,7 @@
 
 enum {
     FEW = 4, // pieces: may be small
-    LARGE = 4 << 20,
+    LARGE = 1 << 20,
     SLICE = 1 << 20,
     HEAD_LEN = 10,
     TAIL_LEN = 8,

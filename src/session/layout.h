@@ -31,11 +31,12 @@
 
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HONE_SESSION_MAGIC 0x31534553454e4f48u // "HONESES1", little-endian
 enum {
-    HONE_SESSION_VERSION = 14,
+    HONE_SESSION_VERSION = 15,
     HONE_CHUNK_BYTES = 64 * 1024,
     HONE_CHUNKS_MAX = 65536, // 4 GiB
     HONE_HEADER_BYTES = 8192,
@@ -580,26 +581,30 @@ enum {
     HONE_HEAP_LIVES_DRAWN_SHIFT = 16,
 };
 
+// Sites are many and come by chance, so what is touched together is in one line of the processor's
+// cache: the first with each block, the second with most ends, the fourth with each beginning.
 struct hone_heap_site {
     _Atomic uint32_t stack; // id; 0: not in use
     _Atomic uint32_t fall;  // process->heap_fall when `peak` was kept
     uint32_t keeper;        // who counts here, by its number; others are elsewhere
     _Atomic uint32_t mark;  // marks made when it changed last
+    uint64_t hash;          // of the stack, by which the keeper finds it
     _Atomic uint64_t allocated, allocated_bytes;
-    _Atomic uint64_t usable_bytes;               // what the allocator gave for allocated_bytes
-    _Atomic uint64_t freed, freed_bytes;         // by the keeper
+    _Atomic uint64_t usable_bytes;       // what the allocator gave for allocated_bytes
+    _Atomic uint64_t freed, freed_bytes; // by the keeper
+
     _Atomic uint64_t temporary, temporary_bytes; // freed by the keeper before it allocated again
-    _Atomic uint64_t peak, peak_bytes;           // what lived when the total was highest
-    _Atomic uint64_t sizes[HONE_HEAP_SIZES];     // [i]: up to 8 << i bytes; the last: more
     // By whom freed, [i]: within 8^i such units; the last: later. The lower bits: of those that are
     // looked at all; from HONE_HEAP_LIVES_DRAWN_SHIFT on: of those drawn.
     _Atomic uint64_t lives[HONE_HEAP_LIVES];
+    _Atomic uint64_t peak, peak_bytes; // what lived when the total was highest
+
+    _Atomic uint64_t sizes[HONE_HEAP_SIZES]; // [i]: up to 8 << i bytes; the last: more
     // From other threads, which add.
     _Atomic uint64_t freed_elsewhere, freed_elsewhere_bytes;
     _Atomic uint64_t moved; // ends that were the beginning of a realloc()
-    _Atomic uint64_t lives_elsewhere[HONE_HEAP_LIVES];
-    uint64_t hash; // of the stack, by which the keeper finds it
     uint64_t spare[5];
+    _Atomic uint64_t lives_elsewhere[HONE_HEAP_LIVES];
 };
 
 enum {
@@ -696,6 +701,9 @@ static inline uint32_t hone_creation_slot(uint32_t tid, uint32_t attempt)
 }
 
 _Static_assert(sizeof(struct hone_heap_site) == 512, "eight lines of the processor's cache");
+_Static_assert(offsetof(struct hone_heap_site, temporary) == 64 &&
+                   offsetof(struct hone_heap_site, sizes) == 192,
+               "what is touched together lies together");
 _Static_assert(sizeof(struct hone_session_header) <= HONE_HEADER_BYTES, "the header has its page");
 _Static_assert(sizeof(struct hone_chunk) == 64, "what follows is aligned to a cache line");
 _Static_assert(sizeof(struct hone_process) % 64 == 0, "records are aligned to 8");

@@ -32,11 +32,18 @@ struct stream {
     uint32_t finished_room;
 };
 
-// A chunk of records found by a scan, sorted by owner and sequence.
+// A chunk of records or sites found by a scan, sorted by owner and sequence.
 struct found {
     uint32_t owner;
     uint32_t chunk;
     uint64_t sequence;
+};
+
+// What a chunk of sites said of itself when it was found first: it stays one until it is given
+// back. Of a process with many, a scan need not fetch each into the processor's cache.
+struct sites_chunk {
+    bool known;
+    uint32_t owner;
 };
 
 struct hone_reader {
@@ -52,6 +59,7 @@ struct hone_reader {
     bool all_dead;       // also those that are yet to be found
     struct found *found;
     uint32_t found_count;
+    struct sites_chunk *sites; // by chunk
     struct hone_reader_losses losses;
     uint32_t marks_told;
     uint64_t opened_ns;
@@ -103,7 +111,8 @@ int hone_reader_open(void *memory, size_t bytes, struct hone_reader **ret)
     reader->chunk_count = (uint32_t)count;
     reader->stream_of = calloc(count, sizeof *reader->stream_of);
     reader->found = calloc(count, sizeof *reader->found);
-    if (!reader->stream_of || !reader->found) {
+    reader->sites = calloc(count, sizeof *reader->sites);
+    if (!reader->stream_of || !reader->found || !reader->sites) {
         hone_reader_close(reader);
         return -ENOMEM;
     }
@@ -124,6 +133,7 @@ void hone_reader_close(struct hone_reader *reader)
     free(reader->streams);
     free(reader->stream_of);
     free(reader->found);
+    free(reader->sites);
     free(reader);
 }
 
@@ -189,9 +199,19 @@ static int scan(struct hone_reader *reader, const struct hone_reader_events *eve
             uint32_t index = word * 64 + (uint32_t)__builtin_ctzll(taken);
             if (index >= reader->chunk_count)
                 break;
+            struct sites_chunk *sites = &reader->sites[index];
+            if (sites->known) {
+                reader->found[reader->found_count++] =
+                    (struct found){sites->owner, index, UINT64_MAX};
+                continue;
+            }
             struct hone_chunk *chunk = chunk_at(reader, index);
             uint32_t state = atomic_load_explicit(&chunk->state, memory_order_acquire);
-            if (state == HONE_CHUNK_RECORDS || state == HONE_CHUNK_HEAP_SITES) {
+            if (state == HONE_CHUNK_HEAP_SITES) {
+                *sites = (struct sites_chunk){true, chunk->owner};
+                reader->found[reader->found_count++] =
+                    (struct found){sites->owner, index, UINT64_MAX};
+            } else if (state == HONE_CHUNK_RECORDS) {
                 reader->found[reader->found_count++] =
                     (struct found){chunk->owner, index, chunk->sequence};
             } else if (state == HONE_CHUNK_PROCESS && !reader->stream_of[index]) {
@@ -236,6 +256,7 @@ static void give_back(struct hone_reader *reader, uint32_t index)
     if (!(atomic_load_explicit(&reader->bitmap[index / 64], memory_order_relaxed) & bit))
         return;
     memset(chunk_at(reader, index), 0, HONE_CHUNK_BYTES);
+    reader->sites[index].known = false;
     atomic_fetch_sub_explicit(&reader->header->chunks_used, 1, memory_order_relaxed);
     // Release: the zeros before the cleared bit. Pairs with the acquire in the writer's take.
     atomic_fetch_and_explicit(&reader->bitmap[index / 64], ~bit, memory_order_release);
@@ -392,10 +413,9 @@ static void read_sites(struct hone_reader *reader, const struct hone_reader_even
         for (uint32_t at = 0; at < HONE_HEAP_SITES; at++) {
             if (!atomic_load_explicit(&sites[at].stack, memory_order_acquire))
                 continue;
-            struct hone_heap_site copy;
-            memcpy(&copy, &sites[at], sizeof copy);
             events->heap_site(context, number, &facts,
-                              reader->found[i].chunk * HONE_HEAP_SITES_STRIDE + at, &copy, last);
+                              reader->found[i].chunk * HONE_HEAP_SITES_STRIDE + at, &sites[at],
+                              last);
         }
     }
 }

@@ -121,7 +121,7 @@ struct hone_reader_events {
     void (*heap_free)(void *context, uint32_t process, const struct hone_record_heap_free *release);
     void (*heap_kept)(void *context, uint32_t process, const struct hone_record_heap_kept *kept);
     // What the process has counted at one stack by now: in each hone_reader_look(), and, `last`,
-    // once before process_end.
+    // once before process_end. The site is where it counts, which it may do meanwhile.
     void (*heap_site)(void *context, uint32_t process, const struct hone_process_facts *facts,
                       uint32_t number, const struct hone_heap_site *site, bool last);
     // Before what any process recorded of the heap after it.
