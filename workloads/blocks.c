@@ -9,6 +9,10 @@
 // blocks beside MILLISECONDS [WAY]: the same for so long, and beside these two, threads that wait
 // seldom: one that rests 25 ms at a time, and for each time a new one that rests 8 ms, once. Right
 // answer: lines `wait sleep FUNCTION TID NANOSECONDS`, as above.
+//
+// blocks rests MILLISECONDS EACH [BESIDE]: two threads that hand a token back and forth, by a
+// semaphore each, and now and then rest 30 ms themselves, each after EACH ms; then nobody waits for
+// anything else, but two more that never rest, if BESIDE is 1. Right answer: the same, of each.
 #include "turns.h"
 
 #include <errno.h>
@@ -460,10 +464,60 @@ static int beside(long long ns)
     _exit(0); // while two of them go on
 }
 
+// --- rests ---------------------------------------------------------------------------------------
+
+enum { HANDS = 4 };
+
+static sem_t hands[HANDS];
+static long long each_ns;
+static volatile bool over;
+
+OWN_NAME static void hand_rests(void)
+{
+    rest(30 * MS);
+}
+
+static void *hand(void *argument)
+{
+    const intptr_t number = (intptr_t)argument;
+    long long next_ns = now_ns() + each_ns, rests_ns = 0;
+    while (!over) {
+        (void)sem_wait(&hands[number]);
+        (void)sem_post(&hands[number ^ 1]);
+        long long before_ns = now_ns();
+        if (number >= 2 || before_ns < next_ns)
+            continue;
+        hand_rests();
+        rests_ns += now_ns() - before_ns;
+        next_ns = now_ns() + each_ns;
+    }
+    (void)sem_post(&hands[number ^ 1]);
+    if (number < 2)
+        printf("wait sleep hand_rests %ld %lld\n", tid(), rests_ns);
+    return NULL;
+}
+
+static int rests(long long ns, bool is_beside)
+{
+    pthread_t threads[HANDS];
+    const intptr_t count = is_beside ? HANDS : 2;
+    for (intptr_t i = 0; i < count; i++)
+        if (sem_init(&hands[i], 0, i % 2 == 0))
+            return 1;
+    for (intptr_t i = 0; i < count; i++)
+        if (pthread_create(&threads[i], NULL, hand, (void *)i))
+            return 1;
+    rest(ns);
+    over = true;
+    for (intptr_t i = 0; i < count; i++)
+        pthread_join(threads[i], NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     lock_file = argv[0];
-    while (argc > 3 && way < WAYS && strcmp(argv[3], way_names[way]) != 0)
+    while (argc > 3 && argv[1][0] != 'r' && way < WAYS && strcmp(argv[3], way_names[way]) != 0)
         way++;
     if (way == WAYS)
         return 2;
@@ -473,6 +527,10 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && strcmp(argv[1], "beside") == 0)
         return beside(argument(argc, argv, 2, 1000) * MS);
+    if (argc > 1 && strcmp(argv[1], "rests") == 0) {
+        each_ns = argument(argc, argv, 3, 300) * MS;
+        return rests(argument(argc, argv, 2, 1000) * MS, argument(argc, argv, 4, 0) == 1);
+    }
     wait_ns = argument(argc, argv, 2, 300) * MS;
     return kinds();
 }

@@ -75,9 +75,10 @@ enum {
 enum {
     SURE_EACH_NS = 500000, // of draws for certain
     SURE_AT_ONCE_NS = 200 * SURE_EACH_NS,
-    CALM_EACH_NS = 500000, // of draws that may wait to be read: a ring has room for 62 deep stacks
-    CALM_AT_ONCE_NS = 24 * CALM_EACH_NS,
     SURE_MOST = 4, // waits of one that waits seldom, though they come at once
+    WHOLE = 4,     // stacks have the room of one that is copied whole
+    SEARCH_NS = 4000000,
+    LULL_NS = 8000000,
 };
 
 // System calls that wait for no file.
@@ -265,7 +266,7 @@ static _Bool is_sure(struct hone_draws_thread *thread, __u64 now_ns)
 
 // What a descriptor is open on has to be asked soon, and so has anything of a process that may end.
 // The first time at once: it may be there for a few milliseconds.
-static _Bool may_wait(struct task_struct *task, __s64 system_call, __u64 now_ns)
+static _Bool may_wait(struct task_struct *task, __s64 system_call)
 {
     __u32 pid = process_of(task), no = 0;
     const __u32 *known = bpf_map_lookup_elem(&settled, &pid);
@@ -273,7 +274,22 @@ static _Bool may_wait(struct task_struct *task, __s64 system_call, __u64 now_ns)
         call();
     return known && *known &&
            (system_call == FUTEX || system_call == NANOSLEEP || system_call == CLOCK_NANOSLEEP) &&
-           is_within(&counts.drawn_ns, now_ns, CALM_EACH_NS, CALM_AT_ONCE_NS);
+           counts.unread <= settings.may_wait;
+}
+
+// Whether the rings have room for one more, before its stack is looked at, which takes long.
+static _Bool has_room(_Bool whole)
+{
+    if (counts.turn != settings.turn) {
+        counts.turn = settings.turn;
+        counts.unread = 0;
+    }
+    if (counts.unread >= settings.room) {
+        __sync_fetch_and_add(&counts.lost, 1);
+        return 0;
+    }
+    counts.unread += whole ? WHOLE : 1; // another CPU may do the same: then it is one less
+    return 1;
 }
 
 static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread)
@@ -287,21 +303,26 @@ static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
     }
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
         return 0;
+    _Bool is_deep = bpf_map_lookup_elem(&deep, &tid) != 0;
+    if (!has_room(is_deep)) {
+        call_if_calm();
+        return 0;
+    }
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
     record.call = (__s64)registers->orig_ax;
 #else
     record.call = registers->syscallno;
 #endif
-    record.soon = !may_wait(task, record.call, now_ns);
-    long r = bpf_map_lookup_elem(&deep, &tid)
+    record.soon = !may_wait(task, record.call);
+    long r = is_deep
                  ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
                  : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);
     if (r)
         __sync_fetch_and_add(&counts.lost, 1);
     if (record.soon)
         call_if_calm();
-    return 1;
+    return !r;
 }
 
 // Until now it was in its state.
@@ -332,7 +353,7 @@ static void come_on(void *ctx, struct task_struct *task, __u32 tid,
     _Bool told = thread->state == HONE_DRAWS_UNKNOWN;
     if (told)
         thread->sums.from_ns = now_ns;
-    if (told || (thread->state == HONE_DRAWS_BLOCKED && thread->told)) {
+    if (told || (thread->state == HONE_DRAWS_BLOCKED && thread->known & HONE_DRAWS_TOLD)) {
         (void)tell(ctx, task, tid, thread, HONE_DRAWS_COMES, now_ns);
         thread->sums.from_ns = now_ns; // also where that could not be told
         told = 1;
@@ -369,13 +390,13 @@ static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_d
     if (!unknown && thread->state != HONE_DRAWS_RUNNING)
         come_on(ctx, task, tid, thread, now_ns - ran_ns(task, thread, now_ns));
     enter(task, thread, blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED, now_ns);
-    thread->told = 0;
+    thread->known = drawn ? HONE_DRAWS_DRAWN : 0;
     if (unknown)
         call_if_calm();
-    if (unknown ||
-        (blocks && (drawn || leaves || now_ns - thread->sums.from_ns >= settings.tell_ns)))
-        thread->told =
-            tell(ctx, task, tid, thread, blocks ? HONE_DRAWS_BLOCKS : HONE_DRAWS_GOES, now_ns);
+    if ((unknown ||
+         (blocks && (drawn || leaves || now_ns - thread->sums.from_ns >= settings.tell_ns))) &&
+        tell(ctx, task, tid, thread, blocks ? HONE_DRAWS_BLOCKS : HONE_DRAWS_GOES, now_ns))
+        thread->known |= HONE_DRAWS_TOLD;
 }
 
 static void come_back(void *ctx, struct task_struct *task, __u32 tid,
@@ -386,9 +407,43 @@ static void come_back(void *ctx, struct task_struct *task, __u32 tid,
         _Bool blocked = (__u32)task->nvcsw != thread->block_count;
         enter(task, thread, blocked ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED,
               thread->since_ns + ran_ns(task, thread, now_ns));
-        thread->told = 0;
+        thread->known = 0;
     }
     come_on(ctx, task, tid, thread, now_ns);
+}
+
+struct search {
+    __u64 now_ns;
+    _Bool found;
+};
+
+static long see(void *map, const __u32 *tid, struct hone_draws_thread *thread,
+                struct search *search)
+{
+    if (thread->state == HONE_DRAWS_BLOCKED &&
+        !(thread->known & (HONE_DRAWS_DRAWN | HONE_DRAWS_CALLED)) &&
+        thread->since_ns + settings.late_ns <= search->now_ns) {
+        thread->known |= HONE_DRAWS_CALLED;
+        search->found = 1;
+    }
+    return 0;
+}
+
+// Who looks seldom while many waits are passed over would find those that last too late. What
+// makes them many comes by here, and looks for him; also, whether it has been quiet meanwhile.
+static void look_for_late(__u64 now_ns)
+{
+    if (settings.one_in <= 1 || now_ns < counts.search_ns)
+        return;
+    if (now_ns > counts.search_ns + LULL_NS)
+        counts.lull_ns = now_ns;
+    counts.search_ns = now_ns + SEARCH_NS;
+    if (!settings.calm || !settings.late_ns)
+        return;
+    struct search search = {.now_ns = now_ns};
+    bpf_for_each_map_elem(&threads, see, &search, 0);
+    if (search.found)
+        call();
 }
 
 SEC("tp_btf/sched_switch")
@@ -399,8 +454,10 @@ int BPF_PROG(on_switch, _Bool preempted, struct task_struct *before, struct task
     if (thread && before->__state & DEAD) {
         if (before->pid != before->tgid)
             bpf_map_delete_elem(&threads, &tid);
-    } else if (thread)
+    } else if (thread) {
         go_off(ctx, before, tid, thread, preempted);
+        look_for_late(thread->since_ns);
+    }
     tid = number_of(after);
     thread = find(after, tid);
     if (thread)

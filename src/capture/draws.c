@@ -22,8 +22,10 @@ enum {
     RING_BYTES_MAX = 4 << 20,
     RING_BYTES_MIN = 64 << 10,
     STACK_BYTES = 16 << 10, // copied of each stack: PostgreSQL's deepest waits need 9 KiB
-    WHOLE_BYTES = 65528,    // of those that need more: as much as there can be,
-    WHOLE_ROOM = 16,        // should a ring have room for so many
+    RECORD_BYTES = STACK_BYTES + 1024,
+    AT_ONCE = 100,       // in between two looks; of more it is told how many they were
+    WHOLE_BYTES = 65528, // of those that need more: as much as there can be,
+    WHOLE_ROOM = 16,     // should a ring have room for so many
 };
 
 #define FIRST_PID_NAMESPACE 0xeffffffcu // the inode that it always has
@@ -94,6 +96,10 @@ static int open_ring(struct hone_draws *draws, const struct hone_draws_options *
     if (r)
         return r;
     ring->ring.has_raw = true;
+    draws->now.room += (uint32_t)(bytes / RECORD_BYTES);
+    if (draws->now.room > AT_ONCE)
+        draws->now.room = AT_ONCE;
+    draws->now.may_wait = (uint32_t)(bytes / RECORD_BYTES / 4 * 3);
     r = bpf_map_update_elem(draws->short_events, &cpu, &fd, BPF_ANY);
     if (r)
         return r;
@@ -298,9 +304,10 @@ bool hone_draws_called(struct hone_draws *draws)
     return true;
 }
 
-void hone_draws_be_calm(struct hone_draws *draws)
+void hone_draws_be_calm(struct hone_draws *draws, uint64_t late_ns)
 {
     draws->now.calm = 1;
+    draws->now.late_ns = late_ns;
     (void)tell(draws);
 }
 
@@ -311,6 +318,14 @@ void hone_draws_settle(struct hone_draws *draws, uint32_t pid, bool settled)
         (void)bpf_map_update_elem(draws->settled, &pid, &yes, BPF_ANY);
     else
         (void)bpf_map_delete_elem(draws->settled, &pid);
+}
+
+uint64_t hone_draws_lull_ns(const struct hone_draws *draws)
+{
+    struct hone_draws_counts counts = {0};
+    uint32_t zero = 0;
+    (void)bpf_map_lookup_elem(draws->counts, &zero, &counts);
+    return counts.lull_ns;
 }
 
 void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
@@ -362,6 +377,8 @@ static bool peek(struct ring *ring)
 
 void hone_draws_look(struct hone_draws *draws)
 {
+    draws->now.turn++;
+    (void)tell(draws);
     for (uint32_t cpu = 0; cpu < draws->cpu_count; cpu++) {
         struct ring *ring = &draws->rings[cpu];
         if (ring->fd < 0)

@@ -41,7 +41,13 @@ struct hone_draws_thread {
     struct hone_draws_sums sums; // since it was told of last
     __u32 block_count;           // its blocks, as the kernel counted them then
     __u16 state;                 // enum hone_draws_state
-    __u16 told;                  // its block was, when it began
+    __u16 known;                 // enum hone_draws_known, of its block
+};
+
+enum hone_draws_known {
+    HONE_DRAWS_TOLD = 1,   // when it began
+    HONE_DRAWS_DRAWN = 2,  // and where
+    HONE_DRAWS_CALLED = 4, // whoever reads all this was called for it
 };
 
 enum hone_draws_told {
@@ -77,14 +83,20 @@ struct hone_draws_settings {
     __u64 long_ns;   // and a block that was so long in any case
     __u32 sure_ms;   // a thread that waits less often is drawn for certain; 0: none is
     __u32 calm;      // 1: call when something cannot wait; who calls takes that back
+    __u32 turn;      // changes when what was drawn is read,
+    __u32 room;      // of which no more than that is drawn in between: the rings would be full
+    __u32 may_wait;  // and no more than that can wait to be read: one ring might be
+    __u64 late_ns;   // a block that was not drawn cannot wait any longer then; 0: it can
 };
 
 // Counted there.
 struct hone_draws_counts {
-    __u64 lost;    // draws that could not be written: the ring is full
-    __u64 no_room; // threads that cannot be watched, for there are too many
-    // When what was drawn for certain, and all that was drawn, would have been at their rates.
-    __u64 sure_ns, drawn_ns;
+    __u64 lost;         // draws that could not be written: the ring is full
+    __u64 no_room;      // threads that cannot be watched, for there are too many
+    __u64 sure_ns;      // when what was drawn for certain would have been at its rate
+    __u32 turn, unread; // stacks that were drawn since that turn began
+    __u64 search_ns;    // when it is looked next for blocks that are late, while not each is drawn
+    __u64 lull_ns;      // the end of the last time then that nobody came by for a while
 };
 
 #endif

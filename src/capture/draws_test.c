@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -112,6 +113,49 @@ static bool is_called_within(int ms)
     return hone_draws_called(draws);
 }
 
+static void wait_often_then_long(void)
+{
+    if (fork() == 0) { // somebody has to come by, for what lasts to be noticed
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;)
+            (void)usleep(100);
+    }
+    for (;;) {
+        for (int i = 0; i < 1000; i++)
+            (void)usleep(20);
+        (void)usleep(60000);
+    }
+}
+
+// Calls within a second, from who is asked for them again each time.
+static int calls_of(uint64_t late_ns)
+{
+    int go, count = 0;
+    pid_t child = start(wait_often_then_long, &go);
+    if (!open_draws(0)) {
+        (void)kill(child, SIGKILL);
+        return -1;
+    }
+    hone_draws_set_part(draws, UINT32_MAX); // of none it is known where it waits
+    CHECK_EQ(hone_draws_watch(draws, child), 0);
+    CHECK_EQ(write(go, "x", 1), 1);
+    (void)is_called_within(300); // for the child, which is new
+    for (uint64_t end_ns = hone_now_ns() + 1000 * (uint64_t)MS; hone_now_ns() < end_ns;) {
+        hone_draws_be_calm(draws, late_ns);
+        count += is_called_within(100);
+        hone_draws_look(draws);
+    }
+    end(child);
+    return count;
+}
+
+TEST(what_lasts_and_is_not_drawn_is_called_for)
+{
+    int count = calls_of(16 * MS);
+    CHECK(count == -1 || (count >= 3 && count <= 20)); // once for each of some seven
+    CHECK(calls_of(0) <= 0);
+}
+
 TEST(what_can_wait_is_no_reason_to_call)
 {
     int go;
@@ -126,12 +170,13 @@ TEST(what_can_wait_is_no_reason_to_call)
     (void)usleep(50000);
     CHECK(!hone_draws_called(draws)); // once
     hone_draws_settle(draws, (uint32_t)child, true);
-    hone_draws_be_calm(draws);
+    hone_draws_be_calm(draws, 0);
     CHECK(!is_called_within(50)); // it sleeps
     hone_draws_settle(draws, (uint32_t)child, false);
     CHECK(is_called_within(2000));
     hone_draws_settle(draws, (uint32_t)child, true);
-    hone_draws_be_calm(draws);
+    hone_draws_look(draws); // there is room again
+    hone_draws_be_calm(draws, 0);
     CHECK(!is_called_within(50));
     CHECK(is_called_within(5000)); // it reads
     CHECK(!is_called_within(10));  // nobody has asked for more

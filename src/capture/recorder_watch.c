@@ -244,6 +244,15 @@ static void on_event(struct hone_recorder *recorder, const struct epoll_event *e
         process_died(recorder, event->data.u32);
 }
 
+// Where the program feels each time we wake up, and has written little, the next one does for both.
+static uint64_t next_read_ns(const struct hone_recorder *recorder, uint64_t now_ns)
+{
+    if (recorder->wall && hone_wall_is_in_storm(recorder->wall) && !recorder->outside &&
+        chunks_used(recorder) == recorder->kept)
+        return hone_wall_due_ns(recorder->wall);
+    return now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
+}
+
 int hone_recorder_record(struct hone_recorder *recorder)
 {
     uint64_t started_ns = recorder->started_monotonic_ns;
@@ -273,7 +282,7 @@ int hone_recorder_record(struct hone_recorder *recorder)
         if ((count <= 0 || called) &&
             now_ns + (recorder->outside ? 0 : SOON_MS * 1000000ull) < recorder->read_ns)
             continue;
-        recorder->read_ns = now_ns + (recorder->outside ? POLL_OUTSIDE_MS : POLL_MS) * 1000000ull;
+        recorder->read_ns = next_read_ns(recorder, now_ns);
         int r = hone_recorder_read(recorder);
         if (r)
             return r;

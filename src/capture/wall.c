@@ -26,9 +26,16 @@ enum {
     // what lasts HONE_WALL_LONG_TICKS is seen, and the program in the kernel calls for the rest.
     CALM_AFTER_NS = 100000000,
     CALM_PERIOD_NS = 10000000, // at most, for the rings have room for so much
-    LATE_NS = 2000000,         // a tick comes, at most, where there is a CPU
-    HURRY_NS = 2000000,        // who is called lets what it is called for come to an end
-    KNOWN_NS = 1000000,        // a copy of a stack belongs to a block that begins so soon after it
+    // Where waits of few threads are too many for long already, the program in the kernel, which
+    // comes by with each of them, also finds those that last. Only when all of that ends, and
+    // nobody
+    // comes by any more, what lasts is found too late: for such a part of what there was.
+    STORM_PARTS = 50,
+    STORM_PAUSE_NS = 100000000, // at most
+    STORM_THREADS = 64,         // the program looks at all of them, and nothing can interrupt it
+    LATE_NS = 2000000,          // a tick comes, at most, where there is a CPU
+    HURRY_NS = 2000000,         // who is called lets what it is called for come to an end
+    KNOWN_NS = 1000000,         // a copy of a stack belongs to a block that begins so soon after it
 };
 
 const char *hone_wall_engine_name(enum hone_wall_engine engine)
@@ -181,17 +188,33 @@ static bool is_calm(const struct hone_wall *wall, uint64_t now_ns)
            wall->period_ns <= CALM_PERIOD_NS && now_ns - wall->busy_ns >= CALM_AFTER_NS;
 }
 
+// How long the storm is that is going on; 0: none is.
+static uint64_t storm_ns(const struct hone_wall *wall, uint64_t now_ns)
+{
+    if (!wall->draws || wall->one_in <= 1 || wall->thread_count > STORM_THREADS)
+        return 0;
+    uint64_t lull_ns = hone_draws_lull_ns(wall->draws);
+    uint64_t since_ns = lull_ns > wall->storm_ns ? lull_ns : wall->storm_ns;
+    return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
 static void plan(struct hone_wall *wall, uint64_t now_ns)
 {
     wall->random = wall->random * 6364136223846793005u + 1442695040888963407u;
     uint64_t wait_ns = wall->period_ns / 2 + (wall->random >> 33) % (wall->period_ns + 1);
+    // What lasts is seen for certain by then, and of what does not all is drawn, or a part.
+    const uint64_t lasts_ns = HONE_WALL_LONG_TICKS * wall->period_ns - LATE_NS;
     bool calm = is_calm(wall, now_ns);
-    if (calm && !wall->calm)
-        hone_draws_be_calm(wall->draws);
+    uint64_t pause_ns = calm ? storm_ns(wall, now_ns) / STORM_PARTS : 0;
+    pause_ns = pause_ns < STORM_PAUSE_NS ? pause_ns : STORM_PAUSE_NS;
+    bool storm = pause_ns > lasts_ns;
+    if (calm && (!wall->calm || storm != wall->storm))
+        hone_draws_be_calm(wall->draws, storm ? lasts_ns - HURRY_NS : 0);
     wall->calm = calm;
-    if (calm) // what lasts is seen for certain, and of what does not all is drawn
-        wait_ns = HONE_WALL_LONG_TICKS * wall->period_ns - LATE_NS;
+    wall->storm = storm;
+    if (calm)
+        wait_ns = storm ? pause_ns : lasts_ns;
     wall->due_ns += wait_ns;
     if (wall->due_ns <= now_ns || calm) // we are late: others had the CPU
         wall->due_ns = now_ns + wait_ns;
@@ -204,6 +227,11 @@ static void be_called(struct hone_wall *wall, uint64_t now_ns)
     wall->busy_ns = now_ns;
     if (wall->due_ns > now_ns + HURRY_NS)
         wall->due_ns = now_ns + HURRY_NS;
+}
+
+bool hone_wall_is_in_storm(const struct hone_wall *wall)
+{
+    return wall->storm;
 }
 
 int hone_wall_descriptor(const struct hone_wall *wall)

@@ -63,6 +63,8 @@ void hone_wall_announce(struct hone_wall *wall, pid_t pid, uint64_t started_ns, 
 // A descriptor that can be read when hone_wall_tick() is to be called before that; -1: there is
 // none. It is closed by hone_wall_stop().
 int hone_wall_descriptor(const struct hone_wall *wall);
+// Whether it looks seldom just now, because each time would be felt.
+bool hone_wall_is_in_storm(const struct hone_wall *wall);
 // When hone_wall_tick() is to be called next, monotonic.
 uint64_t hone_wall_due_ns(const struct hone_wall *wall);
 void hone_wall_tick(struct hone_wall *wall);

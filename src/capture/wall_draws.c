@@ -12,13 +12,17 @@ enum {
     // A stack takes 13 to 20 µs in the kernel, half of that for the kernel's own frames, in which
     // whoever wakes the thread up waits for it, and 5 µs here, for the walk: what is drawn beyond
     // this in a second is thinned out, so that it takes some 1 % of a CPU. A share of a hundredth
-    // is still known within a tenth of it after twenty seconds, and threads that wait seldom are
+    // is still known within a tenth of it after thirty seconds, and threads that wait seldom are
     // drawn besides.
-    DRAWS_PER_SECOND = 500,
+    DRAWS_PER_SECOND = 300,
     // Of those that are drawn, up to so many more than that a second may pass before fewer are.
     SLACK = 2,
-    // Judged over so long at least: threads that begin together wait a few times each.
+    // Judged over so long at least: threads that begin together wait a few times each. That there
+    // are fewer, over longer, and then believed in part: now and then there are few by chance, and
+    // the many that were copied next would be felt.
     PART_NS = 20000000,
+    FEWER_NS = 100000000,
+    FEWER_PART = 8,
     // The program in the kernel forgets a process when its first thread ends: it is told again.
     SETTLE_AGAIN_NS = 1000000000,
 };
@@ -145,16 +149,24 @@ static void set_part(struct hone_wall *wall, uint64_t drawn, uint64_t now_ns)
     uint64_t passed_ns = now_ns - wall->part_ns;
     if (passed_ns < PART_NS)
         return;
-    drawn = wall->part_drawn + hone_wall_count_losses(wall);
-    wall->part_ns = now_ns;
-    wall->part_drawn = 0;
+    wall->part_drawn += hone_wall_count_losses(wall);
+    drawn = wall->part_drawn;
     double allowed = (double)passed_ns * DRAWS_PER_SECOND / 1e9;
     double waits = (double)drawn * wall->one_in;
     double part = waits / allowed;
     uint32_t one_in = part <= 1 ? 1 : part >= 1e6 ? 1000000 : (uint32_t)part + 1;
-    bool many = drawn > SLACK * allowed, few = one_in < wall->one_in / SLACK;
+    bool many = (double)drawn > SLACK * allowed, all = passed_ns >= FEWER_NS;
+    bool few = all && one_in < wall->one_in && one_in * SLACK <= wall->one_in;
+    if (many || all) {
+        wall->part_ns = now_ns;
+        wall->part_drawn = 0;
+    }
     if (!many && !few)
         return;
+    if (few && one_in < wall->one_in / FEWER_PART)
+        one_in = wall->one_in / FEWER_PART + 1;
+    if (wall->one_in == 1)
+        wall->storm_ns = now_ns;
     wall->one_in = one_in;
     if (one_in > wall->facts.one_in)
         wall->facts.one_in = one_in;

@@ -290,8 +290,39 @@ static double part_of(double whole, double seen)
     return seen > 0 ? whole / seen : 0;
 }
 
+// What is left of the time of a thread's blocks without what it waited for a CPU at their ends: of
+// those that lasted, of those drawn for certain, and of the rest.
+struct shares {
+    double of_long, of_sure, of_rest;
+};
+
+static double share_left(double ns, double taken_ns)
+{
+    return ns > 0 ? 1 - taken_ns / ns : 0;
+}
+
+// A thread waits for a CPU once in each block, however long that was: so each has an equal part of
+// it, as far as that fits in.
+static struct shares share_out(double taken_ns, double longs, double long_ns, double sures,
+                               double sure_ns, double rests, double rest_ns)
+{
+    double each_ns = longs + sures + rests > 0 ? taken_ns / (longs + sures + rests) : 0;
+    double of_long = each_ns * longs < long_ns ? each_ns * longs : long_ns;
+    double of_sure = each_ns * sures < sure_ns ? each_ns * sures : sure_ns;
+    double of_rest = taken_ns - of_long - of_sure;
+    if (of_rest > rest_ns) {
+        double more_ns = of_rest - rest_ns, room_ns = long_ns - of_long + sure_ns - of_sure;
+        double part = room_ns > more_ns ? more_ns / room_ns : 1;
+        of_rest = rest_ns;
+        of_long += (long_ns - of_long) * part;
+        of_sure += (sure_ns - of_sure) * part;
+    }
+    return (struct shares){share_left(long_ns, of_long), share_left(sure_ns, of_sure),
+                           share_left(rest_ns, of_rest)};
+}
+
 // Blocked time, less what the thread waited for a CPU at the end of its blocks.
-static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, double share)
+static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, double taken_ns)
 {
     const struct hone_wall *wall = finish->wall;
     const struct hone_wall_thread *account = &wall->threads[index];
@@ -310,14 +341,19 @@ static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, 
     // What is left of the short ones is for those to stand for that were seen by chance.
     double rest_ns = (double)account->short_ns - (double)sum.sure_ns;
     double rest = (double)account->shorts - sum.sures;
+    rest_ns = rest_ns > 0 ? rest_ns : 0;
+    rest = rest > 0 ? rest : 0;
+    const struct shares left = share_out(taken_ns, (double)account->longs, (double)account->long_ns,
+                                         sum.sures, (double)sum.sure_ns, rest, rest_ns);
     double long_factor = part_of((double)account->long_ns, (double)sum.long_ns);
     double short_factor = part_of(rest_ns, (double)sum.short_ns);
     double longs_factor = part_of((double)account->longs, sum.longs);
     double shorts_factor = part_of(rest, sum.shorts);
     for (uint32_t i = first; i < behind; i++) {
         const struct hone_wall_seen *seen = &wall->seen[finish->seen[i]];
-        double ns = share * ((double)seen->long_ns * long_factor +
-                             (double)seen->short_ns * short_factor + (double)seen->sure_ns);
+        double ns = (double)seen->long_ns * long_factor * left.of_long +
+                    (double)seen->short_ns * short_factor * left.of_rest +
+                    (double)seen->sure_ns * left.of_sure;
         add(finish, thread, seen->stack, seen->kind, seen->samples, ns,
             seen->longs * longs_factor + seen->shorts * shorts_factor + seen->sures);
         enum hone_stack_end end = finish->collected->stacks[seen->stack].end;
@@ -326,12 +362,13 @@ static void add_blocked(struct finish *finish, uint32_t index, uint32_t thread, 
         if (end != HONE_STACK_COMPLETE)
             facts->truncated_ns += (uint64_t)ns;
     }
-    double unseen = (sum.long_ns ? 0 : (double)account->long_ns) + (sum.short_ns ? 0 : rest_ns);
+    double unseen = (sum.long_ns ? 0 : (double)account->long_ns * left.of_long) +
+                    (sum.short_ns ? 0 : rest_ns * left.of_rest);
     double unseen_blocks =
         (sum.longs > 0 ? 0 : (double)account->longs) + (sum.shorts > 0 ? 0 : rest);
     if (unseen > 0)
         add(finish, thread, own_stack(finish, thread, HONE_PLACE_NEVER_SAMPLED), HONE_KIND_UNKNOWN,
-            0, share * unseen, unseen_blocks);
+            0, unseen, unseen_blocks);
     facts->blocks += account->longs + account->shorts;
 }
 
@@ -419,7 +456,7 @@ static void add_thread(struct finish *finish, uint32_t index)
         add(finish, thread, own_stack(finish, thread, HONE_PLACE_RUNNABLE), HONE_KIND_RUNNABLE, 0,
             (double)parts.runnable_ns, 0);
     if (blocked_ns)
-        add_blocked(finish, index, thread, (double)parts.blocked_ns / (double)blocked_ns);
+        add_blocked(finish, index, thread, (double)blocked_ns - (double)parts.blocked_ns);
 }
 
 // Threads with CPU samples that nobody watched: of them nothing but that is known.

@@ -126,6 +126,7 @@ struct hone_wall {
     uint64_t random;
     uint64_t busy_ns;               // when something came last that could not wait
     bool calm;                      // the program in the kernel calls for such
+    bool storm;                     // and for waits that last
     bool late;                      // somebody who waits is yet to be looked at: there was no time
     struct hone_switches *switches; // NULL: threads are polled, or all is over
     bool polled;
@@ -133,6 +134,7 @@ struct hone_wall {
     bool summed;                      // by its program: few switches are told
     struct hone_kernel_names *kernel; // NULL: its frames are not ours to see
     uint32_t one_in;                  // of waits is drawn, now
+    uint64_t storm_ns;                // since when that is not each
     uint64_t drawn_ns;                // when they were read last
     uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
     bool everybody;                   // is watched

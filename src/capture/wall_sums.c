@@ -99,7 +99,7 @@ static bool ask(struct hone_wall *wall, struct hone_wall_thread *thread, uint64_
         if (now.since_ns == end_of(&now.sums))
             break;
     }
-    if (now.state == HONE_DRAWS_UNKNOWN || now.told) // what comes next, or came, is told
+    if (now.state == HONE_DRAWS_UNKNOWN || now.known & HONE_DRAWS_TOLD) // what comes next, or came, is told
         return false;
     // What was told since then is yet to be read.
     if (now.sums.from_ns > until_ns || now.since_ns != end_of(&now.sums) ||

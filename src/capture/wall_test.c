@@ -460,6 +460,34 @@ TEST(what_the_kernel_counts_as_work_is_no_wait)
     }
 }
 
+// What is waited for a CPU after each of a thousand short ones is no part of the long ones.
+TEST(waits_for_a_cpu_are_taken_from_each_wait_alike)
+{
+    begin();
+    happens(HONE_SWITCH_NEW);
+    happens(HONE_SWITCH_IN);
+    for (int i = 0; i < 1010; i++) {
+        bool lasts = i >= 1000;
+        clock_ns += 1 * MS;
+        happens(HONE_SWITCH_BLOCKED);
+        if (lasts)
+            sees(STACK_LONG, HONE_KIND_SLEEP, clock_ns + 30 * MS, clock_ns + 30 * MS);
+        clock_ns += lasts ? 60 * MS : 1 * MS;
+        happens(HONE_SWITCH_IN);
+    }
+    const uint64_t delay_ns = 1010 * (uint64_t)(MS / 4); // a quarter of a millisecond each
+    hone_wall_counted(hone_wall_find(wall, PID),
+                      &(struct hone_wall_counts){.run_ns = 1010 * (uint64_t)MS,
+                                                 .delay_ns = delay_ns});
+    happens(HONE_SWITCH_END);
+    wall->polled = false; // as by switches
+    finish();
+    CHECK_EQ(sum(HONE_WAIT_RUNNABLE, 0), delay_ns);
+    CHECK_NEAR((double)sum(HONE_WAIT_SLEEP, STACK_LONG), 597.5 * MS, 1000);
+    CHECK_NEAR((double)sum(HONE_WAIT_UNKNOWN, 0), 750.0 * MS, 1000);
+    end();
+}
+
 TEST(wait_that_is_told_twice_is_one)
 {
     begin();
