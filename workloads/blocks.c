@@ -11,7 +11,7 @@
 // answer: lines `wait sleep FUNCTION TID NANOSECONDS`, as above.
 //
 // blocks rests MILLISECONDS EACH [BESIDE]: two threads that hand a token back and forth, by a
-// semaphore each, and now and then rest 30 ms themselves, each after EACH ms; then nobody waits for
+// semaphore each, and now and then rest 40 ms themselves, each after EACH ms; then nobody waits for
 // anything else, but two more that never rest, if BESIDE is 1. Right answer: the same, of each.
 #include "turns.h"
 
@@ -474,7 +474,7 @@ static volatile bool over;
 
 OWN_NAME static void hand_rests(void)
 {
-    rest(30 * MS);
+    rest(40 * MS);
 }
 
 static void *hand(void *argument)

@@ -77,7 +77,6 @@ enum {
     SURE_AT_ONCE_NS = 200 * SURE_EACH_NS,
     SURE_MOST = 4, // waits of one that waits seldom, though they come at once
     WHOLE = 4,     // stacks have the room of one that is copied whole
-    SEARCH_NS = 4000000,
     LULL_NS = 8000000,
 };
 
@@ -98,6 +97,7 @@ char may_call[] SEC("license") = "Dual BSD/GPL";
 
 struct hone_draws_settings settings SEC(".data.settings");
 struct hone_draws_counts counts SEC(".data.counts");
+struct hone_draws_list list SEC(".data.list");
 
 // Threads that are watched. Who asks for it adds and takes away entries; what is in one is changed
 // here alone.
@@ -277,22 +277,30 @@ static _Bool may_wait(struct task_struct *task, __s64 system_call)
            counts.unread <= settings.may_wait;
 }
 
-// Whether the rings have room for one more, before its stack is looked at, which takes long.
+// Whether the rings may have room for one more, before its stack is looked at, which takes long.
 static _Bool has_room(_Bool whole)
 {
     if (counts.turn != settings.turn) {
         counts.turn = settings.turn;
         counts.unread = 0;
     }
-    if (counts.unread >= settings.room) {
-        __sync_fetch_and_add(&counts.lost, 1);
+    if (counts.unread >= settings.room)
         return 0;
-    }
     counts.unread += whole ? WHOLE : 1; // another CPU may do the same: then it is one less
     return 1;
 }
 
-static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread)
+static void lose(_Bool by_chance)
+{
+    __sync_fetch_and_add(&counts.lost, 1);
+    if (by_chance)
+        __sync_fetch_and_add(&counts.passed, 1);
+    call_if_calm();
+}
+
+enum { NOT_DRAWN, DRAWN_BY_CHANCE, DRAWN_FOR_CERTAIN };
+
+static int draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_draws_thread *thread)
 {
     struct hone_draws_record record = {.one_in = settings.one_in, .state = task->__state};
     // When it leaves, nearly: the clock would take longer.
@@ -302,11 +310,11 @@ static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
         record.sure = 1;
     }
     if (record.one_in > 1 && bpf_get_prandom_u32() % record.one_in)
-        return 0;
+        return NOT_DRAWN;
     _Bool is_deep = bpf_map_lookup_elem(&deep, &tid) != 0;
     if (!has_room(is_deep)) {
-        call_if_calm();
-        return 0;
+        lose(!record.sure);
+        return NOT_DRAWN;
     }
     struct pt_regs *registers = (struct pt_regs *)bpf_task_pt_regs(task);
 #if defined(__TARGET_ARCH_x86)
@@ -318,11 +326,13 @@ static _Bool draw(void *ctx, struct task_struct *task, __u32 tid, struct hone_dr
     long r = is_deep
                  ? bpf_perf_event_output(ctx, &whole, BPF_F_CURRENT_CPU, &record, sizeof record)
                  : bpf_perf_event_output(ctx, &rings, BPF_F_CURRENT_CPU, &record, sizeof record);
-    if (r)
-        __sync_fetch_and_add(&counts.lost, 1);
+    if (r) {
+        lose(!record.sure);
+        return NOT_DRAWN;
+    }
     if (record.soon)
         call_if_calm();
-    return !r;
+    return record.one_in > 1 ? DRAWN_BY_CHANCE : DRAWN_FOR_CERTAIN;
 }
 
 // Until now it was in its state.
@@ -385,12 +395,12 @@ static void go_off(void *ctx, struct task_struct *task, __u32 tid, struct hone_d
     _Bool blocks =
         unknown ? !preempted && task->__state : (__u32)task->nvcsw != thread->block_count;
     // First the draw: it is of a thread that still runs.
-    _Bool drawn = blocks && !leaves && draw(ctx, task, tid, thread);
+    int drawn = blocks && !leaves ? draw(ctx, task, tid, thread) : NOT_DRAWN;
     __u64 now_ns = bpf_ktime_get_ns();
     if (!unknown && thread->state != HONE_DRAWS_RUNNING)
         come_on(ctx, task, tid, thread, now_ns - ran_ns(task, thread, now_ns));
     enter(task, thread, blocks ? HONE_DRAWS_BLOCKED : HONE_DRAWS_PREEMPTED, now_ns);
-    thread->known = drawn ? HONE_DRAWS_DRAWN : 0;
+    thread->known = drawn == DRAWN_FOR_CERTAIN ? HONE_DRAWS_DRAWN : 0;
     if (unknown)
         call_if_calm();
     if ((unknown ||
@@ -412,21 +422,16 @@ static void come_back(void *ctx, struct task_struct *task, __u32 tid,
     come_on(ctx, task, tid, thread, now_ns);
 }
 
-struct search {
-    __u64 now_ns;
-    _Bool found;
-};
-
-static long see(void *map, const __u32 *tid, struct hone_draws_thread *thread,
-                struct search *search)
+// Whether the thread has been in a block for that long of which nobody knows where it is. Told
+// once.
+static _Bool is_late(__u32 tid, __u64 now_ns)
 {
-    if (thread->state == HONE_DRAWS_BLOCKED &&
-        !(thread->known & (HONE_DRAWS_DRAWN | HONE_DRAWS_CALLED)) &&
-        thread->since_ns + settings.late_ns <= search->now_ns) {
-        thread->known |= HONE_DRAWS_CALLED;
-        search->found = 1;
-    }
-    return 0;
+    struct hone_draws_thread *thread = bpf_map_lookup_elem(&threads, &tid);
+    if (!thread || thread->state != HONE_DRAWS_BLOCKED || thread->known & HONE_DRAWS_DRAWN ||
+        thread->since_ns + list.late_ns > now_ns || thread->called == (__u32)thread->since_ns)
+        return 0;
+    thread->called = (__u32)thread->since_ns;
+    return 1;
 }
 
 // Who looks seldom while many waits are passed over would find those that last too late. What
@@ -437,12 +442,13 @@ static void look_for_late(__u64 now_ns)
         return;
     if (now_ns > counts.search_ns + LULL_NS)
         counts.lull_ns = now_ns;
-    counts.search_ns = now_ns + SEARCH_NS;
-    if (!settings.calm || !settings.late_ns)
+    counts.search_ns = now_ns + HONE_DRAWS_SEARCH_NS; // another CPU may do the same: it finds less
+    if (!settings.calm || !list.late_ns)
         return;
-    struct search search = {.now_ns = now_ns};
-    bpf_for_each_map_elem(&threads, see, &search, 0);
-    if (search.found)
+    _Bool found = 0;
+    for (__u32 i = 0; i < HONE_DRAWS_LISTED && i < list.count; i++)
+        found |= is_late(list.tids[i], now_ns);
+    if (found)
         call();
 }
 

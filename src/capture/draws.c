@@ -23,7 +23,6 @@ enum {
     RING_BYTES_MIN = 64 << 10,
     STACK_BYTES = 16 << 10, // copied of each stack: PostgreSQL's deepest waits need 9 KiB
     RECORD_BYTES = STACK_BYTES + 1024,
-    AT_ONCE = 100,       // in between two looks; of more it is told how many they were
     WHOLE_BYTES = 65528, // of those that need more: as much as there can be,
     WHOLE_ROOM = 16,     // should a ring have room for so many
 };
@@ -43,7 +42,7 @@ struct hone_draws {
     struct bpf_object *object;
     struct bpf_link *links[8];
     uint32_t link_count;
-    int threads, deep, settled, ended, settings, counts; // maps
+    int threads, deep, settled, ended, settings, counts, list; // maps
     struct ring_buffer *calls;
     int short_events, whole_events, switch_events;
     struct hone_draws_settings now;
@@ -97,8 +96,6 @@ static int open_ring(struct hone_draws *draws, const struct hone_draws_options *
         return r;
     ring->ring.has_raw = true;
     draws->now.room += (uint32_t)(bytes / RECORD_BYTES);
-    if (draws->now.room > AT_ONCE)
-        draws->now.room = AT_ONCE;
     draws->now.may_wait = (uint32_t)(bytes / RECORD_BYTES / 4 * 3);
     r = bpf_map_update_elem(draws->short_events, &cpu, &fd, BPF_ANY);
     if (r)
@@ -170,6 +167,7 @@ static int load(struct hone_draws *draws)
     draws->ended = bpf_object__find_map_fd_by_name(draws->object, "ended");
     draws->settings = bpf_object__find_map_fd_by_name(draws->object, ".data.settings");
     draws->counts = bpf_object__find_map_fd_by_name(draws->object, ".data.counts");
+    draws->list = bpf_object__find_map_fd_by_name(draws->object, ".data.list");
     draws->short_events = bpf_object__find_map_fd_by_name(draws->object, "rings");
     draws->whole_events = bpf_object__find_map_fd_by_name(draws->object, "whole");
     draws->switch_events = bpf_object__find_map_fd_by_name(draws->object, "switches");
@@ -304,10 +302,12 @@ bool hone_draws_called(struct hone_draws *draws)
     return true;
 }
 
-void hone_draws_be_calm(struct hone_draws *draws, uint64_t late_ns)
+void hone_draws_be_calm(struct hone_draws *draws, const struct hone_draws_list *list)
 {
+    const struct hone_draws_list none = {0};
+    uint32_t zero = 0;
+    (void)bpf_map_update_elem(draws->list, &zero, list ? list : &none, BPF_ANY);
     draws->now.calm = 1;
-    draws->now.late_ns = late_ns;
     (void)tell(draws);
 }
 
@@ -328,12 +328,14 @@ uint64_t hone_draws_lull_ns(const struct hone_draws *draws)
     return counts.lull_ns;
 }
 
-void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room)
+void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_passed,
+                       uint64_t *ret_no_room)
 {
     struct hone_draws_counts counts = {0};
     uint32_t zero = 0;
     (void)bpf_map_lookup_elem(draws->counts, &zero, &counts);
     *ret_lost = counts.lost;
+    *ret_passed = counts.passed;
     *ret_no_room = counts.no_room;
 }
 

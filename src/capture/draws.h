@@ -98,11 +98,12 @@ bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_dr
 // nothing for a while that could not wait may ask to be called, once, as soon as there is anything
 // of that: the descriptor can be read then, and hone_draws_called() is true. What can wait is when
 // a thread begins to wait for a futex, or to sleep, in a process that is settled; nobody else comes
-// or goes, and the rings have room for what was drawn since the last look. Nor can a wait of which
-// no stack was drawn, once it has lasted late_ns (0: it can): that is found out where other waits
-// begin, so where few do it may be told late.
+// or goes, and the rings have room for what was drawn since the last look. Of threads
+// in a list (NULL: none), nor can a wait of which no stack was drawn for certain, once it has lasted
+// late_ns and up to HONE_DRAWS_SEARCH_NS: that is found out where other waits begin, so where few do
+// it may be told late.
 int hone_draws_descriptor(const struct hone_draws *draws);
-void hone_draws_be_calm(struct hone_draws *draws, uint64_t late_ns);
+void hone_draws_be_calm(struct hone_draws *draws, const struct hone_draws_list *list);
 bool hone_draws_called(struct hone_draws *draws);
 // All that is needed for stacks of that process is at hand, should it end. Or it is not any more.
 void hone_draws_settle(struct hone_draws *draws, uint32_t pid, bool settled);
@@ -115,8 +116,10 @@ bool hone_draws_ended(struct hone_draws *draws, uint32_t tid, uint64_t *ret_run_
 // Until when it was quiet last while not each wait was drawn: nobody began to wait for some 10 ms.
 uint64_t hone_draws_lull_ns(const struct hone_draws *draws);
 
-// Drawn, and not written: the rings were full. Threads that are not watched: there are too many.
-void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_no_room);
+// Drawn, and not written: the rings were full; of those, by chance. Threads that are not watched:
+// there are too many.
+void hone_draws_losses(const struct hone_draws *draws, uint64_t *ret_lost, uint64_t *ret_passed,
+                       uint64_t *ret_no_room);
 
 // --- arch/ ---------------------------------------------------------------------------------------
 

@@ -34,8 +34,8 @@ struct hone_draws_sums {
 // A thread that is watched. In the kernel's table it has 56 bytes of the table's own before it: so
 // what changes in each switch is in one line of the cache, in which no other thread's is.
 struct hone_draws_thread {
-    __u32 over; // 1: it is on its way out; its number may go on as another thread of its process
-    __u32 spare;
+    __u32 over;   // 1: it is on its way out; its number may go on as another thread of its process
+    __u32 called; // for the block that began then: lower bits of since_ns
     __u64 since_ns;              // of the state
     __u64 on_ns;                 // its time on a CPU, as the kernel counted it then
     struct hone_draws_sums sums; // since it was told of last
@@ -45,9 +45,8 @@ struct hone_draws_thread {
 };
 
 enum hone_draws_known {
-    HONE_DRAWS_TOLD = 1,   // when it began
-    HONE_DRAWS_DRAWN = 2,  // and where
-    HONE_DRAWS_CALLED = 4, // whoever reads all this was called for it
+    HONE_DRAWS_TOLD = 1,  // when it began
+    HONE_DRAWS_DRAWN = 2, // and where, not by chance: nobody needs to look
 };
 
 enum hone_draws_told {
@@ -86,12 +85,21 @@ struct hone_draws_settings {
     __u32 turn;      // changes when what was drawn is read,
     __u32 room;      // of which no more than that is drawn in between: the rings would be full
     __u32 may_wait;  // and no more than that can wait to be read: one ring might be
-    __u64 late_ns;   // a block that was not drawn cannot wait any longer then; 0: it can
+};
+
+// Where whoever reads all this looks seldom: threads of which a block that lasts is called for.
+enum { HONE_DRAWS_LISTED = 64, HONE_DRAWS_SEARCH_NS = 4000000 };
+
+struct hone_draws_list {
+    __u64 late_ns; // when it lasts; 0: none is called for
+    __u32 count;
+    __u32 tids[HONE_DRAWS_LISTED];
 };
 
 // Counted there.
 struct hone_draws_counts {
     __u64 lost;         // draws that could not be written: the ring is full
+    __u64 passed;       // of those, by chance, which stand for others
     __u64 no_room;      // threads that cannot be watched, for there are too many
     __u64 sure_ns;      // when what was drawn for certain would have been at its rate
     __u32 turn, unread; // stacks that were drawn since that turn began

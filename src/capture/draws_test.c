@@ -137,11 +137,12 @@ static int calls_of(uint64_t late_ns)
         return -1;
     }
     hone_draws_set_part(draws, UINT32_MAX); // of none it is known where it waits
+    const struct hone_draws_list list = {late_ns, 1, {(uint32_t)child}};
     CHECK_EQ(hone_draws_watch(draws, child), 0);
     CHECK_EQ(write(go, "x", 1), 1);
     (void)is_called_within(300); // for the child, which is new
     for (uint64_t end_ns = hone_now_ns() + 1000 * (uint64_t)MS; hone_now_ns() < end_ns;) {
-        hone_draws_be_calm(draws, late_ns);
+        hone_draws_be_calm(draws, &list);
         count += is_called_within(100);
         hone_draws_look(draws);
     }
@@ -170,13 +171,13 @@ TEST(what_can_wait_is_no_reason_to_call)
     (void)usleep(50000);
     CHECK(!hone_draws_called(draws)); // once
     hone_draws_settle(draws, (uint32_t)child, true);
-    hone_draws_be_calm(draws, 0);
+    hone_draws_be_calm(draws, NULL);
     CHECK(!is_called_within(50)); // it sleeps
     hone_draws_settle(draws, (uint32_t)child, false);
     CHECK(is_called_within(2000));
     hone_draws_settle(draws, (uint32_t)child, true);
     hone_draws_look(draws); // there is room again
-    hone_draws_be_calm(draws, 0);
+    hone_draws_be_calm(draws, NULL);
     CHECK(!is_called_within(50));
     CHECK(is_called_within(5000)); // it reads
     CHECK(!is_called_within(10));  // nobody has asked for more

@@ -32,10 +32,12 @@ enum {
     // comes by any more, what lasts is found too late: for such a part of what there was.
     STORM_PARTS = 50,
     STORM_PAUSE_NS = 100000000, // at most
-    STORM_THREADS = 64,         // the program looks at all of them, and nothing can interrupt it
-    LATE_NS = 2000000,          // a tick comes, at most, where there is a CPU
-    HURRY_NS = 2000000,         // who is called lets what it is called for come to an end
-    KNOWN_NS = 1000000,         // a copy of a stack belongs to a block that begins so soon after it
+    CALL_NS = 1000000,
+    // What is called for earlier than that would be what does not last.
+    LATE_LEAST_NS = 10000000,
+    LATE_NS = 2000000,  // a tick comes, at most, where there is a CPU
+    HURRY_NS = 2000000, // who is called lets what it is called for come to an end
+    KNOWN_NS = 1000000, // a copy of a stack belongs to a block that begins so soon after it
 };
 
 const char *hone_wall_engine_name(enum hone_wall_engine engine)
@@ -191,11 +193,20 @@ static bool is_calm(const struct hone_wall *wall, uint64_t now_ns)
 // How long the storm is that is going on; 0: none is.
 static uint64_t storm_ns(const struct hone_wall *wall, uint64_t now_ns)
 {
-    if (!wall->draws || wall->one_in <= 1 || wall->thread_count > STORM_THREADS)
+    if (!wall->draws || wall->one_in <= 1 || wall->alive > HONE_DRAWS_LISTED)
         return 0;
     uint64_t lull_ns = hone_draws_lull_ns(wall->draws);
     uint64_t since_ns = lull_ns > wall->storm_ns ? lull_ns : wall->storm_ns;
     return now_ns > since_ns ? now_ns - since_ns : 0;
+}
+
+static void be_calm(struct hone_wall *wall, uint64_t late_ns)
+{
+    struct hone_draws_list list = {.late_ns = late_ns};
+    for (uint32_t i = 0; late_ns && i < wall->thread_count && list.count < HONE_DRAWS_LISTED; i++)
+        if (wall->threads[i].state != HONE_WALL_ENDED)
+            list.tids[list.count++] = wall->threads[i].tid;
+    hone_draws_be_calm(wall->draws, late_ns ? &list : NULL);
 }
 
 // Between half a period and one and a half, so that nothing in the program keeps step with us.
@@ -208,9 +219,11 @@ static void plan(struct hone_wall *wall, uint64_t now_ns)
     bool calm = is_calm(wall, now_ns);
     uint64_t pause_ns = calm ? storm_ns(wall, now_ns) / STORM_PARTS : 0;
     pause_ns = pause_ns < STORM_PAUSE_NS ? pause_ns : STORM_PAUSE_NS;
-    bool storm = pause_ns > lasts_ns;
+    const uint64_t late_ns = lasts_ns - HURRY_NS - HONE_DRAWS_SEARCH_NS - CALL_NS;
+    bool storm =
+        pause_ns > lasts_ns && lasts_ns > LATE_NS && late_ns >= LATE_LEAST_NS && late_ns < lasts_ns;
     if (calm && (!wall->calm || storm != wall->storm))
-        hone_draws_be_calm(wall->draws, storm ? lasts_ns - HURRY_NS : 0);
+        be_calm(wall, storm ? late_ns : 0);
     wall->calm = calm;
     wall->storm = storm;
     if (calm)

@@ -130,13 +130,13 @@ static void take(struct hone_wall *wall, const struct hone_draw *draw)
     }
 }
 
+// Returns those by chance since the last time. What was lost for certain stands for itself alone.
 uint64_t hone_wall_count_losses(struct hone_wall *wall)
 {
-    uint64_t lost, no_room, before = wall->facts.draws_lost;
-    hone_draws_losses(wall->draws, &lost, &no_room);
-    wall->facts.draws_lost = lost;
-    wall->facts.too_many_to_draw = no_room;
-    return lost - before;
+    uint64_t passed, before = wall->draws_passed;
+    hone_draws_losses(wall->draws, &wall->facts.draws_lost, &passed, &wall->facts.too_many_to_draw);
+    wall->draws_passed = passed;
+    return passed - before;
 }
 
 // As many as there were since it was last set, and those that the kernel had no room for, say how

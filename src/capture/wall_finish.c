@@ -301,8 +301,9 @@ static double share_left(double ns, double taken_ns)
     return ns > 0 ? 1 - taken_ns / ns : 0;
 }
 
-// A thread waits for a CPU once in each block, however long that was: so each has an equal part of
-// it, as far as that fits in.
+// A thread waits for a CPU once in each block, however long that was: so each class has a part by
+// its number of blocks, as far as that fits in. Within a class it is by time: of those of the rest
+// that were not drawn nothing else is known.
 static struct shares share_out(double taken_ns, double longs, double long_ns, double sures,
                                double sure_ns, double rests, double rest_ns)
 {

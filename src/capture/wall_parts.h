@@ -137,6 +137,7 @@ struct hone_wall {
     uint64_t storm_ns;                // since when that is not each
     uint64_t drawn_ns;                // when they were read last
     uint64_t part_ns, part_drawn;     // since when, and how many, of that were drawn
+    uint64_t draws_passed;            // by chance and lost, until then
     bool everybody;                   // is watched
     uint32_t expected;                // the child that is about to become the program; 0: it has
     struct hone_wall_counts expected_counts; // what the kernel counted of it before

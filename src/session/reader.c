@@ -413,9 +413,14 @@ static void read_sites(struct hone_reader *reader, const struct hone_reader_even
         for (uint32_t at = 0; at < HONE_HEAP_SITES; at++) {
             if (!atomic_load_explicit(&sites[at].stack, memory_order_acquire))
                 continue;
+            const struct hone_heap_site *site = &sites[at];
+            struct hone_heap_site copy;
+            if (last && reader->all_dead) { // it may live on, and what is told of it has to agree
+                memcpy(&copy, site, sizeof copy);
+                site = &copy;
+            }
             events->heap_site(context, number, &facts,
-                              reader->found[i].chunk * HONE_HEAP_SITES_STRIDE + at, &sites[at],
-                              last);
+                              reader->found[i].chunk * HONE_HEAP_SITES_STRIDE + at, site, last);
         }
     }
 }
