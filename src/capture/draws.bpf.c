@@ -422,8 +422,7 @@ static void come_back(void *ctx, struct task_struct *task, __u32 tid,
     come_on(ctx, task, tid, thread, now_ns);
 }
 
-// Whether the thread has been in a block for that long of which nobody knows where it is. Told
-// once.
+// Whether the thread has been in a block for that long and nobody knows where. True once for each.
 static _Bool is_late(__u32 tid, __u64 now_ns)
 {
     struct hone_draws_thread *thread = bpf_map_lookup_elem(&threads, &tid);

@@ -98,10 +98,10 @@ bool hone_draws_next(struct hone_draws *draws, uint64_t until_ns, struct hone_dr
 // nothing for a while that could not wait may ask to be called, once, as soon as there is anything
 // of that: the descriptor can be read then, and hone_draws_called() is true. What can wait is when
 // a thread begins to wait for a futex, or to sleep, in a process that is settled; nobody else comes
-// or goes, and the rings have room for what was drawn since the last look. Of threads
-// in a list (NULL: none), nor can a wait of which no stack was drawn for certain, once it has lasted
-// late_ns and up to HONE_DRAWS_SEARCH_NS: that is found out where other waits begin, so where few do
-// it may be told late.
+// or goes, and the rings have room for what was drawn since the last look. Of threads in a list
+// (NULL: none), a wait cannot of which no stack was drawn for certain, once it has lasted late_ns
+// and up to HONE_DRAWS_SEARCH_NS: that is found out where other waits begin, so where few do it may
+// be told late.
 int hone_draws_descriptor(const struct hone_draws *draws);
 void hone_draws_be_calm(struct hone_draws *draws, const struct hone_draws_list *list);
 bool hone_draws_called(struct hone_draws *draws);

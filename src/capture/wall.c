@@ -25,19 +25,17 @@ enum {
     // Where nothing came for a while that could not wait, it is looked half as often: just so that
     // what lasts HONE_WALL_LONG_TICKS is seen, and the program in the kernel calls for the rest.
     CALM_AFTER_NS = 100000000,
-    CALM_PERIOD_NS = 10000000, // at most, for the rings have room for so much
+    CALM_PERIOD_NS = 10000000, // at most: who asks for less is seldom disturbed anyway
     // Where waits of few threads are too many for long already, the program in the kernel, which
-    // comes by with each of them, also finds those that last. Only when all of that ends, and
-    // nobody
-    // comes by any more, what lasts is found too late: for such a part of what there was.
+    // comes by with each of them, also finds those that last. Only when all of that ends, and no
+    // one comes by any more, what lasts is found too late: for such a part of what there was.
     STORM_PARTS = 50,
     STORM_PAUSE_NS = 100000000, // at most
-    CALL_NS = 1000000,
-    // What is called for earlier than that would be what does not last.
-    LATE_LEAST_NS = 10000000,
-    LATE_NS = 2000000,  // a tick comes, at most, where there is a CPU
-    HURRY_NS = 2000000, // who is called lets what it is called for come to an end
-    KNOWN_NS = 1000000, // a copy of a stack belongs to a block that begins so soon after it
+    CALL_NS = 1000000,          // until who is called is awake
+    LATE_LEAST_NS = 10000000,   // what is called for earlier does not last
+    LATE_NS = 2000000,          // a tick comes, at most, where there is a CPU
+    HURRY_NS = 2000000,         // who is called lets what it is called for come to an end
+    KNOWN_NS = 1000000,         // a copy of a stack belongs to a block that begins so soon after it
 };
 
 const char *hone_wall_engine_name(enum hone_wall_engine engine)
@@ -220,8 +218,7 @@ static void plan(struct hone_wall *wall, uint64_t now_ns)
     uint64_t pause_ns = calm ? storm_ns(wall, now_ns) / STORM_PARTS : 0;
     pause_ns = pause_ns < STORM_PAUSE_NS ? pause_ns : STORM_PAUSE_NS;
     const uint64_t late_ns = lasts_ns - HURRY_NS - HONE_DRAWS_SEARCH_NS - CALL_NS;
-    bool storm =
-        pause_ns > lasts_ns && lasts_ns > LATE_NS && late_ns >= LATE_LEAST_NS && late_ns < lasts_ns;
+    bool storm = pause_ns > lasts_ns && late_ns >= LATE_LEAST_NS && late_ns < lasts_ns;
     if (calm && (!wall->calm || storm != wall->storm))
         be_calm(wall, storm ? late_ns : 0);
     wall->calm = calm;
