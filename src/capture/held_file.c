@@ -2,14 +2,17 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "elf/code.h"
 #include "elf/elf.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -29,11 +32,33 @@ static bool has_build_id(int fd, const struct hone_collected_module *module)
            memcmp(facts->build_id, module->build_id, module->build_id_bytes) == 0;
 }
 
-// `mapped`: it is known to be the one.
+int hone_held_file_compare(const struct hone_collected_module *module, int fd, bool *ret_same)
+{
+    struct stat st;
+    struct hone_elf_code code;
+    if (fstat(fd, &st))
+        return -errno;
+    int r = hone_elf_code_map(fd, (uint64_t)st.st_size, &code);
+    if (r)
+        return r;
+    *ret_same = code.module.contents == module->contents;
+    hone_elf_code_unmap(&code);
+    return 0;
+}
+
+// What lies where the module was may be the next one of its path, which has just been loaded.
+static bool has_contents(int fd, const struct hone_collected_module *module)
+{
+    bool same = false;
+    return !module->contents || (!hone_held_file_compare(module, fd, &same) && same);
+}
+
+// `mapped`: it is what the process has there now.
 static bool hold(struct hone_collected_module *module, const char *path, bool mapped)
 {
     HONE_CLEANUP(hone_fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0 || (module->build_id_bytes ? !has_build_id(fd, module) : !mapped))
+    if (fd < 0 ||
+        (module->build_id_bytes ? !has_build_id(fd, module) : !mapped || !has_contents(fd, module)))
         return false;
     module->held_fd = hone_fd_take(&fd) + 1;
     return true;

@@ -9,4 +9,8 @@
 // that it is the one: then a name might be another file's.
 void hone_held_file(struct hone_collected *collected, uint32_t module, uint32_t pid);
 
+// Whether an open file is what was met as this module, of which there is a hash of its contents.
+// Returns 0 or a negative errno: it cannot be read, or is no program's code.
+int hone_held_file_compare(const struct hone_collected_module *module, int fd, bool *ret_same);
+
 #endif

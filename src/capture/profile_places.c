@@ -2,8 +2,8 @@
 #include "capture/profile_parts.h"
 
 #include "base/cleanup.h"
+#include "capture/held_file.h"
 #include "core/core.h"
-#include "elf/code.h"
 #include "elf/nameless.h"
 #include "symbol/jit.h"
 #include "symbol/place.h"
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static const char *base_name(const char *path)
 {
@@ -53,13 +52,8 @@ static uint64_t place_module(const struct hone_collected_module *module, struct 
 // is for others to tell.
 static bool is_met(const struct hone_collected_module *module, int fd)
 {
-    struct stat st;
-    struct hone_elf_code code;
-    if (fd < 0 || fstat(fd, &st) || hone_elf_code_map(fd, (uint64_t)st.st_size, &code))
-        return true;
-    const bool same = code.module.contents == module->contents;
-    hone_elf_code_unmap(&code);
-    return same;
+    bool same = true;
+    return fd < 0 || hone_held_file_compare(module, fd, &same) || same;
 }
 
 // Whether another file has its path now, and nobody holds its own.

@@ -21,10 +21,11 @@ static int finish_samples(struct hone_recorder *recorder)
 }
 
 // A daemon's first process ends as soon as it has forked the second, which begins when it gets a
-// CPU. It is waited for a little, for it will go on without us, and who recorded it should know.
+// CPU, on a busy machine late. It is waited for, for it will go on without us, and who recorded it
+// should know; not for ever, for a fork that failed looks the same.
 static void wait_for_forked(const struct hone_session_header *header)
 {
-    enum { LOOKS = 50 };
+    enum { LOOKS = 500 };
     const struct timespec pause = {.tv_nsec = 2000000};
     for (int i = 0; i < LOOKS && atomic_load(&header->forks) > atomic_load(&header->forks_met); i++)
         (void)nanosleep(&pause, NULL);
