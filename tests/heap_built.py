@@ -175,6 +175,10 @@ class Built(TestCase):
         truth = self.truth(recording)
         self.assertGreater(len(truth), 1)
         self.assertEqual(by_function(recording.heap, truth), truth, recording.heap.comments)
+        ours = [[frame.function for frame in sample.stack] for sample in recording.heap.samples
+                if any(frame.mapping and os.path.basename(frame.mapping.file) == 'libhone.so'
+                       for frame in sample.stack)]
+        self.assertEqual(ours, [], 'frames of the profiler')
         return recording
 
     def assert_told(self, recording, *words):

@@ -75,11 +75,7 @@ static const char *path_of(const struct hone_collected *collected, uint32_t fram
 
 static bool is_ours(const struct hone_collected *collected, uint32_t frame)
 {
-    const char *path = path_of(collected, frame);
-    const char *slash = strrchr(path, '/');
-    const char *file = slash ? slash + 1 : path;
-    size_t len = strlen("libhone.so");
-    return strncmp(file, "libhone.so", len) == 0 && (!file[len] || file[len] == ' '); // (deleted)
+    return collected->modules[collected->places[collected->frames[frame]].module].ours;
 }
 
 // Where the program called our function. False: the stack has none. Our hooks of locks wait in the

@@ -32,6 +32,7 @@ struct hone_collected_module {
     uint64_t contents; // a hash of it where there is no build id; 0: not known
     int held_fd;       // its file, plus one; 0: it is not held open
     bool held_tried;   // to hold it
+    bool ours;         // libhone.so
 };
 
 // The module of the kernel's own addresses, as perf and pprof call it.

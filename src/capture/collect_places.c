@@ -9,6 +9,15 @@
 
 // --- modules -------------------------------------------------------------------------------------
 
+static bool is_ours(const char *path)
+{
+    static const char name[] = "libhone.so";
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    size_t len = sizeof name - 1;
+    return strncmp(file, name, len) == 0 && (!file[len] || file[len] == ' '); // (deleted)
+}
+
 uint32_t hone_collect_module(struct hone_collected *collected,
                              const struct hone_record_module *record)
 {
@@ -42,7 +51,8 @@ uint32_t hone_collect_module(struct hone_collected *collected,
                                              .text_end = record->text_end,
                                              .text_offset = record->text_offset,
                                              .bias = record->bias,
-                                             .contents = record->contents};
+                                             .contents = record->contents,
+                                             .ours = is_ours(path)};
     memcpy(module->build_id, record->build_id, sizeof module->build_id);
     return collected->module_count++;
 }

@@ -71,6 +71,22 @@ int64_t hone_builder_whole_of(double value, double *rest)
     return (int64_t)whole;
 }
 
+// The locations of a stack's frames. What has none but ours is told as it is.
+static uint32_t locations_of(const struct hone_profile_builder *builder,
+                             const struct hone_collected_stack *stack, uint32_t *ret)
+{
+    const struct hone_collected *collected = builder->recording->collected;
+    const uint32_t *frames = &collected->frames[stack->first];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < stack->count; i++)
+        if (!kinds[builder->file]->without_ours ||
+            !collected->modules[collected->places[frames[i]].module].ours)
+            ret[count++] = builder->locations[frames[i]];
+    for (uint32_t i = 0; !count && i < stack->count; i++)
+        ret[i] = builder->locations[frames[i]];
+    return count ? count : stack->count;
+}
+
 static int add_stacks(struct hone_profile_builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
@@ -92,11 +108,9 @@ static int add_stacks(struct hone_profile_builder *builder)
     hone_profile_expect(builder->profile, stacks, frames);
     for (uint32_t i = 0; i < collected->stack_count; i++) {
         const struct hone_collected_stack *stack = &collected->stacks[i];
-        uint32_t count = stack->count;
         if (!used[i])
             continue;
-        for (uint32_t frame = 0; frame < count; frame++)
-            locations[frame] = builder->locations[collected->frames[stack->first + frame]];
+        uint32_t count = locations_of(builder, stack, locations);
         if (stack->end != HONE_STACK_COMPLETE)
             locations[count++] = builder->truncated;
         builder->stacks[i] = hone_profile_add_stack(builder->profile, locations, count);

@@ -54,4 +54,5 @@ static void describe_leaks(struct hone_profile_builder *builder)
                             (int64_t)builder->recording->options->heap_rate);
 }
 
-const struct hone_profile_kind hone_profile_leaks = {describe_leaks, add_leak_samples, use_leaks};
+const struct hone_profile_kind hone_profile_leaks = {describe_leaks, add_leak_samples, use_leaks,
+                                                     true};

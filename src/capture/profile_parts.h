@@ -41,6 +41,8 @@ struct hone_profile_kind {
     // Says 1 of the collected stacks that the samples have, where that is a part of them: only
     // these are in the profile and in builder->stacks. NULL: all are.
     void (*use)(const struct hone_collected *collected, uint8_t *ret_used);
+    // Our functions are no frames: a block is made by who called them, whichever way that went.
+    bool without_ours;
 };
 
 extern const struct hone_profile_kind hone_profile_cpu, hone_profile_wall;       // profile_time.c
