@@ -71,26 +71,10 @@ int64_t hone_builder_whole_of(double value, double *rest)
     return (int64_t)whole;
 }
 
-// The locations of a stack's frames. What has none but ours is told as it is.
-static uint32_t locations_of(const struct hone_profile_builder *builder,
-                             const struct hone_collected_stack *stack, uint32_t *ret)
-{
-    const struct hone_collected *collected = builder->recording->collected;
-    const uint32_t *frames = &collected->frames[stack->first];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < stack->count; i++)
-        if (!kinds[builder->file]->without_ours ||
-            !collected->modules[collected->places[frames[i]].module].ours)
-            ret[count++] = builder->locations[frames[i]];
-    for (uint32_t i = 0; !count && i < stack->count; i++)
-        ret[i] = builder->locations[frames[i]];
-    return count ? count : stack->count;
-}
-
 static int add_stacks(struct hone_profile_builder *builder)
 {
     const struct hone_collected *collected = builder->recording->collected;
-    const struct hone_profile_kind *kind = kinds[builder->file];
+    const struct hone_profile_kind *kind = builder->kind;
     HONE_CLEANUP(hone_freep)
     uint32_t *locations = calloc(HONE_STACK_MAX + 1, sizeof *locations);
     HONE_CLEANUP(hone_freep)
@@ -108,9 +92,14 @@ static int add_stacks(struct hone_profile_builder *builder)
     hone_profile_expect(builder->profile, stacks, frames);
     for (uint32_t i = 0; i < collected->stack_count; i++) {
         const struct hone_collected_stack *stack = &collected->stacks[i];
+        uint32_t count = 0;
         if (!used[i])
             continue;
-        uint32_t count = locations_of(builder, stack, locations);
+        for (uint32_t frame = 0; frame < stack->count; frame++) {
+            uint32_t location = builder->locations[collected->frames[stack->first + frame]];
+            if (location)
+                locations[count++] = location;
+        }
         if (stack->end != HONE_STACK_COMPLETE)
             locations[count++] = builder->truncated;
         builder->stacks[i] = hone_profile_add_stack(builder->profile, locations, count);
@@ -122,7 +111,7 @@ static void describe(struct hone_profile_builder *builder)
 {
     const struct hone_recording *recording = builder->recording;
     struct hone_profile *profile = builder->profile;
-    kinds[builder->file]->describe(builder);
+    builder->kind->describe(builder);
     profile->time_ns = (int64_t)recording->started_realtime_ns;
     profile->duration_ns = (int64_t)recording->duration_ns;
     builder->unknown_code = hone_symbol_add_function(builder->profile, "[unknown code]", "", "", 0);
@@ -172,6 +161,7 @@ int hone_recording_profile(const struct hone_recording *recording,
     struct hone_profile_builder builder = {
         .recording = recording,
         .file = file,
+        .kind = kinds[file],
         .profile = hone_profile_new(),
         .symbolizer = symbolizer,
         .symbols = calloc(collected->module_count, sizeof(struct hone_symbol_module *)),
@@ -191,7 +181,7 @@ int hone_recording_profile(const struct hone_recording *recording,
     if (!r)
         r = add_stacks(&builder);
     if (!r)
-        r = kinds[file]->add(&builder);
+        r = builder.kind->add(&builder);
     if (!r)
         r = hone_profile_status(profile);
     if (!r)

@@ -171,7 +171,8 @@ static void describe_all(struct hone_profile_builder *builder)
     describe_living(builder);
 }
 
-const struct hone_profile_kind hone_profile_heap = {describe_all, add_blocks, NULL, true};
+const struct hone_profile_kind hone_profile_heap = {describe_all, add_blocks, .without_ours = true};
 const struct hone_profile_kind hone_profile_heap_time = {describe_living, add_changes, use_changed,
-                                                         true};
-const struct hone_profile_kind hone_profile_heap_peak = {describe_living, add_peak, use_peak, true};
+                                                         .without_ours = true};
+const struct hone_profile_kind hone_profile_heap_peak = {describe_living, add_peak, use_peak,
+                                                         .without_ours = true};

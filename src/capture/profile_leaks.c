@@ -55,4 +55,4 @@ static void describe_leaks(struct hone_profile_builder *builder)
 }
 
 const struct hone_profile_kind hone_profile_leaks = {describe_leaks, add_leak_samples, use_leaks,
-                                                     true};
+                                                     .without_ours = true};

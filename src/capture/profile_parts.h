@@ -8,17 +8,20 @@
 #include "profile/profile.h"
 #include "symbol/symbol.h"
 
+struct hone_profile_kind;
+
 // What each collected thing has become in the profile.
 struct hone_profile_builder {
     const struct hone_recording *recording;
-    int file; // or enum hone_capture_type
+    int file;                             // or enum hone_capture_type
+    const struct hone_profile_kind *kind; // of that file
     struct hone_profile *profile;
     struct hone_symbolizer *symbolizer;
     struct hone_symbol_module **symbols; // by module
     uint32_t *mappings;                  // by module
     uint32_t kernel;                     // the kernel's mapping; 0: it has none
     uint64_t *starts;                    // by module: where the mapping starts in the profile
-    uint32_t *locations;                 // by place
+    uint32_t *locations;                 // by place; 0: it is in no stack of this profile
     uint32_t *stacks;                    // by collected stack
     uint32_t *label_sets;     // by thread, and by kind of wait in it if that is a label; 0: not yet
     uint32_t truncated;       // location that stands for missing callers

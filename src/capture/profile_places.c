@@ -279,6 +279,8 @@ static int add_locations(struct hone_profile_builder *builder)
     if (prepared)
         return prepared;
     for (uint32_t i = 0; i < collected->place_count; i++) {
+        if (builder->kind->without_ours && collected->modules[collected->places[i].module].ours)
+            continue;
         int r = add_location(builder, &collected->places[i], &builder->locations[i]);
         if (r)
             return r;
