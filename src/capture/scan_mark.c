@@ -3,7 +3,9 @@
 #include "base/array.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 enum {
@@ -17,6 +19,8 @@ enum {
     WINDOW_BYTES = 16 << 10,
     WINDOWS = 16 << 10, // 256 MiB of memory that was read are kept, where so much was
     BLOCKS_BETWEEN = 4096,
+    SOUGHT = 1 << 19,           // pages that have a bit each: 2 GiB, and 64 KiB for the bits
+    TOGETHER = 4,               // words that are looked at together
     REGIONS_USED_MAX = 1 << 16, // 2 TiB that blocks are in, 2 GiB of tables
 };
 
@@ -45,6 +49,7 @@ void hone_scan_heap_done(struct hone_scan_heap *heap)
     for (uint32_t i = 0; heap->regions && i < heap->used_count; i++)
         free(heap->regions[heap->used[i]]);
     free(heap->reach);
+    free(heap->sought);
     unreserve((void *)heap->regions, REGIONS_BYTES);
     free(heap->used);
     free(heap->work);
@@ -124,18 +129,44 @@ int hone_scan_heap_init(struct hone_scan_heap *heap, const struct hone_scan_bloc
     // NOLINTNEXTLINE(bugprone-sizeof-expression): pointers are what it holds
     heap->regions = (uint32_t **)reserve(REGIONS_BYTES);
     heap->buffer = malloc(BUFFER_BYTES);
+    heap->sought = malloc(SOUGHT / CHAR_BIT);
     heap->windows = reserve(WINDOWS_BYTES);
     heap->window_starts = calloc(WINDOWS, sizeof *heap->window_starts);
     if (!heap->windows || !heap->window_starts || !heap->reach || !heap->work || !heap->regions ||
-        !heap->buffer || !index_blocks(heap)) {
+        !heap->buffer || !heap->sought || !index_blocks(heap)) {
         hone_scan_heap_done(heap);
         return -ENOMEM;
     }
-    if (count) {
-        heap->low = blocks[0].address;
-        heap->high = end_of(&blocks[count - 1]) + WORD; // see hone_scan_heap_find()
-    }
+    hone_scan_heap_seek(heap);
     return 0;
+}
+
+void hone_scan_heap_seek(struct hone_scan_heap *heap)
+{
+    enum { BITS = sizeof *heap->sought * CHAR_BIT };
+    memset(heap->sought, 0, SOUGHT / CHAR_BIT);
+    heap->low = heap->high = 0;
+    for (uint32_t i = 0; i < heap->count; i++) {
+        const struct hone_scan_block *block = &heap->blocks[i];
+        if (heap->reach[i] != HONE_REACH_UNREACHABLE)
+            continue;
+        if (!heap->high)
+            heap->low = block->address;
+        heap->high = end_of(block) + WORD; // see hone_scan_heap_find()
+        uint64_t from = block->address >> PAGE_SHIFT, to = (heap->high - 1) >> PAGE_SHIFT;
+        if (to - from >= SOUGHT)
+            to = from + SOUGHT - 1; // all of them
+        for (uint64_t page = from; page <= to; page++)
+            heap->sought[page % SOUGHT / BITS] |= (uint64_t)1 << page % BITS;
+    }
+}
+
+static bool is_sought(const struct hone_scan_heap *heap, uint64_t address)
+{
+    enum { BITS = sizeof *heap->sought * CHAR_BIT };
+    uint64_t page = address >> PAGE_SHIFT;
+    return address - heap->low < heap->high - heap->low &&
+           heap->sought[page % SOUGHT / BITS] >> page % BITS & 1;
 }
 
 // The last block that does not begin behind the address; NO_BLOCK: none in its neighbourhood.
@@ -166,7 +197,7 @@ static bool is_behind_word(const struct hone_scan_block *block, uint64_t address
 
 uint32_t hone_scan_heap_find(const struct hone_scan_heap *heap, uint64_t address)
 {
-    if (address - heap->low >= heap->high - heap->low || address >> ADDRESS_BITS)
+    if (address >> ADDRESS_BITS)
         return NO_BLOCK;
     uint32_t at = last_before(heap, address);
     if (at == NO_BLOCK ||
@@ -184,27 +215,42 @@ static bool is_zero(struct hone_scan_memory *memory, uint64_t address)
     return memory->read(memory->context, &to, &from, 1) == 1 && word == 0;
 }
 
-// The words come from block `owner`, which does not count as pointing to itself.
+// A word of block `owner`, which does not count as pointing to itself.
+static void mark_one(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t word,
+                     uint32_t owner, enum hone_reach reach)
+{
+    uint32_t at = hone_scan_heap_find(heap, word);
+    if (at == NO_BLOCK || heap->reach[at] != HONE_REACH_UNREACHABLE || at == owner)
+        return;
+    const struct hone_scan_block *block = &heap->blocks[at];
+    if (is_behind_word(block, word) && !is_zero(memory, block->address))
+        return;
+    if (heap->skip_tails && word % (2 * WORD) == 0 && block->size >= 2 * WORD &&
+        word + WORD >= end_of(block))
+        return;
+    heap->reach[at] = (uint8_t)reach;
+    if (reach != HONE_REACH_INDIRECT)
+        heap->work[heap->work_count++] = at;
+}
+
+// Most words are no addresses of blocks at all: without a branch for each.
+static bool are_all_elsewhere(const struct hone_scan_heap *heap, const uint64_t words[TOGETHER])
+{
+    const uint64_t low = heap->low, span = heap->high - low;
+    return ((words[0] - low >= span) & (words[1] - low >= span) & (words[2] - low >= span) &
+            (words[3] - low >= span)) != 0;
+}
+
 static void mark(struct hone_scan_heap *heap, struct hone_scan_memory *memory,
                  const uint64_t *words, size_t count, uint32_t owner, enum hone_reach reach)
 {
-    const uint64_t low = heap->low, span = heap->high - heap->low;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t word = words[i];
-        if (word - low >= span)
-            continue;
-        uint32_t at = hone_scan_heap_find(heap, word);
-        if (at == NO_BLOCK || heap->reach[at] != HONE_REACH_UNREACHABLE || at == owner)
-            continue;
-        const struct hone_scan_block *block = &heap->blocks[at];
-        if (is_behind_word(block, word) && !is_zero(memory, block->address))
-            continue;
-        if (heap->skip_tails && word % (2 * WORD) == 0 && block->size >= 2 * WORD &&
-            word + WORD >= end_of(block))
-            continue;
-        heap->reach[at] = (uint8_t)reach;
-        if (reach != HONE_REACH_INDIRECT)
-            heap->work[heap->work_count++] = at;
+    for (size_t i = 0; i < count;) {
+        size_t end = count - i < TOGETHER ? count : i + TOGETHER;
+        if (end - i == TOGETHER && are_all_elsewhere(heap, words + i))
+            i = end;
+        for (; i < end; i++)
+            if (is_sought(heap, words[i]))
+                mark_one(heap, memory, words[i], owner, reach);
     }
 }
 
@@ -311,6 +357,7 @@ int hone_scan_mark_follow(struct hone_scan_heap *heap, struct hone_scan_memory *
 int hone_scan_mark_indirect(struct hone_scan_heap *heap, struct hone_scan_memory *memory)
 {
     int r = 0;
+    hone_scan_heap_seek(heap);
     for (uint32_t i = 0; !r && i < heap->count; i++)
         if (heap->reach[i] == HONE_REACH_UNREACHABLE || heap->reach[i] == HONE_REACH_INDIRECT)
             r = mark_block(heap, memory, i, HONE_REACH_INDIRECT);

@@ -47,7 +47,10 @@ struct hone_scan_heap {
     const struct hone_scan_block *blocks; // the caller's, by rising address
     uint32_t count;
     uint8_t *reach; // enum hone_reach, of each block
+    // What is looked for: blocks that nothing has reached yet. Where the first begins and the last
+    // ends, and by number of page, of many pages together, whether there is any.
     uint64_t low, high;
+    uint64_t *sought;
     // By address: of each page of a region with blocks, the first block that does not lie before
     // it.
     uint32_t **regions;
@@ -72,6 +75,9 @@ void hone_scan_heap_done(struct hone_scan_heap *heap);
 // The block that an address points into, UINT32_MAX: none. An address just behind a block of one
 // word counts as well where that word is a zero: that is an empty array of C++, behind its length.
 uint32_t hone_scan_heap_find(const struct hone_scan_heap *heap, uint64_t address);
+
+// From now on only what is still unreached is looked for: before much memory is read for the rest.
+void hone_scan_heap_seek(struct hone_scan_heap *heap);
 
 // Marks what the words point to that are given, or lie in a range of memory. Returns 0 or -ETIME.
 void hone_scan_mark_words(struct hone_scan_heap *heap, struct hone_scan_memory *memory,

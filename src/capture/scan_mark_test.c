@@ -209,3 +209,49 @@ TEST(scan_finds_what_a_plain_search_finds)
         hone_scan_heap_done(&heap);
     }
 }
+
+// Of blocks at the ends of pages and over many pages, with those that are reached taken out: every
+// word counts that points to another one, and none that has the same bit as its page.
+TEST(scan_looks_for_all_that_is_not_reached_yet)
+{
+    struct hone_scan_heap heap;
+    enum { PAGE = 4096, FAR = 1 << 30 };
+    begin();
+    uint32_t found = add_block(128, 32), array = add_block(2 * PAGE - 8, 8),
+             last = add_block(4 * PAGE - 16, 16), long_one = add_block(5 * PAGE, 20 * PAGE),
+             alone = add_block(40 * PAGE, 32), end = add_block(12ull * FAR, 1);
+    point(0, 128);
+    CHECK_EQ(hone_scan_heap_init(&heap, blocks, block_count), 0);
+    CHECK_EQ(hone_scan_mark_range(&heap, &memory, BASE, BASE + 64, HONE_REACH_REACHABLE), 0);
+    hone_scan_heap_seek(&heap);
+    point(8, 2 * PAGE);                // an empty array, on the page behind its length's
+    point(16, 4 * PAGE - 1);           // the last byte of a page
+    point(24, 25 * PAGE - 1);          // the last page of a long block
+    point(32, 12ull * FAR);            // the last address of all
+    point(40, 40 * PAGE + 2ull * FAR); // of the same bit as a block, and none
+    CHECK_EQ(hone_scan_mark_range(&heap, &memory, BASE, BASE + 64, HONE_REACH_MAPPED), 0);
+    CHECK_EQ(heap.reach[found], HONE_REACH_REACHABLE);
+    CHECK_EQ(heap.reach[array], HONE_REACH_MAPPED);
+    CHECK_EQ(heap.reach[last], HONE_REACH_MAPPED);
+    CHECK_EQ(heap.reach[long_one], HONE_REACH_MAPPED);
+    CHECK_EQ(heap.reach[end], HONE_REACH_MAPPED);
+    CHECK_EQ(heap.reach[alone], HONE_REACH_UNREACHABLE);
+    hone_scan_heap_seek(&heap);
+    point(48, 40 * PAGE);
+    CHECK_EQ(hone_scan_mark_range(&heap, &memory, BASE, BASE + 64, HONE_REACH_MAPPED), 0);
+    CHECK_EQ(heap.reach[alone], HONE_REACH_MAPPED);
+    hone_scan_heap_done(&heap);
+}
+
+// One over more pages than have a bit of their own.
+TEST(scan_looks_for_all_of_a_huge_block)
+{
+    struct hone_scan_heap heap;
+    const uint64_t far = 1 << 30;
+    begin();
+    uint32_t huge = add_block(4 * far, 6 * far);
+    point(0, 9 * far);
+    run(&heap);
+    CHECK_EQ(heap.reach[huge], HONE_REACH_REACHABLE);
+    hone_scan_heap_done(&heap);
+}

@@ -315,8 +315,10 @@ static int mark_all(struct scan *scan)
         r = mark_all_else(scan);
     if (!r)
         r = hone_scan_mark_follow(&scan->heap, &scan->process.memory, HONE_REACH_REACHABLE);
-    if (!r && exact)
+    if (!r && exact) {
+        hone_scan_heap_seek(&scan->heap);
         r = mark_mapped(scan);
+    }
     if (!r && exact)
         r = hone_scan_mark_follow(&scan->heap, &scan->process.memory, HONE_REACH_MAPPED);
     return r ? r : hone_scan_mark_indirect(&scan->heap, &scan->process.memory);
