@@ -113,6 +113,21 @@ class Truth(TestCase):
     def test_ten_threads(self):
         self.ring(10)
 
+    def test_main_has_ended(self):
+        with Stuck(self.program, 'headless', '2') as stuck:
+            finding = self.find(stuck.pid)['findings'][0]
+            self.assertEqual((finding['kind'], len(finding['threads'])), ('cycle', 2))
+            for thread in finding['threads']:
+                self.assertEqual(thread['stack'][thread['at']]['function'], 'want_next')
+                self.assertIn(thread['waits_for']['name'], ('ring_locks', 'ring_locks+0x28'))
+            judged = subprocess.run([HONE, 'threads', '--fail-stuck', '-p', str(stuck.pid)],
+                                    capture_output=True, text=True, check=False)
+        self.assertEqual(judged.returncode, 1, judged.stderr)
+        self.assertIn('2 threads wait: mutex', judged.stdout)
+        self.assertIn('want_next', judged.stdout)
+        # Not the one that has ended.
+        self.assertEqual(judged.stdout.count('may be stuck'), 1, judged.stdout)
+
     def test_a_thread_with_itself(self):
         with Stuck(self.program, 'self') as stuck:
             finding = self.find(stuck.pid)['findings'][0]
@@ -276,6 +291,14 @@ class Clean(TestCase):
         with Stuck(self.program, 'pool', '8', environment={'STUCK_SECONDS': '4'}) as stuck:
             self.nobody(stuck.pid, looks=10)
             self.assertEqual(stuck.process.wait(60), 0)
+
+    def test_threads_that_end(self):
+        with Stuck(self.program, 'bursts', '64') as stuck:
+            for _ in range(60):
+                judged = subprocess.run([HONE, 'threads', '--fail-stuck', '-p', str(stuck.pid)],
+                                        capture_output=True, text=True, check=False)
+                self.assertEqual(judged.returncode, 0, judged.stdout + judged.stderr)
+            self.nobody(stuck.pid)
 
     def test_interpreter(self):
         with subprocess.Popen(['python3', '-c', 'import threading\nthreading.Event().wait()'],

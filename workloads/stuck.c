@@ -5,6 +5,7 @@
 //     ring N        N threads in a ring: thread i holds ring_locks[i] and wants the next one, in
 //                   want_next(); main joins the first. They are called as STUCK_NAME says, if it
 //                   does
+//     headless N    as ring, but main has ended by pthread_exit()
 //     self          main locks own_lock twice, in lock_again()
 //     rwlocks       two threads, each has written one of roads and wants to read or write the other
 //     upgrade       main reads a road and wants to write it, in want_to_write(); another one lives
@@ -23,6 +24,7 @@
 //     shared        two processes wait for each other's semaphores, in shared memory
 //     external      a thread waits for a condition variable, main in accept() and another in epoll
 //     pool N        N threads take tasks from a queue, under locks always in the same order
+//     bursts N      N threads at a time wait for news, are told, and end one after the other
 //     order         two threads take first and second in both orders, one after the other
 //     leavers       as order, after 1500 threads that each take a lock in a destructor of a key
 //     homemade      a thread waits for a mutex of the program's own, called as the C library's and
@@ -123,7 +125,7 @@ OWN_NAME static void *sit_in_ring(void *number)
     return NULL;
 }
 
-static int run_ring(int size)
+static int run_ring(int size, bool headless)
 {
     ring_size = size;
     (void)pthread_barrier_init(&all_hold, NULL, (unsigned)size + 1);
@@ -133,6 +135,8 @@ static int run_ring(int size)
         start(sit_in_ring, i, &threads[i]);
     (void)pthread_barrier_wait(&all_hold);
     ready();
+    if (headless)
+        pthread_exit(NULL);
     return pthread_join(threads[0], NULL);
 }
 
@@ -478,6 +482,33 @@ static int run_pool(int size)
     return 0;
 }
 
+static void *hear_news(void *unused)
+{
+    (void)pthread_mutex_lock(&news_lock);
+    while (!over)
+        (void)pthread_cond_wait(&news, &news_lock);
+    for (int i = 0; i < 20000; i++)
+        STAY;
+    (void)pthread_mutex_unlock(&news_lock);
+    return unused;
+}
+
+static _Noreturn void run_bursts(int size)
+{
+    ready();
+    for (;;) {
+        over = false;
+        for (int i = 0; i < size; i++)
+            start(hear_news, i, &threads[i]);
+        (void)pthread_mutex_lock(&news_lock);
+        over = true;
+        (void)pthread_cond_broadcast(&news);
+        (void)pthread_mutex_unlock(&news_lock);
+        for (int i = 0; i < size; i++)
+            (void)pthread_join(threads[i], NULL);
+    }
+}
+
 // --- orders --------------------------------------------------------------------------------------
 
 pthread_mutex_t first = PTHREAD_MUTEX_INITIALIZER;
@@ -608,8 +639,11 @@ int main(int argc, char **argv)
     if (number < 1 || number > RING_MAX)
         return 2;
     limited = strcmp(mode, "limited") == 0;
-    if (strcmp(mode, "ring") == 0 || limited)
-        return run_ring(number);
+    bool headless = strcmp(mode, "headless") == 0;
+    if (strcmp(mode, "ring") == 0 || headless || limited)
+        return run_ring(number, headless);
+    if (strcmp(mode, "bursts") == 0)
+        run_bursts(number);
     if (strcmp(mode, "pool") == 0)
         return run_pool(number);
     if (strcmp(mode, "self") == 0)

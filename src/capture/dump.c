@@ -193,6 +193,7 @@ int hone_dump_add(struct hone_dump *dump, pid_t pid, struct hone_error *err)
 static void forget(struct hone_dump *dump, struct hone_dump_thread *thread)
 {
     dump->processes[thread->process].threads--;
+    dump->processes[thread->process].awake = true; // it may have woken whoever slept by then
     dump->gone++;
     thread->state = '\0';
 }
@@ -233,14 +234,14 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     memcpy(thread->name, stat.name, sizeof thread->name);
     thread->state = stat.state;
     thread->looked_ns = hone_now_ns();
-    if (stat.state == 'Z' || stat.state == 'X') {
-        thread->miss = HONE_DUMP_OVER;
-        return 0;
-    }
     uint64_t ran_ns = hone_task_ran_ns(&state->clocks, pid, thread->tid, stat.cpu);
     thread->waits_ns = !ran_ns                      ? HONE_DUMP_UNKNOWN
                        : ran_ns < thread->looked_ns ? thread->looked_ns - ran_ns
                                                     : 0;
+    if (stat.state == 'Z' || stat.state == 'X') {
+        thread->miss = HONE_DUMP_OVER;
+        return 0;
+    }
     if (blocked_r)
         return blocked_r;
     uint32_t stack = 0;
@@ -250,7 +251,7 @@ static int look_once(struct hone_dump *dump, struct hone_dump_thread *thread)
     if (r)
         return r;
     if (!stands_still(stat.state))
-        thread->kind = hone_blocked_kind(pid, &blocked);
+        thread->kind = hone_blocked_kind(thread->tid, &blocked);
     thread->wait = hone_wait_of_kind(thread->kind);
     bool same = turns != UINT64_MAX
                     ? hone_blocked_turns(pid, thread->tid) == turns

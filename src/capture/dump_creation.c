@@ -121,7 +121,8 @@ static bool find_tables(struct hone_look_process *process, struct hone_creation_
         if (hone_module_retired(module) || !file || !is_library(module->path))
             continue;
         uint64_t at = places_in(file, module->bias - file->module.bias);
-        if (at && read_memory(process->pid, at, ret, sizeof *ret) &&
+        if (at &&
+            read_memory((uint32_t)hone_remote_through(process->remote), at, ret, sizeof *ret) &&
             ret->magic == HONE_CREATIONS_MAGIC)
             return true;
     }
@@ -139,11 +140,14 @@ static int read_tables(struct hone_look_process *process, struct tables *ret)
     ret->sites = malloc(sites_bytes);
     if (!ret->threads || !ret->sites)
         return -ENOMEM;
-    bool read = read_memory(process->pid, ret->places.threads, ret->threads, threads_bytes) &&
-                read_memory(process->pid, ret->places.sites, ret->sites, sites_bytes) &&
-                read_memory(process->pid, ret->places.generation, &ret->generation,
-                            sizeof ret->generation) &&
-                read_memory(process->pid, ret->places.epoch, &ret->epoch, sizeof ret->epoch);
+    bool read = read_memory((uint32_t)hone_remote_through(process->remote), ret->places.threads,
+                            ret->threads, threads_bytes) &&
+                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.sites,
+                            ret->sites, sites_bytes) &&
+                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.generation,
+                            &ret->generation, sizeof ret->generation) &&
+                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.epoch,
+                            &ret->epoch, sizeof ret->epoch);
     return read ? 0 : -ENOENT;
 }
 

@@ -225,7 +225,7 @@ static int stop_and_look(struct hone_dump *dump, uint32_t number)
         r = hone_dump_registers(stopped.tid, &registers);
     uint64_t now_ns = hone_now_ns();
     if (!r)
-        size = hone_look_copy(&state->look, (uint32_t)pid, registers.r[HONE_REGISTER_SP]);
+        size = hone_look_copy(&state->look, thread->tid, registers.r[HONE_REGISTER_SP]);
     hone_scan_let_go(&stopped, pid);
     if (r == -ESRCH)
         look_again(dump, number);

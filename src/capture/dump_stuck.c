@@ -5,7 +5,8 @@
 // something.
 //
 // Threads are looked at one after the other. That they all waited at one moment follows from how
-// long each has waited: since before the first was looked at.
+// long each has waited: since before the first was looked at. Who ended since then was awake, and
+// may have woken others on its way.
 #include "capture/dump_parts.h"
 
 #include "base/cleanup.h"
@@ -29,11 +30,16 @@ static bool handles_signals(const struct hone_dump_process *process)
     return handled != 0;
 }
 
+static bool has_rested(const struct hone_dump *dump, const struct hone_dump_thread *thread)
+{
+    return thread->waits_ns != HONE_DUMP_UNKNOWN &&
+           thread->looked_ns - thread->waits_ns < dump->started_ns;
+}
+
 static bool waits_inside(const struct hone_dump *dump, const struct hone_dump_thread *thread)
 {
     return thread->placed && thread->futex && !thread->limited && thread->state == 'S' &&
-           thread->waits_ns != HONE_DUMP_UNKNOWN &&
-           thread->looked_ns - thread->waits_ns < dump->started_ns;
+           has_rested(dump, thread);
 }
 
 // Whether the word lies in memory that the process has for itself.
@@ -60,7 +66,8 @@ static bool shares_nothing(const struct hone_dump *dump, uint32_t process)
         const struct hone_dump_thread *thread = &dump->threads[i];
         if (thread->process != process || !thread->futex_shared)
             continue;
-        (void)snprintf(path, sizeof path, "/proc/%u/maps", dump->processes[process].pid);
+        (void)snprintf(path, sizeof path, "/proc/%u/maps",
+                       thread->tid); // the first one may be over
         if (!maps && hone_file_read(path, MAPS_BYTES_MAX, &maps, &len, NULL))
             return false;
         if (!is_private(maps, thread->futex))
@@ -73,7 +80,8 @@ void hone_dump_find_stuck(struct hone_dump *dump)
 {
     for (uint32_t i = 0; i < dump->thread_count; i++) {
         const struct hone_dump_thread *thread = &dump->threads[i];
-        if (thread->miss != HONE_DUMP_OVER && !waits_inside(dump, thread))
+        if (thread->miss == HONE_DUMP_OVER ? !has_rested(dump, thread)
+                                           : !waits_inside(dump, thread))
             dump->processes[thread->process].awake = true;
     }
     for (uint32_t i = 0; i < dump->process_count; i++) {

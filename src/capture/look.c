@@ -81,7 +81,7 @@ static uint32_t collected_module(struct hone_look *look, struct hone_look_proces
     memcpy(record->path, module->path, len);
     record->path[len] = '\0';
     uint32_t found = hone_collect_module(look->collected, record);
-    hone_held_file(look->collected, found, process->pid);
+    hone_held_file(look->collected, found, (uint32_t)hone_remote_through(process->remote));
     process->modules[number] = found + 1;
     return found;
 }
@@ -173,7 +173,8 @@ static void walk_blocked(struct hone_look *look, const struct hone_look_process 
 {
     struct hone_registers registers;
     uint64_t known = hone_blocked_registers(blocked, &registers);
-    const struct hone_frame_stack stack = {(pid_t)process->pid, look->copy, blocked->sp, size};
+    const struct hone_frame_stack stack = {hone_remote_through(process->remote), look->copy,
+                                           blocked->sp, size};
     for (int turn = 0; turn < 2; turn++) {
         (void)hone_remote_walk(process->remote, &registers, known, look->copy, blocked->sp, size,
                                true, look->addresses + kernels, look->stack_max - kernels, ret);
@@ -204,7 +205,7 @@ int hone_look_blocked(struct hone_look *look, struct hone_look_process *process,
     if (r)
         return r;
     refresh(process, blocked->ip);
-    size_t size = hone_look_copy(look, process->pid, blocked->sp);
+    size_t size = hone_look_copy(look, (uint32_t)hone_remote_through(process->remote), blocked->sp);
     if (since && hone_blocked_turns(process->pid, since->tid) != since->turns)
         return -EBUSY;
     struct hone_walk walk;

@@ -92,7 +92,7 @@ static int add_dump(struct hone_profile_builder *builder)
             add_number(&labels, "waits", (int64_t)thread->waits_ns, "nanoseconds");
         if (hone_dump_miss_words(thread->miss))
             add_text(&labels, "no stack", hone_dump_miss_words(thread->miss));
-        if (process->asleep)
+        if (process->asleep && thread->miss != HONE_DUMP_OVER)
             add_text(&labels, "may be stuck",
                      "all threads of the process wait for each other, without a time limit, and it "
                      "handles no signal");

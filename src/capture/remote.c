@@ -2,6 +2,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "capture/living.h"
 #include "capture/remote_file.h"
 #include "core/load.h"
 
@@ -20,7 +21,7 @@ enum {
 };
 
 struct hone_remote {
-    pid_t pid;
+    pid_t pid, through; // the thread that is asked for it
     struct hone_modules *modules;
     const struct hone_elf_code **files; // by module
     struct hone_unwinder unwinder;
@@ -52,6 +53,7 @@ int hone_remote_new(pid_t pid, struct hone_remote **ret)
     if (!remote)
         return -ENOMEM;
     remote->pid = pid;
+    remote->through = hone_living_thread(pid);
     remote->modules = map_zeros(sizeof *remote->modules);
     remote->files = calloc(HONE_MODULES_MAX, sizeof(struct hone_elf_code *));
     void *cache = map_zeros(CACHE_BYTES);
@@ -67,6 +69,11 @@ int hone_remote_new(pid_t pid, struct hone_remote **ret)
 void hone_remote_search(struct hone_remote *remote)
 {
     remote->search = true;
+}
+
+pid_t hone_remote_through(const struct hone_remote *remote)
+{
+    return remote->through;
 }
 
 const struct hone_modules *hone_remote_modules(const struct hone_remote *remote)
@@ -143,7 +150,7 @@ static const struct hone_module *add_mapping(struct hone_remote *remote,
 {
     bool is_vdso = strcmp(mapping->path, "[vdso]") == 0;
     const struct hone_elf_code *file =
-        is_vdso ? hone_elf_code_vdso() : hone_remote_file(remote->pid, mapping);
+        is_vdso ? hone_elf_code_vdso() : hone_remote_file(remote->through, mapping);
     uint64_t bias = mapping->start;
     if (!file || (!is_vdso && !find_bias(file, mapping, &bias)))
         return NULL;
@@ -212,15 +219,27 @@ static bool parse_line(char *line, struct hone_remote_mapping *ret)
     return ret->path[0] != '\0';
 }
 
-int hone_remote_refresh(struct hone_remote *remote)
+static int read_maps(pid_t pid, char **ret)
 {
     char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/maps", remote->pid);
-    HONE_CLEANUP(hone_freep) char *text = NULL;
     size_t len = 0;
-    int r = hone_file_read(path, MAPS_BYTES_MAX, &text, &len, NULL);
-    if (r || !len) // a zombie has none
-        return r == -ENOENT || !r ? -ESRCH : r;
+    (void)snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    int r = hone_file_read(path, MAPS_BYTES_MAX, ret, &len, NULL);
+    return r == -ENOENT || (!r && !len) ? -ESRCH : r; // a zombie has none
+}
+
+int hone_remote_refresh(struct hone_remote *remote)
+{
+    HONE_CLEANUP(hone_freep) char *text = NULL;
+    int r = read_maps(remote->through, &text);
+    if (r == -ESRCH) {
+        remote->through = hone_living_thread(remote->pid);
+        hone_freep(&text);
+        text = NULL;
+        r = read_maps(remote->through, &text);
+    }
+    if (r)
+        return r;
     HONE_CLEANUP(hone_freep) bool *seen = calloc(HONE_MODULES_MAX, sizeof *seen);
     if (!seen)
         return -ENOMEM;
@@ -258,7 +277,7 @@ static bool read_process(void *context, uint64_t address, void *to, size_t size)
     const struct hone_remote *remote = context;
     struct iovec ours = {to, size};
     struct iovec theirs = {(void *)(uintptr_t)address, size}; // NOLINT(performance-no-int-to-ptr)
-    return process_vm_readv(remote->pid, &ours, 1, &theirs, 1, 0) == (ssize_t)size;
+    return process_vm_readv(remote->through, &ours, 1, &theirs, 1, 0) == (ssize_t)size;
 }
 
 void hone_remote_touch(const struct hone_remote *remote, uint64_t from, size_t bytes)
@@ -270,7 +289,7 @@ void hone_remote_touch(const struct hone_remote *remote, uint64_t from, size_t b
          at = (at & ~(uint64_t)(PAGE - 1)) + PAGE)
         theirs[ours.iov_len++] =
             (struct iovec){(void *)(uintptr_t)at, 1}; // NOLINT(performance-no-int-to-ptr)
-    (void)process_vm_readv(remote->pid, &ours, 1, theirs, ours.iov_len, 0);
+    (void)process_vm_readv(remote->through, &ours, 1, theirs, ours.iov_len, 0);
 }
 
 // Code as its file has it: the process may be gone. Generated code is in the process only.

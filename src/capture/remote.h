@@ -41,6 +41,9 @@ int hone_remote_fork(const struct hone_remote *parent, pid_t pid, struct hone_re
 
 void hone_remote_free(struct hone_remote *remote);
 
+// Under whose number the kernel tells of the process now, see living.h.
+pid_t hone_remote_through(const struct hone_remote *remote);
+
 // Reads the maps again: new modules are appended, those that vanished are retired. Returns 0 or
 // -errno: the process is gone or refuses, and the table is as it was.
 int hone_remote_refresh(struct hone_remote *remote);

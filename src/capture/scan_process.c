@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/cleanup.h"
 #include "base/table.h"
+#include "capture/living.h"
 #include "capture/scan_memory.h"
 #include "capture/scan_threads.h"
 #include "core/clock.h"
@@ -398,7 +399,7 @@ static int look_through(struct scan *scan, uint64_t until_ns)
 {
     const struct hone_scan_target *target = scan->target;
     // The first thread may have ended while others go on: its memory is theirs.
-    int r = hone_scan_process_open(hone_scan_living(target->pid), until_ns, target->beat,
+    int r = hone_scan_process_open(hone_living_thread(target->pid), until_ns, target->beat,
                                    &scan->process);
     if (!r)
         r = is_the_one(scan) ? hone_scan_stop(target->pid, until_ns, &scan->threads) : -EPERM;

@@ -1,6 +1,7 @@
 #include "capture/scan_threads.h"
 
 #include "base/array.h"
+#include "capture/living.h"
 #include "capture/waits.h"
 #include "core/clock.h"
 
@@ -43,39 +44,6 @@ static bool is_known(const struct hone_scan_threads *threads, pid_t tid)
     return false;
 }
 
-// A thread that has ended and is still listed, as the first one is while others go on.
-static bool has_ended(pid_t pid, pid_t tid)
-{
-    char path[64], text[512];
-    (void)snprintf(path, sizeof path, "/proc/%d/task/%d/stat", (int)pid, (int)tid);
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return true;
-    size_t len = fread(text, 1, sizeof text - 1, file);
-    (void)fclose(file);
-    text[len] = '\0';
-    for (size_t i = len; i-- > 0;)
-        if (text[i] == ')')
-            return i + 2 >= len || text[i + 2] == 'Z' || text[i + 2] == 'X';
-    return true;
-}
-
-pid_t hone_scan_living(pid_t pid)
-{
-    char path[64];
-    (void)snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *folder = has_ended(pid, pid) ? opendir(path) : NULL;
-    pid_t living = pid;
-    for (struct dirent *entry; folder && living == pid && (entry = readdir(folder));) {
-        pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (tid > 0 && !has_ended(pid, tid))
-            living = tid;
-    }
-    if (folder)
-        (void)closedir(folder);
-    return living;
-}
-
 // Waits until the thread stands, and learns of a signal that it was about to get. Of the first
 // thread we may be the parent: its end is not for us to take.
 static int wait_for_stop(struct hone_scan_thread *thread, pid_t pid, uint64_t until_ns)
@@ -91,7 +59,7 @@ static int wait_for_stop(struct hone_scan_thread *thread, pid_t pid, uint64_t un
                 thread->signal = info.si_status & 0xff;
             return 0;
         }
-        if (info.si_pid || has_ended(pid, thread->tid))
+        if (info.si_pid || hone_thread_has_ended(pid, thread->tid))
             return -ESRCH;
         if (hone_now_ns() > until_ns)
             return -ETIME;
@@ -102,7 +70,7 @@ static int wait_for_stop(struct hone_scan_thread *thread, pid_t pid, uint64_t un
 int hone_scan_stop_thread(struct hone_scan_thread *thread, pid_t pid, uint64_t until_ns)
 {
     if (ptrace(PTRACE_SEIZE, thread->tid, 0, 0))
-        return has_ended(pid, thread->tid) ? -ESRCH : -errno;
+        return hone_thread_has_ended(pid, thread->tid) ? -ESRCH : -errno;
     thread->stopped = true;
     if (ptrace(PTRACE_INTERRUPT, thread->tid, 0, 0))
         return -errno;
@@ -161,7 +129,7 @@ static int stop_new(struct hone_scan_threads *threads, uint64_t until_ns)
     int found = 0, r = 0;
     for (struct dirent *entry; !r && (entry = readdir(folder));) {
         pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
-        if (tid <= 0 || is_known(threads, tid) || has_ended(threads->pid, tid))
+        if (tid <= 0 || is_known(threads, tid) || hone_thread_has_ended(threads->pid, tid))
             continue;
         found++;
         r = stop_one(threads, tid, until_ns);

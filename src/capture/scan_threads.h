@@ -37,8 +37,6 @@ struct hone_scan_threads {
 // Returns 0; -EPERM: we may not, a debugger may be there; -ESRCH: it is gone; -ETIME: one does not
 // stop; -ENOMEM. Whatever it returns, hone_scan_resume() follows.
 int hone_scan_stop(pid_t pid, uint64_t until_ns, struct hone_scan_threads *ret);
-// A thread of the process that has not ended, the first one if that goes on.
-pid_t hone_scan_living(pid_t pid);
 // Returns whether those that were left alone have stood still.
 bool hone_scan_stood(const struct hone_scan_threads *threads);
 void hone_scan_resume(struct hone_scan_threads *threads);

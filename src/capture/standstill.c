@@ -2,6 +2,7 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
+#include "capture/living.h"
 #include "core/clock.h"
 
 #include <dirent.h>
@@ -100,7 +101,7 @@ static void look_first(struct hone_standstill *stand, struct hone_standstill_thr
     stand->unreadable += r == -EPERM || r == -EACCES;
     thread->still = r == 0;
     if (!r)
-        thread->wait = hone_blocked_wait((uint32_t)stand->pid, &thread->blocked);
+        thread->wait = hone_blocked_wait(thread->tid, &thread->blocked);
 }
 
 static void look_again(struct hone_standstill *stand, struct hone_standstill_thread *thread)
@@ -196,7 +197,8 @@ int hone_standstill_read(pid_t pid, const struct hone_standstill_options *given,
     struct hone_standstill_options options = {0};
     if (given)
         memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
-    HONE_CLEANUP(hone_standstill_done) struct hone_standstill stand = {.pid = pid};
+    HONE_CLEANUP(hone_standstill_done)
+    struct hone_standstill stand = {.pid = pid, .through = hone_living_thread(pid)};
     struct hone_standstill_status status;
     int r = hone_standstill_process(pid, &stand.forked);
     if (!r)

@@ -83,6 +83,7 @@ struct hone_standstill_thread {
 
 struct hone_standstill {
     pid_t pid;
+    pid_t through; // the thread that is asked for its memory, see living.h
     char name[16];
     bool forked;     // it never exec'ed: it goes on as what its parent was
     bool complete;   // no thread came or went meanwhile

@@ -38,7 +38,7 @@ bool hone_standstill_memory(void *context, uint64_t address, void *to, size_t si
     const struct hone_standstill_reader *reader = context;
     struct iovec ours = {to, size};
     struct iovec theirs = {(void *)(uintptr_t)address, size}; // NOLINT(performance-no-int-to-ptr)
-    return process_vm_readv(reader->stand->pid, &ours, 1, &theirs, 1, 0) == (ssize_t)size;
+    return process_vm_readv(reader->stand->through, &ours, 1, &theirs, 1, 0) == (ssize_t)size;
 }
 
 // From the stack pointer up, as much as is there.
@@ -49,7 +49,7 @@ static size_t copy_stack(const struct hone_standstill_reader *reader, uint64_t s
     size_t size = left < COPY_BYTES ? (size_t)left : COPY_BYTES;
     struct iovec ours = {reader->copy, size};
     struct iovec theirs = {(void *)(uintptr_t)sp, size}; // NOLINT(performance-no-int-to-ptr)
-    ssize_t got = size ? process_vm_readv(reader->stand->pid, &ours, 1, &theirs, 1, 0) : 0;
+    ssize_t got = size ? process_vm_readv(reader->stand->through, &ours, 1, &theirs, 1, 0) : 0;
     return got > 0 ? (size_t)got : 0;
 }
 
@@ -59,7 +59,7 @@ static void walk(const struct hone_standstill_reader *reader, const struct hone_
 {
     struct hone_registers registers;
     uint64_t known = hone_blocked_registers(blocked, &registers), fp;
-    const struct hone_frame_stack stack = {reader->stand->pid, reader->copy, blocked->sp, size};
+    const struct hone_frame_stack stack = {reader->stand->through, reader->copy, blocked->sp, size};
     for (int turn = 0; turn < 2; turn++) {
         (void)hone_remote_walk(reader->remote, &registers, known, reader->copy, blocked->sp, size,
                                true, reader->addresses, DEPTH_MAX, ret);
@@ -153,8 +153,8 @@ static int open_symbols(struct hone_standstill *stand,
                         const struct hone_standstill_options *options, struct hone_error *err)
 {
     char root[64] = "";
-    if (is_elsewhere(stand->pid))
-        (void)snprintf(root, sizeof root, "/proc/%d/root", (int)stand->pid);
+    if (is_elsewhere(stand->through))
+        (void)snprintf(root, sizeof root, "/proc/%d/root", (int)stand->through);
     const struct hone_symbolizer_options symbols = {
         .size = sizeof symbols,
         .system_root = root,
@@ -187,7 +187,7 @@ int hone_standstill_stacks(struct hone_standstill *stand,
     if (r)
         return r;
     hone_remote_search(reader.remote);
-    r = hone_standstill_areas(stand->pid, &reader.areas);
+    r = hone_standstill_areas(stand->through, &reader.areas);
     for (uint32_t i = 0; !r && i < stand->count; i++) {
         if (!stand->threads[i].waits_for_lock)
             continue;
