@@ -283,6 +283,114 @@ class Inner(Built):
                 self.check(program, env={**os.environ, 'LD_PRELOAD': shared(name)})
 
 
+# An allocator with little more than it must have: it does not tell how large blocks are, nor has it
+# functions for aligned ones; no byte before a block may be read; and it sets itself up at its first
+# call, by functions that profilers stand in front of.
+BARE_ALLOCATOR = r'''
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+enum { PAGE = 4096, PAGES = 1 << 20 };
+static char *room;
+static unsigned sizes[PAGES];
+static _Atomic size_t used = 1;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static void begin(void)
+{
+    struct sigaction action;
+    sigaction(SIGSEGV, NULL, &action);
+    sigaction(SIGSEGV, &action, NULL);
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    room = mmap(NULL, (size_t)PAGE * PAGES, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+void *malloc(size_t size)
+{
+    pthread_once(&once, begin);
+    size_t pages = size / PAGE + 1, at = atomic_fetch_add(&used, pages + 1);
+    if (at + pages > PAGES)
+        return NULL;
+    sizes[at] = size;
+    mprotect(room + at * PAGE, pages * PAGE, PROT_READ | PROT_WRITE);
+    return room + at * PAGE;
+}
+static size_t size_of(void *block)
+{
+    return sizes[((char *)block - room) / PAGE];
+}
+void free(void *block)
+{
+    if (block)
+        mprotect(block, (size_of(block) / PAGE + 1) * PAGE, PROT_NONE);
+}
+void *calloc(size_t count, size_t size)
+{
+    return malloc(count * size);
+}
+void *realloc(void *block, size_t size)
+{
+    void *moved = malloc(size);
+    if (moved && block) {
+        memcpy(moved, block, size_of(block) < size ? size_of(block) : size);
+        free(block);
+    }
+    return moved;
+}
+'''
+# What is called of it, and what its C library has to do instead.
+PARTLY = r'''
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+static void *volatile kept[200];
+__attribute__((noinline)) void keep(int n)
+{
+    for (int i = 0; i < n; i++)
+        kept[i] = malloc(100);
+}
+__attribute__((noinline)) void keep_pages(int n)
+{
+    for (int i = 0; i < n; i++)
+        kept[100 + i] = pvalloc(10);
+}
+__attribute__((noinline)) void drop(int n)
+{
+    for (int i = 0; i < n; i++)
+        free(realloc(calloc(1, 50), 100));
+}
+int main(void)
+{
+    keep(100);
+    keep_pages(10);
+    drop(200);
+    puts("keep 100 10000 100 10000");
+    puts("keep_pages 10 100 10 100");
+    puts("drop 400 30000 0 0");
+    return 0;
+}
+'''
+
+
+class Partly(Built):
+    """Allocators of which some functions are missing: the C library's are another allocator's."""
+
+    def test_one_that_has_little(self):
+        bare = self.build('bare.so', BARE_ALLOCATOR, '-shared', '-fPIC')
+        recording = self.assert_counted('env', f'LD_PRELOAD={bare}', self.build('program', PARTLY))
+        self.assertIsNone(recording.session['heap']['waste'])
+        sampled = self.record_heap('env', f'LD_PRELOAD={bare}',
+                                   os.path.join(self.tmp, 'program'), size='1KiB')
+        self.assertEqual(sampled.stdout, recording.stdout)
+
+    def test_jemalloc_lacks_one(self):
+        self.assert_counted('env', f"LD_PRELOAD={shared('jemalloc')}",
+                            self.build('program', PARTLY))
+
+
 # Blocks of a size that no allocator has a class for; how many bytes they have.
 ODD_BLOCKS = r'''
 #include <malloc.h>

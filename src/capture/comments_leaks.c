@@ -188,9 +188,13 @@ void hone_recording_comment_leaks(const struct hone_recording *recording,
             plural((uint64_t)llround(totals.bytes[HONE_REACH_MAPPED])));
     if (totals.threads_left)
         hone_profile_comment(profile,
-                             "# leaks: registers of %" PRIu32
-                             " thread%s not read, for that would have ended a wait",
-                             totals.threads_left, totals.threads_left == 1 ? " were" : "s were");
+                             "%sleaks: registers of %" PRIu32
+                             " thread%s not read, for that would have ended a wait%s",
+                             totals.objects[HONE_REACH_UNREACHABLE] > 0 ? "" : "# ",
+                             totals.threads_left, totals.threads_left == 1 ? " were" : "s were",
+                             totals.objects[HONE_REACH_UNREACHABLE] > 0
+                                 ? ": what only those held is called leaked"
+                                 : "");
     struct replaced replaced;
     find_replaced(collected, &replaced);
     if (replaced.count)

@@ -173,8 +173,9 @@ static bool is_sought(const struct hone_scan_heap *heap, uint64_t address)
 static uint32_t last_before(const struct hone_scan_heap *heap, uint64_t address)
 {
     const uint32_t *first = heap->regions[address >> REGION_SHIFT];
-    if (!first)
-        return NO_BLOCK;
+    if (!first) // but for what lies just behind the last block of the region before
+        return address << (64 - REGION_SHIFT) || !address ? NO_BLOCK
+                                                          : last_before(heap, address - 1);
     uint32_t low = first[address >> PAGE_SHIFT & (PAGES - 1)], high = low;
     while (high < heap->count && heap->blocks[high].address <= address)
         high = high - low > 8 ? high + (high - low) : high + 1;
@@ -215,12 +216,12 @@ static bool is_zero(struct hone_scan_memory *memory, uint64_t address)
     return memory->read(memory->context, &to, &from, 1) == 1 && word == 0;
 }
 
-// A word of block `owner`, which does not count as pointing to itself.
-static void mark_one(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t word,
-                     uint32_t owner, enum hone_reach reach)
+// A word of block `owner` that is in block `at`, or just behind it. A block does not count as
+// pointing to itself.
+static void reach_block(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t word,
+                        uint32_t at, uint32_t owner, enum hone_reach reach)
 {
-    uint32_t at = hone_scan_heap_find(heap, word);
-    if (at == NO_BLOCK || heap->reach[at] != HONE_REACH_UNREACHABLE || at == owner)
+    if (heap->reach[at] != HONE_REACH_UNREACHABLE || at == owner)
         return;
     const struct hone_scan_block *block = &heap->blocks[at];
     if (is_behind_word(block, word) && !is_zero(memory, block->address))
@@ -231,6 +232,18 @@ static void mark_one(struct hone_scan_heap *heap, struct hone_scan_memory *memor
     heap->reach[at] = (uint8_t)reach;
     if (reach != HONE_REACH_INDIRECT)
         heap->work[heap->work_count++] = at;
+}
+
+static void mark_one(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t word,
+                     uint32_t owner, enum hone_reach reach)
+{
+    uint32_t at = hone_scan_heap_find(heap, word);
+    if (at == NO_BLOCK)
+        return;
+    reach_block(heap, memory, word, at, owner, reach);
+    // Where small blocks lie side by side, what is just behind one is the next one's as well.
+    if (at && word == heap->blocks[at].address && is_behind_word(&heap->blocks[at - 1], word))
+        reach_block(heap, memory, word, at - 1, owner, reach);
 }
 
 // Most words are no addresses of blocks at all: without a branch for each.
@@ -260,6 +273,23 @@ void hone_scan_mark_words(struct hone_scan_heap *heap, struct hone_scan_memory *
     mark(heap, memory, words, count, NO_BLOCK, reach);
 }
 
+// Page by page: one that cannot be read, such as the guard of a stack, leaves the others.
+static void mark_pages(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t from,
+                       uint64_t to, uint32_t owner, enum hone_reach reach)
+{
+    while (from < to) {
+        uint64_t end = ((from >> PAGE_SHIFT) + 1) << PAGE_SHIFT;
+        size_t bytes = (size_t)((end < to ? end : to) - from);
+        struct iovec into = {heap->buffer, bytes};
+        struct iovec out = {(void *)(uintptr_t)from, bytes}; // NOLINT(performance-no-int-to-ptr)
+        if (memory->read(memory->context, &into, &out, 1) == 1) {
+            memory->bytes_read += bytes;
+            mark(heap, memory, (const uint64_t *)(void *)heap->buffer, bytes / WORD, owner, reach);
+        }
+        from += bytes;
+    }
+}
+
 static int mark_run(struct hone_scan_heap *heap, struct hone_scan_memory *memory, uint64_t from,
                     uint64_t to, uint32_t owner, enum hone_reach reach)
 {
@@ -272,6 +302,8 @@ static int mark_run(struct hone_scan_heap *heap, struct hone_scan_memory *memory
         if (memory->read(memory->context, &into, &out, 1) == 1) {
             memory->bytes_read += bytes;
             mark(heap, memory, (const uint64_t *)(void *)heap->buffer, bytes / WORD, owner, reach);
+        } else {
+            mark_pages(heap, memory, from, from + bytes, owner, reach);
         }
         from += bytes;
     }

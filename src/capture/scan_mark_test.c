@@ -255,3 +255,46 @@ TEST(scan_looks_for_all_of_a_huge_block)
     CHECK_EQ(heap.reach[huge], HONE_REACH_REACHABLE);
     hone_scan_heap_done(&heap);
 }
+
+// Where an allocator has blocks of one word, an empty array's address is the next block's, too.
+TEST(scan_finds_an_empty_array_beside_another_block)
+{
+    struct hone_scan_heap heap;
+    begin();
+    uint32_t array = add_block(128, 8), next = add_block(136, 8), full = add_block(144, 8),
+             behind = add_block(152, 8);
+    words[144 / 8] = 1;
+    point(0, 136); // of the array, or the next one
+    point(8, 152);
+    run(&heap);
+    CHECK_EQ(heap.reach[array], HONE_REACH_REACHABLE);
+    CHECK_EQ(heap.reach[next], HONE_REACH_REACHABLE);
+    CHECK_EQ(heap.reach[full], HONE_REACH_UNREACHABLE);
+    CHECK_EQ(heap.reach[behind], HONE_REACH_REACHABLE);
+    hone_scan_heap_done(&heap);
+}
+
+// A guard in a stack that is a block: the pages around it are read.
+TEST(scan_reads_around_a_page_that_cannot_be_read)
+{
+    struct hone_scan_heap heap;
+    enum { PAGE = 4096 };
+    begin();
+    uint32_t small = add_block(2 * PAGE, 3 * PAGE), large = add_block(16 * PAGE, 64 * PAGE),
+             of_small = add_block(256, 16), of_large = add_block(288, 16);
+    struct hone_scan_block first[] = {blocks[of_small], blocks[of_large], blocks[small],
+                                      blocks[large]};
+    memcpy(blocks, first, sizeof first);
+    point(0, 2 * PAGE);
+    point(4 * PAGE + 8, 256);
+    unreadable = BASE + 2 * PAGE;
+    run(&heap);
+    CHECK_EQ(heap.reach[0], HONE_REACH_REACHABLE);
+    hone_scan_heap_done(&heap);
+    point(0, 16 * PAGE);
+    point(70 * PAGE, 288);
+    unreadable = BASE + 16 * PAGE;
+    run(&heap);
+    CHECK_EQ(heap.reach[1], HONE_REACH_REACHABLE);
+    hone_scan_heap_done(&heap);
+}

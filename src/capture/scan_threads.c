@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -101,6 +102,9 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
          hone_blocked_wait((uint32_t)threads->pid, &blocked) == HONE_WAIT_SOCKET)) {
         thread.sp = blocked.sp;
         thread.call = blocked.call;
+        _Static_assert(sizeof blocked.arguments <= sizeof thread.words, "they have room");
+        memcpy(thread.words, blocked.arguments, sizeof blocked.arguments);
+        thread.word_count = sizeof blocked.arguments / sizeof blocked.arguments[0];
         threads->left++;
         threads->at[threads->count++] = thread;
         return 0;

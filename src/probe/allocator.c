@@ -2,6 +2,8 @@
 
 #include "core/core.h"
 #include "probe/heap.h"
+#include "probe/lock.h"
+#include "probe/real.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -205,6 +207,36 @@ static void look_at_malloc(const void *found_malloc)
         libc_base = libc.dli_fbase;
 }
 
+static bool is_at_home(const void *function)
+{
+    Dl_info info;
+    return dladdr(function, &info) && info.dli_fbase == home;
+}
+
+// Of an allocator that has some of the functions, and leaves others to the C library: which blocks
+// its malloc_usable_size() knows.
+static void look_at_family(struct hone_allocator *next)
+{
+    const struct {
+        uintptr_t function;
+        unsigned bit;
+    } seldom[] = {
+        {(uintptr_t)next->aligned_alloc, HONE_ALLOCATOR_ALIGNED_ALLOC},
+        {(uintptr_t)next->posix_memalign, HONE_ALLOCATOR_POSIX_MEMALIGN},
+        {(uintptr_t)next->memalign, HONE_ALLOCATOR_MEMALIGN},
+        {(uintptr_t)next->valloc, HONE_ALLOCATOR_VALLOC},
+        {(uintptr_t)next->pvalloc, HONE_ALLOCATOR_PVALLOC},
+    };
+    const uintptr_t always[] = {(uintptr_t)next->calloc, (uintptr_t)next->realloc,
+                                (uintptr_t)next->free, (uintptr_t)next->malloc_usable_size};
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(always); i++)
+        if (!is_at_home((const void *)always[i]))
+            next->malloc_usable_size = NULL;
+    for (size_t i = 0; i < HONE_ARRAY_LENGTH(seldom); i++)
+        if (!is_at_home((const void *)seldom[i].function))
+            next->strangers |= seldom[i].bit;
+}
+
 // Several threads may do this at once: each writes the same addresses. The lookup itself must not
 // come back here, so malloc() and free() are replaced last.
 void hone_allocator_find(void)
@@ -236,7 +268,12 @@ void hone_allocator_find(void)
             memcpy((char *)&next + functions[i].at, &function, sizeof function);
     }
     look_at_malloc(dlsym(RTLD_NEXT, "malloc"));
+    look_at_family(&next);
     next.own_reallocarray = hone_allocator_has(dlsym(RTLD_NEXT, "reallocarray"));
+    // An allocator may call what else we hook while it sets itself up, in its first call: to find the
+    // functions behind those then would allocate, and so wait for itself.
+    (void)hone_real();
+    (void)hone_locks_resolve();
     hone_allocator_begin(&next);
     hone_heap_self.own--;
     finding = false;

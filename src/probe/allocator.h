@@ -10,6 +10,15 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+// Functions that an allocator may lack: then the C library's is called, which is another one.
+enum {
+    HONE_ALLOCATOR_ALIGNED_ALLOC = 1,
+    HONE_ALLOCATOR_POSIX_MEMALIGN = 2,
+    HONE_ALLOCATOR_MEMALIGN = 4,
+    HONE_ALLOCATOR_VALLOC = 8,
+    HONE_ALLOCATOR_PVALLOC = 16,
+};
+
 struct hone_allocator {
     void *(*malloc)(size_t);
     void *(*calloc)(size_t, size_t);
@@ -22,7 +31,10 @@ struct hone_allocator {
     void *(*valloc)(size_t);
     void *(*pvalloc)(size_t);
     void *(*reallocarray)(void *, size_t, size_t);
+    // NULL, too, where it is not of the file that has malloc(): it would misread blocks.
     size_t (*malloc_usable_size)(void *);
+    // Of those above, which malloc_usable_size() must not be asked about.
+    unsigned strangers;
     // Whether its reallocarray() calls no realloc() that we would see.
     bool own_reallocarray;
 };

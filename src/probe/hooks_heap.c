@@ -45,29 +45,46 @@ HONE_HOOK HONE_EXPORT HONE_LINE void *calloc(size_t count, size_t size)
     return hone_allocator.calloc(count, size);
 }
 
-HONE_HOOK static void *due_aligned(void *(*real)(size_t, size_t), size_t alignment, size_t size)
+// Of a function that may be another allocator's.
+HONE_HOOK static void *told_of(unsigned function, void *block, size_t size)
 {
-    return told(real(alignment, size), size);
+    struct hone_heap_thread *self = &hone_heap_self;
+    if (HONE_LIKELY(!(hone_allocator.strangers & function)))
+        return told(block, size);
+    size_t (*before)(void *) = self->usable;
+    self->usable = NULL;
+    self->other++;
+    hone_heap_allocated(block, size);
+    self->other--;
+    self->usable = before;
+    return block;
+}
+
+HONE_HOOK static void *due_aligned(unsigned function, void *(*real)(size_t, size_t),
+                                   size_t alignment, size_t size)
+{
+    return told_of(function, real(alignment, size), size);
 }
 
 HONE_HOOK HONE_EXPORT void *aligned_alloc(size_t alignment, size_t size)
 {
     if (HONE_UNLIKELY(hone_heap_is_due(size)))
-        return due_aligned(hone_allocator.aligned_alloc, alignment, size);
+        return due_aligned(HONE_ALLOCATOR_ALIGNED_ALLOC, hone_allocator.aligned_alloc, alignment,
+                           size);
     return hone_allocator.aligned_alloc(alignment, size);
 }
 
 HONE_HOOK HONE_EXPORT void *memalign(size_t alignment, size_t size)
 {
     if (HONE_UNLIKELY(hone_heap_is_due(size)))
-        return due_aligned(hone_allocator.memalign, alignment, size);
+        return due_aligned(HONE_ALLOCATOR_MEMALIGN, hone_allocator.memalign, alignment, size);
     return hone_allocator.memalign(alignment, size);
 }
 
 HONE_HOOK static int due_posix_memalign(void **ret, size_t alignment, size_t size)
 {
     int r = hone_allocator.posix_memalign(ret, alignment, size);
-    hone_heap_allocated(r ? NULL : *ret, size);
+    (void)told_of(HONE_ALLOCATOR_POSIX_MEMALIGN, r ? NULL : *ret, size);
     return r;
 }
 
@@ -81,13 +98,13 @@ HONE_HOOK HONE_EXPORT int posix_memalign(void **ret, size_t alignment, size_t si
 HONE_HOOK HONE_EXPORT void *valloc(size_t size)
 {
     void *block = hone_allocator.valloc(size);
-    return hone_heap_is_due(size) ? told(block, size) : block;
+    return hone_heap_is_due(size) ? told_of(HONE_ALLOCATOR_VALLOC, block, size) : block;
 }
 
 HONE_HOOK HONE_EXPORT void *pvalloc(size_t size)
 {
     void *block = hone_allocator.pvalloc(size);
-    return hone_heap_is_due(size) ? told(block, size) : block;
+    return hone_heap_is_due(size) ? told_of(HONE_ALLOCATOR_PVALLOC, block, size) : block;
 }
 
 // --- releases ------------------------------------------------------------------------------------
