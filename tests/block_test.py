@@ -664,6 +664,9 @@ class Languages(BlockTest):
         self.assertLessEqual({s.labels['lock'][0] for s in mutex.samples}, names)
         # Who waits is told the same name; of one that nobody held the address may be known alone.
         self.assertIn('table_lock', {s.labels['lock'][0] for s in told})
+        holders = {s.labels['holder'][0] for s in told if s.labels.get('holder')}
+        self.assertIn('refresh', {name.split('(')[0] for name in holders})
+        self.assertFalse([n for n in holders if n.startswith(('__g', 'std::', 'pthread_'))])
         self.assertEqual([s.labels['lock'] for s in told if s.labels['lock'][0] not in names], [])
 
 

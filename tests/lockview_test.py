@@ -191,7 +191,10 @@ class Untold(TestCase):
         os.remove(session)
         shutil.copy(os.path.join(recording.directory, 'cpu.prof'), self.tmp)
         self.assertEqual(locks(os.path.join(self.tmp, 'cpu.prof')).returncode, 1)
-        self.assertEqual(locks(os.path.join(self.tmp, 'nowhere')).returncode, 1)
+        for nowhere in (os.path.join(self.tmp, 'nowhere'), 'nowhere'):
+            done = locks(nowhere)
+            self.assertEqual(done.returncode, 1)
+            self.assert_one_clear_line(done.stderr.encode(), f"cannot open '{nowhere}'")
 
     def test_rates_that_are_none_are_refused(self):
         for option in (('--mutex-fraction', '0'), ('--mutex-fraction', 'x'), ('--block-rate', '-1'),

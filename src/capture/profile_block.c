@@ -21,28 +21,6 @@ static void describe(struct hone_profile_builder *builder)
     hone_profile_set_period(profile, "contentions", "count", 1); // each value is scaled already
 }
 
-// The innermost function that is no part of locks themselves.
-static uint32_t site_of(const struct hone_profile *profile, uint32_t stack)
-{
-    static const char *const machinery[] = {"pthread_", "mtx_", "cnd_", "sem_", "lll_", "std::"};
-    for (uint32_t i = profile->stacks.first_frame[stack];
-         i < profile->stacks.first_frame[stack + 1]; i++) {
-        uint32_t location = profile->frames.location[i];
-        for (uint32_t line = profile->locations.first_line[location];
-             line < profile->locations.first_line[location + 1]; line++) {
-            uint32_t text = profile->functions.name[profile->lines.at[line].function];
-            const char *name = hone_profile_text(profile, text);
-            const char *plain = name + strspn(name, "_");
-            bool skip = false;
-            for (size_t k = 0; k < HONE_ARRAY_LENGTH(machinery); k++)
-                skip = skip || strncmp(plain, machinery[k], strlen(machinery[k])) == 0;
-            if (!skip)
-                return text;
-        }
-    }
-    return 0;
-}
-
 // As mutex.prof calls it; one that it does not know has its address.
 static uint32_t name_of(const struct hone_profile_builder *builder,
                         const struct hone_lock_names *names, const struct hone_block_row *row)
@@ -69,11 +47,13 @@ static uint32_t label_set(struct hone_profile_builder *builder, const struct hon
     if (row->lock)
         labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(profile, "lock"),
                                                       .text = name_of(builder, names, row)};
-    uint32_t site =
-        row->holder_stack ? site_of(profile, builder->stacks[row->holder_stack - 1]) : 0;
-    if (site)
-        labels[count++] = (struct hone_profile_label){.key = hone_profile_intern(profile, "holder"),
-                                                      .text = site};
+    struct hone_str site = row->holder_stack
+                               ? hone_lock_site(profile, builder->stacks[row->holder_stack - 1])
+                               : (struct hone_str){0};
+    if (site.len)
+        labels[count++] = (struct hone_profile_label){
+            .key = hone_profile_intern(profile, "holder"),
+            .text = hone_profile_intern_str(profile, site)};
     return hone_builder_thread_labels(builder, row->thread, labels, count);
 }
 

@@ -67,6 +67,8 @@ static int locate(const struct hone_operands *operands, char directory[HONE_INPU
     int r = hone_input_path(operands, "delay", directory, err);
     if (r)
         return r;
+    if (name && stat(directory, &status))
+        return hone_error_set(err, -errno, "cannot open '%s'", directory);
     char *slash = strrchr(directory, '/');
     if (slash)
         slash[slash == directory] = '\0';

@@ -184,7 +184,8 @@ static void put_holds(struct page *page, const struct hone_lock_facts *lock)
     bool all = lock->exclusive.hold.median_ns >= 0;
     bool contended = !all && lock->contended_hold.observations > 0;
     struct hone_lock_spread hold = contended ? lock->contended_hold : lock->exclusive.hold;
-    if (!(hold.equal_draws >= fewest_longest) && hold.max_ns < lock->exclusive.wait.max_ns)
+    double longest_wait_ns = fmax(lock->exclusive.wait.max_ns, lock->shared.wait.max_ns);
+    if (!(hold.equal_draws >= fewest_longest) && hold.max_ns < longest_wait_ns)
         hold.max_ns = NAN;
     contended = contended && (hold.median_ns >= 0 || hold.max_ns >= 0);
     page->contended_holds = page->contended_holds || contended;
