@@ -662,8 +662,10 @@ class Languages(BlockTest):
         self.assertGreater(held, 0.9 * read)
         names = {'queue_lock', 'sum_lock', 'table_lock'}
         self.assertLessEqual({s.labels['lock'][0] for s in mutex.samples}, names)
-        # Who waits is told the same name; of one that nobody held the address may be known alone.
+        # Who waits is told the same name.
         self.assertIn('table_lock', {s.labels['lock'][0] for s in told})
+        self.assertEqual({s.labels['lock'][0] for s in profile.samples if s.labels.get('lock')
+                          and s.labels['wait'] == ['condition']}, {'queued'})
         holders = {s.labels['holder'][0] for s in told if s.labels.get('holder')}
         self.assertIn('refresh', {name.split('(')[0] for name in holders})
         self.assertFalse([n for n in holders if n.startswith(('__g', 'std::', 'pthread_'))])

@@ -267,6 +267,8 @@ static void add_told_rows(struct hone_block *block, const struct told *told)
                        .stack = wait->stack,
                        .kind = hone_wait_kind_of_lock(wait->kind),
                        .lock = wait->lock,
+                       .module = wait->module,
+                       .vaddr = wait->vaddr,
                        .holder = wait->holder,
                        .holder_stack = wait->holder_stack,
                        .waits = wait->waits,

@@ -16,6 +16,8 @@ struct hone_block_row {
     uint32_t thread, stack;
     enum hone_wait_kind kind;
     uint64_t lock;         // address; 0: not known
+    uint32_t module;       // in whose data that lies; HONE_NO_MODULE: in no file's
+    uint64_t vaddr;        // and where in it
     uint32_t holder;       // thread, plus one; 0: unknown
     uint32_t holder_stack; // plus one; 0: unknown
     double waits, delay_ns;

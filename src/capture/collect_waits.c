@@ -73,6 +73,7 @@ void hone_collect_on_wait(void *context, uint32_t number, const struct hone_reco
                                     : 0;
     wait.delay_ns = (double)(drawn ? record->rate_ns : record->delay_ns);
     wait.timed_out = record->timed_out ? wait.waits : 0;
+    hone_collect_data(collected, live, record->lock, &wait.module, &wait.vaddr);
     const struct hone_collect_state *state = collected->state;
     const struct hone_number *holder =
         record->holder ? hone_numbers_find(state, &live->threads, record->holder - 1) : NULL;

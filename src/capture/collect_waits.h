@@ -15,7 +15,9 @@ enum { HONE_WAIT_ROWS_MAX = 1 << 19 };
 struct hone_collected_wait {
     uint32_t thread, stack;
     enum hone_lock_kind kind;
-    uint64_t lock;         // its address in the thread's process
+    uint64_t lock;         // its address in the thread's process,
+    uint32_t module;       // in whose data that lies; HONE_NO_MODULE: in no file's
+    uint64_t vaddr;        // and where in it
     uint32_t holder;       // thread that let it go on, plus one; 0: unknown
     uint32_t holder_stack; // where, plus one; 0: unknown
     uint64_t records;

@@ -151,30 +151,29 @@ static bool is_data(const struct hone_elf *elf, uint64_t vaddr)
 }
 
 // Returns 0 with the text, which stays NULL where no file or symbol tells; -ENOMEM.
-static int name_data(const struct naming *naming, const struct hone_collected_lock *lock,
+static int name_data(const struct naming *naming, uint32_t number, uint64_t vaddr,
                      struct hone_lock_name *ret)
 {
-    const struct hone_collected_module *module = &naming->collected->modules[lock->module];
+    const struct hone_collected_module *module = &naming->collected->modules[number];
     struct hone_symbol_module *symbols;
     struct hone_symbol_variable variable;
-    if (lock->module == HONE_NO_MODULE)
+    if (number == HONE_NO_MODULE)
         return 0;
     int r = hone_symbolizer_module(naming->symbolizer, module->path,
                                    module->build_id_bytes ? module->build_id : NULL,
                                    module->build_id_bytes, &symbols);
     if (!r)
-        r = hone_symbol_variable(symbols, lock->vaddr, &variable);
+        r = hone_symbol_variable(symbols, vaddr, &variable);
     if (r < 0)
         return r;
-    uint64_t offset = r ? 0 : lock->vaddr - variable.start;
+    uint64_t offset = r ? 0 : vaddr - variable.start;
     const struct hone_elf *elf = hone_symbol_module_elf(symbols);
     const char *slash = strrchr(module->path, '/');
-    if (r && (!elf || !is_data(elf, lock->vaddr)))
+    if (r && (!elf || !is_data(elf, vaddr)))
         return 0;
     if (r)
         *ret = (struct hone_lock_name){hone_arena_format(naming->arena, "data of %s+%#" PRIx64,
-                                                         slash ? slash + 1 : module->path,
-                                                         lock->vaddr),
+                                                         slash ? slash + 1 : module->path, vaddr),
                                        HONE_LOCK_NAMED_BY_FILE};
     else
         *ret = (struct hone_lock_name){
@@ -233,13 +232,25 @@ int hone_lock_names_init(struct hone_lock_names *names, const struct hone_collec
             *name = (struct hone_lock_name){lock->name, HONE_LOCK_NAMED_BY_PROGRAM};
             continue;
         }
-        int r = name_data(&naming, lock, name);
+        int r = name_data(&naming, lock->module, lock->vaddr, name);
         if (!r && !name->text)
             name_by_place(&naming, lock, name);
         if (r || !name->text)
             return -ENOMEM;
     }
     return 0;
+}
+
+int hone_lock_names_data(struct hone_lock_names *names, const struct hone_collected *collected,
+                         struct hone_symbolizer *symbolizer, uint32_t module, uint64_t vaddr,
+                         const char **ret)
+{
+    const struct naming naming = {
+        .collected = collected, .symbolizer = symbolizer, .arena = &names->arena};
+    struct hone_lock_name name = {0};
+    int r = name_data(&naming, module, vaddr, &name);
+    *ret = name.text;
+    return r;
 }
 
 void hone_lock_names_done(struct hone_lock_names *names)

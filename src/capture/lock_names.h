@@ -38,6 +38,11 @@ struct hone_lock_names {
 int hone_lock_names_init(struct hone_lock_names *names, const struct hone_collected *collected,
                          struct hone_symbolizer *symbolizer, const struct hone_profile *profile,
                          const uint32_t *stacks);
+// What something that is no lock would be called at that place of a file's data, such as a
+// condition variable; NULL where no file or symbol tells. Returns 0 or -ENOMEM.
+int hone_lock_names_data(struct hone_lock_names *names, const struct hone_collected *collected,
+                         struct hone_symbolizer *symbolizer, uint32_t module, uint64_t vaddr,
+                         const char **ret);
 void hone_lock_names_done(struct hone_lock_names *names);
 
 // The innermost function of a profile's stack that is none of those which take locks, release them

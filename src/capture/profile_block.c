@@ -21,19 +21,24 @@ static void describe(struct hone_profile_builder *builder)
     hone_profile_set_period(profile, "contentions", "count", 1); // each value is scaled already
 }
 
-// As mutex.prof calls it; one that it does not know has its address.
-static uint32_t name_of(const struct hone_profile_builder *builder,
-                        const struct hone_lock_names *names, const struct hone_block_row *row)
+// As mutex.prof calls it; what nobody holds, such as a condition variable, by its place in a file's
+// data, or else its address.
+static uint32_t name_of(const struct hone_profile_builder *builder, struct hone_lock_names *names,
+                        const struct hone_block_row *row)
 {
     const struct hone_collected *collected = builder->recording->collected;
     uint32_t process = collected->threads[row->thread].process;
     uint32_t number = hone_locks_only(collected, process, row->lock);
     char address[32];
     (void)snprintf(address, sizeof address, "%#" PRIx64, row->lock);
-    return hone_profile_intern(builder->profile, number ? names->at[number - 1].text : address);
+    const char *name = number ? names->at[number - 1].text : NULL;
+    if (!number &&
+        hone_lock_names_data(names, collected, builder->symbolizer, row->module, row->vaddr, &name))
+        name = NULL;
+    return hone_profile_intern(builder->profile, name ? name : address);
 }
 
-static uint32_t label_set(struct hone_profile_builder *builder, const struct hone_lock_names *names,
+static uint32_t label_set(struct hone_profile_builder *builder, struct hone_lock_names *names,
                           const struct hone_block_row *row)
 {
     struct hone_profile *profile = builder->profile;
@@ -51,9 +56,9 @@ static uint32_t label_set(struct hone_profile_builder *builder, const struct hon
                                ? hone_lock_site(profile, builder->stacks[row->holder_stack - 1])
                                : (struct hone_str){0};
     if (site.len)
-        labels[count++] = (struct hone_profile_label){
-            .key = hone_profile_intern(profile, "holder"),
-            .text = hone_profile_intern_str(profile, site)};
+        labels[count++] =
+            (struct hone_profile_label){.key = hone_profile_intern(profile, "holder"),
+                                        .text = hone_profile_intern_str(profile, site)};
     return hone_builder_thread_labels(builder, row->thread, labels, count);
 }
 

@@ -166,13 +166,25 @@ static int add_mappings(struct hone_profile_builder *builder)
 
 // --- locations -----------------------------------------------------------------------------------
 
+// By which path a file is told: one that is met from inside and from outside may have two, and its
+// functions one name.
+static const char *path_of(const struct hone_collected *collected, uint32_t index)
+{
+    const struct hone_collected_module *module = &collected->modules[index];
+    for (uint32_t i = 1; i < index && module->build_id_bytes; i++)
+        if (collected->modules[i].build_id_bytes == module->build_id_bytes &&
+            memcmp(collected->modules[i].build_id, module->build_id, module->build_id_bytes) == 0)
+            return collected->modules[i].path;
+    return module->path;
+}
+
 // A place that no symbol covers is named after its file and, where the file's unwind table knows,
 // the start of its function: so a view can show it, and a reader sees which file lacks symbols.
 static int add_nameless(struct hone_profile_builder *builder,
                         struct hone_profile_location *location,
                         const struct hone_collected_place *place, uint32_t *ret)
 {
-    const char *path = builder->recording->collected->modules[place->module].path;
+    const char *path = path_of(builder->recording->collected, place->module);
     const char *file = base_name(path);
     struct hone_profile_line line = {.function = builder->unknown_code};
     if (place->address == HONE_PLACE_NEVER_SAMPLED)

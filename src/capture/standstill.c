@@ -2,7 +2,6 @@
 
 #include "base/array.h"
 #include "base/cleanup.h"
-#include "capture/living.h"
 #include "core/clock.h"
 
 #include <dirent.h>
@@ -198,7 +197,7 @@ int hone_standstill_read(pid_t pid, const struct hone_standstill_options *given,
     if (given)
         memcpy(&options, given, given->size < sizeof options ? given->size : sizeof options);
     HONE_CLEANUP(hone_standstill_done)
-    struct hone_standstill stand = {.pid = pid, .through = hone_living_thread(pid)};
+    struct hone_standstill stand = {.pid = pid};
     struct hone_standstill_status status;
     int r = hone_standstill_process(pid, &stand.forked);
     if (!r)

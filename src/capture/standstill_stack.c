@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "capture/frame_base.h"
+#include "capture/living.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -163,6 +164,17 @@ static int open_symbols(struct hone_standstill *stand,
     return hone_symbolizer_new(&symbols, &stand->symbolizer, err);
 }
 
+// Of a thread that is there now, and, should it be the first one and end just then, of another.
+static int read_areas(struct hone_standstill *stand, struct hone_standstill_areas *ret)
+{
+    int r = -ESRCH;
+    for (int turn = 0; r == -ESRCH && turn < 2; turn++) {
+        stand->through = hone_living_thread(stand->pid);
+        r = hone_standstill_areas(stand->through, ret);
+    }
+    return r;
+}
+
 int hone_standstill_stacks(struct hone_standstill *stand,
                            const struct hone_standstill_options *options, struct hone_error *err)
 {
@@ -181,13 +193,15 @@ int hone_standstill_stacks(struct hone_standstill *stand,
     };
     if (!reader.modules || !reader.paths || !reader.copy || !reader.addresses)
         return hone_error_set(err, -ENOMEM, "cannot look at process %d", (int)stand->pid);
-    int r = open_symbols(stand, options, err);
+    int r = read_areas(stand, &reader.areas);
+    if (r)
+        return hone_error_set(err, r, "cannot look at process %d", (int)stand->pid);
+    r = open_symbols(stand, options, err);
     if (!r)
         r = hone_remote_open(stand->pid, &reader.remote, err);
     if (r)
         return r;
     hone_remote_search(reader.remote);
-    r = hone_standstill_areas(stand->through, &reader.areas);
     for (uint32_t i = 0; !r && i < stand->count; i++) {
         if (!stand->threads[i].waits_for_lock)
             continue;
