@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Looks for deadlocks, again and again, in programs that are busy and sound: a pool of threads with
-locks and conditions, and a database with its load. Nobody may be accused.
+"""Looks for deadlocks, and for threads that nobody is left to wake, again and again, in programs that
+are busy and sound: a pool of threads with locks and conditions, threads that come and go, and a
+database with its load. Nobody may be accused.
 
     HONE_BUILD=build tests/deadlock_soak.py [SECONDS]     (600)
 
@@ -8,13 +9,14 @@ Prints how often it looked at what. Not part of `make test`.
 """
 
 import json
+import subprocess
 import sys
 import threading
 import time
 
 import deadlock_test
 import servers
-from harness import workload
+from harness import HONE, workload
 
 looks, accused, lock = {}, [], threading.Lock()
 
@@ -24,10 +26,21 @@ def look(pid, what):
         status, text = deadlock_test.deadlocks(pid, '--json')
     except ProcessLookupError:
         return
+    judged = subprocess.run([HONE, 'threads', '--fail-stuck', '-p', str(pid)], capture_output=True,
+                            text=True, check=False)
     with lock:
         looks[what] = looks.get(what, 0) + 1
         if status or json.loads(text)['findings']:
             accused.append(text)
+        if 'may be stuck' in judged.stdout:
+            accused.append(judged.stdout)
+
+
+def soak_bursts(seconds):
+    with deadlock_test.Stuck(workload('stuck'), 'bursts', '64') as bursts:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            look(bursts.pid, 'threads that come and go')
 
 
 def soak_pool(seconds):
@@ -44,7 +57,7 @@ def soak_database(seconds):
 def main():
     seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 600
     began = time.monotonic()
-    workers = [threading.Thread(target=soak_pool, args=(seconds,))]
+    workers = [threading.Thread(target=what, args=(seconds,)) for what in (soak_pool, soak_bursts)]
     if servers.installed(servers.SERVERS[0]):
         workers.append(threading.Thread(target=soak_database, args=(seconds,)))
     for worker in workers:
