@@ -208,7 +208,29 @@ static int wait_by_epoll(void)
     return early;
 }
 
-TEST(a_call_that_our_stop_has_ended_is_taken_up_again)
+static void stop_thread(pid_t pid)
+{
+    struct hone_scan_thread thread = {.tid = pid};
+    struct hone_registers registers;
+    CHECK_EQ(hone_scan_stop_thread(&thread, pid, UINT64_MAX), 0);
+    CHECK_EQ(hone_dump_registers(pid, &registers), 0);
+    hone_scan_let_go(&thread, pid);
+}
+
+// As the scan for leaks does it.
+static void stop_process(pid_t pid)
+{
+    struct hone_scan_threads threads;
+    CHECK_EQ(hone_scan_stop(pid, UINT64_MAX, &threads), 0);
+    CHECK_EQ(threads.count, 1);
+    CHECK_EQ(threads.left, 0);
+    CHECK(threads.at[0].sp != 0);
+    CHECK(hone_scan_stood(&threads));
+    hone_scan_resume(&threads);
+}
+
+// While it is stopped again and again, a call that a stop ends goes on.
+static void check_that_epoll_goes_on(void (*stop)(pid_t pid))
 {
     if (!hone_dump_can_stop)
         return;
@@ -226,11 +248,7 @@ TEST(a_call_that_our_stop_has_ended_is_taken_up_again)
         CHECK_EQ(hone_task_stat((uint32_t)pid, (uint32_t)pid, &stat), 0);
     }
     for (int turn = 0; turn < 3; turn++) {
-        struct hone_scan_thread thread = {.tid = pid};
-        struct hone_registers registers;
-        CHECK_EQ(hone_scan_stop_thread(&thread, pid, UINT64_MAX), 0);
-        CHECK_EQ(hone_dump_registers(pid, &registers), 0);
-        hone_scan_let_go(&thread, pid);
+        stop(pid);
         (void)usleep(10000);
     }
     CHECK(write(stay[1], &byte, 1) == 1);
@@ -238,6 +256,16 @@ TEST(a_call_that_our_stop_has_ended_is_taken_up_again)
     CHECK_EQ(waitpid(pid, &status, 0), pid);
     CHECK(WIFEXITED(status));
     CHECK_EQ(WEXITSTATUS(status), 0);
+}
+
+TEST(a_call_that_our_stop_has_ended_is_taken_up_again)
+{
+    check_that_epoll_goes_on(stop_thread);
+}
+
+TEST(a_call_that_a_scan_has_ended_is_taken_up_again)
+{
+    check_that_epoll_goes_on(stop_process);
 }
 
 TEST(where_nobody_is_left_to_wake_that_is_told)

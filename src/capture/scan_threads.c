@@ -1,6 +1,7 @@
 #include "capture/scan_threads.h"
 
 #include "base/array.h"
+#include "capture/dump_parts.h"
 #include "capture/living.h"
 #include "capture/waits.h"
 #include "core/clock.h"
@@ -20,8 +21,8 @@ enum {
     LOOK_NS = 200 * 1000, // between two looks at one that does not stop yet
 };
 
-// Calls that return EINTR when their thread was stopped and goes on, see signal(7); those of
-// sockets with a time limit do so, too.
+// Calls that return EINTR when their thread was stopped and goes on, see signal(7), unless they are
+// begun anew; those of sockets with a time limit do so, too.
 static bool ends_early(int64_t call)
 {
     static const int64_t calls[] = {
@@ -97,7 +98,9 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
                             sizeof *threads->at))
         return -ENOMEM;
     struct hone_scan_thread thread = {.tid = tid};
-    if (hone_blocked_read((uint32_t)threads->pid, (uint32_t)tid, &blocked) == 0 &&
+    struct hone_registers registers;
+    if (!hone_dump_can_stop &&
+        hone_blocked_read((uint32_t)threads->pid, (uint32_t)tid, &blocked) == 0 &&
         (ends_early(blocked.call) ||
          hone_blocked_wait((uint32_t)threads->pid, &blocked) == HONE_WAIT_SOCKET)) {
         thread.sp = blocked.sp;
@@ -117,6 +120,8 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
     threads->count++;
     if (!r)
         r = hone_scan_registers(kept);
+    if (!r && hone_dump_can_stop) // which has a call that the stop has ended begin anew
+        r = hone_dump_registers(tid, &registers);
     if (r == -ESRCH) // its end
         kept->sp = 0;
     return r == -ESRCH ? 0 : r;

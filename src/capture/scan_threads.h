@@ -1,9 +1,9 @@
 // Stops the threads of a process for a moment and reads their registers: by ptrace, as a debugger
 // does, without a signal to anybody. For the scan for leaks, and for dumps of threads.
 //
-// A thread that waits in a system call that cannot be taken up again (epoll_wait and its like would
-// return EINTR) is left alone: where its stack begins is known, its registers are not. Whether it
-// has stood still is asked afterwards.
+// epoll_wait and its like would return EINTR then: they are begun anew, where the machine lets us
+// (x86-64). Elsewhere a thread in one of them is left alone: where its stack begins is known, its
+// registers are not, but for the call's arguments. Whether it has stood still is asked afterwards.
 //
 // Should we die, the kernel lets all go on.
 #ifndef HONE_CAPTURE_SCAN_THREADS_H
