@@ -140,14 +140,12 @@ static int read_tables(struct hone_look_process *process, struct tables *ret)
     ret->sites = malloc(sites_bytes);
     if (!ret->threads || !ret->sites)
         return -ENOMEM;
-    bool read = read_memory((uint32_t)hone_remote_through(process->remote), ret->places.threads,
-                            ret->threads, threads_bytes) &&
-                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.sites,
-                            ret->sites, sites_bytes) &&
-                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.generation,
-                            &ret->generation, sizeof ret->generation) &&
-                read_memory((uint32_t)hone_remote_through(process->remote), ret->places.epoch,
-                            &ret->epoch, sizeof ret->epoch);
+    const uint32_t through = (uint32_t)hone_remote_through(process->remote);
+    bool read =
+        read_memory(through, ret->places.threads, ret->threads, threads_bytes) &&
+        read_memory(through, ret->places.sites, ret->sites, sites_bytes) &&
+        read_memory(through, ret->places.generation, &ret->generation, sizeof ret->generation) &&
+        read_memory(through, ret->places.epoch, &ret->epoch, sizeof ret->epoch);
     return read ? 0 : -ENOENT;
 }
 

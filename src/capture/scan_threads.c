@@ -120,7 +120,9 @@ static int stop_one(struct hone_scan_threads *threads, pid_t tid, uint64_t until
     threads->count++;
     if (!r)
         r = hone_scan_registers(kept);
-    if (!r && hone_dump_can_stop) // which has a call that the stop has ended begin anew
+    // Which has a call that the stop has ended begin anew, with all of its time limit: a program
+    // that ends does not notice.
+    if (!r && hone_dump_can_stop)
         r = hone_dump_registers(tid, &registers);
     if (r == -ESRCH) // its end
         kept->sp = 0;
